@@ -1,4 +1,4 @@
-"""The part of the client that reads and verifies a server's audit file."""
+"""The client of AuditService."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from sellertrust.v1.audit_service_pb2 import (
 from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 
 AUDIT_SECONDS = 15.0
-"""People wait for a page, no checkout does."""
+"""People wait for a page; no checkout does."""
 
 VERIFY_SECONDS = 120.0
 """A file of a million lines takes some ten seconds."""
@@ -28,7 +28,7 @@ class AuditClient:
     def list_audit_records(
         self, marketplace: str = "", *, page_size: int = 1_000, deadline_seconds: float = AUDIT_SECONDS
     ) -> Iterator[AuditRecord]:
-        """Yield the lines of the audit file, oldest first; of one marketplace alone if it is named.
+        """Yield the lines of the audit file, oldest first; only of one marketplace if it is named.
 
         `deadline_seconds` is for one page.
         """
@@ -37,5 +37,5 @@ class AuditClient:
         yield from pages(self._stub.ListAuditRecords, request, "records", deadline_seconds)
 
     def verify_audit(self, *, deadline_seconds: float = VERIFY_SECONDS) -> VerifyAuditResponse:
-        """Return how many lines of the audit file belong together, the last hash, and what is wrong with the next one."""
+        """Return the number of valid lines, the last hash, and the problem of the next line."""
         return invoke(self._stub.VerifyAudit, VerifyAuditRequest(), deadline_seconds)

@@ -1,7 +1,7 @@
-"""A channel that shows who calls: a client certificate and a bearer token, of files that are read again when they change.
+"""A channel with a client certificate and a bearer token from files, read again when they change.
 
-A connection keeps the certificate with which it was made, so a renewed one is shown by a new connection; calls that run
-end on the old one. A token goes with each call, in the header `authorization`.
+A connection keeps its certificate, so a renewed one needs a new connection; running calls end on the old one. A token
+goes with each call, in the header `authorization`.
 """
 
 import re
@@ -18,16 +18,16 @@ import grpc
 from sellertrust.local import file_state, is_loopback_host
 
 LOOK_SECONDS = 1.0
-"""How often the files are looked at, when calls are made."""
+"""The least time between checks of the files, which calls trigger."""
 
 Credentials = grpc.ChannelCredentials | str | Path | None
 
 
 class CallerFiles:
-    """The files by which a client knows its server and shows itself.
+    """The files by which a client verifies its server and authenticates itself.
 
-    ValueError if they do not go together. `tls` is a file of root certificates, gRPC's credentials, or None for plain
-    text, over which a token is shown to this machine alone, as to the sidecar of a mesh.
+    Raises ValueError for a contradictory combination. `tls` is a file of root certificates, gRPC's credentials, or None
+    for plain text. Over plain text a token is sent only to this machine, for example to a mesh's sidecar.
     """
 
     def __init__(
@@ -48,27 +48,21 @@ class CallerFiles:
         self._token_text = "" if self._token is None else _read_token(self._token)
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Return the credentials of the files as they are; None for plain text.
-
-        OSError if they cannot be used.
-        """
+        """Return the present files' credentials, None for plain text. Raises OSError if they are unusable."""
         if not isinstance(self._tls, str | Path):
             return self._tls
-        if self._shown:  # gRPC would take files that do not fit together, and fail each handshake
+        if self._shown:  # gRPC would take files that do not match, and fail each handshake
             certificate_file, key_file = self._shown
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file, key_file, password=lambda: b"")
         certificate, key = [path.read_bytes() for path in self._shown] or (None, None)
         return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of each call: the token, if there is one."""
+        """Return each call's metadata: the token, if there is one."""
         return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
 
     def state(self) -> object:
-        """Return a value that changes when a certificate's files do.
-
-        None if they cannot be read now.
-        """
+        """Return a value that changes with the certificate's files; None if they cannot be read now."""
         paths = [Path(self._tls), *self._shown] if isinstance(self._tls, str | Path) else []
         try:
             return [file_state(path) for path in paths]
@@ -76,7 +70,7 @@ class CallerFiles:
             return None
 
     def renew_token(self) -> None:
-        """Read the token again. One that cannot be read leaves the last one in use."""
+        """Read the token again; if that fails, the last one stays in use."""
         if self._token is not None:
             try:
                 self._token_text = _read_token(self._token)
@@ -99,10 +93,10 @@ def is_this_machine(target: str) -> bool:
 
 
 class CallerChannel(grpc.Channel):
-    """A channel over others that is made anew when the caller's certificate changes.
+    """A channel that connects again when the caller's certificate files change.
 
-    That is when its files do. `make` makes one with the credentials that it is given. OSError if the files cannot be
-    used at first; later ones that cannot leave the last good ones in use.
+    `make` makes a channel with given credentials. Raises OSError if the first files are unusable; later unusable files
+    leave the last good ones in use.
     """
 
     def __init__(self, files: CallerFiles, make: Callable[[grpc.ChannelCredentials | None], grpc.Channel]) -> None:
@@ -116,7 +110,7 @@ class CallerChannel(grpc.Channel):
         self._looked = monotonic()
 
     def renewed(self) -> tuple[grpc.Channel, tuple[tuple[str, str], ...]]:
-        """Return the channel of a new call, and what goes with it, by the files as they are now."""
+        """Return a new call's channel and metadata, by the present files."""
         if monotonic() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
             try:
                 self._looked = monotonic()
@@ -132,7 +126,7 @@ class CallerChannel(grpc.Channel):
             return
         try:
             fresh = self._make(self._files.credentials())
-        except OSError:  # ssl.SSLError is one: half of them is renewed
+        except OSError:  # includes ssl.SSLError: only one of the two files is renewed
             return
         self._state = state
         if self._retired is not None:
@@ -173,7 +167,7 @@ class CallerChannel(grpc.Channel):
 
 
 class _MultiCallable:
-    """A method of a `CallerChannel`, in each of the forms that gRPC calls it."""
+    """A method of a `CallerChannel`, in each of gRPC's calling forms."""
 
     def __init__(self, channel: CallerChannel, form: str, arguments: Sequence[Any], options: dict[str, Any]) -> None:
         self._channel = channel
@@ -193,7 +187,7 @@ class _MultiCallable:
         return method.future(request, timeout=timeout, metadata=shown, **options)
 
     def _method(self, metadata: Any) -> tuple[Any, Any]:
-        """Return the method on the present channel, and the call's metadata with the caller's token."""
+        """Return the method on the present channel, and the metadata with the caller's token."""
         current, shown = self._channel.renewed()
         made, method = self._made
         if made is not current:

@@ -5,9 +5,9 @@
         client.append_entries("acme", [Entry(entry_id="...", seller=seller_name("acme", "seller-1"), ...)])
 
 Ids are the marketplace's own; times are datetimes with a zone, or protobuf Timestamps. Every call has a deadline and is
-retried while the server is UNAVAILABLE, as `service_config.json` says; that is safe, because an append names its facts
-by `entry_id`. Streams resume by themselves. A read with `at_least_sequence` sees the append that answered this sequence.
-One client serves any number of threads. Not across a fork: make it in the child.
+retried while the server is UNAVAILABLE, as `service_config.json` says. Retries are safe: an append identifies its facts
+by `entry_id`. Streams resume automatically. A read with `at_least_sequence` sees the append that answered this
+sequence. A client is thread-safe, but not fork-safe: make it in the child.
 """
 
 import json
@@ -77,12 +77,12 @@ __all__ = [
 READ_SECONDS = 1.0
 WRITE_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
-"""Seconds for which a stream without a message is opened again before it fails."""
+"""How long a stream without a message is reopened before it fails."""
 MAX_MESSAGE_BYTES = 16 << 20
-"""As the server's: a batch of 10,000 entries is larger than gRPC's default of 4 MB."""
+"""As the server's: a batch of 10,000 entries exceeds gRPC's default of 4 MB."""
 
 SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text()
-"""How to balance and retry, for clients in any language. It has no `timeout`: deadlines are set call by call."""
+"""Balancing and retries, for clients in any language. It has no `timeout`: each call sets its deadline."""
 
 OnError = Literal["raise", "unknown"]
 _Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
@@ -93,10 +93,7 @@ LOG_SECONDS = 60.0
 
 
 def unknown_score(name: str) -> TrustScore:
-    """Return the answer for a seller whose score is not known.
-
-    State SCORE_STATE_UNKNOWN, badge `unknown`, no points.
-    """
+    """Return the answer for an unknown score: SCORE_STATE_UNKNOWN, badge `unknown`, no points."""
     state = trust_score_service_pb2.SCORE_STATE_UNKNOWN
     unknown = trust_score_service_pb2.Freshness(state=trust_score_service_pb2.FRESHNESS_STATE_UNKNOWN)
     return TrustScore(seller=name, state=state, badge="unknown", freshness=unknown)
@@ -105,12 +102,12 @@ def unknown_score(name: str) -> TrustScore:
 class Client(Decisions, Measures, Models):
     """A connection to sellertrust at `target`.
 
-    `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. `deadline_seconds` of a client
-    replaces the defaults of 1 s for reads and 10 s for writes; of a call, both. `tls` is a file of root certificates or
-    gRPC credentials; without it the connection is in plain text. `certificate` and `key` are files of the certificate
-    that is shown to a server which asks for one, in PEM, and `token` is a file of the bearer token that goes with each
-    call; files are read again when they change. Methods raise SellertrustCallError. `channel` is there for further
-    services of the same server, such as health.
+    `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. A client's `deadline_seconds`
+    replaces the defaults of 1 s for reads and 10 s for writes; a call's replaces both. `tls` is a file of root
+    certificates or gRPC credentials; without it the connection is in plain text. `certificate` and `key` are PEM files
+    for a server that asks for a client certificate. `token` is a file of the bearer token for each call. Files are read
+    again when they change. Methods raise SellertrustCallError. Use `channel` for other services of the server, such as
+    health.
     """
 
     def __init__(
@@ -134,10 +131,10 @@ class Client(Decisions, Measures, Models):
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 5_000),
-            # A server that comes back is found at once: by default a second passes between two tries, then more.
+            # To find a returned server at once: by default a second passes between two tries, then more.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
-            ("grpc.min_reconnect_backoff_ms", 5_000),  # in spite of its name: how long one try may take
+            ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long one try may take
         )
         self.channel: grpc.Channel = CallerChannel(
             CallerFiles(target, tls, certificate, key, token),
@@ -160,7 +157,7 @@ class Client(Decisions, Measures, Models):
         self.close()
 
     def close(self) -> None:
-        """Close the connection; running calls and streams are cancelled."""
+        """Close the connection, which cancels running calls and streams."""
         self._closed.set()
         self.channel.close()
 
@@ -178,13 +175,14 @@ class Client(Decisions, Measures, Models):
     ) -> TrustScore:
         """Return one seller's trust score. Its `points` are None if the seller is not rated.
 
-        With `on_error="unknown"`, for a checkout, an answer always comes: whatever fails (no server, no time left, no
-        such seller, an id that is none) is answered by `unknown_score`. Why, without the seller, is logged as a warning of
-        `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error`, faults of the program, still
-        raise.
+        With `on_error="unknown"`, for a checkout, there is always an answer: any failure (no server, no time left,
+        unknown seller, malformed id) gives `unknown_score`. The cause, without the seller, is logged as a warning of
+        `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error`, which are faults of the
+        program, still raise.
 
-        While the ledger's database is away the server answers what it last knew, with its age in `freshness`. A badge takes
-        any of that; a payout asks by `max_staleness="fresh"` for a fresh answer, or an error with the reason `TOO_STALE`.
+        While the ledger's database is away, the server answers what it last knew, with its age in `freshness`. A badge
+        can use any age. A payout should pass `max_staleness="fresh"`: it gets a fresh answer, or an error with the
+        reason `TOO_STALE`.
         """
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         try:
@@ -211,12 +209,11 @@ class Client(Decisions, Measures, Models):
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[ScoreResult]:
-        """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger.
+        """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger, one result each, in order.
 
-        One result each, in their order. A result holds a `trust_score`, or the `error` of that seller alone. With
-        `on_error="unknown"` each holds a trust score: `unknown_score` where there is none, as for all of them if the
-        call fails (see `get_trust_score`). A seller named twice is asked for once and answered twice. `max_staleness`
-        as in `get_trust_score`, seller by seller.
+        A result holds a `trust_score` or that seller's `error`. With `on_error="unknown"` each holds a trust score:
+        `unknown_score` in place of errors, also if the whole call fails (see `get_trust_score`). A seller named twice
+        is asked for once and answered twice. `max_staleness` applies seller by seller, as in `get_trust_score`.
         """
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
@@ -244,9 +241,9 @@ class Client(Decisions, Measures, Models):
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-        """Return one seller's trust score with the facts behind every point of it.
+        """Return one seller's trust score with the facts behind every point.
 
-        It is the contract's message, in which numbers that are not set read 0: ask `HasField`, or take
+        In this message of the contract, unset numbers read 0: test `HasField`, or use
         `TrustScore(explanation.trust_score)`.
         """
         request = trust_score_service_pb2.ExplainTrustScoreRequest(
@@ -262,10 +259,10 @@ class Client(Decisions, Measures, Models):
         proposal: str = "",
         deadline_seconds: float | None = None,
     ) -> list[ledger_service_pb2.AppendEntriesResponse.Result]:
-        """Append 1 to 10,000 entries, all or none, and return the result of each, in their order.
+        """Append 1 to 10,000 entries, all or none; return each one's result, in order.
 
-        `proposal` names the approved proposal of just these entries, where the server asks for one.
-        After DEADLINE_EXCEEDED nobody knows whether they were appended: call again with the same entry ids.
+        `proposal` names the approved proposal of exactly these entries, if the server requires one. After
+        DEADLINE_EXCEEDED it is unknown whether they were appended: call again with the same entry ids.
         """
         request = ledger_service_pb2.AppendEntriesRequest(
             parent=marketplace_name(marketplace), entries=entries, proposal=proposal
@@ -281,10 +278,10 @@ class Client(Decisions, Measures, Models):
     ) -> Iterator[Acknowledgement]:
         """Append batches of entries in order; yield one acknowledgement a batch.
 
-        A batch has 1 to 10,000 entries, and is appended whole or not at all. It runs while its acknowledgements are
-        taken. Batches are read a few ahead, in a thread of their own; what they raise is raised here once all before it
-        are answered. A batch that is refused has an `error` in its acknowledgement, and the next ones go on. After a
-        broken connection what was not acknowledged is sent again, which is safe thanks to `entry_id`;
+        A batch has 1 to 10,000 entries, and is appended whole or not at all. The stream runs while its acknowledgements
+        are taken. A separate thread reads batches a few ahead; its exceptions are raised here once all earlier batches
+        are answered. A rejected batch has an `error` in its acknowledgement, and the next ones go on. After a broken
+        connection, unacknowledged batches are sent again, which is safe because of `entry_id`. Raises
         SellertrustCallError once that has failed for `patience_seconds`.
         """
         patience = Patience(patience_seconds, self._closed)
@@ -299,12 +296,11 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[ledger_service_pb2.WatchEntriesResponse]:
-        """Yield the entries of a marketplace, or of one seller, after a sequence.
+        """Yield the entries of a marketplace, or of one seller, after a sequence: recorded ones, then new ones.
 
-        Those on record, then new ones. Each response has `entries`, none in a heartbeat, and the `sequence` to resume
-        from with `after_sequence`, once the entries are dealt with. It resumes by itself after a broken connection,
-        without loss and without repeats, and ends only with an error: SellertrustCallError once that has failed for
-        `patience_seconds`.
+        Each response has `entries`, none in a heartbeat, and the `sequence`. To resume, pass it as `after_sequence`
+        once the entries are processed. After a broken connection it resumes automatically, without loss or repeats. It
+        ends only with an error: SellertrustCallError once resuming has failed for `patience_seconds`.
         """
         request = ledger_service_pb2.WatchEntriesRequest(
             parent=parent_name(marketplace, seller), after_sequence=after_sequence, page_size=page_size
@@ -322,9 +318,9 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[entry_pb2.Entry]:
-        """Yield the entries of a marketplace, or of one seller, by sequence.
+        """Yield the entries of a marketplace, or of one seller, by sequence, page by page, all as of the first page.
 
-        Page by page, all as of the first page. `deadline_seconds` is for one page.
+        `deadline_seconds` is for one page.
         """
         request = ledger_service_pb2.ListEntriesRequest(
             parent=parent_name(marketplace, seller),
@@ -342,7 +338,7 @@ class Client(Decisions, Measures, Models):
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> ledger_service_pb2.Violation:
-        """Return one violation, by the `entry_id` of its report, resolved from its entries."""
+        """Return one violation, by its report's `entry_id`, resolved from its entries."""
         request = ledger_service_pb2.GetViolationRequest(
             name=violation_name(marketplace, violation),
             **bounds(known_time=known_time, at_least_sequence=at_least_sequence),
@@ -363,7 +359,7 @@ class Client(Decisions, Measures, Models):
     ) -> Iterator[ledger_service_pb2.Violation]:
         """Yield the violations of a marketplace, or of one seller, in the order of their report.
 
-        Paged as `list_entries`. Only those of `statuses`, if any are given. `deadline_seconds` is for one page.
+        Paged as `list_entries`. `statuses`, if given, selects. `deadline_seconds` is for one page.
         """
         request = ledger_service_pb2.ListViolationsRequest(
             parent=parent_name(marketplace, seller),
@@ -375,7 +371,7 @@ class Client(Decisions, Measures, Models):
 
 
 class _UnknownScores:
-    """Logs why a checkout was answered by unknown scores: each cause once, and again after LOG_SECONDS."""
+    """Logs each cause of unknown scores once, and again after LOG_SECONDS."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -383,7 +379,6 @@ class _UnknownScores:
         self._more: Counter[str] = Counter()
 
     def note(self, cause: str) -> None:
-        """Note the cause of an unknown score."""
         with self._lock:
             if monotonic() < self._due.get(cause, 0.0):
                 self._more[cause] += 1
@@ -393,14 +388,16 @@ class _UnknownScores:
         _LOG.warning("trust score unknown: %s%s", cause, f" ({more} more since the last line)" if more else "")
 
     def must_raise(self, on_error: OnError, error: Exception) -> bool:
-        """Return whether the caller gets an error; if not, note it, without its message, which may name the seller."""
+        """Return whether to raise an error to the caller; if not, log its cause without the message, which may name
+        the seller.
+        """
         if on_error == "unknown":
             self.note(_describe_cause(error))
         return on_error != "unknown"
 
 
 def _describe_cause(error: Exception) -> str:
-    """Return why a call failed: that no connection came about, that no answer came in time, or the server's own reason."""
+    """Return why a call failed: no connection, no answer in time, or the server's reason."""
     if not isinstance(error, SellertrustCallError):
         return type(error).__name__
     if error.reason:
@@ -413,7 +410,7 @@ def _describe_cause(error: Exception) -> str:
 
 
 def _known_result(name: str, result: _Result | None) -> ScoreResult:
-    """Return a result that holds a trust score: the given one, or an unknown score."""
+    """Return a result with the given trust score, or an unknown one."""
     if result is not None and result.HasField("trust_score"):
         return ScoreResult(result)
     return ScoreResult(_Result(seller=printable(name), trust_score=unknown_score(printable(name)).message))

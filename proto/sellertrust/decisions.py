@@ -15,10 +15,7 @@ class _RequiredFields(TypedDict):
 
 
 class Decision(_RequiredFields, total=False):
-    """The fields of a decision.
-
-    `actor` and `reason` are required, the others depend on the action.
-    """
+    """A decision: `actor` and `reason` are required, the other fields depend on the action."""
 
     ground: str
     """The legal or policy ground; required to reinstate."""
@@ -42,13 +39,13 @@ class Decided(Protocol):
 
 
 class Decisions:
-    """The part of the client that decides about violations."""
+    """The decisions of the client."""
 
     _ledger: LedgerServiceStub
     _write_seconds: float
 
     def review_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Take an alleged violation up for review, or a dismissed one up again."""
+        """Take an alleged violation up for review, or a dismissed one again."""
         return self.decide_violation("review", marketplace, violation, **fields)
 
     def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
@@ -64,10 +61,7 @@ class Decisions:
         return self.decide_violation("withdraw", marketplace, violation, **fields)
 
     def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Appeal a confirmed or reduced violation on behalf of the seller.
-
-        It counts until it is overturned.
-        """
+        """Appeal a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
         return self.decide_violation("appeal", marketplace, violation, **fields)
 
     def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
@@ -79,14 +73,14 @@ class Decisions:
         return self.decide_violation("overturn", marketplace, violation, **fields)
 
     def reinstate_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Confirm a dismissed or overturned violation again, by the legal order that `ground` names."""
+        """Confirm a dismissed or overturned violation again, by the legal order in `ground`."""
         return self.decide_violation("reinstate", marketplace, violation, **fields)
 
     def decide_violation(self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
         """Make the decision that `action` names.
 
-        One of review, confirm, dismiss, withdraw, appeal, reduce, overturn, reinstate. SellertrustCallError; ValueError
-        for another action, or for an argument that the action does not take.
+        One of review, confirm, dismiss, withdraw, appeal, reduce, overturn, reinstate. Raises SellertrustCallError;
+        ValueError for another action, or for an argument that the action does not take.
         """
         name = f"{action.capitalize()}Violation"
         kind: Any = getattr(ledger_service_pb2, f"{name}Request", None)

@@ -1,4 +1,4 @@
-"""The error of a failed call, with its details decoded."""
+"""The error of a failed call."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ _HINTS = {
     "WRONG_VERSION_NUMBER": "; the server speaks no TLS (leave out tls)",
     "CERTIFICATE_VERIFY_FAILED": "; tls must hold the authority that signed the server's certificate, and target its name",
 }
-"""What may be wrong where no connection comes about, by what gRPC says of it."""
+"""Possible causes of a failed connection, by gRPC's message."""
 
 
 def _describe_connection(details: str) -> str:
-    """Return what is wrong with a connection, from what gRPC says of it: where no server answers, or what may be wrong."""
+    """Describe a failed connection by gRPC's message: no server answers, or a possible cause."""
     hint = next((hint for mark, hint in _HINTS.items() if mark in details), "")
     if not hint and (found := _NO_CONNECTION.search(details)):
         return f"No server answers at {unquote(found['place'])}. Start one with `sellertrust serve`."
@@ -48,11 +48,11 @@ class SellertrustCallError(Exception):
         self.code = code
         self.message = message
         self.reason = reason
-        """Name of `ErrorReason` without its prefix, such as `SELLER_NOT_FOUND`."""
+        """A name of `ErrorReason` without its prefix, such as `SELLER_NOT_FOUND`."""
         self.metadata = dict(metadata or {})
-        """Data of the reason."""
+        """The reason's data."""
         self.fields = list(fields)
-        """The wrong fields of the request: (path, description)."""
+        """The request's wrong fields: (path, description)."""
         self.retry_delay = retry_delay
         """Seconds to wait before a retry; None if the server states none."""
         super().__init__(code, message, reason, self.metadata, self.fields, retry_delay)
@@ -64,9 +64,9 @@ class SellertrustCallError(Exception):
 
     @classmethod
     def of(cls, error: grpc.RpcError, seconds: float | None = None) -> Self:
-        """Return the error of a call from the error that gRPC raises, also in asyncio (`grpc.aio`).
+        """Convert gRPC's error of a call, also of asyncio (`grpc.aio`).
 
-        `seconds`: the deadline of the call, if it had one.
+        `seconds`: the call's deadline, if any.
         """
         code, message = grpc.StatusCode.UNKNOWN, str(error)
         if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
@@ -78,7 +78,7 @@ class SellertrustCallError(Exception):
         result = cls(code, message)
         try:
             status = rpc_status.from_call(error)
-        except ValueError:  # details that contradict the code, as a proxy on the way may make them
+        except ValueError:  # details that contradict the code, perhaps from a proxy
             status = None
         for detail in status.details if status else ():
             result._read_detail(detail)
@@ -87,14 +87,13 @@ class SellertrustCallError(Exception):
 
     @classmethod
     def of_item(cls, error: ItemError) -> Self:
-        """Return the error of one item of a batch or of a stream, as if it had been a call."""
+        """Convert the error of one item of a batch or stream, as if it were a call's."""
         codes = {code.value[0]: code for code in grpc.StatusCode}
         fields = [(wrong.field, wrong.description) for wrong in error.fields]
         code = codes.get(error.code, grpc.StatusCode.UNKNOWN)
         return cls(code, error.message, error.reason, error.metadata, fields)
 
     def _read_detail(self, detail: Any) -> None:
-        """Take over one detail of a status."""
         info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Unpack(info):
             self.reason, self.metadata = info.reason, dict(info.metadata)

@@ -1,4 +1,4 @@
-"""What a client and a server ask alike of the machine that they run on: whether files have changed, what loopback is."""
+"""Facts about the local machine, for client and server: changed files, loopback."""
 
 import ipaddress
 from pathlib import Path
@@ -7,18 +7,15 @@ FileState = tuple[int, int, int]
 
 
 def file_state(path: Path) -> FileState:
-    """Return a value that changes when a file is written, or another one put in its place.
-
-    OSError if it is not there.
-    """
+    """Return a value that changes when a file is written or replaced. Raises OSError if it is missing."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def is_loopback_host(host: str) -> bool:
-    """Return whether a host is this machine alone.
+    """Return whether a host is this machine. Names except localhost are not.
 
-    An IPv6 address is given without brackets. A name but localhost is not.
+    An IPv6 address has no brackets.
     """
     try:
         return ipaddress.ip_address(host).is_loopback

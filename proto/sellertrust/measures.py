@@ -1,4 +1,4 @@
-"""The part of the client that asks which measures are in force."""
+"""The client of MeasureService."""
 
 from datetime import date
 
@@ -14,11 +14,11 @@ from sellertrust.v1.measure_service_pb2 import (
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 
 MEASURE_SECONDS = 5.0
-"""Measures are looked back on day by day, which takes longer than a score."""
+"""Measures are evaluated day by day, which takes longer than a score."""
 
 
 class Measures:
-    """The part of the client that speaks to MeasureService."""
+    """MeasureService's methods of the client."""
 
     _measures: MeasureServiceStub
 
@@ -33,10 +33,9 @@ class Measures:
         policy: str = "",
         deadline_seconds: float = MEASURE_SECONDS,
     ) -> EvaluateMeasuresResponse:
-        """Return what is in force for one seller.
+        """Return one seller's measures in force, with rules, times and entries, and the resulting terms.
 
-        Each measure with its rule, times and entries, and the terms of all. `policy`: a digest, or its beginning, of a
-        policy to answer by; by default the one that is served.
+        `policy`: the digest, or its beginning, of a policy to use; by default the served one.
         """
         request = EvaluateMeasuresRequest(
             seller=seller_name(marketplace, seller),
@@ -65,9 +64,9 @@ class Measures:
         at_least_sequence: int = 0,
         deadline_seconds: float = MEASURE_SECONDS,
     ) -> EvaluatePayoutResponse:
-        """Return what of one order is released, drawn and held on a day, by the terms that were fixed at its capture.
+        """Return the released, drawn and held parts of one order on a day, by the terms fixed at its capture.
 
-        Amounts in minor units of `currency` (cents), days as dates or `YYYY-MM-DD`; `day` is today by default.
+        Amounts are in minor units of `currency` (cents), days are dates or `YYYY-MM-DD`; `day` is today by default.
         `confirmed_time`: when carrier or buyer confirmed the delivery.
         """
         request = EvaluatePayoutRequest(
@@ -97,7 +96,9 @@ class Measures:
         at_least_sequence: int = 0,
         deadline_seconds: float = MEASURE_SECONDS,
     ) -> GetRestitutionResponse:
-        """Return which recorded measures stood on a violation that was taken back, for how long, and what they held."""
+        """Return the recorded measures that were based on an overturned violation, their durations, and the amounts
+        they held.
+        """
         request = GetRestitutionRequest(
             seller=seller_name(marketplace, seller), violation=violation, at_least_sequence=at_least_sequence
         )

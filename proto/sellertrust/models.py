@@ -1,4 +1,4 @@
-"""The part of the client that looks into the model registry and moves its aliases."""
+"""The client of ModelService."""
 
 import time
 from collections.abc import Iterator
@@ -25,43 +25,31 @@ from sellertrust.v1.model_service_pb2 import (
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
 
 MODEL_SECONDS = 15.0
-"""Models are read and compared with their digests; people wait for that, no checkout does."""
+"""Models are read and checked against their digests; people wait for that, no checkout does."""
 
 PROMOTE_SECONDS = 120.0
-"""A throwaway process loads the model first."""
+"""A temporary process loads the model first."""
 
 LOOK_SECONDS = 0.1
 
 
 def model_name(model: str) -> str:
-    """Return the name of a model from an alias, a digest or its beginning.
-
-    `model_name("champion") == "models/champion"`.
-    """
+    """Return a model's name from an alias, a digest or its beginning: `model_name("champion") == "models/champion"`."""
     return model if model.startswith("models/") else f"models/{model}"
 
 
 class Models:
-    """The part of the client that speaks to ModelService.
-
-    A model is named by an alias, a digest, or its beginning.
-    """
+    """ModelService's methods of the client. A model is named by an alias, a digest, or its beginning."""
 
     _models: ModelServiceStub
 
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
-        """Yield the published models in the order of their digests.
-
-        `deadline_seconds` is for one page.
-        """
+        """Yield the published models in the order of their digests. `deadline_seconds` is for one page."""
         request = ListModelsRequest(page_size=page_size)
         yield from pages(self._models.ListModels, request, "models", deadline_seconds)
 
     def get_model(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> GetModelResponse:
-        """Return one model, and `serving_digest`.
-
-        That is the digest of the model with which the server answers now.
-        """
+        """Return one model, and `serving_digest`, the digest of the model in use."""
         return invoke(self._models.GetModel, GetModelRequest(name=model_name(model)), deadline_seconds)
 
     def diff_models(self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS) -> DiffModelsResponse:
@@ -82,8 +70,8 @@ class Models:
     ) -> PromoteModelResponse:
         """Make a model champion.
 
-        `override` and `sign_off` name the persons who answer for gates that failed. `proposal` names the approved
-        proposal of just this request, where the server asks for one.
+        `override` and `sign_off` name the persons who answer for failed gates. `proposal` names the approved proposal
+        of exactly this request, if the server requires one.
         """
         request = PromoteModelRequest(
             name=model_name(model),
@@ -100,8 +88,8 @@ class Models:
     ) -> RollbackModelResponse:
         """Make the previous champion champion again.
 
-        `champion` is the digest to be replaced, so that a repeated call does not bring it back; by default that of the
-        present champion, which takes one more call.
+        `champion` is the digest to be replaced, so that a repeated call does not bring it back; by default the present
+        champion's, which takes one more call.
         """
         if champion is None:
             champion = self.get_model("champion", deadline_seconds=deadline_seconds).model.digest
@@ -119,10 +107,9 @@ class Models:
         return invoke(self._models.GetModelReport, request, deadline_seconds).html
 
     def wait_for_model(self, digest: str, *, timeout_seconds: float = 60.0) -> bool:
-        """Wait until the server answers with the model of this whole digest.
+        """Wait until the server answers with the model of this whole digest; return False on timeout.
 
-        Return False if the time runs out. A server that cannot be reached may come back meanwhile; any other failure is
-        raised.
+        An unreachable server may come back meanwhile; any other failure is raised.
         """
         deadline = time.monotonic() + timeout_seconds
         while (left := deadline - time.monotonic()) > 0:

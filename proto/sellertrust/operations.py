@@ -1,4 +1,4 @@
-"""The part of the client for a ledger's operators: erasing a seller's texts, and putting record times right."""
+"""The client for a ledger's operators: erase a seller's texts, correct record times."""
 
 import uuid
 
@@ -13,11 +13,11 @@ from sellertrust.v1.ledger_service_pb2 import (
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 OPERATION_SECONDS = 30.0
-"""An erasure may wait for who reads the database's journal."""
+"""An erasure may wait for readers of the database's journal."""
 
 
 class OperationsClient:
-    """What operators do by a client's connection, which the client closes. Methods raise SellertrustCallError."""
+    """Operators' calls over a client's connection, which the client closes. Methods raise SellertrustCallError."""
 
     def __init__(self, client: Client) -> None:
         self._stub = LedgerServiceStub(client.channel)
@@ -32,7 +32,7 @@ class OperationsClient:
         entry_id: str | None = None,
         deadline_seconds: float = OPERATION_SECONDS,
     ) -> EraseSellerResponse:
-        """Erase the sealed texts of a seller, for good. `entry_id` makes a repeated call safe; by default one is made."""
+        """Erase a seller's sealed texts irrevocably. `entry_id` makes a repeated call safe; by default one is made."""
         request = EraseSellerRequest(
             seller=seller_name(marketplace, seller), actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex
         )
@@ -49,10 +49,10 @@ class OperationsClient:
         entry_id: str | None = None,
         deadline_seconds: float = OPERATION_SECONDS,
     ) -> MendClockResponse:
-        """Put right record times that ran ahead, from `first_sequence` on, by so many microseconds.
+        """Correct record times that ran ahead, from `first_sequence` on, by the given microseconds.
 
-        With 0 and 0 none did: the clock is right, and the ledger rested for over a year. `entry_id` makes a repeated call
-        safe; by default one is made.
+        With 0 and 0 none ran ahead: the clock is right, and the ledger rested for over a year. `entry_id` makes a
+        repeated call safe; by default one is made.
         """
         request = MendClockRequest(
             parent=marketplace_name(marketplace),

@@ -1,4 +1,4 @@
-"""The part of the client that reads the policies of a ledger and moves which one is served."""
+"""The client of PolicyService."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,23 +18,23 @@ from sellertrust.v1.policy_service_pb2 import (
 from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 
 POLICY_SECONDS = 15.0
-"""People wait for a policy, no checkout does."""
+"""People wait for a policy; no checkout does."""
 
 COMMIT_SECONDS = 60.0
-"""A policy is checked in every situation that it distinguishes first."""
+"""A policy is first checked in every situation that it distinguishes."""
 
 
 class PolicyClient:
     """PolicyService over a client's connection, which the client closes. Methods raise SellertrustCallError.
 
-    A policy is named by `head` (the one that is served), by its digest, or by the beginning of that.
+    A policy is named by `head` (the served one), its digest, or the digest's beginning.
     """
 
     def __init__(self, client: Client) -> None:
         self._stub = PolicyServiceStub(client.channel)
 
     def get_policy(self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS) -> GetPolicyResponse:
-        """Return one policy with its text, and `serving_digest`, the digest of the one with which the server answers now."""
+        """Return one policy with its text, and `serving_digest`, the digest of the served policy."""
         return invoke(self._stub.GetPolicy, GetPolicyRequest(name=policy_name(policy)), deadline_seconds)
 
     def list_policy_moves(
@@ -56,11 +56,11 @@ class PolicyClient:
         accepted_losses: Mapping[str, int] | None = None,
         deadline_seconds: float = COMMIT_SECONDS,
     ) -> CommitPolicyResponse:
-        """Have a policy served from now on. `text` is its TOML, `expected` the digest of the policy that it replaces.
+        """Serve a policy from now on. `text` is its TOML, `expected` the digest of the policy that it replaces.
 
-        `proposal` names the approved proposal of just this request, where the server asks for one. `assumptions`: the TOML
-        that its loss certificate rests on, by default what was committed last; `accepted_losses`: by verdict that does not
-        hold, the sum in minor units that `actor` accepts.
+        `proposal` names the approved proposal of exactly this request, if the server requires one. `assumptions`: the
+        TOML behind its loss certificate, by default the last committed one; `accepted_losses`: by failed verdict, the
+        sum in minor units that `actor` accepts.
         """
         request = CommitPolicyRequest(
             text=text,
@@ -79,10 +79,10 @@ class PolicyClient:
     def rollback_policy(
         self, *, actor: str, reason: str, policy: str | None = None, deadline_seconds: float = POLICY_SECONDS
     ) -> RollbackPolicyResponse:
-        """Have the policy served again that the present one had replaced; another rollback goes further back.
+        """Serve the policy again that the present one replaced; another rollback goes further back.
 
-        `policy` is the digest to be taken back, so that a repeated call changes nothing; by default that of the present
-        policy, which takes one more call.
+        `policy` is the digest to be taken back, so that a repeated call changes nothing; by default the present
+        policy's, which takes one more call.
         """
         if policy is None:
             policy = self.get_policy(deadline_seconds=deadline_seconds).policy.digest

@@ -1,4 +1,4 @@
-"""The client of ProposalService: what needs two persons is proposed by one and approved by another.
+"""The client of ProposalService: one person proposes a request, another approves it.
 
     with Client("trust.example:50051", tls="ca.pem", certificate="anna.pem", key="anna.key") as client:
         request = PromoteModelRequest(name="models/...", actor="anna", reason="...")
@@ -6,7 +6,7 @@
         ...  # another person approves it
         ProposalClient(client).carry_out(proposal)
 
-Everything else is as in `sellertrust.client`: deadlines, retries, decoded errors.
+Deadlines, retries and errors are as in `sellertrust.client`.
 """
 
 import uuid
@@ -33,28 +33,22 @@ from sellertrust.v1.review_service_pb2 import DecideViolationsRequest, DecideVio
 from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 
 PROPOSAL_SECONDS = 10.0
-"""People wait for it, no checkout does."""
+"""People wait for it; no checkout does."""
 
 CARRY_OUT_SECONDS = 120.0
-"""For a promotion, which loads the model in a throwaway process, or up to 10,000 decisions."""
+"""For a promotion, which loads the model in a temporary process, or up to 10,000 decisions."""
 
 Proposable = PromoteModelRequest | DecideViolationsRequest | AppendEntriesRequest | CommitPolicyRequest
 Done = PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse | CommitPolicyResponse
 
 
 def proposal_name(proposal: str, marketplace: str = "") -> str:
-    """Return the name of a proposal: `proposal_name("p", "m") == "marketplaces/m/proposals/p"`.
-
-    One of all marketplaces is `proposals/p`.
-    """
+    """Return `proposal_name("p", "m") == "marketplaces/m/proposals/p"`; `proposals/p` for all marketplaces."""
     return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
 
 
 class ProposalClient:
-    """ProposalService over a client's connection, which the client closes.
-
-    Methods raise SellertrustCallError.
-    """
+    """ProposalService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
 
     def __init__(self, client: Client) -> None:
         self._channel = client.channel
@@ -69,7 +63,7 @@ class ProposalClient:
         proposal_id: str | None = None,
         deadline_seconds: float = PROPOSAL_SECONDS,
     ) -> Proposal:
-        """Propose a request, which is then to be made to the last field but `proposal`.
+        """Propose a request, which must later be made unchanged except for `proposal`.
 
         `proposal_id` makes a retry safe.
         """
@@ -86,38 +80,34 @@ class ProposalClient:
         return invoke(self._stub.CreateProposal, message, deadline_seconds).proposal
 
     def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
-        """Return a proposal by its name, as it stands now."""
         return invoke(self._stub.GetProposal, GetProposalRequest(name=name), deadline_seconds).proposal
 
     def list_proposals(
         self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Iterator[Proposal]:
-        """Yield the proposals of a marketplace, the latest first.
-
-        By default those that concern all marketplaces.
-        """
+        """Yield the proposals of a marketplace, by default those of all marketplaces, the latest first."""
         request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
         yield from pages(self._stub.ListProposals, request, "proposals", deadline_seconds)
 
     def approve_proposal(
         self, name: str, digest: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Proposal:
-        """Approve a proposal; `digest` is that of the one that was looked at."""
+        """Approve a proposal; `digest` is that of the request that was looked at."""
         request = ApproveProposalRequest(name=name, digest=digest, actor=actor, reason=reason)
         return invoke(self._stub.ApproveProposal, request, deadline_seconds).proposal
 
     def withdraw_proposal(
         self, name: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Proposal:
-        """Withdraw a proposal, or decline that of another person."""
+        """Withdraw a proposal, or decline another person's."""
         request = WithdrawProposalRequest(name=name, actor=actor, reason=reason)
         return invoke(self._stub.WithdrawProposal, request, deadline_seconds).proposal
 
     def carry_out(self, proposal: Proposal, *, deadline_seconds: float = CARRY_OUT_SECONDS) -> Done:
-        """Make the call that an approved proposal holds, and return its answer.
+        """Make the call in an approved proposal, and return its answer.
 
-        Made again, it changes nothing more. A bulk decision is carried out in calls of 10,000: call again while
-        `remaining` of its answer is above 0. ValueError if the proposal was erased.
+        A repeated call changes nothing more. A bulk decision takes calls of 10,000: call again while the answer's
+        `remaining` is above 0. Raises ValueError if the proposal was erased.
         """
         match proposal.WhichOneof("request"):
             case "promote_model":

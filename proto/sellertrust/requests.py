@@ -1,4 +1,4 @@
-"""The parts of requests (names, times, decisions), and the functions that make calls."""
+"""Parts of requests (names, times, decisions), and functions that make calls."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,47 +15,41 @@ from sellertrust.errors import SellertrustCallError
 Time = datetime | Timestamp
 
 MaxStaleness = timedelta | Literal["any", "fresh"]
-"""How old an answer may be while the ledger's database is away: `any` for a badge, `fresh` for a payout, or a span."""
+"""The largest age of an answer while the database is away: `any` for a badge, `fresh` for a payout, or a span."""
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
 
 def seller_name(marketplace: str, seller: str) -> str:
-    """Return the name of a seller for `Entry.seller`.
-
-    `seller_name("m", "s") == "marketplaces/m/sellers/s"`.
-    """
+    """Return the name for `Entry.seller`: `seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
     return f"{marketplace_name(marketplace)}/sellers/{seller}"
 
 
 def violation_name(marketplace: str, violation: str) -> str:
-    """Return the name of a violation.
-
-    `violation_name("m", "v") == "marketplaces/m/violations/v"`. A violation's id is the `entry_id` of its report.
-    """
+    """Return `violation_name("m", "v") == "marketplaces/m/violations/v"`; a violation's id is its report's `entry_id`."""
     return f"{marketplace_name(marketplace)}/violations/{violation}"
 
 
 def marketplace_name(marketplace: str) -> str:
-    """Return the name of a marketplace: `marketplace_name("m") == "marketplaces/m"`."""
+    """Return `marketplace_name("m") == "marketplaces/m"`."""
     return f"marketplaces/{marketplace}"
 
 
 def policy_name(policy: str) -> str:
-    """Return the name of a policy from `head`, a digest or its beginning: `policy_name("head") == "policies/head"`."""
+    """Return a policy's name from `head`, a digest or its beginning: `policy_name("head") == "policies/head"`."""
     return policy if policy.startswith("policies/") else f"policies/{policy}"
 
 
 def parent_name(marketplace: str, seller: str | None) -> str:
-    """Return the parent of a list: a marketplace, or one seller of it."""
+    """Return a list's parent: a marketplace, or one of its sellers."""
     return marketplace_name(marketplace) if seller is None else seller_name(marketplace, seller)
 
 
 def pages(method: "grpc.UnaryUnaryMultiCallable[Any, Any]", request: Any, items: str, seconds: float) -> Iterator[Any]:
-    """Yield the items of a list, page by page, each page within `seconds`.
+    """Yield the items of a list, each page within `seconds`. Raises SellertrustCallError.
 
-    `items`: the field of the response that holds them. SellertrustCallError if a call fails.
+    `items`: the response's field that holds them.
     """
     while True:
         page = invoke(method, request, seconds)
@@ -66,17 +60,14 @@ def pages(method: "grpc.UnaryUnaryMultiCallable[Any, Any]", request: Any, items:
 
 
 def times(**given: Time | None) -> dict[str, Any]:
-    """Return those of the times that are not None, as messages by name.
-
-    ValueError for a time without a zone.
-    """
+    """Return the times that are not None, as messages by name. Raises ValueError for a time without a zone."""
     return {name: timestamp(name, time) for name, time in given.items() if time is not None}
 
 
 def bounds(
     observe_time: Time | None = None, known_time: Time | None = None, at_least_sequence: int = 0
 ) -> dict[str, Any]:
-    """Return the given fields that bound a read. ValueError for a time without a zone."""
+    """Return the given fields that bound a read. Raises ValueError for a time without a zone."""
     given = times(observe_time=observe_time, known_time=known_time)
     return given | ({"at_least_sequence": at_least_sequence} if at_least_sequence else {})
 
@@ -84,7 +75,7 @@ def bounds(
 def staleness(stated: MaxStaleness) -> dict[str, Any]:
     """Return the field for the largest age of a stale answer.
 
-    ValueError for a negative one, or an unknown word; TypeError for what is neither a word nor a timedelta.
+    Raises ValueError for a negative one or an unknown word, TypeError for other types.
     """
     if stated == "any":
         return {}
@@ -103,10 +94,7 @@ def staleness(stated: MaxStaleness) -> dict[str, Any]:
 
 
 def timestamp(name: str, time: Time) -> Timestamp:
-    """Return a time as a message.
-
-    ValueError, naming the field `name`, for a time without a zone.
-    """
+    """Return a time as a message. Raises ValueError, with the field `name`, for a time without a zone."""
     if isinstance(time, Timestamp):
         return time
     if time.tzinfo is None:
@@ -117,21 +105,18 @@ def timestamp(name: str, time: Time) -> Timestamp:
 
 
 def printable(name: str) -> str:
-    """Return a name that UTF-8 can carry.
-
-    An id from elsewhere may hold half of a surrogate pair.
-    """
+    """Return a name that UTF-8 can encode: an id from elsewhere may hold half of a surrogate pair."""
     return name.encode(errors="replace").decode()
 
 
 def decision(marketplace: str, violation: str, actor: str, reason: str, entry_id: str | None) -> dict[str, Any]:
-    """Return the fields of a decision; an `entry_id` is made if none is given."""
+    """Return a decision's fields, with a new `entry_id` if none is given."""
     name = violation_name(marketplace, violation)
     return {"name": name, "actor": actor, "reason": reason, "entry_id": entry_id or uuid.uuid4().hex}
 
 
 def invoke(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
-    """Call a method, within `seconds`, and return its answer. SellertrustCallError."""
+    """Call a method within `seconds`. Raises SellertrustCallError."""
     try:
         return method(request, timeout=seconds)
     except grpc.RpcError as error:

@@ -5,7 +5,7 @@
         for item in review.list_review_queue("acme"):
             print(item.violation.name, item.priority)
 
-Everything else is as in `sellertrust.client`: deadlines, retries, decoded errors, times.
+Deadlines, retries, errors and times are as in `sellertrust.client`.
 """
 
 import uuid
@@ -35,7 +35,7 @@ DECIDE_SECONDS = 60.0
 
 
 def notifier_name(marketplace: str, notifier: str) -> str:
-    """Return the name of a notifier: `notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
+    """Return `notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
     return f"{marketplace_name(marketplace)}/notifiers/{notifier}"
 
 
@@ -45,7 +45,7 @@ class _RequiredFields(TypedDict):
 
 
 class CaseDecision(_RequiredFields, total=False):
-    """The fields of a decision about a case: `actor` and `reason`, which are required, and these."""
+    """A decision about a case; `actor` and `reason` are required."""
 
     ground: str
     """The legal or policy ground."""
@@ -56,10 +56,7 @@ class CaseDecision(_RequiredFields, total=False):
 
 
 class ReviewClient:
-    """ReviewService over a client's connection, which the client closes.
-
-    Methods raise SellertrustCallError.
-    """
+    """ReviewService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
 
     def __init__(self, client: Client) -> None:
         self._stub = ReviewServiceStub(client.channel)
@@ -87,10 +84,7 @@ class ReviewClient:
         page_size: int = 100,
         deadline_seconds: float = READ_SECONDS,
     ) -> Iterator[Notifier]:
-        """Yield the notifiers of a marketplace in the order of their ids.
-
-        Page by page, all as of the first page.
-        """
+        """Yield a marketplace's notifiers in the order of their ids, page by page, all as of the first page."""
         request = ListNotifiersRequest(
             parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
         )
@@ -112,9 +106,9 @@ class ReviewClient:
         yield from pages(self._stub.ListReviewQueue, request, "items", deadline_seconds)
 
     def list_cases(self, marketplace: str, *, deadline_seconds: float = READ_SECONDS) -> ListReviewQueueResponse:
-        """Return the cases of cautions that nobody has decided, in `cases`, by their deadline, and how many there are.
+        """Return the undecided cases of cautions, at most 1,000, earliest deadline first, in `cases`.
 
-        At most 1,000; `open_cases` and `overdue_cases` count all.
+        `open_cases` and `overdue_cases` count all.
         """
         request = ListReviewQueueRequest(parent=marketplace_name(marketplace), page_size=1)
         return invoke(self._stub.ListReviewQueue, request, deadline_seconds)
@@ -122,11 +116,11 @@ class ReviewClient:
     def confirm_case(
         self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
     ) -> None:
-        """Decide that what a caution suspected is so: it came to these violations, which are confirmed."""
+        """Decide that a caution's suspicion is true: it led to these violations, which are confirmed."""
         self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_CONFIRMED, violations, fields)
 
     def end_case(self, marketplace: str, seller: str, case: str, **fields: Unpack[CaseDecision]) -> None:
-        """Decide that what a caution suspected is not so: it ends now, and never begins again on the same facts."""
+        """Decide that a caution's suspicion is false: it ends now, and never begins again on the same facts."""
         self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_ENDED, (), fields)
 
     def _decide_case(
@@ -174,12 +168,12 @@ class ReviewClient:
         proposal: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
     ) -> DecideViolationsResponse:
-        """Take one action on every selected violation but a sample that is held back.
+        """Take one action on every selected violation except a held-back sample.
 
-        A dry run unless `execute`. To execute takes a `decision_id`, which makes a repeated call safe, and the `count`
-        and `etag` of the dry run. A call decides at most 10,000: call again with the same arguments while `remaining`
-        is above 0. `proposal` names the approved proposal of just this request (`decide_request`), where the server
-        asks for one. ValueError without a `decision_id` to execute.
+        A dry run unless `execute`. To execute takes a `decision_id`, which makes a repeated call safe, and the dry
+        run's `count` and `etag`. A call decides at most 10,000: call again with the same arguments while `remaining` is
+        above 0. `proposal` names the approved proposal of exactly this request (`decide_request`), if the server
+        requires one. Raises ValueError if `execute` has no `decision_id`.
         """
         request = decide_request(
             marketplace,
@@ -216,10 +210,7 @@ def decide_request(
     execute: bool = False,
     **fields: Any,
 ) -> DecideViolationsRequest:
-    """Return the request of `ReviewClient.decide_violations`, to propose it.
-
-    It takes the same arguments.
-    """
+    """Return the request of `ReviewClient.decide_violations`, with the same arguments, to propose it."""
     if execute and not decision_id:
         raise ValueError("decision_id is required to execute: it makes a call again safe")
     return DecideViolationsRequest(

@@ -1,6 +1,6 @@
-"""Trust scores as the client returns them: the contract's messages, but None where a number is not set.
+"""Trust scores as the client returns them: the contract's messages, but with None for unset numbers.
 
-In protobuf such a number reads 0, so `score.points < 500` would hold for every seller without points.
+In protobuf an unset number reads 0, so `score.points < 500` would be true for every seller without points.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ _OPTIONAL = {field.name for field in pb.TrustScore.DESCRIPTOR.fields if field.ha
 
 
 class _View:
-    """A message of the contract, whose fields and methods are those of the view."""
+    """A message of the contract, with its fields and methods."""
 
     __slots__ = ("message",)
 
@@ -35,10 +35,10 @@ class _View:
 
 
 class TrustScore(_View):
-    """One seller's trust score: the fields and methods of the contract's `TrustScore`, which is `message`.
+    """One seller's trust score, with the fields and methods of the contract's `TrustScore`, which is `message`.
 
-    It is made of a message, or of its fields, as `TrustScore(seller=..., badge="trusted")` in a test. A number that the
-    seller does not have is None: an unrated seller, and one whose score is unknown, has no points.
+    Made of a message or of fields, as `TrustScore(seller=..., badge="trusted")` in a test. Missing numbers are None:
+    unrated sellers and unknown scores have no points.
     """
 
     seller: str
@@ -67,7 +67,7 @@ class TrustScore(_View):
 
 
 class ScoreResult(_View):
-    """One seller's part of a batch: its trust score, or the error of that seller alone. `HasField` says which."""
+    """One seller's part of a batch: its trust score, or its error. `HasField` says which."""
 
     seller: str
     error: ItemError

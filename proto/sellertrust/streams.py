@@ -1,6 +1,6 @@
-"""Streams that outlive their connections: batches out with acknowledgements back, and the ledger's entries in.
+"""Streams that outlive their connections: batches with acknowledgements, and the ledger's entries.
 
-A stream has no end of its own; that a server has vanished is noticed by keepalive, within 35 s.
+A stream has no end of its own; keepalive detects a vanished server within 35 s.
 """
 
 import logging
@@ -27,7 +27,7 @@ IN_FLIGHT = 4
 """Batches that are sent ahead of their acknowledgements, and kept to be sent again."""
 
 CONNECTION_SECONDS = 300.0
-"""A stream is opened anew after so long, so that one which hangs unseen comes to an end."""
+"""The time after which a stream reconnects, so that an unnoticed hang ends."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
@@ -37,23 +37,20 @@ _LOG = logging.getLogger("sellertrust.client")
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """The answer to one batch: it is recorded, or refused as a whole."""
+    """The answer to one batch, which is recorded or rejected as a whole."""
 
     index: int
-    """Index of the batch, from 0. Acknowledgements come in order, one for each."""
+    """The batch's index, from 0. There is one acknowledgement for each batch, in order."""
     results: list[AppendEntriesResponse.Result] = field(default_factory=list)
-    """The result of each entry, in their order; empty if the batch was refused."""
+    """Each entry's result, in order; empty if rejected."""
     sequence: int = 0
-    """The highest sequence of the batch; 0 if it was refused."""
+    """The batch's highest sequence; 0 if rejected."""
     error: SellertrustCallError | None = None
-    """Why the batch was refused, with paths as in `entries[17].violation.harm`; None if it is recorded."""
+    """The reason for rejection, with paths as in `entries[17].violation.harm`; None if recorded."""
 
 
 class Patience:
-    """The limit of retries of a stream.
-
-    `seconds` after the first failure in a row, or until `closed`.
-    """
+    """The limit of a stream's retries: `seconds` after the first of consecutive failures, or until `closed`."""
 
     def __init__(self, seconds: float, closed: threading.Event) -> None:
         self._seconds = seconds
@@ -63,7 +60,7 @@ class Patience:
         self._pause = FIRST_PAUSE_SECONDS
 
     def reset(self) -> None:
-        """Record that a message has arrived, which starts the limit anew."""
+        """Record that a message has arrived, which restarts the limit."""
         self._has_begun = True
         self._until = None
         self._pause = FIRST_PAUSE_SECONDS
@@ -80,26 +77,23 @@ class Patience:
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def _passes(self, error: SellertrustCallError) -> bool:
-        """Return whether an error may pass, so that the stream is opened again."""
+        """Return whether an error may be temporary, so that the stream is reopened."""
         if self._closed.is_set():
             return False
         if error.reason == "TOO_MANY_CALLS":  # the place of the broken stream may not be free yet
             return self._has_begun
-        # A server or proxy that breaks off gives CANCELLED or INTERNAL; INTERNAL with a reason comes from sellertrust.
+        # A failing server or proxy gives CANCELLED or INTERNAL; INTERNAL with a reason comes from sellertrust.
         broken = error.code in {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL} and not error.reason
         return broken or error.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 class Outbox:
-    """The batches that are read ahead or sent, and not yet answered.
-
-    A thread of its own reads them.
-    """
+    """The unanswered batches that were read or sent. A separate thread reads them."""
 
     def __init__(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
         self._changed = threading.Condition()
         self._waiting: deque[StreamEntriesRequest] = deque()
-        self._sent = 0  # of those that wait, by the present connection
+        self._sent = 0  # of the waiting ones, by the present connection
         self._connection = 0
         self._answered = 0
         self._has_all = False
@@ -108,10 +102,7 @@ class Outbox:
         threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
 
     def requests(self) -> Iterator[StreamEntriesRequest]:
-        """Yield the batches for a new connection, unanswered ones first.
-
-        It ends when another connection is made.
-        """
+        """Yield a new connection's batches, unanswered ones first, until another connection is made."""
         with self._changed:
             self._connection += 1
             self._sent = 0
@@ -132,15 +123,12 @@ class Outbox:
         return Acknowledgement(index, list(done.results), done.sequence)
 
     def wait_for_batch(self) -> None:
-        """Wait until a batch is to be sent, or there will be none: a server ends a stream without a first message."""
+        """Wait for a batch or their end: a server ends a stream without a first message."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting or self._has_all)
 
     def is_done(self) -> bool:
-        """Return whether every batch is answered.
-
-        Raises the error by which the batches ended, if any.
-        """
+        """Return whether every batch is answered. Raises the error that ended the batches, if any."""
         with self._changed:
             if not self._has_all or self._waiting:
                 return False
@@ -149,16 +137,13 @@ class Outbox:
             return True
 
     def close(self) -> None:
-        """End the thread that reads batches, and wake all that wait."""
+        """End the reading thread, and wake all waiters."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
-        """Return a function that waits for the next batch of a connection.
-
-        It returns None at the end of the connection.
-        """
+        """Return a function that waits for a connection's next batch, and returns None at the connection's end."""
 
         def next_batch() -> StreamEntriesRequest | None:
             with self._changed:
@@ -178,7 +163,7 @@ class Outbox:
         return next_batch
 
     def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
-        """Read the batches, at most IN_FLIGHT ahead, until all are read or the outbox is closed."""
+        """Read the batches, at most IN_FLIGHT ahead, until they end or the outbox is closed."""
         try:
             for batch in batches:
                 request = StreamEntriesRequest(parent=parent, entries=batch)
@@ -201,7 +186,7 @@ def stream_entries(
     batches: Iterable[Sequence[Entry]],
     patience: Patience,
 ) -> Iterator[Acknowledgement]:
-    """Send batches and yield one acknowledgement each, over as many connections as it takes."""
+    """Send batches and yield one acknowledgement each, over any number of connections."""
     outbox = Outbox(parent, batches)
     try:
         while True:
@@ -228,10 +213,7 @@ def watch_entries(
     request: WatchEntriesRequest,
     patience: Patience,
 ) -> Iterator[WatchEntriesResponse]:
-    """Yield what follows the request's `after_sequence`, for ever.
-
-    Over as many connections as it takes.
-    """
+    """Yield entries after the request's `after_sequence` without end, over any number of connections."""
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:
@@ -247,5 +229,5 @@ def watch_entries(
 
 
 def _ended_early() -> SellertrustCallError:
-    """Return the error for a stream that the server ended although batches are unanswered."""
+    """Return the error for a stream that the server ended before answering all batches."""
     return SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream before it was done")

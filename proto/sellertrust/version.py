@@ -1,3 +1,3 @@
-"""The version of the release: both distributions, and `sellertrust --version`."""
+"""The version of both distributions, and of `sellertrust --version`."""
 
 VERSION = "0.3.0"
