@@ -50,7 +50,6 @@ def last_of_runs(*keys: NDArray[Any]) -> Bools:
 
 
 def _changes(keys: tuple[NDArray[Any], ...]) -> Bools:
-    """Return whether each row but the first differs from the row before it in any key."""
     changes: Bools = keys[0][1:] != keys[0][:-1]
     for key in keys[1:]:
         changes |= key[1:] != key[:-1]

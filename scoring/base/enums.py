@@ -7,8 +7,6 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """The kind of an entry; see `scoring.entries.kinds.table`."""
-
     VIOLATION = 1
     STATUS = 2
     EXPOSURE = 3
@@ -40,8 +38,6 @@ class Kind(IntEnum):
 
 
 class Harm(IntEnum):
-    """The actual or possible harm of a violation."""
-
     LOW = 1
     MEDIUM = 2
     HIGH = 3
@@ -56,8 +52,6 @@ class Severity(IntEnum):
 
 
 class Category(IntEnum):
-    """The family of a violation type."""
-
     COUNTERFEIT = 1
     IP = 2
     SAFETY = 3
@@ -69,8 +63,6 @@ class Category(IntEnum):
 
 
 class Source(IntEnum):
-    """The party that made or established a report."""
-
     COURT = 1
     POLICE = 2
     CUSTOMS = 3
@@ -103,8 +95,6 @@ INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
 
 
 class Action(IntEnum):
-    """A decision about a violation."""
-
     REVIEW = 1
     CONFIRM = 2
     DISMISS = 3
@@ -116,8 +106,6 @@ class Action(IntEnum):
 
 
 class Status(IntEnum):
-    """The status of a violation."""
-
     ALLEGED = 1
     UNDER_REVIEW = 2
     CONFIRMED = 3
@@ -129,16 +117,12 @@ class Status(IntEnum):
 
 
 class Attribution(IntEnum):
-    """A statement about whether a violation's goods were the seller's."""
-
     CONTESTED = 1
     ACCEPTED = 2
     REJECTED = 3
 
 
 class DisputeOutcome(IntEnum):
-    """The party that won a dispute."""
-
     BUYER = 1
     SELLER = 2
     SHARED = 3
@@ -157,8 +141,6 @@ class InspectionResult(IntEnum):
 
 
 class BusinessModel(IntEnum):
-    """The role in which a seller sells."""
-
     OWN_BRAND = 1
     RESELLER = 2
     THIRD_PARTY_SUPPLIER = 3
@@ -166,23 +148,17 @@ class BusinessModel(IntEnum):
 
 
 class ControlReason(IntEnum):
-    """The cause of an account's transfer to another party."""
-
     SOLD = 1
     TAKEN_OVER = 2
 
 
 class LinkState(IntEnum):
-    """The status of a link between two sellers."""
-
     OBSERVED = 1
     CONTESTED = 2
     SEVERED = 3
 
 
 class MeasureKind(IntEnum):
-    """The kind of a measure against a seller."""
-
     DEPOSIT = 1
     SETTLEMENT_HOLD = 2
     LISTING_CAP = 3
@@ -211,8 +187,6 @@ class MeasureState(IntEnum):
 
 
 class CaseState(IntEnum):
-    """The state of the case of a caution or of a stop of payouts."""
-
     OPENED = 1
     CONFIRMED = 2
     ENDED = 3
@@ -232,8 +206,6 @@ class PayoutsChange(IntEnum):
 
 
 class ClaimChange(IntEnum):
-    """The change of a buyer's adjudicated claim."""
-
     PAID = 1
     RECOVERED = 2
 
@@ -244,22 +216,16 @@ class ComplaintOutcome(IntEnum):
 
 
 class IncidentChange(IntEnum):
-    """The way in which a violation or an incident joins another incident."""
-
     MERGED = 1
     SPLIT = 2
 
 
 class CorrectionKind(IntEnum):
-    """The effect of a correction on its entry."""
-
     MOVED = 1
     VOID = 2
 
 
 class IdentityLevel(IntEnum):
-    """The verified level of a seller's identity."""
-
     NONE = 1
     BASIC = 2
     BUSINESS = 3
@@ -281,8 +247,6 @@ class FreshnessState(IntEnum):
 
 
 class Tier(IntEnum):
-    """A band of points, or UNRATED."""
-
     UNRATED = 1
     PROBATION = 2
     STANDARD = 3

@@ -32,8 +32,6 @@ def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
 
 
 class SellertrustError(Exception):
-    """The base of every foreseen error."""
-
     reason: str = ""
     """Name of `ErrorReason` in the contract, without its prefix; empty if no caller can cause the error."""
 
@@ -48,7 +46,6 @@ class SellertrustError(Exception):
 
     @property
     def message(self) -> str:
-        """Return the error's text for callers, after the path of the wrong field, if there is one."""
         return f"{field_name(self.path)}: {self.text}" if self.path else self.text
 
     def __str__(self) -> str:
@@ -58,13 +55,10 @@ class SellertrustError(Exception):
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
     path: FieldPath
-    """Its path in the request."""
     description: str
-    """The correct value, in words."""
 
     @property
     def field(self) -> str:
-        """Return the path as text, as in `entries[17].violation.harm`."""
         return field_name(self.path)
 
 
@@ -73,9 +67,7 @@ class InvalidInput(SellertrustError):
 
     def __init__(self, violations: Iterable[FieldViolation]) -> None:
         self.violations = tuple(violations)
-        """Every wrong field."""
         self.first_violations = self.violations[:20]
-        """The wrong fields that callers get."""
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.first_violations))
 
 
@@ -104,8 +96,6 @@ class NotifierNotFound(SellertrustError):
 
 
 class EntryContentDiffers(SellertrustError):
-    """Other content has the same `entry_id`."""
-
     reason = "ENTRY_CONTENT_DIFFERS"
 
     def __init__(
@@ -121,14 +111,10 @@ class EntryContentDiffers(SellertrustError):
 
 
 class ExposureRevisionTaken(SellertrustError):
-    """Another entry states the same day, product category and revision."""
-
     reason = "EXPOSURE_REVISION_TAKEN"
 
 
 class FlowRevisionTaken(ExposureRevisionTaken):
-    """Another entry states the flow of the same day, product category and revision."""
-
     reason = "FLOW_REVISION_TAKEN"
 
 
@@ -244,7 +230,6 @@ class TooManyCalls(SellertrustError):
     def __init__(self, text: str, metadata: Mapping[str, str] | None = None, *, seconds: float = 1.0) -> None:
         super().__init__(text, metadata)
         self.seconds = seconds
-        """Seconds after which a retry may succeed."""
 
 
 class ServerStopping(SellertrustError):
@@ -302,8 +287,6 @@ class ErasureRefused(SellertrustError):
 
 
 class GatesFailed(SellertrustError):
-    """The model failed gates that forbid its promotion, or that require a named person."""
-
     reason = "GATES_FAILED"
 
 
@@ -323,7 +306,6 @@ class PolicyRefused(SellertrustError):
         super().__init__(f"{text}:{lines}" if faults else text)
 
     def of(self, file: object) -> "PolicyRefused":
-        """Return the error with the name of its file."""
         found = PolicyRefused(f"{file}: {self.text}")
         found.faults = self.faults
         return found

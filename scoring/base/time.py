@@ -37,7 +37,7 @@ def parse_day(text: str) -> int:
         raise ValueError(f"{text!r} is not a date of the form YYYY-MM-DD")
     try:
         return (date.fromisoformat(text) - _EPOCH_DATE).days
-    except ValueError as error:  # such as a month 99
+    except ValueError as error:
         raise ValueError(f"{text!r} is no date: {error}") from None
 
 
@@ -48,7 +48,6 @@ def format_day(day: int) -> str:
 
 
 def is_date(text: str) -> bool:
-    """Return whether `text` has the form of a date without a time."""
     return _DATE.fullmatch(text) is not None
 
 

@@ -19,13 +19,10 @@ class DepositAccount:
     """One seller's deposit; amounts in minor units of `currency`."""
 
     held_minor: int = 0
-    """The balance."""
     currency: str = ""
     """The deposit's one currency; empty if the balance is 0."""
     placed_minor: int = 0
-    """The total ever placed."""
     drawn_minor: int = 0
-    """The total ever drawn for claims."""
 
     def held_in(self, currency: str) -> int:
         """Return the balance in a currency, in minor units; 0 if the deposit has another currency."""
@@ -74,13 +71,11 @@ class ClaimBalance:
     currency: str = ""
     """The claim's one currency; empty if the claim is not recorded."""
     paid_minor: int = 0
-    """The amount that the marketplace paid the buyer."""
     recovered_minor: int = 0
     """The amount recovered from the seller, including draws from its deposit."""
 
     @property
     def open_minor(self) -> int:
-        """Return the paid amount not yet recovered, in minor units."""
         return self.paid_minor - self.recovered_minor
 
     def apply(self, fact: ClaimChanged | DepositChanged, path: FieldPath = ("claim",)) -> "ClaimBalance":
@@ -105,7 +100,6 @@ class ClaimBalance:
 
 
 def _require_bounded(total: int, currency: str, path: FieldPath) -> None:
-    """Raise BalanceForbids if the recorded total would exceed MAX_TOTAL."""
     if total > MAX_TOTAL:
         text = f"brings what is on record to {total}, and the most is {MAX_TOTAL}; check the amount and its unit"
         raise BalanceForbids(text, {"available_minor": "0", "currency": currency}, (*path, "amount_minor"))

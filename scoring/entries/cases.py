@@ -17,7 +17,6 @@ from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.entries.violation_state import ViolationState
 
 OPEN_STATES = frozenset({CaseState.OPENED, CaseState.EXTENDED})
-"""States without a person's decision."""
 
 DECISION_DAYS = 30
 """Days after which a stop of payouts ends by itself, unless a person decides its case or extends it."""
@@ -41,11 +40,8 @@ def name_case(rule: str, entry: str) -> str:
 
 
 class OnPayouts(NamedTuple):
-    """One recorded entry about payouts to a seller or about a case."""
-
     entry_id: str
     occur_time: int
-    """In microseconds."""
     fact: PayoutsChanged | CaseChanged
 
 
@@ -59,7 +55,6 @@ class PayoutStop(NamedTuple):
     is_decided: bool = False
 
     def stands(self, time: int) -> bool:
-        """Return whether the stop, which began before, is still in force at a time."""
         return self.end is None or time < self.end
 
 
@@ -98,7 +93,6 @@ class Cases:
     states: dict[tuple[str, str], CaseState] = field(default_factory=dict)
     """The last recorded state by seller and case. OPENED also for an unrecorded case of a recorded entry."""
     on_payouts: dict[str, list[OnPayouts]] = field(default_factory=dict)
-    """By seller, the recorded entries about its payouts and cases, by sequence."""
     new_facts: set[tuple[str, str]] = field(default_factory=set)
     """(seller, entry) of each entry named as a new fact and recorded after the last statement about the stop."""
 

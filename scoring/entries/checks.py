@@ -44,7 +44,6 @@ _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
-    """Yield (field name, problem) for every field that is wrong by itself."""
     values_of, rules = _RULES[type(fact)]
     for (name, required, describe_error, missing_text), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:
@@ -169,7 +168,7 @@ def _check_case(fact: CaseChanged, *_: object) -> Problems:
 
 def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> Problems:
     if not fact.until:
-        return  # check_fields yields that the value is required
+        return
     begin = now if occur_time is None else occur_time
     if not begin < fact.until <= now + MAX_OVERRIDE_DAYS * DAY:
         yield "until", f"must lie after its begin and at most {MAX_OVERRIDE_DAYS} days after {format_time(now)}"

@@ -19,20 +19,15 @@ COMPLAINT_DAYS = 184
 
 @dataclass(frozen=True, slots=True)
 class RecordedMeasure:
-    """One measure, from the entries about it."""
-
     seller: str
     kind: MeasureKind
     state: MeasureState
-    """The last recorded state."""
     contestable_from: int
     """When the last statement was recorded, or the measure's begin if that is later, in microseconds."""
     actors: frozenset[str]
-    """The actors of the entries."""
     callers: frozenset[str] = frozenset()
     """The authenticated callers of the entries; none for an entry from no server's call."""
     violations: frozenset[str] = frozenset()
-    """All violations that any of the entries names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,6 @@ class Complaint:
     seller: str
     measure: str
     caller: str = ""
-    """The authenticated caller who filed it; empty for an entry from no server's call."""
     decided_by: str = ""
     """Id of the deciding entry; empty while the complaint is open."""
 
@@ -64,7 +58,7 @@ def require_confirmed(
     """
     for name in violations:
         state = states.get(name)
-        if state is None or state.seller != seller:  # same error: the caller may have a grant for this seller alone
+        if state is None or state.seller != seller:
             stands = "not on record for this seller"
         elif state.is_of_another_seller:
             stands = "of another seller"
@@ -81,12 +75,8 @@ def require_confirmed(
 
 @dataclass(slots=True)
 class Contests:
-    """The complaints that a batch files or decides, and their measures."""
-
     measures: dict[str, RecordedMeasure] = field(default_factory=dict)
-    """By id, the measures that the batch states or that its complaints contest."""
     complaints: dict[str, Complaint] = field(default_factory=dict)
-    """By id, the complaints that the batch decides or files."""
     deciders: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     """By violation, the (actor, authenticated caller) of each decision: recorded ones for the measures' violations,
     and all of the batch.
@@ -104,7 +94,6 @@ class Contests:
         self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *found)
 
     def mark_decided(self, complaint: str, entry_id: str) -> None:
-        """Record the id of the entry that decided a complaint."""
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
     def note_decider(self, violation: str, actor: str, caller: str) -> None:
@@ -165,7 +154,7 @@ class Contests:
                 (*path, "actor"),
             )
         callers = (complaint.caller, *measure.callers, *(caller for _, caller in deciders))
-        before = " ".join(callers).split()  # a caller may have several principals
+        before = " ".join(callers).split()
         if not own_names.isdisjoint(before):
             raise ContestForbids(
                 "the caller filed the complaint or decided about the measure before; let another caller decide",

@@ -46,7 +46,6 @@ from scoring.entries.kinds.table import FIELD_OF, KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
 
 FactAboutViolation = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
-"""Facts that name their violation."""
 
 VIOLATION_KINDS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
 
@@ -71,15 +70,11 @@ MAX_WAITING = 100
 """Pending decisions of one seller per violation. All may be applied at once, under the lock."""
 
 REASON_WAITED = "stated before the violation was on record"
-"""Recorded reason of a decision that was pending."""
 
 REASON_PRODUCT_DECIDED = "decided about the product, for all who listed it"
-"""Recorded reason of a decision derived from one about the product."""
 
 
 class NewEntry(NamedTuple):
-    """An entry to insert, stated by a caller or derived."""
-
     item: PreparedEntry
     seller: str
     status: Status | None = None
@@ -125,7 +120,7 @@ class Derivation:
             item.kind is Kind.VIOLATION and entry.entry_id not in self._context.awaited_ids
         ):
             plain = NewEntry(item, entry.seller)
-            if not self._context.corrected_ids:  # no correction refers to it: the usual case
+            if not self._context.corrected_ids:
                 self.new_entries.append(plain)
                 return plain
             return self._append(plain)
@@ -198,7 +193,6 @@ class Derivation:
                 )
 
     def _with_seller(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
-        """Check an entry's references; return the entry with its seller."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
             owner = self._find_corrected_seller(fact, seller, path)
@@ -222,7 +216,6 @@ class Derivation:
         return NewEntry(item, seller or entry.seller)
 
     def _append(self, new: NewEntry) -> NewEntry:
-        """Add an entry to `new_entries`, and remember its effect for later entries of the batch."""
         self.new_entries.append(new)
         item, entry = new.item, new.item.entry
         if item.kind in VIOLATION_KINDS and (entry.origin or entry.entry_id in self._context.awaited_ids):
@@ -346,7 +339,6 @@ class Derivation:
         return assign_incident(fact.entry, about, fact.moved_to)
 
     def _apply_waiting_decisions(self, violation: str) -> None:
-        """Apply the pending decisions that the violation now allows, in order of occurrence."""
         waiting_decisions = self._context.waiting_decisions.get(violation)
         if not waiting_decisions:
             return
@@ -382,9 +374,7 @@ class Derivation:
         return True
 
     def _time_of(self, entry: Entry) -> int:
-        """Return when an entry happened: the stated time, or that of the append."""
         return self._date if entry.occur_time is None else entry.occur_time
 
     def _report_time_of(self, entry: Entry) -> int:
-        """Return when the source learned of an entry: the stated time, or that of the append."""
         return self._date if entry.report_time is None else entry.report_time

@@ -13,8 +13,6 @@ from scoring.entries.violation_state import TimedDecision, ViolationState
 
 
 class Listing(NamedTuple):
-    """A seller's listing of a product; times in microseconds."""
-
     seller: str
     occur_time: int
     report_time: int
@@ -22,8 +20,6 @@ class Listing(NamedTuple):
 
 
 class ProductReport(NamedTuple):
-    """A report of a violation of a product; times in microseconds."""
-
     entry_id: str
     occur_time: int
     report_time: int
@@ -39,19 +35,14 @@ class ProductReport(NamedTuple):
 
 
 class CorrectionTarget(NamedTuple):
-    """An entry that another entry corrects."""
-
     kind: Kind
     seller: str
     report_time: int
-    """In microseconds."""
     entry: Entry
 
 
 @dataclass(slots=True)
 class DerivationContext:
-    """The recorded data that concerns a batch, by id."""
-
     states: dict[str, ViolationState] = field(default_factory=dict)
     """The batch's violations, and the violations derived from them."""
     waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
@@ -65,14 +56,10 @@ class DerivationContext:
     derived_violations: dict[str, dict[str, str]] = field(default_factory=dict)
     """By violation of a product and by seller, the id of the derived violation."""
     correction_targets: dict[str, CorrectionTarget] = field(default_factory=dict)
-    """The recorded entries that the batch corrects."""
     awaited_ids: set[str] = field(default_factory=set)
     """Ids of violations with a pending decision, or with an entry in the batch."""
     corrected_ids: set[str] = field(default_factory=set)
-    """Ids of all corrected entries, including entries of the batch."""
     deposits: dict[str, DepositAccount] = field(default_factory=dict)
-    """The deposits that the batch changes, by seller."""
     claims: dict[tuple[str, str], ClaimBalance] = field(default_factory=dict)
-    """The claims that the batch changes, by seller and id."""
     contests: Contests = field(default_factory=Contests)
     cases: Cases = field(default_factory=Cases)

@@ -26,7 +26,6 @@ from scoring.entries.kinds.trade import ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
 
 MAX_BATCH = 10_000
-"""Entries in one batch."""
 
 MAX_AHEAD = 5 * SECOND
 """Microseconds by which an entry may be ahead of the ledger's clock and still be worth a retry: clocks differ."""
@@ -34,8 +33,6 @@ MAX_AHEAD = 5 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fact about one seller, as a caller states it."""
-
     entry_id: str
     """The caller's own id, unique in the marketplace."""
     seller: str
@@ -50,8 +47,6 @@ class Entry:
 
 
 class PreparedEntry(NamedTuple):
-    """A validated entry with its stored values."""
-
     entry: Entry
     kind: Kind
     content: str
@@ -63,9 +58,7 @@ class PreparedEntry(NamedTuple):
     occur_time: int | None
     """In microseconds; for exposure and flow the start of the day."""
     category: int | None = None
-    """Category of a violation."""
     severity: int | None = None
-    """Severity of a violation."""
     status: int | None = None
     """Status of a violation on arrival."""
 
@@ -124,7 +117,6 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
 
 
 def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
-    """Raise OccurTimeAhead if an entry happened or was reported after `now`; a report dated today is not ahead."""
     occur, report = entry.occur_time or 0, entry.report_time or 0
     ahead = max(occur, 0 if report == _end_of_day(now) else report) - now
     if ahead > 0:
@@ -260,7 +252,6 @@ def is_by_rule(fact: Fact) -> bool:
 
 
 def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]]:
-    """Yield every wrong field of an entry: (path below the entry, what it should be)."""
     row = KINDS[kind]
     if not is_id(entry.entry_id):
         yield ("entry_id",), f"must be {ID_FORM}"
@@ -280,7 +271,6 @@ def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]
 
 
 def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:
-    """Yield every wrong time of an entry: (path below the entry, what it should be)."""
     occur, report = entry.occur_time, entry.report_time
     if need is Need.REFUSED:
         if occur is not None:

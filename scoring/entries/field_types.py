@@ -25,7 +25,6 @@ MAX_ATTRIBUTES = 64
 MAX_ATTRIBUTE_LENGTH = 128
 
 MAX_ID = 128
-"""Characters in an id."""
 _ID = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _ID_CHARACTERS = f"{ascii_letters}{digits}._~:-"
 _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -41,17 +40,13 @@ class Shape:
     kind: str
     """Name of the shape for service and documents, such as `count` or `time`."""
     proto: str
-    """Type in the contract."""
     describe_error: Callable[[Any], str | None]
     """Returns what a wrong value should be; None for a valid value."""
     write: Callable[[Any], str] = encode_basestring
-    """Returns a value as canonical JSON."""
     read: Callable[[Any], Any] = lambda value: value
-    """Returns a value from its parsed canonical JSON."""
     parse: Callable[[str], Any] = lambda text: text
     """Returns a value from the text of an imported file; raises ValueError."""
     words: type[IntEnum] | None = None
-    """The enumeration of the values; None for other shapes."""
     sealed: bool = False
     """Whether a value may name a person, so that it is stored under the seller's key."""
     zero: bool = False
@@ -65,7 +60,6 @@ def is_id(text: str) -> bool:
 
 
 def list_names(words: type[IntEnum]) -> str:
-    """Return the names of an enumeration's members in lower case, joined by commas."""
     return ", ".join(name.lower() for name in words.__members__)
 
 
@@ -194,7 +188,6 @@ def escape_unprintable(text: str) -> str:
 
 
 def _parse_flag(text: str) -> bool:
-    """Parse true or false from text such as `yes`, `0` or nothing. Raise ValueError for other text."""
     if text.lower() in ("1", "true", "yes"):
         return True
     if text.lower() in ("", "0", "false", "no"):
@@ -266,15 +259,11 @@ SHA256 = pattern("[0-9a-f]{64}", "must be a SHA-256 in 64 lower-case hexadecimal
 
 @dataclass(frozen=True, slots=True)
 class FactField:
-    """The definition of one field of a fact."""
-
     name: str
     """The same in Python, in the contract and in files."""
     number: int
-    """Number of the field in the contract."""
     shape: Shape
     text: str
-    """Documentation in full sentences, for the contract and the documents."""
     column: str
     """The ledger's column, if the field is folded or looked up; else empty."""
     required: bool
@@ -297,7 +286,6 @@ def fact_field(
 
 
 def fact_fields(fact: type) -> tuple[FactField, ...]:
-    """Return the field definitions of a fact, in the order of their numbers."""
     return tuple(sorted((_fact_field_of(f) for f in fields(fact)), key=lambda s: s.number))
 
 

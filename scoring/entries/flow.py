@@ -10,9 +10,7 @@ class FlowDay(NamedTuple):
     """The statement that counts for one day and product category: that with the highest revision."""
 
     entry_id: str
-    """Id of the stating entry."""
     sequence: int
-    """Sequence of the stating entry."""
     fact: FlowStated
     """The statement; its `day` is in days since 1970-01-01."""
     known_time: int

@@ -34,7 +34,6 @@ COUNTING_STATUSES = frozenset({Status.CONFIRMED, Status.APPEALED, Status.REDUCED
 """Statuses of violations that count in the score; an appealed violation counts until it is overturned."""
 
 OPEN_STATUSES = frozenset({Status.ALLEGED, Status.UNDER_REVIEW})
-"""Statuses of open allegations."""
 
 RETRACTED_STATUSES = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED})
 """Statuses of violations that count as if never reported."""

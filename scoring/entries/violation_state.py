@@ -24,7 +24,6 @@ class TimedDecision(NamedTuple):
 
     entry_id: str
     seller: str
-    """The seller that the entry names; may be empty."""
     occur_time: int
     report_time: int
     fact: StatusChanged
@@ -42,11 +41,8 @@ class RecordedChange(NamedTuple):
     origin: str | None
     """The entry from which this entry is derived; None for stated entries."""
     occur_time: int
-    """In microseconds."""
     report_time: int
-    """In microseconds."""
     held_back: bool = False
-    """Whether a bulk decision left the violation to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,11 @@ class ViolationState:
     derived_decisions: frozenset[str] = frozenset()
     """Origins of its derived decisions: ids of pending decisions, or of decisions about its product."""
     decision_count: int = 0
-    """Decisions and attributions so far."""
     is_held_back: bool = False
     """Whether the last decision was a bulk decision that left the violation to a person."""
 
     @property
     def is_of_another_seller(self) -> bool:
-        """Return whether an accepted attribution says that the goods were another seller's."""
         return self.attribution is Attribution.ACCEPTED
 
     @property
@@ -177,7 +171,6 @@ def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
 
 
 Incident = TypeVar("Incident", str, int)
-"""An incident's id, or its code in columns."""
 
 
 class ReportMove(NamedTuple, Generic[Incident]):
@@ -185,7 +178,6 @@ class ReportMove(NamedTuple, Generic[Incident]):
 
     sequence: int
     incident: Incident
-    """The incident of the new week."""
 
 
 class IncidentMention(NamedTuple, Generic[Incident]):

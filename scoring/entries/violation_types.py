@@ -13,7 +13,6 @@ from scoring.base.enums import AUTHORITIES, Category, Harm, Severity, Source
 @dataclass(frozen=True, slots=True)
 class ViolationType:
     key: str
-    """Name in entries and files, such as `counterfeit_goods`."""
     category: Category
     severities: tuple[Severity, Severity, Severity, Severity]
     """Severity for low, medium, high and extreme harm."""
@@ -96,7 +95,6 @@ TYPE_NUMBERS = MappingProxyType(
 
 
 def category_of_type(number: int) -> Category:
-    """Return the category of a violation type by its number."""
     key = next(key for key, one in TYPE_NUMBERS.items() if one == number)
     return next(table[key].category for _, table in TABLES if key in table)
 

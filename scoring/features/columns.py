@@ -27,7 +27,6 @@ class FactRow(NamedTuple):
     occur_time: int
     report_time: int
     violation: str | None = None
-    """Id of the violation that it reports or concerns."""
     incident: str | None = None
     category: int | None = None
     severity: int | None = None
@@ -42,17 +41,13 @@ class FactRow(NamedTuple):
     target: str | None = None
     """Id of another thing that it concerns, such as the entry that it corrects."""
     units: int | None = None
-    """Distinct units."""
     until_time: int | None = None
-    """The end."""
     source: int | None = None
     """The inspecting source of an inspection; the reporting source of a violation."""
     violation_type: int | None = None
     """The number of the violation type (`scoring.entries.violation_types`)."""
     attributes: Mapping[str, str] | None = None
-    """Attributes of an identity."""
     listing: str | None = None
-    """The listing of a violation."""
 
 
 class Omitted(NamedTuple):
@@ -115,11 +110,9 @@ class EntryColumns:
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_occur_time(self, occur_time: Ints) -> "EntryColumns":
-        """Return the entries with other occur times (microseconds, shape (n,))."""
         return _Lazy(self, _ALL, occur_time=occur_time)
 
     def with_incident(self, incident: Ints) -> "EntryColumns":
-        """Return the entries with other incidents (codes, shape (n,))."""
         return _Lazy(self, _ALL, incident=incident)
 
 
@@ -225,7 +218,6 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def rows_by_case(self) -> list[list[FactRow]]:
-        """Return the rows of each case, by sequence."""
         found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
         for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
             found[case].append(self.rows[row])
@@ -240,7 +232,6 @@ class FactTable:
         return FactTable(self.rows, _part(self.columns, first, end), sales, self.products)
 
     def with_sales(self, sold: Sequence[SaleRow], sellers: Sequence[str]) -> "FactTable":
-        """Return the table with other exposure, such as values instead of orders."""
         others = self.columns.take(self.columns.kind != Kind.EXPOSURE)
         return FactTable(self.rows, others, *_columns_of_sales(sold, sellers))
 
@@ -255,7 +246,6 @@ def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[Sal
 
 
 def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
-    """Return the entries of the cases `first` to before `end`, numbered from 0."""
     places = np.flatnonzero((columns.case >= first) & (columns.case < end))
     return columns.take(places).of_cases(columns.case[places] - first, end - first)
 
@@ -280,9 +270,5 @@ def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[
 
 
 def _codes(texts: Sequence[str], known: Sequence[str]) -> Ints:
-    """Return a code for each text; equal texts have equal codes.
-
-    Codes of texts in `known` are their places there; other codes follow.
-    """
     code_of = {text: code for code, text in enumerate(dict.fromkeys((*known, *texts)))}
     return np.array([code_of[text] for text in texts], dtype=np.int64)

@@ -87,7 +87,6 @@ _BY_CASE = (
 
 
 def kind_mask(*kinds: Kind) -> Bools:
-    """Return an array, indexed by kind, that is true for the given kinds."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
@@ -109,7 +108,6 @@ class Visible:
     """The visible entries of each case at its observe time, before counting."""
 
     observe_day: Ints
-    """Day of the observe time, shape (cases,)."""
     judged: Judged
     """The violations, each in its final incident."""
     sold: EntryColumns
@@ -117,11 +115,8 @@ class Visible:
     identities: EntryColumns
     """By (case, occur time, sequence): the last of a case is in force."""
     controls: EntryColumns
-    """Changes of control, in the same order."""
     overrides: EntryColumns
-    """By (case, sequence)."""
     found: EntryColumns
-    """Inspections and disputes."""
 
 
 def resolve(
@@ -169,7 +164,7 @@ def find_visible(
     if kept is not None:
         moment, reported, decided = moment[kept], reported[kept], decided[kept]
     before, kind = reported & (columns.occur_time < moment), columns.kind
-    seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])  # few or none in most files
+    seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])
     few, kind_of_few = columns.take(seen), kind[seen]
 
     entries = columns.take(_IS_ABOUT_VIOLATIONS[kind] & (decided | (before & (kind == Kind.VIOLATION))))
@@ -198,7 +193,6 @@ def find_visible(
 
 
 def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) -> Facts:
-    """Build the facts of every case from the visible entries and the counting violations."""
     sold, identities, judged, cases = visible.sold, visible.identities, visible.judged, len(observe_time)
     reports, day = judged.reports, visible.observe_day
     level, identity_row = _identities(identities)
@@ -266,7 +260,6 @@ def apply_changes(columns: EntryColumns) -> EntryColumns:
 
 
 def _control_days(changes: EntryColumns) -> Ints:
-    """Return, by case, the day of the last change of control, or a day before all others."""
     days = np.full(changes.cases, np.iinfo(np.int32).min, dtype=np.int64)
     np.maximum.at(days, changes.case, changes.occur_time // DAY)
     return days
@@ -296,14 +289,12 @@ def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
 
 
 def _by_time(entries: EntryColumns) -> EntryColumns:
-    """Return entries by (case, occur time, sequence)."""
     if len(entries.case) < 2:
         return entries
     return entries.take(np.lexsort((entries.sequence, entries.occur_time, entries.case)))
 
 
 def _by_sequence(entries: EntryColumns) -> EntryColumns:
-    """Return entries by (case, sequence)."""
     if len(entries.case) < 2:
         return entries
     return entries.take(np.lexsort((entries.sequence, entries.case)))

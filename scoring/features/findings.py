@@ -18,8 +18,6 @@ _IS_HEARD = np.isin(np.arange(max(Source) + 1), sorted(INSPECTORS))
 
 
 class Finding(IntEnum):
-    """A result of an inspection or a dispute."""
-
     INSPECTION_PASSED = 1
     INSPECTION_FAILED = 2
     DISPUTE_LOST = 3

@@ -105,13 +105,10 @@ class Sums:
 
     @property
     def incidents(self) -> Floats:
-        """Return the number of all incidents of each case, without decay: shape (cases,)."""
         return self.ever[Severity.MINOR]
 
 
 class Folder:
-    """Folds facts under one artifact's constants; holds the decay tables as arrays."""
-
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
         tables = [constants.table(half_life) for half_life in HALF_LIVES]
@@ -125,7 +122,6 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts) -> Sums:
-        """Return the sums of every case's facts."""
         return self.fold_views(view_once(facts))
 
     def fold_views(self, views: Views) -> Sums:
@@ -145,7 +141,6 @@ class Folder:
         )
 
     def _exposure(self, views: Views) -> dict[str, Any]:
-        """Return the fields of `Sums` on orders and failures, decayed by each half-life and in total."""
         age, case, n = views.exposure_age, views.exposure_case, views.facts.cases
         weight, seen = self._exposure_tables.take(age, axis=1, mode="clip"), age < NEVER
         found: dict[str, Any] = {}
@@ -181,7 +176,6 @@ class Folder:
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _violations(self, views: Views) -> dict[str, Any]:
-        """Return the fields of `Sums` on violations."""
         v, age, severity, n = views.violations, views.violation_age, views.severity, views.facts.cases
         cases = len(age) * n
         if not len(v.case):

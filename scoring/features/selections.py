@@ -27,8 +27,6 @@ _SEVERE = (Severity.MINOR, Severity.MAJOR)
 
 @dataclass(frozen=True, slots=True)
 class IncidentSums:
-    """The sums of n selections of a seller's incidents, int64."""
-
     high: Ints
     """Masses in 2^-40, the bits above the lowest 24; shape (n, masses of all half-lives)."""
     low: Ints
@@ -76,7 +74,6 @@ class IncidentSums:
         )
 
     def parts(self) -> Iterator["IncidentSums"]:
-        """Yield the selections in parts of at most PART."""
         for begin in range(0, len(self), PART):
             yield IncidentSums(*(getattr(self, f.name)[begin : begin + PART] for f in fields(self)))
 

@@ -44,7 +44,6 @@ class Subject(StrEnum):
 
 
 CONDUCT = (Subject.INCIDENTS, Subject.FAILURES, Subject.INSPECTIONS, Subject.DISPUTES)
-"""Subjects of facts about a seller's conduct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +287,6 @@ _SINGLES = [
 ]
 
 FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for feature in _rows()})
-"""Every feature of this and every earlier release, by `name@version`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +308,9 @@ class AttributeFeature:
 
     @property
     def key(self) -> str:
-        """Return `attribute.NAME@1`, or `attribute.NAME=TEXT@1`."""
         return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
 
     def value(self, text: str | None) -> float:
-        """Return the feature's value from one seller's attribute text (None: missing)."""
         if self.equals is not None:
             return float(text == self.equals)
         try:
@@ -353,17 +349,14 @@ class ContextFeature:
 
     @property
     def subject(self) -> Subject:
-        """Return the context, which is the same for every served seller."""
         return Subject.CONTEXT
 
     @property
     def key(self) -> str:
-        """Return `context.NAME@1`, or `context.NAME=TEXT@1`."""
         return f"context.{self.context}{'' if self.equals is None else '=' + self.equals}@1"
 
 
 AnyFeature = Feature | AttributeFeature | ContextFeature
-"""The possible inputs of a model."""
 
 
 def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:

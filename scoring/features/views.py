@@ -48,12 +48,10 @@ class Views:
 
     @property
     def number(self) -> int:
-        """Return K, the number of views."""
         return len(self.tenure_days)
 
 
 def view_once(facts: Facts) -> Views:
-    """Wrap facts as views with a single view."""
     day, v = facts.observe_day, facts.violations
     return Views(
         facts=facts,
@@ -128,7 +126,6 @@ def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns 
 
 
 def _identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[Ints, Ints]:
-    """Return level and row of the identity in force in each view, shape (K, n)."""
     shape = (len(moments), facts.cases)
     if (identities.occur_time < moments.min()).all():
         return np.broadcast_to(facts.level, shape), np.broadcast_to(facts.identity_row, shape)

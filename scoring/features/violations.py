@@ -35,7 +35,6 @@ class Violations:
     violation_type: Ints
 
     def take(self, index: Bools | Ints | slice) -> "Violations":
-        """Return the violations at `index`: a mask, indices or a slice."""
         columns = (self.case, self.day, self.category, self.severity, self.incident, self.row, self.violation_type)
         return Violations(*(column[index] for column in columns))
 
@@ -56,7 +55,6 @@ class Judged(NamedTuple):
     is_reduced: Bools
     """Whether a reduction stated the severity, so that units do not raise it."""
     units: Ints
-    """Adjudicated distinct units."""
 
     @property
     def counts(self) -> Bools:
@@ -66,13 +64,11 @@ class Judged(NamedTuple):
 
     @property
     def is_open(self) -> Bools:
-        """Return which violations are alleged or under review: bool of shape (violations,)."""
         found: Bools = self.is_reported & _IS_OPEN[self.status]
         return found
 
     @property
     def stands(self) -> Bools:
-        """Return which violations are not retracted: bool of shape (violations,)."""
         found: Bools = self.is_reported & _STANDS[self.status]
         return found
 
@@ -182,13 +178,11 @@ def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
 
 
 def _is_pending(entries: EntryColumns) -> Bools:
-    """Mark pending status changes: they have no status yet."""
     pending: Bools = (entries.kind == Kind.STATUS) & (entries.status == 0)
     return pending
 
 
 def _order_by_violation(entries: EntryColumns) -> NDArray[np.intp]:
-    """Return the order of entries by (case, violation, sequence)."""
     return np.lexsort((entries.sequence, entries.violation, entries.case))
 
 

@@ -85,7 +85,6 @@ class Artifact:
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the points (0 to 1000), shape (n,), of inputs of shape (n, features)."""
         return self.scale.points(self.raw_score(x))
 
 
@@ -239,10 +238,6 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
 
 
 def _page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
-    """Return the artifact's page.
-
-    Raise ArtifactRefused if its text is invalid, or has a pair that the study does not name.
-    """
     base, pairs = manifest["base"], {tuple(pair) for pair in manifest["pairs"]}
     if type(base) is not int or abs(base) > MAX_BASE:
         raise ArtifactRefused(f"base of the artifact must be a whole number of points, at most {MAX_BASE:,} either way")
@@ -340,7 +335,6 @@ def _feature(row: Mapping[str, Any]) -> AnyFeature:
 
 
 def _freed(row: Mapping[str, Any]) -> Feature:
-    """Return a feature of the table, without its direction if the study freed it."""
     feature = FEATURES.get(row["feature"]) if set(row) == {"feature", "direction"} else None
     if feature is None or feature.name not in FREEABLE or type(row["direction"]) is not int or row["direction"] != 0:
         raise ArtifactRefused(

@@ -9,7 +9,6 @@ from scoring.model.page import Page
 from scoring.model.scale import BASE_ODDS, BASE_POINTS, MAX_POINTS, PDO
 
 BAR = 24
-"""Characters of the longest bar in a table's picture."""
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
@@ -46,7 +45,6 @@ def _define(feature: AnyFeature) -> str:
 
 
 def write_card(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> str:
-    """Return the card as plain text; `page` as `describe_page` gives it."""
     return "\n".join(_lines(page, manifest, digest)) + "\n"
 
 

@@ -65,9 +65,7 @@ class Prior:
     """
 
     incidents: tuple[float, ...]
-    """(events, orders) of incidents."""
     failures: tuple[float, ...]
-    """(events, orders) of failed orders."""
     mix: tuple[float, ...]
     """For one incident: its mean severity weight in each category (8 numbers), its mean severity weight, the share
     that is moderate or graver, the share that is major or graver.
@@ -199,7 +197,6 @@ def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
 
 _WEIGHTED, _INCIDENTS, _FAILURES = len(Category), len(Category) + 3, len(Category) + 4
 _FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Category) + 2, Severity.MINOR: _INCIDENTS}
-"""Places of the severity floors' series, after the categories."""
 
 
 def _series(sums: Sums, added: int) -> Floats:

@@ -17,7 +17,6 @@ from scoring.base.arrays import Floats, Ints
 from scoring.base.errors import ArtifactRefused
 
 MAX_LOSS = 100_000
-"""Points that one row takes."""
 
 BLOCK_ROWS = 2_048
 """Inputs looked up at once: a few megabytes."""
@@ -45,7 +44,6 @@ class Table:
     """Whole points of each row, at most 0; for a pair of shape (rows of the first feature, rows of the second)."""
 
     def look_up(self, x: Floats) -> Ints:
-        """Return the points of this table for inputs of shape (n, features): shape (n,)."""
         return np.asarray(self.points[find_rows(self.features, self.edges, x)], dtype=np.int64)
 
 
@@ -75,7 +73,6 @@ class Page:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows of all tables."""
         return sum(table.points.size for table in self.tables)
 
     def raw_score(self, x: Floats) -> Floats:
@@ -120,7 +117,7 @@ def page_model_text(tables: Sequence[Table], features: int) -> str:
 
 def _tree(table: Table) -> str:
     """Return a table as one tree: splits that halve its rows, and leaves in the order of the rows."""
-    splits: list[tuple[int, float]] = []  # feature and threshold, by the number of the split
+    splits: list[tuple[int, float]] = []
     left: list[int] = []
     right: list[int] = []
     inner = table.points[0].size if len(table.features) > 1 else 1
@@ -181,7 +178,6 @@ def read_page(text: str, base: int, features: int) -> Page:
 
 
 def _read_table(number: int, block: str) -> Table:
-    """Return the table of a tree; ignore the rest of its text."""
     used, thresholds, leaves = (_words(block, key) for key in ("split_feature", "threshold", "leaf_value"))
     names = tuple(dict.fromkeys(used))
     if len(names) > 2:
@@ -213,6 +209,5 @@ _LEAF = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 def _words(block: str, key: str) -> list[str]:
-    """Return the words of a tree's first line with this key."""
     line = re.search(rf"^{key}=(.*)$", block, re.MULTILINE)
     return line[1].split(" ") if line and line[1] else []

@@ -15,7 +15,6 @@ from scoring.features.table import FEATURES, AnyFeature, Feature
 class Promise:
     name: str
     text: str
-    """The promise in words."""
     rests_on: tuple[str, ...] = ()
     """Names of the features on whose direction it rests, its own first; empty: the features that no other promise
     names.
@@ -35,12 +34,10 @@ FREEABLE: Mapping[str, str] = MappingProxyType({"exposure": "exposure", "tenure_
 
 
 def free_direction(feature: Feature) -> Feature:
-    """Return a copy of the feature with direction 0: it may move the score either way."""
     return replace(feature, direction=0)
 
 
 def is_freed(feature: AnyFeature) -> bool:
-    """Return whether a feature has another direction than the table states for it."""
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 

@@ -13,7 +13,6 @@ PDO = 50.0
 """600 points at odds (good to bad) of 20 to 1; 50 points double the odds."""
 
 POINTS_PER_LOGIT = PDO / math.log(2.0)
-"""Points for log-odds of bad that are lower by 1."""
 
 MAX_POINTS = 1000
 

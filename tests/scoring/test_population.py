@@ -22,6 +22,7 @@ from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbe
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]
 DEPOSITS = [random.Random(number).choice([0, 0, 30_000, 69_999, 70_000]) for number in range(150)]
+"""The placed deposit of each seller, in minor units."""
 
 GROUP = """
 [[rules]]

@@ -81,19 +81,15 @@ class Need(Enum):
 @dataclass(frozen=True, slots=True)
 class KindRow:
     fact: type
-    """A dataclass."""
     key: str
     """Name of the fact's field in the contract, and of the kind in content and files."""
     seller: Need
-    """Whether an entry names a seller."""
     occur_time: Need
-    """Whether an entry states its time."""
     effect: str
     """Effect on the score, in a few words."""
 
     @property
     def fields(self) -> tuple[FactField, ...]:
-        """Return the fact's field definitions, in the order of their numbers."""
         return fact_fields(self.fact)
 
 
@@ -156,7 +152,6 @@ BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
 """Kinds that only the operator's commands append."""
 
 KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
-"""Kind by the dataclass of its fact."""
 
 FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
 """Name of the fact's field in the contract by kind, for error paths."""
