@@ -1,10 +1,10 @@
 """Caution: the fast signal from all facts, alleged or confirmed. It protects for some days and judges nothing.
 
-A caution follows from the entries, the time and the policy alone. It begins when a fact becomes visible that completes
-a rule's trigger, on facts that no caution of that rule has used, and ends by itself. A report that is dismissed,
-withdrawn, overturned, attributed to another seller or voided counts as never made, also in the past: no caution rests
-on it, and its former cautions used up no facts. One effect remains, in the seller's favour: days spent under caution
-count towards the 30 of 180 that are allowed without a confirmed violation.
+A caution follows from the entries, the time and the policy alone. It begins when a visible fact completes a rule's
+trigger, on facts that no caution of that rule has used, and ends by itself. A report that is dismissed, withdrawn,
+overturned, attributed to another seller or voided counts as never made, also in the past. No caution rests on it, and
+its former cautions used up no facts. Only the days spent under caution still count, towards the 30 of 180 that are
+allowed without a confirmed violation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Caution:
     measures: tuple[Measure, ...]
     """Its protections; none if it rests on reports of crowds, which only open a case."""
     entries: tuple[str, ...]
-    """Ids of its entries, by the time they became visible, or by day of flow; the last one set it off."""
+    """Ids in the order of visibility, or of days of flow; the last one set it off."""
     measured: Measured
 
     @property
@@ -138,7 +138,7 @@ def find_cautions_of_seller(
     flow: Sequence[FlowDay] = (),
     check: Callable[[], None] = lambda: None,
 ) -> tuple[Caution, ...]:
-    """Return the cautions in force for one seller at a time, by its rows and flow, in the order of the policy's rules.
+    """Return the cautions in force for one seller at a time, in the order of the policy's rules.
 
     Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days
     and lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.

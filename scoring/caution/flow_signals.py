@@ -31,7 +31,7 @@ class Measured(NamedTuple):
     counted: int
     """Weight of reports, number of orders that went wrong, or value of a jump less refunds, in minor units."""
     compared: int = 0
-    """The orders that these are a share of; of a jump the average captured in earlier spans as long, rounded down."""
+    """The orders that these are a share of, or the average captured in earlier spans, rounded down."""
 
 
 class FlowTable:
@@ -109,8 +109,7 @@ def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> lis
 def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
     """Return the times at which a new statement of a day changed whether other days reach a trigger, in their order.
 
-    Each statement is compared by the knowledge of its time, within a trigger's reach. A running day may be stated again
-    each hour, and changes only itself.
+    Each statement is compared by the knowledge of its time.
     """
     if not any(one.before for one in flow):
         return []

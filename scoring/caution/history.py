@@ -36,10 +36,10 @@ MAX_RESTATED = 2_000
 """Most superseded statements of one seller's flow that are considered, the latest ones."""
 
 MAX_TRACED = 100
-"""Most times whose earlier knowledge is traced: the latest times at which reports were taken back, and likewise at
-which new statements of flow changed other days.
+"""Most times whose earlier knowledge is traced, the latest.
 
-Before the first of them, all counts as it was first stated.
+One limit is for reports taken back, one for new statements of flow that changed other days. Before the first time, all
+counts as it was first stated.
 """
 
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
@@ -223,8 +223,8 @@ def _set_off_by_reports(
     """Yield each moment at which the reports within the rule's days weigh enough.
 
     Each report is used once. Reports of one source about one incident count once, and so do those about one listing
-    within SPAN_DAYS, whatever their incidents. Reports that weigh enough only with those of crowds impose nothing, and
-    use up no other source's reports.
+    within SPAN_DAYS. Reports that weigh enough only with those of crowds impose nothing, and use up no other source's
+    reports.
     """
     known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []

@@ -22,8 +22,9 @@ class Assumptions:
 
     currency: str
     stop_days: int
-    """Most days from the promised arrival of the first unkept order of a run until orders and payouts are stopped: of
-    the slowest product category, an upper tolerance bound of cases and no mean.
+    """Most days from the promised arrival of the first unkept order of a run until orders and payouts are stopped.
+
+    It is an upper tolerance bound, of the slowest product category, and no mean.
     """
     confirm_days: int
     """Most days from a stop that may end by itself, such as a caution, to the confirmation."""

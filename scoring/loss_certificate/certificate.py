@@ -77,7 +77,7 @@ def certify(
 
 
 def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
-    """Return a certificate with the persons who accept failed verdicts, the accepted sums, and its digest.
+    """Return a certificate with the accepting persons, the accepted sums, and its digest.
 
     Raise CertificateRefused if a verdict does not exist, if it holds, or if it has no sum to accept.
     """
@@ -111,9 +111,9 @@ def list_failed(certificate: Mapping[str, Any]) -> list[str]:
 def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     """Return, by failed verdict, the most that one name can get; None if nothing bounds it.
 
-    `granted` is included if a grant allows more than the policy. While runs that began under older policies continue, a
-    verdict has the sum of the whole sequence, unless the older policies alone allow as much: so a stricter policy never
-    waits for them.
+    `granted` is included if a grant allows more than the policy. While runs under older policies continue, a verdict
+    has the sum of the whole sequence. It has its own sum if the older policies alone allow as much: so a stricter
+    policy never waits for them.
     """
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}

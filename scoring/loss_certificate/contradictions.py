@@ -49,8 +49,8 @@ class Contradiction:
 def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
     """Return days within which COVERED of all runs are stopped, wrong with a chance of at most DOUBT; None if unknown.
 
-    The bound is the r-th slowest of n cases; cases without a stop are the slowest. No form of distribution is assumed.
-    It takes 299 cases; of 299 it is the slowest, of 473 the second slowest.
+    Cases without a stop are the slowest; no form of distribution is assumed. It takes 299 cases; of 299 it is the
+    slowest, of 473 the second slowest.
     """
     above, found = -1, 0.0
     while found <= DOUBT and above < len(cases):

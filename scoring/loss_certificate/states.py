@@ -41,7 +41,7 @@ class Granted:
     def find_released(self, age_days: int, smallest_order_minor: int) -> int:
         """Return the most that is paid out of a full day's orders by an age in days, in minor units.
 
-        The reserve is rounded down for each order, so small orders lower it by up to one minor unit each.
+        Small orders lower the reserve by up to one minor unit each.
         """
         return self.cap_minor - self.release.find_held(self.cap_minor, age_days, self.cap_minor // smallest_order_minor)
 
@@ -225,7 +225,7 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _cut(
     granted: Sequence[Sequence[Granted]], thresholds: Sequence[int], run_days: int, pieces: int
 ) -> tuple[int, ...]:
-    """Return the lower edges of buckets of settled value: fine below each threshold, as far as a run can sell."""
+    """Return the lower edges of buckets: fine below each threshold, as far as a run can sell."""
     edges = set(thresholds)
     for (low, high), row in zip(itertools.pairwise(thresholds), granted, strict=False):
         step = max(max(one.cap_minor for one in row) // pieces, 1)

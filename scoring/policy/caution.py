@@ -1,4 +1,4 @@
-"""Caution as a policy states it: its triggers, and the reversible protections that follow for a few days."""
+"""Caution as a policy states it: triggers, and reversible protections for a few days."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,6 @@ class Reports:
     severity: Severity
     weight: int
     days: int
-    """Days within which they became known."""
 
     signal = CautionSignal.REPORTS
 
@@ -56,12 +55,11 @@ CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Orders that went wrong within some days by the recorded flow: UNDELIVERED, or DISPUTED (disputed and charged
-    back).
+    """Orders that went wrong within some days, UNDELIVERED or DISPUTED, by the recorded flow.
 
-    Undelivered orders are those captured on `days` days up to `grace_days` before, less all delivered or refunded since
-    the first of these days; their share is of the captured orders. The share of disputed orders of `days` days is of
-    the orders delivered on these days.
+    Undelivered orders are captured on `days` days up to `grace_days` before, less all delivered or refunded since the
+    first of these days. Their share is of the captured orders. Disputed orders are disputed or charged back in `days`
+    days. Their share is of the orders delivered in these days.
     """
 
     signal: CautionSignal

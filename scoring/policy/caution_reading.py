@@ -1,4 +1,4 @@
-"""Reading a policy's table of caution from the data of its file. Each error names the path of the wrong value."""
+"""Reading a policy's table of caution. Each error names the path of the wrong value."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -40,7 +40,7 @@ REVERSIBLE_KINDS = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP, MeasureKind.INTAKE_CAP),
     MeasureKind.MANUAL_REVIEW,
 )
-"""Kinds of measures that leave no trace when they end: no suspension or deposit, and no listing is lost."""
+"""Kinds of measures that leave no trace when they end."""
 
 
 def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
@@ -122,7 +122,7 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
 
 
 def _read_trigger(part: Part) -> Trigger:
-    """Read the one stated trigger; for none or several note an error and return one that never fires."""
+    """Read the one stated trigger. For none or several note an error, and return a trigger that never fires."""
     stated = [name for name in _READERS if name in part]
     if len(stated) != 1:
         for name in stated or [""]:

@@ -1,4 +1,4 @@
-"""Checks of a policy over every cell that it distinguishes: contradictions are rejected, oddities are shown."""
+"""Checks of a policy over every cell that it distinguishes."""
 
 import itertools
 from collections.abc import Iterator
@@ -27,10 +27,9 @@ _EVER = 10**18
 def find_contradictions(policy: Policy) -> list[str]:
     """Return the reasons why a policy is unsound; empty if it may be served.
 
-    Terms must never become laxer with fewer points, a higher standing or count of incidents, or less settled value,
-    tenure or deposit. An UNRATED seller must have no better terms than one of the lowest rated tier. Groups of one
-    product category may last at most MAX_GROUP_DAYS days together. A policy with too many situations to check is
-    unsound, too.
+    Terms must never become laxer with fewer points, a higher standing or count, or less settled value, tenure or
+    deposit. An UNRATED seller must have no better terms than one of the lowest rated tier. Groups of one product
+    category may last at most MAX_GROUP_DAYS days together. A policy with too many situations to check is unsound, too.
     """
     if not policy.rule_book.rules:
         return []

@@ -29,7 +29,7 @@ class Change:
     before: Answer
     after: Answer
     example: Sample | None
-    """A seller in the cell; None if no seller with a few incidents of at most two violations is in it."""
+    """A seller in the cell; None if a few incidents of at most two violations lead no seller there."""
 
     def aspects(self) -> list[str]:
         """Return the changes, such as `hold_days 7 -> 14`."""

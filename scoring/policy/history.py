@@ -1,8 +1,7 @@
 """A sum over incidents in time: since when a rule on confirmed facts holds, and until when at least.
 
 A violation counts from its establishment (the decision that confirmed it, or the report of an authority's final act)
-until it expires, by UTC days since it happened. Only violations that count now are traced: an overturned violation has
-no effect, also in the past.
+until it expires, by UTC days since it happened. An overturned violation has no effect, also in the past.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +25,7 @@ class Established(NamedTuple):
     day: int
     """In days since 1970-01-01."""
     time: int
-    """Time of its establishment, in microseconds; the observe time if that is earlier."""
+    """Of its establishment, in microseconds; at most the observe time."""
     violation_type: int = 0
     """Number of its type; 0 if unknown."""
 
@@ -39,9 +38,9 @@ class Step(NamedTuple):
 def establish(
     facts: Facts, rows: Sequence[FactRow], rows_of: Sequence[Sequence[FactRow]], observe_time: int
 ) -> list[list[Established]]:
-    """List by seller the violations that count, each with the time of its establishment, at most the observe time.
+    """List by seller the violations that count.
 
-    `facts`: those of `rows`, one case a seller; `rows_of`: the rows of each.
+    `facts`: of `rows`, one case a seller; `rows_of`: the rows of each.
     """
     v = facts.violations
     columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
@@ -130,11 +129,10 @@ def value_at(steps: Sequence[Step], time: int) -> int:
 
 
 def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
-    """Return (since, until) of the span around `time` in which the sum stays at least `least`, as it is at `time`.
+    """Return (since, until) of the span around `time` in which the sum stays at least `least`.
 
-    `until` is when the sum falls below `least` by expiry alone; None if it never does. Worked: 12 from 3 March on, 24
-    from 9 March and 12 again from 20 March until 1 May: 12 or more holds since 3 March until 1 May, for any `time`
-    between.
+    `until` is when the sum falls by expiry alone; None if never. Worked: 12 from 3 March on, 24 from 9 March and 12
+    again from 20 March until 1 May. Then 12 or more holds since 3 March until 1 May, for any `time` between.
     """
     since = time
     for step in reversed(steps):

@@ -85,7 +85,7 @@ class ListingCap:
 
 @dataclass(frozen=True, slots=True)
 class IntakeCap:
-    """A limit on the new listings in a UTC day. With 0 no listing is added, and old listings stay."""
+    """A limit on the new listings in a UTC day; 0 keeps the old listings."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.INTAKE_CAP
     new_listings: int
@@ -242,7 +242,7 @@ def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int],
 
 
 def show_aspect(name: str, value: object) -> str:
-    """Return the value of an aspect of terms as text: caps as `all: 5,000 toys: 900`, a termination as `for good`."""
+    """Return the value of an aspect as text: caps as `all: 5,000 toys: 900`, a termination as `for good`."""
     if isinstance(value, tuple):
         return " ".join(f"{category or 'all'}: {cap:,}" for category, cap in value) or "none"
     if name == "suspension_days" and value == FOR_GOOD:
@@ -253,11 +253,11 @@ def show_aspect(name: str, value: object) -> str:
 
 
 def combine(measures: Iterable[Measure]) -> Terms:
-    """Merge measures into terms: the strictest value of each kind.
+    """Merge measures into terms: the strictest value of each kind, caps by product category. Waivers have no effect
+    here.
 
-    Caps are merged by product category; no measures give `Terms()`. Waivers have no effect here
-    (`scoring.policy.rules`). Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for
-    90 give a hold of 14 days and a reserve of 100,000 ppm for 90.
+    Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for 90 give a hold of 14 days
+    and a reserve of 100,000 ppm for 90.
     """
     found = Terms()
     caps: dict[str, dict[str, int]] = {"value_caps": {}, "listing_caps": {}, "intake_caps": {}}

@@ -16,7 +16,8 @@ MAX_NAME = 64
 class Part:
     """A table of a file.
 
-    If a value is missing or wrong, its reader notes an error and returns a stand-in that is valid or empty.
+    A reader returns `default` for a missing value. Without a default, and for a wrong value, it notes an error. Then it
+    returns the least number, the first word, or an empty value.
     """
 
     def __init__(self, data: object, path: str = "", errors: list[str] | None = None, whole: str = "a policy") -> None:
@@ -43,10 +44,7 @@ class Part:
         self.errors.append(f"{place} {text}" if place else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        """Read a whole number from `least` to `most` under `name`.
-
-        Return `default` if none is stated; without a default that is an error. After an error return `least`.
-        """
+        """Read a whole number from `least` to `most`."""
         value = self._value(name)
         if value is None and default is not None:
             return default
@@ -59,7 +57,7 @@ class Part:
     def text(self, name: str, least: int = 0) -> str:
         """Read a text of `least` to MAX_TEXT printable characters, without spaces at its ends.
 
-        Note an error and return "" otherwise, even if it is missing and `least` is 0.
+        It is an error if the text is missing, even with `least` 0.
         """
         value = self._value(name)
         if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():
@@ -68,10 +66,7 @@ class Part:
         return ""
 
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
-        """Read a text that a pattern matches whole under `name`.
-
-        Otherwise note an error, that it must be `what`, and return "".
-        """
+        """Read a text that a pattern matches whole; an error states that it must be `what`."""
         value = self._value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
@@ -79,10 +74,7 @@ class Part:
         return ""
 
     def day(self, name: str) -> int:
-        """Read a date `YYYY-MM-DD`, stated as text, under `name`; return it in days since 1970-01-01.
-
-        Note an error and return 0 if it is missing or not such a text.
-        """
+        """Read a date `YYYY-MM-DD`, stated as text; return it in days since 1970-01-01, after an error 0."""
         value = self._value(name)
         try:
             return parse_day(value if isinstance(value, str) else "")
@@ -91,10 +83,7 @@ class Part:
             return 0
 
     def flag(self, name: str) -> bool:
-        """Read true or false under `name`; false if none is stated.
-
-        Note an error and return false for anything else.
-        """
+        """Read true or false; a missing value is false."""
         value = self._value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
@@ -102,10 +91,7 @@ class Part:
         return False
 
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
-        """Read one of `words` under `name`.
-
-        Return `default` if none is stated; without a default that is an error. After an error return the first word.
-        """
+        """Read one of `words`."""
         value = self._value(name)
         if value is None and default is not None:
             return default
@@ -115,10 +101,7 @@ class Part:
         return words[0]
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
-        """Read a list of one or more different `words` under `name`.
-
-        Note an error and return an empty list if it is missing or wrong.
-        """
+        """Read a list of one or more different `words`."""
         value = self._value(name)
         if isinstance(value, list) and value and all(isinstance(v, str) and v in words for v in value):
             if len(set(value)) == len(value):
@@ -139,17 +122,17 @@ class Part:
         return []
 
     def part(self, name: str) -> "Part":
-        """Read the table under `name`; if it is missing, note an error and return an empty one."""
+        """Read a table."""
         value = self._value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, f"must be a table{self._stated(name)}")
         return self._below(value, name)
 
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
-        """Read a list of at most `most` tables under `name`; empty if none is stated.
+        """Read a list of at most `most` tables, by default none; after the error of a longer list return the first
+        `most`.
 
         Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if unique; else by its index.
-        For other values, and for more tables than `most`, note an error; return the first `most`.
         """
         value = self._value(name)
         if value is None:

@@ -1,4 +1,4 @@
-"""Payout terms of an order: how much is released, drawn for claims and held on a day, exact to the minor unit.
+"""Payout terms of an order: the amounts released, drawn for claims and held on a day, exact to the minor unit.
 
 An order's terms are fixed at its capture. Only rules on confirmed facts, and cautions while they last, may make them
 stricter later. Refunds come first, then the hold, then the reserve on the rest, in parts per million, rounded down. On
@@ -45,7 +45,7 @@ class Payout:
     drawn_minor: int
     held_minor: int
     next_release_day: int | None
-    """The next day of a release if nothing else happens; None if nothing is held, or delivery is awaited."""
+    """The next day of a release if nothing else happens; None without one, or while delivery is awaited."""
 
 
 class Stopped(NamedTuple):
@@ -65,7 +65,7 @@ class Release(NamedTuple):
     def find_held(self, value_minor: int, age_days: int, rounded_minor: int = 0) -> int:
         """Return the held part of a value, in minor units, some days after its capture.
 
-        `rounded_minor`: most by which the reserve is smaller if it is rounded down for each of many orders.
+        `rounded_minor`: largest error of a reserve that is rounded down for each of many orders.
         """
         if age_days < self.hold_days:
             return value_minor
@@ -94,13 +94,12 @@ def pay_out(
 ) -> Payout:
     """Return the released, drawn and held parts of an order on a day.
 
-    `terms`: those of `fix_terms`. `currency`: the policy's, if the order must be in it. `hold_limit_days`: the most
-    days of a hold in its marketplace. `stops`: spans of stopped payouts, the earliest first. On a stopped day the
-    released amount stays that of the day before, whatever the hold. Raise InvalidInput, which names every impossible
-    amount.
+    `terms`: of `fix_terms`. `currency`: the policy's, if the order must be in it. `hold_limit_days`: the most days of a
+    hold in its marketplace. `stops`: spans of stopped payouts, the earliest first. A stopped day releases nothing,
+    whatever the hold. Raise InvalidInput, which names every impossible amount.
 
-    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90: on day 6 all
-    9,001 are held; on day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down); on day 90 all is released.
+    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. On day 6 all
+    9,001 are held. On day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down). On day 90 all is released.
     With 500 drawn for a claim, on day 7 still 8,101 are released, and 400 held. Stopped on day 5, on day 9 all 9,001
     are held.
     """
@@ -117,7 +116,7 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
     if stopped is not None:
         released = 0
         if stopped.first_day > order.capture_day:
-            # A delivery that was only stated since then does not count unless carrier or buyer confirmed it before.
+            # A delivery that was stated later counts only if carrier or buyer confirmed it.
             before = order if order.confirmed_time is not None else replace(order, is_delivered=False)
             released = _split(before, terms, stopped.first_day - 1, hold_limit_days, stops).released_minor
         return Payout(released, order.drawn_minor, available - released, None)

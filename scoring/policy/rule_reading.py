@@ -1,4 +1,4 @@
-"""Reading the rules of a policy from the data of its file. Each error names the path of the wrong value."""
+"""Reading the rules of a policy. Each error names the path of the wrong value."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,8 +71,8 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
 def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     """Yield a rule with its implied measures, and the rule that awaits its deposit.
 
-    After the decision that closes an account nothing new is listed, and an order is paid out when claims about it have
-    ended. A deposit that must be placed first stops sales until then.
+    When an account is to be closed, nothing new is listed, and an order is paid out after its claims. A deposit that
+    must be placed first stops sales until then.
     """
     if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
         tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)

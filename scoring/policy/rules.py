@@ -54,7 +54,7 @@ class Rule:
 
     @property
     def names_confirmed_facts(self) -> bool:
-        """Return whether it asks for a standing or a count of incidents: then it holds for any answer of a model."""
+        """Return whether it asks for a standing or a count of incidents, and so ignores a model's answer."""
         return self.standing_from > 0 or self.incidents > 0
 
     def holds(self, seller: "Situation") -> bool:
@@ -83,7 +83,7 @@ class Situation:
     incidents: Mapping[Counter, int] = field(default_factory=dict)
     """Number of incidents by counter; a missing counter is 0."""
     settled_minor: Mapping[str, int] = field(default_factory=dict)
-    """Value of the settled orders by product category, and of all under the empty text; a missing one is 0."""
+    """By product category, and of all under the empty text; a missing value is 0."""
     day: int = 0
     marketplace: str = ""
     tenure_days: int = 0
@@ -91,12 +91,10 @@ class Situation:
     deposit_minor: int = 0
     """The deposit that is placed."""
     rated_by_violation: bool = False
-    """Whether a confirmed violation alone makes the seller rated: its terms are never laxer than those of UNRATED."""
+    """Whether only a confirmed violation makes the seller rated: its terms are never laxer than for UNRATED."""
 
     def list_views(self) -> list["Situation"]:
-        """Return the situations that rules consider: this one, and that of UNRATED if a violation alone makes the
-        seller rated.
-        """
+        """Return this situation, and that of UNRATED if a violation alone makes the seller rated."""
         if not self.rated_by_violation:
             return [self]
         return [self, replace(self, tier=Tier.UNRATED, standing=0, incidents={})]
@@ -123,7 +121,7 @@ class RuleBook:
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
 
-        Each has its present value. It is waived if another rule waives it in every view in which it holds.
+        It is waived if another rule waives it in every view in which it holds.
         """
         views = []
         for view in seller.list_views():

@@ -168,8 +168,7 @@ def describe_counter(counter: Counter) -> str:
 def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
     """Return the space of situations that policies distinguish together.
 
-    Edges of its axes are the values that the policies state. With `with_overrides`, tiers that a person sets are cells
-    of their own.
+    With `with_overrides`, tiers that a person sets are cells of their own.
     """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []

@@ -26,7 +26,7 @@ class StandingTable:
     """Days for which a violation gives points, its own day included."""
     incident_cap: int
     at_most: Mapping[Tier, int]
-    """By tier the standing from which on it is a seller's best tier; rises as the tiers fall."""
+    """By tier the lowest standing that limits a seller to it; rises as the tiers fall."""
     types: Mapping[int, Mapping[Severity, int]] = field(default_factory=dict)
     """Points by the number of a violation type, in place of its category's."""
 
@@ -71,8 +71,8 @@ class StandingTable:
         """Return the standing of each case, or of the first `cases`; int64 of shape (cases,).
 
         Worked: counterfeit goods give 1, 4, 12 and 24 points by severity, disclosure 1, 1, 2 and 4, an incident at most
-        24, for 365 days. Critical counterfeit goods and, in the same incident, a moderate disclosure make 25, so 24; a
-        major counterfeit of another incident 364 days ago gives 12, one of 365 days ago nothing: the standing is 36.
+        24, for 365 days. Critical counterfeit goods and, in the same incident, a moderate disclosure make 25, so 24. A
+        major counterfeit of another incident 364 days ago gives 12, one of 365 days ago nothing. The standing is 36.
         """
         cases = facts.cases if cases is None else cases
         mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))

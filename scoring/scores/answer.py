@@ -58,15 +58,15 @@ class TrustScore:
     reason_codes: tuple[str, ...] = ()
     """Reasons why the points are not higher, the gravest first."""
     counted_incidents: int = 0
-    """Incidents that count: confirmed, appealed or reduced."""
+    """Confirmed, appealed or reduced."""
     open_allegations: int = 0
     """Violations alleged or under review, which do not count."""
     override: str = ""
-    """Id of the entry by which a person set tier and badge, while it is in force."""
+    """Id of the entry by which a person set tier and badge, if in force."""
     valid_until: int = field(default=0, compare=False)
-    """End of validity, in microseconds: with the same entries, model and policy the answer is the same for every
-    observe time from its own until before this, at most the next UTC midnight (`scoring.features.validity`).
+    """In microseconds, at most the next UTC midnight (`scoring.features.validity`).
 
+    With the same entries, model and policy the answer is the same for every earlier observe time from its own on.
     Comparisons of answers leave it out.
     """
     standing: int | None = None
@@ -137,7 +137,7 @@ class ThinFile:
 class Explanation:
     score: TrustScore
     baseline_points: int | None = None
-    """The base of the page: the points of a seller with the best row of every table. Only if rated."""
+    """The points of a seller with the best row of every table. Only if rated."""
     reasons: tuple[Reason, ...] = ()
     """They sum to `points - baseline_points` exactly; only if rated."""
     thin_file: ThinFile | None = None

@@ -1,7 +1,7 @@
 """Many sellers at one time, with their tiers and terms by any policy, as arrays.
 
-A policy considers few values of each seller (tier, standing, counts, settled values), and only whether each reaches a
-stated value. So sellers are sorted into the situations that it distinguishes, and each situation is answered once.
+A policy considers only whether a few values of each seller reach stated values. So sellers are sorted into the
+situations that it distinguishes, and each situation is answered once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -112,8 +112,8 @@ class Placed:
 def place(policy: Policy, people: Population, settled: Mapping[str, Ints], deposits: Ints | None = None) -> Placed:
     """Return the tier and terms of each seller by a policy.
 
-    `settled`: values in the policy's currency, as by `add_up_values`; `deposits`: the placed deposit of each seller, of
-    shape (n,) in its minor units. None counts as 0. Terms state the whole deposit, whatever is placed.
+    `settled`: as by `add_up_values`. `deposits`: the placed deposits, of shape (n,). Both in minor units of the
+    policy's currency; None counts as 0. Terms state the whole deposit, whatever is placed.
     """
     n = people.facts.cases
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts, n)

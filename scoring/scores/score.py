@@ -68,10 +68,10 @@ def score(
 ) -> list[TrustScore | None]:
     """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
 
-    `rows` may be a table of these, too. A score is None if no valid fact of the seller is recorded. `observe_time` is
-    in microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the
-    parts of the work and may raise to end it. `omitted`: by seller, the open allegations missing in the rows, which are
-    only counted. `flows`: by seller, its recorded flow at that time, which only cautions rest on.
+    `rows` may be a table. A score is None if no valid fact of the seller is recorded. `observe_time` is in
+    microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the parts
+    of the work and may raise to end it. `omitted`: by seller, the open allegations missing in the rows, which are only
+    counted. `flows`: by seller, its recorded flow at that time, which only cautions rest on.
     """
     check()
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
@@ -194,7 +194,7 @@ def _apply_override(
 
 
 def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: Policy) -> SellerViews:
-    """Compute the model's input of every view of the sellers and of both ends of the interval, with facts and sums."""
+    """Compute the model's input of every view and of both ends of the interval, with facts and sums."""
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
     columns = apply_changes(table.columns)

@@ -1,4 +1,4 @@
-"""The settled value of a seller by product category, which lets caps grow and which some rules ask for."""
+"""The settled value of a seller by product category, for growing caps and some rules."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -32,8 +32,7 @@ def add_up_settled(
 ) -> dict[str, int]:
     """Return the settled value by product category, and of all under the empty text; nothing without values.
 
-    It counts by the rules of orders (highest revision, from the last change of control on): the fold's own facts, with
-    values in place of orders.
+    Values count by the rules of orders: highest revision, from the last change of control on.
     """
     if not settled_minor:
         return {}
