@@ -27,7 +27,6 @@ def test_amounts_add_up_to_the_bound_and_do_not_wrap(amounts: list[tuple[int, in
 @pytest.mark.long
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"))))
 def test_runs_are_those_of_a_plain_walk(rows: list[tuple[int, str]]) -> None:
-    """Also for no row, one row, and keys of other types."""
     keys = np.array([number for number, _ in rows], dtype=np.int64), np.array([text for _, text in rows], dtype=object)
     runs = [len(list(run)) for _, run in groupby(rows)]
     assert first_of_runs(*keys).tolist() == [place == 0 for length in runs for place in range(length)]

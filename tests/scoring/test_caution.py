@@ -167,7 +167,6 @@ def test_cases_of_crowds_use_up_no_day_of_protection() -> None:
     ],
 )
 def test_signs_that_the_account_came_into_other_hands_set_caution_off(rows: list[FactRow], words: list[str]) -> None:
-    """A recorded change of control, and an identity verified to a lower level than before."""
     found = cautions(rows)
     assert [one.rule for one in found] == ["new-hands"] * len(words)
     for word in ("sold", "taken_over", "identity_lowered"):
@@ -291,7 +290,6 @@ def test_the_order_in_which_reports_arrive_does_not_matter(
 def test_no_field_of_a_score_rests_on_a_caution(
     rows: list[FactRow], seen: list[tuple[int, Source, int, int | None]], has_model: bool
 ) -> None:
-    """Points, tier, badge and reasons are equal with and without the table of caution."""
     every = numbered([*rows, *history(seen), violation("guilty", TODAY - 50, severity=1), taken_over("c", TODAY - 1)])
     model = artifact() if has_model else None
     with_caution = replace(GENERAL, caution=BUSY.caution)

@@ -321,7 +321,6 @@ def test_a_jump_of_some_days_ago_is_seen_in_the_recent_flow_and_the_first_day_st
 
 
 def test_no_field_of_a_score_rests_on_flow() -> None:
-    """Only cautions do; with the same rows every other field is equal."""
     days = usual(60, 4) + [flow(TODAY - back, captured_orders=90, captured_minor=10**7) for back in (3, 2, 1)]
     rows = numbered(SOLD)
     [plain] = score(rows, ["s"], NOW, artifact(), GENERAL)

@@ -51,7 +51,6 @@ def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
 def test_what_is_void_leaves_no_trace_in_the_answer(
     rows: list[FactRow], day: int, which: int, tier: Tier, data: st.DataObject
 ) -> None:
-    """A change of control, an override, a merge, a split, a link, in any order of the voids."""
     mine = [row.entry_id for row in rows if row.kind == Kind.VIOLATION] or ["none"]
     stated = [
         decision(Kind.CONTROL, "control", day, status=1),

@@ -161,7 +161,6 @@ def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_no_violation_ever_gives_laxer_terms_on_any_later_day(seed: int) -> None:
-    """Random accepted policies, random sellers with and without it, or with a worse one."""
     chance = random.Random(seed)
     for policy in islice(draw_policies(chance), 8):
         assert find_laxer_day(policy, chance) is None
@@ -254,7 +253,6 @@ def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_t
 
 
 def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() -> None:
-    """For the best seller: by the value of its orders, of a product category or all, and by its tenure."""
     deposit = {"kind": "deposit", "amount_minor": 5}
     policy = policy_of(
         rule("all", {"kind": "settlement_hold", "days": 9}, settled={"below": 300}),

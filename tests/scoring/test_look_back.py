@@ -89,7 +89,6 @@ def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
 def test_a_tier_is_the_same_in_however_small_parts_the_days_are_looked_at(
     cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file unknown, then new, then with a tier by points, by hand, by points again, and by standing."""
     rows = numbered(
         [
             identity("i", TODAY - 170),

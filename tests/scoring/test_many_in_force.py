@@ -42,7 +42,6 @@ def test_many_sellers_are_answered_as_each_alone(
 
 
 def test_a_large_batch_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten sellers, every third guilty and one unknown: their terms do not depend on the size of a part."""
     files_of = {
         f"s{n}": of_seller(
             numbered(

@@ -89,7 +89,6 @@ def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wi
 @pytest.mark.long
 @given(sellers(), st.integers(0, 7))
 def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int) -> None:
-    """Without violations, failed orders and findings the reasons on facts disappear; the others stay."""
     artifact = page_artifact(seed)
     full = explain(numbered(rows), "s", NOW, artifact, policy())
     clean = [row._replace(service_failures=0) if row.exposure_day else row for row in rows if row.status is None]
@@ -106,7 +105,6 @@ def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int
 
 
 def test_each_reason_shows_what_is_behind_it() -> None:
-    """Days with failures and their sums, entries of inspections and identity, incidents; all counted undecayed."""
     found = explain(numbered(ROWS), "s", NOW, page_artifact(), policy())
     assert found is not None
     by_code = {reason.reason_code: reason for reason in found.reasons}

@@ -116,7 +116,6 @@ STATES = st.sampled_from(["rated", "unrated", "unknown"])
 def test_an_answer_holds_until_it_says(
     rows: list[FactRow], others: list[FactRow], at: int, state: str, data: st.DataObject
 ) -> None:
-    """For every observe time up to `valid_until`, rated, unrated or unknown, the whole answer is equal."""
     file = numbered([*rows, *others, *(ESTABLISHED if state == "rated" else [])])
     model = None if state == "unknown" else artifact()
     first = asked(file, at, model)

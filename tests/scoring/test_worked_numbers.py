@@ -40,7 +40,6 @@ def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2**50), st.integers(0, 3)), max_size=50))
 def test_sums_are_exact_whatever_the_order(items: list[tuple[int, int]]) -> None:
-    """Equal to Python's own integers, rounded once."""
     values = np.array([v for v, _ in items], dtype=np.int64)
     group = np.array([g for _, g in items], dtype=np.int64)
     sums = exact_sums(values, group, 4)
@@ -109,7 +108,6 @@ def test_the_worked_severities() -> None:
 
 
 def test_severity_never_falls_as_harm_rises() -> None:
-    """For every type and source."""
     for row in violation_types(0).values():
         for source in Source:
             severities = [severity_of(row, source, harm) for harm in Harm]

@@ -62,7 +62,6 @@ def test_different_facts_have_different_content(one: Entry, other: Entry) -> Non
 
 
 def test_content_of_each_kind() -> None:
-    """Defaults are left out; days, times and words are written as in the contract."""
     violation = ViolationReported("counterfeit_goods", Harm.HIGH, Source.BRAND, final=True)
     assert canonical_content(Entry("v1", "s1", violation, occur_time=0)) == (
         '{"final":true,"harm":"high","kind":"violation","occur_time":"1970-01-01T00:00:00Z","seller":"s1",'

@@ -177,7 +177,6 @@ def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_dec
 def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_interval(
     rows: list[FactRow], day: int, category: int, severity: int
 ) -> None:
-    """A further violation raises neither tier points, nor either end, nor the points if upheld."""
     guilty = [*rows, violation("new", day, category, severity)]
     for model in models():
         before, after = (score(numbered(r), ["s"], NOW, model, policy())[0] for r in (rows, guilty))
@@ -189,7 +188,6 @@ def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_inter
 
 
 def test_attributes_stay_free() -> None:
-    """Each model moves points by an attribute in both directions, and is still certified."""
     x = np.tile(models()[0].baseline, (200, 1))
     x[:, -1] = np.linspace(0, 100, 200)
     x[:, -2] = 1.0

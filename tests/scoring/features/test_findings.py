@@ -47,7 +47,6 @@ def test_what_was_failed_or_lost_never_raises_points_and_what_was_passed_never_l
 def test_what_is_void_or_not_to_be_heard_leaves_no_trace(
     rows: list[FactRow], day: int, result: InspectionResult
 ) -> None:
-    """An inspection by a brand or a partner, a dispute not lost, and anything that a correction voided."""
     void = [
         decision(Kind.CORRECTION, "c", target="new", status=CorrectionKind.VOID),
         decision(Kind.CORRECTION, "c2", target="lost", status=CorrectionKind.VOID),

@@ -107,7 +107,6 @@ def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[li
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_what_is_seen_often_at_once_is_what_each_view_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:
-    """Decisions, merges, corrections, units, identities and changes of control: all sums of every view."""
     names = [f"s{n}" for n in range(len(stated))]
     rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
     columns = columns_of(rows, names)

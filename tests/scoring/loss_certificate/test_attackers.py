@@ -64,7 +64,6 @@ def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> 
 
 
 def test_a_forged_statement_is_refused_or_listed_as_not_proven() -> None:
-    """An assumption without its source, an unknown section or name, unchecked grants, "the board"."""
     certificate, chance, passed = to_be_altered(), random.Random(9), []
     for _ in range(150):
         forged, text = forge_statement(certificate, chance)
@@ -92,7 +91,6 @@ def test_all_that_a_sound_certificate_cannot_prove_is_listed() -> None:
 
 
 def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
-    """The table, an assumption, the policy, the currency, an edge, a state, negative costs, no stop time."""
     found = json.loads(json.dumps(certify(policy_of(TOY), assumed())))
 
     def fault(change: Any = None, policy: Any = TOY, assumptions: Any = None, *, forge: bool = True) -> str:

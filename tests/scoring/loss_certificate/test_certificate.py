@@ -107,7 +107,6 @@ def test_a_notice_adds_days_without_a_suspension() -> None:
 
 
 def test_both_codes_count_the_same_days_of_a_notice() -> None:
-    """Random closures and suspensions, on standing, counts and tiers: the same days, or both raise."""
     chance, found = random.Random(4), []
 
     def draw(number: int) -> dict[str, Any]:

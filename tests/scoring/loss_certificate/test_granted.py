@@ -96,7 +96,6 @@ def test_what_was_not_looked_at_is_stated_as_such() -> None:
 
 
 def test_every_altered_part_of_what_was_granted_is_refused_but_whose_it_is() -> None:
-    """A smaller sum, a missing lift, a lift of an unknown rule, a seller twice or out of order."""
     found = certified(seller("a", HOLD, ("below-100000", MeasureKind.DEPOSIT)), seller("b", CAP))
 
     def fault(change: Any) -> str:

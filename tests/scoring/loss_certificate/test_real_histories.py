@@ -48,7 +48,6 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
 def test_no_seller_on_record_has_laxer_terms_than_its_abstract_state(
     rows: list[FactRow], amounts: list[int], age: int, data: st.DataObject
 ) -> None:
-    """With confirmed, alleged and overturned violations, gaps in trade, and values of any size; by both policies."""
     reported = [row.entry_id for row in rows if row.kind is Kind.VIOLATION and row.status == Status.CONFIRMED]
     chosen = data.draw(st.lists(st.sampled_from(reported), unique=True)) if reported else []
     rows = [*rows, *(status(f"o-{name}", name, Status.OVERTURNED) for name in chosen)]

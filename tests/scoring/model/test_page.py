@@ -29,7 +29,6 @@ def inputs(seed: int, features: int) -> np.ndarray:
 
 @given(pages, st.integers(0, 1 << 32))
 def test_lightgbm_predicts_minus_the_sum_of_the_parts(page: Page, seed: int) -> None:
-    """To the bit, on edges and beside them; the text reads back as its page."""
     text = page_model_text(page.tables, width(page))
     x = inputs(seed, width(page))
     raw = np.asarray(lightgbm.Booster(model_str=text).predict(x, raw_score=True, num_threads=1))
@@ -91,7 +90,6 @@ TEXT = page_artifact().parts["model.txt"].decode()
     ],
 )
 def test_a_text_that_is_no_page_is_refused_with_the_reason(before: str, after: str, words: str) -> None:
-    """Two features without a pair's shape, fractional leaves, and text that LightGBM might read differently."""
     assert read_page(TEXT, 600, len(PAGE_FEATURES)).base == 600
     assert before in TEXT
     with pytest.raises(ArtifactRefused, match=words):

@@ -158,7 +158,6 @@ LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20
     ],
 )
 def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_changes(parts: dict[str, Any]) -> None:
-    """Every example's answer is right, and the change of every random seller, at the edges and between, is listed."""
     before, after = general(), general(**parts)
     changes = find_changes(before, after)
     assert len(changes) > 20
@@ -183,7 +182,6 @@ def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_change
 
 
 def test_the_parts_of_a_policy_that_no_cell_has_are_compared_value_by_value() -> None:
-    """Tables of caution, standing and trade, by path; a value in only one policy is none in the other."""
     data_ = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
     data_["caution"]["sources"]["buyer"]["weight"] = 4
     data_["caution"]["rules"][0] |= {"days": 4}

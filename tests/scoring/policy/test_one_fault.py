@@ -220,7 +220,6 @@ def oddities(text: str) -> set[tuple[str, str]]:
 
 
 def test_gaps_overlaps_and_shadowed_rules_are_shown_by_id() -> None:
-    """One sound policy states too much; another has no rule for some tiers and a duplicate."""
     hold = '{ kind = "settlement_hold", days = 2 }'
     assert oddities(GENERAL + extra("again", '"trusted"', hold)) == {("shadowed", "again")}
     low = extra("low", '"unrated", "probation"', hold)

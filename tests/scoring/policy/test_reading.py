@@ -16,7 +16,6 @@ def faults(**parts: Any) -> str:
 
 
 def test_a_standing_is_part_of_the_digest() -> None:
-    """A policy without the table has none."""
     assert parse_policy(data()).standing is None
     assert parse_policy(data(standing=standing())).digest != parse_policy(data()).digest
 
@@ -60,7 +59,6 @@ def test_no_value_of_another_shape_is_anything_but_a_named_fault(name: str, valu
 
 
 def test_limits_of_trade_that_cannot_be_are_refused_all_at_once() -> None:
-    """By their paths: a missing value, a fraction of a day, a flag as text, and an unknown part."""
     trade = {"delivery_promise_days": 1.5, "claim_days": 367, "deposit_is_refilled": "yes", "colour": 1}
     found = faults(trade=trade)
     for fault in (

@@ -152,7 +152,6 @@ def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
     ],
 )
 def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str, Any], fault: str) -> None:
-    """By the rule's id and the measure's kind, with the valid values, as one fault."""
     with pytest.raises(PolicyRefused) as error:
         policy_of(rule("x", measure, standing={"from": 1}))
     [text] = error.value.faults
@@ -276,12 +275,10 @@ COUNTED = {"categories": ["counterfeit"], "days": 365}
     ],
 )
 def test_a_worse_offence_that_ends_a_suspension_is_refused(rules: list[dict[str, Any]], fault: str) -> None:
-    """By a closure with notice, a shorter suspension, a notice that begins again, a rule on other violations."""
     assert fault in refused(*rules)
 
 
 def test_a_suspension_may_be_taken_over_by_one_as_long() -> None:
-    """Bands of standing, each with a suspension at least as long; and a closure without notice."""
     policy_of(
         rule("a", SUSPENDED, standing={"from": 3, "below": 9}),
         rule("b", SUSPENDED | {"days": 14}, standing={"from": 9, "below": 24}),
@@ -353,7 +350,6 @@ def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
 
 
 def test_what_is_stated_in_vain_is_shown() -> None:
-    """A rule that others always exceed, a duplicate, and tiers without a rule."""
     odd = find_oddities(
         policy_of(
             rule("long", {"kind": "settlement_hold", "days": 9}, tiers=["unrated", "probation"]),

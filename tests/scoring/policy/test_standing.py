@@ -92,7 +92,6 @@ def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_catego
 
 
 def test_points_of_types_that_cannot_be_are_refused_by_name() -> None:
-    """An unknown type, points that fall with the severity, and more than an incident may give."""
     falling = {"minor": 5, "moderate": 4, "major": 20, "critical": 25}
     with pytest.raises(PolicyRefused) as error:
         parse_policy(data(standing=standing() | {"types": {"order_fraud": falling, "theft": falling}}))
@@ -123,7 +122,6 @@ def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_
 
 
 def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened() -> None:
-    """Constant within a day; a correction to an earlier day makes it expire earlier."""
     breach = violation("a", TODAY - 300)
     for moment in (TODAY * DAY + 1, NOW, TODAY * DAY + DAY - 1):
         assert standing_of([breach], moment) == 12
@@ -183,7 +181,6 @@ def test_without_a_model_the_standing_is_still_stated() -> None:
 
 
 def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
-    """An override has an author and an end; the answer states the standing as well."""
     held = FactRow(
         0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.TRUSTED), until_time=NOW + 30 * DAY
     )
@@ -195,7 +192,6 @@ def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
 
 @given(st.lists(st.tuples(st.integers(2, 5), st.integers(0, 30)), max_size=20))
 def test_many_tiers_are_bound_as_one_is(cases: list[tuple[int, int]]) -> None:
-    """The array form of backtests equals the form for one seller."""
     table = with_standing().standing
     assert table is not None
     bound = table.bound(
