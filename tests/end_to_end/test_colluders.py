@@ -1,6 +1,6 @@
-"""A ring of notifiers attacks clean sellers: nothing that matters moves, and what it did is taken back without a trace.
+"""A ring of notifiers attacks clean sellers: no answer that matters changes, and the attack is undone without a trace.
 
-A real server with a real model over a real ledger, beside one that was never attacked.
+A real server with a real model and ledger runs beside one without the attack.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ WHY: dict[str, Any] = {"actor": "staff-7", "reason": "one ring, one text"}
 
 
 def history() -> list[entry_pb2.Entry]:
-    """A hundred clean sellers of all sizes, and an offender that an honest brand caught."""
+    """Return a hundred clean sellers of all sizes, and an offender that an honest brand reported."""
     entries = [identity(f"i-{seller}", seller) for seller in (*SELLERS, "offender")]
     for n, seller in enumerate((*SELLERS, "offender")):
         entries += [exposure(f"x-{seller}-{days}", seller, 20 + 25 * n, days) for days in (200, 60, 15, 3)]
@@ -38,7 +38,7 @@ def history() -> list[entry_pb2.Entry]:
 
 
 def attack() -> list[entry_pb2.Entry]:
-    """Each of the ring complains twenty times on one day: five times about one listing of each of four sellers."""
+    """Each ring member complains twenty times on one day: five times about one listing of each of four sellers."""
     moment = days_ago(30)
     entries = [
         violation(
@@ -60,7 +60,7 @@ def attack() -> list[entry_pb2.Entry]:
 
 @contextmanager
 def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> Iterator[Client]:
-    """A client of a server over a new ledger that holds the entries, by a policy that is cautious."""
+    """Yield a client of a server over a new ledger with these entries, by a cautious policy."""
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(database(backend, folder))
@@ -71,7 +71,7 @@ def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> I
 
 
 def answers(client: Client, moment: datetime, *without: str) -> dict[str, TrustScore]:
-    """Every seller's trust score at one time, without its stamp, its freshness and the named fields."""
+    """Return every seller's score at one time, without stamp, freshness and the named fields."""
     results = client.batch_get_trust_scores(MARKET, [*SELLERS, "offender"], observe_time=moment)
     for result in results:
         for field in ("stamp", "freshness", *without):
@@ -92,7 +92,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
         client.append_entries(MARKET, attack())
         now = datetime.now(UTC)
 
-        # Nothing but what would be if all of it were true has moved, and that has.
+        # Only the answer if all allegations were true has moved.
         attacked, peaceful = answers(client, now), answers(quiet, now)
         assert answers(client, now, *ONLY_IF_UPHELD) == answers(quiet, now, *ONLY_IF_UPHELD)
         assert len({score.tier for score in peaceful.values()}) > 1
@@ -107,7 +107,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
         assert set(Counter(one.incident for one in reports).values()) == {5}
         assert len({one.incident for one in reports}) == len(RING) * 4
 
-        # One bulk decision dismisses them, but for a sample.
+        # One bulk decision dismisses them, except a sample.
         bulk: dict[str, Any] = WHY | {"violation_types": ["counterfeit_goods"], "decision_id": "ring"}
         shown = review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **bulk)
         assert shown.count == len(RING) * COMPLAINTS
@@ -121,13 +121,13 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
         now = datetime.now(UTC)
         assert answers(client, now, *ONLY_IF_UPHELD) == answers(quiet, now, *ONLY_IF_UPHELD)
 
-        # A person dismisses the sample: every answer is what it would be without the attack.
+        # A person dismisses the sample: every answer is as without the attack.
         for name in done.held_back:
             client.dismiss_violation(MARKET, name.rsplit("/", 1)[-1], **WHY)
         now = datetime.now(UTC)
         assert answers(client, now) == answers(quiet, now)
 
-        # The ring has a record by now; the honest brand's is its own.
+        # The ring has a record now; the honest brand has its own.
         found = {one.name.rsplit("/", 1)[-1]: one for one in review.list_notifiers(MARKET)}
         assert set(found) == {*RING, "brand-1"}
         for notifier in RING:
@@ -140,7 +140,6 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_answer_depends_on_who_reported_or_on_the_record_of_who_did(backend: str, tmp_path: Path) -> None:
-    """The same facts by a notifier who is always right, by one who never is, and by nobody: the same answer."""
     found = []
     for notifier, action in (("good", "confirm"), ("bad", "dismiss"), ("", "")):
         own = [
@@ -163,7 +162,7 @@ def test_no_answer_depends_on_who_reported_or_on_the_record_of_who_did(backend: 
             for reason in explained.reasons:
                 for incident in reason.incidents:
                     incident.ClearField("occur_time")  # thirty days before each server's own now
-                    del incident.entries[1:]  # the decision's id, which the client makes
+                    del incident.entries[1:]  # the decision's id, made by the client
             found.append(explained)
     assert found[0].trust_score.counted_incidents == 1
     assert found[0].trust_score.open_allegations == 1

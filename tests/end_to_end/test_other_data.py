@@ -1,4 +1,4 @@
-"""Data of other kinds, in files as they are published: a mapping and a study, no code, and the command does the rest."""
+"""Published files of other kinds: a mapping and a study suffice, without code."""
 
 import csv
 import gzip
@@ -26,12 +26,11 @@ def text_of(rows: Rows) -> str:
 
 
 def sellers_of(rng: np.random.Generator, count: int) -> list[float]:
-    """The chance with which each goes wrong: most seldom, some often."""
+    """Return each seller's chance of failure: mostly low, at times high."""
     return np.where(rng.random(count) < 0.3, 0.25, 0.02).tolist()
 
 
 def orders(folder: Path, rng: np.random.Generator) -> None:
-    """Orders with items, deadlines, deliveries and reviews, in three files; some are never delivered."""
     items: Rows = [
         ("order_id", "order_item_id", "product_id", "seller_id", "shipping_limit_date", "price", "freight_value")
     ]
@@ -74,7 +73,6 @@ def orders(folder: Path, rng: np.random.Generator) -> None:
 
 
 def ratings(folder: Path, rng: np.random.Generator) -> None:
-    """Who rated whom from -10 to 10, and when in seconds since 1970; no header."""
     rows: Rows = []
     begin = datetime(2020, 1, 1).timestamp()  # noqa: DTZ001 - any offset will do
     for trader, chance in enumerate(sellers_of(rng, 300)):
@@ -86,7 +84,6 @@ def ratings(folder: Path, rng: np.random.Generator) -> None:
 
 
 def inspections(folder: Path, rng: np.random.Generator) -> None:
-    """A row for each violation cited, with the points of its inspection; places never inspected; closures."""
     rows: Rows = [("CAMIS", "DBA", "INSPECTION DATE", "ACTION", "VIOLATION CODE", "CRITICAL FLAG", "SCORE", "GRADE")]
     begin, fine, closed = date(2020, 1, 1), "Violations were cited.", "Establishment Closed by DOHMH."
     for place, chance in enumerate(sellers_of(rng, 300)):
@@ -103,7 +100,7 @@ def inspections(folder: Path, rng: np.random.Generator) -> None:
 
 
 def counts(said: str) -> tuple[int, int, int]:
-    """Entries appended, there already, and repeated; an import that rejects a row does not end with 0."""
+    """Return the counts of entries appended, already there, and repeated; none is rejected."""
     found = re.search(
         r"([\d,]+) entries appended to \w+, ([\d,]+) were there already(?:, ([\d,]+) repeated in this import)?", said
     )
@@ -119,7 +116,6 @@ def counts(said: str) -> tuple[int, int, int]:
 def test_other_data_is_imported_and_trained_on_with_a_mapping_and_a_study(
     tmp_path: Path, study: str, make: Callable[[Path, np.random.Generator], None]
 ) -> None:
-    """No row is rejected, nothing is added twice, and the model ranks those who go wrong above those who do not."""
     make(tmp_path, np.random.default_rng(4))
     shell = shell_of(tmp_path / "home")
     importing = (
@@ -141,7 +137,6 @@ def test_other_data_is_imported_and_trained_on_with_a_mapping_and_a_study(
 
 
 def test_a_joined_file_that_is_missing_is_named_before_anything_is_imported(tmp_path: Path) -> None:
-    """Like the files themselves."""
     orders(tmp_path, np.random.default_rng(4))
     (tmp_path / "olist_orders_dataset.csv").unlink()
     said = shell_of(tmp_path / "home").error(2, "ledger", "import", STUDIES / "olist.mapping.toml", "--data", tmp_path)

@@ -1,4 +1,4 @@
-"""Real violations, the whole way: files, ledger, export, training, registry, server, scores over gRPC."""
+"""Real violations end to end: files, ledger, export, training, registry, server, scores over gRPC."""
 
 import gzip
 import shutil
@@ -28,7 +28,7 @@ from training.study.definition import Study
 from training.study.loading import load_study
 
 MADE = Path(__file__).parents[1] / "data" / "inspections"
-# Places are inspected a few times a year: a floor of 30 inspections would leave hardly any rated.
+# Places are inspected a few times a year: a floor of 30 inspections would leave few rated.
 POLICY = """
 name = "inspections"
 version = 1
@@ -41,7 +41,7 @@ badges = { unrated = "new", probation = "none", standard = "none", trusted = "go
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
-    """The real inspections where they lie beside the project, if long tests are run; or made ones of the same shape."""
+    """Return the real inspections beside the project if long tests run; else made ones of the same shape."""
     if pytestconfig.getoption("--all") and (real := toronto()) is not None:
         return real
     folder = tmp_path_factory.mktemp("inspections")
@@ -53,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 @pytest.fixture(scope="module")
 def study(data: Path) -> Study:
-    """Task A; on the 300 made rows with one training year and few rounds, since there is no more to learn from."""
+    """Return task A; the 300 made rows have one training year and few rounds."""
     stated = load_study(STUDIES / "toronto_a.toml")
     if data == toronto():
         return stated
@@ -78,7 +78,6 @@ def ledger(data: Path, tmp_path_factory: pytest.TempPathFactory):
 def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
     ledger: Ledger, study: Study, tmp_path: Path
 ) -> None:
-    """Import, export, train, publish, serve, ask; and the answer equals the pure core's own, to the bit."""
     export = tmp_path / "export.parquet"
     cut = ledger.cut()
     write_export(ledger.entries.export("toronto", cut), export)
@@ -118,7 +117,6 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
 def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
     ledger: Ledger, study: Study, tmp_path: Path
 ) -> None:
-    """Imported now with report times of then: a snapshot of then is the same with and without all that came later."""
     then = parse_day("2010-01-01")
     point = study.point_at(then)
     full, cut_off = tmp_path / "full.parquet", tmp_path / "cut.parquet"

@@ -1,4 +1,4 @@
-"""The client: an answer always comes to a checkout, calls end in time, retries are safe, errors are decoded."""
+"""The client: a checkout always gets an answer, calls end in time, retries are safe, errors are decoded."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ from service.api.servicers.review import REVIEW_WRITES
 from tests.helpers.servers import MARKET, identity, ledger_stub, running_server, violation
 from tests.helpers.worlds import artifact
 
-NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
+NOWHERE = "127.0.0.1:9"  # the discard port: no process listens there
 UNKNOWN = trust_score_service_pb2.SCORE_STATE_UNKNOWN
 
 
@@ -84,8 +84,6 @@ def test_a_checkout_gets_unknown_where_there_is_no_server(caplog) -> None:
 
 @pytest.mark.long
 def test_each_cause_of_unknown_scores_is_logged_once(tmp_path: Path, caplog, monkeypatch) -> None:
-    """No connection, no answer in time and the server's own reasons are told apart; a minute later with their number."""
-
     def ask(client: Client, **asked: Any) -> None:
         for _ in range(20):
             assert client.get_trust_score(MARKET, "s-17", on_error="unknown", **asked).badge == "unknown"
@@ -180,7 +178,7 @@ def test_errors_are_decoded(tmp_path: Path) -> None:
 
 
 def test_points_of_an_unrated_seller_are_none(tmp_path: Path) -> None:
-    """In protobuf they read 0, so that `points < 500` held every newcomer."""
+    """In protobuf they read 0, so `points < 500` would hold every newcomer."""
     with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "newcomer")])
         score = client.get_trust_score(MARKET, "newcomer")
@@ -196,8 +194,6 @@ def test_points_of_an_unrated_seller_are_none(tmp_path: Path) -> None:
 
 
 def test_errors_of_asyncio_are_decoded(tmp_path: Path) -> None:
-    """A program with `grpc.aio` and the stubs decodes an error as the client does."""
-
     async def ask(address: str) -> SellertrustCallError:
         async with grpc.aio.insecure_channel(address) as channel:
             request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(MARKET, "nobody"))
@@ -247,7 +243,7 @@ def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:
 
 
 def test_a_decision_that_is_retried_after_it_was_carried_out_is_answered(tmp_path: Path) -> None:
-    """The client makes one entry id a call, so that what gRPC sends twice is one decision."""
+    """The client makes one entry id a call, so a message that gRPC sends twice is one decision."""
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v", "s")])
         sent: list[Any] = []
@@ -276,7 +272,7 @@ def test_times_may_be_datetimes_of_any_zone_or_timestamps(tmp_path: Path) -> Non
 
 @pytest.mark.long
 def test_health_is_looked_at_without_the_health_package(tmp_path: Path) -> None:
-    """Grpcio does it itself: a client without grpcio-health-checking leaves a server that says NOT_SERVING."""
+    """Grpcio checks health itself: the client leaves a server that says NOT_SERVING."""
     script = (
         "import sys; sys.modules['grpc_health'] = None\n"
         "from sellertrust.client import Client\n"

@@ -1,4 +1,4 @@
-"""The client's streams: whatever breaks between it and the ledger, each batch is recorded once and each entry comes once."""
+"""The client's streams: after any fault each batch is recorded once and each entry arrives once."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ from tests.helpers.databases import BACKENDS, database
 from tests.helpers.proxies import proxy_to
 from tests.helpers.servers import MARKET, identity, running_server, violation
 
-NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
+NOWHERE = "127.0.0.1:9"  # the discard port: no process listens there
 SERVE = """
 import sys
 from pathlib import Path
@@ -42,7 +42,6 @@ def batches_of(count: int, size: int = 5) -> list[list[Entry]]:
 
 
 def recorded(ledger: Ledger) -> list[str]:
-    """The ids of all entries, in their order."""
     return [row[2] for rows in ledger.entries.export(MARKET, ledger.cut()) for row in rows]
 
 
@@ -149,7 +148,7 @@ def test_a_stream_moves_to_another_server_when_its_own_drains(tmp_path: Path) ->
             watches = [client.watch_entries(MARKET) for _ in range(4)]
             for watch in watches:
                 next(watch)
-            going.server.drain()  # after which it answers nothing any more: what comes is the other one's
+            going.server.drain()  # it answers nothing after this; later answers are the other server's
             client.append_entries(MARKET, [identity("i", "s")])
             for watch in watches:
                 assert next(response for response in watch if response.entries).sequence == 1
@@ -157,7 +156,6 @@ def test_a_stream_moves_to_another_server_when_its_own_drains(tmp_path: Path) ->
 
 
 def test_acknowledgements_come_while_the_batches_are_still_being_made(tmp_path: Path) -> None:
-    """A live feed: the next batch may be a minute away."""
     taken, more = [], threading.Event()
 
     def feed() -> Iterator[list[Entry]]:

@@ -1,4 +1,4 @@
-"""Every reason of a failed call has an example in the contract that carries the data that the code sends."""
+"""Each error reason has an example in the contract, with the data that the code sends."""
 
 import ast
 import re
@@ -50,7 +50,7 @@ def _dictionaries(function: ast.AST) -> dict[str, ast.Dict]:
 
 
 def _sent() -> Iterator[tuple[str, set[str], str]]:
-    """Yield (reason, keys of its metadata, place) wherever the code makes an error that has a reason."""
+    """Yield (reason, keys of its metadata, place) of every error with a reason in the code."""
     reasons = {
         name: kind.reason
         for name, kind in vars(scoring.base.errors).items()

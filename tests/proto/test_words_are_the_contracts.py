@@ -1,4 +1,4 @@
-"""The words of the core, and the reasons of its errors, are those of the contract: the same names and numbers."""
+"""The core's words and error reasons have the names and numbers of the contract."""
 
 from enum import IntEnum
 
@@ -38,7 +38,7 @@ WORDS: dict[str, type[IntEnum]] = {
     if isinstance(word, type) and issubclass(word, IntEnum) and word is not IntEnum
 }
 NAMES = {"ViolationStatus": "Status"}
-"""Where the core, which knows violations only, is shorter than the contract."""
+"""Names that are shorter in the core, which knows violations only."""
 
 
 @pytest.mark.parametrize("name", ENUMS)

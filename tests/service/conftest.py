@@ -1,4 +1,4 @@
-"""Every test that takes `url` or `ledger` runs on SQLite and on PostgreSQL, on a copy of an empty ledger."""
+"""Tests that take `url` or `ledger` run on SQLite and PostgreSQL, on a copy of an empty ledger."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def empty_url(backend: str, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stands at noon on 1 March 2026."""
+    """Return a clock at noon on 1 March 2026."""
     return Clock()
 
 

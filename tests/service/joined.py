@@ -1,8 +1,8 @@
-"""Histories through the real ledger, mechanism, terms and payouts, with policies and models that change in the middle.
+"""Histories through the real ledger, mechanism, terms and payouts, with changes of policy and model.
 
-Runners take what their terms allow from a day on, keep none of it, and are stopped as late as is assumed. Others misbehave,
-are overturned in all, and have a twin that never did. Every day a measure on show is contested, and the record is held
-against what is in force.
+Runners take what their terms allow from a day on, keep no order, and are stopped at the latest assumed day. Other
+sellers misbehave, are overturned completely, and have a twin without violations. Every day a visible measure is
+contested, and the record is compared with the measures in force.
 """
 
 import json
@@ -43,7 +43,7 @@ RUNNERS, TWINS = 10, 10
 
 
 def to_toml(data: dict[str, Any]) -> str:
-    """The text of a policy file: each part on a line of its own."""
+    """Return the text of a policy file, with each part on a line of its own."""
     return "".join(f"{json.dumps(name)} = {_inline(part)}\n" for name, part in data.items())
 
 
@@ -86,8 +86,6 @@ class Runner:
 
 
 class Place:
-    """One ledger with its policies, model, worker and sellers."""
-
     def __init__(self, served: Served, chance: random.Random, ledger: Ledger, clock: Clock) -> None:
         self.served, self.chance, self.ledger, self.clock = served, chance, ledger, clock
         self.texts = [to_toml(data) for data in served.data]
@@ -120,7 +118,7 @@ class Place:
         self.faults.append(f"{what}: {text}")
 
     def commit(self, place: int) -> None:
-        """Commit a policy of the sequence by the assumptions, and accept the sums that it is refused with."""
+        """Commit the next policy by the assumptions, and accept the sums of its refusal."""
         head, losses = self.scorer.policy.now.digest, {}
         said = {"expected": head, "actor": "staff", "reason": "so", "served": self.first}
         for _ in range(2):
@@ -140,7 +138,7 @@ class Place:
         self.scorer.policy.refresh()
 
     def settle(self, name: str, settled: int, tenure: int) -> list[Entry]:
-        """What is on record of a seller that settled a value within some days."""
+        """Return the entries of a seller that settled a value within some days."""
         since = self.today - tenure
         entries = [identity(f"i-{name}", name, occur_time=since * DAY + SECOND)]
         if settled:
@@ -161,7 +159,7 @@ class Place:
         return one
 
     def take(self, one: Runner, day: int, captured: int) -> int:
-        """Place the deposit that is asked for and take what the terms allow; return what was captured today by then."""
+        """Place the required deposit and take what the terms allow; return today's captured value."""
         found = self.measures(one.name)
         if found.terms.deposit_minor:
             self.number += 1
@@ -180,7 +178,7 @@ class Place:
         return captured + room
 
     def misbehave(self, name: str, day: int) -> None:
-        """A violation, an overturn, a lift or a complaint about a measure that rests on violations."""
+        """Append a violation, an overturn, a lift, or a complaint about a measure from violations."""
         self.number += 1
         number, names = self.number, self.open[name]
         match self.chance.choice(["report", "report", "allege", "overturn", "lift", "complain", "rest"]):
@@ -209,7 +207,7 @@ class Place:
         self.append(status(name, action))
 
     def contest(self, seller: str, measure: str, outcome: ComplaintOutcome) -> None:
-        """Contest a measure on show, and decide that."""
+        """Contest a measure and decide the complaint."""
         self.number += 1
         name = f"c{self.number}"
         try:
@@ -220,7 +218,6 @@ class Place:
         self.append(Entry(f"{name}-d", seller, ComplaintDecided(name, outcome, "judge", "so it is")))
 
     def contest_some(self) -> None:
-        """Contest a measure on show of some seller, before the worker looks."""
         seller = self.chance.choice([*self.open, *(f"r-{n:02}" for n in range(RUNNERS))])
         shown = [one for one in self.measures(seller).measures if one.rule and one.has_effect]
         shown = [one for one in shown if not isinstance(one.current, Waiver)]
@@ -229,7 +226,7 @@ class Place:
             self.contest(seller, self.chance.choice(shown).measure, ComplaintOutcome.REJECTED)
 
     def look(self) -> None:
-        """Have the worker look; then nothing is left to be recorded of any seller."""
+        """Have the worker look; then check that nothing stays unrecorded."""
         self.clock.now += 2 * SECOND
         self.worker.look()
         for seller in [*self.open, *(f"r-{n:02}" for n in range(RUNNERS))]:
@@ -238,7 +235,7 @@ class Place:
 
 
 def live(served: Served, seed: int) -> tuple[Counter[str], list[str]]:
-    """Live through one ledger; return the counts, and a sentence for each fault."""
+    """Run one ledger's history; return the counts, and a sentence for each fault."""
     chance, clock = random.Random(seed), Clock(NOW - NOW % DAY + DAY // 2)
     dates = [one.first_day for policy in served.policies for one in policy.rule_book.seasons if one.first_day > 0]
     if dates and chance.random() < 0.5:
@@ -276,7 +273,7 @@ def live(served: Served, seed: int) -> tuple[Counter[str], list[str]]:
 
 
 def _spend(place: Place, runners: list[Runner], day: int, captured: Counter[str]) -> None:
-    """What runners do at one moment of a day: they run, and are stopped in time."""
+    """Let runners run at one moment of a day, and stop them in time."""
     for one in runners:
         if day == one.stop and not captured[one.name]:
             captured[one.name] = 1
@@ -291,7 +288,7 @@ def _spend(place: Place, runners: list[Runner], day: int, captured: Counter[str]
 
 
 def _judge(place: Place, runners: list[Runner]) -> None:
-    """Hold what runners got against the certificate, and each that was overturned against its twin."""
+    """Compare runners' gains with the certificate, and overturned sellers with their twins."""
     begun = place.today - DAYS
     for one in runners:
         place.found["histories"] += 1
@@ -330,7 +327,7 @@ def _judge(place: Place, runners: list[Runner]) -> None:
 
 
 def play(places: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Live through some ledgers, each by policies of its own; return the counts and the faults."""
+    """Run several ledgers' histories by their own policies; return the counts and the faults."""
     chance, found, faults = random.Random(seed), Counter[str](), []
     drawn = draw_sequences(chance)
     for number in range(places):

@@ -1,4 +1,4 @@
-"""The configuration: read from the environment, and every problem told at once, with its remedy and without secrets."""
+"""Settings from the environment: all problems at once, with remedies and without secrets."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ TLS = {"SELLERTRUST_TLS": str(SERVER["tls"])}
 
 
 def problems(**environment: str) -> list[str]:
-    """What is wrong with an environment, a line each; names are given without their prefix."""
+    """Return an environment's problems, a line each; names lack their prefix."""
     with pytest.raises(ConfigurationWrong) as caught:
         load({f"SELLERTRUST_{name}": value for name, value in environment.items()})
     return caught.value.message.splitlines()
@@ -69,7 +69,7 @@ def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
 
 
 GRANTS = {"SELLERTRUST_GRANTS": str(CERTIFICATES / "README.md")}
-"""A file that can be read: what stands in it is looked at when a server starts."""
+"""A readable file, whose content is checked at a server's start."""
 
 
 def test_an_address_that_others_can_reach_needs_tls_and_grants() -> None:
@@ -94,7 +94,7 @@ def test_a_mesh_needs_grants_also_on_loopback() -> None:
 
 
 def credentials(**files: str) -> str:
-    """A folder of what a caller shows, by the names of the test helper and of certificates."""
+    """Make a folder of a caller's credentials, by the names of the test helper and of certificates."""
     return str(
         with_folders({f"target_{name}": CERTIFICATES / file for name, file in files.items()})["target_credentials"]
     )
@@ -185,7 +185,6 @@ def test_names_are_read_in_any_case_and_words_too() -> None:
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:50051", "HTTPS://trust.example:443"])
 def test_a_target_is_no_url_of_http(target: str) -> None:
-    """As it would be for a REST API; what else gRPC resolves may be named."""
     assert "must be HOST:PORT, without http://" in problems(TARGET=target)[-1]
     assert load({"SELLERTRUST_TARGET": "dns:///trust.example:443"}).target == "dns:///trust.example:443"
 

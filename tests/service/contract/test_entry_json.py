@@ -1,4 +1,4 @@
-"""Entries as JSON, as people and other systems write them."""
+"""Entries as JSON of people and other systems."""
 
 import json
 from typing import Any
@@ -29,7 +29,6 @@ def entry(**values: Any) -> str:
 @pytest.mark.parametrize("written", ["19.99", "1999.00", "20.0", "1e3", '"1999.00"', '"1e3"'])
 @pytest.mark.parametrize("name", ["value_minor", "valueMinor"])
 def test_an_amount_in_minor_units_has_neither_point_nor_exponent(name: str, written: str) -> None:
-    """By either of protobuf's names; a count may be 3.0, as other tools write it."""
     text = entry(exposure=SOLD | {name: "AMOUNT"}).replace('"AMOUNT"', written)
     assert "write 19.99 EUR as 1999 (cents)" in said(text)
     sound = entry_from_json(entry(exposure=SOLD | {name: "1999", "settled_orders": 3.0}), "acme")
@@ -37,7 +36,6 @@ def test_an_amount_in_minor_units_has_neither_point_nor_exponent(name: str, writ
 
 
 def test_every_unknown_word_is_named_with_the_known_ones() -> None:
-    """In each field of each kind that states a word, in short and as protobuf writes it."""
     tried = 0
     for row in KINDS.values():
         for field in row.fields:
@@ -51,7 +49,6 @@ def test_every_unknown_word_is_named_with_the_known_ones() -> None:
 
 
 def test_a_date_is_its_first_moment_and_as_report_time_its_last() -> None:
-    """As in a mapping: what was reported on a day is known at the end of it."""
     made = entry_from_json(
         entry(occur_time="2026-03-01", report_time="2026-03-02", identity={"level": "basic"}), "acme"
     )
@@ -69,7 +66,6 @@ def test_a_date_is_its_first_moment_and_as_report_time_its_last() -> None:
     ],
 )
 def test_a_mistyped_name_is_named_with_close_ones(written: dict[str, Any], problem: str) -> None:
-    """In the contract's own names, never in protobuf's."""
     assert problem in said(entry(**written))
 
 
@@ -83,7 +79,6 @@ def test_a_seller_that_is_missing_is_required() -> None:
 
 
 def test_every_kind_is_read_as_it_was_printed() -> None:
-    """Also by a reader of protobuf's JSON; whole numbers are numbers, and the seller's id stands alone."""
     for kind, made in every_entry("said \u00e4"):
         message = message_of(made, kind)
         message.sequence, message.origin, message.pending, message.erased = 2**53, "x", True, True

@@ -1,4 +1,4 @@
-"""Every kind of entry over gRPC: stated, listed and refused, as the table of kinds says."""
+"""Every kind of entry over gRPC: stated, listed and refused by the table of kinds."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.helpers.servers import running_server
 
 
 def test_every_field_of_every_kind_is_filled_in_some_entry() -> None:
-    """Else the tests below would say less than they seem to."""
+    """The other tests rely on this."""
     for kind, row in KINDS.items():
         entries = [entry for k, entry in every_entry() if k is kind]
         empty = [f.name for f in row.fields if not any(getattr(entry.fact, f.name) for entry in entries)]
@@ -29,7 +29,6 @@ def test_the_contract_is_in_step_with_the_table_of_kinds() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_kind_is_listed_as_it_was_stated(backend: str, tmp_path: Path) -> None:
-    """All its fields; and what was listed can be appended again and is recognised."""
     sent = [message_of(entry, kind) for kind, entry in every_entry() if kind not in BY_COMMAND]
     with (
         database(backend, tmp_path) as url,
@@ -52,7 +51,6 @@ def test_every_kind_is_listed_as_it_was_stated(backend: str, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_each_required_field_that_is_missing_is_named_by_its_path(tmp_path: Path) -> None:
-    """Its own path and no other."""
     cases = []
     for kind, entry in every_entry():
         row = KINDS[kind]
@@ -78,7 +76,7 @@ def test_each_required_field_that_is_missing_is_named_by_its_path(tmp_path: Path
 
 
 def test_nobody_states_an_erasure(tmp_path: Path) -> None:
-    """It is made by the command that erases."""
+    """Only the erasing command makes one."""
     [erasure] = [message_of(entry, kind) for kind, entry in every_entry() if kind is Kind.ERASURE]
     with running_server(tmp_path) as running, running.client() as client:
         with pytest.raises(SellertrustCallError) as caught:

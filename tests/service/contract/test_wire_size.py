@@ -1,4 +1,4 @@
-"""How many fields a request may have, counted on the wire: what a batch may hold passes, and what is far more does not."""
+"""The number of fields in a request, counted on the wire: a legal batch passes, far more does not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Very many sellers at once: evaluated and stated in batches, and a restart goes on inside one append and one midnight."""
+"""Very many sellers: evaluated and recorded in batches; a restart resumes inside one append or midnight."""
 
 import pytest
 
@@ -18,7 +18,6 @@ SELLERS, BATCH = 50, 8
 
 @pytest.fixture
 def told(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Fifty sellers of one product, whose record is whole."""
     monkeypatch.setattr(worker, "BATCH", BATCH)
     made = Told(ledger, clock)
     ledger.append(MARKET, [identity(f"i{n}", f"s{n:02}") for n in range(SELLERS)])
@@ -28,7 +27,6 @@ def told(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Told:
 
 
 def recall(told: Told) -> None:
-    """One report of the product, and one decision, each of which reaches every seller in one append."""
     fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "lamp")
     told.append(Entry("recall", "", fact, ago(20)), status("recall", Action.CONFIRM))
 
@@ -38,7 +36,6 @@ def recorded(told: Told) -> list[list[tuple[str, str]]]:
 
 
 def test_a_recall_is_evaluated_and_stated_in_batches(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each seller once for each of the two appends, and the statements of a batch in one append, unless they are too many."""
     recall(told)
     one, seen = watched(told)
     monkeypatch.setattr(recorder, "MAX_BATCH", 3)
@@ -49,7 +46,6 @@ def test_a_recall_is_evaluated_and_stated_in_batches(told: Told, monkeypatch: py
 
 
 def test_a_restart_goes_on_inside_one_append(told: Told) -> None:
-    """A worker that is killed in the middle of a recall leaves no more than a batch to be evaluated again."""
     recall(told)
     evaluated = 0
     for _ in range(3):
@@ -87,7 +83,6 @@ def test_a_restart_goes_on_inside_one_midnight(told: Told) -> None:
 
 
 def _ends_after(calls: int):  # type: ignore[no-untyped-def]
-    """Return a check that ends the worker at a later batch."""
     left = [calls]
 
     def check() -> None:

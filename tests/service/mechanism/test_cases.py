@@ -1,4 +1,4 @@
-"""Cases of cautions: each caution opens one, a person decides it, and the record follows."""
+"""Each caution opens one case, a person decides it, and the record follows."""
 
 import threading
 from datetime import timedelta
@@ -39,7 +39,6 @@ def told(ledger: Ledger, clock: Clock) -> Told:
 
 
 def report(name: str = "r1") -> Entry:
-    """Counterfeit goods that customs allege."""
     return violation(name, source=Source.CUSTOMS)
 
 
@@ -63,7 +62,6 @@ def cautions(told: Told) -> list[str]:
 
 
 def test_every_caution_opens_a_case_once_whatever_it_rests_on(told: Told) -> None:
-    """A report, a change of control, a burst of disputes: with its deadline and what it rests on."""
     told.append(
         report(),
         Entry("c1", SELLER, ControlChanged(ControlReason.SOLD, "staff", "sold"), told.clock.now - DAY),
@@ -133,7 +131,6 @@ def test_decisions_that_cannot_be_are_refused_by_the_field_that_is_wrong(told: T
 
 
 def test_a_case_can_be_decided_where_no_server_has_recorded_it(told: Told) -> None:
-    """By its name, which a score shows; in one batch with what set it off, too, as when a marketplace moves."""
     told.append(report())
     told.append(decided(CaseState.ENDED))
     assert cautions(told) == []
@@ -173,7 +170,6 @@ def test_a_case_that_nobody_decides_stays_open_and_counts_as_overdue(told: Told)
 
 
 def test_the_protections_of_a_caution_are_in_the_restitution_of_what_set_it_off(told: Told) -> None:
-    """Once it is dismissed: from when the caution was found until then."""
     told.append(report())
     told.worker.look()
     told.append(status("r1", Action.DISMISS))
@@ -199,7 +195,6 @@ def test_two_workers_at_once_open_each_case_once(told: Told) -> None:
 
 @pytest.mark.long
 def test_cases_are_listed_and_decided_over_a_socket_and_by_the_command(tmp_path: Path) -> None:
-    """By the client that is shipped: the queue counts them, and what is decided is out of it."""
     with (
         servers.running_server(
             tmp_path, artifact=artifact(), policy=SHIPPED_POLICY.with_name("general.toml")

@@ -1,4 +1,4 @@
-"""The record of measures after a pause: day by day and policy by policy, with the date each change took effect."""
+"""The record of measures after a pause: by day and policy, with the date of each change."""
 
 import pytest
 
@@ -31,13 +31,12 @@ def told(ledger: Ledger, clock: Clock) -> Told:
 
 
 def dated(told: Told) -> list[tuple[str, str, int]]:
-    """What the service stated: rule, state, and when that was, in the order of the ledger."""
+    """Return the service's statements as (rule, state, time), in ledger order."""
     found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
     return [(one.fact.rule, one.fact.state.name.lower(), one.occur_time) for one in found if one.fact.rule]
 
 
 def test_what_changed_on_days_without_a_worker_is_dated_when_it_took_effect(told: Told) -> None:
-    """A suspension that was served, and points of standing that expired, while no worker ran for ten days."""
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()
     told.clock.now += 10 * DAY
@@ -54,15 +53,13 @@ def test_what_changed_on_days_without_a_worker_is_dated_when_it_took_effect(told
 
 
 def told_end(told: Told, rule: str) -> int | None:
-    """The end that the record states of the measure of a rule."""
+    """Return the recorded end of a rule's measure."""
     return next(fact.until for fact in told.statements() if fact.rule == rule and fact.until)
 
 
 def test_a_pause_leaves_the_record_that_a_worker_without_one_makes(
     told: Told, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Looked at each day, or once at the end of twelve days with decisions in between."""
-
     def live(place: Told, *, each_day: bool) -> list[MeasureChanged]:
         for day in range(12):
             place.clock.now += DAY
@@ -104,7 +101,6 @@ def test_policies_that_came_and_went_meanwhile_are_recorded_when_they_did(told: 
 
 
 def test_a_first_commit_evaluates_each_seller_once(told: Told) -> None:
-    """It records two moves, of which the first one is to the policy that was served already."""
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
     PolicyHistory(told.ledger).commit(
         other.text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
@@ -123,7 +119,7 @@ def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told:
     for served in (other, told.policy):
         scorer.policy.now = served
         one.look()
-        one.look()  # which follows the statements of the look before
+        one.look()  # it follows the statements of the earlier look
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]
 
 
@@ -143,7 +139,7 @@ def test_more_than_a_month_without_a_worker_is_made_up_for_from_the_last_month_o
 
 
 class Refusing:
-    """Appends of one seller's statements are refused while it is on."""
+    """Refuses appends of one seller's statements while on."""
 
     def __init__(self, ledger: Ledger, seller: str) -> None:
         self.error: Exception | None = InvalidInput([])
@@ -161,7 +157,6 @@ class Refusing:
 
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused seller is tried again at the next look."""
     monkeypatch.setattr(refusals, "FIRST_RETRY_SECONDS", 0.0)
 
 
@@ -258,7 +253,6 @@ def fail(*_: object) -> None:
 
 
 def test_a_worker_answers_by_the_policy_of_the_time(told: Told) -> None:
-    """Before the first move by the one that it replaced."""
     served = build_scorer(told.ledger, told.policy).policy
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
     move = served.history.commit(

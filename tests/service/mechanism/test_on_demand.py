@@ -1,4 +1,4 @@
-"""The record that is made when it is asked for: however late the worker is, contests and restitution find all moves."""
+"""The record on demand: contests and restitution find all moves, however late the worker is."""
 
 from pathlib import Path
 
@@ -23,14 +23,12 @@ from tests.service.mechanism.test_catching_up import EXPIRING
 
 
 def contest(client: Client, measure: str, seller: str = "s1") -> None:
-    """File a complaint about a measure over the wire."""
     entry = entry_pb2.Entry(entry_id=f"c-{measure[-9:]}", seller=f"marketplaces/{MARKET}/sellers/{seller}")
     entry.complaint.measure, entry.complaint.reason = measure, "not ours"
     client.append_entries(MARKET, [entry])
 
 
 def worker_of(running: Running) -> Told:
-    """The worker of a server's ledger, which looks when it is told."""
     told = Told(running.ledger, Clock(), running.scorer.policy.now)
     told.worker._recorder = Recorder(running.ledger, running.scorer)
     return told
@@ -44,7 +42,6 @@ def policy(tmp_path: Path) -> Path:
 
 
 def test_what_is_shown_can_be_contested_and_given_back(tmp_path: Path, policy: Path) -> None:
-    """Over the wire, with a worker that never looks after the first entry."""
     with running_server(tmp_path, policy=policy) as running, running.client() as client:
         client.append_entries(MARKET, [identity_message("i1", "s1")])
         told = worker_of(running)
@@ -68,8 +65,6 @@ def test_what_is_shown_can_be_contested_and_given_back(tmp_path: Path, policy: P
 def test_a_record_on_demand_is_the_one_that_the_worker_makes(
     ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Of violations, days on which they expire, commits and an overturn; each change is dated when it took effect."""
-
     def live(told: Told, *, on_demand: bool) -> list[tuple[str, str, int]]:
         told.append(identity("i1"), exposure(TODAY - 60), identity("i2", "other"))
         told.worker.look()
@@ -90,7 +85,7 @@ def test_a_record_on_demand_is_the_one_that_the_worker_makes(
         found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
         dated = [(one.fact.rule, one.fact.state.name, one.occur_time) for one in found]
         after = told.another()
-        assert (after.look() > 0) == on_demand  # what is left is of the other seller
+        assert (after.look() > 0) == on_demand  # the rest is of the other seller
         assert len(told.statements()) == len(dated)
         assert facts_of({"o": told.statements("other")})["o"][1:] != []
         return dated

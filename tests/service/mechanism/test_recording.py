@@ -1,4 +1,4 @@
-"""The record of measures: each change is stated once and in order, however often and by however many workers."""
+"""The record of measures: each change once and in order, for any number of looks and workers."""
 
 import threading
 from collections.abc import Iterator
@@ -40,7 +40,6 @@ def told(ledger: Ledger, clock: Clock) -> Told:
 
 
 def lifted(measure: str = SUSPENSION, state: MeasureState = MeasureState.LIFTED, entry_id: str = "lift") -> Entry:
-    """A person lifts a measure, or takes that back."""
     violations = () if state is MeasureState.LIFTED else ("v1", "v2")
     fact = MeasureChanged(measure, MeasureKind.SUSPENSION, state, "staff-9", "a mistake", violations=violations)
     return Entry(entry_id, SELLER, fact)
@@ -68,7 +67,6 @@ def test_what_rules_ask_for_is_imposed_updated_and_lifted_once_each_and_in_order
 
 
 def test_what_was_applied_and_taken_back_while_no_worker_ran_is_stated_all_the_same(told: Told) -> None:
-    """At the appends that decided it, so that the record does not depend on when a worker ran."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN), confirmed("v3"))
     told.clock.now += 3 * DAY
@@ -100,13 +98,12 @@ def test_another_policy_changes_what_is_on_record(told: Told) -> None:
         ("everybody", "UPDATED", 70_000),
         ("look", "IMPOSED", 0),
     ]
-    told.policy = policy()  # which has no rules
+    told.policy = policy()  # it has no rules
     told.another().look()
     assert sorted(told.record()[-2:]) == [("everybody", "lifted"), ("look", "lifted")]
 
 
 def test_the_largest_and_oddest_that_a_policy_may_state_is_recorded_too(told: Told) -> None:
-    """Else one rule would keep the record of every seller from going on."""
     odd = f"""
 [[rules]]
 id = "odd"
@@ -190,12 +187,12 @@ def test_only_the_service_states_what_rules_ask_for(told: Told) -> None:
 
 
 class Killed(BaseException):
-    """The worker's process ends here."""
+    """The end of the worker's process."""
 
 
 @contextmanager
 def killed_after(ledger: Ledger, appends: int) -> Iterator[None]:
-    """The process ends after so many appends: what was committed stands, and nothing after it happens."""
+    """End the process after this number of appends; commits stay, and nothing follows."""
     left = [appends]
     append = ledger.append
 
@@ -217,7 +214,6 @@ def killed_after(ledger: Ledger, appends: int) -> Iterator[None]:
 def test_a_worker_that_is_killed_again_and_again_states_what_one_that_is_not_does(
     ledger: Ledger, clock: Clock, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Nothing is lost, stated twice or out of order."""
     told = Told(ledger, clock)
     told.worker.look()
     history(told, 30, seed)

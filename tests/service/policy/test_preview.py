@@ -1,4 +1,4 @@
-"""The preview of a policy over a real ledger: who moves, whom its rules concern, and what the past says of it."""
+"""The preview of a policy over a real ledger: movers, sellers under its rules, and the past."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def hold(days: int) -> dict[str, Any]:
 
 
 def grown(seller: str, orders: int, **fields: Any) -> list[Any]:
-    """A business of 300 days, with a day of orders long ago."""
+    """Return a business of 300 days, with an early day of orders."""
     return [
         identity(f"i-{seller}", seller, occur_time=FAR, report_time=FAR),
         exposure(TODAY - 100, seller, settled_orders=orders, report_time=OLD + 110 * DAY, **fields),
@@ -38,7 +38,6 @@ def grown(seller: str, orders: int, **fields: Any) -> list[Any]:
 
 @pytest.fixture
 def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
-    """Three old sellers, a newcomer, and a guilty one with two incidents; another marketplace has one seller."""
     toys = {"product_category": "toys"}
     with Ledger.open(url, create=True, clock=clock) as found:
         entries = [
@@ -71,7 +70,6 @@ NEWCOMERS = policy_of(rule("new", hold(7), tiers=["unrated"]))
 
 
 def test_the_sellers_whom_a_policy_moves_are_counted_by_segment(ledger: Ledger) -> None:
-    """Here newcomers alone: their hold is longer, everybody else has what they had."""
     found = looked(ledger, NEWCOMERS, policy_of(rule("new", hold(20), tiers=["unrated"])))
     assert found.sellers == 5
     assert segment(found, "all", "all") == {"sellers": 5, "stricter": 1}
@@ -102,7 +100,6 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
 
 
 def test_who_has_placed_a_deposit_is_previewed_by_what_was_there_of_it(ledger: Ledger) -> None:
-    """Placed after the span began by one seller: nothing changes for it now, and its terms were stricter then."""
     secured = DepositChanged(change=DepositChange.PLACED, amount_minor=500, currency="EUR", actor="a-1")
     entry = Entry("d-1", "old-1", secured, occur_time=ago(9), report_time=ago(9))
     ledger.append(MARKET, [entry], imported=True)
@@ -119,14 +116,13 @@ WEIGHTS = {source.name.lower(): {"weight": 1, "at_most": 1} for source in Source
 
 
 def cautious(**trigger: Any) -> Policy:
-    """The policy for newcomers with one rule of caution, under which nothing new is listed for three days."""
+    """Return the policy for newcomers with one rule of caution: no new listings for three days."""
     stop = {"id": "r", "reference": "terms 10", "days": 3, "measures": [{"kind": "intake_cap", "new_listings": 0}]}
     caution = {"decide_days": 1, "sources": WEIGHTS, "rules": [stop | trigger]}
     return policy_of(rule("new", hold(7), tiers=["unrated"]), caution=caution)
 
 
 def test_who_is_under_caution_is_previewed_by_reports_and_by_flow(ledger: Ledger) -> None:
-    """One seller by a report of customs, another by disputes of yesterday: neither changes by the other's rule."""
     reported = violation("r-1", "old-1", occur_time=ago(1), report_time=ago(1), source=Source.CUSTOMS)
     flow = FlowStated(TODAY - 1, delivered_orders=90, disputed_orders=30)
     ledger.append(MARKET, [reported, Entry("f-1", "old-2", flow, report_time=ago(0) - 1)], imported=True)
@@ -141,7 +137,6 @@ def test_who_is_under_caution_is_previewed_by_reports_and_by_flow(ledger: Ledger
 
 
 def test_a_violation_that_a_caution_would_have_stopped_is_named(ledger: Ledger) -> None:
-    """Customs had reported two days before it; a day after the caution had ended it stops nothing."""
     for name, days in (("r-1", 12), ("r-2", 64)):
         known: dict[str, Any] = {"occur_time": ago(days), "report_time": ago(days), "incident": name}
         known["source"] = Source.CUSTOMS
@@ -159,7 +154,6 @@ def test_a_violation_that_a_caution_would_have_stopped_is_named(ledger: Ledger) 
 
 
 def test_whether_a_policy_stops_is_the_same_by_the_rules_alone_that_can(ledger: Ledger) -> None:
-    """Suspensions, caps of nothing and waivers of them are kept; all other rules are not looked at for the past."""
     waived = policy_of(
         rule("out", {"kind": "suspension", "days": 7}, standing={"from": 3}),
         rule("none", {"kind": "intake_cap", "new_listings": 0}, confirmed={"days": 90}),
@@ -171,8 +165,6 @@ def test_whether_a_policy_stops_is_the_same_by_the_rules_alone_that_can(ledger: 
 
 
 def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> None:
-    """Of a rule for a product category those who sell it are counted."""
-
     def group(name: str, category: str) -> dict[str, Any]:
         asked = {"product_category": category, "from": "2026-02-20", "until": "2026-03-10", "legal_ground": "order 7"}
         cap = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
@@ -187,7 +179,6 @@ def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> No
 
 
 def test_violations_that_a_policy_would_have_stopped_are_named_by_what_was_known_then(ledger: Ledger) -> None:
-    """The second of two was preceded by a standing of 12; the first by nothing. Neither is stopped without suspension."""
     before = policy_of(rule("x", hold(3)))
     after = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 90}, standing={"from": 1}))
     found = looked(ledger, before, after, since_day=TODAY - 90)
@@ -206,7 +197,6 @@ def test_violations_that_a_policy_would_have_stopped_are_named_by_what_was_known
 
 
 def test_good_sellers_who_would_have_had_stricter_terms_are_counted_as_of_then(ledger: Ledger) -> None:
-    """The newcomer was not there yet; who broke a rule since is not good, until that is overturned."""
     after = policy_of(rule("all", hold(3)), rule("new", hold(7), tiers=["unrated"]))
     found = looked(ledger, NEWCOMERS, after)
     assert (found.good, found.hurt) == (3, 3)
@@ -217,7 +207,6 @@ def test_good_sellers_who_would_have_had_stricter_terms_are_counted_as_of_then(l
 
 
 def test_a_decision_that_was_made_since_is_not_known_then(ledger: Ledger) -> None:
-    """An allegation of then, which was confirmed yesterday, stops nothing earlier, and makes nobody's terms stricter then."""
     alleged = violation("w-1", "old-1", occur_time=ago(50), report_time=ago(49))
     later = violation("w-2", "old-1", occur_time=ago(3), report_time=ago(2), incident="later")
     decided = [status(name, occur_time=ago(1), report_time=ago(1)) for name in ("w-1", "w-2")]

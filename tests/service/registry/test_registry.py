@@ -1,4 +1,4 @@
-"""The registry: whole models or none, a log of every move, and promotions that a server takes over while it answers."""
+"""The registry: whole models or none, a log of every move, and promotions without a restart."""
 
 import json
 import threading
@@ -36,7 +36,7 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Five sellers with a year of history, and none of them alike."""
+    """Yield five different sellers with a year of history."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as opened:
         today = day_of(wall_clock())
         entries = [
@@ -50,7 +50,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
-    from tests.helpers.models import gates_json  # which takes its models from here
+    from tests.helpers.models import gates_json  # it takes its models from here
 
     beside = {"gates.json": gates_json()}
     return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)
@@ -65,14 +65,12 @@ def part_of(registry: Registry, digest: str, name: str) -> Path:
 
 
 def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
-    """The points of all sellers, and the model that their stamp names."""
     answers, stamp = scorer.scores(MARKET, SELLERS, ledger.cut())
     return [getattr(answer, "points", None) for answer in answers], stamp.model_digest
 
 
 @pytest.mark.long
 def test_the_first_model_becomes_champion_and_a_later_one_challenger(registry: Registry) -> None:
-    """Publishing never takes the place of a model that serves."""
     assert registry.champion() is None
     first, second = publish(registry, artifact()), publish(registry, another())
     assert registry.champion() == first
@@ -81,7 +79,6 @@ def test_the_first_model_becomes_champion_and_a_later_one_challenger(registry: R
 
 
 def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(registry: Registry) -> None:
-    """A machine that stopped while it wrote lost a move that nobody was told of; anything else is for a person."""
     first = publish(registry, artifact())
     log = registry.folder / "aliases.jsonl"
     whole = log.read_bytes()
@@ -100,7 +97,6 @@ def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(regis
 
 
 def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> None:
-    """A whole and certified model, but not the one that was asked for."""
     first, second = publish(registry, artifact()), publish(registry, another())
     for name in ("manifest.json", *PARTS):
         part_of(registry, first, name).write_bytes(part_of(registry, second, name).read_bytes())
@@ -109,7 +105,6 @@ def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> N
 
 
 def test_what_is_no_model_is_neither_published_nor_logged(registry: Registry) -> None:
-    """A refused artifact leaves no trace."""
     with pytest.raises(ArtifactRefused):
         registry.publish({**artifact().parts, "model.txt": b"tree\n"}, actor="a", reason="r", now=1)
     assert list(registry.digests()) == []
@@ -117,7 +112,6 @@ def test_what_is_no_model_is_neither_published_nor_logged(registry: Registry) ->
 
 
 def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Registry) -> None:
-    """Whoever comes first stores it; all moves are in the log."""
     with ThreadPoolExecutor(4) as pool:
         digests = list(pool.map(lambda _: publish(registry, artifact()), range(8)))
     assert set(digests) == {artifact().digest}
@@ -127,7 +121,6 @@ def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Regis
 
 @pytest.mark.parametrize("name", ["nobody", "", "xyz", "../models", "f" * 64])
 def test_a_name_that_names_no_model_is_refused_with_where_to_look(registry: Registry, name: str) -> None:
-    """Digests may be shortened to 6 characters and no further."""
     digest = publish(registry, artifact())
     with pytest.raises(ModelNotFound, match="names no model; see: sellertrust model list"):
         promote(registry, name)
@@ -138,7 +131,6 @@ def test_a_name_that_names_no_model_is_refused_with_where_to_look(registry: Regi
 
 
 def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, ledger: Ledger) -> None:
-    """A damaged model is not promoted; one damaged after its promotion is not taken over."""
     first, second = publish(registry, artifact()), publish(registry, another())
     scorer = build_scorer(ledger, policy(), registry)
     before = points_of(scorer, ledger)
@@ -164,7 +156,6 @@ def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, 
 
 @pytest.mark.long
 def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Registry, ledger: Ledger) -> None:
-    """And again if the same trouble comes back after it was mended."""
     first, second = publish(registry, artifact()), publish(registry, another())
     scorer = build_scorer(ledger, policy(), registry)
     stop, reports = threading.Event(), []
@@ -205,7 +196,6 @@ def _until(holds, seconds: float = 60) -> None:
 
 
 def test_a_server_without_a_model_takes_over_the_first_that_is_published(registry: Registry, ledger: Ledger) -> None:
-    """Until then its answers are unknown and name no model."""
     scorer = build_scorer(ledger, policy(), registry)
     points, digest = points_of(scorer, ledger)
     assert (points, digest, scorer.champion.digest) == ([None] * 5, "", "")
@@ -218,7 +208,6 @@ def test_a_server_without_a_model_takes_over_the_first_that_is_published(registr
 
 @pytest.mark.long
 def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
-    """By a server that served the model before, and by one that has only just started."""
     registry = Registry(tmp_path / "registry")
     first, second = publish(registry, artifact()), publish(registry, another())
     registry.promote(second, actor="a", reason="r", now=1)
@@ -238,6 +227,6 @@ def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
             while scorer.champion.digest != expected and time.monotonic() < began + 60:
                 time.sleep(0.005)
             assert (scorer.champion.digest, reports) == (expected, [])
-            assert {scorer.champion._artifact, scorer.champion._kept} == held  # nothing is loaded anew
+            assert {scorer.champion._artifact, scorer.champion._kept} == held  # nothing is loaded again
         stop.set()
         follower.join()

@@ -1,4 +1,4 @@
-"""Gates beside a model: what may be promoted, past what, by whom, and what the log says of it."""
+"""Gates beside a model: permitted promotions, exceptions, signers, and the log."""
 
 import json
 import uuid
@@ -24,7 +24,6 @@ def registry(place: Path | str) -> Registry:
 
 
 def test_a_model_that_passed_its_gates_is_promoted_and_the_log_names_their_digest(registry: Registry) -> None:
-    """What the promotion rested on can be shown later."""
     publish(registry)
     beside = {"gates.json": gates_json(gate("certificate"), gate("psi", kind="advisory")), "report.html": b"<p>fine"}
     digest = publish(registry, 1, attachments=beside)
@@ -42,7 +41,6 @@ def test_a_model_that_passed_its_gates_is_promoted_and_the_log_names_their_diges
 
 
 def test_past_a_failed_hard_gate_it_takes_a_named_person_who_is_logged(registry: Registry) -> None:
-    """And only for what failed."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(HARD, gate("size", ok=False), gate("latency"))})
     with pytest.raises(GatesFailed, match=r"past calibration, size it takes a named person's override") as caught:
@@ -56,7 +54,6 @@ def test_past_a_failed_hard_gate_it_takes_a_named_person_who_is_logged(registry:
 
 
 def test_advisory_gates_that_failed_are_signed_off_by_name(registry: Registry) -> None:
-    """They do not make a model fail, and somebody has looked."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(gate("size"), ADVISORY)})
     with pytest.raises(GatesFailed, match=r"psi must be signed off by name"):
@@ -70,7 +67,7 @@ def test_advisory_gates_that_failed_are_signed_off_by_name(registry: Registry) -
     "fixed", [gate("certificate", ok=False), gate("parity", ok=False), gate("x", ok=False, overridable=False)]
 )
 def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict[str, object]) -> None:
-    """Whatever the file says of overriding them."""
+    """No override in the file helps."""
     champion = publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(fixed, HARD)})
     with pytest.raises(GatesFailed, match=f"{fixed['gate']} cannot be overridden"):
@@ -80,7 +77,6 @@ def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict
 
 @pytest.mark.parametrize("name", ["certificate", "parity"])
 def test_gates_without_certificate_and_parity_as_hard_ones_are_refused(registry: Registry, name: str) -> None:
-    """Gates that leave out the promises would let anything pass."""
     rows = json.loads(gates_json(gate("size")))["gates"]
     without = [row for row in rows if row["gate"] != name]
     for wrong in ([], without, [*without, gate(name, kind="advisory")]):
@@ -113,14 +109,12 @@ def test_a_gate_whose_number_is_past_its_limit_does_not_hold_whatever_it_says(
 
 @pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 400, b"true"])
 def test_a_number_of_a_gate_is_a_finite_one(registry: Registry, number: bytes) -> None:
-    """A limit beyond all numbers is none."""
     wrong = gates_json(gate("size") | {"limit": 7654321}).replace(b"7654321", number)
     with pytest.raises(ArtifactRefused, match="cannot be read"):
         publish(registry, attachments={"gates.json": wrong})
 
 
 def test_a_model_without_gates_is_champion_only_by_a_named_person(registry: Registry) -> None:
-    """The first model of all, too: what was not measured does not pass. What was champion before may be so again."""
     first, second = (publish(registry, number, attachments=None) for number in range(2))
     assert registry.aliases() == {CHALLENGER: second}
     for digest in (first, second):
@@ -137,10 +131,9 @@ def test_a_model_without_gates_is_champion_only_by_a_named_person(registry: Regi
 
 @pytest.mark.long
 def test_the_first_model_whose_gates_hold_is_champion_whatever_was_published_before(registry: Registry) -> None:
-    """Neither one without gates nor one that failed them is in its way; once it is, nothing published takes its place."""
     publish(registry, attachments=None)
     publish(registry, 1, attachments={"gates.json": gates_json(HARD)})
-    publish(registry, 1, attachments=None)  # to leave them out the next time does not help
+    publish(registry, 1, attachments=None)  # leaving them out next time does not help
     assert registry.champion() is None
     third = publish(registry, 2)
     publish(registry, 3)
@@ -148,7 +141,7 @@ def test_the_first_model_whose_gates_hold_is_champion_whatever_was_published_bef
 
 
 class Slow(Registry):
-    """Once it has looked at the gates, another publishes that model again, with a gate that failed."""
+    """After the check of gates, another process publishes that model with a failed gate."""
 
     def _allowed(self, *question: Any) -> dict[str, Figure]:
         found = super()._allowed(*question)
@@ -157,7 +150,6 @@ class Slow(Registry):
 
 
 def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: Registry, place: Path | str) -> None:
-    """No move comes between the question and the answer in the log."""
     first, second = publish(registry), publish(registry, 1)
     with pytest.raises(GatesFailed, match="calibration"):
         promote(Slow(place), second)
@@ -168,7 +160,7 @@ def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: R
 def test_a_first_model_whose_gates_ask_for_a_person_waits_for_one(
     registry: Registry, failed: dict[str, object]
 ) -> None:
-    """The first model published becomes champion by itself, unless a promotion of it would be refused."""
+    """A first model becomes champion unless its promotion would be refused."""
     digest = publish(registry, attachments={"gates.json": gates_json(failed)})
     assert registry.aliases() == {CHALLENGER: digest}
     promote(registry, digest, **({"override": "dora"} if failed is HARD else {"sign_off": "dora"}))

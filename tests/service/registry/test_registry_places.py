@@ -1,4 +1,4 @@
-"""What holds of a registry wherever it lies: in a folder, or in an object store by URL."""
+"""Promises of a registry in a folder and in an object store."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ def registry(place: Path | str) -> Registry:
 
 
 def change(place: Path | str, name: str, data: bytes | None) -> None:
-    """Writes a file of the registry past it; removes it without data."""
+    """Write a file behind the registry's back; remove it without data."""
     if isinstance(place, Path):
         (place / name).unlink() if data is None else (place / name).write_bytes(data)
         return
@@ -42,7 +42,6 @@ def change(place: Path | str, name: str, data: bytes | None) -> None:
 
 @pytest.mark.long
 def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: Path | str) -> None:
-    """Seen by another registry of the same place: models, aliases, and who moved them, when, why, with what figures."""
     registry = Registry(place)
     assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
     first = publish(registry, parts=evaluated(0, 0.7))
@@ -65,7 +64,6 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
 
 
 def test_previous_is_the_champion_before_and_a_rollback_makes_it_champion(registry: Registry) -> None:
-    """Promoting the champion again is no reason to forget the one before; a second rollback comes back."""
     first, second, third = (publish(registry, number) for number in range(3))
     with pytest.raises(ModelNotFound, match="no model was champion before"):
         registry.rollback(actor="c", reason="r", now=3)
@@ -83,7 +81,6 @@ def test_previous_is_the_champion_before_and_a_rollback_makes_it_champion(regist
 
 
 def test_a_rollback_of_a_named_champion_happens_once(registry: Registry) -> None:
-    """However often it is called for: what is taken back is named, and taken back already."""
     first, second, third = (publish(registry, number) for number in range(3))
     promote(registry, second)
     said = {"actor": "carl", "reason": "complaints", "now": 3, "champion": second}
@@ -96,7 +93,6 @@ def test_a_rollback_of_a_named_champion_happens_once(registry: Registry) -> None
 
 
 def test_a_rollback_to_a_model_that_was_altered_is_refused(registry: Registry, place: Path | str) -> None:
-    """It is not tried anew, but its bytes are compared."""
     first, second = publish(registry), publish(registry, 1)
     promote(registry, second)
     change(place, f"models/{first}/model.txt", b"tree\n")
@@ -110,7 +106,6 @@ def test_a_rollback_to_a_model_that_was_altered_is_refused(registry: Registry, p
 def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_again(
     registry: Registry, place: Path | str, name: str
 ) -> None:
-    """By load and promote; what lies beside the model survives the mending."""
     digest = publish(registry, attachments={"report.html": b"<p>"})
     whole = registry.read(digest)[name]
     for damage in (whole[:-1], b"", None):
@@ -124,7 +119,6 @@ def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_
 
 
 def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registry, place: Path | str) -> None:
-    """Nothing is written anew, and the champion stays champion."""
     digest = publish(registry)
     before = _files(place)
     assert publish(registry, attachments=None) == digest
@@ -135,7 +129,7 @@ def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registr
 
 
 def _files(place: Path | str) -> dict[str, object]:
-    """Every file of a registry with what shows that it was written."""
+    """Return every file of a registry with a mark of its write."""
     if isinstance(place, Path):
         files = [path for path in place.rglob("*") if path.is_file()]
         return {str(path.relative_to(place)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
@@ -144,7 +138,6 @@ def _files(place: Path | str) -> dict[str, object]:
 
 
 def test_moves_of_many_writers_at_once_are_all_kept_and_each_follows_from_the_one_before(place: Path | str) -> None:
-    """Each writer with a registry of its own, as processes have: forty rollbacks go back and forth, none from the same."""
     first, second = publish(Registry(place)), publish(Registry(place), 1)
     promote(Registry(place), second)
 
@@ -163,7 +156,6 @@ def test_moves_of_many_writers_at_once_are_all_kept_and_each_follows_from_the_on
 
 
 def test_a_follower_sees_each_move_by_the_stamp(place: Path | str) -> None:
-    """It stays the same while nothing moves, and is another after every move, whoever made it."""
     follower, writer = Registry(place), Registry(place)
     seen = [follower.stamp(), follower.stamp()]
     for number in range(3):
@@ -174,7 +166,6 @@ def test_a_follower_sees_each_move_by_the_stamp(place: Path | str) -> None:
 
 
 def test_shadow_and_challenger_are_pointed_at_a_model_and_champion_is_not(registry: Registry) -> None:
-    """A champion is made by a promotion, which asks the gates."""
     first, second = publish(registry), publish(registry, 1)
     said = {"actor": "anna", "reason": "a look", "now": 1}
     assert registry.point(SHADOW, second[:8], **said) == second
@@ -187,7 +178,6 @@ def test_shadow_and_challenger_are_pointed_at_a_model_and_champion_is_not(regist
 
 @pytest.mark.parametrize("name", ["gates.json", "report.html"])
 def test_an_attachment_that_was_changed_or_removed_is_noticed(registry: Registry, place: Path | str, name: str) -> None:
-    """The log has its SHA-256; a gate that was mended in an editor promotes nothing."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(HARD), "report.html": b"<p>"})
     for data in (gates_json(gate("calibration")), None):
@@ -200,7 +190,6 @@ def test_an_attachment_that_was_changed_or_removed_is_noticed(registry: Registry
 
 
 def test_gates_that_were_laid_beside_a_model_by_hand_are_not_believed(registry: Registry, place: Path | str) -> None:
-    """Published without, the log has no digest of them."""
     digest = publish(registry)
     change(place, f"models/{digest}/gates.json", gates_json(gate("calibration")))
     with pytest.raises(ArtifactRefused, match=r"gates\.json was altered"):
@@ -224,7 +213,6 @@ def test_gates_that_were_laid_beside_a_model_by_hand_are_not_believed(registry: 
 def test_attachments_that_are_none_are_refused_and_nothing_is_published(
     registry: Registry, attachments: dict[str, bytes]
 ) -> None:
-    """Gates that cannot be read forbid nothing, so they are not let in."""
     with pytest.raises(ArtifactRefused):
         publish(registry, attachments=attachments)
     assert (list(registry.digests()), registry.history()) == ([], [])
@@ -238,7 +226,6 @@ def test_attachments_that_are_none_are_refused_and_nothing_is_published(
     ],
 )
 def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str, str]) -> None:
-    """The log is for people who ask later."""
     digest = publish(registry)
     with pytest.raises(InvalidInput) as caught:
         promote(registry, digest, **said)
@@ -254,14 +241,12 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
     ],
 )  # fmt: skip
 def test_a_line_of_the_log_with_an_alias_or_a_figure_that_is_none_is_no_move(wrong: dict[str, object]) -> None:
-    """An alias that is spelt as a digest begins would show and promote another model than was named."""
     sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
     assert is_move(json.dumps(sound).encode())
     assert not is_move(json.dumps(sound | wrong).encode())
 
 
 def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
-    """Logs of before hold what is refused today."""
     move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
     row = _move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
@@ -269,7 +254,6 @@ def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
 
 
 def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
-    """Lines without figures; `previous` follows from them, and what is added leaves them as they were."""
     registry = Registry(tmp_path)
     first, second = publish(registry), publish(registry, 1)
     moves = [("champion", first), ("challenger", second), ("champion", second)]
@@ -286,14 +270,12 @@ def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_file_url_is_the_folder(tmp_path: Path) -> None:
-    """With its lock and its log, not a store of objects."""
     digest = publish(Registry(f"file://{tmp_path}/a%20folder"))
     assert Registry(tmp_path / "a folder").champion() == digest
 
 
 @pytest.mark.long
 def test_readers_beside_writers_never_see_half_a_model(place: Path | str) -> None:
-    """Each digest that is listed loads, while models are published."""
     stop, seen = threading.Event(), set()
 
     def read() -> None:

@@ -1,4 +1,4 @@
-"""A model that gives up a promise may be looked at and compared, and is never champion."""
+"""A model that gives up a promise may be examined and compared, but is never champion."""
 
 import json
 
@@ -16,7 +16,6 @@ __all__ = ["registry"]
 
 
 def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -> None:
-    """Not as the first one, whose gates all hold, and not by a person's name: it is told which promise and what to do."""
     digest = publish(registry, giving_up())
     assert registry.aliases() == {CHALLENGER: digest}
     with pytest.raises(PromiseGivenUp, match=r"never lower points \(exposure@1 is free\).* train again") as caught:
@@ -31,7 +30,6 @@ def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -
 
 
 def test_a_model_says_what_it_gives_up(registry: Registry) -> None:
-    """In the contract's message, whole or in a list."""
     from service.contract.models import model_message
 
     digest = publish(registry, giving_up())
@@ -41,7 +39,6 @@ def test_a_model_says_what_it_gives_up(registry: Registry) -> None:
 
 
 def test_a_direction_that_one_model_frees_is_among_the_differences() -> None:
-    """Beside it nothing else of the features differs."""
     fixed, free = artifact().parts, giving_up().parts
     shown = [row for row in compare_models(fixed, free) if row.section == "features"]
     assert shown == [FigureRow("features", "exposure@1.direction", "fixed", "free")]

@@ -1,4 +1,4 @@
-"""What only a registry in an object store has to get right: no lock, nothing appended to, nothing renamed."""
+"""Registries in an object store: without locks, appends and renames."""
 
 import json
 import uuid
@@ -16,7 +16,6 @@ from tests.helpers.models import promote, publish
 
 
 def test_whoever_is_second_with_a_number_takes_the_next_one_and_looks_again() -> None:
-    """Another machine writes between look and write: its move stays, and ours is made of what it changed."""
     url = f"memory://{uuid.uuid4().hex}"
     registry = Registry(url)
     _, second, third = (publish(registry, number) for number in range(3))
@@ -25,7 +24,7 @@ def test_whoever_is_second_with_a_number_takes_the_next_one_and_looks_again() ->
 
     class Elsewhere(Registry):
         def content(self, digest: str) -> dict[str, bytes]:
-            """Called by a rollback between its look and its write: the moment in which the other machine writes."""
+            """Called by a rollback between its read and its write, when the other machine writes."""
             seen.append(len(self.history()))
             if len(seen) == 1:
                 other = {"alias": CHAMPION, "digest": third, "actor": "x", "reason": "elsewhere", "time": "t"}
@@ -40,8 +39,6 @@ def test_whoever_is_second_with_a_number_takes_the_next_one_and_looks_again() ->
 
 
 def test_a_store_that_only_looks_before_it_writes_is_refused() -> None:
-    """Fsspec's own way for stores that know no better: two writers could write one number."""
-
     class Plain(MemoryFileSystem):
         protocol = "plain"
         store: dict[str, object] = {}  # noqa: RUF012 (as the class that it varies has it)
@@ -55,7 +52,7 @@ def test_a_store_that_only_looks_before_it_writes_is_refused() -> None:
 
 
 def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
-    """By creating one object twice, before the first move."""
+    """It creates one object twice before the first move."""
 
     class Careless(MemoryFileSystem):
         protocol = "careless"
@@ -74,7 +71,7 @@ def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
 
 @pytest.mark.long
 def test_a_damaged_move_is_named_and_a_half_written_last_one_is_none() -> None:
-    """As in a folder: what nobody was told of is no move; what was lost in the middle is for a person."""
+    """An unacknowledged move does not count; a lost one between others needs a person."""
     url = f"memory://{uuid.uuid4().hex}"
     first, second = publish(Registry(url)), publish(Registry(url), 1)
     store, root = fsspec.core.url_to_fs(url)
@@ -89,7 +86,7 @@ def test_a_damaged_move_is_named_and_a_half_written_last_one_is_none() -> None:
 
 
 def test_a_model_without_its_manifest_is_not_there_yet() -> None:
-    """In a store nothing can be renamed: the manifest comes last."""
+    """A store cannot rename, so the manifest comes last."""
     url = f"memory://{uuid.uuid4().hex}"
     digest = publish(Registry(url))
     store, root = fsspec.core.url_to_fs(url)
@@ -99,7 +96,6 @@ def test_a_model_without_its_manifest_is_not_there_yet() -> None:
 
 @pytest.mark.parametrize("url", ["nosuch://x", "s3://bucket/registry"])
 def test_a_url_that_nothing_here_can_read_says_so(url: str) -> None:
-    """The package for a kind of store is the operator's to install."""
     if url.startswith("s3") and find_spec("s3fs"):
         pytest.skip("s3fs is installed")
     with pytest.raises(ConfigurationWrong, match="the registry's URL cannot be used") as caught:

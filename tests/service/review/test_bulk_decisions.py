@@ -1,4 +1,4 @@
-"""Bulk decisions: shown before they are taken, sampled for a person, safe to repeat."""
+"""Bulk decisions: shown first, sampled for a person, safe to repeat."""
 
 from dataclasses import replace
 from typing import Any
@@ -41,7 +41,6 @@ def test_a_dry_run_shows_what_would_be_decided_and_appends_nothing(ledger: Ledge
 
 
 def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledger: Ledger) -> None:
-    """And nobody else's; what is held back says so, and no later bulk decision takes it."""
     ledger.append(MARKET, [*reported(40), *reported(5, "other", "w")])
     shown = dry_run(ledger, MARKET, DISMISS)
     done = execute(ledger, MARKET, DISMISS, 40, shown.etag)
@@ -60,7 +59,6 @@ def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledg
 
 
 def test_the_sample_is_drawn_by_the_violations_alone_so_that_nobody_can_choose_it(ledger: Ledger) -> None:
-    """At least one; whatever the id and reason; a share of all holds all back; a larger share holds the smaller one."""
     ledger.append(MARKET, reported(200))
     sample = set(dry_run(ledger, MARKET, DISMISS).held_back)
     assert 3 <= len(sample) <= 20
@@ -87,7 +85,6 @@ def test_what_was_confirmed_and_is_held_back_is_left_as_it_is(ledger: Ledger) ->
 
 @pytest.mark.parametrize("change", ["one more", "one less", "one for another"])
 def test_a_set_that_has_changed_since_the_dry_run_is_refused(ledger: Ledger, change: str) -> None:
-    """By its number, and by its etag also if it is as large as before."""
     ledger.append(MARKET, reported(10))
     shown = dry_run(ledger, MARKET, DISMISS)
     if change != "one more":
@@ -104,7 +101,7 @@ def test_a_set_that_has_changed_since_the_dry_run_is_refused(ledger: Ledger, cha
 
 
 def test_nobody_takes_the_ids_of_a_bulk_decision_before_it(ledger: Ledger) -> None:
-    """Else whoever may append anything could keep a decision from being carried out under its id."""
+    """Otherwise any caller could block a decision by its id."""
     ledger.append(MARKET, reported(3))
     with pytest.raises(InvalidInput, match=r"entries\[0\].entry_id: must not begin with bulk~"):
         ledger.append(MARKET, [violation(deciding.prefix_of(DISMISS) + "squatted")])
@@ -112,7 +109,6 @@ def test_nobody_takes_the_ids_of_a_bulk_decision_before_it(ledger: Ledger) -> No
 
 
 def test_a_call_goes_on_where_the_one_before_ended_and_decides_nothing_twice(ledger: Ledger) -> None:
-    """With the count and etag of the first dry run; at the end a call again is answered and appends nothing."""
     ledger.append(MARKET, reported(25))
     shown = dry_run(ledger, MARKET, DISMISS)
     remaining = []
@@ -124,14 +120,13 @@ def test_a_call_goes_on_where_the_one_before_ended_and_decides_nothing_twice(led
     assert remaining == [15, 5, 0, 0]
     assert done.decided == 25 - len(shown.held_back)
     assert ledger.last()[0] == 50
-    # Somebody appeals one of them: what was decided stays decided.
+    # One of them is appealed: the decision stays.
     ledger.append(MARKET, [status(shown.others[0], Action.REINSTATE)])
     assert execute(ledger, MARKET, DISMISS, 25, shown.etag).remaining == 0
     assert ledger.last()[0] == 51
 
 
 def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each batch is appended whole or not at all."""
     monkeypatch.setattr(deciding, "BATCH", 8)
     ledger.append(MARKET, reported(20))
     append, calls = ledger.append, []
@@ -154,7 +149,6 @@ def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, monkeypatch: 
 def test_a_violation_that_somebody_decides_at_the_same_moment_is_left_alone_and_told(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, action: Action
 ) -> None:
-    """Between the look and the append; also if where it stands by then would allow the action. The others are decided."""
     ledger.append(MARKET, reported(5))
     shown = dry_run(ledger, MARKET, DISMISS)
     append, theirs = ledger.append, shown.others[0]
@@ -201,7 +195,6 @@ def test_a_selection_is_what_all_its_conditions_agree_on(ledger: Ledger) -> None
 
 
 def test_violations_of_a_product_are_decided_by_the_product_unless_a_seller_is_named(ledger: Ledger) -> None:
-    """So that nothing is decided twice; goods that were not the seller's are nobody's to decide any more."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5)), violation("v", "s1", notifier="n")])
@@ -241,7 +234,6 @@ def test_wrong_fields_are_named_all_at_once_in_a_dry_run_too(ledger: Ledger) -> 
 
 
 def test_what_is_decided_alone_is_not_taken_for_a_bulk_decision(ledger: Ledger) -> None:
-    """A status the action does not allow is not selected; stated statuses narrow the set."""
     ledger.append(
         MARKET, [*reported(6), status("v0"), status("v1"), status("v1", Action.REDUCE, severity=Severity.MINOR)]
     )
@@ -252,7 +244,6 @@ def test_what_is_decided_alone_is_not_taken_for_a_bulk_decision(ledger: Ledger) 
 
 
 def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
-    """Also if a violation that comes later draws a lower lot: then both are a person's."""
     smallest = replace(DISMISS, sample_fraction=1e-9)
     ledger.append(MARKET, reported(3))
     [kept] = execute(ledger, MARKET, smallest, 3).held_back
@@ -263,7 +254,6 @@ def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
 
 
 def test_what_was_dismissed_is_taken_up_again_only_where_that_is_said(ledger: Ledger) -> None:
-    """A mistaken bulk dismissal is taken back to open; a bulk review of what is open does not dig up what was settled."""
     ledger.append(MARKET, reported(40))
     dismissed = execute(ledger, MARKET, DISMISS, 40).others
     assert names(dry_run(ledger, MARKET, REVIEW)) == []

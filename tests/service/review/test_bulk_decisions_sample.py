@@ -1,4 +1,4 @@
-"""The sample of a bulk decision holds: neither another look, nor another decision, nor another way in takes it."""
+"""The sample of a bulk decision stays with a person, whatever follows."""
 
 from dataclasses import replace
 from typing import Any
@@ -39,7 +39,6 @@ def standing(ledger: Ledger) -> dict[str, Status]:
 
 @pytest.mark.parametrize("way", OTHERWISE)
 def test_what_is_executed_is_what_the_dry_run_showed(ledger: Ledger, way: str) -> None:
-    """The same violations are not enough: another action, sample, ground or query has another etag."""
     report(ledger, 10)
     shown = dry_run(ledger, MARKET, DISMISS)
     with pytest.raises(SelectionChanged):
@@ -50,7 +49,6 @@ def test_what_is_executed_is_what_the_dry_run_showed(ledger: Ledger, way: str) -
 
 @pytest.mark.parametrize("way", OTHERWISE)
 def test_a_decision_id_stands_for_one_decision(ledger: Ledger, way: str) -> None:
-    """From its first entry on; another id may stand for another, and the first one is still answered."""
     report(ledger, 10)
     execute(ledger, MARKET, DISMISS, 10, limit=1)
     other = replace(DISMISS, **OTHERWISE[way])
@@ -103,7 +101,6 @@ def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger, monkeypatch: 
 def test_what_cannot_be_marked_is_held_back_by_every_decision_of_the_same_share(
     ledger: Ledger, before: Action, action: Action, after: Status
 ) -> None:
-    """Whatever its id and reason; of a smaller share the smaller part of it, and never none."""
     names = report(ledger, 60)
     ledger.append(MARKET, [status(name, before) for name in names])
     first = replace(DISMISS, action=action)
@@ -127,7 +124,6 @@ def test_a_sample_has_one_of_the_alleged_and_one_of_the_others(ledger: Ledger) -
 
 
 def test_a_product_is_not_decided_over_a_seller_of_it_that_was_held_back(ledger: Ledger) -> None:
-    """Until a person has decided that one; and both runs say how many sellers' violations are reached."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(30)]
     about = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="m")
     ledger.append(MARKET, [*listed, Entry("p", "", about, ago(5))])

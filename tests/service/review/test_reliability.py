@@ -1,4 +1,4 @@
-"""How reliable a notifier is, and what people should look at first: the worked numbers, and what must hold for all."""
+"""A notifier's reliability and the queue's priority: worked numbers and properties."""
 
 from dataclasses import replace
 from itertools import product
@@ -18,7 +18,7 @@ ITEM = QueueItem("v", 1, Category.COUNTERFEIT, Severity.MAJOR, 0.5, 199, held_ba
 
 
 def test_the_worked_reliabilities() -> None:
-    """Those of the docstring: twenty dismissed, and a mixed record in which two withdrawn weigh as one dismissed."""
+    """Twenty dismissed; and a mixed record in which two withdrawn count as one dismissed."""
     colluder = reliability_of(Record(dismissed=20), Source.BUYER)
     assert colluder.prior == 0.5
     assert [round(n, 3) for n in (colluder.mean, colluder.low, colluder.high)] == [0.143, 0.052, 0.263]
@@ -31,8 +31,6 @@ def test_the_worked_reliabilities() -> None:
 def test_reports_that_are_upheld_never_lower_it_and_those_that_fail_never_raise_it(
     record: Record, source: Source
 ) -> None:
-    """In mean and at both ends; an open report says nothing yet."""
-
     def numbers(record: Record) -> tuple[float, float, float]:
         found = reliability_of(record, source)
         assert 0 < found.low < found.mean < found.high < 1
@@ -71,7 +69,7 @@ def test_what_is_appealed_is_upheld_until_overturned_and_goods_of_another_count_
 
 
 def test_authorities_are_counted_and_not_judged() -> None:
-    """Nothing discounts them, and nothing of what they report helps or harms a notifier in its other reports."""
+    """Their reports neither help nor harm a notifier's other reports."""
     assert set(PRIORS) == set(Source) - AUTHORITIES
     seized = assess({Source.CUSTOMS: Record(overturned=5)})
     assert (seized.record, seized.authority_reports, seized.source, seized.reliability) == (Record(), 5, None, None)
@@ -84,7 +82,6 @@ def test_authorities_are_counted_and_not_judged() -> None:
 
 
 def test_a_notifier_has_the_prior_of_the_source_under_which_it_reports_most() -> None:
-    """Of equals the lower one, so that nobody gains by a first report under a better name."""
     many, few = Record(open=2), Record(upheld=1)
     assert assess({Source.BUYER: many, Source.BRAND: few}).source is Source.BUYER
     assert assess({Source.BUYER: few, Source.BRAND: many}).source is Source.BRAND
@@ -101,7 +98,7 @@ def test_the_worked_priority() -> None:
 
 @given(st.permutations(range(8)))
 def test_safety_goes_first_whatever_the_numbers_say(order: list[int]) -> None:
-    """Then by falling priority; of equals what was reported earlier. The order of arrival does not matter."""
+    """Then by falling priority, then the earlier report."""
     loud = replace(ITEM, severity=Severity.CRITICAL, probability_upheld=1.0, recent_orders=10**8)
     quiet = replace(ITEM, severity=Severity.MINOR, probability_upheld=0.01, recent_orders=0)
     wanted = [

@@ -1,4 +1,4 @@
-"""Which policy and which model answered at a time: one function each, exact at the moment of a move."""
+"""The policy and the model of a time: one function each, exact at the moment of a move."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.helpers.recordings import RULES
 
 
 def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger: Ledger, clock: Clock) -> None:
-    """A policy that is committed at midnight is of the new day."""
+    """A policy committed at midnight belongs to the new day."""
     before, after = parse_policy_text(RULES), parse_policy_text(RULES.replace("expiry_days = 365", "expiry_days = 18"))
     scorer = build_scorer(ledger, before)
     ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60)])
@@ -34,7 +34,6 @@ def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger:
 
 
 def test_a_champion_that_is_replaced_meanwhile_is_not_taken_for_the_one_of_the_time() -> None:
-    """The model is read once: here it is replaced in the moment in which its digest is looked at."""
     first, moment = "a" * 64, 10 * DAY
 
     class Registry:

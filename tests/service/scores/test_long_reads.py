@@ -1,4 +1,4 @@
-"""Scores and explanations over a real server: batches in parts of one cut, long answers cut short, callers that leave."""
+"""Long reads over a real server: batches in parts of one cut, long answers cut, departing callers."""
 
 import threading
 import time
@@ -61,7 +61,7 @@ def answers(client: Client) -> list[bytes]:
 
 
 def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
-    """What the scorer reads of the ledger from now on, as (sellers, sequence); `then` happens after each read."""
+    """Record the scorer's reads as (sellers, sequence); call `then` after each."""
     read: list[Any] = []
     facts, rows = running.scorer._facts, running.ledger.facts.of_seller
 
@@ -87,7 +87,6 @@ def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[],
 def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is appended between two parts; no part holds more than so many rows, unless it is of one seller."""
     with filled_server(tmp_path) as (running, client):
         whole = answers(client)
         appended = iter(range(100))
@@ -114,7 +113,6 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
 def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, leaving: str
 ) -> None:
-    """After the part that was under way; a batch reads no further one. The log says how the call ended."""
     monkeypatch.setattr(scorer, "MAX_ROWS", 1)
     with filled_server(tmp_path) as (running, client):
         begun = threading.Event()
@@ -144,7 +142,6 @@ def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(
 def test_a_seller_with_too_many_allegations_is_read_by_itself_and_all_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a batch, alone and explained: the same count, and the same points but those if all were upheld."""
     accused = SELLERS[1]
     with filled_server(tmp_path) as (running, client):
         client.append_entries(MARKET, [violation(f"a{n}", accused, incident=f"a{n}") for n in range(9)])

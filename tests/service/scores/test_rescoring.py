@@ -1,4 +1,4 @@
-"""Rescoring: all sellers' answers as the ledger gives them one by one, in a folder that is nobody else's."""
+"""Rescoring: all sellers' answers as the ledger gives them, in a private folder."""
 
 import random
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.helpers.worlds import artifact, policy
 
 
 def fill(ledger: Ledger, sellers: int) -> None:
-    """Sellers of two marketplaces, some with violations, overrides or very little history; of one nothing stands."""
+    """Add sellers of two marketplaces, some with violations, overrides or little history, one with nothing."""
     chance = random.Random(7)
     for number in range(sellers):
         market, seller = chance.choice([MARKET, "second"]), f"s{number}"
@@ -65,7 +65,6 @@ def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
 def test_a_generation_rests_on_nothing_that_was_recorded_after_its_beginning(
     ledger: Ledger, tmp_path: Path, clock: Clock
 ) -> None:
-    """A clock that ran ahead has recorded entries of the day after: there is no generation until it is mended."""
     clock.now += 3 * DAY
     ledger.append(MARKET, known("a"))
     clock.now = NOW

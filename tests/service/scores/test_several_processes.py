@@ -1,4 +1,4 @@
-"""Work by several processes: results in order, errors as they are, and an end with the process that started them."""
+"""Work by several processes: ordered results, unchanged errors, and an end with the parent."""
 
 import fcntl
 import os
@@ -19,20 +19,20 @@ ROOT = Path(__file__).parents[3]
 
 
 def prepare_work(folder: Path) -> Callable[[str], tuple[str, int]]:
-    """Each process, once, when it begins."""
+    """Prepare each process once at its start."""
     (folder / f"prepared-{os.getpid()}").touch(exist_ok=False)
     return partial(do, folder)
 
 
 def do(folder: Path, task: str) -> tuple[str, int]:
-    """The task and who did it; a lock shows for how long the process lives."""
+    """Return the task and its process; a lock shows that the process lives."""
     kind, _, number = task.partition(" ")
     (folder / f"begun-{number}").touch()
     if kind == "refuse":
         raise LedgerUnavailable(f"task {number} finds no database")
     if kind == "count":
         wait_until((folder / "begun-3").exists)
-        time.sleep(0.3)  # in which a process that were given more would begin it
+        time.sleep(0.3)  # a process with more tasks would begin it by now
         return str(len(list(folder.glob("begun-*")))), os.getpid()
     if kind == "die":
         wait_until((folder / "held-0").exists)
@@ -67,7 +67,6 @@ def is_free(lock: Path) -> bool:
 
 @pytest.mark.long
 def test_results_come_in_the_order_of_the_tasks_from_processes_that_prepare_once(tmp_path: Path) -> None:
-    """The first task ends after three later ones; no more than two a process are given before their turn."""
     tasks = ["count 0", *(f"do {number}" for number in range(1, 9))]
     results = list(map_in_processes(partial(prepare_work, tmp_path), tasks, 2))
     assert [answer for answer, _ in results] == ["4", *tasks[1:]]
@@ -91,7 +90,7 @@ def test_a_process_that_dies_is_an_error_and_the_others_end_in_the_middle_of_the
 
 
 def test_processes_end_with_the_one_that_started_them_however_it_ends(tmp_path: Path) -> None:
-    """Killed, it cannot tell them."""
+    """A killed parent cannot notify them."""
     program = (
         "import sys; from functools import partial; from pathlib import Path\n"
         "from service.scores.several_processes import map_in_processes\n"

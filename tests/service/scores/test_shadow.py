@@ -1,4 +1,4 @@
-"""The shadow scores what the champion answers, and whatever becomes of it, no answer is another one."""
+"""The shadow scores the champion's requests, and never changes an answer."""
 
 import fcntl
 import json
@@ -26,7 +26,7 @@ SECONDS = 30
 
 
 class Place:
-    """Where the shadow looks for its model: one that is there, refused, or none."""
+    """The shadow's source of models: one that exists, is refused, or is missing."""
 
     def __init__(self, found: Artifact | Exception | None) -> None:
         self.found = found
@@ -45,8 +45,6 @@ class Place:
 
 
 class Raising(Artifact):
-    """A model that fails at every score."""
-
     def __init__(self, like: Artifact) -> None:
         super().__init__(like.manifest, like.parts, like.digest)
         del self.page
@@ -64,7 +62,6 @@ def wait_until(holds: Any) -> None:
 
 @contextmanager
 def shadowed(folder: Path, found: Artifact | Exception | None) -> Iterator[tuple[Running, Shadow, list[str]]]:
-    """A server with a champion over sellers of all kinds, its shadow, and the problems that were told."""
     problems: list[str] = []
     with running_server(folder, artifact=artifact(), book_sellers=0) as running:
         with running.client() as client:
@@ -81,7 +78,6 @@ def shadowed(folder: Path, found: Artifact | Exception | None) -> Iterator[tuple
 
 
 def asked(running: Running, times: int = 1) -> list[bytes]:
-    """Every seller's answer without its stamp, bit by bit, so many times."""
     found = []
     with running.client(deadline_seconds=SECONDS) as client:
         for _ in range(times):
@@ -93,7 +89,6 @@ def asked(running: Running, times: int = 1) -> list[bytes]:
 
 
 def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Path) -> None:
-    """Both points and tiers as the two models give them; no name, no reason, nothing but ids and numbers."""
     champion, challenger = artifact(), another()
     with shadowed(tmp_path, challenger) as (running, shadow, problems):
         wait_until(lambda: shadow._artifact is not None)
@@ -128,7 +123,6 @@ def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Pat
 def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sound, failing at every score, refused, absent, or with nowhere to write."""
     with shadowed(tmp_path, None) as (running, _, _):
         without = asked(running)
         found = {
@@ -158,7 +152,6 @@ def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
 
 
 def test_an_observer_that_raises_reaches_no_answer(tmp_path: Path) -> None:
-    """Even a mistake of our own in the hook itself."""
     with shadowed(tmp_path, None) as (running, _, _):
         without = asked(running)
         running.scorer.observer = lambda _answered: 1 / 0  # type: ignore[assignment, return-value]
@@ -168,7 +161,6 @@ def test_an_observer_that_raises_reaches_no_answer(tmp_path: Path) -> None:
 def test_what_comes_while_too_much_waits_is_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full queue holds nobody up; the report says how many requests it cost, after the server has ended."""
     monkeypatch.setattr(shadowing, "MAX_ROWS", 0)
     challenger = another()
     with shadowed(tmp_path, challenger) as (running, shadow, _):
@@ -183,7 +175,6 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
 def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two files at most; half a line, of a server that was killed, is counted and passed by."""
     monkeypatch.setattr(shadowing, "MAX_BYTES", 3000)
     challenger = another()
     with shadowed(tmp_path, challenger) as (running, shadow, _):
@@ -202,10 +193,9 @@ def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
 
 
 def test_of_several_processes_one_at_a_time_looks_at_the_size_and_writes(tmp_path: Path) -> None:
-    """Two that find the file full at the same time would put aside what the other has just begun."""
     path = tmp_path / "m.jsonl"
     with path.open("ab") as other, ThreadPoolExecutor(1) as pool:
-        fcntl.flock(other, fcntl.LOCK_EX)  # as another process does, since a lock belongs to who opened the file
+        fcntl.flock(other, fcntl.LOCK_EX)  # as another process does, since a lock belongs to its opener
         writing = pool.submit(shadowing.append_whole, path, b"mine\n")
         with pytest.raises(TimeoutError):
             writing.result(0.3)

@@ -1,5 +1,3 @@
-"""One site for all tests that only look at it."""
-
 from collections.abc import Iterator
 
 import pytest

@@ -27,13 +27,12 @@ def badge(site: Site, seller: str) -> str | None:
 def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A seller never asked about shows nothing, for caches to forget soon."""
     monkeypatch.setattr(badges, "FRESH_SECONDS", 0.0)
     with filled_server(tmp_path) as running:
         proxy = Proxy(running.address)
         address = proxy.address
         with Client(address) as client, badge_site(client) as site:
-            while badge(site, "best") is None:  # until there is a connection, within the second that a call may take
+            while badge(site, "best") is None:  # until there is a connection, within the call's second
                 pass
             before = site.get("/badge/acme/best.svg")
             assert badge(site, "low") is None
@@ -70,13 +69,12 @@ def test_health_is_that_of_the_server_now_whether_or_not_anybody_asks_for_a_badg
 
 
 def server_of(site: Site) -> str:
-    """How the badge server finds the server behind it."""
+    """Return the badge server's view of the server behind it."""
     return str(json.loads(site.get("/health").body)["server"])
 
 
 @pytest.mark.long
 def test_a_server_that_says_nothing_keeps_no_badge_from_being_shown() -> None:
-    """A machine that hangs: connections are taken, and nothing is answered."""
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         Client(f"127.0.0.1:{silent.getsockname()[1]}") as client,

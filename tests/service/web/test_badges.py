@@ -1,4 +1,4 @@
-"""How badges are kept: for how long, how many, and what is shown while the server is away or busy."""
+"""Kept badges: their time, their number, and answers while the server is away or busy."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ HOUR = 3_600.0
 
 
 class World:
-    """A server of scores that a test moves, its clock, and what it was asked."""
+    """A server of scores, its clock, and the requests it got."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -31,9 +31,9 @@ class World:
         self.age = 0.0
         self.fault: grpc.StatusCode | None = None
         self.busy: dict[str, int] = {}
-        """How many more times each seller is answered with SERVER_BUSY."""
+        """Remaining SERVER_BUSY answers of each seller."""
         self.in_time = BATCH
-        """How many sellers a call can hold to be answered in time."""
+        """The number of sellers that a call can have and be in time."""
         self.asked: list[str] = []
         self.calls = 0
         self.may_answer = threading.Event()
@@ -66,7 +66,6 @@ class World:
 
 
 def run(work: Callable[[World, Badges], Coroutine[Any, Any, None]], **options: Any) -> World:
-    """Runs a test's coroutine over a world, and ends its threads."""
     world = World()
     badges = world.badges(**options)
 
@@ -82,7 +81,6 @@ def run(work: Callable[[World, Badges], Coroutine[Any, Any, None]], **options: A
 
 
 async def shown(badges: Badges, seller: str = "s") -> str | None:
-    """The badge that a request gets."""
     row = badges.kept(("acme", seller)) or (await badges.find([("acme", seller)]))[0]
     return None if row is None else row.badge
 
@@ -119,8 +117,6 @@ def test_while_the_server_is_away_the_last_badge_is_shown_up_to_a_stated_age() -
 
 
 def test_no_answer_is_kept_while_the_server_knows_no_score() -> None:
-    """Without a model, or while its database is away: what was shown before goes on, and it is asked again."""
-
     async def work(world: World, badges: Badges) -> None:
         world.state, world.badge = SCORE_STATE_UNKNOWN, "unknown"
         assert await shown(badges) is None
@@ -134,8 +130,6 @@ def test_no_answer_is_kept_while_the_server_knows_no_score() -> None:
 
 
 def test_a_seller_that_is_no_longer_on_record_loses_its_badge_at_the_next_answer() -> None:
-    """As does one about whom the caller may no longer ask, which is reported once, without the seller."""
-
     async def work(world: World, badges: Badges) -> None:
         for fault in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.PERMISSION_DENIED):
             world.fault = None
@@ -191,8 +185,6 @@ def test_all_who_ask_about_a_seller_at_a_time_wait_for_one_call() -> None:
 
 @pytest.mark.long
 def test_a_reader_does_not_wait_longer_than_a_call_may_take() -> None:
-    """A server that says nothing at all: what is kept is shown, and its late answer is kept for the next."""
-
     async def work(world: World, badges: Badges) -> None:
         await shown(badges)
         world.now += FRESH_SECONDS
@@ -208,8 +200,6 @@ def test_a_reader_does_not_wait_longer_than_a_call_may_take() -> None:
 
 
 def test_sellers_who_wait_share_calls_and_are_bounded() -> None:
-    """CALLS calls at a time, of BATCH sellers each; one too many is answered at once by what is kept."""
-
     async def work(world: World, badges: Badges) -> None:
         world.may_answer.clear()
         first = [asyncio.ensure_future(shown(badges, f"first{n}")) for n in range(CALLS * BATCH)]
@@ -227,8 +217,6 @@ def test_sellers_who_wait_share_calls_and_are_bounded() -> None:
 
 
 def test_a_busy_answer_has_one_seller_asked_for_again() -> None:
-    """The others have their badges, and the server does not count as away."""
-
     async def work(world: World, badges: Badges) -> None:
         world.busy = {"b": 2}
         rows = await badges.find([("acme", seller) for seller in "abc"])
@@ -242,8 +230,6 @@ def test_a_busy_answer_has_one_seller_asked_for_again() -> None:
 
 @pytest.mark.long
 def test_a_call_that_takes_too_long_is_made_of_fewer_sellers() -> None:
-    """A server that has fifty long records to read is not away; one that does not answer about one seller is."""
-
     async def work(world: World, badges: Badges) -> None:
         world.in_time = 7
         rows = await badges.find([("acme", f"s{number}") for number in range(BATCH)])
@@ -272,8 +258,6 @@ def test_a_seller_whose_answers_stay_busy_keeps_its_badge() -> None:
 
 
 def test_made_up_ids_hold_up_no_badge_that_is_kept() -> None:
-    """They wait in a lane of their own: a seller with a kept badge is in one of the next two calls."""
-
     async def work(world: World, badges: Badges) -> None:
         await shown(badges, "good")
         world.now += FRESH_SECONDS
@@ -293,8 +277,6 @@ def test_made_up_ids_hold_up_no_badge_that_is_kept() -> None:
 
 
 def test_the_age_of_a_stale_answer_counts_as_that_of_the_badge() -> None:
-    """An hour after the check it is shown no more, whenever the server repeated it; an older answer replaces none."""
-
     async def work(world: World, badges: Badges) -> None:
         world.age = 50 * 60.0
         assert await shown(badges) == "trusted"

@@ -1,4 +1,4 @@
-"""`sellertrust badge serve`: a process of its own, which shows the server who it is."""
+"""`sellertrust badge serve`: its own process, with a client certificate."""
 
 import http.client
 import json
@@ -32,7 +32,6 @@ def get(address: str, path: str) -> tuple[int, str]:
 
 @contextmanager
 def badges(shell: Shell, folder: Path, *options: str) -> Iterator[str]:
-    """`sellertrust badge serve`; its address. SIGTERM ends it with 0."""
     ready, log = folder / "badges", folder / "badges.log"
     command = [*COMMAND, "badge", "serve", "--address", "127.0.0.1:0", "--ready-file", str(ready), *options]
     with log.open("wb") as output, subprocess.Popen(command, env=shell.environment, stderr=output) as process:
@@ -51,7 +50,6 @@ def badges(shell: Shell, folder: Path, *options: str) -> Iterator[str]:
 
 @pytest.mark.long
 def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_alone(tmp_path: Path) -> None:
-    """The demo's page, and its metrics, are there where they are asked for."""
     authority = Authority(tmp_path)
     shown = authority.certificate(dns=["badges.example"])
     write_grants(tmp_path / "grants.toml", grant("dns:badges.example", ["read_scores"], sellers=["good", "low"]))
@@ -110,7 +108,6 @@ def test_an_option_that_cannot_be_used_is_named(
 
 @pytest.mark.long
 def test_where_its_packages_are_missing_it_says_how_to_install_them(tmp_path: Path) -> None:
-    """A serving environment has none of them."""
     (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError('gone', name='starlette')")
     shell = bare_shell(tmp_path)
     shell.environment["PYTHONPATH"] = f"{tmp_path}:{shell.environment['PYTHONPATH']}"

@@ -1,4 +1,4 @@
-"""Connections of the badge server are bounded: nobody holds them all by sending nothing."""
+"""Connections of the badge server are bounded: idle ones cannot take them all."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @contextmanager
 def site(max_connections: int, seconds: float) -> Iterator[tuple[tuple[str, int], uvicorn.Server]]:
-    """An application under the badge server's connections: its address and its server."""
+    """Yield the address and server of an application under bounded connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     options = uvicorn_options(bounded_protocol({}, max_connections, seconds))
     server = uvicorn.Server(uvicorn.Config(PlainTextResponse("well"), lifespan="off", **options))
@@ -61,7 +61,6 @@ def test_a_connection_ends_in_time_whether_it_sends_half_a_request_or_none() -> 
 
 
 def test_a_body_does_not_wait_for_the_receipt_of_its_head() -> None:
-    """Head and body are two writes: without this option the second would wait for the first one's acknowledgement."""
     with site(10, 60) as (address, server), socket.create_connection(address, timeout=30) as reader:
         reader.sendall(REQUEST)
         assert reader.recv(1_000)
@@ -72,14 +71,14 @@ def test_a_body_does_not_wait_for_the_receipt_of_its_head() -> None:
 
 @pytest.mark.long
 def test_a_server_without_bounds_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A patch stands for another release of uvicorn, whose connections pass our protocol by."""
+    """A patch stands for another release of uvicorn, which ignores our protocol."""
     monkeypatch.setattr(service.web.server, "bounded_protocol", lambda _: H11Protocol)
     with Client("127.0.0.1:1") as client, pytest.raises(ConfigurationWrong, match="uvicorn"):
         BadgeServer(client, Options(address="127.0.0.1:0"), print).run()
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the other side ends the connection; waits for it."""
+    """Wait until the other side ends the connection; return False if it does not."""
     try:
         return connection.recv(1_000) == b""
     except ConnectionResetError:

@@ -1,4 +1,4 @@
-"""What the badge server answers over HTTP, byte by byte."""
+"""The badge server's HTTP answers, byte by byte."""
 
 import itertools
 import json
@@ -28,7 +28,6 @@ LABELS = {
 @pytest.mark.parametrize("form", ["svg", "html"])
 @pytest.mark.parametrize("query", ["", "?lang=zh"])
 def test_sellers_without_a_badge_get_one_and_the_same_answer(site: Site, form: str, query: str) -> None:
-    """A confirmed violation, too little history, nothing on record, a marketplace that is none: asked for twice."""
     paths = [f"/badge/acme/{seller}.{form}{query}" for seller in NO_BADGE]
     paths += [f"/badge/nowhere/good.{form}{query}"]
     answers = [site.get(path) for path in paths + paths]
@@ -49,7 +48,6 @@ def test_a_badge_has_a_role_a_label_a_title_and_a_text(site: Site, seller: str, 
 
 
 def test_every_picture_is_as_large_as_the_script_expects(site: Site) -> None:
-    """Whatever the badge, and without one, in each language, size, theme and form; so nothing on a page shifts."""
     found = re.search(r"const widths = (.*);", site.get("/badge.js").body.decode())
     assert found is not None
     kept = json.loads(re.sub(r"(\w+):", r'"\1":', found[1]))
@@ -65,7 +63,7 @@ def test_every_picture_is_as_large_as_the_script_expects(site: Site) -> None:
 
 
 def test_two_badges_differ_in_their_marks_and_not_in_colour_or_label_alone(site: Site) -> None:
-    """A filled shape, and an open one."""
+    """A filled and an open shape."""
     best, good = (
         ElementTree.fromstring(site.get(f"/badge/acme/{seller}.svg").body).findall(f"{SVG}g/*")
         for seller in ("best", "good")
@@ -74,7 +72,7 @@ def test_two_badges_differ_in_their_marks_and_not_in_colour_or_label_alone(site:
 
 
 def test_badges_stand_out_from_light_and_dark_pages() -> None:
-    """At least 4.5 to 1 (WCAG AA), on grounds up to #24282d."""
+    """At least 4.5 to 1 (WCAG AA), on backgrounds up to #24282d."""
     for theme, ground in (("light", "#ffffff"), ("light", "#f6f4ef"), ("dark", "#24282d"), ("dark", "#000000")):
         for colour in COLOURS[theme].values():
             lighter, darker = sorted((luminance(colour), luminance(ground)), reverse=True)
@@ -82,14 +80,13 @@ def test_badges_stand_out_from_light_and_dark_pages() -> None:
 
 
 def luminance(colour: str) -> float:
-    """The relative luminance of #rrggbb, by WCAG 2."""
+    """Return the relative luminance of #rrggbb, by WCAG 2."""
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_the_labels_of_a_page_come_in_one_request(site: Site) -> None:
-    """Of sellers who have one: the others are left out, whyever they have none."""
     query = "&".join(f"seller={seller}" for seller in ("best", "good", *NO_BADGE, "good"))
     answer = site.get(f"/badge/acme.json?lang=zh&{query}")
     assert (answer.status, answer.header("content-type")) == (200, "application/json")
@@ -128,8 +125,6 @@ def test_a_badge_has_one_picture_whoever_has_it(site: Site) -> None:
 
 
 def test_the_language_follows_from_accept_language_unless_the_query_names_one(site: Site) -> None:
-    """Caches are told so by Vary, but where the query decided."""
-
     def asked(path: str, header: str) -> tuple[str | None, str | None]:
         answer = site.get(path, accept_language=header)
         return answer.header("content-language"), answer.header("vary")
@@ -229,7 +224,6 @@ def test_an_id_may_end_as_a_file_does(site: Site) -> None:
 
 
 def test_other_paths_and_methods_are_refused(site: Site) -> None:
-    """Paths of the demo's files beside it too."""
     for path in ("/badge/acme/good", "/badge/acme/good.png", "/badge/acme/x/good.svg", "/demo/", "/demo.html"):
         assert site.get(path).status == 404, path
     answer = site.get("/badge/acme/good.svg", method="POST")
@@ -242,8 +236,6 @@ def test_the_root_leads_to_the_demo_and_names_no_host(site: Site) -> None:
 
 
 def test_every_response_bars_sniffing_framing_and_scripts_and_names_no_software(site: Site) -> None:
-    """Pages may load pictures and a stylesheet of their own host, and nothing else."""
-
     def policy(answer: Answer) -> str:
         assert answer.header("x-content-type-options") == "nosniff"
         assert answer.header("server") is None
@@ -277,6 +269,5 @@ def test_a_head_that_is_too_long_is_refused(site: Site) -> None:
 
 
 def test_the_documents_name_the_script_that_is_served() -> None:
-    """A release that changes the script changes the page."""
     documented = (Path(__file__).parents[3] / "docs" / "tutorials" / "checkout.md").read_text()
     assert f'integrity="{INTEGRITY}"' in documented

@@ -1,6 +1,6 @@
-"""Badges in a real Chromium: on the demo's checkout, and on a page of somebody else under a Content-Security-Policy.
+"""Badges in a real Chromium: on the demo's checkout, and on another origin's page with a Content-Security-Policy.
 
-Screenshots are kept in the folder that SCREENSHOTS_DIR names, to be looked at; `.ci/run` names one.
+SCREENSHOTS_DIR names a folder for screenshots; `.ci/run` sets it.
 """
 
 import base64
@@ -49,7 +49,6 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(chromium: Browser, url: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
-    """A page, and what its console and its errors said."""
     context = chromium.new_context(**options)
     try:
         page = context.new_page()
@@ -66,7 +65,7 @@ def opened(chromium: Browser, url: str, **options: Any) -> Iterator[tuple[Page, 
 
 @contextmanager
 def checkout(body: str, badges: str, *, integrity: str = INTEGRITY) -> Iterator[str]:
-    """A page of another origin, under a policy that lets in nothing but the badge server; its address."""
+    """Yield the address of another origin's page, whose policy admits only the badge server."""
     script = f'<script src="{badges}/badge.js" integrity="{integrity}" crossorigin="anonymous" defer></script>'
     page = f'<!doctype html><html lang="zh-CN"><head><title>t</title>{script}</head><body>{body}</body></html>'.encode()
 
@@ -99,7 +98,6 @@ def place(seller: str, marketplace: str = "acme", more: str = "") -> str:
 
 
 def wait_for_pictures(page: Page) -> None:
-    """Waits until the pictures of the page have come, which are put into it before."""
     page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)", timeout=60_000)
 
 
@@ -108,7 +106,7 @@ def alts(page: Page) -> list[str | None]:
 
 
 def keep(page: Page, name: str) -> None:
-    """A screenshot, where somebody wants them."""
+    """Save a screenshot if SCREENSHOTS_DIR is set."""
     if folder := os.environ.get("SCREENSHOTS_DIR"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
@@ -119,7 +117,6 @@ def keep(page: Page, name: str) -> None:
 def test_the_shop_and_the_page_behind_a_badge_are_for_all(
     chromium: Browser, site: Site, language: str, scheme: Any
 ) -> None:
-    """At three widths no violation of the rules of axe, nothing that overflows, nothing on the console, and no script."""
     with opened(chromium, f"http://{site.server.address}/demo", locale=language, color_scheme=scheme) as (page, found):
         for name in ("shop", "record"):
             for width in WIDTHS_OF_PAGES:
@@ -151,9 +148,9 @@ def test_the_other_language_is_one_click_away(chromium: Browser, site: Site) -> 
 
 @pytest.mark.long
 def test_a_page_of_another_origin_shows_badges_under_a_policy(chromium: Browser, site: Site) -> None:
-    """In the page's own language, by one request for all labels; ids that are none show nothing, and none becomes markup.
+    """In the page's language, by one request for all labels; invalid ids show nothing, and none becomes markup.
 
-    Only the picture of a badge that there is is asked for, and the answer is read to its end: none holds a connection.
+    Only existing badges' pictures are requested, and each answer is read to its end.
     """
     hostile = ["../../demo", "good?x=", "&lt;img src=x onerror=alert(1)&gt;", "&quot;&gt;&lt;script&gt;", "%2e%2e", ""]
     body = (
@@ -182,7 +179,6 @@ def test_a_page_of_another_origin_shows_badges_under_a_policy(chromium: Browser,
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("form", ["label", "mark"])
 def test_nothing_shifts_and_badges_sit_on_the_line_of_text(chromium: Browser, site: Site, size: int, form: str) -> None:
-    """Before the labels have come, and after; with and without a badge."""
     more = f"data-size='{size}' data-form='{form}'"
     with checkout(place("good", more=more) + place("low", more=more), f"http://{site.server.address}") as address:
         context = chromium.new_context()
@@ -211,7 +207,6 @@ def test_nothing_shifts_and_badges_sit_on_the_line_of_text(chromium: Browser, si
 
 @pytest.mark.long
 def test_a_badge_takes_the_variant_that_suits_the_text(chromium: Browser, site: Site) -> None:
-    """Light text means a dark page; `data-theme` decides alone."""
     body = place("good") + f"<font color='#eee'>{place('best')}{place('best', more='data-theme=light')}</font>"
     with checkout(body, f"http://{site.server.address}") as address, opened(chromium, address) as (page, _):
         expect(page.get_by_role("img")).to_have_count(3)
@@ -273,7 +268,6 @@ def test_the_text_of_a_badge_fits_unstretched_at_every_size(chromium: Browser, s
 def test_the_picture_in_the_documents_is_of_the_pages_of_now(
     chromium: Browser, site: Site, request: pytest.FixtureRequest
 ) -> None:
-    """The shop beside the page behind a badge, as in the demo; `--update-docs` draws it."""
     words = read_words()
     awards = {
         member.seller: Award(MARKETPLACE, member.seller, "exemplary", words["exemplary"], NOW)
@@ -294,7 +288,7 @@ def test_the_picture_in_the_documents_is_of_the_pages_of_now(
 
 
 def shot(chromium: Browser, url: str, body: str, width: int) -> bytes:
-    """The upper part of a page that stands at an address, whatever is served there."""
+    """Return the upper part of a page at an address."""
     page = chromium.new_page(viewport={"width": width, "height": 676})
     page.route(url, lambda route: route.fulfill(body=body, content_type="text/html"))
     page.goto(url, wait_until="networkidle")
@@ -304,7 +298,7 @@ def shot(chromium: Browser, url: str, body: str, width: int) -> bytes:
 
 
 def side_by_side(chromium: Browser, shots: Sequence[bytes]) -> bytes:
-    """Pictures in PNG as one in WebP, each in a frame, on no ground."""
+    """Join PNG pictures to one WebP, framed, without background."""
     page = chromium.new_page()
     drawn = page.evaluate(
         """async (shots) => {

@@ -1,4 +1,4 @@
-"""The file of words: what it may hold, and that a label is text and never markup."""
+"""The file of words: its limits, and labels as text without markup."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,7 +26,6 @@ def words_of(folder: Path, text: str) -> Path:
 
 
 def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
-    """Every badge of a policy is either shown or never shown."""
     shown = set(read_words())
     for name in ("default", "general", "ladder"):
         badges = set(read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")).badges.values())

@@ -1,4 +1,4 @@
-"""A server of two processes on PostgreSQL, as the command starts it, shared by the tests of this folder."""
+"""A server of two processes on PostgreSQL, started by the command and shared in this folder."""
 
 import os
 import signal
@@ -25,8 +25,6 @@ from tests.helpers.shells import SECONDS, Shell, shell_of
 
 @dataclass
 class Workers:
-    """A server of several processes that runs."""
-
     process: "subprocess.Popen[bytes]"
     address: str
     folder: Path
@@ -36,18 +34,18 @@ class Workers:
         return (self.folder / "server.log").read_text()
 
     def pids(self) -> dict[int, int]:
-        """The process of each worker that answers, by its number, oldest first."""
+        """Return the process of each answering worker, oldest first."""
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         found = {}
         for pid in map(int, listed):
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since the listing
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 if b"--worker" in arguments:
                     found[int(arguments[arguments.index(b"--worker") + 1])] = pid
         return found
 
     def samples(self) -> dict[tuple[str, str, str], float]:
-        """The samples of one scrape, summed, by name, process and what else tells them apart."""
+        """Return one scrape's samples, summed by name, process and other labels."""
         address = self.log().partition('"metrics": "127')[2].partition('"')[0]
         with urllib.request.urlopen(f"http://127{address}/metrics", timeout=60) as answer:
             text = answer.read().decode()
@@ -61,7 +59,7 @@ class Workers:
         return found
 
     def of_each(self, name: str, kind: str = "") -> list[float]:
-        """A sample of both processes, by one scrape."""
+        """Return a sample of both processes from one scrape."""
         samples = self.samples()
         return [samples.get((name, number, kind), 0.0) for number in ("1", "2")]
 
@@ -77,12 +75,11 @@ def wait_until(is_true, seconds: float = SECONDS) -> None:
 
 
 def channel_of(address: str) -> grpc.Channel:
-    """A connection of its own, by which nothing is tried again."""
+    """Return a new connection without retries."""
     return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
 
 
 def ask(address: str, number: int = 0) -> score_pb.GetTrustScoreResponse:
-    """A score by a connection of its own."""
     with channel_of(address) as channel:
         name = f"marketplaces/{MARKET}/sellers/s{number}"
         return TrustScoreServiceStub(channel).GetTrustScore(score_pb.GetTrustScoreRequest(seller=name), timeout=60)
@@ -90,7 +87,7 @@ def ask(address: str, number: int = 0) -> score_pb.GetTrustScoreResponse:
 
 @contextmanager
 def serving_workers(folder: Path, url: str, **settings: object) -> Iterator[Workers]:
-    """`sellertrust serve` by two processes on a free port; what is left of it at the end is killed."""
+    """Run `sellertrust serve` with two processes on a free port; kill remaining ones at the end."""
     shell = shell_of(folder, database_url=url, processes=2, address="127.0.0.1:0", **settings)
     ready, log = folder / "ready", folder / "server.log"
     with log.open("ab") as output:
@@ -103,7 +100,7 @@ def serving_workers(folder: Path, url: str, **settings: object) -> Iterator[Work
         yield Workers(process, ready.read_text().strip(), folder, shell)
     finally:
         if process.poll() is None:
-            process.kill()  # the workers drain then, since they are left alone
+            process.kill()  # the workers drain then, without a parent
             process.wait()
 
 

@@ -1,4 +1,4 @@
-"""Scores made beforehand in one file for all processes of a server: taken up, switched to, and set aside by each."""
+"""Generations in one file for all processes of a server: opened, switched, and set aside by each."""
 
 from pathlib import Path
 
@@ -16,11 +16,10 @@ from tests.service.workers.conftest import Workers, ask, wait_until
 OPEN, ADOPTED = "sellertrust_book_generations", "sellertrust_book_adopted_total"
 COMPUTED = "sellertrust_book_answers_total"
 HELD = range(0, SELLERS, 4)
-"""Sellers who are asked about, each by a connection of its own, so that both processes answer."""
+"""Sellers to query, each by a new connection, so both processes answer."""
 
 
 def made(workers: Workers, model: str) -> GenerationFile:
-    """The generation of today by a model that has none, once both processes have it open."""
     before = workers.of_each(OPEN)
     file = opened_file(Path(workers.shell.json("rescore", "--model", model[:12])["file"]))
     wait_until(lambda: workers.of_each(OPEN) == [number + 1 for number in before])
@@ -28,13 +27,12 @@ def made(workers: Workers, model: str) -> GenerationFile:
 
 
 def switch(workers: Workers, registry: Registry, model: str) -> None:
-    """Promotes a model, and waits until both processes answer by it."""
     promote(registry, model)
     wait_until(lambda: {ask(workers.address, 1).trust_score.stamp.model_digest for _ in range(24)} == {model})
 
 
 def answers_of(workers: Workers) -> dict[str, TrustScore]:
-    """The scores of HELD, without what is of the moment of asking."""
+    """Return the scores of HELD, without fields of the request time."""
     found = {}
     for number in HELD:
         score = ask(workers.address, number).trust_score
@@ -50,7 +48,6 @@ def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
 
 @pytest.mark.long
 def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after_it(workers: Workers) -> None:
-    """Also after the rollback; nothing is computed, and what is answered is what the file holds."""
     registry = Registry(workers.folder / "registry")
     first, second = registry.champion() or "", publish(registry, 3)
     files = {model: made(workers, model) for model in (first, second)}
@@ -60,14 +57,13 @@ def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after
         answers = answers_of(workers)
         assert answers.items() <= scores_in(files[model]).items()
         assert workers.of_each(COMPUTED, "miss") == computed
-        if model == second:  # of the first model both may remember all
+        if model == second:  # both may remember all answers of the first model
             assert all(now > then for now, then in zip(workers.of_each(ADOPTED), adopted, strict=True))
     assert not answers.items() <= scores_in(files[second]).items()
 
 
 @pytest.mark.long
 def test_a_damaged_file_is_set_aside_once_and_every_process_answers_as_before(workers: Workers) -> None:
-    """And from the file that is made anew, which holds the same scores."""
     registry = Registry(workers.folder / "registry")
     first, third = registry.champion() or "", publish(registry, 5)
     file = made(workers, third)

@@ -1,4 +1,4 @@
-"""What starts, watches and ends processes, with processes that do nothing but say that they live."""
+"""The supervisor starts, watches and ends processes, which only report that they live."""
 
 import json
 import os
@@ -45,7 +45,7 @@ while not over.wait(0.05):
 
 
 class Run:
-    """A supervisor in this thread, and what is done beside it once all its processes answer."""
+    """A supervisor in this thread, and a function that runs when all its processes answer."""
 
     def __init__(self, folder: Path, beside, **settings: object) -> None:
         self._folder = folder
@@ -63,12 +63,12 @@ class Run:
         self.failure: BaseException | None = None
 
     def children(self) -> list[list[str]]:
-        """Number, process, key and socket of every process that was started, oldest first."""
+        """Return number, process, key and socket of every started process, oldest first."""
         path = self._folder / "children"
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
     def __call__(self) -> int:
-        """The exit code, once what is done beside has ended."""
+        """Return the exit code, after the function has ended."""
 
         def work() -> None:
             try:
@@ -127,7 +127,6 @@ def test_a_process_that_is_not_heard_any_more_is_killed_and_replaced(
 
 @pytest.mark.long
 def test_who_was_held_up_itself_takes_nobody_for_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a laptop that slept, or a supervisor that somebody stopped: nothing was heard, and nobody is to blame."""
     clock = [0.0]
     real = supervising.monotonic
     for module in (supervising, childhood):
@@ -143,7 +142,6 @@ def test_who_was_held_up_itself_takes_nobody_for_silent(tmp_path: Path, monkeypa
 
 
 def test_a_process_that_ends_before_it_answers_ends_all_with_its_code(tmp_path: Path) -> None:
-    """Wrong settings, say, which it has explained: to start it again would explain them again for ever."""
     (tmp_path / "refuse-2").touch()
     run = Run(tmp_path, lambda _: None)
     assert run() == 6
@@ -181,7 +179,6 @@ def test_a_process_that_is_left_alone_ends(tmp_path: Path) -> None:
 
 
 def test_the_port_is_had_alone_and_then_shared_by_who_knows(tmp_path: Path) -> None:
-    """Not with a listener that would share it, which a second server of several processes is; no connection is lost to it."""
     with ExitStack() as stack:
         address = stack.enter_context(holding_port("127.0.0.1:0"))
         place = "127.0.0.1", int(address.rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""One server of several processes: on one port, with one scrape, one audit file; and none is missed that dies or stops."""
+"""One server of several processes: one port, one scrape, one audit file, and replacement of dead processes."""
 
 import json
 import os
@@ -51,8 +51,6 @@ def test_an_append_by_one_process_is_seen_by_whoever_asks_the_other_for_its_sequ
 
 
 def test_the_audit_file_of_all_processes_is_one_unbroken_chain(workers: Workers) -> None:
-    """Privileged calls at the same time, by connections of their own."""
-
     def confirm(number: int) -> None:
         request = ledger_pb.ConfirmViolationRequest(
             name=f"marketplaces/{MARKET}/violations/v{number}-0", actor="reviewer", reason="seen"
@@ -70,7 +68,7 @@ def test_the_audit_file_of_all_processes_is_one_unbroken_chain(workers: Workers)
 
 
 def test_a_seller_has_one_pseudonym_in_the_lines_of_all_processes(workers: Workers) -> None:
-    """Without a key in the settings each process would make one of its own."""
+    """Without a key in the settings each process would make its own."""
     request = score_pb.ExplainTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s1")
     for _ in range(16):
         with channel_of(workers.address) as channel:
@@ -132,7 +130,7 @@ def test_a_sigterm_says_not_serving_and_ends_all_with_0(tmp_path) -> None:
 
 
 def requests_of(workers: Workers, method: str) -> list[dict[str, object]]:
-    """The log's lines of a method's calls that went well, oldest first."""
+    """Return the log's lines of a method's successful calls, oldest first."""
     whole = workers.log().rpartition("\n")[0]  # the last line may be half written
     lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
     return [line for line in lines if str(line.get("method", "")).endswith(method) and line["code"] == "OK"]

@@ -1,4 +1,4 @@
-"""The score book: whatever it answers is the answer of its own stamp, to the last bit, and it answers what it knows."""
+"""The score book: every answer equals the answer of its own stamp to the last bit."""
 
 import random
 import threading
@@ -29,7 +29,7 @@ HOUR = DAY // 24
 
 
 class World:
-    """Random things that happen in a ledger, to sellers who are known, by two connections."""
+    """Random events in a ledger, to known sellers, by two connections."""
 
     def __init__(self, seed: int, clock: Clock, *ledgers: Ledger) -> None:
         self.chance = random.Random(seed)
@@ -38,7 +38,7 @@ class World:
         self.count = 0
 
     def happen(self) -> None:
-        """Append one thing, or nothing where the ledger refuses it."""
+        """Append one event, or nothing if the ledger refuses it."""
         self.count += 1
         name, chance = f"e{self.count}", self.chance
         entry = chance.choice([self.report, self.decide, self.trade, self.recall, self.override, self.correct])(name)
@@ -87,7 +87,6 @@ class World:
 def test_every_answer_is_that_of_its_stamp_whatever_happens_between_two_looks(
     url: str, clock: Clock, seed: int
 ) -> None:
-    """Appends of this process and of others, midnights, ends of overrides; sellers one by one and in batches."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -137,18 +136,17 @@ def test_the_day_that_answers_are_for_is_the_clocks_and_does_not_go_back(ledger:
         clock.now = midnight + 1
         assert over.get("a").stamp.observe_time.ToMicroseconds() > midnight
         assert over.hits() == 1
-        clock.now = midnight - 1_000  # put back by a moment
+        clock.now = midnight - 1_000  # set back a little
         found = [over.ask(name) for name in ("a", "b", "b")]
         assert all(score.stamp.observe_time.ToMicroseconds() >= midnight for score in found)
         clock.now = midnight + SECOND
         for score in found:
             over.require_replay(score)
-        clock.now = midnight - HOUR  # by so much that it was wrong before
+        clock.now = midnight - HOUR  # so far that it was wrong before
         assert over.get("a").stamp.observe_time.ToMicroseconds() == midnight - HOUR + 1
 
 
 def test_an_override_that_has_ended_is_not_answered_any_more(ledger: Ledger, clock: Clock) -> None:
-    """Between two midnights, without an entry."""
     until = NOW + 2 * HOUR
     ledger.append(MARKET, [*known("a"), Entry("o", "a", OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))])
     with opened(ledger) as over:
@@ -161,7 +159,6 @@ def test_an_override_that_has_ended_is_not_answered_any_more(ledger: Ledger, clo
 
 
 def test_a_record_time_that_ran_ahead_is_answered_as_the_ledger_answers_it(url: str, clock: Clock) -> None:
-    """Nothing of it is kept: what was recorded ahead comes in without an entry, when the clock has come there."""
     fast = Clock(NOW + 10 * SECOND)
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=fast) as ahead:
         ledger.append(MARKET, known("a"))
@@ -201,7 +198,6 @@ def test_another_model_answers_at_once_and_the_one_before_again_after_a_rollback
 
 
 def test_another_policy_answers_at_once_and_the_one_before_is_remembered_for_its_return(ledger: Ledger) -> None:
-    """Each answer replays by its own stamp under the policy that it names: none is one policy's with another's name."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
     general = parse_policy(tomllib.loads(SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")))
@@ -224,7 +220,7 @@ def test_a_batch_reflects_what_its_process_has_appended_and_waits_for_the_follow
     with opened(ledger) as over:
         before = over.batch(SELLERS)
         [done] = ledger.append(MARKET, [confirmed("v", "s2")])
-        over.book.start()  # as in a server: woken, it comes to the entry by itself
+        over.book.start()  # woken as in a server, it reaches the entry by itself
         after = over.batch(SELLERS)
         assert {score.stamp.ledger_sequence for score in after} == {done.sequence}
         assert [a.points for a in after if a.seller[-1] != "2"] == [b.points for b in before if b.seller[-1] != "2"]
@@ -273,7 +269,7 @@ def test_hits_are_recomputed_in_the_background_and_what_differs_is_counted(ledge
 
 
 def blocked(over: Opened, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Event]:
-    """The scorer, once it is asked, and what lets it go on."""
+    """Block the scorer; return the semaphore of its calls, and the event that releases it."""
     begun, go = threading.Semaphore(0), threading.Event()
     scores = over.scorer.scores
 
@@ -314,7 +310,7 @@ def test_who_has_waited_long_enough_computes_alone(ledger: Ledger, monkeypatch: 
         begun, go = blocked(over, monkeypatch)
         threads = in_threads(2, lambda: over.ask("a"))
         assert begun.acquire(timeout=30)
-        assert begun.acquire(timeout=30)  # the other one, while the first still computes
+        assert begun.acquire(timeout=30)  # the other call, while the first still computes
         go.set()
         for thread in threads:
             thread.join(60)

@@ -1,4 +1,4 @@
-"""The digest of the core names what answers depend on, and not where that is kept."""
+"""The digest of the core covers what answers depend on, not its location."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who waits for another caller's computation of the same seller's score does so within its own deadline."""
+"""A caller waits for another's computation of the same score within its own deadline."""
 
 import threading
 
@@ -15,7 +15,6 @@ from tests.service.scores.book.test_book import blocked, in_threads
 def test_a_caller_waits_for_anothers_computation_no_longer_than_its_deadline(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it computes by itself; the other one, whose deadline is far away, may take as long as it likes."""
     monkeypatch.setattr(flights, "WAIT_SECONDS", 600)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:

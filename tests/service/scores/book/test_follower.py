@@ -1,4 +1,4 @@
-"""The follower over real ledgers: it marks before it moves, takes what follows from an entry too, and survives its errors."""
+"""The follower over real ledgers: it marks before it moves, includes derived entries, and survives errors."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -29,7 +29,6 @@ RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, S
 
 
 def kept(table: Table, *sellers: str, at: int) -> None:
-    """Answers of sellers, computed at a sequence."""
     for seller in sellers:
         table.store(seller_name(MARKET, seller), Answer(b"", MadeBy("model", "policy"), at, at, at, 2**62), table.life)
 
@@ -40,8 +39,6 @@ def exact(table: Table, *sellers: str) -> list[bool]:
 
 
 class Troubled:
-    """A ledger between which and its follower something may go wrong."""
-
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.trouble: Callable[[str], None] = lambda method: None
@@ -67,7 +64,6 @@ class Troubled:
 
 
 def test_what_another_connection_appends_ends_the_answers_of_all_whom_it_concerns(url: str, clock: Clock) -> None:
-    """Of a recall those who listed the product, through the violations that follow from it."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         other.append(MARKET, [*LISTED, identity(seller="d")])
         table = Table(10)
@@ -95,7 +91,6 @@ def test_this_process_takes_note_of_its_own_appends_at_once_and_does_not_move_th
 def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_marked(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an error between two pages it stands where it was, and the next look takes all of them."""
     monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
     troubled, table = Troubled(ledger), Table(100)
     follower = Follower(cast(Ledger, troubled), table, Generations(table))
@@ -121,7 +116,6 @@ def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_mar
 
 
 def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledger) -> None:
-    """Of whatever kind they are; what is reported is each of them once."""
     problems: list[str] = []
     troubled = Troubled(ledger)
     looks = threading.Semaphore(0)
@@ -162,7 +156,7 @@ def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
     after = follower.heartbeat
     assert before is not None
     assert after is not None
-    assert {beat for beat, _ in seen} == {before}  # it counts once it has come to its end, and from when it began
+    assert {beat for beat, _ in seen} == {before}  # a look counts when it ends, from its begin
     assert before.steady < after.steady <= min(time for _, time in seen)
 
 
@@ -170,7 +164,6 @@ def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
 def test_another_ledger_in_the_same_place_empties_the_book(
     backend: str, tmp_path: Path, more: int, clock: Clock
 ) -> None:
-    """One restored from a backup, or a replica that lagged: shorter, or longer with other entries under the sequences."""
     with (
         database(backend, tmp_path) as first,
         database(backend, tmp_path) as second,

@@ -1,4 +1,4 @@
-"""The file of a generation: each answer is found, and what is damaged is never given for an answer."""
+"""The file of a generation: each answer is found, and damaged ones are never answered."""
 
 import random
 from pathlib import Path
@@ -22,7 +22,6 @@ ANSWERS = [(f"marketplaces/acme/sellers/s{n}", 1_000 + n, b"answer %d" % n * (n 
 
 
 def written(folder: Path) -> Path:
-    """A generation of `ANSWERS`, added in two parts."""
     with GenerationWriter(folder, HEAD) as writer:
         for part in (ANSWERS[:40], ANSWERS[40:]):
             writer.add(pack_records(part))
@@ -85,7 +84,6 @@ def test_a_byte_that_was_changed_is_noticed_wherever_it_is(tmp_path: Path, seed:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_damaged_while_it_is_open_is_never_given_for_an_answer(tmp_path: Path, seed: int) -> None:
-    """By a changed byte, or by a file that is cut short, which would kill a process that had mapped it."""
     chance = random.Random(seed)
     path = written(tmp_path)
     file = opened_file(path)

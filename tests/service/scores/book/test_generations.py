@@ -1,4 +1,4 @@
-"""A book with generations: an answer out of one is the answer of its stamp, and what an entry has ended is not given."""
+"""A book with generations: answers equal those of their stamp, and ended ones are not given."""
 
 import os
 import random
@@ -37,7 +37,6 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sold(ledger: Ledger) -> Ledger:
-    """A ledger with sellers who are known."""
     for seller in ("a", "b", "c"):
         ledger.append(MARKET, known(seller))
     return ledger
@@ -53,7 +52,6 @@ def test_a_seller_that_nobody_asked_for_is_answered_out_of_the_generation(sold: 
 
 
 def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clock: Clock, folder: Path) -> None:
-    """Whether it came before the server, in another process or in this one."""
     rescored(sold, folder)
     sold.append(MARKET, [confirmed("v1", "a")])
     with opened(sold) as over, Ledger.open(url, clock=clock) as other:
@@ -84,7 +82,6 @@ def test_what_was_put_out_of_the_table_is_not_taken_out_of_the_generation_again_
 def test_an_answer_is_stale_until_what_came_after_the_generation_is_marked(
     sold: Ledger, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is computed instead; while the database is away, it is given as of when the ledger was read for it."""
     rescored(sold, folder)
     clock.now += HOUR
     sold.append(MARKET, [confirmed("v1", "a")])
@@ -125,7 +122,6 @@ def test_very_many_entries_since_are_marked_over_several_looks(
 
 
 def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -> None:
-    """One is made, of today or tomorrow, or all are deleted, or cut short; mostly nothing."""
     what = chance.random()
     if what < 0.25:
         rescored(ledger, folder, days=chance.randrange(2))
@@ -142,7 +138,6 @@ def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -
 def test_every_answer_is_that_of_its_stamp_whatever_becomes_of_the_generations(
     url: str, clock: Clock, seed: int, folder: Path
 ) -> None:
-    """Generations of today and tomorrow come and go, are damaged and replaced, while entries come from two processes."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -199,7 +194,6 @@ def test_an_override_that_ends_within_the_day_ends_its_answer(sold: Ledger, fold
 def test_a_model_that_is_promoted_is_answered_by_out_of_the_generation_that_was_made_beforehand(
     sold: Ledger, folder: Path
 ) -> None:
-    """And the one before it again after a rollback."""
     mine, theirs = artifact(), certified(*population(), ALL_FEATURES, 20)
     rescored(sold, folder)
     rescored(sold, folder, model=theirs)

@@ -1,4 +1,4 @@
-"""The keeper: what lies in the folder is answered from, what is damaged is set aside, and all of it can be deleted."""
+"""The keeper: it serves the folder's files, sets damaged ones aside, and survives their deletion."""
 
 from pathlib import Path
 
@@ -18,7 +18,6 @@ SELLERS = ["a", "b", "c"]
 
 @pytest.fixture
 def sold(tmp_path: Path) -> Ledger:
-    """A ledger with sellers who are known."""
     with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -31,7 +30,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def adopted(over: Opened, *sellers: str) -> int:
-    """How many of the sellers were answered out of a generation."""
     before = over.book.table.adopted
     for seller in sellers:
         over.get(seller)
@@ -144,7 +142,6 @@ def test_a_generation_by_other_code_or_another_contract_is_not_used(
 def test_a_server_is_of_the_release_that_it_was_started_by(
     sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever lies in the place of its code meanwhile."""
     with opened(sold) as over:
         found = kept(over, folder)
         rescored(sold, folder)
@@ -155,7 +152,6 @@ def test_a_server_is_of_the_release_that_it_was_started_by(
 
 
 def test_once_the_ledger_is_another_one_no_generation_of_the_former_is_used(tmp_path: Path, folder: Path) -> None:
-    """And once it is the former again, its generation is used again."""
     with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, known("a"))
         rescored(ledger, folder)

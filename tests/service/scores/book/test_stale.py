@@ -1,4 +1,4 @@
-"""The last known answer with its age, to which its stamp replays: while the ledger is away, and beside many who compute."""
+"""The last known answer with its age: while the ledger is away, and beside many computations."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ HOUR = DAY // 24
 
 @contextmanager
 def away(url: str, clock: Clock, *entries: Entry, asked: tuple[str, ...] = ("a",), **options: Any) -> Iterator[Opened]:
-    """A book that knew the sellers `a` and `b`, and was asked for some, when its ledger went away; replays need another."""
+    """Yield a book that knew `a` and `b` when its ledger went away; replays need another ledger."""
     ledger = Ledger.open(url, clock=clock)
     ledger.append(MARKET, [*known("a"), *known("b"), *entries])
     with opened(ledger, fresh_seconds=1e-9, **options) as over:
@@ -39,7 +39,6 @@ def away(url: str, clock: Clock, *entries: Entry, asked: tuple[str, ...] = ("a",
 
 
 def lost(over: Opened) -> None:
-    """Its ledger goes away, and its follower has noticed."""
     over.ledger.close()
     over.book.follower.start()
     until = time.monotonic() + 60
@@ -80,7 +79,6 @@ def test_across_midnight_it_is_the_answer_of_the_day_before(url: str, clock: Clo
 
 
 def test_an_override_that_has_ended_since_is_shown_with_the_time_it_was_in_force(url: str, clock: Clock) -> None:
-    """Its age counts from its end at the latest, so that whoever asks for little does not get it."""
     until = NOW + HOUR
     override = Entry("o", "a", OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
     with away(url, clock, override) as over:
@@ -140,7 +138,6 @@ def test_beyond_the_stated_age_nothing_is_known_any_more(url: str, clock: Clock)
 
 
 def test_a_batch_without_the_ledger_is_of_one_day_and_of_one_model(url: str, clock: Clock) -> None:
-    """Most of its sellers have an answer of today; who has one of yesterday alone, or by another model, is unknown in it."""
     ledger = Ledger.open(url, clock=clock)
     ledger.append(MARKET, [entry for seller in "abcd" for entry in known(seller)])
     with opened(ledger) as over:
@@ -164,7 +161,6 @@ def test_a_batch_without_the_ledger_is_of_one_day_and_of_one_model(url: str, clo
 
 
 def test_a_follower_that_lags_does_not_mean_that_the_ledger_is_away(ledger: Ledger, clock: Clock) -> None:
-    """Then the answer is computed, and fresh."""
     ledger.append(MARKET, known("a"))
     with opened(ledger, fresh_seconds=1e-9) as over:
         for _ in range(2):
@@ -178,7 +174,7 @@ def test_a_follower_that_lags_does_not_mean_that_the_ledger_is_away(ledger: Ledg
 
 @contextmanager
 def computing(over: Opened, seller: str) -> Iterator[None]:
-    """Another caller is at the computation of a seller's answer."""
+    """Hold another caller's computation of a seller's answer."""
     begun, go_on = threading.Event(), threading.Event()
 
     def cut() -> Cut:

@@ -1,4 +1,4 @@
-"""The table of the book: what it takes for exact lacks no entry that anybody told it of, whatever came in which order."""
+"""The table of the book: an exact answer includes every entry that was marked, in any order."""
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,6 @@ def answer(at: int, model: str = "model", policy: str = "policy", until: int = 1
 
 
 def begun(capacity: int = 10, floor: int = 0) -> Table:
-    """A table that knows nothing of what came up to the floor."""
     table = Table(capacity)
     table.clear(floor)
     return table
@@ -37,7 +36,6 @@ def test_an_entry_ends_the_answer_of_its_seller_alone_and_leaves_it_as_stale() -
 
 
 def test_an_answer_that_was_being_computed_while_an_entry_came_is_never_exact() -> None:
-    """Whether there was an answer of the seller by then or not; one that knows the entry is."""
     for name, before in ((ONE, True), (TWO, False)):
         table = begun()
         if before:
@@ -80,7 +78,7 @@ def test_what_was_computed_of_another_ledger_is_not_kept() -> None:
     assert len(table) == 0
     table.store(ONE, answer(5), life)
     assert table.get(ONE) is None
-    table.store(ONE, answer(2), table.life)  # older than what is known of
+    table.store(ONE, answer(2), table.life)  # older than the known entries
     assert not exact(table, ONE)
 
 
@@ -97,7 +95,6 @@ def test_the_table_holds_so_many_and_lets_go_of_what_nobody_asked_for() -> None:
 
 
 def test_what_is_known_of_a_seller_outlives_its_answer() -> None:
-    """An entry ended the answer, the answer gave way to others, and one that was begun before the entry comes late."""
     table = begun(capacity=1)
     table.store(ONE, answer(5), table.life)
     table.mark([(ONE, 6)])
@@ -123,7 +120,6 @@ STEPS = st.one_of(
 def test_an_answer_taken_for_exact_holds_every_entry_of_its_seller(
     capacity: int, steps: list[tuple[str, str | int]]
 ) -> None:
-    """Computed at any time, stored at any later one, in a table that has room for a few of six."""
     table, sequence = begun(capacity), 0
     newest = dict.fromkeys(NAMES, 0)
     computing: list[tuple[str, Answer]] = []

@@ -1,4 +1,4 @@
-"""Answers on the wire: what is joined from bytes is the message that protobuf itself makes."""
+"""Answers on the wire: joined bytes equal protobuf's own message."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
