@@ -54,7 +54,6 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
 
 
 def is_absent(settings: Settings) -> bool:
-    """Return whether the ledger is a missing SQLite file."""
     url = settings.database_url
     return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
 

@@ -17,16 +17,11 @@ LOCAL_CALLER = "local"
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The approval that lets in a call that needs two persons."""
-
     proposal: str = ""
-    """The proposal's name; empty for an emergency without approval."""
     basis: Mapping[str, str] = field(default_factory=dict)
     """Facts that must be the same as at the proposal."""
     author: str = ""
-    """The authenticated author."""
     approvers: tuple[str, ...] = ()
-    """The authenticated approvers that count."""
 
 
 class Call:
@@ -42,9 +37,7 @@ class Call:
         """Seconds until its deadline; infinite without one."""
         self.is_active = is_active
         self.counts: Counter[str] = Counter()
-        """Further fields of its log line."""
         self.caller = ""
-        """The names of the caller's principals; empty outside of a call."""
         self.own_names: frozenset[str] = frozenset()
         """All names of the same caller: of its principals, and of the persons whom they show."""
         self.visible_sellers: frozenset[str] | None = frozenset()
@@ -77,7 +70,6 @@ _CURRENT: ContextVar[Call] = ContextVar("call")
 
 
 def current_call() -> Call:
-    """Return the call that this thread answers, else a call without a deadline."""
     return _CURRENT.get(None) or Call()
 
 

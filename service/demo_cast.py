@@ -9,14 +9,11 @@ from typing import NamedTuple
 
 MARKETPLACE = "demo"
 NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
-"""The start of the demo ledger's clock."""
 FIRST_DAY = date(2024, 7, 1)
 """The first simulated day; the last is the day before NOW."""
 
 
 class Member(NamedTuple):
-    """A seller of the cast, and its trade before the story."""
-
     seller: str
     shop_name: str
     licence_number: str
@@ -29,7 +26,6 @@ class Member(NamedTuple):
     failing_every: int
     """One in this many orders is late."""
     item: str
-    """Its goods in the demo's cart."""
     item_zh: str
     price_minor: int
     """In euro cents."""

@@ -1,5 +1,3 @@
-"""The load that one server accepts."""
-
 from dataclasses import dataclass
 
 
@@ -12,13 +10,11 @@ class Limits:
     slow_threads: int = 4
     """Threads that read the database: explanations, lists, violations. As many batches may compute scores."""
     stream_threads: int = 32
-    """Open streams (StreamEntries, WatchEntries)."""
     client_streams: int = 16
     """Open streams of one client: by principal under grants, else by host."""
     connection_calls: int = 64
     """Concurrent calls of one connection; its client delays further ones."""
     max_connections: int = 1_000
-    """Open connections; further ones are closed."""
     book_sellers: int = 100_000
     """Sellers with remembered scores; 0: none."""
     book_fresh_seconds: float = 2.0

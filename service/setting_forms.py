@@ -27,7 +27,6 @@ def is_address(text: str) -> str:
 
 
 def is_target(text: str) -> str:
-    """Return a client's target, in any form of gRPC, but no HTTP URL."""
     # gRPC accepts other forms (dns:///, unix:), and takes an HTTP URL for a name that nothing resolves.
     if re.match(r"(?i)https?:", text):
         raise ValueError("must be HOST:PORT, without http://")
@@ -48,7 +47,6 @@ def is_readable_file(path: Path) -> Path:
 
 
 def find_file(folder: Path | None, name: str) -> Path | None:
-    """Return a file of a folder if both exist, else None."""
     return folder / name if folder is not None and (folder / name).exists() else None
 
 
@@ -89,7 +87,6 @@ def is_long_enough(key: SecretStr) -> SecretStr:
 
 
 def absolute(path: Path) -> Path:
-    """Return an absolute path, with `~` resolved."""
     return path.expanduser().absolute()
 
 
@@ -104,7 +101,6 @@ def is_registry(place: Path | str) -> Path | str:
 
 
 def is_socket(path: Path) -> Path:
-    """Return a future Unix socket's path in an existing folder."""
     if not path.parent.is_dir():
         raise ValueError("must lie in a folder that is there")
     if len(os.fsencode(path)) > 100:  # the kernel's limit for an address
@@ -113,12 +109,10 @@ def is_socket(path: Path) -> Path:
 
 
 def lower(value: object) -> object:
-    """Return a text in lower case, other values unchanged."""
     return value.lower() if isinstance(value, str) else value
 
 
 def default_data_dir() -> Path:
-    """Return the data folder in this user's home. Raises ConfigurationWrong without a home."""
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
     if base.is_absolute():
         return base / "sellertrust"

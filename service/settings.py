@@ -119,7 +119,6 @@ class Settings(BaseModel):
 
     @property
     def generations(self) -> Path:
-        """Return the folder of `rescore`'s scores."""
         return self.data_dir / "generations"
 
     @property
@@ -136,12 +135,9 @@ class Settings(BaseModel):
 
 
 VARIABLES = [name for name in Settings.model_fields if name != "limits"]
-"""Fields set by variables."""
 
 
 class SettingRow(NamedTuple):
-    """One setting in the doctor's table."""
-
     name: str
     variable: str
     value: str

@@ -18,7 +18,6 @@ class PerThread(Generic[Value]):
         self._lock = threading.Lock()
 
     def own(self) -> Value:
-        """Return this thread's value."""
         try:
             value: Value = self._local.value
         except AttributeError:
@@ -28,7 +27,6 @@ class PerThread(Generic[Value]):
         return value
 
     def all(self) -> list[Value]:
-        """Return all threads' values."""
         with self._lock:
             return list(self._all)
 
@@ -47,11 +45,9 @@ class Tally(Generic[Key]):
             counts[key] = number
 
     def total(self, key: Key) -> int:
-        """Return the sum under a key over all threads, 0 if there is none."""
         return sum(counts.get(key, 0) for counts in self._counts.all())
 
     def totals(self) -> dict[Key, int]:
-        """Return the sums by key over all threads."""
         found: dict[Key, int] = {}
         for counts in self._counts.all():
             for key, number in list(counts.items()):  # atomic, so that no thread adds a key in between

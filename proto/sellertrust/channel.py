@@ -58,7 +58,6 @@ class CallerFiles:
         return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return each call's metadata: the token, if there is one."""
         return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
 
     def state(self) -> object:
@@ -110,7 +109,6 @@ class CallerChannel(grpc.Channel):
         self._looked = monotonic()
 
     def renewed(self) -> tuple[grpc.Channel, tuple[tuple[str, str], ...]]:
-        """Return a new call's channel and metadata, by the present files."""
         if monotonic() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
             try:
                 self._looked = monotonic()
@@ -167,8 +165,6 @@ class CallerChannel(grpc.Channel):
 
 
 class _MultiCallable:
-    """A method of a `CallerChannel`, in each of gRPC's calling forms."""
-
     def __init__(self, channel: CallerChannel, form: str, arguments: Sequence[Any], options: dict[str, Any]) -> None:
         self._channel = channel
         self._make: Callable[[Any], Any] = lambda current: getattr(current, form)(*arguments, **options)
@@ -187,7 +183,6 @@ class _MultiCallable:
         return method.future(request, timeout=timeout, metadata=shown, **options)
 
     def _method(self, metadata: Any) -> tuple[Any, Any]:
-        """Return the method on the present channel, and the metadata with the caller's token."""
         current, shown = self._channel.renewed()
         made, method = self._made
         if made is not current:

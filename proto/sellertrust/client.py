@@ -397,7 +397,6 @@ class _UnknownScores:
 
 
 def _describe_cause(error: Exception) -> str:
-    """Return why a call failed: no connection, no answer in time, or the server's reason."""
     if not isinstance(error, SellertrustCallError):
         return type(error).__name__
     if error.reason:
@@ -410,7 +409,6 @@ def _describe_cause(error: Exception) -> str:
 
 
 def _known_result(name: str, result: _Result | None) -> ScoreResult:
-    """Return a result with the given trust score, or an unknown one."""
     if result is not None and result.HasField("trust_score"):
         return ScoreResult(result)
     return ScoreResult(_Result(seller=printable(name), trust_score=unknown_score(printable(name)).message))

@@ -39,8 +39,6 @@ class Decided(Protocol):
 
 
 class Decisions:
-    """The decisions of the client."""
-
     _ledger: LedgerServiceStub
     _write_seconds: float
 

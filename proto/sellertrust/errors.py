@@ -20,7 +20,6 @@ _HINTS = {
     "WRONG_VERSION_NUMBER": "; the server speaks no TLS (leave out tls)",
     "CERTIFICATE_VERIFY_FAILED": "; tls must hold the authority that signed the server's certificate, and target its name",
 }
-"""Possible causes of a failed connection, by gRPC's message."""
 
 
 def _describe_connection(details: str) -> str:

@@ -18,8 +18,6 @@ MEASURE_SECONDS = 5.0
 
 
 class Measures:
-    """MeasureService's methods of the client."""
-
     _measures: MeasureServiceStub
 
     def evaluate_measures(

@@ -71,7 +71,6 @@ class ReviewClient:
         known_time: Time | None = None,
         deadline_seconds: float = READ_SECONDS,
     ) -> Notifier:
-        """Return one notifier's record and reliability."""
         request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **bounds(observe_time, known_time))
         return invoke(self._stub.GetNotifier, request, deadline_seconds).notifier
 

@@ -93,7 +93,7 @@ class Outbox:
     def __init__(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
         self._changed = threading.Condition()
         self._waiting: deque[StreamEntriesRequest] = deque()
-        self._sent = 0  # of the waiting ones, by the present connection
+        self._sent = 0
         self._connection = 0
         self._answered = 0
         self._has_all = False
@@ -110,7 +110,6 @@ class Outbox:
             return iter(self._next_for(self._connection), None)
 
     def acknowledge(self, response: StreamEntriesResponse) -> Acknowledgement:
-        """Return the acknowledgement of the oldest batch, and forget the batch."""
         with self._changed:
             self._waiting.popleft()
             self._sent -= 1
@@ -137,14 +136,11 @@ class Outbox:
             return True
 
     def close(self) -> None:
-        """End the reading thread, and wake all waiters."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
-        """Return a function that waits for a connection's next batch, and returns None at the connection's end."""
-
         def next_batch() -> StreamEntriesRequest | None:
             with self._changed:
                 self._changed.wait_for(

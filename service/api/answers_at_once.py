@@ -28,8 +28,6 @@ MAX_REQUESTS = 65_536
 
 @runtime_checkable
 class AnswersAtOnce(Protocol):
-    """A servicer with answers that need no thread."""
-
     def at_once(self, name: str) -> FindAtOnce | None:
         """Return the finder of such answers for a method; None if all its calls need a thread."""
 
@@ -81,7 +79,7 @@ class AtOnce:
         rules = gate.rules
         if request.allowed[0] is not rules or request.allowed[1] is not caller:
             if gate.require(caller, method.name, request.message) is not None:
-                return None  # only a part of the answer may be shown
+                return None
             request.allowed = (rules, caller)
         response = request.find()
         if response is None or not gate.admit_at_once(caller, method.call_class):
@@ -90,7 +88,6 @@ class AtOnce:
         return response
 
     def _parsed(self, data: bytes) -> _Request | None:
-        """Return a request, parsed and remembered; None if it is too long."""
         if len(data) > MAX_BYTES:
             return None
         message = self._method.request_type.FromString(data)

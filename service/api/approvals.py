@@ -30,13 +30,11 @@ _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
 
 _NEEDING = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
-"""Facts of entries that may need two persons."""
 
 MAX_PROVEN = 1_000
 """Proposals whose proven sequence is remembered."""
 
 Report = Callable[..., object]
-"""Takes an event and its fields."""
 
 
 class Approvals:
@@ -50,7 +48,6 @@ class Approvals:
 
     @property
     def agreement(self) -> Agreement:
-        """Return the persons of the grants file in force, and what needs two of them; empty without a grants file."""
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
@@ -63,7 +60,7 @@ class Approvals:
         row = METHODS[method]
         if row.scope is not Scope.ENTRIES and row.right not in NEEDING_TWO:
             return None
-        if not getattr(request, "execute", True):  # a dry run
+        if not getattr(request, "execute", True):
             return None
         named = str(getattr(request, "proposal", ""))
         right = None if caller == LOCAL_CALLER else self._right_in_need(method, request)
@@ -89,16 +86,14 @@ class Approvals:
         return list(zip(shown, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:
-        """Return whether a caller with the right `propose` may see a proposal, as `Agreement.may_see`."""
         return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _asked_by(proposal))
 
     def _right_in_need(self, method: str, request: Any) -> Right | None:
-        """Return a right in the request that needs two persons; None if there is none."""
         agreement, row = self.agreement, METHODS[method]
         if not agreement.rules:
             return None
         if row.scope is Scope.ENTRIES and _NEEDING.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
-            return None  # skip the rest of a large batch
+            return None
         right = agreement.right_in_need(asked_of(row, request))
         if right is None and row.scope is Scope.ENTRIES:
             marketplace = parse_marketplace(request.parent, "parent")
@@ -117,7 +112,6 @@ class Approvals:
         )
 
     def _use(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
-        """Return the approval of a named proposal, and record its use."""
         marketplace, proposal = parse_proposal(named, "proposal")
         # One answer for all: a caller who may not read proposals must not learn which exist.
         text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
@@ -164,7 +158,7 @@ class Approvals:
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
 
-        def note(sequence: int, _: int) -> None:  # so that a late call is not in vain
+        def note(sequence: int, _: int) -> None:
             self._proven[known] = sequence
             current_call().require_caller()
 
@@ -195,7 +189,6 @@ def require_open(found: Proposal) -> None:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Add a proposal's name to any ProposalNotFound that the `with` block raises."""
     try:
         yield
     except ProposalNotFound as error:

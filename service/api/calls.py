@@ -64,8 +64,6 @@ def parse(kind: type[Message], data: bytes) -> Message:
 
 
 class Calls:
-    """Wraps each RPC, counts running calls; `registry` gets the metrics, `log` the lines."""
-
     def __init__(
         self,
         log: Log,
@@ -136,7 +134,7 @@ class Calls:
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
             with self._passing(method, context) as passage:
                 response = implementation(self._take_request(passage, data, context))
-                if isinstance(response, bytes):  # made once, and remembered
+                if isinstance(response, bytes):
                     return response
                 passage.response = response
                 return response.SerializeToString()
@@ -148,7 +146,6 @@ class Calls:
         self, method: Method, implementation: Callable[[Any], Generator[Message, None, None]], streams: Streams
     ) -> StreamBehaviour:
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            """Answer a call; `incoming` holds the bytes of one request, or an iterator over all."""
             with self._passing(method, context, streams) as passage:
                 recheck = partial(self._recheck, passage, context)
                 messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
@@ -184,7 +181,6 @@ class Calls:
     def _requests(
         self, passage: Passage, messages: Iterable[bytes], context: grpc.ServicerContext
     ) -> Iterator[Message]:
-        """Yield the requests, each parsed when it is asked for, as `_take_request`."""
         parent = ""
         for data in messages:
             self.records.count_message(passage, "received")
@@ -253,7 +249,6 @@ class Calls:
             self.records.report("audit file does not take what came of a call", type(trouble).__name__)
 
     def _count_running(self, method: str, change: int) -> None:
-        """Add a call to those that run, or remove it."""
         with self._ended:
             self._running[method] += change
             if self._running[method] == 0:
@@ -303,7 +298,7 @@ class _Passing:
             status, details = self._failure(error)
         if passage.method.gives_stream:
             is_awaited = context.is_active()
-            if not is_awaited and status.code != code_pb2.INTERNAL:  # the log is to show it all the same
+            if not is_awaited and status.code != code_pb2.INTERNAL:
                 in_time = passage.call.seconds_left() > LATE_SECONDS
                 status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
             details = {**passage.call.counts, **details}
@@ -319,10 +314,9 @@ class _Passing:
         return is_failed
 
     def _failure(self, error: Exception) -> tuple[Status, Mapping[str, Any]]:
-        """Return the status and the log fields of an error, and release the error's frames."""
         calls, passage = self._calls, self._passage
         found: tuple[Status, Mapping[str, Any]] = _OK, _NO_DETAILS
-        is_client_gone = passage.method.takes_stream and isinstance(error, grpc.RpcError)  # how its requests end then
+        is_client_gone = passage.method.takes_stream and isinstance(error, grpc.RpcError)
         if not is_client_gone:
             found = calls.records.failure(error, passage.request)
             if isinstance(error, Unauthenticated | PermissionDenied):

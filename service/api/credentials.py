@@ -19,7 +19,6 @@ def authorization_of(context: grpc.ServicerContext) -> str:
 
 
 def bearer_token(header: str) -> str:
-    """Return the bearer token in a header. Raises Unauthenticated for credentials of another kind."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise unauthenticated(_ONE_TOKEN)
@@ -27,5 +26,4 @@ def bearer_token(header: str) -> str:
 
 
 def unauthenticated(problem: str) -> Unauthenticated:
-    """Return the error, with the remedy, for a call that proves no one."""
     return Unauthenticated(f"{problem}; show a client certificate, or a valid bearer token of an issuer known here")

@@ -1,5 +1,3 @@
-"""Garbage collection for a process that lives long or moves many rows."""
-
 import gc
 
 

@@ -48,13 +48,10 @@ ENTRIES_A_REFUSAL = 500
 
 @dataclass(frozen=True)
 class Caller:
-    """The caller, as all principals that the call shows."""
-
     principals: tuple[Principal, ...]
     own_names: frozenset[str] = frozenset()
     """All names of the same caller, as `Agreement.names_of`."""
     grants: GrantList = field(default_factory=GrantList, compare=False)
-    """The grants in force when the caller was identified."""
     _visible: dict[tuple[Right, str], frozenset[str]] = field(default_factory=dict, compare=False)
 
     @cached_property
@@ -63,7 +60,6 @@ class Caller:
 
     @cached_property
     def name(self) -> str:
-        """Return the names of the principals in one text, as in logs and records."""
         return " ".join(self.names)
 
     def visible(self, right: Right, marketplace: str) -> frozenset[str]:
@@ -82,26 +78,18 @@ LOCAL_CALLER = Caller((LOCAL,))
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The caller whom a certificate and a token prove."""
-
     caller: Caller
     rules: Rules
-    """The rules that identified it."""
     until: float
     """Expiry, in seconds since 1970."""
     verified: Verified | None
-    """The result of the token's verification."""
 
     def holds(self, rules: Rules, now: float) -> bool:
-        """Return whether it is still valid."""
         return rules is self.rules and now < self.until and (self.verified is None or self.verified.is_current)
 
 
 class Kept(NamedTuple):
-    """A call's line of the audit file."""
-
     line: str
-    """Its hash."""
     where: Mapping[str, str]
     """The call's marketplace; empty if the call concerns the server."""
 
@@ -126,7 +114,7 @@ class Gate:
         self._is_mesh = is_mesh
         self._audit = audit
         self._certificates = Certificates()
-        self._known: dict[tuple[bytes, str], _Known] = {}  # by certificate and header
+        self._known: dict[tuple[bytes, str], _Known] = {}
         self.turnstile = Turnstile(is_known=lambda certificate, shown: (certificate, shown) in self._known)
         """Holds the calls of callers who ask on after refusals."""
 
@@ -151,7 +139,7 @@ class Gate:
         rules = self._grants.rules
         known = self._known.get(key)
         if known is None or not known.holds(rules, time()):
-            self._known.pop(key, None)  # which then no longer counts as known
+            self._known.pop(key, None)
             known = self._identify(rules, *key)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
@@ -169,7 +157,6 @@ class Gate:
         return known.caller if known is not None and known.holds(self._grants.rules, time()) else None
 
     def _is_by_socket(self, context: grpc.ServicerContext) -> bool:
-        """Return whether a call came by the server's Unix socket, which only its own user can open."""
         return self._has_socket and context.peer().startswith("unix:")
 
     def _shown_by(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
@@ -184,7 +171,6 @@ class Gate:
         return (pems[0] if pems else b""), shown
 
     def _identify(self, rules: Rules, pem: bytes, shown: str) -> "_Known":
-        """Return the caller whom a certificate and an `authorization` header prove, and until when; as `identify`."""
         certificate = self._certificate([pem] if pem else None)
         found = [] if certificate is None else [certificate.principal]
         verified = None
@@ -326,7 +312,7 @@ class Gate:
         try:
             asked = asked_of(row, request)
         except InvalidInput:
-            return None  # which the method refuses
+            return None
         rights = {one.right for one in asked if one.right in BOUND}
         if method in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
             rights.add(row.right)

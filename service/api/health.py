@@ -40,7 +40,7 @@ class _EndedLater:
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         def tell() -> None:
-            with suppress(RuntimeError):  # the server has stopped, and all watches with it
+            with suppress(RuntimeError):
                 self._pool.submit(callback)
 
         return bool(self._context.add_callback(tell))
@@ -92,22 +92,18 @@ class Health(Collector):
         server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
     def start(self) -> None:
-        """Report SERVING for all services, and start the thread that checks the ledger."""
         for service in (OVERALL_HEALTH, *self._services):
             self._servicer.set(service, HealthCheckResponse.SERVING)
         self._thread.start()
 
     def drain(self) -> None:
-        """Report NOT_SERVING for all services."""
         self._is_ending.set()
         self._servicer.enter_graceful_shutdown()
 
     def stop(self) -> None:
-        """End the thread that checks the ledger, without waiting for it."""
         self._is_ending.set()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield 1 for each service that is SERVING, else 0."""
         text = "Whether a service is SERVING in this process."
         serving = GaugeMetricFamily("sellertrust_serving", text, labels=("service",))
         for service, is_serving in self._services.items():
@@ -127,7 +123,6 @@ class Health(Collector):
             self._state(not problem)
 
     def _state(self, is_answering: bool) -> None:
-        """Send the states that have changed."""
         for service, was_serving in self._services.items():
             is_serving = is_answering or (service in self._without and self._without[service]())
             if is_serving != was_serving:
@@ -136,7 +131,6 @@ class Health(Collector):
                 self._servicer.set(service, status)
 
     def _find_problem(self) -> str:
-        """Return why the ledger does not answer; empty if it does."""
         try:
             self._ask()
         except Exception as error:  # noqa: BLE001 (whatever it is, the services have no ledger)

@@ -1,5 +1,3 @@
-"""Why an address cannot be listened on; gRPC does not say."""
-
 import socket
 
 from scoring.base.errors import ConfigurationWrong

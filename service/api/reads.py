@@ -26,7 +26,6 @@ from service.ledger.store import Ledger
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 NO_CUT = Cut(0, 0, 0)
-"""The cut of a list that is not read from the ledger."""
 
 _CUT = struct.Struct(">qqq")
 _BINDING_BYTES = 12
@@ -62,8 +61,6 @@ ListRequest = (
 
 
 class Reads:
-    """Cuts and pages of reads from one ledger, whose end `tail` follows."""
-
     def __init__(self, ledger: Ledger, tail: Tail) -> None:
         self._ledger = ledger
         self._tail = tail
@@ -129,15 +126,12 @@ class Reads:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list."""
-
     request: ListRequest
     cut: Cut
     """The cut of the first page, for all pages."""
     after: str
     """The item that the page goes on after, as the list names items; empty for the first page."""
     limit: int
-    """The most items on the page."""
 
     @property
     def after_number(self) -> int:
@@ -145,7 +139,6 @@ class Page:
         return int(self.after or 0)
 
     def token(self, after: object) -> str:
-        """Return the token of the page after `after`, by the same cut."""
         body = _CUT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
         return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
 
@@ -191,7 +184,6 @@ def page_of(
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text is a number in a page token: 0 to 10^18 - 1."""
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 

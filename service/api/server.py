@@ -69,7 +69,6 @@ STOP_SECONDS = 10.0
 """How long begun calls may take to end when the server stops; appends have deadlines of this size."""
 
 OWN_CALL_SECONDS = 30.0
-"""How long a starting server waits for the answer to its own call."""
 
 LATE_SECONDS = 5.0
 """How long a thread may then take to leave an ended call before it is given up."""
@@ -92,7 +91,6 @@ OPTIONS = (
 
 
 def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Return the options of gRPC's server as (name, value): ports, limits on streams and connections."""
     return (
         *OPTIONS,
         # On by default, which would silently give a stale process half of the calls. With several processes, the first
@@ -130,7 +128,6 @@ class Server:
         self.settings = settings
         self.scorer = scorer
         self.address = ""
-        """The address, once started, with the actual port."""
         self.metrics_address = ""
         """The address of /metrics, once started; empty if turned off."""
         self.unfinished: dict[str, int] = {}
@@ -204,15 +201,12 @@ class Server:
         return book
 
     def _answering_without(self) -> dict[str, Callable[[], bool]]:
-        """Return, by service, a function that returns whether it can answer without the ledger; others cannot."""
         return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self._book.can_answer} if self._book else {})
 
     def _register(self, *servicers: object) -> list[str]:
-        """Register the servicers in the order of `FILES`; return the names of their services."""
         pools = {method: self._pools[pool] for method, pool in POOLS.items()}
         names = []
         self.handlers: dict[str, Any] = {}
-        """gRPC's handler by `Service/Method`."""
         for file, servicer in zip(FILES, servicers, strict=True):
             (service,) = file.services_by_name.values()
             handlers = self._calls.handlers(service, servicer, pools, self._streams)
@@ -236,7 +230,7 @@ class Server:
             self.address = self._listen(settings.address)
             if settings.socket is not None:
                 self._listen_locally(settings.socket)
-            with tempfile.TemporaryDirectory() as folder:  # for this user alone
+            with tempfile.TemporaryDirectory() as folder:
                 own = f"unix:{folder}/own"
                 self._grpc.add_insecure_port(own)
                 self._grpc.start()
@@ -257,11 +251,9 @@ class Server:
         require_handover(self._pools[Pool.HEALTH])
 
     def add_metrics(self, collector: Collector) -> None:
-        """Add a collector's metrics to the server's."""
         self._registry.register(collector)
 
     def metrics(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def drain(self) -> None:
@@ -287,7 +279,7 @@ class Server:
         self._streams.close()
         self._grpc.stop(grace_seconds).wait()
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)  # begin no further work
+            pool.shutdown(wait=False, cancel_futures=True)
         self.unfinished = self._calls.wait_until_idle(LATE_SECONDS)
         if self.unfinished:
             self.log.error("calls did not end, and their threads are given up", calls=self.unfinished)

@@ -95,13 +95,11 @@ class Streams:
                 ready.set()
 
     def shutdown(self, *, wait: bool) -> None:
-        """Shut down the pools of threads; with `wait`, after the streams have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def unsent_text(seconds: float) -> str:
-    """Return the error text for a request that has not arrived in `seconds`."""
     return f"the request did not arrive within {seconds:g} s of its call"
 
 

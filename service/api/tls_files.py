@@ -1,5 +1,3 @@
-"""The server's TLS files, read again when they change."""
-
 import ssl
 import threading
 from pathlib import Path

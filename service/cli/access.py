@@ -1,5 +1,3 @@
-"""`sellertrust access show | list-audit`."""
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -49,7 +47,6 @@ def show(
 
 
 def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
-    """Yield each method and its right, once for each right that its entries may need, with their kinds."""
     for method, row in METHODS.items():
         if row.scope is not Scope.ENTRIES:
             yield method, row, []

@@ -94,7 +94,6 @@ def run() -> int:
 
 
 def _explain(error: Exception) -> tuple[Exit, str, str]:
-    """Return an error's exit code, its message, and the next command; no command if the message has it."""
     from sellertrust.errors import SellertrustCallError
 
     if isinstance(error, SellertrustCallError):
@@ -120,7 +119,6 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
 
 def _describe_call(error: "SellertrustCallError") -> str:
-    """Return a failed call's message, its reason in brackets, and a line for each wrong field."""
     reason = f" ({error.reason})" if error.reason else ""
     first, *lines = str(error).removeprefix(f"{error.code.name}{error.reason and ' ' + error.reason}: ").split("\n")
     return "\n".join([first + reason, *lines])

@@ -1,5 +1,3 @@
-"""`sellertrust model backtest`: a model's answers on past days, and the changes of tiers."""
-
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -37,8 +35,6 @@ Export = Annotated[
 
 
 class KnowledgeOption(StrEnum):
-    """The knowledge that past days are answered with."""
-
     THEN = "then"
     TODAY = "today"
 
@@ -231,7 +227,6 @@ def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
 
 
 def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
-    """Return observed and expected by tier, over steps with known outcomes outside the model's training."""
     figures = [step.figures for step in steps if step.figures is not None and not step.in_sample]
     if not figures:
         return []
@@ -259,14 +254,12 @@ def _pairs(matrix: "NDArray[Any]") -> list[tuple[str, str, int]]:
 
 
 def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
-    """Return the moved sellers by pair."""
     if matrix is None:
         return None
     return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
 
 
 _BY_TIER = ("rows", "bad", "weight", "bad_weight", "expected")
-"""Figures by tier, as named in JSON."""
 
 
 def _whole(step: "BacktestDay") -> dict[str, Any]:

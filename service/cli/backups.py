@@ -1,5 +1,3 @@
-"""`sellertrust ledger backup | restore`: the whole ledger in one file, and back."""
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,5 +1,3 @@
-"""`sellertrust badge serve`: badges for web pages, in a process beside the server."""
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +77,6 @@ def serve(
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
-    """Serve a badge server's metrics at HOST:PORT. Raises ConfigurationWrong if it cannot listen."""
     from prometheus_client import CollectorRegistry
 
     from service.api.telemetry.metrics import MetricsPort

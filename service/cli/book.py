@@ -14,10 +14,8 @@ from service.cli.output import Exit, Format, emit_one, say
 Result = BatchGetTrustScoresResponse.Result
 
 BATCH = 100
-"""Sellers a call."""
 
 VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
-"""Results of a comparison, as explained by `verify --help`."""
 
 
 def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> None:
@@ -47,7 +45,6 @@ def verify_book(connection: Client, marketplace: str, sample: int, output: Forma
 
 
 def _exit_code(found: Counter[str]) -> Exit:
-    """Return the exit code; report if nothing was compared."""
     is_any_compared = bool(found["same"] or found["differ"])
     if not is_any_compared:
         say("error: nothing was compared, so nothing is verified")
@@ -59,13 +56,11 @@ def _exit_code(found: Counter[str]) -> Exit:
 
 
 def _sellers_of(connection: Client, marketplace: str) -> list[str]:
-    """Return the ids of all recorded sellers."""
     found = {entry.seller for entry in connection.list_entries(marketplace) if entry.seller}
     return sorted(name.rsplit("/", 1)[-1] for name in found)
 
 
 def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
-    """Compare each answer of a batch with the answer at its stamp."""
     stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
     if not stamps:
         return [_verdict(answer, Result()) for answer in answers]
@@ -83,6 +78,6 @@ def _verdict(answer: Result, again: Result) -> str:
     if made_by[0] != made_by[1] and again.HasField("trust_score"):
         return "changed"
     for result in (answer, again):
-        result.trust_score.ClearField("freshness")  # which is about the present
+        result.trust_score.ClearField("freshness")
     is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
     return "same" if is_same else "differ"

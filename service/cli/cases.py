@@ -1,5 +1,3 @@
-"""`sellertrust case list | decide`: cases of cautions and stops of payouts."""
-
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -19,8 +17,6 @@ MAX_ENTRIES = 5
 
 
 class Outcome(StrEnum):
-    """Decisions about a case."""
-
     CONFIRM = "confirm"
     END = "end"
 

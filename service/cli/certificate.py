@@ -1,5 +1,3 @@
-"""`sellertrust policy certify | check-certificate`: the most that a cheat can take under a policy."""
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,7 +126,6 @@ def check_certificate(
 
 
 def _look_at_ledger() -> tuple["Seen", "Granted"]:
-    """Return the runs in the configured ledger, and the grants by persons."""
     from service.bootstrap import open_ledger
 
     with open_ledger(load()) as ledger:
@@ -137,7 +134,6 @@ def _look_at_ledger() -> tuple["Seen", "Granted"]:
 
 
 def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
-    """Show a ledger's runs; return whether it contradicts an assumption."""
     from scoring.loss_certificate.contradictions import bound_stop_days, find_contradictions
 
     bound = bound_stop_days(seen.cases)
@@ -150,7 +146,6 @@ def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
 
 
 def _show_granted(granted: dict[str, Any] | None) -> None:
-    """Show each seller's grants by persons, and the most that it can take."""
     if granted is None:
         say("what persons granted sellers was not looked at: --ledger does")
         return
@@ -167,7 +162,6 @@ def _show_granted(granted: dict[str, Any] | None) -> None:
 
 
 def _read_accepted(stated: list[str]) -> dict[str, str]:
-    """Return by verdict who accepts it."""
     pairs = [text.partition("=") for text in stated]
     if not all(verdict and by for verdict, _, by in pairs):
         raise CertificateRefused("--accept takes VERDICT=NAME, such as unconditional=r.head")
@@ -175,7 +169,6 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
 
 
 def _show(certificate: dict[str, Any], output: Format) -> None:
-    """Show a certificate's verdicts, takes and attacks."""
     if output is Format.JSON:
         shown = (
             "digest",

@@ -18,12 +18,10 @@ from service.cli.connecting import connect
 from service.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
-"""The project's folder, which holds the shipped studies."""
 
 
 @contextmanager
 def client(target: str | None = None) -> Iterator[tuple[Client, Settings]]:
-    """Yield a client of `target`, by default the configured server, with the settings."""
     settings = load()
     with connect(settings, target) as connection:
         yield connection, settings
@@ -46,12 +44,10 @@ def moment(text: str | None, option: str) -> datetime | None:
 
 
 def times_of(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
-    """Return the two times of a question as arguments of the client."""
     return {"observe_time": moment(observe_time, "--observe-time"), "known_time": moment(known_time, "--known-time")}
 
 
 def parse_option(option: str, words: type[Word], text: str) -> Word:
-    """Return the member of an enumeration by its text. Raises InvalidInput, with the name `option`."""
     try:
         return parse_word(words, text)
     except ValueError as error:
@@ -71,7 +67,6 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def marketplace_of(option: str | None, settings: Settings) -> str:
-    """Return the option `--marketplace`, else the configured marketplace."""
     return option or settings.marketplace
 
 

@@ -49,7 +49,7 @@ def connect(
             deadline_seconds=deadline_seconds,
             service_config=service_config,
         )
-    except OSError as error:  # the certificate's files have been checked
+    except OSError as error:
         raise ConfigurationWrong(f"the token in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}") from None
     with made as client:
         try:
@@ -118,11 +118,10 @@ def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | Non
         with socket.create_connection((host, port), timeout=_LOOK_SECONDS) as plain:
             return _plain_trouble(plain, target) if context is None else _tls_trouble(settings, context, plain, host)
     except OSError:
-        return None  # nothing answers there, as gRPC has reported
+        return None
 
 
 def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
-    """Return the problem of a plain-text connection."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:

@@ -65,7 +65,6 @@ def run(*, sellers: int, folder: Path | None) -> None:
 
 
 def bring_history(ledger: Ledger, files: Path) -> int:
-    """Import the time before the story; return the number of appended entries."""
     return sum(
         _bring(ledger, place, name, files)[0] for place, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
     )
@@ -86,7 +85,7 @@ def serve(folder: Path | None) -> None:
     Of the environment only SELLERTRUST_ADDRESS counts. Runs the demo first if there is no data.
     """
     place = _place(folder)
-    if not (place / PAGE).exists():  # the last file that a demo writes
+    if not (place / PAGE).exists():
         run(sellers=SELLERS, folder=folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
@@ -117,7 +116,6 @@ def _greet(address: str, badges: str) -> None:
 
 @contextmanager
 def _badges(server_address: str) -> Iterator[str]:
-    """Serve badges in a thread, at the usual address or any free port; yield the address."""
     try:
         from service.web.server import BadgeServer, Options
     except ModuleNotFoundError as error:
@@ -125,7 +123,7 @@ def _badges(server_address: str) -> Iterator[str]:
     with Client(server_address) as client:
         try:
             badges = BadgeServer(client, Options(BADGES, MARKETPLACE), say)
-        except ConfigurationWrong:  # the port is taken
+        except ConfigurationWrong:
             badges = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say)
         thread = threading.Thread(target=badges.run, name="badges")
         thread.start()
@@ -137,10 +135,6 @@ def _badges(server_address: str) -> Iterator[str]:
 
 
 def _train(settings: Settings) -> None:
-    """Train, certify and publish a model, and show its ranking.
-
-    The demo fails if a gate stops it from being champion.
-    """
     training = Training(settings, STUDIES / "marketplace.toml")
     training.read(None, _silent)
     trained = training.run(_silent)
@@ -159,7 +153,6 @@ def _silent(_step: str, _done: int, _total: int) -> None:
 
 
 def _bring(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, int]:
-    """Import files by a shipped mapping; return (appended entries, rows without a seller)."""
     mapping = mapping_of_file(mappings / f"{name}.mapping.toml", MARKETPLACE)
     report = import_files(ledger, mapping, data, _silent)
     if report.rejects:
@@ -169,7 +162,6 @@ def _bring(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, 
 
 @contextmanager
 def _serving(settings: Settings, ledger: Ledger) -> Iterator[Client]:
-    """Serve a ledger on any free port, and yield a client."""
     log = make_log("json", "error", io.StringIO())
     server = build_server(settings, ledger, load_policy(settings), open_registry(settings), log=log)
     with server, Client(server.address) as client:

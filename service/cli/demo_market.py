@@ -29,7 +29,6 @@ _EARLIER = [
         *("not_as_described", "low", "buyer", "buyer-00420", "false", "false", "l-airbag"),
     )
 ]
-"""A buyer's report of the offender, half a year before the story."""
 _DECIDED = [
     (
         *(f"d-{OFFENDER.seller}", f"v-{OFFENDER.seller}", OFFENDER.seller, "2025-11-12T10:30:00Z"),
@@ -69,7 +68,6 @@ _TABLES: dict[str, list[tuple[object, ...]]] = {
         ),
     ],
 }
-"""Tables in the form of the shipped authorities' examples (`sellertrust ledger examples`)."""
 
 
 def write_files(sellers: int, folder: Path) -> None:
@@ -102,7 +100,6 @@ def write_files(sellers: int, folder: Path) -> None:
 
 
 def _exposure(member: Member) -> Iterator[tuple[object, ...]]:
-    """Yield a cast member's days with orders as rows of exposure.csv."""
     first = max(member.joined + timedelta(days=1), FIRST_DAY)
     for number, days in enumerate(range(0, (NOW.date() - first).days, member.every_days), start=1):
         late = number * member.orders // member.failing_every - (number - 1) * member.orders // member.failing_every

@@ -35,7 +35,6 @@ def write_page(story: Story, file: Path) -> None:
 
 
 def _badges(badge: str) -> list[str]:
-    """Draw a badge for light and dark pages; empty if buyers see none."""
     from service.web.drawing import Look, draw_badge
     from service.web.words import read_words
 
@@ -46,7 +45,6 @@ def _badges(badge: str) -> list[str]:
 
 
 def _points(story: Story) -> "Plot":
-    """Draw the rated sellers' points step by step."""
     from training.report.drawing import axis, curve, dot, names
     from training.report.parts import Key, Plot
 
@@ -73,7 +71,6 @@ def _points(story: Story) -> "Plot":
 
 
 def _facts(story: Story) -> "Table":
-    """Tabulate the offender's points fact by fact."""
     from training.report.parts import Bar, Table
 
     found = story.steps["appeal"][OFFENDER]

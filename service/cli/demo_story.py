@@ -25,26 +25,20 @@ ROLES = {
     OTHER: "sells the same batch",
 }
 OUTCOME = "outcome-for-customs.csv"
-"""The file that goes back to customs."""
 
 _SECONDS = 30.0
 
 
 @dataclass
 class Story:
-    """The explanation of each seller of the cast, by the name of the step."""
-
     steps: dict[str, Mapping[Member, ExplainTrustScoreResponse]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
-    """The text of each numbered step."""
 
     def tell(self, *lines: str) -> None:
-        """Write the next numbered step."""
         self.lines.append(" ".join(lines))
         write(f"\n{len(self.lines)}  " + "\n   ".join(lines) + "\n")
 
     def score(self, step: str, member: Member) -> TrustScore:
-        """Return a seller's score after a step."""
         return self.steps[step][member].trust_score
 
 
@@ -114,7 +108,6 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
 
 
 def fail(problem: str) -> NoReturn:
-    """End a demo that fails to show its point, with exit code 1."""
     say(f"error: the demo failed: {problem}")
     raise typer.Exit(Exit.UNFORESEEN)
 
@@ -124,7 +117,6 @@ def _look(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
 
 
 def _payout(client: Client) -> EvaluatePayoutResponse:
-    """Ask for the payout of an order of the offender, captured and delivered today."""
     return client.evaluate_payout(
         MARKETPLACE,
         OFFENDER.seller,
@@ -137,7 +129,6 @@ def _payout(client: Client) -> EvaluatePayoutResponse:
 
 
 def _violation(client: Client, member: Member, incident: str) -> Violation:
-    """Return a seller's violation of an incident."""
     for violation in client.list_violations(MARKETPLACE, member.seller, deadline_seconds=_SECONDS):
         if violation.incident == incident:
             return violation
@@ -157,13 +148,11 @@ def _standing(score: TrustScore) -> str:
 
 
 def _change(story: Story, first: str, then: str, member: Member) -> str:
-    """Describe how a seller's badge and points changed between two steps."""
     before, after = story.score(first, member), story.score(then, member)
     return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
 
 
 def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
-    """Describe the incident that cost a seller most: its entry, and the points that overturning it gives back."""
     effects = [effect for reason in explanation.reasons for effect in reason.incidents]
     most = max(effects, key=lambda one: one.points_if_overturned)
     entries, points = ", ".join(most.entries[:2]), most.points_if_overturned
@@ -171,7 +160,6 @@ def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
 
 
 def _reserve(paid: EvaluatePayoutResponse) -> str:
-    """Describe the amounts held longer; empty if there are none."""
     return f", and {paid.reserve_ppm / 10_000:g} % of it for {paid.reserve_days} days" if paid.reserve_ppm else ""
 
 

@@ -1,5 +1,3 @@
-"""`sellertrust doctor`: the settings in force, checks of a server's needs, and the progress of recorded measures."""
-
 from typing import Any
 
 import typer
@@ -87,10 +85,6 @@ def _measures(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    """Return the policy that servers answer by: the committed one, else the file's.
-
-    The file must be valid in any case.
-    """
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy
 

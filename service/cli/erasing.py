@@ -1,5 +1,3 @@
-"""`sellertrust ledger erase`: by a server or where the database is."""
-
 import uuid
 
 import typer

@@ -32,14 +32,9 @@ _TITLE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Place(NamedTuple):
-    """The address of a source."""
-
     scheme: str
-    """`kafka` or `nats`."""
     servers: str
-    """host:port, separated by commas."""
     title: str
-    """The topic or stream."""
     subject: str
     """The stream's subject; empty for a topic."""
 
@@ -98,7 +93,6 @@ def feed_command(
 
 
 def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
-    """Return a function that reports new rejects, since a feed may run for months."""
     shown = 0
 
     def notice(report: "FeedReport") -> None:
@@ -133,7 +127,6 @@ def place_of(url: str) -> Place:
 
 
 def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
-    """Open the source. Raises ConfigurationWrong if its package is missing, or the credentials are unreadable."""
     if credentials is not None and not credentials.is_file():
         raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
     try:
@@ -149,7 +142,6 @@ def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:
-    """Return a file's settings, `key=value` a line; blank lines and lines with # are ignored."""
     if path is None:
         return {}
     try:

@@ -1,5 +1,3 @@
-"""`sellertrust verify rescored`: compare the files of `rescore` with the ledger."""
-
 from typing import Any
 
 import typer
@@ -38,7 +36,6 @@ def verify_generations(sample: int, output: Format) -> None:
 
 
 def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
-    """Return the row of one file, and report its problems."""
     from service.scores.book.generation_file import GenerationDamaged, GenerationFile
     from service.scores.rescoring import verify_generation
 

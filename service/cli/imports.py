@@ -1,5 +1,3 @@
-"""`sellertrust ledger import`, `unmatched` and `examples`: users' files, where the database is."""
-
 import shutil
 import tomllib
 from contextlib import ExitStack
@@ -26,7 +24,6 @@ app = typer.Typer()
 
 
 MAX_REASONS = 10
-"""Reasons of rejection that are shown."""
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
@@ -108,7 +105,6 @@ def import_command(
 
 
 def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
-    """Read the whole import without appending, and report it. Exits with REFUSED if rows are rejected."""
     from service.ingest.file_import import import_entries, import_files
 
     settings = load()
@@ -137,7 +133,6 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
 
 
 def _say_reasons(report: "ImportReport") -> int:
-    """Show for each reason of rejection the rows, an example and the remedy; return the number of reasons."""
     from service.ingest.reject_summary import group_rejects
 
     groups = group_rejects(report.rejects)
@@ -156,7 +151,6 @@ def _doubt(report: "ImportReport") -> None:
 
 
 def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
-    """Report an import and write its rejects; exit with REFUSED if there are any."""
     from service.ingest.file_import import write_rejects
 
     for name in report.read_before:

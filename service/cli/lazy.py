@@ -13,10 +13,7 @@ from typer.main import get_group
 
 
 class Row(NamedTuple):
-    """One command or group of commands."""
-
     summary: str
-    """One sentence for the list of commands."""
     typers: tuple[str, ...]
     """The Typer objects of the command or group, as `module` or `module:name`."""
     is_group: bool = True

@@ -1,5 +1,3 @@
-"""`sellertrust ledger ...`: append and list over gRPC; import and export where the database is."""
-
 import json
 import re
 import sys
@@ -42,11 +40,10 @@ from service.settings import load
 
 app = typer.Typer()
 MAX_LINES = 10_000
-STREAM_LINES = 1_000  # small enough for a bar that moves
+STREAM_LINES = 1_000
 SHOWN_REFUSALS = 20
 
 Objects = list[tuple[int, str]]
-"""A file's JSON objects with their first line numbers."""
 
 
 @app.command("append")
@@ -99,7 +96,6 @@ def append(
 
 
 def _propose(connection: Client, marketplace: str, entries: list[Entry], output: Format) -> None:
-    """Propose entries, with the first entry's actor and reason."""
     request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
     first: Any = getattr(entries[0], entries[0].WhichOneof("fact") or "", None) if entries else None
     stated = {name: str(getattr(first, name, "")) for name in ("actor", "reason")}
@@ -149,14 +145,13 @@ def list_entries(
 
 
 def _follow(connection: Client, marketplace: str, seller: str | None, after: int, output: Format) -> None:
-    """Write entries as they are recorded until Ctrl-C; then show where to resume."""
     position, is_under_way = after, False
     heading = _watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))) if output is Format.TABLE else ""
     try:
         for response in connection.watch_entries(marketplace, seller, after_sequence=after):
             if output is Format.JSON:
                 write("".join(map(_json_line, response.entries)))
-            else:  # show the heading once the watch has begun
+            else:
                 write(heading + "".join(_watch_line(_entry_row(entry)) for entry in response.entries))
                 heading = ""
             position, is_under_way = response.sequence, True
@@ -252,7 +247,6 @@ _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 
 
 def _describe_incomplete(line: int, error: json.JSONDecodeError) -> str:
-    """Describe where an incomplete JSON object begins, and where that was noticed."""
     where = f"column {error.colno}" if error.lineno == line else f"line {error.lineno}, column {error.colno}"
     return (
         f"Line {line} is no complete JSON object. At {where}: {error.msg[0].lower()}{error.msg[1:]}. Write one object after"
@@ -271,7 +265,6 @@ def _entries(objects: Objects, marketplace: str) -> list[Entry]:
 
 
 def _append_stream(connection: Client, marketplace: str, objects: Objects, output: Format) -> None:
-    """Append batch by batch, with a bar, and report rejected lines; exit with REFUSED if there are any."""
     batches = [objects[start : start + STREAM_LINES] for start in range(0, len(objects), STREAM_LINES)]
     row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
     refusals: list[str] = []
@@ -302,8 +295,6 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
 
 
 def _by_line(text: str, objects: Objects) -> str:
-    """Replace a batch's `entries[17].seller` in a text by its line in the file."""
-
     def line(match: "re.Match[str]") -> str:
         return f"line {objects[int(match[1])][0]}" + (", " if match[2] else "")
 

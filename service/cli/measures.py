@@ -1,5 +1,3 @@
-"""`sellertrust measures`: a seller's measures in force with rule, start and entries."""
-
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -18,7 +16,6 @@ from service.cli.scores import describe_reason
 app = typer.Typer()
 
 MAX_ENTRIES = 5
-"""Entries of one measure shown to a person; JSON has all."""
 
 NOTES = (
     "id: with it the measure is lifted or contested",
@@ -57,7 +54,6 @@ def measures(
 
 
 def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
-    """Print a seller's standing with its causes, and each measure."""
     head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
     if found.tier:
         head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
@@ -88,7 +84,6 @@ def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
 
 
 def _row(measure: Measure, currency: str) -> dict[str, str]:
-    """Return a measure's fields by name."""
     value = value_text(measure.current, currency)
     if measure.original != measure.current:
         value += f" (stated: {value_text(measure.original, currency)})"
@@ -104,7 +99,6 @@ def _row(measure: Measure, currency: str) -> dict[str, str]:
 
 
 def _notes(measure: Measure) -> list[str]:
-    """Return a person's notes on a measure beside its value."""
     notes = ["waived"] if measure.waived else []
     notes += ["caution"] if measure.caution else []
     return [*notes, f"lifted by {measure.lifted}"] if measure.lifted else notes
@@ -142,7 +136,6 @@ def _of(product_category: str) -> str:
 
 
 def _entries(entries: Any, omitted: int) -> str:
-    """Return the first ids of entries, and the number of the rest."""
     more = len(entries) - MAX_ENTRIES + omitted
     return " ".join(entries[:MAX_ENTRIES]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -157,4 +150,3 @@ _TEXTS: dict[str, Callable[[Any, str], str]] = {
     "waiver": lambda stated, _: kind_text(stated.waives),
     "suspension": _suspension,
 }
-"""The text of a value by its field in the contract."""

@@ -1,5 +1,3 @@
-"""`sellertrust ledger mend-clock`: by a server or where the database is."""
-
 import uuid
 from decimal import Decimal
 from typing import Annotated

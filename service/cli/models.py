@@ -106,7 +106,6 @@ def show(
 
 
 def _read_whole(models: Models, model: str) -> messages.Model:
-    """Return a readable model, else exit with a remedy."""
     found = models.get_model(model).model
     if found.damaged:  # the registry itself reports damage
         say(
@@ -216,7 +215,6 @@ class _Local(Models):
 
 @contextmanager
 def _open_models(server: str | None) -> Iterator[Models]:
-    """Return a client of the server, or the configured registry."""
     settings = load()
     if server is None:
         registry = open_registry(settings)
@@ -287,7 +285,6 @@ def _move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
 
 
 def _short(value: str) -> str:
-    """Shorten digests and long numbers for a table."""
     return value[:12] if len(value) == 64 or "." in value else value
 
 
@@ -317,7 +314,6 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _COMPARED = {"points_rule": "a points rule", "logistic": "logistic regression"}
-"""Simpler rankings, with their names for people."""
 
 
 def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
@@ -358,13 +354,11 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(figures: Mapping[str, Any], name: str) -> str:
-    """Return how a simpler ranking compares at equal volume, claiming only proven differences."""
     apart = figures[f"equal_volume_difference_to_{name}"]
     return "lower" if apart["low"] > 0 else "higher" if apart["high"] < 0 else "not told apart"
 
 
 def _compare(name: str, figures: Mapping[str, Any]) -> str:
-    """Describe how a simpler ranking compares at equal volume."""
     value, apart = figures[f"equal_volume_auc_{name}"]["value"], figures[f"equal_volume_difference_to_{name}"]
     verdict = _verdict(figures, name)
     interval = f"{apart['value']:+.3f}, {apart['low']:+.3f} to {apart['high']:+.3f}"
@@ -388,7 +382,6 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def user() -> str:
-    """Return the user's login name, or `unnamed`."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
@@ -396,5 +389,4 @@ def user() -> str:
 
 
 def now() -> int:
-    """Return the time in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -1,5 +1,3 @@
-"""`sellertrust model monitor`: whether the model still fits, for people, Prometheus, and as an exit code."""
-
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 MAX_FEATURES = 10
-"""Features shown to a person; JSON and Prometheus have all."""
 
 
 @app.command("monitor")
@@ -56,7 +53,6 @@ def monitor(
 
 
 def write_gauges(report: "MonitorReport", file: Path) -> None:
-    """Write a report's figures as gauges of Prometheus, with its time."""
     calibrated = {"matured": report.matured.ratio, "estimated": report.estimated.ratio}
     ratios = {basis: ratio for basis, ratio in calibrated.items() if ratio is not None}
     gauges: list[tuple[str, str, str, dict[str, float]]] = [

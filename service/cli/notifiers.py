@@ -1,5 +1,3 @@
-"""`sellertrust notifier`: notifiers and their reliability, over gRPC."""
-
 from typing import Annotated, Any
 
 import typer

@@ -1,5 +1,3 @@
-"""`sellertrust serve` and `ledger upgrade`."""
-
 from functools import partial
 from typing import Annotated
 

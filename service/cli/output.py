@@ -53,7 +53,6 @@ INTERRUPTED = 130
 
 
 WAITS = "kept, without effect until the report is on record"
-"""What happens to a decision about an unknown violation."""
 
 
 class ResumeHintShown(SystemExit):
@@ -69,8 +68,6 @@ EXIT_CODES = (
 
 
 class Format(StrEnum):
-    """Form of the data on stdout."""
-
     TABLE = "table"
     JSON = "json"
 
@@ -78,9 +75,7 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
 
 FOLDED = 24
-"""The width from which a column's texts are folded on a terminal."""
 GAP = 2
-"""Characters between two columns."""
 
 _BY_STATUS = {  # by name, so that commands without a server do not load gRPC
     "INVALID_ARGUMENT": Exit.USAGE,
@@ -111,12 +106,10 @@ def exit_code(error: Exception) -> Exit:
 
 
 def training_missing(error: ImportError) -> ConfigurationWrong:
-    """Return the error, with its remedy, for a missing package of the extra `training`."""
     return extra_missing(error, "training")
 
 
 def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
-    """Return the error, with its remedy, for a missing package of an extra."""
     return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[{extra}]'")
 
 
@@ -133,7 +126,6 @@ def format_count(count: int, noun: str) -> str:
 
 
 def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
-    """Return the first `limit` items; report on stderr if there are more."""
     taken = list(islice(found, limit + 1))
     if len(taken) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
@@ -146,7 +138,7 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(Exit.OK) from None
 
 
@@ -162,8 +154,6 @@ def wrap_line(text: str, stream: TextIO | None = None) -> str:
 
 
 class Column(NamedTuple):
-    """One column of a table."""
-
     heading: str
     fields: tuple[str, ...] = ()
     """By default the field named like the heading. If one is None in a row, the cell is empty."""
@@ -173,7 +163,6 @@ class Column(NamedTuple):
     """Left out first if a terminal is too narrow."""
 
     def cell(self, row: Mapping[str, Any]) -> Any:
-        """Return this column's value in a row, or None."""
         values = [row.get(name) for name in self.names]
         if None in values:
             return None
@@ -230,7 +219,6 @@ def _cell_text(value: Any) -> str:
 
 
 def _fit(columns: list[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """Return the columns that fit the terminal: all, or all except those that go first, or the first few."""
     kept = [column for column in columns if not column.goes_first]
     for some in (columns, kept):
         if _count_fitting(some, rows) == len(some):
@@ -239,7 +227,6 @@ def _fit(columns: list[Column], rows: Sequence[Mapping[str, Any]]) -> list[Colum
 
 
 def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many columns fit the terminal, at least 1, with texts folded at FOLDED characters."""
     left, width = terminal_width(), 0
     for number, column in enumerate(columns):
         longest = max(len(_cell_text(value)) for value in (column.heading, *map(column.cell, rows)))

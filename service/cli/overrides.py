@@ -1,5 +1,3 @@
-"""`sellertrust override set | list`: the tier that a person sets for a time, over gRPC."""
-
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Annotated

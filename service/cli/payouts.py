@@ -1,5 +1,3 @@
-"""`sellertrust payout` and `sellertrust restitution`."""
-
 from functools import partial
 from typing import Annotated
 

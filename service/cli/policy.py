@@ -1,5 +1,3 @@
-"""`sellertrust policy check | diff`: a policy's validity, its differences from another, and its cases."""
-
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +16,6 @@ CHANGES_SHOWN = 30
 """Sets of changes shown to a person; JSON has every situation."""
 
 LINE = 120
-"""Characters of their lines."""
 
 
 @app.command("check")
@@ -93,7 +90,6 @@ def diff(
 
 
 def _print_changes(rows: list[dict[str, str]]) -> None:
-    """Show each set of changes once, most frequent first, with its first situation."""
     alike: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         alike.setdefault(row["changes"], []).append(row)
@@ -111,7 +107,6 @@ def _print_changes(rows: list[dict[str, str]]) -> None:
 
 
 def _run_cases(policy: "Policy", file: Path) -> None:
-    """Report the cases; exit with 4 if one fails."""
     from scoring.policy.cases import run_cases
     from service.policy.policy_file import read_cases
 
@@ -126,7 +121,6 @@ def _run_cases(policy: "Policy", file: Path) -> None:
 
 
 def _path(stated: Path | None) -> Path:
-    """Return the stated policy file, else the configured or the shipped one."""
     from service.policy.policy_file import SHIPPED_POLICY
 
     return stated or load().policy or SHIPPED_POLICY

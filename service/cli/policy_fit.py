@@ -1,5 +1,3 @@
-"""`sellertrust policy fit`: the distribution of a model's test rows over tiers, and cut-offs for stated shares."""
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -66,7 +64,6 @@ def fit(
 
 
 def _read_shares(text: str) -> list[float]:
-    """Read four shares above 0; only their ratio counts."""
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
@@ -81,7 +78,6 @@ def _spell(cut_offs: Mapping[Tier, int]) -> dict[str, int]:
 
 
 def _rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a table's rows for a person: rates in per cent."""
     words = {True: "told apart", False: "not told apart", None: None}
     return [
         {

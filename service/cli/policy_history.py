@@ -1,5 +1,3 @@
-"""`sellertrust policy commit|rollback|history|show`: the policy that every server of a ledger serves, over gRPC."""
-
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -156,7 +154,6 @@ def _describe_losses(losses: Iterable[AcceptedLoss]) -> str:
 
 
 def _read_losses(stated: list[str]) -> dict[str, int]:
-    """Return the accepted sums by verdict, in minor units."""
     pairs = [text.partition("=") for text in stated]
     if not all(verdict and re.fullmatch("[0-9]{1,18}", sum_) for verdict, _, sum_ in pairs):
         raise invalid("--accept-loss", "must be VERDICT=SUM in minor units, such as unconditional=377980000")

@@ -1,5 +1,3 @@
-"""`sellertrust policy preview`: the sellers that another policy would move, and its effect on a past span."""
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,13 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DEFAULT_DAYS = 90
-"""The length of the past span by default."""
 
 MAX_VIOLATIONS = 1_000
-"""Violations of the span that are examined, latest first."""
 
 SHOWN = 15
-"""Rows of a table shown to a person; JSON has all."""
 
 
 @app.command("preview")
@@ -78,7 +73,6 @@ def preview(
 def _question(
     settings: Settings, ledger: "Ledger", after: "Policy", against: Path | None, since: str | None
 ) -> "Question":
-    """Return the comparison: a file or the served policy, by the champion if there is one."""
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy
     from service.policy.preview import Question
@@ -103,7 +97,6 @@ def _question(
 
 
 def _print(asked: "Question", found: "Preview") -> None:
-    """Show the changes, largest first."""
     before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
     emit([{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()], Format.TABLE)
@@ -139,7 +132,6 @@ def _print_examples(title: str, examples: "list[Moved]") -> None:
 
 
 def _say_more(number: int, what: str) -> None:
-    """Report how many rows are not shown, if any."""
     if number > SHOWN:
         say(f"and {number - SHOWN:,} more {what}, with -o json")
 

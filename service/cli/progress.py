@@ -21,7 +21,7 @@ class StepProgress:
         self._task: TaskID | None = None
         self._step = ""
         self._began = 0.0
-        self.seconds: dict[str, float] = {}  # of each finished step
+        self.seconds: dict[str, float] = {}
         if self._console.is_terminal:
             columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
             self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console)

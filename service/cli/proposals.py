@@ -1,5 +1,3 @@
-"""`sellertrust proposal ...`: requests that another person must approve, over gRPC; options to propose them."""
-
 import re
 import uuid
 from enum import StrEnum
@@ -26,8 +24,6 @@ Name = Annotated[
 
 
 class Outcome(StrEnum):
-    """Decisions about a proposal."""
-
     APPROVE = "approve"
     WITHDRAW = "withdraw"
 
@@ -88,7 +84,7 @@ def decide(
         name, asking = _full_name(proposal, marketplace_of(marketplace, settings)), ProposalClient(connection)
         if outcome is Outcome.APPROVE:
             present = asking.get_proposal(name).digest
-            whole = present if present.startswith(digest) else digest.ljust(64, "0")  # which the server rejects
+            whole = present if present.startswith(digest) else digest.ljust(64, "0")
             found = asking.approve_proposal(name, whole, actor=actor, reason=reason)
         else:
             found = asking.withdraw_proposal(name, actor=actor, reason=reason)
@@ -111,7 +107,6 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
-    """Propose a request without carrying it out; show the proposal and the next step."""
     found = ProposalClient(connection).create_proposal(
         request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12]
     )
@@ -123,7 +118,6 @@ def propose(connection: Client, request: Proposable, *, actor: str, reason: str,
 
 
 def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
-    """Return a proposal's row: its request, steps and digest."""
     field = proposal.WhichOneof("request")
     request = dict_of(getattr(proposal, field)) if field else {}
     steps = [row_of(step, "time=step_time state principal person counts actor reason") for step in proposal.steps]

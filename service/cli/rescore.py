@@ -1,5 +1,3 @@
-"""`sellertrust rescore`: all scores for a day in one file, for servers of this machine."""
-
 import os
 import time
 from functools import partial
@@ -69,5 +67,4 @@ def rescore(
 
 
 def _processors() -> int:
-    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,5 +1,3 @@
-"""Messages as rows of tables and JSON."""
-
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -21,7 +19,6 @@ def row_of(message: Message, fields: str) -> dict[str, Any]:
 
 
 def plain_of(message: Message) -> dict[str, Any]:
-    """Return all fields of a message, nested ones too, in the words of the command line."""
     return row_of(message, " ".join(field.name for field in message.DESCRIPTOR.fields))
 
 

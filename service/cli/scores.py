@@ -1,5 +1,3 @@
-"""`sellertrust score`: trust scores over gRPC, with the facts behind them on request."""
-
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -29,17 +27,15 @@ from service.cli.rows import plain_of, row_of
 
 app = typer.Typer()
 
-NO_MODEL = "NO_MODEL"  # as in scoring.scores.reasons, which imports LightGBM
+NO_MODEL = "NO_MODEL"
 NO_MODEL_SERVED = (
     "The server has no model, so there are no points. Train one: sellertrust train STUDY. If one was refused, see:"
     " sellertrust model list"
 )
 MAX_SHOWN = 5
-"""Incidents, days or entries of one reason shown to a person; JSON has all."""
 
 _LEVELS = {value: name.removeprefix("IDENTITY_LEVEL_").lower() for name, value in IdentityLevel.items() if value}
 _INDENT = 33
-"""Columns before a reason's facts."""
 
 
 COLUMNS = (
@@ -48,7 +44,6 @@ COLUMNS = (
     Column("incidents", ("incidents", "open"), "{}, {} open".format, goes_first=True),
     Column("reasons"),
 )
-"""For 80 characters: points with 90 % interval, counted incidents, open allegations."""
 
 
 @app.command("score")
@@ -92,7 +87,6 @@ def score(
 def _explain(
     connection: Client, marketplace: str, sellers: list[str], output: Format, **times: Any
 ) -> list[tuple[str, str]]:
-    """Show the explanations of found sellers; return (seller, reason) of the others."""
     found: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for seller in sellers:
@@ -112,7 +106,6 @@ def _explain(
 
 
 def _override(connection: Client, marketplace: str, seller: str, score: TrustScore) -> dict[str, Any]:
-    """Return, under `override`, the person, reason and end of a set tier; empty without one."""
     if not score.override:
         return {}
     entry = find_entries(connection, marketplace, seller, [score.override])[score.override]
@@ -152,12 +145,10 @@ def score_row(score: TrustScore) -> dict[str, Any]:
 
 
 def _cautions(score: TrustScore) -> dict[str, Any]:
-    """Return, under `cautions`, those in force as JSON values; empty if there are none."""
     return {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
 
 
 def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
-    """Write a line for each caution in force, except with JSON."""
     for one in () if as_json else score.cautions:
         seller, until = score.seller.rsplit("/", 1)[-1], one.end_time.ToJsonString()[:16]
         text = (
@@ -168,7 +159,6 @@ def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
 
 
 def describe_reason(caution: Caution) -> str:
-    """Describe why a caution is in force."""
     texts = {
         CAUTION_SIGNAL_REPORTS: f"reports that weigh {caution.counted:,} together",
         CAUTION_SIGNAL_CONTROL: "the account came into other hands",
@@ -228,14 +218,12 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
 
 
 def _print_line(name: str, points: str, text: str) -> None:
-    """Print one line of the sum, wrapped to 80 columns: a name, points, and facts."""
     lines = wrap(text, 80 - _INDENT) or [""]
     first = f"  {name:<23} {points:>5}  {lines[0]}".rstrip()
     write("\n".join([first, *(" " * _INDENT + line for line in lines[1:])]) + "\n")
 
 
 def _list_facts(reason: dict[str, Any]) -> list[str]:
-    """Return a reason's facts as texts: the total, then the first few."""
     counted, compared = reason["counted"], reason["compared"]
     entries = f"; entries {' '.join(reason['entries'][:MAX_SHOWN])}" if reason["entries"] else ""
     since = f", since {reason['days'][0]['day']}" if reason["days"] else ""

@@ -1,5 +1,3 @@
-"""`sellertrust model shadow`: the shadow model, and how its answers differ."""
-
 from typing import Annotated, Any
 
 import typer

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
-"""Parts of an artifact in the report."""
 
 
 @app.command("train")
@@ -75,8 +74,6 @@ def train(
 
 
 class Training:
-    """One training: study, export of the ledger, registry, and files to resume from."""
-
     def __init__(
         self,
         settings: Settings,
@@ -154,13 +151,11 @@ class Training:
 
     @property
     def job(self) -> "Job":
-        """Return the prepared job. Raises RuntimeError before `read`."""
         if self._job is None:
             raise RuntimeError("read() comes first")
         return self._job
 
     def plan(self, progress: Progress) -> "Planned":
-        """Run only the snapshot and the checks; return the findings."""
         from training.pipeline.run import plan
 
         return plan(self.job, progress)
@@ -189,7 +184,6 @@ class Training:
         check_rows_file(file)
 
     def write_rows(self, trained: "Trained", file: Path) -> None:
-        """Write the scored test rows to a file, and their number to stderr."""
         from training.pipeline.rows import write_rows
 
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")

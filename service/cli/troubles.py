@@ -32,7 +32,6 @@ def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
 
 
 def _place() -> str:
-    """Return PostgreSQL's configured host and port, without the password; empty for another database."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 

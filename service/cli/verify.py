@@ -1,5 +1,3 @@
-"""`sellertrust verify`: the ledger, the audit file, a backup or remembered scores."""
-
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +16,6 @@ app = typer.Typer()
 
 
 class Subject(StrEnum):
-    """The object to verify."""
-
     LEDGER = "ledger"
     AUDIT = "audit"
     BACKUP = "backup"

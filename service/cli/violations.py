@@ -1,5 +1,3 @@
-"""`sellertrust violation ...`: violations, the review queue, and decisions, over gRPC."""
-
 import uuid
 from enum import StrEnum
 from typing import Annotated, Any
@@ -54,8 +52,6 @@ Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_
 
 
 class Outcome(StrEnum):
-    """Decisions about a violation."""
-
     REVIEW = "review"
     CONFIRM = "confirm"
     DISMISS = "dismiss"
@@ -305,7 +301,6 @@ def decide_all(
 def _decide_all(
     review: ReviewClient, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
 ) -> DecideViolationsResponse:
-    """Call until nothing remains, or once for a dry run, and return the outcome."""
     execute, name = wanted["execute"], wanted["decision_id"]
     try:
         while (done := review.decide_violations(marketplace, action, **wanted)).remaining and execute:
@@ -330,5 +325,4 @@ def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> 
 
 
 def _status_of(text: str) -> ViolationStatus.ValueType:
-    """Parse a violation's status, in any case, with - or _."""
     return ViolationStatus.ValueType(parse_option("--status", Status, text))

@@ -77,7 +77,6 @@ def came_of(response: Any) -> dict[str, Any]:
 
 
 def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
-    """Yield the id, kind and object (a violation or a seller) of each entry that needs a privileged right."""
     for entry in entries:
         asked = entry_asked(marketplace, entry)
         if asked.right in BOUND:
@@ -90,7 +89,6 @@ def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
 
 
 def _kept(text: str) -> str:
-    """Return an id, or a name made of ids; MALFORMED for anything else."""
     parts = text.split("/", MAX_PARTS)
     return text if len(parts) <= MAX_PARTS and all(map(is_id, parts)) else MALFORMED
 

@@ -27,7 +27,6 @@ PROPOSABLE = {
     "append_entries": "LedgerService/AppendEntries",
     "commit_policy": "PolicyService/CommitPolicy",
 }
-"""Methods whose requests can be proposed, by field."""
 
 _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
     Scope.VIOLATION: parse_violation,
@@ -38,7 +37,6 @@ _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
 
 _LINK = FIELD_OF[Kind.LINK]
 _PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] in BOUND}
-"""Facts of entries that need a right beyond a token."""
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
@@ -131,7 +129,6 @@ _ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
     Scope.PROPOSED: _of_proposed,
     Scope.PROPOSALS: _of_proposals,
 }
-"""Functions by scope of the method."""
 
 
 def asked_of_proposed(request: Any) -> list[Asked]:
@@ -160,7 +157,6 @@ def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
 
 
 def has_privileged(entries: Any) -> bool:
-    """Return whether an entry needs a right beyond a token."""
     return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 

@@ -1,5 +1,3 @@
-"""Lines of the audit file as messages."""
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -27,7 +27,6 @@ class ListedEntry(Entry):
 
     sequence: int = 0
     record_time: int = 0
-    """Microseconds."""
     is_ledgers_own: bool = False
     """Whether the ledger made it (consequences of entries, erasures). Another ledger makes its own."""
 
@@ -38,7 +37,7 @@ def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[En
     Raises InvalidInput for an oversized batch, for all fields that cannot be converted, and for report times of entries
     that no ledger has listed. The ledger validates the result by `scoring.entries.entry.prepare_batch`.
     """
-    if len(messages) > MAX_BATCH:  # before converting a million
+    if len(messages) > MAX_BATCH:
         raise invalid("entries", f"has {len(messages):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
     wrong = FieldErrors()
     entries = [entry_of(marketplace, message, ("entries", index), wrong) for index, message in enumerate(messages)]
@@ -173,7 +172,6 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
 
 
 def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
-    """Return the response to an append: a result for each entry, and the highest sequence."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )

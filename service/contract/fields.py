@@ -14,8 +14,6 @@ T = TypeVar("T")
 
 
 class FieldErrors:
-    """Wrong fields, collected while a request is converted."""
-
     def __init__(self) -> None:
         self.fields: list[FieldViolation] = []
 
@@ -28,7 +26,6 @@ class FieldErrors:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise InvalidInput with all collected fields, if any."""
         if self.fields:
             raise InvalidInput(self.fields)
 

@@ -1,5 +1,3 @@
-"""Measures in force as messages."""
-
 from typing import Any
 
 from scoring.measures import in_force

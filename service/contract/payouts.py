@@ -1,5 +1,3 @@
-"""Orders, payouts and restitution as messages."""
-
 from scoring.base.errors import FieldViolation, invalid
 from scoring.base.time import DAY, day_of, format_day, parse_day
 from scoring.entries.field_types import CURRENCY, ID
@@ -62,7 +60,6 @@ def _day_of(text: str, field: str) -> int:
 
 
 def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
-    """Return an order's payout; `name`: the seller's resource name."""
     payout, terms, stop = found.payout, found.terms, found.stop
     return measure_pb.EvaluatePayoutResponse(
         seller=name,
@@ -83,7 +80,6 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
 
 
 def restitution_message(name: str, found: Restitution) -> measure_pb.GetRestitutionResponse:
-    """Return the measures that were based on a violation; `name`: the seller's resource name."""
     return measure_pb.GetRestitutionResponse(
         seller=name,
         violation=found.violation,

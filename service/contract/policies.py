@@ -1,5 +1,3 @@
-"""Policies and their moves between protobuf and domain."""
-
 from collections.abc import Iterable
 
 from scoring.base.errors import invalid

@@ -67,7 +67,6 @@ def canonical(request: Message, *, known_alone: bool = False) -> bytes:
 
 
 def request_of(method: str, data: bytes) -> Message:
-    """Parse a proposal's bytes into the request of `Service/Method`."""
     return _TYPES[_FIELDS[method]].FromString(data)
 
 
@@ -142,7 +141,6 @@ def _check_decision(request: Any, _: int) -> str:
 
 
 def _check_entries(request: Any, now: int) -> str:
-    """Return the seller of a batch of overrides and corrections."""
     marketplace = parse_marketplace(request.parent, "parent")
     wrong: list[FieldViolation] = []
     for index, entry in enumerate(request.entries):

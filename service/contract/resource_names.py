@@ -46,7 +46,6 @@ class ProposalName(NamedTuple):
     """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`."""
 
     marketplace: str
-    """Empty if it concerns all marketplaces."""
     proposal: str
 
 
@@ -72,7 +71,6 @@ def violation_name(marketplace: str, violation: str) -> str:
 
 
 def parse_marketplace(name: str, field: str | FieldPath) -> str:
-    """Parse `marketplaces/M` into M."""
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
             return marketplace

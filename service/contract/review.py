@@ -23,7 +23,6 @@ NO_CAUTIONS: Mapping[str, Sequence[Caution]] = MappingProxyType({})
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
-    """Return a notifier's record and reliability; no reliability if all its reports are an authority's."""
     record, reliability = found.record, found.reliability
     message = review_service_pb2.Notifier(
         name=notifier_name(marketplace, notifier),
@@ -139,7 +138,6 @@ def _action(number: int) -> Action:
 
 
 def outcome_message(marketplace: str, outcome: BulkOutcome) -> review_service_pb2.DecideViolationsResponse:
-    """Return the outcome of a bulk decision or of its dry run."""
     counts = sorted(outcome.by_status.items())
     return review_service_pb2.DecideViolationsResponse(
         count=len(outcome.selected),

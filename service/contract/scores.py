@@ -1,5 +1,3 @@
-"""Trust scores and explanations as messages."""
-
 from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
@@ -18,7 +16,6 @@ MAX_CAUTION_ENTRIES = 100
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
-    """Return an answer's stamp, the sources that it was computed from."""
     return trust_score_service_pb2.Stamp(
         observe_time=timestamp(stamp.observe_time),
         known_time=timestamp(stamp.known_time),
@@ -56,7 +53,6 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
-    """Return a trust score with its stamp; None is unset. `name`: the seller's resource name."""
     return trust_score_service_pb2.TrustScore(
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
@@ -104,7 +100,6 @@ def result_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
-    """Return one seller's result in a batch: the score or the error."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))
@@ -114,7 +109,6 @@ def result_message(
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-    """Return an explained score: score, reasons, facts. `name`: the seller's resource name."""
     response = trust_score_service_pb2.ExplainTrustScoreResponse(
         trust_score=score_message(name, explanation.score, stamp_message(stamp), freshness),
         baseline_points=explanation.baseline_points,

@@ -140,7 +140,6 @@ def item_error(error: SellertrustError) -> errors_pb2.ItemError:
 
 
 def internal_status(error_id: str) -> Status:
-    """Return the status for an unforeseen error: only its id in the log."""
     info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
     return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
 

@@ -34,7 +34,6 @@ def require_few_fields(data: bytes, nested: int) -> None:
 
 
 def _count_fields(data: memoryview, nested: int) -> int:
-    """Return the number of fields of a message and of its fields `nested`; stops soon after MAX_FIELDS."""
     place = fields = 0
     with suppress(IndexError):
         while place < len(data) and fields <= MAX_FIELDS:
@@ -52,7 +51,7 @@ def _count_fields(data: memoryview, nested: int) -> int:
                     if nested and tag >> 3 == nested:
                         fields += _count_fields(data[place : place + size], 0)
                     place += size
-                case _:  # groups, absent from the contract
+                case _:
                     break
     return fields
 

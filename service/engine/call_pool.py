@@ -25,8 +25,6 @@ LOOK_SECONDS = 0.2
 
 
 class Observer(Protocol):
-    """Receives the events of a pool, and maps causes of refusal to statuses."""
-
     def waited(self, pool: str, seconds: float) -> None:
         """Record how long a call waited for a thread."""
 
@@ -61,12 +59,12 @@ class CallPool(ThreadPoolExecutor):
         self._rules = rules
         self._observer = observer
         self._turnstile = turnstile or Turnstile()
-        self._held: deque[tuple[float, GrpcCall]] = deque()  # with the times of their refusals
+        self._held: deque[tuple[float, GrpcCall]] = deque()
         self._lock = threading.Lock()
         self._line = WaitingLine(rules, threads)
         # One operation of a dict is atomic, so a call that is answered at once takes no lock.
         self._here: dict[int, GrpcCall] = {}
-        self._receiving: dict[int, GrpcCall] = {}  # oldest first
+        self._receiving: dict[int, GrpcCall] = {}
         self._running = 0
         self._is_ending = threading.Event()
         self._watch = threading.Thread(target=self._look, name=f"{name}-requests", daemon=True)
@@ -138,7 +136,6 @@ class CallPool(ThreadPoolExecutor):
         call.receive(self)
 
     def answer_at_once(self, call: GrpcCall, data: bytes | None) -> bytes | None:
-        """Return the response to a request that needs no thread, else None."""
         call.has_arrived = self._receiving.pop(id(call), None) is not None
         if not call.has_arrived or data is None or call.at_once is None:
             return None
@@ -152,7 +149,6 @@ class CallPool(ThreadPoolExecutor):
         return response
 
     def take_request(self, call: GrpcCall, data: bytes | None) -> None:
-        """Queue a call whose request has arrived."""
         if not call.has_arrived:
             return
         if data is None:

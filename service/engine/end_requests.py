@@ -13,7 +13,6 @@ from typing import Any, Self
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _ASKED = 0
-"""The byte of a request by `ask`."""
 
 
 class EndRequests:
@@ -52,7 +51,6 @@ class EndRequests:
             self._writer.send(bytes([_ASKED]))
 
     def wait(self) -> None:
-        """Block until there is a request."""
         while not self.take():
             pass
 

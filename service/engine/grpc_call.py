@@ -86,17 +86,14 @@ class GrpcCall(WaitingCall):
 
     @property
     def connection(self) -> str:
-        """Return the peer of the call's connection."""
         return str(self._event.call.peer().decode("ascii", "replace"))
 
     @property
     def metadata(self) -> Any:
-        """Return the call's metadata as (key, value)."""
         return self._event.invocation_metadata
 
     @property
     def context(self) -> grpc.ServicerContext:
-        """Return the context that gRPC gives a handler."""
         return cast(grpc.ServicerContext, inside._Context(self._event, self._state, self._parse))
 
     def is_awaited(self) -> bool:
@@ -127,7 +124,6 @@ class GrpcCall(WaitingCall):
         state.due.add(_RECEIVING)
 
     def _send(self, response: bytes) -> None:
-        """Answer with a response and the status OK."""
         operations = (
             cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
             cygrpc.SendMessageOperation(response, _NO_FLAGS),
@@ -138,7 +134,6 @@ class GrpcCall(WaitingCall):
         self._state.due.add(_SENDING)
 
     def run(self) -> None:
-        """Do the call's work in this thread, and answer it."""
         request = self._request if self.takes_stream else self._received
         self._in_context(self._do, self._event, self._state, self._behave, request, self._parse, self._write)
 

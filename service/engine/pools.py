@@ -36,18 +36,14 @@ class Pool(Enum):
 
 
 WRITE_THREADS = 2
-"""Appends queue for the ledger's one lock. With their own threads they do not hold up reads."""
 
 HEALTH_THREADS = 2
 
 REFLECTION_THREADS = 2
-"""Tools for people read the contract here; nothing else waits for them."""
 
 MODEL_THREADS = 2
-"""Readers of models wait for each other and hold up no one else."""
 
 REVIEW_THREADS = 2
-"""The queue and the notifiers of a marketplace take seconds of this process's one core."""
 
 TARGET_SECONDS = 0.005
 """How long expensive reads may wait for longer than an interval, unless their work takes longer."""
@@ -80,7 +76,7 @@ def threads_of(limits: Limits) -> dict[Pool, int]:
         Pool.REVIEW: REVIEW_THREADS,
         Pool.WRITE: WRITE_THREADS,
         Pool.MODEL: MODEL_THREADS,
-        Pool.STREAM: limits.stream_threads + 1,  # one pool turns away the excess
+        Pool.STREAM: limits.stream_threads + 1,
         Pool.HEALTH: HEALTH_THREADS,
         Pool.REFLECTION: REFLECTION_THREADS,
     }

@@ -41,27 +41,19 @@ EVERY_METHOD = "*"
 
 @dataclass(slots=True)
 class _Refusals:
-    """Refusals of one caller by one method."""
-
     since: float
-    """The start of the second in which they are counted."""
     count: float
     until: float = 0.0
-    """When calls fit again, after too many."""
 
 
 @dataclass(slots=True)
 class _Connection:
-    """What is known of a connection whose callers were refused."""
-
     callers: dict[bytes, str] = field(default_factory=dict)
     """The caller's name by `digest_of` its token."""
     certificate: bytes = b""
     """The client certificate in PEM of unproven callers; empty without one."""
     strangers: str = ""
-    """The account of callers who proved no one; empty if there were none."""
     shown: str = ""
-    """The name of these callers in the log."""
 
 
 class Turnstile:
@@ -107,7 +99,7 @@ class Turnstile:
         """
         with self._lock:
             found = self._connection(connection)
-            found.callers.pop(token, None)  # for example, it has expired
+            found.callers.pop(token, None)
             found.certificate, found.shown = certificate, name or NOBODY
             found.strangers = f"strangers {name or host_of(connection)}"  # no principal's name has a blank
             self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
@@ -136,12 +128,10 @@ class Turnstile:
             return max(HOLD_SECONDS, self._held / HELD_REFUSALS)
 
     def let_go(self, number: int) -> None:
-        """Subtract `number` from the held calls."""
         with self._lock:
             self._held -= number
 
     def _connection(self, connection: str) -> _Connection:
-        """Return the record of a connection, and mark it as the most recently used."""
         found = self._connections.setdefault(connection, _Connection())
         self._connections.move_to_end(connection)
         if len(self._connections) > MAX_CALLERS:
@@ -149,7 +139,6 @@ class Turnstile:
         return found
 
     def _count(self, method: str, caller: str, seconds: float, weight: float) -> None:
-        """Add a refusal to a caller's account of a method."""
         now = self._clock()
         found = self._refusals.get((method, caller))
         if found is None or now - found.since > 1:
@@ -163,7 +152,6 @@ class Turnstile:
             self._refusals.popitem(last=False)
 
     def _is_over(self, method: str, caller: str) -> bool:
-        """Return whether a caller's account allows no call now."""
         found = self._refusals.get((method, caller))
         return found is not None and self._clock() < found.until
 

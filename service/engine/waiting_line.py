@@ -40,10 +40,7 @@ FORGETTING = 0.9
 
 
 class Cause(Enum):
-    """Why a call is turned away before its work begins."""
-
     FULL = "full"
-    """The queue is full."""
     LATE = "late"
     """So many calls wait before it that its answer might come too late."""
     DELAY = "delay"
@@ -59,8 +56,6 @@ class Cause(Enum):
 
 
 class WaitingCall:
-    """A call that has arrived and whose work has not begun."""
-
     __slots__ = ("arrived", "deadline", "method")
 
     def __init__(self, method: str, arrived: float, deadline: float) -> None:
@@ -80,10 +75,7 @@ TurnedAway = list[tuple[WaitingCall, Cause]]
 
 @dataclass(frozen=True, slots=True)
 class LineRules:
-    """How calls of one class wait."""
-
     limit: int
-    """The most calls that may wait."""
     target_seconds: float
     """How long calls may wait for longer than an interval; infinite turns none away for waiting."""
     message_seconds: float = 1.0
@@ -170,17 +162,14 @@ class WaitingLine:
         return turned_away
 
     def note_work(self, method: str, seconds: float) -> None:
-        """Update a method's average duration by one call's."""
         self._seconds[method] = _averaged(self._seconds.get(method, 0.0), seconds)
 
     def _note_turn(self, now: float, number: int) -> None:
-        """Update the average time of a turn in which `number` calls left the line."""
         if self._turn_time is not None and number:
             self._turn_seconds = _averaged(self._turn_seconds, (now - self._turn_time) / number)
         self._turn_time = now if self._calls else None
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
-        """Return why the next call is turned away; None if it is not."""
         is_dropped = self._is_dropped(call, now)
         if not call.is_awaited():
             return Cause.DEADLINE if call.deadline <= now else Cause.GONE
@@ -205,7 +194,7 @@ class WaitingLine:
         if now - self._slow_since < interval:
             return False
         if not self._is_dropping:
-            again = self._dropped - self._dropped_before  # soon after the last time, resume from where that ended
+            again = self._dropped - self._dropped_before
             self._dropped = again if again > 1 and now - self._drop_time < SOON_INTERVALS * interval else 1
             self._dropped_before, self._is_dropping = self._dropped, True
             self._drop_time = now + interval / sqrt(self._dropped)
@@ -217,7 +206,6 @@ class WaitingLine:
         return True
 
     def _remove_hopeless(self) -> TurnedAway:
-        """Remove the calls whose deadline has passed or whose caller has gone."""
         now = self._clock()
         found = [(call, Cause.DEADLINE) for call in self._calls if call.deadline <= now]
         found += [(call, Cause.GONE) for call in self._calls if call.deadline > now and not call.is_awaited()]

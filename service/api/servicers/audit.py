@@ -14,7 +14,6 @@ from service.contract.resource_names import parse_marketplace
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Raise AuditUnavailable for any error that shows an unreadable file or line."""
     try:
         yield
     except OSError:

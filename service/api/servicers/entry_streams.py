@@ -26,7 +26,7 @@ from service.mechanism.recorder import Recorder
 
 M = TypeVar("M", bound=Message)
 
-MAX_PAGE_BYTES = 8 << 20  # half of what a message may hold
+MAX_PAGE_BYTES = 8 << 20
 HEARTBEAT_SECONDS = 5.0
 ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
 """Codes of errors that concern more than the batch, and end the stream."""
@@ -102,11 +102,10 @@ class EntryStreams:
                 answered = monotonic()
             if position == last:
                 last = max(last, self._tail.wait(position + 1, answered + HEARTBEAT_SECONDS - monotonic()))
-            elif self._tail.is_closed:  # a stream that catches up does not wait
+            elif self._tail.is_closed:
                 raise server_stopping_error()
 
     def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
-        """Return the first page of entries after a sequence, up to `last`, and the position behind it."""
         # All recorded entries, whenever they occurred: the ledger's end does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading:

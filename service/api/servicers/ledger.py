@@ -25,7 +25,6 @@ from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 
 WRITES = ("AppendEntries", "EraseSeller", "MendClock", *(f"{action.name.capitalize()}Violation" for action in Action))
-"""Methods that append."""
 
 
 Decision = (
@@ -168,7 +167,6 @@ class LedgerServicer(EntryStreams):
 
 @contextmanager
 def _of_this_request() -> Iterator[None]:
-    """Make errors about the one entry in a request name the request's own fields."""
     try:
         yield
     except InvalidInput as error:

@@ -15,7 +15,6 @@ from service.registry.figures import compare_models
 from service.registry.registry import REPORT, Registry
 
 MODEL_WRITES = ("PromoteModel", "RollbackModel")
-"""Methods that move an alias."""
 
 
 class ModelServicer:
@@ -103,7 +102,6 @@ class ModelServicer:
         return model_pb.GetModelReportResponse(model=model_name(digest), html=registry.attachment(digest, REPORT))
 
     def _registry(self) -> Registry:
-        """Return the registry. Raises ModelNotFound if the server has none."""
         if self._held is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
         return self._held

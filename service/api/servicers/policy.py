@@ -12,7 +12,6 @@ from service.ledger.append.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
 
 POLICY_WRITES = ("CommitPolicy", "RollbackPolicy")
-"""Methods that move the policy."""
 
 
 class PolicyServicer:

@@ -33,12 +33,11 @@ from service.registry.registry import Registry
 from service.scores.served_policy import ServedPolicy
 
 PROPOSAL_WRITES = ("CreateProposal", "ApproveProposal", "WithdrawProposal")
-"""Methods that append."""
 
 MAX_PAGE = 100
 """Proposals a page: each may have 256 KB and is read whole."""
 
-_ALL = 2**62  # above every proposal's number
+_ALL = 2**62
 
 
 class ProposalServicer:
@@ -116,12 +115,10 @@ class ProposalServicer:
         return pb.WithdrawProposalResponse(proposal=self._message(found))
 
     def _require_visible(self, found: Proposal) -> None:
-        """Raise the error for an unknown name if the caller may not see the proposal."""
         if not self._approvals.may_see(current_call().caller, found):
             raise proposal_not_found(found.proposal)
 
     def _visible(self, marketplace: str, before: int, count: int) -> list[Proposal]:
-        """Return the `count` latest proposals with a number below `before` that the caller may see."""
         call, shown = current_call(), list[Proposal]()
         while len(shown) < count:
             call.require_caller()
@@ -138,7 +135,6 @@ class ProposalServicer:
         step: Step,
         check: Callable[[Proposal], bool],
     ) -> Proposal:
-        """Record a step by the caller with the named proposal."""
         marketplace, proposal = parse_proposal(request.name, "name")
         with naming(request.name):
             return self._ledger.proposals.take_step(
@@ -194,7 +190,6 @@ class ProposalServicer:
         return basis
 
     def _is_there(self, proposal: str) -> bool:
-        """Return whether a proposal for all marketplaces is recorded under this id."""
         try:
             self._ledger.proposals.find("", proposal)
         except ProposalNotFound:
@@ -207,7 +202,6 @@ class ProposalServicer:
 
 @contextmanager
 def _beneath(field: str) -> Iterator[None]:
-    """Prefix the fields in InvalidInput with the field that holds the proposed request."""
     try:
         yield
     except InvalidInput as error:

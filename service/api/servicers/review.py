@@ -20,7 +20,6 @@ from service.review.review_queue import review_queue
 from service.scores.scorer import Scorer
 
 REVIEW_WRITES = ("DecideViolations",)
-"""Methods that append."""
 
 
 MAX_CASES = 1_000
@@ -57,7 +56,7 @@ class ReviewServicer:
         marketplace = parse_marketplace(request.parent, "parent")
         page = self._reads.page(request, is_number)
         items, is_truncated = review_queue(self._ledger, marketplace, page.cut)
-        begin = page.after_number  # the number of earlier items
+        begin = page.after_number
         end = begin + page.limit
         views = self._ledger.violations.named(marketplace, [item.violation for item in items[begin:end]], page.cut)
         at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
@@ -75,7 +74,6 @@ class ReviewServicer:
         return response
 
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
-        """Return the cautions in force, by seller, whose cases no one has confirmed."""
         found: dict[str, list[Caution]] = {}
         for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
             stated = self._ledger.measures.of_seller(marketplace, seller, cut).cases

@@ -43,7 +43,6 @@ class TrustScoreServicer:
             return self._computed(request)
 
     def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
-        """Return the answer to a request, computed from the ledger."""
         marketplace, seller = parse_seller(request.seller, "seller")
         cut, freshness = self._cut(request)
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
@@ -57,7 +56,6 @@ class TrustScoreServicer:
         return self._find_score if name == "GetTrustScore" and self._book is not None else None
 
     def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
-        """Return a function that looks for a remembered score; None if the request is not for now."""
         if self._book is None or not _is_of_now(request):
             return None
         optional_duration(request, "max_staleness")
@@ -98,26 +96,23 @@ class TrustScoreServicer:
         return explanation_message(request.seller, explanation, stamp, freshness)
 
     def _cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
-        """Return a request's cut, and how far that reflects the ledger."""
         if not isinstance(request, score_pb.ExplainTrustScoreRequest):
             optional_duration(request, "max_staleness")
         settled = 0
         if not request.HasField("known_time"):
-            self._reads.reach(request.at_least_sequence)  # which does not wait for a silent database
+            self._reads.reach(request.at_least_sequence)
             settled = self._reads.settled()
         cut = self._reads.cut(request)
         doubt = 0 if request.HasField("observe_time") else self._reads.doubt()
         return cut, computed_freshness(cut.known_time if doubt else max(settled, cut.known_time), doubt)
 
     def _asked(self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> Asked:
-        """Return what a request for now demands of an answer."""
         max_staleness = optional_duration(request, "max_staleness")
         reach = partial(self._reads.reach, request.at_least_sequence)
         return Asked(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
 
 
 def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:
-    """Return whether a request states no time, so that the book may answer it."""
     is_timed = request.HasField("observe_time") or request.HasField("known_time")
     return not is_timed and request.at_least_sequence >= 0
 
@@ -131,7 +126,6 @@ def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> Sel
 
 
 def _refused(name: str) -> bytes:
-    """Return the result for a seller whom the caller may not see."""
     return batch_result(result_message(name, not_granted(Right.READ_SCORES), None))
 
 

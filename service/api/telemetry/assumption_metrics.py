@@ -36,7 +36,6 @@ class AssumptionMetrics(Collector):
         self._cases = self._failures = 0
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of the last check; without its results before the first."""
         with self._lock:
             is_due = time.monotonic() >= self._due
             if is_due:
@@ -57,7 +56,6 @@ class AssumptionMetrics(Collector):
         yield family
 
     def _renew(self) -> None:
-        """Check the ledger once. A failure is counted and keeps the earlier results."""
         try:
             text = self._assumptions()
             seen = self._look() if text else None

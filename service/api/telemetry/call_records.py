@@ -48,33 +48,24 @@ REFUSALS = frozenset({code_pb2.UNAUTHENTICATED, code_pb2.PERMISSION_DENIED, code
 REFUSAL_LINES_A_SECOND = 20
 
 MAX_CALLERS = 4_096
-"""Callers whose log names are cached."""
 
 LISTS = ("sellers", "entries")
-"""Fields of requests over many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of the contract."""
-
     name: str
-    """`Service/Method`."""
     request_type: type[Message]
     takes_stream: bool
     gives_stream: bool
     """Always true if `takes_stream`."""
     call_class: str
-    """Its class among the limits of callers."""
     nested: int = 0
     """The number of the request's field that holds a batch of entries; 0 if none."""
     has_entries: bool = False
-    """Whether its requests hold entries."""
 
 
 class Passage:
-    """One call while it is answered."""
-
     def __init__(self, method: Method, call: Call) -> None:
         self.method = method
         self.call = call
@@ -167,11 +158,9 @@ class CallRecords:
         self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
 
     def waited(self, pool: str, seconds: float) -> None:
-        """Record how long a call waited for a thread."""
         self._wait_seconds.observe(seconds, pool)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the gRPC status for a refused call of a pool, by cause; cached."""
         found = self._statuses.get((pool, cause))
         if found is None:
             found = self._statuses[pool, cause] = rpc_status.to_status(status_of(_refusal(pool, cause)))
@@ -202,7 +191,6 @@ class CallRecords:
         self._messages.add(passage.method.name, direction)
 
     def report(self, event: str, problem: str) -> None:
-        """Log an error outside of any call."""
         self._log.error(event, problem=problem)
 
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
@@ -271,7 +259,6 @@ class CallRecords:
         return self._pseudonyms(*names) if len(names) == 1 else ""
 
     def _show(self, caller: str) -> str:
-        """Return a caller's name as in the log."""
         return " ".join(log_name(name, self._pseudonyms) for name in caller.split(" "))
 
     def _unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
@@ -280,7 +267,6 @@ class CallRecords:
         return internal_status(error_id), {"error_id": error_id, "exception": text}
 
     def _add_parties(self, fields: dict[str, Any], passage: Passage) -> None:
-        """Add the seller's pseudonym, or the number of items of a batch."""
         request = None if passage.method.takes_stream else passage.request
         names = {*_sellers(request)}
         if passage.response is not None:
@@ -304,7 +290,6 @@ _TOO_MANY = (
 
 @cache
 def _code_of_refusal(pool: str, cause: Cause) -> str:
-    """Return the name of the code for a refused call of a pool."""
     return _code_name(code_of(_refusal(pool, cause)))
 
 
@@ -315,7 +300,6 @@ def _code_name(number: int) -> str:
 
 
 def _refusal(pool: str, cause: Cause) -> SellertrustError:
-    """Return the error for a refused call of a pool."""
     rules = RULES[Pool(pool)]
     match cause:
         case Cause.FULL | Cause.LATE | Cause.DELAY | Cause.LIMIT:
@@ -345,7 +329,6 @@ def _logged(error: SellertrustError) -> dict[str, Any]:
 
 
 def _fields_of(message: Message, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that are fields of a message."""
     return _known_fields(message.DESCRIPTOR, names)
 
 
@@ -355,7 +338,6 @@ def _known_fields(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _sellers(message: Message | None) -> Iterator[str]:
-    """Yield well-formed names of sellers in a request or a violation."""
     if message is None:
         return
     candidates = [getattr(message, name) for name in _fields_of(message, ("seller", "parent"))]

@@ -41,12 +41,9 @@ GATHER_SECONDS = 0.02
 """How long lines are gathered before they are written: waking a thread for each costs more than the line."""
 
 FLUSH_SECONDS = 2.0
-"""How long a server that ends waits for lines to be written."""
 
 
 class Log(Protocol):
-    """A logger: an event and its fields."""
-
     def debug(self, event: str, **fields: Any) -> Any: ...
     def info(self, event: str, **fields: Any) -> Any: ...
     def warning(self, event: str, **fields: Any) -> Any: ...
@@ -120,10 +117,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {str: encode_basestring, int: repr, f
 
 @dataclass(slots=True)
 class Line:
-    """A line of the log; its text is made when it is written."""
-
     level: str
-    """`debug`, `info`, `warning` or `error`."""
     event: str
     fields: Mapping[str, Any]
     time_ns: int
@@ -140,7 +134,6 @@ class Line:
 
 @lru_cache(4)
 def _second_text(second: int) -> str:
-    """Return a second since 1970 as text; cached, since many lines share it."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -157,7 +150,6 @@ class LineWriter:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def __call__(self, line: Line) -> None:
-        """Queue a line."""
         if self._waiting.qsize() < MAX_LINES:
             self._waiting.put(line)
         else:
@@ -231,7 +223,6 @@ class JsonLog:
         self._log(logging.ERROR, "error", event, fields)
 
     def flush(self) -> None:
-        """Wait until queued lines are written."""
         if isinstance(self._write, LineWriter):
             self._write.flush()
 
@@ -241,7 +232,6 @@ class JsonLog:
 
 
 def _locked(out: TextIO) -> Callable[[Line], None]:
-    """Return a function that writes a line to `out` at once, under a lock."""
     lock = threading.Lock()
 
     def write(line: Line) -> None:

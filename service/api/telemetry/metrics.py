@@ -22,9 +22,8 @@ from service.engine.call_pool import CallPool
 MAX_CONNECTIONS = 32
 
 REQUEST_SECONDS = 5.0
-"""How long a connection may last."""
 
-MAX_HEAD_BYTES = 8 << 10  # a scraper's head has some 300
+MAX_HEAD_BYTES = 8 << 10
 
 
 class MetricsPort:
@@ -42,7 +41,6 @@ class MetricsPort:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving, close connections, and wait for the thread to end."""
         self._loop.call_soon_threadsafe(self._is_ending.set)
         self._thread.join()
 
@@ -73,7 +71,6 @@ class MetricsPort:
             writer.transport.abort()
 
     def _response(self, head: bytes) -> bytes:
-        """Return the whole response to a request's head."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, _, rest = first.partition(" ")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -81,7 +78,7 @@ class MetricsPort:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         try:
             encode, kind = choose_encoder(fields.get("accept", ""))
-        except (TypeError, ValueError):  # an invalid version
+        except (TypeError, ValueError):
             encode, kind = choose_encoder("")
         body = encode(self._registry)
         about = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -89,13 +86,10 @@ class MetricsPort:
 
 
 class PoolMetrics(Collector):
-    """The state of the pools of threads at each scrape."""
-
     def __init__(self, pools: Iterable[CallPool]) -> None:
         self._pools = tuple(pools)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Yield the numbers of waiting calls, running calls and connections of each pool."""
         calls = GaugeMetricFamily("sellertrust_calls", "Calls that wait or run.", labels=("pool", "state"))
         of_connection: Counter[str] = Counter()
         for pool in self._pools:

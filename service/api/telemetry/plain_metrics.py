@@ -18,7 +18,6 @@ class PlainCounter(Collector):
         registry.register(self)
 
     def add(self, *values: str) -> None:
-        """Add one under the values of the labels."""
         self._counts.add(values)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
