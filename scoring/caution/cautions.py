@@ -60,7 +60,7 @@ class Caution:
 
     @property
     def case(self) -> str:
-        """Return the name of its case, which stays the same as long as it lasts: `RULE~ENTRY`."""
+        """Return the name of its case, always the same: `RULE~ENTRY`."""
         return name_case(self.rule, self.entries[-1])
 
 
@@ -72,11 +72,11 @@ def find_cautions(
     stated: CautionTable,
     check: Callable[[], None] = lambda: None,
 ) -> Mapping[int, tuple[Caution, ...]]:
-    """Return the cautions in force at a time, by the case of their seller; cases without one are left out.
+    """Return the cautions in force at a time, by case; cases without one are left out.
 
     `table`: the sellers' entries, one case a seller. `flows`: the flow since `choose_first_day`, by seller. Cautions
-    are in the order of the policy's rules, then by start. `check` is called between the parts of the work and may raise
-    to end it.
+    are in the order of the policy's rules, then by start. `check` is called between the parts of the work and may
+    raise.
     """
     columns = table.columns
     chosen = _may_have(columns, stated)
@@ -121,9 +121,7 @@ def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    """Return whether flow from the first recent day on may set off a caution in force at a time; else no more is
-    needed.
-    """
+    """Return whether flow from the first recent day on may set off a caution in force at a time."""
     first = choose_first_recent_day(observe_time, stated)
     table = FlowTable(flow, stated.currency, has_earlier=True)
     return any(

@@ -1,4 +1,4 @@
-"""Bursts and jumps in a seller's flow: the days on which a trigger is reached. Pure."""
+"""Bursts and jumps in a seller's flow. Pure."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,15 +19,13 @@ class Reached(NamedTuple):
     known_time: int
     """When the day was first stated, in microseconds."""
     entries: tuple[str, ...]
-    """Ids of the first statements of the considered days, by day; that of this day is the last."""
+    """Ids of the first statements of the considered days, by day."""
     measured: "Measured"
     refunded_time: int = NEVER
     """When refunds undid a jump, in microseconds; NEVER if they did not."""
 
 
 class Measured(NamedTuple):
-    """A count, and the number that it is compared with."""
-
     counted: int
     """Weight of reports, number of orders that went wrong, or value of a jump less refunds, in minor units."""
     compared: int = 0
@@ -60,7 +58,7 @@ class FlowTable:
         return until[last - start + 1] - until[first - start]
 
     def find_first_known(self, first: int) -> int:
-        """Return the first known day from one on: that day if the seller sold before it, else the first stated day."""
+        """Return the day itself if the seller sold before it, else the first stated day."""
         return first if self._has_earlier else _find_first_known(self.stated, first)
 
 
@@ -86,10 +84,10 @@ def find_reached(
 
 
 def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
-    """Return when refunds on later days undid a day's jump, in microseconds; NEVER if they did not.
+    """Return when later refunds undid a day's jump, in microseconds; NEVER if they did not.
 
-    Refunds count while a caution can last. Worked: 12,000 captured on Monday is a jump; Tuesday states 12,000 refunded,
-    and so the jump ends when Tuesday is first stated.
+    Worked: 12,000 captured on Monday is a jump; Tuesday states 12,000 refunded, and so the jump ends when Tuesday is
+    first stated.
     """
     if isinstance(trigger, Jump):
         for later in table.stated[bisect_right(table.stated, day) :]:

@@ -33,7 +33,7 @@ MAX_LATE_DAYS = 7
 """Days after its begin within which a day of flow must be first stated to set anything off."""
 
 MAX_RESTATED = 2_000
-"""Most superseded statements of one seller's flow that are considered, the latest ones."""
+"""Most superseded statements of one seller's flow, the latest."""
 
 MAX_TRACED = 100
 """Most times whose earlier knowledge is traced, the latest.
@@ -46,7 +46,7 @@ _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
 class Set(NamedTuple):
-    """A moment at which the trigger of a rule is reached."""
+    """A moment at which a rule's trigger is reached."""
 
     time: int
     rule: CautionRule
@@ -98,7 +98,7 @@ class Known:
 def choose_first_day(observe_time: int, stated: CautionTable) -> int:
     """Return the first day of flow that cautions at a time rest on: all that count towards the 30 of 180 days.
 
-    It stays the same for SPAN_DAYS, so the used facts are the same from day to day.
+    It stays the same for SPAN_DAYS, and so do the used facts.
     """
     return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
 
@@ -106,10 +106,10 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
 def find_spans(
     stated: CautionTable, known: Known, begun: Sequence[Set], check: Callable[[], None]
 ) -> list[tuple[Set, Span]]:
-    """Return each caution of `begun`, those set off by valid facts, with its span, without ended ones.
+    """Return each caution of `begun` with its span, without ended ones.
 
     A span is cut to the days that were left when it began; cautions with none left are left out. `check` is called
-    between the parts of the work and may raise to end it.
+    between the parts of the work and may raise.
     """
     lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs], check)
     return _limit((one for one in begun if one.ended == NEVER), lived, since, known.confirmed)
@@ -150,7 +150,7 @@ def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
 def take_back_ended(stated: CautionTable, known: Known) -> Known:
     """Return the known facts with the signs of ended cases taken back, each for its rule alone.
 
-    All other reports of the same sources about the same incidents or listings, at any time, are taken back too.
+    All other reports of the same sources about the same incidents or listings are taken back too.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
     for name, time in known.ended.items():

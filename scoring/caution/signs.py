@@ -1,4 +1,4 @@
-"""Signs of one seller that may reach a rule of caution: reports, and changes of control, also those taken back."""
+"""Signs of one seller that may reach a rule of caution, also those taken back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ KINDS_OF_SIGNS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, 
 
 
 Fact = tuple[int | str, int]
-"""A thing that counts once: an incident or a listing, with the source that reports it; or an entry."""
+"""An incident or a listing, with the source that reports it; or an entry."""
 
 
 class Sign(NamedTuple):
@@ -30,7 +30,7 @@ class Sign(NamedTuple):
     taken_back: int
     """In microseconds; NEVER if it is valid."""
     word: str
-    """The member of CONTROL_SIGNS for a change of control; empty for a report."""
+    """The member of CONTROL_SIGNS; empty for a report."""
     category: int = 0
     severity: int = 0
     source: int = 0
@@ -56,7 +56,7 @@ class Sign(NamedTuple):
 
 
 def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
-    """Return every fact of one seller that may set a caution off, also those taken back, in no order."""
+    """Return every sign of one seller, in no order."""
     if not rows:
         return []
     columns = apply_changes(columns_of(rows, [rows[0].seller]))

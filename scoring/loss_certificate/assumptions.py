@@ -29,10 +29,9 @@ class Assumptions:
     confirm_days: int
     """Most days from a stop that may end by itself, such as a caution, to the confirmation."""
     carrier_days: int
-    """Days after capture before which no carrier confirms the buyer's address; 0 if the scan of a parcel is enough."""
+    """Days after capture before which no carrier confirms the buyer's address; 0 if a parcel's scan is enough."""
     wash_ppm: int
-    """Least cost of a sale to oneself: the share of its value that does not return, in the cheapest product category.
-    """
+    """Least lost share of the value of a sale to oneself, in the cheapest product category."""
     identity_minor: int
     """Least cost of a name that passes admission."""
     aged_account_minor: int
@@ -44,7 +43,6 @@ class Assumptions:
     overturned_ppm: int
     """Share of confirmed violations that are overturned later."""
     data: Mapping[str, Any]
-    """The data of the file, sources included."""
 
 
 def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:

@@ -1,4 +1,4 @@
-"""The best attack on a policy, step by step, with the cash of each step."""
+"""The best attack on a policy, step by step."""
 
 from dataclasses import dataclass
 
@@ -26,12 +26,12 @@ class Attack:
     """The most profitable life of one name. Money in minor units; costs are negative."""
 
     entered_with_minor: int
-    """Settled value of the name at its entry: 0, or the history that was bought."""
+    """Settled value of the name at its entry, such as of a bought history."""
     entry_cash_minor: int
     """Without its deposit."""
     deposit_minor: int
     history_cash_minor: int
-    """Cost of the history that is faked before the run; 0 if it is real."""
+    """Cost of the faked history before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
     run_cash_minor: int
     """Less the cost of sales faked meanwhile."""

@@ -1,4 +1,4 @@
-"""A loss certificate as data: assumptions, states, both verdicts with their tables and attacks, and takes of a run."""
+"""A loss certificate as data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -103,7 +103,7 @@ def digest_certificate(content: Mapping[str, Any]) -> str:
 
 
 def list_failed(certificate: Mapping[str, Any]) -> list[str]:
-    """Return the failed verdicts of a certificate that no person accepted, `granted` included."""
+    """Return the failed verdicts that no person accepted, `granted` included."""
     by = {one["verdict"] for one in certificate["accepted"]}
     return [name for name in list_losses(certificate) if name not in by]
 
@@ -130,7 +130,6 @@ def _name(policy: Policy) -> dict[str, Any]:
 
 
 def _show_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
-    """Return the most of one name across several policies, and by the older ones alone."""
     stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
     return {
         "older": [_name(one) for one in older],

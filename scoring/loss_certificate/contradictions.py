@@ -67,8 +67,7 @@ def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
 def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradiction]:
     """Return the assumptions that a ledger contradicts beyond chance.
 
-    They are more slow stops than one case in a hundred, more overturned violations than assumed, or more runs that
-    began on one day.
+    They are more slow stops than one case in a hundred, more overturned violations, or more runs that began on one day.
     """
     found = []
     slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)

@@ -45,7 +45,7 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 def show_granted(
     policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
 ) -> dict[str, Any] | None:
-    """Return the grants as a part of a certificate, with the largest take of each seller; None if not considered.
+    """Return the grants with the largest take of each seller, for a certificate; None if not considered.
 
     `largest`: the largest takes of all other sellers.
     """
@@ -86,7 +86,7 @@ def _is_within(take: Take, largest: Take) -> bool:
 def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
     """Return the largest take of a seller with lifted measures, of any tier and history; None if nothing bounds it.
 
-    A tier that a person set may end during the run, so it moves no bound: every tier counts.
+    A tier set by a person may end during the run, so every tier counts.
     """
     lifted = {*lifted} | {
         (rule.secures, MeasureKind.DEPOSIT)  # a deposit that no rule awaits may be missing

@@ -1,4 +1,4 @@
-"""Margins of assumptions: the largest stop time and the smallest costs at which each verdict still holds."""
+"""Margins of assumptions: the largest stop time and the smallest costs at which a verdict holds."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ def holds(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bo
 
 
 def price_names(assumptions: Assumptions, identity_minor: int) -> Assumptions:
-    """Return the assumptions with a name at this price, and an account with a history at no less."""
+    """Return the assumptions with a name at this price, and an account at no less."""
     aged = max(assumptions.aged_account_minor, identity_minor)
     return replace(assumptions, identity_minor=identity_minor, aged_account_minor=aged)
 

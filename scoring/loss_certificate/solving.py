@@ -21,7 +21,7 @@ from scoring.policy.measures import PPM
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The least table that holds on every edge, in minor units."""
+    """The least table, in minor units."""
 
     history_is_real: bool
     """Whether days of real trade, a history that costs nothing, are among the edges."""
@@ -30,7 +30,7 @@ class Table:
     building: Ints
     running: Ints
     fresh: int
-    """A cheat without a name: the most that one name can get."""
+    """The most that one name can get."""
 
 
 def price_history(states: States, assumptions: Assumptions, history_is_real: bool) -> Ints:
@@ -71,7 +71,7 @@ def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[i
 
 
 def released_by_age(states: States) -> Ints:
-    """Return the paid out amount of each run day's orders until the stop; shape (days, buckets, tenures)."""
+    """Return the payouts of each run day's orders until the stop; shape (days, buckets, tenures)."""
     smallest, ages = states.trade.smallest_order_minor, range(states.run_days - 1, -1, -1)
     places = {one: place for place, one in enumerate({one for row in states.granted for one in row})}
     by_place = np.array([[one.find_released(age, smallest) for age in ages] for one in places], dtype=np.int64)
@@ -144,7 +144,7 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
 
 
 def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
-    """Return the table of the states before a run; shape (buckets, tenures, deposits).
+    """Return the table before a run; shape (buckets, tenures, deposits).
 
     A deposit is worth itself in every state: cheating a little turns it into money, a refill turns it back.
     """

@@ -21,7 +21,7 @@ from scoring.policy.rules import Rule, RuleBook, Situation
 
 MAX_STATES = 4_000_000
 PIECES = (4, 2, 1)
-"""Buckets per day's sales, below a value from which on terms are laxer: as many as MAX_STATES allows."""
+"""Buckets per day's sales below a value from which on terms are laxer, at most."""
 
 ANY_VALUE = 2**62
 """Beyond all that a policy asks for."""
@@ -61,11 +61,11 @@ class States:
     """Days of a notice on which a seller still takes orders after a run."""
 
     def __len__(self) -> int:
-        """Return the number of states: fresh, gone, and all between."""
+        """Return the number of states, fresh and gone included."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.run_days)
 
     def reach(self, bucket: int, tenure: int) -> int:
-        """Return the last bucket of settled value that a seller in a bucket can reach within one day of a run.
+        """Return the last bucket of settled value that a run reaches within a day.
 
         It is one beyond a day's sales from the upper edge, since values within a bucket count linearly.
         """
@@ -260,11 +260,10 @@ def _grant(
 def _every_terms(
     policy: Policy, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> Iterator[tuple[Tier | None, str, Terms]]:
-    """Yield (tier, marketplace, terms) of each tier in each season, in each marketplace with own limits and in another
-    one.
+    """Yield (tier, marketplace, terms) of each tier, season and marketplace with own limits, and of another
+    marketplace.
 
-    Each season counts as if it lasted for ever, since a cheat chooses its days. Violations and less of a deposit never
-    make terms laxer, so they are left out.
+    Each season counts as if it lasted for ever, since a cheat chooses its days.
     """
     book = policy.rule_book
     categories = {

@@ -1,4 +1,4 @@
-"""Takes of a run, by state and by tier: gross, after held money is refunded, and of several sellers on one day."""
+"""Takes of a run: gross, after held money is refunded, and of several sellers on one day."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ NO_TIER = "none"
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """The largest take of one name, in minor units."""
+    """The largest take of one name."""
 
     gross_minor: int
     """Value of the orders that it does not keep."""
     after_refunds_minor: int
-    """Loss of its buyers after held money and its deposit are refunded to them; at least 0."""
+    """Less held money and its deposit; at least 0."""
 
 
 def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:

@@ -95,8 +95,8 @@ def pay_out(
     """Return the released, drawn and held parts of an order on a day.
 
     `terms`: of `fix_terms`. `currency`: the policy's, if the order must be in it. `hold_limit_days`: the most days of a
-    hold in its marketplace. `stops`: spans of stopped payouts, the earliest first. A stopped day releases nothing,
-    whatever the hold. Raise InvalidInput, which names every impossible amount.
+    hold in its marketplace. `stops`: spans of stopped payouts, the earliest first. In a stop the released amount stays
+    that of the day before, whatever the hold. Raise InvalidInput, which names every impossible amount.
 
     Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. On day 6 all
     9,001 are held. On day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down). On day 90 all is released.

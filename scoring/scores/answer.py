@@ -19,7 +19,7 @@ class Stamp:
     observe_time: int
     """In microseconds."""
     known_time: int
-    """The answer rests on entries recorded before this time, in microseconds."""
+    """The answer rests on entries recorded before this, in microseconds."""
     ledger_sequence: int
     """The last one before `known_time`."""
     model_digest: str
@@ -42,7 +42,6 @@ class TrustScore:
     force; None if the state is UNKNOWN.
     """
     badge: str
-    """The policy's badge of the tier, for buyers."""
     points: int | None = None
     """At the observe time; higher is better."""
     points_low: int | None = None
@@ -70,9 +69,9 @@ class TrustScore:
     Comparisons of answers leave it out.
     """
     standing: int | None = None
-    """The sum of confirmed violations by the policy's table, more being worse; None if the policy has none."""
+    """More is worse; None if the policy has no table of standing."""
     cautions: tuple[Caution, ...] = ()
-    """Cautions in force, in the order of the policy's rules. Of the other fields only `valid_until` rests on them."""
+    """In the order of the policy's rules. Of the other fields only `valid_until` rests on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class IncidentEffect:
 
 @dataclass(frozen=True, slots=True)
 class ExposureDay:
-    """A day of exposure, as the marketplace stated it: no confirmed violation."""
+    """A day of exposure, as stated: no confirmed violation."""
 
     day: int
     settled_orders: int
@@ -106,13 +105,13 @@ class Reason:
     points: int
     """Of either sign; at most 0 by a certified page, but for LIMIT."""
     incidents: tuple[IncidentEffect, ...] = ()
-    """The incidents of the group with the largest effect, that one first."""
+    """The incidents with the largest effect, that one first."""
     incidents_omitted: int = 0
     entries: tuple[str, ...] = ()
-    """Ids of the entries behind it, if these are no incidents: the latest first."""
+    """Ids of entries, if no incidents are behind it: the latest first."""
     entries_omitted: int = 0
     days: tuple[ExposureDay, ...] = ()
-    """Days of exposure behind it, the latest first."""
+    """The latest first."""
     days_omitted: int = 0
     counted: int = 0
     """A count without decay: incidents, failed orders, failed inspections, lost disputes; of FEW_ORDERS settled

@@ -1,4 +1,4 @@
-"""The tiers of sellers at the midnights before now, by the knowledge of now."""
+"""The tiers of sellers at past midnights, by the knowledge of now."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ LOOK_BACK_DAYS = 180
 """Day-ends searched for the begin of a measure by tier."""
 
 FIRST_DAYS = 32
-"""Day-ends searched first, then all others: most sellers' terms are either new or old."""
+"""Day-ends searched first: most sellers' terms are either new or old."""
 
 NO_TIER = 0
 

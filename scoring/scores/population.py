@@ -24,12 +24,12 @@ from scoring.policy.space import build_space
 from scoring.scores.score import fold_views
 
 NO_TIER = 0
-"""The tier of a seller while no model is served, and of a seller that does not exist."""
+"""For a seller while no model is served, or that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Sellers at one time. Arrays of shape (n,), case i is seller i."""
+    """Arrays of shape (n,), case i is seller i."""
 
     marketplace: str
     day: int
@@ -38,7 +38,7 @@ class Population:
     products: Sequence[str]
     """The product categories by the codes of the facts' exposure."""
     points: Ints | None
-    """Of shape (views, n): points of now and of the requested last day-ends; None without a model."""
+    """Of shape (views, n): now and the requested last day-ends; None without a model."""
 
     @property
     def exists(self) -> Bools:
@@ -101,7 +101,7 @@ def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
 @dataclass(frozen=True, slots=True)
 class Placed:
     tier: Ints
-    """Numbers of tiers; NO_TIER for a seller that does not exist, and for all without a model."""
+    """Numbers of tiers, or NO_TIER."""
     terms: Sequence[Terms]
     terms_of: Ints
     """By seller, the index of its terms."""
@@ -162,9 +162,9 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
 
 
 def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:
-    """Return `place`'s answer with the protections of cautions, and the number of sellers that each rule protects.
+    """Return `place`'s answer with the protections of cautions, and the number of sellers by rule.
 
-    `cautions`: those in force by case, as of `find_cautions`. A rule of caution is counted as `caution~ID`.
+    `cautions`: by case, as of `find_cautions`. A rule of caution is counted as `caution~ID`.
     """
     by_rule = dict(placed.by_rule)
     by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}

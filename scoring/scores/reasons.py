@@ -166,8 +166,8 @@ def compute_reasons(
 ) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
-    `facts`: of a single case. The points of the reasons sum to the seller's points less the page's base, exactly.
-    `check` is called between the parts of the work and may raise to end it.
+    `facts`: of a single case. The reasons sum to the seller's points less the page's base, exactly. `check` is called
+    between the parts of the work and may raise.
     """
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})

@@ -40,9 +40,7 @@ MAX_CELLS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SellerViews:
-    """All views of some sellers that answers need: now, each of the last day-ends, and now if every open allegation
-    were upheld.
-    """
+    """The views of some sellers: now, each of the last day-ends, and now if every open allegation were upheld."""
 
     n: int
     facts: Facts
@@ -70,8 +68,8 @@ def score(
 
     `rows` may be a table. A score is None if no valid fact of the seller is recorded. `observe_time` is in
     microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the parts
-    of the work and may raise to end it. `omitted`: by seller, the open allegations missing in the rows, which are only
-    counted. `flows`: by seller, its recorded flow at that time, which only cautions rest on.
+    of the work and may raise. `omitted`: by seller, the open allegations missing in the rows, which are only counted.
+    `flows`: by seller, its recorded flow, which only cautions rest on.
     """
     check()
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)

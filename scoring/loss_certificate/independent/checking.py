@@ -180,7 +180,7 @@ def _check_run_day(world: World, name: str, running: Any, day: int, price: Seque
 def _edges_before_a_run(
     world: World, building: Any, running: Any, price: Sequence[int], b: int, j: int, k: int
 ) -> Iterator[int]:
-    """Yield (cash, next state) of each action in a state before a run."""
+    """Yield (cash, next state) of each action."""
     left = world.deposits[k]
     yield left  # leaves, after the tail of claims
     if left >= world.terms[b][j].deposit or not world.refilled:

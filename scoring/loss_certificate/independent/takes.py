@@ -1,4 +1,4 @@
-"""Takes of a run, derived again: by tier, of sellers with grants, and across several policies."""
+"""Takes of a run: by tier, of sellers with grants, and across several policies."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,7 +21,6 @@ GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_withi
 
 
 def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
-    """Return the largest take of a seller of one tier, with a real history."""
     table = world.grant((tier,), world.settled, world.tenure)
     [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]))
     net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
@@ -126,7 +125,7 @@ def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
 
 
 def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
-    """Check the most that one name gets in a run across several policies, the oldest first; the last is certified."""
+    """Check the most that one name gets across several policies, the oldest first; the last is certified."""
     sequence = certificate["sequence"]
     if len(policies) == 1:
         need(sequence is None, "the certificate counts policies before its own, which are not at hand")

@@ -53,7 +53,7 @@ class Unbounded(NotProven):
 
 
 def digest_of(content: Data) -> str:
-    """Return the SHA-256 of the canonical JSON of data: keys sorted, no blanks, UTF-8."""
+    """Return the SHA-256 of canonical JSON: keys sorted, no blanks, UTF-8."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -63,8 +63,6 @@ def name_of(policy: Data) -> Data:
 
 
 class Terms(NamedTuple):
-    """The laxest terms of a bucket."""
-
     cap: int
     deposit: int
     hold: int
@@ -103,7 +101,7 @@ def complete(policy: Data) -> Data:
 
 
 def awaiting(rule: str) -> str:
-    """Return the name of the rule that stops sales until another rule's deposit is placed."""
+    """Return the name of the rule that stops sales until a deposit is placed."""
     return f"{rule[:49]}-awaits-deposit"
 
 
@@ -142,7 +140,6 @@ class World:
         self.terms = self.grant(TIERS, self.settled, ages)
 
     def _count_notice_days(self, run_days: int) -> int:
-        """Return the most days of a notice on which no rule certainly suspends a seller."""
         most, rules = 0, self.policy.get("rules", ())
         for rule in rules:
             notice = max([0, *(m.get("notice_days", 0) for m in rule["measures"])])
@@ -257,18 +254,16 @@ class World:
         return terms.cap - max(held, 0)
 
     def price(self, is_real: bool) -> list[int]:
-        """Return the least cost of a history up to each bucket."""
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
     def farthest(self, terms: Terms, bucket: int) -> int:
-        """Return the last bucket that a day of a run leads to: a bucket more than a day's sales from its upper edge."""
+        """Return the last bucket that a day of a run reaches: a bucket more than a day's sales from its upper edge."""
         if bucket + 1 == len(self.settled):
             return bucket
         place = bisect_right(self.settled, self.settled[bucket + 1] - 1 + terms.cap) - 1
         return min(place + 1, len(self.settled) - 1)
 
     def lost(self, deposit: int) -> int:
-        """Return the part of the deposit required for orders that a run loses."""
         return deposit if self.refilled and not self.comes_back else 0
 
 
@@ -307,7 +302,7 @@ def _is_served(measure: Data) -> bool:
 
 
 def _suspends_with(other: Data, rule: Data) -> bool:
-    """Return whether a rule suspends again on each day on which another one begins to hold."""
+    """Return whether a rule suspends again whenever another one begins to hold."""
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and "below" not in other["standing"]
