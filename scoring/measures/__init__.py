@@ -1,1 +1,1 @@
-"""Find the measures in force, with what they did to a seller."""
+"""Find the measures in force, and their effects on a seller."""

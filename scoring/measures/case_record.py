@@ -1,4 +1,4 @@
-"""The record of cases: which cautions opened one, and how each stands, as statements in the ledger. Pure."""
+"""The record of cases: cautions' cases and their states as statements in the ledger. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,15 +11,13 @@ from scoring.entries.kinds.decisions import CaseChanged
 from scoring.measures.record import MECHANISM
 
 MAX_RESTS_ON = 100
-"""Entries that a statement names at most: the latest."""
 
 
 class CaseStatement(NamedTuple):
-    """One entry about a case, as it is on record."""
+    """One recorded entry about a case."""
 
     entry_id: str
     occur_time: int
-    """When it happened, in microseconds."""
     fact: CaseChanged
 
 
@@ -32,10 +30,10 @@ def list_case_changes(
     at_sequence: int,
     policy: str,
 ) -> list[Entry]:
-    """Return the entries by which the record comes to have a case for each caution in force; withdrawals come first.
+    """Return the entries that give each caution in force a recorded case; withdrawals come first.
 
-    A case is withdrawn if it is open and its caution is over before its time. One that nobody decided stays open.
-    `statements`: about the seller's cases, by sequence; `time`: that the cautions are as of, in microseconds.
+    An open case is withdrawn if its caution ended early. An undecided case stays open. `statements`: about the seller's
+    cases, by sequence; `time`: as of which the cautions are, in microseconds.
     """
     last = {one.fact.case: one.fact for one in statements}
     opened = {one.fact.case: one.fact for one in statements if one.fact.state is CaseState.OPENED}
@@ -76,11 +74,9 @@ def list_case_changes(
 
 
 def count_own(statements: Iterable[CaseStatement]) -> int:
-    """Return how many of the statements the service made."""
     return sum(bool(one.fact.rule) for one in statements)
 
 
 def _entry_of(seller: str, fact: CaseChanged, number: int, time: int) -> Entry:
-    """Return the entry of a statement. Its id follows from seller, case, and which change of it this is."""
     about = "\x1f".join((seller, str(number), fact.state.name))
     return Entry(derived_id(fact.case, about), seller, fact, time)

@@ -1,4 +1,4 @@
-"""Measures that persons impose: what of their statements is in force, beside what rules ask for. Pure."""
+"""Measures that persons impose beside the rules: the ones in force. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,20 +28,19 @@ from scoring.policy.rules import RuleBook
 
 @dataclass(frozen=True, slots=True)
 class Imposed:
-    """One measure that a person imposed and nobody lifted."""
+    """One measure that a person imposed and no person lifted."""
 
     measure: str
-    """Its id, the caller's own."""
+    """Its id, chosen by the caller."""
     original: Measure
     """As the person stated it last."""
     current: Measure
-    """The same within the limit of the marketplace; of a deposit what is still to be placed."""
+    """The same within the limit of the marketplace; of a deposit the part that remains to be placed."""
     start: int
-    """When it begins, in microseconds."""
     end: int | None
     """When it ends by itself, in microseconds; None if it does not."""
     entries: tuple[str, ...]
-    """The entries that state it since it was imposed, in their order."""
+    """The entries that state it since it was imposed."""
     violations: tuple[str, ...]
     """The violations that it names and that were not taken back."""
 
@@ -54,10 +53,10 @@ def list_imposed(
     marketplace: str,
     deposit_minor: int = 0,
 ) -> Iterator[Imposed]:
-    """Yield what persons imposed on a seller and is in force, or will be, in the order in which it was imposed.
+    """Yield measures by persons that are or will be in force for a seller, in the order in which they were imposed.
 
-    `statements`: about its measures, by sequence; `rows`: its facts, whose corrections and decisions count. A measure whose
-    violations were all taken back is as if it had never been imposed. `deposit_minor`: as for `evaluate_measures`.
+    `statements`: about its measures, by sequence. `rows`: its facts, whose corrections and decisions count. If all its
+    violations were taken back, a measure counts as never imposed. `deposit_minor`: as for `evaluate_measures`.
     """
     taken_back = _find_taken_back(rows)
     runs: dict[str, list[MeasureStatement]] = {}
@@ -68,7 +67,7 @@ def list_imposed(
         state, run = one.fact.state, runs.pop(name, [])
         if state is MeasureState.UPDATED and run and (_find_end(run) or time + 1) > time:
             runs[name] = [*run, one]
-        elif state is not MeasureState.LIFTED:  # imposed anew, or after it had ended by itself, it begins anew
+        elif state is not MeasureState.LIFTED:  # after a lift or its own end it begins again
             runs[name] = [one]
     for name, run in runs.items():
         fact, start, end = run[-1].fact, _find_start(run), _find_end(run)
@@ -83,7 +82,7 @@ def list_imposed(
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
-    """Yield the statements about measures as they were corrected: without void ones, moved ones at their new time."""
+    """Yield the corrected statements about measures: without void ones, moved ones at their new time."""
     corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
     for one in statements:
         correction = corrections.get(one.entry_id)
@@ -98,7 +97,6 @@ def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
 
 
 def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
-    """Return the violations that no longer stand: overturned, dismissed, withdrawn, or of another seller's goods."""
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}
     for row in _by_sequence(rows):
@@ -115,19 +113,16 @@ def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
 
 
 def _find_start(run: Sequence[MeasureStatement]) -> int:
-    """Return when a measure begins, in microseconds: with the statement that imposes it, or later if that says so."""
     return max(run[0].occur_time, run[0].fact.since or 0)
 
 
 def _find_end(run: Sequence[MeasureStatement]) -> int | None:
-    """Return when a measure ends by itself: at its end as stated, and a suspension also when it is served."""
     fact, start = run[-1].fact, _find_start(run)
     served = start + fact.days * DAY if fact.measure_kind is MeasureKind.SUSPENSION and fact.days else None
     return min((end for end in (fact.until, served) if end is not None), default=None)
 
 
 def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
-    """Return the value of a measure as terms take it; Unvalued where a person stated none that they can."""
     read = _READERS.get(fact.measure_kind)
     is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
     if read is None or (is_money and (not fact.currency or fact.currency != currency)):
@@ -136,7 +131,6 @@ def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
 
 
 def _read_hold(fact: MeasureChanged, _: int) -> Measure:
-    """Return the hold of each order; of an amount that is held as a whole orders know nothing."""
     if fact.amount_minor and not fact.days:
         return Unvalued(fact.measure_kind)
     return SettlementHold(min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
@@ -149,7 +143,6 @@ def _read_reserve(fact: MeasureChanged, _: int) -> Measure:
 
 
 def _read_suspension(fact: MeasureChanged, start: int) -> Measure:
-    """Return the suspension: of its days, of those until its end, or without an end."""
     if fact.days:
         return Suspension(fact.days)
     return Suspension(FOR_GOOD if fact.until is None else max(-(-(fact.until - start) // DAY), 1))
@@ -165,4 +158,3 @@ _READERS: dict[MeasureKind, Callable[[MeasureChanged, int], Measure]] = {
     MeasureKind.MANUAL_REVIEW: lambda *_: ManualReview(),
     MeasureKind.SUSPENSION: _read_suspension,
 }
-"""How what a person stated becomes the value of a kind."""

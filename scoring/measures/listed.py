@@ -1,4 +1,4 @@
-"""One measure that is in force, as it is listed."""
+"""One measure in force, as it is listed."""
 
 from dataclasses import dataclass
 
@@ -7,42 +7,36 @@ from scoring.policy.measures import Measure
 
 @dataclass(frozen=True, slots=True)
 class MeasureInForce:
-    """One measure that holds for a seller: of a rule, or imposed by a person."""
-
     rule: str
-    """Id of the rule; empty for what a person imposed."""
+    """Id of the rule; empty for a measure by a person."""
     reference: str
-    """Where the seller reads it; empty for what a person imposed."""
+    """The text that the seller can read it in; empty for a measure by a person."""
     legal_ground: str
-    """Of a rule for a product category: the legal ground."""
+    """Only of a rule for a product category."""
     original: Measure
-    """As the rule, or the person, states it."""
     current: Measure
-    """As it is for this seller now."""
+    """As it is for this seller now; `original` is as the rule or the person states it."""
     waived: bool
-    """Whether another rule waives it, so that it has no effect."""
     measure: str
-    """Its id in the record of measures: what a complaint and a lift name."""
+    """Its recorded id, which a complaint and a lift name."""
     lifted: str
-    """The entry by which a person lifted it, so that it has no effect; empty if it stands."""
+    """The entry by which a person lifted it; empty if none did."""
     start: int | None
-    """When it begins, in microseconds: later than now for a termination with notice. None: before the days looked back."""
+    """In microseconds, in the future for a termination with notice. None: before the days looked back."""
     end: int | None
-    """When it ends by itself, if nothing else happens, in microseconds; None if that is not known."""
+    """When it ends if nothing else happens, in microseconds; None if unknown."""
     entries: tuple[str, ...]
-    """Ids of the entries that it rests on."""
     entries_omitted: int = 0
-    """Number of further ones."""
     is_of_caution: bool = False
-    """Whether it is a protection of a caution: no part of the terms that are fixed at an order's capture."""
+    """Whether it protects for a caution: then it is no part of an order's lasting terms."""
     reaches_earlier_orders: bool = False
-    """Whether it holds for orders that were captured before it began: of confirmed facts, and of cautions while they last."""
+    """Whether it holds for orders captured before it began: true on confirmed facts, and for cautions while they last.
+    """
     violations: tuple[str, ...] = ()
-    """Ids of the violations among what it rests on, by the day they happened."""
+    """By the day they happened."""
 
     @property
     def has_effect(self) -> bool:
-        """Return whether it is neither waived nor lifted."""
         return not self.waived and not self.lifted
 
     def has_begun(self, observe_time: int) -> bool:

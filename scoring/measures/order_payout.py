@@ -1,4 +1,4 @@
-"""What becomes of one order of a seller on a day, with the terms and the stamps behind it."""
+"""The payout of one order on a day, with the terms and the stamps behind it."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,10 @@ from scoring.scores.answer import Stamp
 
 @dataclass(frozen=True, slots=True)
 class OrderPayout:
-    """What becomes of an order on a day, and by which terms."""
-
     payout: Payout
     terms: Terms
     value_cap_minor: int | None
     """The limit on a day's captured value at its capture; None if there was none."""
     stop: PayoutStop | None
-    """The stop of payouts that stands; None if none does."""
     capture_stamp: Stamp
     stamp: Stamp

@@ -1,7 +1,7 @@
-"""The record of measures: what rules ask for as statements in the ledger, and what persons stated about these. Pure.
+"""The record of measures: the rules' measures as statements in the ledger, and persons' statements about them. Pure.
 
-A measure has one id for one seller, rule, kind and product category, for ever. The service states when it is imposed, updated
-and lifted; a person may lift it, and it stays lifted on the same facts.
+One seller, rule, kind and product category always have the same measure id. The service states when the measure is
+imposed, updated and lifted. A person may lift it, and it stays lifted on the same facts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,53 +28,41 @@ from scoring.policy.measures import (
 )
 
 MECHANISM = "mechanism"
-"""The actor of what the service states about measures."""
+"""The actor of the service's own statements."""
 
 MAX_VIOLATIONS = 100
-"""Violations that a statement names at most: the latest."""
 
 
 class MeasureStatement(NamedTuple):
-    """One entry about a measure, as it is on record."""
-
     entry_id: str
     sequence: int
-    """Where it stands."""
     occur_time: int
-    """When it happened, in microseconds."""
     fact: MeasureChanged
 
 
 class Lift(NamedTuple):
-    """A person lifted a measure that a rule asks for."""
-
     entry_id: str
-    """The entry that states it."""
     time: int
-    """When that happened, in microseconds: what was established by then is what it stays lifted on."""
+    """In microseconds: it stays lifted on the facts established by then."""
 
 
 NO_LIFTS: Mapping[str, Lift] = MappingProxyType({})
 
 
 class MeasureRecord(NamedTuple):
-    """What the service has stated about the measures of one seller."""
+    """The service's statements about the measures of one seller."""
 
     active: Mapping[str, MeasureChanged]
     """By measure, the last statement about each that is not lifted."""
     counts: Mapping[str, int]
-    """By measure, the number of statements."""
     at_sequence: int
-    """The ledger's sequence that the last of them follows from; 0 if there is none."""
+    """The ledger's sequence that the last statement follows from; 0 if there is none."""
     time: int
-    """What the last of them is as of, in microseconds; 0 if there is none."""
+    """As of which the last statement is, in microseconds; 0 if there is none."""
 
 
 class Wanted(NamedTuple):
-    """One measure as it should stand in the record."""
-
     name: str
-    """Its id in the record."""
     rule: str
     reference: str
     measure: Measure
@@ -84,9 +72,10 @@ class Wanted(NamedTuple):
 
 
 def name_measure(seller: str, rule: str, measure: Measure) -> str:
-    """Return the id of a measure that a rule asks for, in the record: always the same for the same seller.
+    """Return the recorded id of a rule's measure: always the same for the same seller.
 
-    `name_measure("s-1", "newcomers", SettlementHold(14))` is `rule~newcomers~settlement_hold~` and 16 hexadecimal digits.
+    `name_measure("s-1", "newcomers", SettlementHold(14))` is `rule~newcomers~settlement_hold~` and 16 hexadecimal
+    digits.
     """
     kind, category = measure.kind.name.lower(), getattr(measure, "product_category", "")
     key = sha256("\x1f".join((seller, rule, kind, category)).encode()).hexdigest()[:16]
@@ -94,7 +83,7 @@ def name_measure(seller: str, rule: str, measure: Measure) -> str:
 
 
 def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
-    """Return by measure the lift by a person that stands: the last thing that a person stated about it.
+    """Return by measure a person's lift, if it is the last statement of a person about it.
 
     `statements`: about measures of one seller, in the order of their sequence.
     """
@@ -109,7 +98,7 @@ def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
 
 
 def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
-    """Return what the service stated of one seller's measures so far.
+    """Return the service's statements about one seller's measures so far.
 
     `statements`: about measures of one seller, in the order of their sequence.
     """
@@ -137,10 +126,11 @@ def list_changes(
     policy: str,
     currency: str,
 ) -> list[Entry]:
-    """Return the entries by which the record comes to state what is wanted, in the order of the policy; lifts come first.
+    """Return the entries that make the record state the wanted measures, in the order of the policy; lifts come first.
 
-    `time`: that what is wanted is as of, in microseconds; `at_sequence`: of the ledger, likewise; `policy`: its digest.
-    Nothing if the record states it already. Worked: a hold of 14 days where one of 7 is on record gives one update.
+    `time` and `at_sequence` (of the ledger): as of which the measures are wanted, in microseconds; `policy`: its
+    digest. Empty if the record states them already. Worked: a hold of 14 days, with one of 7 recorded, gives one
+    update.
     """
     facts: dict[str, MeasureChanged] = {}
     for one in wanted:
@@ -151,7 +141,7 @@ def list_changes(
         if before is None or _compared(before) != _compared(fact):
             facts[name] = fact
         else:
-            facts[name] = before  # as it is on record
+            facts[name] = before  # as it is recorded
     found = [_lift(before, policy, at_sequence) for name, before in record.active.items() if name not in facts]
     found += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
     return [_entry_of(seller, fact, record.counts.get(fact.measure, 0) + 1, time) for fact in found]
@@ -160,7 +150,6 @@ def list_changes(
 def _state_measure(
     name: str, one: Wanted, state: MeasureState, policy: str, at_sequence: int, currency: str
 ) -> MeasureChanged:
-    """Return the statement of a measure as it should stand."""
     amount = days = ppm = listings = 0
     category = getattr(one.measure, "product_category", "")
     match one.measure:
@@ -193,19 +182,17 @@ def _state_measure(
         days=days,
         ppm=ppm,
         listings=listings,
-        product_category=category if is_id(category) else "",  # what is no id is no product category of anything sold
+        product_category=category if is_id(category) else "",  # a text that is no id is no product category of a sale
     )
 
 
 def _compared(fact: MeasureChanged) -> tuple[object, ...]:
-    """Return what makes two statements of a measure differ: its value, its end, and the violations that it rests on."""
     value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings)
-    # An end that moves day by day is of a condition, such as a tier's; the day it ends on is what counts.
+    # An end that moves day by day is that of a condition, such as a tier's; only its final day counts.
     return (*value, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
 
 
 def _lift(before: MeasureChanged, policy: str, at_sequence: int) -> MeasureChanged:
-    """Return the statement that a measure is over."""
     return MeasureChanged(
         before.measure,
         before.measure_kind,
@@ -221,6 +208,5 @@ def _lift(before: MeasureChanged, policy: str, at_sequence: int) -> MeasureChang
 
 
 def _entry_of(seller: str, fact: MeasureChanged, number: int, time: int) -> Entry:
-    """Return the entry of a statement. Its id follows from seller, measure, what it rests on, and which change it is."""
     about = "\x1f".join((seller, str(number), fact.state.name, *sorted(fact.violations)))
     return Entry(derived_id(fact.measure, about), seller, fact, time)

@@ -1,4 +1,7 @@
-"""Restitution: which recorded measures stood on a violation that was taken back, for how long, and what they held. Pure."""
+"""Restitution: recorded measures that rested on a violation taken back, for how long, and the amounts they held.
+
+Pure.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,50 +21,45 @@ from scoring.policy.measures import PPM
 
 
 class Value(NamedTuple):
-    """A measure as one statement has it, from when that counts."""
-
     begin: int
-    """In microseconds."""
     stated: MeasureChanged
 
 
 @dataclass(frozen=True, slots=True)
 class StoodOn:
-    """One measure that stood on a violation, in one span of time."""
+    """One measure that rested on a violation, in one span of time."""
 
     measure: str
     rule: str
-    """Empty for what a person imposed."""
+    """Empty for a measure by a person."""
     kind: MeasureKind
     begin: int
-    """In microseconds."""
+    """In microseconds, as `end`."""
     end: int | None
-    """In microseconds; None if it still stands on the violation."""
+    """None if it still rests on the violation."""
     others: tuple[str, ...]
-    """The other violations that it stood on meanwhile, sorted."""
+    """The other violations that it rested on meanwhile, sorted."""
     values: tuple[Value, ...]
-    """As it was stated, first and by each update, by when each began to count; the first by the begin of the span."""
+    """Its first value and each update, by when each began to count; the first by the begin of the span."""
 
     def days_until(self, now: int) -> int:
-        """Return the days of the span, each that has begun counted; up to `now` (microseconds) if it goes on."""
+        """Return the days of the span, each begun day counted; up to `now` (microseconds) if it continues."""
         end = now if self.end is None else self.end
         return max(-(-(end - self.begin) // DAY), 0)
 
     def days_from_to(self, now: int) -> tuple[int, int]:
-        """Return (first, last) UTC day of the span, in days since 1970-01-01; up to `now` if it goes on."""
+        """Return (first, last) UTC day of the span, in days since 1970-01-01; up to `now` if it continues."""
         last = now if self.end is None else max(self.end - 1, self.begin)
         return self.begin // DAY, last // DAY
 
     def stated_on(self, day: int) -> MeasureChanged:
-        """Return the statement that counted at the end of a UTC day, as an order's terms are those of its day's end."""
+        """Return the value at the end of a UTC day, since an order's terms are those of its day's end."""
         last = next((value for value in reversed(self.values) if value.begin < (day + 1) * DAY), self.values[0])
         return last.stated
 
 
 @dataclass(frozen=True, slots=True)
 class RestitutionItem:
-    """One measure that stood on a violation."""
-
     span: StoodOn
     days: int
     held_minor: int
@@ -69,7 +67,7 @@ class RestitutionItem:
 
 @dataclass(frozen=True, slots=True)
 class Restitution:
-    """What stood on a violation that was taken back."""
+    """Measures that rested on a violation taken back."""
 
     violation: str
     status: Status
@@ -81,8 +79,8 @@ class Restitution:
 def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, int | None]]:
     """Return each (from, until) in which a violation was taken back, in microseconds; None if it still is.
 
-    `rows`: facts of its seller. It is taken back while it is overturned, dismissed or withdrawn, or found to be of another's
-    goods. Worked: overturned at 10, reinstated at 20 and overturned at 30 gives (10, 20) and (30, None).
+    `rows`: facts of its seller. It is taken back while it is overturned, dismissed or withdrawn, or found to be of
+    another's goods. Worked: overturned at 10, reinstated at 20 and overturned at 30 gives (10, 20) and (30, None).
     """
     is_retracted = is_elsewhere = False
     found: list[tuple[int, int | None]] = []
@@ -105,11 +103,12 @@ def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, 
 def list_stood_on(
     violation: str, statements: Iterable[MeasureStatement], times_away: Sequence[tuple[int, int | None]] = ()
 ) -> list[StoodOn]:
-    """Return the measures that stood on a violation, in the order in which they began.
+    """Return the measures that rested on a violation, in the order in which they began.
 
-    `statements`: about measures of its seller, in the order of their sequence. A measure that ends by itself ends then; one
-    that begins later than it was stated begins then; none stands on the violation while that was taken back (`times_away`,
-    as of find_times_away), whatever is on record of it meanwhile; one that nobody lifted by then stands on it again after.
+    `statements`: about measures of its seller, in the order of their sequence. A measure begins at its stated begin, if
+    that is later than its statement, and ends at its own end. While the violation was taken back (`times_away`, as of
+    find_times_away), none rests on it, whatever is recorded. A measure that was not lifted by the end of that time
+    rests on it again.
     """
     spans = _trace_spans(violation, statements)
     for since, until in times_away:
@@ -118,7 +117,6 @@ def list_stood_on(
 
 
 def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn]:
-    """Yield what is left of a span before and after a time (microseconds) that is no part of it."""
     end = NEVER if span.end is None else span.end
     if span.begin < since:
         values = tuple(value for value in span.values if value.begin < since)
@@ -128,7 +126,6 @@ def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn
 
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
-    """Return the spans in which recorded measures named a violation."""
     open_spans: dict[str, StoodOn] = {}
     found: list[StoodOn] = []
     for one in statements:
@@ -152,7 +149,7 @@ def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list
 
 
 def _find_own_end(span: StoodOn) -> int | None:
-    """Return when a measure ends by itself, as it was stated last, in microseconds; None if it does not."""
+    """Return when a measure ends by itself by its last statement, in microseconds; None if it does not."""
     value = span.values[-1]
     return None if value.stated.until is None else max(value.stated.until, value.begin)
 
@@ -164,11 +161,11 @@ def list_items(
     now: int,
     currency: str,
 ) -> tuple[RestitutionItem, ...]:
-    """Return what each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
+    """Return the amount that each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
-    `spans`: as of list_stood_on; `flow`: of the seller, by day and product category; `deposits`: each change of its deposit
-    with when it happened, by sequence. Of several measures of one kind, each counts only what those before it in `spans` did
-    not hold at that time.
+    `spans`: as of list_stood_on. `flow`: of the seller, by day and product category. `deposits`: each change of its
+    deposit with its time, by sequence. A measure counts only what earlier measures of its kind in `spans` did not hold
+    at that time.
     """
     flow = [one for one in flow if one.fact.currency == currency]
     changes = sorted((one for one in deposits if one[1].currency == currency), key=itemgetter(0))
@@ -190,10 +187,10 @@ def _held_by(
     now: int,
     currency: str,
 ) -> int:
-    """Return what a measure held in its span beyond what `earlier` ones of its kind did, in minor units.
+    """Return the amount a measure held in its span beyond `earlier` ones of its kind, in minor units.
 
-    Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more, held
-    1,501 (10 % of 5,005 and 20 % of 5,005, rounded down together).
+    Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more,
+    held 1,501 (10 % of 5,005 and 20 % of 5,005, rounded down together).
     """
     if span.kind is MeasureKind.DEPOSIT:
         return _find_most_placed(span, earlier, deposits, now, currency)
@@ -217,9 +214,9 @@ def _held_by(
 def _find_most_placed(
     span: StoodOn, earlier: Sequence[StoodOn], deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str
 ) -> int:
-    """Return the most that was there at once, in the span, of what a deposit asked for beyond earlier ones, in minor units.
+    """Return the most placed at once, in the span, of a required deposit beyond earlier ones, in minor units.
 
-    Worked: asked for 5,000 while 3,000 lay there, 4,000 more placed and 6,000 returned before it ended: 5,000.
+    Worked: 5,000 required while 3,000 were placed, 4,000 more placed and 6,000 returned before it ended: 5,000.
     """
     balance, balances = 0, {0: 0}
     for time, fact in deposits:
@@ -237,7 +234,6 @@ def _find_most_placed(
 
 
 def _asked_at(span: StoodOn, time: int, now: int, currency: str) -> int:
-    """Return the deposit that a measure asked for at a time, in minor units of a currency; 0 outside its span."""
     if not span.begin <= time < (now if span.end is None else span.end):
         return 0
     stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
@@ -245,9 +241,9 @@ def _asked_at(span: StoodOn, time: int, now: int, currency: str) -> int:
 
 
 def captured_in(spans: Sequence[StoodOn], flow: Sequence[FlowDay], now: int, currency: str) -> int:
-    """Return what was captured on the UTC days of spans, each day once, in minor units of `currency`.
+    """Return the value captured on the UTC days of spans, each day once, in minor units of `currency`.
 
-    Of the first and the last day all that was captured, since flow is stated by the day.
+    The first and the last day count whole, since flow is stated by the day.
     """
     ranges = [span.days_from_to(now) for span in spans]
     return sum(
