@@ -1,8 +1,7 @@
 """Answer calls from memory where their requests arrive, without a thread or a lock.
 
-gRPC's one serving thread must not wait: not for a file, a database or a contended lock. It answers a call only if the
-caller is known, the request is granted and the answer is remembered. Any other call goes to its pool, which checks
-everything again.
+gRPC's one serving thread must not wait. It answers a call only if the caller is known, the request is granted and the
+answer is remembered. Any other call goes to its pool, which checks everything again.
 """
 
 from collections.abc import Callable
@@ -29,7 +28,7 @@ MAX_REQUESTS = 65_536
 @runtime_checkable
 class AnswersAtOnce(Protocol):
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return the finder of such answers for a method; None if all its calls need a thread."""
+        """Return a method's finder of such answers; None if all its calls need a thread."""
 
 
 class _Request:
@@ -46,9 +45,9 @@ class _Request:
 
 
 class AtOnce:
-    """Answers calls of one method at once if possible. For gRPC's one serving thread only.
+    """Answers calls of one method at once if possible, in gRPC's one serving thread.
 
-    Raises TypeError if calls of the method may need an audit line or an approval, which wait.
+    Raises TypeError for a method that may need an audit line or an approval, which wait.
     """
 
     def __init__(self, method: Method, find: FindAtOnce, gate: Gate, records: CallRecords) -> None:
@@ -61,7 +60,7 @@ class AtOnce:
         self._requests: dict[bytes, _Request] = {}
 
     def __call__(self, data: bytes, call: GrpcCall) -> bytes | None:
-        """Return the response, counted and logged; None if the request needs a thread or is to be refused."""
+        """Return the response, counted and logged; None if the request needs a thread or a refusal."""
         try:
             return self._answer(data, call)
         except Exception:  # noqa: BLE001 (whatever it is, a thread of the pool says it)

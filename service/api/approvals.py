@@ -1,9 +1,8 @@
-"""Approvals: check that a call that needs two persons has them, after its caller is found to be granted it.
+"""Check that a call that needs two persons has them, after it is found to be granted.
 
-The grants file says which calls need two persons. Such a call names a proposal. The proposal must be approved,
-unexpired, not withdrawn, and hold exactly this request. Persons are counted by the grants in force, so a person whose
-grant is removed no longer counts. The check and the record of use share the ledger's lock: approvals, withdrawals and
-uses come one after the other.
+The grants file says which calls need two persons. Such a call names a proposal, which must be approved, unexpired, not
+withdrawn, and hold exactly this request. Persons count by the grants in force. The check and the record of use share
+the ledger's lock: approvals, withdrawals and uses come one after the other.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,7 +37,7 @@ Report = Callable[..., object]
 
 
 class Approvals:
-    """Rejects calls that need two persons and do not have them. Without a grants file it rejects none."""
+    """Rejects calls that lack a second person; none without a grants file."""
 
     def __init__(self, grants: GrantsFile | None, ledger: Ledger, report: Report) -> None:
         self._grants = grants
@@ -53,9 +52,8 @@ class Approvals:
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
         """Return the approval that lets a granted request in; None if it needs none.
 
-        Raises ApprovalRequired or ProposalClosed if it needs an approval and has none, InvalidInput about `proposal`. A
-        request that names a proposal must match it even if it needs no approval. Proposals themselves and dry runs need
-        none.
+        Raises ApprovalRequired, ProposalClosed, InvalidInput about `proposal`. A request that names a proposal must
+        match it even if it needs no approval. Proposals and dry runs need none.
         """
         row = METHODS[method]
         if row.scope is not Scope.ENTRIES and row.right not in NEEDING_TWO:
@@ -75,10 +73,8 @@ class Approvals:
         raise ApprovalRequired(text, {"right": right.value, "proposal": "", "persons_missing": str(PERSONS)})
 
     def persons(self, proposal: Proposal) -> list[tuple[str, str]]:
-        """Return, for each step of a proposal, (the person whom its caller shows, the person whom it puts behind the
-        proposal).
-
-        "" means no one.
+        """Return for each step (the person whom its caller shows, the person whom it puts behind the proposal), "" for
+        no one.
         """
         agreement = self.agreement
         behind = agreement.persons_behind(proposal, _asked_by(proposal))
@@ -148,10 +144,10 @@ class Approvals:
         )
 
     def _require_proven(self, named: str, proposal: Proposal) -> None:
-        """Raise ProposalClosed unless all entries from the proposal on are as they were sealed.
+        """Raise ProposalClosed unless all entries from the proposal on are as sealed.
 
-        So its request and its end are unchanged, and no step is missing. Entries that this process has proven before
-        are skipped.
+        Then its request and end are unchanged, and no step is missing. Entries that this process has proven are
+        skipped.
         """
         steps = tuple(taken for taken in proposal.steps if taken.step is not Step.USED)
         known = named, proposal.digest, proposal.expire_time, steps
@@ -172,10 +168,7 @@ class Approvals:
 
 
 def require_open(found: Proposal) -> None:
-    """Raise ProposalClosed, with the reason, if a proposal can be neither approved nor used.
-
-    It was withdrawn or declined, has expired, or concerns an erased seller.
-    """
+    """Raise ProposalClosed, with the reason, if a proposal was withdrawn, declined or erased, or has expired."""
     closed = {
         "WITHDRAWN": (found.has(Step.WITHDRAWN), "was withdrawn or declined"),
         "EXPIRED": (found.is_expired, "has expired"),
@@ -197,7 +190,7 @@ def naming(name: str) -> Iterator[None]:
 
 
 def _asked_by(proposal: Proposal) -> list[Asked]:
-    """Return what the request in a proposal asks for. An erased request asks for what is granted to no one."""
+    """Return what a proposal's request asks for; an erased one asks for what no one is granted."""
     if proposal.content is None:
         return []
     method = proposal.content.method

@@ -1,11 +1,10 @@
 """Handle every RPC in one place: parse, admit, call, map errors, answer, log one line, count.
 
-A servicer is a pure function from request to response, or from requests to an iterator of responses, and raises domain
-errors. Only this module uses gRPC's contexts and aborts: after `context.set_code` a handler would go on. Handlers have
-no deserializer, since grpcio answers bytes that it cannot parse with UNKNOWN and sends exception texts to the caller.
+A servicer is a pure function from request(s) to response(s) that raises domain errors. Only this module uses gRPC's
+contexts and aborts: after `context.set_code` a handler would go on. Handlers have no deserializer, since grpcio answers
+malformed bytes with UNKNOWN and sends exception texts to the caller.
 
-Every call passes `_Passing` before its work, and each of its requests passes `Calls._take_request`. Rules for all calls
-belong there.
+Rules for all calls belong in `_Passing`, rules for all requests in `Calls._take_request`.
 """
 
 import threading
@@ -87,11 +86,10 @@ class Calls:
         pools: Mapping[str, ThreadPoolExecutor] | None = None,
         streams: Streams | None = None,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
-        """Return gRPC's handlers of `service` by method name.
+        """Return gRPC's handlers of `service` by method name, around the servicer's methods.
 
-        Each wraps the servicer's method of the same name. `pools` has the threads of each `Service/Method`; streaming
-        methods use `streams`. Raises TypeError if a method has no implementation, no row in the table of rights or no
-        threads, or if only its requests are a stream.
+        `pools` has the threads of each `Service/Method`; streaming methods use `streams`. Raises TypeError if a method
+        has no implementation, right or threads, or if only its requests are a stream.
         """
         require_rows([_method_of(descriptor).name for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
@@ -167,7 +165,7 @@ class Calls:
     def _admit(self, passage: Passage, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack) -> None:
         """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls).
 
-        Checks that need only the call's kind or origin belong here, before any request is parsed.
+        Checks without the request belong here.
         """
         method = passage.method
         passage.caller = self._gate.identify(context)
@@ -190,10 +188,9 @@ class Calls:
             yield request
 
     def _take_request(self, passage: Passage, data: bytes, context: grpc.ServicerContext, parent: str = "") -> Message:
-        """Return a parsed request. Raises InvalidInput about `request`.
+        """Return a parsed request.
 
-        Every request passes here, so checks on its content belong here. `parent`: the stream's, which later messages
-        may omit.
+        Raises InvalidInput about `request`. `parent`: the stream's, which later messages may omit.
         """
         method = passage.method
         require_few_fields(data, method.nested)
@@ -213,7 +210,7 @@ class Calls:
     def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
         """Raise Unauthenticated, PermissionDenied, or as `Gate.require`, if a request is not granted.
 
-        A stream may outlive its grants and its token, so its caller is identified again.
+        A stream may outlive its grants and token, so its caller is identified again.
         """
         rules = self._gate.rules
         if passage.method.gives_stream:
@@ -228,16 +225,14 @@ class Calls:
         passage.rules = rules
 
     def _recheck(self, passage: Passage, context: grpc.ServicerContext) -> None:
-        """Reject a stream that its caller may no longer have open, while it waits for its client; raises as
-        `_require`.
-        """
+        """Raise as `_require` if a waiting stream's caller may no longer have it open."""
         passage.caller = self._gate.identify(context)
         if self._gate.rules is not passage.rules:
             self._gate.require_anything(passage.caller, passage.method.name)
             self._require(passage, context)
 
     def _keep_end(self, passage: Passage, number: int, response: Message | None) -> None:
-        """Write a request's outcome to the audit file if the request has a line. Never raises: the work is done."""
+        """Write a request's outcome to the audit file, if it has a line. Never raises: the work is done."""
         kept, passage.kept = passage.kept, None
         if kept is None:
             return
@@ -259,8 +254,8 @@ class Calls:
 class _Passing:
     """The work before and after every call, as a context manager.
 
-    Before: make the call current, set its deadline, count it as running, admit it. After: turn an exception into a
-    status, log one line, count. A generator-based manager would take a tenth of the time of a remembered score.
+    Before: make the call current, set its deadline, count and admit it. After: turn an exception into a status, log one
+    line, count. A generator-based manager takes a tenth of the time of a remembered score.
     """
 
     __slots__ = ("_calls", "_context", "_held", "_passage", "_streams", "_token")
@@ -348,7 +343,7 @@ def _class_of(name: str, *, is_stream: bool) -> str:
 
 
 def _client_of(context: grpc.ServicerContext) -> str:
-    """Return the client of a stream, over all its connections: the name in its certificate, or its host."""
+    """Return a stream's client, over all its connections: the name in its certificate, or its host."""
     if names := context.peer_identities():
         return b" ".join(names).decode("utf-8", "replace")
     return str(context.peer()).rpartition(":")[0]

@@ -1,8 +1,8 @@
-"""The gate: identify the caller and check its grants, once before every call and at each message of a stream.
+"""The gate identifies the caller and checks its grants, before every call and at each message of a stream.
 
-A server that only this machine can reach, without a grants file or a mesh, lets `local` do everything; so does its Unix
-socket, which only its own user can open. Elsewhere callers who show no one, and requests that are not granted, are
-refused. Headers in which a proxy forwards a certificate are never read.
+Without a grants file or a mesh, a server that only this machine can reach lets `local` do everything. So does its Unix
+socket, which only its own user can open. Elsewhere unproven callers and ungranted requests are refused. Headers in
+which a proxy forwards a certificate are never read.
 """
 
 from collections.abc import Mapping
@@ -97,8 +97,8 @@ class Kept(NamedTuple):
 class Gate:
     """Identifies callers and rejects what is not granted. Without a grants file every caller is `local`.
 
-    `has_socket`: whether calls by a Unix socket come from the server's own user. `is_mesh`: whether a mesh has ended
-    TLS before the server, so that tokens in plain text were not on the wire.
+    `has_socket`: whether the server's own user calls by a Unix socket. `is_mesh`: whether a mesh ends TLS before the
+    server, so that plain-text tokens were not on the wire.
     """
 
     def __init__(
@@ -130,8 +130,8 @@ class Gate:
     def identify(self, context: grpc.ServicerContext) -> Caller:
         """Return the caller, by its certificate and its token.
 
-        `local` without a grants file, and by the server's own Unix socket. Raises Unauthenticated if the call shows no
-        one, or anything that proves no one.
+        `local` without a grants file, and by the server's own Unix socket. Raises Unauthenticated without credentials,
+        or if any credential proves no one.
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
@@ -147,7 +147,7 @@ class Gate:
         return known.caller
 
     def recognise(self, context: grpc.ServicerContext) -> Caller | None:
-        """Return the caller as `identify` does if its credentials are known already, else None.
+        """Return the caller as `identify` if its credentials are known, else None.
 
         Takes no lock and verifies nothing.
         """
@@ -189,8 +189,8 @@ class Gate:
         """Raise PermissionDenied, before any lookup, if a request is not granted; return the sellers that its answer
         may show.
 
-        For a request over many, the answer may hold only these sellers; None allows all that the request names. Raises
-        InvalidInput for a malformed name of a place, but only to callers who are granted anything.
+        None allows all that the request names. Raises InvalidInput for a malformed name of a place, but only to callers
+        with any grant.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return None
@@ -220,7 +220,7 @@ class Gate:
         return visible
 
     def admit_at_once(self, caller: Caller, call_class: str) -> bool:
-        """Charge a call as `admit` does, and return whether it was.
+        """Charge a call as `admit` and return True.
 
         Returns False, with nothing charged, beyond a limit or while another thread holds the accounts.
         """
@@ -236,7 +236,7 @@ class Gate:
             raise not_granted(METHODS[method].right)
 
     def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
-        """Charge a call of a class to its caller's limits.
+        """Charge a call to its caller's limits.
 
         Raises TooManyCalls, with the time to wait, beyond a limit; the caller's next calls may then be held.
         """
@@ -261,19 +261,16 @@ class Gate:
     def note_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
-        """Record at the turnstile that a caller was refused for excess, so that its next calls may be held.
-
-        `weight`: the number of refusals that this one counts as.
-        """
+        """Record at the turnstile that a caller was refused for excess; `weight`: as this many refusals."""
         token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
 
     def note_refusal(self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext) -> None:
         """Record at the turnstile an UNAUTHENTICATED or PERMISSION_DENIED call, if no such call could be let in.
 
-        That is: the caller proves no one (None), is granted nothing, or has no right that the method accepts. Other
-        callers are left to their limits. Credentials that prove no one are charged to the principal of the certificate
-        beside them. Connections of a mesh bring calls of many callers, so they identify no one.
+        That is: the caller proves no one (None), or has no right that the method accepts. Unproven credentials are
+        charged to the principal of the certificate beside them. A mesh's connections bring many callers, so they
+        identify no one.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return
@@ -300,9 +297,8 @@ class Gate:
     def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> "Kept | None":
         """Write a granted request to the audit file if required; return the line, or None.
 
-        Required for requests with a right of `BOUND`, and for reads (`READS`) by callers whom the grants file names for
-        that. The line has the caller, the method, the rights, the objects of the request and the approval, never texts.
-        Raises AuditUnavailable if the write fails.
+        Required for rights of `BOUND`, and for reads (`READS`) by callers whom the grants file lists. The line has
+        caller, method, rights, objects and approval, never texts. Raises AuditUnavailable if the write fails.
         """
         if self._audit is None or method not in MAY_BE_WRITTEN:
             return None

@@ -1,7 +1,7 @@
-"""Health of each service, answered by its own threads from what one thread finds out.
+"""Health of each service, answered by its own threads.
 
-The server is SERVING while it takes calls. A service that reads the ledger is SERVING while the ledger answers, or
-while the service can answer without it. No health call waits for that check.
+The server is SERVING while it takes calls, a service while the ledger answers or is not needed. One thread checks the
+ledger; no health call waits for it.
 """
 
 import threading
@@ -24,14 +24,14 @@ from service.engine.handover import run_in_pool
 from service.ledger.database.database import outage_of
 
 PROBE_SECONDS = 1.0
-"""Time from an answer of the ledger to the next check. A silent ledger is given up some seconds later."""
+"""Time from an answer of the ledger to the next check."""
 
 
 class _EndedLater:
     """The context of a watch whose end is reported by a thread of `pool`.
 
-    The servicer sends under its lock, and takes the lock when a watch ends. If gRPC's one thread waited for it, that
-    thread could not see that a message has gone out, and a drain would not end.
+    The servicer sends under its lock, and takes the lock when a watch ends. If gRPC's one thread waited for the lock,
+    it would not notice that a message has gone out, and a drain would not end.
     """
 
     def __init__(self, context: grpc.ServicerContext, pool: ThreadPoolExecutor) -> None:
@@ -49,8 +49,8 @@ class _EndedLater:
 class Health(Collector):
     """The health of `services`, by full name, as of the last `ask`, which raises if the ledger does not answer.
 
-    The caller shuts down `pool`, whose threads answer. `without`: by service, a function that returns whether it can
-    answer without the ledger; other services need it. As a collector it exports the same to metrics.
+    The caller shuts down `pool`, whose threads answer. `without`: by service, whether it can answer without the ledger;
+    others need it. It is a collector of metrics too.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Health(Collector):
         yield serving
 
     def _probe(self) -> None:
-        """Check the ledger repeatedly; log when it falls silent, with the reason, and when it answers again."""
+        """Check the ledger repeatedly; log when it falls silent and when it answers again."""
         before = ""
         while not self._is_ending.wait(PROBE_SECONDS):
             problem = self._find_problem()

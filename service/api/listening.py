@@ -5,10 +5,7 @@ from service.settings import host_and_port
 
 
 def listening_error(address: str, variable: str) -> ConfigurationWrong:
-    """Return the reason why HOST:PORT cannot be opened, found by opening it once more.
-
-    `variable`: the setting that changes the address.
-    """
+    """Open HOST:PORT again to find the reason why it cannot be opened. `variable`: the setting of the address."""
     host, port = host_and_port(address)
     reason = "another process was listening there"
     try:

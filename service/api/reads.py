@@ -66,7 +66,7 @@ class Reads:
         self._tail = tail
 
     def settled(self) -> int:
-        """Return a time in microseconds; entries recorded before it are in every later cut. 0 if none is known."""
+        """Return a time in microseconds; all entries recorded before it are in later cuts. 0: unknown."""
         return self._ledger.clock.settled() or 0
 
     def doubt(self) -> int:
@@ -78,10 +78,10 @@ class Reads:
         self._tail.reach(sequence)
 
     def cut(self, request: ReadRequest) -> Cut:
-        """Return the cut by a request's times, after waiting for its sequence.
+        """Return the cut by a request's times, after waiting for `at_least_sequence` within the call's time.
 
-        Waits within the call's time until the ledger holds `at_least_sequence`. Raises InvalidInput for a field,
-        SequenceNotReached if the ledger does not hold it in time, TooManyCalls if too many calls wait.
+        Raises InvalidInput, SequenceNotReached if the ledger does not hold the sequence in time, TooManyCalls if too
+        many calls wait.
         """
         wrong = FieldErrors()
         names = [field.name for field in request.DESCRIPTOR.fields]
@@ -102,18 +102,14 @@ class Reads:
         return cut
 
     def page(self, request: LedgerListRequest, is_after: Callable[[str], bool]) -> "Page":
-        """Return the page of a ledger list that a request asks for.
-
-        `is_after`: returns whether a page may go on after a text. Raises InvalidInput for `page_size`, `page_token` or
-        the times.
-        """
+        """Return the page of a ledger list. `is_after`: whether a page may go on after a text. Raises InvalidInput."""
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
     def has_given(self, cut: Cut) -> bool:
         """Return whether this ledger can have given the cut in a page token.
 
-        True if the ledger gives the same known time and sequence for its times. The clock that made the cut may have
-        been up to SKEW ahead of the present one: clocks differ and are put back.
+        It must give the same known time and sequence for the cut's times. The cut's clock may have been up to SKEW
+        ahead: clocks differ and are put back.
         """
         if cut.observe_time < 0:
             return False
@@ -130,12 +126,12 @@ class Page:
     cut: Cut
     """The cut of the first page, for all pages."""
     after: str
-    """The item that the page goes on after, as the list names items; empty for the first page."""
+    """The item to go on after; empty for the first page."""
     limit: int
 
     @property
     def after_number(self) -> int:
-        """Return the number (sequence or count) that the page goes on after; 0 for the first page."""
+        """Return the number to go on after; 0 for the first page."""
         return int(self.after or 0)
 
     def token(self, after: object) -> str:
@@ -144,10 +140,7 @@ class Page:
 
 
 def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
-    """Return the most items for a stated size, at most MAX_PAGE; 0 means `default`.
-
-    Raises InvalidInput for `page_size` if it is negative.
-    """
+    """Return the most items, at most MAX_PAGE; 0 means `default`. Raises InvalidInput for a negative `page_size`."""
     if page_size < 0:
         raise invalid("page_size", f"must be 1 to {MAX_PAGE:,}, or 0 for {default:,}")
     return min(page_size or default, MAX_PAGE)
@@ -161,9 +154,9 @@ def page_of(
 ) -> Page:
     """Return the page that a list request asks for.
 
-    `is_after` returns whether a token of this list may go on after a text. `first_cut` gives the first page's cut, and
-    `has_given` returns whether a cut can be genuine; a list outside the ledger has neither. The token binds all
-    parameters of the request except `page_size` (AIP-158). Raises InvalidInput for `page_size` or `page_token`.
+    `is_after`: whether a token of this list may go on after a text. `first_cut` gives the first page's cut, `has_given`
+    whether a cut can be genuine; lists outside the ledger have neither. The token binds all parameters except
+    `page_size` (AIP-158). Raises InvalidInput for `page_size` or `page_token`.
     """
     limit = page_limit(request.page_size)
     if not request.page_token:
@@ -174,7 +167,7 @@ def page_of(
         token = b""
     body = token[_BINDING_BYTES:]
     after = body[_CUT.size :].decode(errors="replace")
-    # Tokens can be forged, though they show nothing that their maker may not list; so check their values.
+    # Tokens can be forged, so check their values.
     if token[:_BINDING_BYTES] == _binding(request, body) and len(body) > _CUT.size and is_after(after):
         cut = Cut(*_CUT.unpack_from(body))
         if has_given(cut):
@@ -188,9 +181,9 @@ def is_number(text: str) -> bool:
 
 
 def _binding(request: ListRequest, body: bytes) -> bytes:
-    """Return a checksum that ties a token to its request, its caller and the sellers visible to the caller.
+    """Return a checksum that ties a token to its request, caller and visible sellers.
 
-    It is no seal: a forged token shows nothing that its maker may not list.
+    A forged token shows nothing that its maker may not list.
     """
     same = type(request)()
     same.MergeFrom(request)  # type: ignore[arg-type]

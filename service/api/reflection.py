@@ -1,6 +1,6 @@
-"""Reflection for tools such as grpcurl. It shows the public contract, never the ledger.
+"""Reflection of the public contract for tools such as grpcurl, open to all.
 
-It is open to all, and on by default if only this machine reaches the server. Its package is an extra.
+It is on by default if only this machine reaches the server. Its package is an extra.
 """
 
 from collections.abc import Iterable
@@ -16,9 +16,7 @@ from service.settings import Settings, is_loopback
 
 
 def add_reflection(server: grpc.Server, services: Iterable[str], settings: Settings, pool: ThreadPoolExecutor) -> None:
-    """Register reflection over `services` and health if only this machine reaches the server and the package is
-    installed.
-    """
+    """Register reflection over `services` and health if only this machine reaches the server and the package exists."""
     if settings.is_mesh or not is_loopback(settings.address):
         return
     try:

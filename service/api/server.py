@@ -1,6 +1,6 @@
 """The gRPC server: listen, report health, and stop without losing a call.
 
-`service.bootstrap` makes its parts; `service.api.serving` runs it as the command does, with signals.
+`service.bootstrap` makes its parts; `service.api.serving` runs it with signals.
 """
 
 import os
@@ -66,12 +66,12 @@ from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
 
 STOP_SECONDS = 10.0
-"""How long begun calls may take to end when the server stops; appends have deadlines of this size."""
+"""How long calls may take to end when the server stops; appends have similar deadlines."""
 
 OWN_CALL_SECONDS = 30.0
 
 LATE_SECONDS = 5.0
-"""How long a thread may then take to leave an ended call before it is given up."""
+"""How long a thread may then take to leave an ended call."""
 
 MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; it refuses some from half of it on
 
@@ -94,7 +94,7 @@ def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
     return (
         *OPTIONS,
         # On by default, which would silently give a stale process half of the calls. With several processes, the first
-        # holds the port (`service.workers`), so only they share it.
+        # holds the port (`service.workers`).
         ("grpc.so_reuseport", int(settings.processes > 1)),
         ("grpc.max_concurrent_streams", settings.limits.connection_calls),
         # By default gRPC counts streams until their memory is free, and meanwhile refuses those of honest clients.
@@ -119,10 +119,7 @@ MODEL_SERVICE = "sellertrust.v1.ModelService"
 
 
 class Server:
-    """One server on its ports. `start` opens them, `drain` ends without losing a call; a context manager does both.
-
-    The caller closes the ledger and the scorer. `log` defaults to the settings' logger.
-    """
+    """One server on its ports, also as a context manager. The caller closes the ledger and the scorer."""
 
     def __init__(self, settings: Settings, ledger: Ledger, scorer: Scorer, *, log: Log | None = None) -> None:
         self.settings = settings
@@ -257,7 +254,7 @@ class Server:
         return generate_latest(self._registry)
 
     def drain(self) -> None:
-        """Stop without losing a call: report NOT_SERVING, wait `drain_seconds`, let calls end, stop.
+        """Report NOT_SERVING, wait `drain_seconds`, let calls end, stop; no call is lost.
 
         Meanwhile balancers and clients move elsewhere. Blocks until done; unended calls are in `unfinished`.
         """
@@ -272,8 +269,7 @@ class Server:
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Refuse new calls, end streams, and end running calls after `grace_seconds`. Idempotent.
 
-        Takes at most `grace_seconds` and twice `LATE_SECONDS`. Threads that are then still in calls are given up; the
-        calls are in `unfinished`.
+        Takes at most `grace_seconds` and twice `LATE_SECONDS`. Then unended calls are given up and are in `unfinished`.
         """
         self._tail.close(LATE_SECONDS)
         self._streams.close()

@@ -16,12 +16,11 @@ def serve(
     ready: Callable[[Server], None] | None = None,
     requests: EndRequests | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or a request to end, then drain, close the ledger, and return the exit code 0.
+    """Serve until SIGTERM, SIGINT or a request to end, then drain, close the ledger, and return 0.
 
-    Call it in the main thread, with an unstarted server over this ledger. It calls `ready` once the server is. A second
-    signal kills. If calls do not end in the time of `Server.stop`, it ends the process at once with exit code 1. Raises
-    ConfigurationWrong if the server cannot start, LedgerUnavailable if the ledger does not answer; it closes the ledger
-    then too.
+    For the main thread and an unstarted server over this ledger. Calls `ready` once it serves. A second signal kills.
+    If calls outlast `Server.stop`, it ends the process with exit code 1. Raises ConfigurationWrong if the server cannot
+    start, LedgerUnavailable; closes the ledger then too.
     """
     try:
         ledger.database.ping()

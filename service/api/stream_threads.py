@@ -16,7 +16,7 @@ FIRST_MESSAGE_SECONDS = 1.0
 
 
 class Streams:
-    """Places for `limit` open streams, of which one client may have `client_limit`.
+    """Places for `limit` open streams, at most `client_limit` of one client.
 
     `pool` has a thread for each and one more, which rejects the excess, so that nothing queues.
     """
@@ -33,10 +33,9 @@ class Streams:
 
     @contextmanager
     def place(self, clients: Mapping[str, int]) -> Iterator[None]:
-        """Occupy a place for a stream of these clients for the `with` block.
+        """Occupy a place for a stream of these clients for the `with` block; raise TooManyCalls if none is free.
 
-        `clients`: by name, the most streams of each if lower than `client_limit`; 0: no lower limit. Raises
-        TooManyCalls if all places are taken, or all of one client.
+        `clients`: by name, the most streams of each if lower than `client_limit`; 0: no lower limit.
         """
         with self._lock:
             if len(self._open) >= self._limit:
@@ -56,10 +55,9 @@ class Streams:
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object] = lambda: None) -> Iterator[bytes]:
         """Yield the client's messages, each read only when it is asked for; gRPC's flow control holds up the rest.
 
-        Raises DeadlinePassed if the first does not arrive within FIRST_MESSAGE_SECONDS. Later it calls `check` every
-        `CHECK_SECONDS` while the client is silent; an exception of `check` ends the stream. Raises ServerStopping,
-        between two messages, when the server is about to stop. A separate thread reads, since nothing else can end a
-        wait for a silent client.
+        Raises DeadlinePassed if the first is later than FIRST_MESSAGE_SECONDS, ServerStopping between two messages.
+        While the client is silent, `check` runs every `CHECK_SECONDS`; its exceptions end the stream. A separate thread
+        reads, since nothing else can end a wait for a silent client.
         """
         ready = threading.Event()
         is_first = True

@@ -12,8 +12,7 @@ from service.api.telemetry.logs import Log
 class TlsFiles:
     """The server's certificate, key and client authorities, read again when the files change.
 
-    New connections use the new files. Unusable files (half written, key of another certificate) are logged, and the
-    last good ones stay in use.
+    Unusable files (half written, key of another certificate) are logged, and the last good ones stay in use.
     """
 
     def __init__(self, folder: Path, log: Log) -> None:

@@ -1,9 +1,8 @@
 """Bounded pools of threads for gRPC's calls.
 
 By default gRPC queues calls without a limit, and begins calls that no one awaits. A `CallPool` gives a call a thread
-only once its request has arrived, and only if the method has no immediate answer. `WaitingLine` chooses the next call
-and the calls to turn away; these are answered without a thread. `submit` never raises: an exception would end gRPC's
-one serving thread.
+only once its request has arrived, and only if there is no immediate answer. `WaitingLine` chooses the next call and the
+calls to turn away. `submit` never raises: that would end gRPC's one serving thread.
 """
 
 import threading
@@ -39,7 +38,7 @@ _TAKEN = threading.local()
 
 
 def taken_call() -> GrpcCall | None:
-    """Return the call that this thread of a `CallPool` works for, and mark its work as begun; None in other threads."""
+    """Return the call that this thread of a `CallPool` works for, and mark it as begun; None in other threads."""
     call: GrpcCall | None = getattr(_TAKEN, "call", None)
     if call is not None:
         call.is_begun = True

@@ -1,7 +1,7 @@
 """Requests to end a server (SIGTERM, SIGINT, `ask`), as bytes that a thread can wait for.
 
-The kernel delivers a signal to any thread, including gRPC's. A main thread that waits for a lock then sleeps on: 1 in
-20 signals went unheard. The byte that Python's handler writes wakes the main thread whichever thread got the signal.
+A main thread that waits for a lock sleeps through signals that the kernel delivers to another thread (1 in 20). The
+byte that Python's handler writes wakes the main thread.
 """
 
 import signal
@@ -18,8 +18,8 @@ _ASKED = 0
 class EndRequests:
     """Takes requests in the main thread between `__enter__` and `__exit__`.
 
-    The first signal restores the earlier handlers, so a second signal ends a process that does not drain. A request by
-    `ask` does not restore them.
+    The first signal, unlike `ask`, restores the earlier handlers, so a second signal ends a process that does not
+    drain.
     """
 
     def __init__(self) -> None:

@@ -131,8 +131,9 @@ POOLS: Mapping[str, Pool] = {
     "AuditService/ListAuditRecords": Pool.MODEL,
     "AuditService/VerifyAudit": Pool.MODEL,
 }
-"""The pool of each method except streams, which have their own threads (`stream_threads`).
+"""The pool of each method except streams (`stream_threads`). A server with a method that is missing here does not
+start.
 
-A server whose contract has a method without a pool does not start. Methods that can answer without the database share
-no pool with others, so a database that hangs holds only the threads of its own callers.
+Methods that can answer without the database share no pool with others, so a database that hangs holds only its own
+callers' threads.
 """

@@ -1,12 +1,11 @@
 """Callers who ignore refusals: their next calls are held for a while, at little cost.
 
 A refusal for excess states when the next call fits. A caller who asks earlier is refused at once a few times a second.
-Further calls of the same method are held without a thread, their requests unread, and refused after a second. So a
-caller makes no more calls a second than it has waiting.
+Further calls of the method are held without a thread, unread, and refused after a second. So a caller makes no more
+calls a second than it has waiting.
 
-Callers whom no request could let in are held alike: callers without a grant, and callers whose credentials prove no
-one. Calls of the latter count together by host, since each may show another token on another connection. Calls with
-known tokens go on, and so does the first call of a connection.
+Callers without a grant, or whose credentials prove no one, are held alike. The latter count together by host, since
+each may show another token on another connection. Calls with known tokens go on, and so does a connection's first call.
 """
 
 import threading
@@ -57,10 +56,10 @@ class _Connection:
 
 
 class Turnstile:
-    """Knows whose calls are to be held. Thread-safe; at very many connections it forgets the least recently refused.
+    """Knows whose calls are to be held. Thread-safe; forgets the least recently refused of very many connections.
 
-    A caller is known by its connection and its token, before either is verified. `is_known` gets a certificate in PEM
-    and the header `authorization`, and returns whether they proved someone when last shown; by default always False.
+    A caller is known by its connection and its token, before either is verified. `is_known` returns whether a
+    certificate in PEM and a header `authorization` proved someone when last shown; by default False.
     """
 
     def __init__(
@@ -78,10 +77,10 @@ class Turnstile:
     def note(
         self, method: str, caller: str, connection: str, token: bytes, seconds: float, weight: float = 1.0
     ) -> None:
-        """Record that a caller was refused a call of a method, and when the next one fits.
+        """Record that a caller was refused a method, and when the next call fits.
 
-        `token`: from `digest_of`; `seconds`: from now; `weight`: the number of refusals that this one counts as, by its
-        cost. With EVERY_METHOD the caller's calls of all methods count together and are held.
+        `token`: from `digest_of`; `seconds`: from now; `weight`: the number of refusals that this one counts as. With
+        EVERY_METHOD the caller's calls of all methods count together and are held.
         """
         with self._lock:
             callers = self._connection(connection).callers
@@ -93,9 +92,8 @@ class Turnstile:
     def note_stranger(self, connection: str, token: bytes, certificate: bytes, name: str) -> None:
         """Record that a call was refused because its credentials prove no one.
 
-        `token`: from `digest_of`; `certificate`: the connection's client certificate in PEM, or empty; `name`: of its
-        principal. Unproven callers of one principal count together on all connections; if `name` is empty, those of the
-        connection's host do.
+        `token`: from `digest_of`; `certificate`: in PEM, or empty; `name`: of its principal, whose unproven callers
+        count together on all connections. If `name` is empty, those of the connection's host do.
         """
         with self._lock:
             found = self._connection(connection)

@@ -1,10 +1,9 @@
-"""The bounded queue of calls that wait for a thread of one class: which is next, and which are turned away.
+"""The bounded queue of calls that wait for a thread of one class; no gRPC, no threads.
 
-This module knows neither gRPC nor threads. Classes whose work takes long turn calls away by CoDel (Nichols and Jacobson
-2012) on waiting time. If the wait exceeds a target for a whole interval, one call is turned away, then more at ever
-shorter intervals, until a call waits less than the target. Scores are exempt from CoDel. In every class, a call that
-would wait for more than half of the time to its deadline is turned away on arrival: this is cheaper than later, and
-admitted calls are answered in time.
+Classes whose work takes long turn calls away by CoDel (Nichols and Jacobson 2012). If the wait exceeds a target for a
+whole interval, one call is turned away, then more at ever shorter intervals, until a call waits less. Scores are exempt
+from CoDel. In every class, a call that would wait for more than half of the time to its deadline is turned away on
+arrival, so that admitted calls are answered in time.
 """
 
 from collections import deque

@@ -33,9 +33,9 @@ ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
 
 
 class EntryStreams:
-    """The streams of LedgerService. They take turns: at most one stream appends and one reads at a time.
+    """LedgerService's streams. At most one appends and one reads at a time.
 
-    So any number of streams takes at most two calls' share of Python's core, the ledger's lock and its connections.
+    So any number of streams takes at most two calls' share of the core, the ledger's lock and its connections.
     """
 
     def __init__(self, ledger: Ledger, tail: Tail, recorder: Recorder) -> None:
@@ -118,16 +118,16 @@ class EntryStreams:
 
 
 def list_sellers(parent: Parent) -> Collection[str] | None:
-    """Return the sellers whose entries a list of a parent may show; None: all, and entries without a seller.
+    """Return the sellers whose entries a list may show; None: all, and entries without a seller.
 
-    Entries without a seller, such as a violation of a product, are for callers who may see every seller.
+    Entries without a seller, such as a violation of a product, need a right over every seller.
     """
     visible = current_call().visible_sellers
     return visible if parent.seller is None else (parent.seller,)
 
 
 def cut_to_message(items: list[M]) -> list[M]:
-    """Return the first items that fit into one message, at least one. Pages may be short (AIP-158)."""
+    """Return the first items that fit into one message, at least one (AIP-158 allows short pages)."""
     total = 0
     for place, item in enumerate(items):
         total += item.ByteSize()

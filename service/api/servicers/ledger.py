@@ -1,6 +1,6 @@
 """LedgerService, as functions from request to response.
 
-Servicers raise domain errors and know neither gRPC nor threads (`service.api.calls` does).
+Servicers raise domain errors and know neither gRPC nor threads.
 """
 
 import uuid

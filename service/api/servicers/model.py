@@ -107,7 +107,7 @@ class ModelServicer:
         return self._held
 
     def _taken_over(self) -> str:
-        """Return the digest in use once the move is adopted. The follower of the registry logs a rejection."""
+        """Return the digest in use after the move's adoption. The registry's follower logs a rejection."""
         with suppress(ArtifactRefused):
             self._refresh()
         return self._serving()

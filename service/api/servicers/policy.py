@@ -61,7 +61,7 @@ class PolicyServicer:
         return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 
     def _taken_over(self, move: PolicyMove) -> str:
-        """Return the digest in use once the move is adopted. The follower of the history logs a rejection."""
+        """Return the digest in use after the move's adoption. The history's follower logs a rejection."""
         if self._served.now.digest != move.digest:
             with suppress(PolicyRefused):
                 self._served.refresh()

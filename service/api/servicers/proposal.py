@@ -148,10 +148,10 @@ class ProposalServicer:
             )
 
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts that a promotion is decided on. Raises ModelNotFound.
+        """Return the facts that a promotion is decided on. Raises ModelNotFound, InvalidInput for the champion itself.
 
         For a new one, raises what its gates, promises and bytes would raise at execution: the gates must be the same
-        then. Raises InvalidInput for the champion itself.
+        then.
         """
         asked = request.promote_model
         if self._registry is None:
@@ -169,8 +169,7 @@ class ProposalServicer:
                 raise
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts that a commit is decided on. Raises PolicyMoved if it expects another policy than the
-        served one.
+        """Return the facts that a commit is decided on. Raises PolicyMoved if the expected policy is not served.
 
         For a new one, raises what its loss certificate would raise at execution.
         """

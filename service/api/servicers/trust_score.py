@@ -52,7 +52,7 @@ class TrustScoreServicer:
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return the finder of answers that need no thread, for a method; None if all its calls need one."""
+        """Return a method's finder of answers that need no thread; None if all its calls need one."""
         return self._find_score if name == "GetTrustScore" and self._book is not None else None
 
     def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
@@ -118,7 +118,7 @@ def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustSc
 
 
 def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
-    """Return the error for a seller who is not found while the clock is in doubt, but may be recorded."""
+    """Return the error for a seller not found while the clock is in doubt, who may be recorded."""
     if not isinstance(error, SellerNotFound) or freshness.state == score_pb.FRESHNESS_STATE_FRESH:
         return error
     text = "the clock is in doubt, and no such seller was recorded by then; set the clock right (NTP), then ask again"

@@ -13,22 +13,16 @@ from scoring.loss_certificate.assumptions import parse_assumptions
 from scoring.loss_certificate.contradictions import Seen, find_contradictions
 
 LOOK_SECONDS = 3_600.0
-"""Time between two checks; each reads all reports of fraud and of orders that were not kept."""
+"""Time between two checks; each reads all reports of fraud and failed orders."""
 
 ASSUMPTIONS = ("stop", "runners", "overturned")
 
 
 class AssumptionMetrics(Collector):
-    """The metrics `sellertrust_loss_*`.
-
-    A scrape gets the last check's results, and starts the next check when it is due.
-    """
+    """The metrics `sellertrust_loss_*` by the last check. A scrape starts the next check when it is due."""
 
     def __init__(self, assumptions: Callable[[], str], look: Callable[[], Seen], seconds: float = LOOK_SECONDS) -> None:
-        """Read nothing yet.
-
-        `assumptions`: the text of the last committed ones; `look`: reads the cases; `seconds`: between checks.
-        """
+        """Store `assumptions` (the last committed text), `look` (reads the cases) and `seconds` (between checks)."""
         self._assumptions, self._look, self._seconds = assumptions, look, seconds
         self._lock = threading.Lock()
         self._due = 0.0

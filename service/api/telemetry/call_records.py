@@ -167,10 +167,9 @@ class CallRecords:
         return found
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
-        """Count a call that is refused before its work begins; log only a few a second.
+        """Count a call refused before its work, by pool and cause; log only a few a second.
 
-        Counts all by pool and cause. Health calls, which have no method here, are not counted by method and code, nor
-        logged.
+        Health calls are not counted by method and code, nor logged.
         """
         self._turned_away.add(pool, cause.value)
         if not call.method:
@@ -186,7 +185,7 @@ class CallRecords:
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
     def count_message(self, passage: Passage, direction: str) -> None:
-        """Count a message of a stream for the metrics and for the log line; `direction`: `received` or `sent`."""
+        """Count a stream's message in metrics and log line; `direction`: `received` or `sent`."""
         passage.call.counts[direction] += 1
         self._messages.add(passage.method.name, direction)
 
@@ -196,8 +195,8 @@ class CallRecords:
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:
         """Return the caller's status for an error, and its log fields.
 
-        A domain error has its own status, unless its code is INTERNAL. For other errors the caller gets only an opaque
-        id; the log gets the traceback without sellers' ids.
+        A domain error has its own status, unless that is INTERNAL. For others the caller gets an opaque id; the log
+        gets the traceback without sellers' ids.
         """
         if isinstance(error, SellertrustError) and code_of(error) != code_pb2.INTERNAL:
             try:
@@ -207,7 +206,7 @@ class CallRecords:
         return self._unforeseen(request)
 
     def end(self, passage: Passage, number: int, details: Mapping[str, Any]) -> None:
-        """Count a call that ended with the code `number`, and log it. Never raises: the answer must go out."""
+        """Count and log a call that ended with the code `number`. Never raises: the answer must go out."""
         seconds = perf_counter() - passage.started
         method = passage.method
         try:

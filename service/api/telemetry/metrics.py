@@ -1,7 +1,7 @@
-"""The port of /metrics: one thread, a bounded number of connections, a time limit for each.
+"""The port of /metrics: one thread, bounded connections, a time limit for each.
 
-A client that sends half a request costs a socket for some seconds, and no thread. When all places are taken, the oldest
-connection is closed. A scraper sends its request at once, so it is still answered.
+A client that sends half a request costs a socket for some seconds. If all places are taken, the oldest connection is
+closed; a scraper sends its request at once, so it is still answered.
 """
 
 import asyncio
