@@ -1,4 +1,4 @@
-"""What all tests share: which of them are long, and what is dear and made once for all processes of a run."""
+"""Shared by all tests: the mark of long tests, and expensive fixtures made once for all processes."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.helpers import shared
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
 
 
-# No test asserts how quick something is: on a busy machine an example may take what it takes.
+# No test asserts speed, so an example has no deadline.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -24,14 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"long: {LONG}")
-    # Here, and not in a fixture: the process that others are forked from may start with the first test.
+    # No fixture: the process from which others are forked may start with the first test.
     if shared.VARIABLE not in os.environ:  # else this is one of several processes of a run
         folder = os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="sellertrust-tests-")
         config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves long tests out unless they are asked for, all of them or one by its name."""
+    """Skip long tests unless all of them, or one by its name, are requested."""
     if config.getoption("--all") or any("::" in argument for argument in config.args):
         return
     long = [item for item in items if item.get_closest_marker("long")]

@@ -1,4 +1,4 @@
-"""The messages of facts in `entry.proto`, generated from the table of kinds. `--write` renews them.
+"""The messages of facts in `entry.proto`, generated from the table of kinds; `--write` renews them.
 
 `./dev check` and a test compare the contract with the table.
 """
@@ -16,11 +16,11 @@ ENTRY = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1" / "entry.prot
 FACTS = "// --- facts: generated from scoring/entries/kinds; change them there, then run: python -m tests.contract --write\n"
 WORDS = "// --- words\n"
 FIRST_FIELD = 6
-"""A kind's field in Entry has the kind's number and this."""
+"""A kind's field in Entry is the kind's number plus this."""
 
 
 def contract(present: str) -> str:
-    """The text of `entry.proto` as the table of kinds wants it."""
+    """Return the text of `entry.proto` by the table of kinds."""
     oneof = "  oneof fact {\n" + "".join(_choices()) + "  }\n"
     text = re.sub(r"  oneof fact \{\n.*?\n  \}\n", lambda _: oneof, present, count=1, flags=re.DOTALL)
     head, rest = text.split(FACTS)
@@ -55,7 +55,6 @@ def _comment(text: str, indent: int) -> str:
 
 
 def main() -> int:
-    """Checks, or with --write writes."""
     present = ENTRY.read_text()
     wanted = contract(present)
     if "--write" in sys.argv[1:]:

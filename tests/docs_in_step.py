@@ -1,6 +1,6 @@
-"""Hold the documents in step with the code: generated pages and links. `--write` makes the pages anew.
+"""Compare the documents with the code: generated pages and links; `--write` renews the pages.
 
-`./dev check` and a test hold them in step with the code, so that a page can be trusted.
+`./dev check` and a test run the comparison.
 """
 
 import re
@@ -15,24 +15,22 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def pages() -> dict[str, str]:
-    """Return the pages that the code gives, by their path below `docs/`: the reference, and the links of the tour."""
+    """Return the generated pages by their path below `docs/`: the reference, and the tour's links."""
     tour = DOCS / "tour.md"
     return reference_pages() | ({"tour.md": write_links(tour.read_text())} if tour.exists() else {})
 
 
 def stale() -> list[str]:
-    """Return the pages that differ from what the code gives."""
     return [name for name, text in pages().items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
 
 
 def documents() -> list[Path]:
-    """Return every document of the project: at the top, in `docs/` and in `.github/`."""
     root = DOCS.parent
     return sorted([*root.glob("*.md"), *DOCS.rglob("*.md"), *root.glob(".github/**/*.md")])
 
 
 def dead_links() -> list[str]:
-    """Return each relative link and each path of a document that leads nowhere, as `FILE: TARGET`."""
+    """Return dead relative links and paths of documents, as `FILE: TARGET`."""
     found = []
     for document in documents():
         shown = document.relative_to(DOCS.parent)
@@ -56,7 +54,6 @@ def _without_code(text: str) -> str:
 
 
 def main() -> int:
-    """Checks, or with --write writes."""
     if "--write" in sys.argv[1:]:
         for name, text in pages().items():
             (DOCS / name).parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ WHERE = {
         ),
     ),
 }
-"""Where the commands work; a group stands for all of its commands that are not named elsewhere."""
+"""Where commands work; a group stands for its commands that are not named."""
 
 KINDS_JSON = """{"entry_id": "x-s-1-2026-11-20", "seller": "s-1",
  "exposure": {"day": "2026-11-20", "settled_orders": 12, "value_minor": 23988, "currency": "EUR"}}"""
@@ -105,7 +105,7 @@ settled_orders = "{orders}"
 value_minor = "{cents}"
 currency = "EUR"
 """
-"""The same entry twice: as JSON, and as a row of a file with its mapping."""
+"""The same entry as JSON, and as a row with its mapping."""
 
 
 UNNAMED = {
@@ -125,24 +125,24 @@ UNNAMED = {
     "log of models' moves: a blank": "The move is the same.",
     "backup": "This concerns bytes in the headers of the archive, which no restore reads.",
 }
-"""What verification does not name when somebody edits it, with why; `./dev bench access --only edits` makes the edits."""
+"""Edits that verification does not name, with reasons; `./dev bench access --only edits` makes the edits."""
 
 FLOORS = {
     "moderate": " of moderate or higher severity",
     "severe": " of major or critical severity",
     "incident": "",
 }
-"""Prefixes of features by the least severity of what they count, with their words."""
+"""Feature prefixes by the least severity that they count, with words."""
 COMMON_FIELDS = {
     *("observe_time", "known_time", "at_least_sequence"),
     *("parent", "page_size", "page_token"),
     *("name", "actor", "reason", "ground", "entry_id"),
 }
-"""Fields of many requests, which the page on the contract explains once."""
+"""Fields of many requests, explained once."""
 COMMON_FIELD = 3
-"""Kinds that share a field for it to be explained once."""
+"""Kinds that share one explanation of a common field."""
 COMMON_OPTIONS = ("--marketplace", "--output", "--server", "--wide", "--limit", "--observe-time", "--known-time")
-"""Options of many commands, which the page explains once."""
+"""Options of many commands, explained once."""
 
 
 def reference_pages() -> dict[str, str]:
@@ -164,7 +164,6 @@ def reference_pages() -> dict[str, str]:
 
 
 def _first_sentence(text: str) -> str:
-    """Return the first sentence of a text in one line."""
     return re.split(r"(?<=[.;])\s+(?=[A-Z`(])", " ".join(text.split()), maxsplit=1)[0]
 
 
@@ -206,14 +205,12 @@ def _commands() -> Iterator[str]:
 
 
 def command_tree() -> Any:
-    """Return the root of the command line with all its commands imported."""
     root: Any = typer.main.get_command(app)
     root.commands |= {name: load_command(name) for name in COMMANDS}
     return root
 
 
 def _parameters(command: Any) -> str:
-    """Return the arguments and options of a command in one line, without those that all have."""
     shown = []
     for parameter in command.params:
         if parameter.name == "help" or getattr(parameter, "hidden", False) or parameter.opts[0] in COMMON_OPTIONS:
@@ -260,7 +257,6 @@ def _contract() -> Iterator[str]:
 
 
 def _services() -> Iterator[tuple[str, Sequence[Any]]]:
-    """Yield the name and the methods of each service, in the order of the table of rights."""
     found: dict[str, Any] = {}
     for path in sorted(PROTO.glob("*_service.proto")):
         module = import_module(f"sellertrust.v1.{path.stem}_pb2")
@@ -270,7 +266,6 @@ def _services() -> Iterator[tuple[str, Sequence[Any]]]:
 
 
 def _comment_before(line: str) -> str:
-    """Return the comment above the one line of the contract that begins so."""
     for path in sorted(PROTO.glob("*.proto")):
         comment: list[str] = []
         for shown in map(str.strip, path.read_text().splitlines()):
@@ -331,7 +326,6 @@ def _rights() -> Iterator[str]:
 
 
 def _texts_of_rights() -> dict[Right, str]:
-    """Return what each right gives, by the text under it."""
     source = inspect.getsource(Right)
     return {right: source.split(f'= "{right.value}"')[1].split('"""')[1].strip() for right in Right}
 
@@ -401,7 +395,6 @@ def _kinds() -> Iterator[str]:
 
 
 def _field_line(field: FactField) -> str:
-    """Return the line of a field: its name, type, whether it is required, and the first part of its text."""
     kind = list_names(field.shape.words) if field.shape.words else field.shape.kind
     required = "; required" if "Required." in field.text else ""
     text = re.split(r"[.;:(]|, ", " ".join(field.text.split()), maxsplit=1)[0].strip()

@@ -1,7 +1,4 @@
-"""Copy the documents, and the files that they link to, to where MkDocs reads them: `./dev docs`.
-
-MkDocs wants all of its files below one folder, and ours link to the code beside them.
-"""
+"""Copy the documents and their linked files to one folder for MkDocs: `./dev docs`."""
 
 import re
 import shutil
@@ -12,7 +9,6 @@ SOURCE = DOCS.parent / ".cache" / "site-source"
 
 
 def main() -> None:
-    """Copy every document with what it links to."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     root = DOCS.parent
     for document in documents():

@@ -1,9 +1,9 @@
-"""Generates the protobuf stubs that are checked in beside the .proto files, and says which of them are stale.
+"""Generates the checked-in protobuf stubs, and names stale ones.
 
     python -m tests.stubs generate|check [--environment FOLDER]
 
-The generator needs an older protobuf than the service, so it lives in an environment of its own
-(requirements/stubs.lock) beside that of the service: `./dev env stubs` makes it, `./dev stubs` runs this.
+The generator needs an older protobuf than the service. `./dev env stubs` makes its environment
+(requirements/stubs.lock); `./dev stubs` runs this.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PLUGINS = ("python", "grpc_python", "mypy", "mypy_grpc")
 
 
 def generated(environment: Path = ENVIRONMENT) -> dict[str, bytes]:
-    """The stubs that the .proto files give now: path below proto/ -> content.
+    """Return the stubs of the .proto files: path below proto/ -> content.
 
-    Raises RuntimeError with what protoc said when it refuses a file.
+    Raises RuntimeError with protoc's message if it rejects a file.
     """
     sources = sorted(PROTO.rglob("*.proto"))
     includes = [PROTO]
@@ -47,19 +47,18 @@ def generated(environment: Path = ENVIRONMENT) -> dict[str, bytes]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The stubs in a folder: path below it -> content."""
+    """Return the stubs in a folder: path below it -> content."""
     paths = [*folder.rglob("*_pb2*.py"), *folder.rglob("*_pb2*.pyi")]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def stale(wanted: dict[str, bytes]) -> list[str]:
-    """The checked-in stubs that are not as wanted: changed, missing or left over, sorted by path."""
+    """Return changed, missing and extra checked-in stubs, sorted by path."""
     there = contents(PROTO)
     return sorted(path for path in wanted.keys() | there.keys() if wanted.get(path) != there.get(path))
 
 
 def write(wanted: dict[str, bytes]) -> None:
-    """Makes the checked-in stubs as wanted; those without a .proto file go."""
     for path in stale(wanted):
         if path in wanted:
             (PROTO / path).write_bytes(wanted[path])
@@ -68,7 +67,6 @@ def write(wanted: dict[str, bytes]) -> None:
 
 
 def main() -> int:
-    """Runs the command line; returns its exit code, 1 when `check` found a stale stub."""
     parser = argparse.ArgumentParser(prog="python -m tests.stubs")
     parser.add_argument("command", choices=["generate", "check"])
     parser.add_argument("--environment", type=Path, default=ENVIRONMENT, help="that of the generator")

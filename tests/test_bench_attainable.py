@@ -1,4 +1,4 @@
-"""The exact posterior of the simulated market is exact: a closed form, enumeration, calibration."""
+"""The simulated market's posterior is exact: closed form, enumeration, calibration."""
 
 import itertools
 import math
@@ -51,7 +51,7 @@ def test_without_classes_and_sprees_it_is_the_negative_binomial() -> None:
 
 
 def enumerated(evidence: Evidence, parameters: MarketParameters, seller: int) -> float:
-    """P(bad) by summing over class and every path of regimes; the hazard integrates to a Gamma function."""
+    """Return P(bad) as a sum over class and every path of regimes; the hazard integrates to a Gamma function."""
     months = evidence.window_mass.shape[1]
     mine = evidence.seller == seller
     when, weights = evidence.month[mine], evidence.true_weight[mine]
@@ -106,7 +106,7 @@ def test_it_equals_the_sum_over_all_paths_of_regimes() -> None:
 
 
 def outcome_of(market: Market) -> Floats:
-    """1 for each seller with a serious violation in the window that is confirmed and not overturned when it is read."""
+    """Return 1 for each seller with a serious, confirmed, not overturned violation in the window."""
     read = OBSERVE + WINDOW + MATURITY
     v = market.violations.with_columns(status=pl.Series(status_at(market, read)))
     inside = pl.col("occur_day").is_between(OBSERVE, OBSERVE + WINDOW, closed="left") & (pl.col("harm") >= 2)
@@ -117,7 +117,6 @@ def outcome_of(market: Market) -> Floats:
 
 
 def test_it_is_calibrated_in_every_tenth_of_the_sellers() -> None:
-    """Enough sellers for a tenth of them to say something about a probability of one in a hundred."""
     market = simulate(12_000, 730, START, seed=11)
     inside = market.exposure.filter(pl.col("day").is_between(OBSERVE, OBSERVE + WINDOW, closed="left"))
     sells = np.isin(np.arange(market.sellers), inside["seller"].to_numpy())

@@ -1,4 +1,4 @@
-"""The benchmarks of faults in short: what they promise of the long run, without what depends on how quick a machine is."""
+"""The fault benchmarks in short: their promises, without those about speed."""
 
 import shutil
 
@@ -84,7 +84,6 @@ def test_answers_beside_writes_of_all_sorts_on_two_servers_are_those_of_their_st
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_answers_of_servers_whose_clocks_disagree_are_those_of_their_stamps() -> None:
-    """By seconds and by hours; on PostgreSQL a server whose clock is off by hours is refused its appends, and reads on."""
     found = figures_of(_clocks.run, 4, 8)
     for name in ("sqlite.seconds", "sqlite.hours", "postgresql.seconds", "postgresql.hours"):
         assert found[f"clocks.{name}.tries"] > 20

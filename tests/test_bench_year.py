@@ -1,4 +1,4 @@
-"""The simulated year: orders on their way, who is suspended when, and what the terms of trade come to."""
+"""The simulated year: orders in transit, suspensions, and effects of the terms of trade."""
 
 from datetime import date
 
@@ -42,7 +42,6 @@ def test_a_runner_builds_trust_by_honest_orders_and_ships_nothing_in_its_run(tra
 
 
 def test_every_order_arrives_or_is_disputed_but_for_what_a_runner_fakes(trade: Trade) -> None:
-    """Summed over days far from the end; a runner that fakes tracking has delivered what it never shipped."""
     flow = state_flow(trade, np.ones(trade.orders.shape))
     assert (flow.captured == trade.orders).all()
     done = slice(0, DAYS - DISPUTE_DAYS)
@@ -91,7 +90,6 @@ def test_terms_by_a_policy_are_those_of_its_rules_and_the_fixed_reserve_goes_by_
 
 
 def test_without_terms_a_runner_takes_everything_and_caution_lets_it_take_less(results: dict[str, YearResult]) -> None:
-    """Who is stopped sooner takes no more; whom nothing limits is refused nothing."""
     general, careless, fixed, none = results.values()
     assert none.taken_minor == none.run_minor == none.buyers_loss_minor > 0
     assert general.taken_minor <= careless.taken_minor < fixed.taken_minor < none.taken_minor
@@ -104,7 +102,6 @@ def test_without_terms_a_runner_takes_everything_and_caution_lets_it_take_less(r
 
 @pytest.mark.long
 def test_the_cases_of_a_year_are_its_runners_with_their_stops(trade: Trade, results: dict[str, YearResult]) -> None:
-    """As the ledger's cases are, for the bound of a loss certificate; their mean is the year's."""
     market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
     found = find_run_cases(trade, build_known(market, trade, general.standing), ByPolicy(general))
     assert [case.start_day for case in found] == trade.run_day[trade.run_day >= 0].tolist()

@@ -1,4 +1,4 @@
-"""The demo, as a newcomer runs it: a story in one command, from whose data a second one serves."""
+"""The demo as a newcomer runs it: a story in one command, served by a second one."""
 
 import csv
 import os
@@ -28,7 +28,6 @@ SECONDS = 300
 
 
 def start(*arguments: object, **settings: str) -> subprocess.Popen[str]:
-    """`sellertrust` with these arguments, in a session of its own; `settings` by their variables."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SELLERTRUST_") and k != "DEV_VENV"}
     return subprocess.Popen(
         [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)],
@@ -41,7 +40,6 @@ def start(*arguments: object, **settings: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process, of whose session nobody is left."""
     with process:
         stdout, stderr = process.communicate(timeout=SECONDS)
     try:
@@ -53,9 +51,9 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
-    """The folder and the story of a market of one simulated seller and the cast, with a model that is at hand.
+    """Return the folder and story of a market of one simulated seller and the cast, with an existing model.
 
-    Its points are others than a trained model's, so the cut-offs are low: here badges fall by the policy's standing.
+    The cut-offs are low for this model's points: badges fall by the policy's standing.
     """
     place, policy = tmp_path_factory.mktemp("data") / "demo", tmp_path_factory.mktemp("policy") / "low.toml"
     cut_offs = "[cut_offs]\nstandard = 10\ntrusted = 20\nexemplary = 999\n"
@@ -70,7 +68,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
 
 
 def test_the_story_ends_with_what_was_right(told: tuple[Path, Story]) -> None:
-    """The offender and the rightly recalled lost points and badge; the accused has both back, the others never moved."""
     _, story = told
     before, after = ({m: story.score(step, m) for m in CAST} for step in ("before", "appeal"))
     for member in (OFFENDER, OTHER):
@@ -86,7 +83,6 @@ def test_the_story_ends_with_what_was_right(told: tuple[Path, Story]) -> None:
 
 
 def test_the_outcome_for_customs_is_a_file(told: tuple[Path, Story]) -> None:
-    """A row for each seller reached, by licence, as customs knows them."""
     with (told[0] / OUTCOME).open() as file:
         rows = {row["licence"]: (row["outcome"], row["badge_now"]) for row in csv.DictReader(file)}
     assert rows == {
@@ -97,7 +93,6 @@ def test_the_outcome_for_customs_is_a_file(told: tuple[Path, Story]) -> None:
 
 
 def test_the_page_of_the_demo_opens_offline(told: tuple[Path, Story]) -> None:
-    """It names every shop, shows the fall and the return and each fact of the offender, and loads nothing."""
     place, story = told
     page = (place / demo.PAGE).read_text()
     for member in CAST:
@@ -112,7 +107,6 @@ def test_the_page_of_the_demo_opens_offline(told: tuple[Path, Story]) -> None:
 
 @pytest.mark.long
 def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
-    """Every gate is passed; the second command serves what the first left, and the calls that it prints work as printed."""
     folder = tmp_path / "demo"
     code, stdout, stderr = ended(start("demo", "--folder", folder))
     assert code == 0, stderr
@@ -143,7 +137,6 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
 
 
 def test_an_earlier_demo_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second run gives it another name, and says so; a third run another one."""
     place = tmp_path / "demo"
     for number in range(3):
         demo.make_room(place)
@@ -156,7 +149,6 @@ def test_an_earlier_demo_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.long
 def test_a_demo_that_is_served_is_left_alone(tmp_path: Path) -> None:
-    """Else the server would go on writing to a folder of another name."""
     (tmp_path / MARKER).touch()
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=True, serving=True) as ledger:
         ledger.append("demo", [identity()])
@@ -168,7 +160,6 @@ def test_a_demo_that_is_served_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_a_place_with_something_else_is_left_alone(tmp_path: Path, kind: str) -> None:
-    """What lies there is not the demo's to move."""
     place = tmp_path / "mine"
     if kind == "folder":
         place.mkdir()

@@ -1,4 +1,4 @@
-"""Documents that can be wrong are generated or checked."""
+"""Documents are generated or checked."""
 
 import os
 import re
@@ -26,21 +26,18 @@ PAGES = docs_in_step.documents()
 
 
 def test_the_generated_pages_are_in_step_with_the_code() -> None:
-    """The command line, features, lifecycle, reason codes and violation types."""
     assert stale() == [], "run: python -m tests.docs_in_step --write"
 
 
 def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`python -m tests.docs_in_step` fails on it and says what to run; with `--write` it mends it."""
-
     def run(*arguments: str) -> tuple[int, list[str]]:
         monkeypatch.setattr("sys.argv", ["docs_in_step", *arguments])
         return docs_in_step.main(), capsys.readouterr().out.splitlines()
 
     monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(docs_in_step, "dead_links", list)  # the pages link to those that are written
+    monkeypatch.setattr(docs_in_step, "dead_links", list)  # the pages link to written ones
     assert len(run()[1]) == len(reference.reference_pages())
     assert run("--write") == (0, [])
     assert run() == (0, [])
@@ -52,7 +49,6 @@ def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
 
 
 def test_the_examples_of_entries_state_the_same() -> None:
-    """The JSON line, and the row by its mapping."""
     header, row = (line.split(",") for line in reference.KINDS_ROWS.splitlines())
     mapping = mapping_of(tomllib.loads(reference.KINDS_MAPPING))
     [(_, mapped)] = mapping.files[0].entries([(2, dict(zip(header, row, strict=True)))])
@@ -62,7 +58,6 @@ def test_the_examples_of_entries_state_the_same() -> None:
 
 
 def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> None:
-    """Once each, by itself or with its group."""
     root = reference.command_tree()
     names = {
         f"{name} {child}".strip()
@@ -76,7 +71,6 @@ def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> 
 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:
-    """In the README, and in the messages and docstrings of the code that name a next command."""
     root = reference.command_tree()
     shown = 0
     code = [path for room in ("service", "scoring") for path in (ROOT / room).rglob("*.py")]
@@ -94,28 +88,25 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
     assert shown > 30
 
 
-# Not "sellertrust and what it needs", nor the first line of what a checkpoint signs.
+# Not "sellertrust and what it needs", nor the first line of a checkpoint's signed text.
 _SHOWN = r"(?<![\w/.\[-])sellertrust (?!and |checkpoint )([a-z]+)(?: ([a-z]+(?:-[a-z]+)*))?([^`|&#\n]*)"
 
 
 def test_every_row_of_a_table_is_one_line() -> None:
-    """Else the rest of it stands below the table as text."""
     lines = (line for page in PAGES for line in page.read_text().split("\n"))
     assert [line for line in lines if line[:1] == "|" != line[-1:]] == []
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
-    """`./dev check` asks the same, and reports a file, and a heading, that is missing."""
     assert docs_in_step.dead_links() == []
 
 
 def test_the_tour_is_at_most_1500_lines() -> None:
-    """Of the definitions that it names; `test_the_generated_pages_are_in_step_with_the_code` holds its links."""
     assert 500 < count_lines((DOCS / "tour.md").read_text()) <= MAX_LINES
 
 
 def test_a_dead_link_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file, heading or path; links in blocks of code are not followed."""
+    """A missing file, heading or path; links in code blocks are not followed."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "A.md").write_text(
         "# One two\n[a](docs/b.md) [b](#one-two) [c](#three) `docs/d.md` `docs`\n```sh\n[d](e.md)\n```\n"
@@ -125,7 +116,6 @@ def test_a_dead_link_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_readme_names_only_settings_that_exist() -> None:
-    """A variable that the README invites to set is one that the service reads."""
     from service.settings import describe, load
 
     known = {row.variable for row in describe(load({}))}
@@ -135,7 +125,6 @@ def test_the_readme_names_only_settings_that_exist() -> None:
 
 
 def test_the_changelog_begins_with_the_version() -> None:
-    """Both distributions take theirs from `sellertrust.version`; a release has at most 40 lines."""
     releases = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
     assert releases[0].startswith(f"{VERSION} (")
     assert max(len(release.splitlines()) for release in releases) <= 40
@@ -148,7 +137,6 @@ def test_the_changelog_begins_with_the_version() -> None:
 def test_the_readme_and_the_pages_on_the_demo(
     tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every command runs as typed, in its order, and prints what is shown; the demo's data lie in another home."""
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     update = pytestconfig.getoption("update_docs")
     own = {"HOME": str(tmp_path), "DEV_VENV": sys.prefix, "COLUMNS": "80"}
@@ -158,7 +146,6 @@ def test_the_readme_and_the_pages_on_the_demo(
 
 
 def test_every_benchmark_that_is_named_exists() -> None:
-    """With its part: a figure is published beside the command that repeats it."""
     known = benchmarks()
     found = [
         match for page in PAGES for match in re.findall(r"`./dev bench ([\w-]+)(?: --only (\w+))?", page.read_text())
@@ -171,7 +158,6 @@ def test_every_benchmark_that_is_named_exists() -> None:
 
 @pytest.mark.long
 def test_the_page_on_authorities(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """Its commands, run in their order in an empty folder, print what it shows."""
     follow(DOCS / "how-to" / "authorities.md", tmp_path, update=pytestconfig.getoption("update_docs"))
 
 
@@ -179,7 +165,6 @@ def test_the_page_on_authorities(tmp_path: Path, pytestconfig: pytest.Config) ->
     ("shown", "near"), [("about 40 rows of 7", 0.03), ("41 rows of 7", 0.03), ("41 rows of 8", 0.0)]
 )
 def test_a_block_of_output_that_differs_fails(shown: str, near: float, tmp_path: Path) -> None:
-    """Words and numbers, or numbers that are not near; the update writes what is printed, and then nothing differs."""
     page = tmp_path / "page.md"
     page.write_text(
         "`a.txt`:\n\n```csv\n40 rows of 8\n1 more\n```\n\n```sh\nexport NAME=a.txt\n```\n\n```sh\ncat $NAME\n```\n\n"
@@ -193,7 +178,6 @@ def test_a_block_of_output_that_differs_fails(shown: str, near: float, tmp_path:
 
 
 def test_a_command_of_a_page_that_fails_is_shown(tmp_path: Path) -> None:
-    """With what it printed; the commands after it are not run."""
     page = tmp_path / "page.md"
     page.write_text("```sh\necho nothing here\nfalse\ntouch ../later\n```\n")
     with pytest.raises(AssertionError, match="nothing here"):
@@ -203,7 +187,6 @@ def test_a_command_of_a_page_that_fails_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_script_that_explains_a_score_runs_and_its_claims_hold(tmp_path: Path) -> None:
-    """From any folder, in a process of its own; it leaves nothing behind."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
     environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])

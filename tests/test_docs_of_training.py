@@ -1,4 +1,4 @@
-"""The pages on studies and mappings: commands print what is shown, and the reference is whole and right."""
+"""The pages on studies and mappings: commands print the shown output, and the reference is complete."""
 
 import re
 import tomllib
@@ -31,7 +31,6 @@ LISTED = {"attributes": {"name", "one_of", "default", "direction"}, "context": s
 @pytest.mark.long
 @pytest.mark.timeout(900)  # two trainings and seven commands, half a minute on a quiet machine
 def test_the_page_on_studies(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """From a CSV to a champion, every command in its order in an empty folder prints what the page shows."""
     update = pytestconfig.getoption("update_docs")
     follow(DOCS / "tutorials" / "your-own-file.md", tmp_path, update=update, near=0.02, SELLERTRUST_MARKETPLACE="mine")
     assert (tmp_path / "report.html").stat().st_size > 100_000
@@ -40,7 +39,6 @@ def test_the_page_on_studies(tmp_path: Path, pytestconfig: pytest.Config) -> Non
 def test_the_page_on_studies_names_every_part_that_a_study_may_have_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the reader of studies asks for, table by table, against the first column of the page's tables."""
     asked: set[str] = set()
 
     class Listening(reading.Reader):
@@ -73,14 +71,12 @@ def _gates() -> set[str]:
 
 
 def test_the_page_on_studies_states_every_gate_as_it_is() -> None:
-    """Kind, default and bounds."""
     for gate in GATES:
         bounds = "fixed" if gate.least == gate.most else f"{gate.least:,.10g} to {gate.most:,.10g}"
         assert f"\n| `{gate.name}` | {gate.kind} | {gate.limit:,.10g} | {bounds} | " in STUDIES, gate.name
 
 
 def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> None:
-    """Of every part whose default is one value of a study's."""
     (tmp_path / "study.toml").write_text(MINIMAL)
     study = load_study(tmp_path / "study.toml")
     thresholds = Thresholds()
@@ -127,12 +123,10 @@ def _refused(change: dict[str, Any], *, of_file: dict[str, Any] | None = None, *
 
 
 def _listed(message: str) -> set[str]:
-    """What a refusal says that there is."""
     return set(re.split(r"(?:there are|one of) ", message)[1].split(", "))
 
 
 def test_the_page_on_mappings_names_every_operator_and_every_part() -> None:
-    """As the refusals of the mapping list them."""
     operators = _listed(_refused({"when": {"column": "a", "is": "b"}}))
     assert operators == set(
         re.findall(r"^\| `(\w+) = ", MAPPINGS.split("## Conditions")[1].split("##")[0], re.MULTILINE)
@@ -149,7 +143,6 @@ def test_the_page_on_mappings_names_every_operator_and_every_part() -> None:
 
 
 def test_every_value_condition_and_date_that_the_page_on_mappings_shows_can_be_stated() -> None:
-    """Compiled as it stands there: in a rule, a count, a `when`, or as `dates`."""
     sections = {section.split("\n")[0]: section for section in MAPPINGS.split("\n## ")}
     shown = {name: re.findall(r"^\| (`[^|]*`) \|", sections[name], re.MULTILINE) for name in sections}
     compiled = 0

@@ -1,6 +1,6 @@
-"""Prose that a stranger understands: words that are refused in the rooms that are finished, and verbs first.
+"""Plain prose: refused words in finished rooms, and verbs first.
 
-The words are those of `docs/reference/glossary.md`. A room is added to FINISHED once its prose holds.
+The words are those of `docs/reference/glossary.md`. A room is added to FINISHED when its prose passes.
 """
 
 import ast
@@ -45,7 +45,7 @@ NO_VERBS = re.compile(
     r"|not|nothing|of|on|one|or|other|several|some|something|that|the|their|there|these|this|those|to|under|what|whatever"
     r"|when|where|whether|which|who|whoever|whole|whose|why|with|\W.*)\b"
 )
-"""Words by which the first line of a function's docstring may not begin: it begins with its verb."""
+"""Words that may not begin a function's docstring: it begins with its verb."""
 
 _REFUSED = re.compile(rf"\b({'|'.join(REFUSED)})\b", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""Folders of TLS files as a server and a caller take them, made of the single files that a test has."""
+"""Folders of TLS files for a server and a caller, from a test's single files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ FILES = {
 
 
 def with_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with `tls_key=FILE` and the like gathered in folders; a file that is replaced is so there too."""
+    """Return settings with `tls_key=FILE` and the like gathered in folders, which follow a replaced file."""
     found = dict(settings)
     for setting, names in FILES.items():
         given = {file: found.pop(name) for name, file in names.items() if name in found}

@@ -1,6 +1,6 @@
-"""The links of `docs/tour.md`: each leads to the file of its name, and all names together are little to read.
+"""The links of `docs/tour.md`: each leads to the file of its name, within a total of lines.
 
-The file is found by the name, so `python -m tests.docs_in_step --write` follows a name that has moved.
+`python -m tests.docs_in_step --write` follows a name that has moved.
 """
 
 import ast
@@ -14,17 +14,16 @@ _LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./([^)]*)\)")
 
 
 def write_links(text: str) -> str:
-    """Return the tour with each link to the file that defines its name. ValueError if none does, or several do."""
+    """Return the tour with each link to the file that defines its name; raise ValueError unless one does."""
     return _LINK.sub(lambda match: f"[`{match[1]}`](../{_find(match[1], match[2])[0]})", text)
 
 
 def count_lines(text: str) -> int:
-    """Return the lines of all names of the tour."""
     return sum(_find(name, target)[1] for name, target in set(_LINK.findall(text)))
 
 
 def _find(name: str, target: str) -> tuple[str, int]:
-    """Return the file that defines a name, the linked one if it still does, and the lines of the definition."""
+    """Return the file that defines a name, the linked one if it still does, and the definition's lines."""
     if (ROOT / target).is_file() and (lines := _lines_of(name, ROOT / target)):
         return target, lines
     paths = [path for room in ("scoring", "service", "training") for path in (ROOT / room).rglob("*.py")]

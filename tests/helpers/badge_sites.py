@@ -1,4 +1,4 @@
-"""A badge server over a real server, with sellers of every kind, for tests that speak HTTP to it."""
+"""A badge server over a real server, with sellers of every kind, for HTTP tests."""
 
 import http.client
 import threading
@@ -17,13 +17,11 @@ from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity,
 from tests.helpers.worlds import artifact
 
 NO_BADGE = ("low", "new", "stranger")
-"""Sellers who show nothing: a violation was confirmed, too little is known, nothing is on record."""
+"""Sellers without a badge: a confirmed violation, too little history, no entries."""
 
 
 @dataclass
 class Answer:
-    """A response of HTTP."""
-
     status: int
     headers: list[tuple[str, str]]
     body: bytes
@@ -32,19 +30,15 @@ class Answer:
         return {key.lower(): value for key, value in self.headers}.get(name.lower())
 
     def without_date(self) -> tuple[int, list[tuple[str, str]], bytes]:
-        """All that a reader gets, but for the time of day."""
         return self.status, [(key, value) for key, value in self.headers if key != "date"], self.body
 
 
 @dataclass
 class Site:
-    """A badge server that runs."""
-
     server: BadgeServer
     reports: list[str]
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """Asks for a path as it is; `if_none_match=...` states a header."""
         connection = http.client.HTTPConnection(self.server.address, timeout=30)
         try:
             connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
@@ -56,7 +50,6 @@ class Site:
 
 @contextmanager
 def badge_site(client: Client, **options: Any) -> Iterator[Site]:
-    """A badge server over a client, on a free port, in a thread; ended at the end."""
     reports: list[str] = []
     server = BadgeServer(client, Options(address="127.0.0.1:0", **options), reports.append)
     thread = threading.Thread(target=server.run)
@@ -70,8 +63,8 @@ def badge_site(client: Client, **options: Any) -> Iterator[Site]:
 
 @contextmanager
 def filled_server(folder: Path, **settings: Any) -> Iterator[Running]:
-    """A server that knows `best` and the demo's good seller (exemplary), `good` and its accused one (trusted), and those
-    of NO_BADGE that are on record.
+    """Run a server with `best` and the demo's good seller (exemplary), `good` and its accused one (trusted), and the
+    recorded ones of NO_BADGE.
     """
     with running_server(folder, artifact=artifact(), **settings) as running, running.client() as client:
         fill(client)
@@ -79,7 +72,6 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[Running]:
 
 
 def fill(client: Client) -> None:
-    """Appends what is known of the sellers."""
     badges = {"best": TIER_EXEMPLARY, GOOD.seller: TIER_EXEMPLARY, "good": TIER_TRUSTED, ACCUSED.seller: TIER_TRUSTED}
     entries = [fact for name in (*badges, "low") for fact in (identity(f"i-{name}", name), _sold(name))]
     newcomer = Entry(entry_id="i-new", seller=seller_name(MARKET, "new"))
@@ -96,7 +88,7 @@ def _sold(seller: str) -> Entry:
 
 
 def _override(seller: str, tier: Any) -> Entry:
-    """A tier that a person sets for a week, so that no test depends on a model's points."""
+    """Set a tier for a week, so that no test depends on a model's points."""
     entry = Entry(entry_id=f"o-{seller}", seller=seller_name(MARKET, seller))
     entry.override.tier = tier
     entry.override.actor = "ops"

@@ -1,4 +1,4 @@
-"""A score book over a real ledger whose follower looks when a test says so, and what holds its answers against the ledger."""
+"""A score book over a real ledger, a follower that tests move, and comparisons with the ledger."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +21,9 @@ from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
 EVER = 1e9
-"""Seconds within which the book's follower looked at the ledger, as far as these tests go."""
 
 
 class Opened:
-    """A book, the ledger and the scorer it answers from."""
-
     def __init__(
         self,
         ledger: Ledger,
@@ -41,28 +38,25 @@ class Opened:
         self.book.follower.look()
 
     def serve(self, model: Artifact) -> None:
-        """Have another model answer from now on, as a look at the registry does."""
+        """Answer by another model from now on."""
         self.scorer.champion._artifact = model
 
     def refuse(self, is_refused: bool) -> None:
-        """Have the follower take the database for away, or for there, whatever it is."""
+        """Let the follower take the database as away, or as present."""
         self.book.follower._is_refused = is_refused
 
     def get(self, seller: str, wanted: int = 0) -> TrustScore:
-        """The answer of one seller, which replays to the same bits."""
         found = self.ask(seller, wanted)
         assert found.stamp.ledger_sequence >= wanted
         self.require_replay(found)
         return found
 
     def ask(self, seller: str, wanted: int = 0, max_staleness: int | None = None) -> TrustScore:
-        """The answer of one seller."""
         name = seller_name(MARKET, seller)
         found = self.book.get(name, Asked(wanted, max_staleness, self.ledger.cut))
         return GetTrustScoreResponse.FromString(found).trust_score
 
     def batch(self, sellers: Sequence[str], wanted: int = 0) -> list[TrustScore]:
-        """The answers of those sellers who have one; all have one stamp, and replay."""
         found = self.book.batch(MARKET, sellers, Asked(wanted, None, self.ledger.cut))
         results = BatchGetTrustScoresResponse.FromString(b"".join(found[seller] for seller in sellers)).results
         assert [result.seller for result in results] == [seller_name(MARKET, seller) for seller in sellers]
@@ -74,7 +68,7 @@ class Opened:
         return scores
 
     def require_replay(self, score: TrustScore) -> None:
-        """Ask again by the times of an answer's stamp: the same bits, from the same sequence."""
+        """Ask again by the stamp's times: the same bits, from the same sequence."""
         answer = TrustScore.FromString(score.SerializeToString())
         answer.ClearField("freshness")
         assert self.at_stamp(score).SerializeToString(deterministic=True) == answer.SerializeToString(
@@ -82,12 +76,10 @@ class Opened:
         )
 
     def at_stamp(self, score: TrustScore) -> TrustScore:
-        """The answer of the ledger, without the book, for the times of another answer's stamp."""
         observe_time, known_time = (optional_time(score.stamp, name) for name in ("observe_time", "known_time"))
         return self.computed(score.seller, self.ledger.cut(observe_time, known_time))
 
     def computed(self, name: str, cut: Cut) -> TrustScore:
-        """The answer of the ledger at a cut, without the book."""
         marketplace, seller = parse_seller(name, "seller")
         [outcome], stamp = self.scorer.scores(marketplace, [seller], cut)
         assert not isinstance(outcome, SellertrustError)
@@ -99,7 +91,6 @@ class Opened:
 
 @contextmanager
 def opened(ledger: Ledger, **options: float) -> Iterator[Opened]:
-    """A book over a ledger, closed at the end."""
     found = Opened(ledger, **options)  # type: ignore[arg-type]
     try:
         yield found
@@ -108,5 +99,4 @@ def opened(ledger: Ledger, **options: float) -> Iterator[Opened]:
 
 
 def known(seller: str) -> list[Entry]:
-    """What makes a seller known: an identity and a day of orders."""
     return [identity(f"i-{seller}", seller), exposure(seller=seller, settled_orders=2_000)]

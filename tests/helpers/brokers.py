@@ -1,4 +1,4 @@
-"""Brokers for tests: librdkafka's mock cluster, which speaks Kafka's protocol over sockets, and a real NATS server."""
+"""Brokers for tests: librdkafka's mock cluster with Kafka's protocol, and a real NATS server."""
 
 import asyncio
 import shutil
@@ -18,14 +18,14 @@ from confluent_kafka.admin import AdminClient
 from nats.js import JetStreamContext
 
 PARTITIONS = 4
-"""How many partitions the mock cluster gives a topic that is written to."""
+"""The mock cluster's partitions of a new topic."""
 
 _QUIET = {"log_level": 0}
 
 
 @contextmanager
 def kafka() -> Iterator[str]:
-    """Bootstrap servers of librdkafka's mock cluster of three brokers: no Kafka, but its wire protocol, over TCP."""
+    """Yield the bootstrap servers of librdkafka's mock cluster: three brokers with Kafka's protocol over TCP."""
     cluster = AdminClient({"test.mock.num.brokers": 3} | _QUIET)
     brokers = cluster.list_topics(timeout=60).brokers.values()
     yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
@@ -33,7 +33,6 @@ def kafka() -> Iterator[str]:
 
 
 def produce(servers: str, topic: str, messages: Sequence[tuple[int, bytes | None]]) -> None:
-    """Writes (partition, payload) in order, and waits until the cluster has them."""
     producer = Producer({"bootstrap.servers": servers} | _QUIET)
     failed: list[object] = []
     for partition, payload in messages:
@@ -45,8 +44,6 @@ def produce(servers: str, topic: str, messages: Sequence[tuple[int, bytes | None
 
 
 class NatsServer:
-    """A real `nats-server` with JetStream on files in `folder`; may be stopped, killed and started again."""
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with socket.socket() as probe:
@@ -79,8 +76,6 @@ class NatsServer:
             self._process = None
 
     def call(self, work: Callable[[JetStreamContext], Coroutine[Any, Any, Any]]) -> Any:
-        """What `work` answers, over a connection of its own."""
-
         async def connected() -> Any:
             connection = await nats.connect(f"nats://{self.address}")
             try:

@@ -1,4 +1,4 @@
-"""Entries with good defaults, for tests that care about one or two of their fields. All time is around `NOW`."""
+"""Entries with good defaults, around the time `NOW`."""
 
 from collections.abc import Mapping
 
@@ -16,8 +16,6 @@ TODAY = day_of(NOW)
 
 
 class Clock:
-    """A clock that stands until it is set: `clock.now` in microseconds."""
-
     def __init__(self, now: int = NOW) -> None:
         self.now = now
 
@@ -26,7 +24,7 @@ class Clock:
 
 
 def ago(days: float) -> int:
-    """So many days before NOW, in microseconds."""
+    """Return the time of this number of days before NOW, in microseconds."""
     return NOW - round(days * DAY)
 
 
@@ -46,7 +44,7 @@ def violation(
     occur_time: int = ago(10),
     report_time: int | None = None,
 ) -> Entry:
-    """A major violation that a brand alleges, of ten days ago."""
+    """Return a major violation that a brand alleges, of ten days ago."""
     fact = ViolationReported(
         violation_type, harm, source, incident, notifier, final, identifier_verified, listing, product_category
     )
@@ -54,7 +52,7 @@ def violation(
 
 
 def confirmed(entry_id: str = "v1", seller: str = SELLER, *, occur_time: int = ago(10)) -> Entry:
-    """A violation that is confirmed on arrival: customs' final act, matched by a verified identifier. Major."""
+    """Return a violation confirmed on arrival: customs' final act with a verified identifier. Major."""
     return violation(
         entry_id, seller, source=Source.CUSTOMS, final=True, identifier_verified=True, occur_time=occur_time
     )
@@ -74,7 +72,7 @@ def status(
     occur_time: int | None = None,
     report_time: int | None = None,
 ) -> Entry:
-    """A decision about a violation; by default its entry id is made of both, as in `v1-confirm`."""
+    """Return a decision about a violation; its default id joins both, as in `v1-confirm`."""
     order = "court order 7" if action is Action.REINSTATE else ""
     fact = StatusChanged(violation_id, action, actor, reason, severity, ground or order, units)
     return Entry(entry_id or f"{violation_id}-{action.name.lower()}", seller, fact, occur_time, report_time)
@@ -91,7 +89,7 @@ def exposure(
     report_time: int | None = None,
     **counts: int,
 ) -> Entry:
-    """A day's settled orders, yesterday's by default; by default its entry id is made of its key."""
+    """Return a day's settled orders, by default yesterday's; the default id joins its key."""
     fact = ExposureStated(day, settled_orders, product_category, revision, **counts)
     return Entry(
         entry_id or f"exposure-{seller}-{day}-{product_category}-{revision}", seller, fact, report_time=report_time
@@ -108,5 +106,4 @@ def identity(
     occur_time: int = ago(400),
     report_time: int | None = None,
 ) -> Entry:
-    """A registered business, verified 400 days ago."""
     return Entry(entry_id, seller, IdentityVerified(level, country, attributes or {}), occur_time, report_time)

@@ -1,4 +1,4 @@
-"""Who calls, made for tests: an authority that signs certificates, and an issuer that signs tokens."""
+"""Callers for tests: a certificate authority and a token issuer."""
 
 import base64
 import ipaddress
@@ -19,8 +19,6 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Shown:
-    """What a client shows, as options of `sellertrust.client.Client`."""
-
     tls: Path
     certificate: Path
     key: Path
@@ -35,8 +33,6 @@ class Shown:
 
 
 class Authority:
-    """An authority whose files lie in `folder`: its own certificate `ca`, and those that it signs."""
-
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -57,7 +53,7 @@ class Authority:
         emails: Iterable[str] = (),
         more: Iterable[x509.NameAttribute[str]] = (),
     ) -> Shown:
-        """A certificate of these names, good from and until so many days from now; `more` stands in its subject."""
+        """Sign a certificate of these names; `days` bound its validity from now; `more` extends its subject."""
         self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
@@ -74,7 +70,6 @@ class Authority:
         return Shown(self.ca, chain, secret)
 
     def server_settings(self) -> dict[str, Path]:
-        """Settings of a server on this machine that asks for certificates of this authority."""
         shown = self.certificate(dns=["localhost"], addresses=["127.0.0.1"])
         return {"tls_certificate": shown.certificate, "tls_key": shown.key, "tls_client_ca": self.ca}
 
@@ -109,13 +104,10 @@ def _pem_of(key: Any) -> bytes:
 
 @dataclass
 class TokenIssuer:
-    """An issuer of tokens, whose key set lies in `folder`."""
-
     folder: Path
     issuer: str = "https://login.example"
     audience: str = "sellertrust"
     keys: dict[str, Any] = field(default_factory=lambda: {"k1": ec.generate_private_key(ec.SECP256R1())})
-    """Private keys by key id."""
 
     def __post_init__(self) -> None:
         self.publish()
@@ -125,14 +117,12 @@ class TokenIssuer:
         return self.folder / "keys.json"
 
     def publish(self, *names: str) -> None:
-        """Publish the keys of these ids; all of them by default."""
         listed = [public_jwk(name, key) for name, key in self.keys.items() if not names or name in names]
         beside = self.path.with_suffix(".new")
         beside.write_text(json.dumps({"keys": listed}))
         beside.replace(self.path)
 
     def table(self, marketplaces: Sequence[str] = ("acme",)) -> str:
-        """Its table in a grants file."""
         return (
             f'[[issuers]]\nissuer = "{self.issuer}"\naudience = "{self.audience}"\nkeys = "{self.path}"\n'
             f'algorithms = ["ES256"]\nmarketplaces = {json.dumps([*marketplaces])}\n'
@@ -148,21 +138,19 @@ class TokenIssuer:
         seconds: float = 600,
         **claims: Any,
     ) -> str:
-        """A token of a subject; `claims` replace its claims, and None leaves one out."""
+        """Return a token of a subject; `claims` replace its claims, and None removes one."""
         now = int(time())
         stated = {"iss": self.issuer, "aud": self.audience, "sub": subject, "iat": now, "exp": now + seconds} | claims
         stated = {name: value for name, value in stated.items() if value is not None}
         return jwt.encode(stated, self.keys[key], algorithm=algorithm, headers={"kid": key} | (headers or {}))
 
     def token_file(self, *arguments: Any, **claims: Any) -> Path:
-        """A file of a token."""
         path = self.folder / f"{len([*self.folder.iterdir()])}.token"
         path.write_text(self.token(*arguments, **claims) + "\n")
         return path
 
 
 def public_jwk(name: str, key: Any) -> dict[str, Any]:
-    """The public half of a key as a JSON Web Key."""
     make = {"EC": jwt.algorithms.ECAlgorithm, "RS": jwt.algorithms.RSAAlgorithm}
     kind = "EC" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS"
     stated = json.loads(make[kind].to_jwk(key.public_key()))
@@ -170,13 +158,11 @@ def public_jwk(name: str, key: Any) -> dict[str, Any]:
 
 
 def grant(principal: str, rights: Sequence[str], **limits: Sequence[str]) -> str:
-    """A table of a grants file; for the marketplace `acme` unless `limits` say otherwise."""
     lines = {"principals": [principal], "rights": [*rights], "marketplaces": ["acme"], **limits}
     return "[[grants]]\n" + "".join(f"{name} = {json.dumps([*value])}\n" for name, value in lines.items())
 
 
 def write_grants(path: Path, *tables: str) -> None:
-    """Write a whole grants file at once, as a server follows it."""
     beside = path.with_suffix(".new")
     beside.write_text("".join(tables) + "\n[end]\n")
     beside.replace(path)

@@ -1,4 +1,4 @@
-"""The rules of a customs file in the tests: seizures, and revocations of the verified ones."""
+"""Rules of a customs file: seizures, and revocations of verified ones."""
 
 from typing import Any
 

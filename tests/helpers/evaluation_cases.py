@@ -1,4 +1,4 @@
-"""A simulated case of which the truth is known: log-odds z, outcomes drawn from them, models that see z with noise."""
+"""A simulated case with known truth: log-odds z, outcomes drawn from z, models that see z with noise."""
 
 import math
 import tomllib
@@ -18,19 +18,18 @@ POLICY = parse_policy(SHIPPED | {"cut_offs": {"standard": 500, "trusted": 600, "
 
 
 def points_of(log_odds: Floats) -> Ints:
-    """The points of log-odds of bad, to the nearest one."""
     return Scale(600).points(np.rint(POINTS_PER_LOGIT * (log_odds + math.log(20))))
 
 
 def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> Case:
-    """The candidate and its twin know z, logistic regression and the champion see it blurred and rank worse.
+    """Return a case: candidate and twin know z; logistic regression and champion see it blurred.
 
-    Everybody has the reference exposure: what is served is `log_odds`, unless `served` is given.
+    All sellers have the reference exposure: `log_odds` is served unless `served` is given.
     """
     rng = np.random.default_rng(seed)
     z = rng.normal(-2.5, 1.2, rows)
     bad = (rng.random(rows) < sigmoid(z)).astype(float)
-    # What is blurred is shrunk to what can be told from it, so that it stays calibrated.
+    # The blurred z is shrunk to its expectation, so that it stays calibrated.
     blurred = -2.5 + (z + rng.normal(0, 1.2, rows) + 2.5) / 2
     served = {"lightgbm": z, "unconstrained": z + rng.normal(0, 0.1, rows), "logistic": blurred}
     served |= {"champion": blurred} if champion else {}

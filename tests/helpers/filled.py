@@ -1,5 +1,3 @@
-"""A filled ledger and a model beside it, for servers that are loaded."""
-
 from pathlib import Path
 
 from scoring.base.enums import Harm, IdentityLevel, Source
@@ -18,7 +16,6 @@ SELLERS = 200
 
 
 def fill(ledger: Ledger, sellers: int = SELLERS) -> None:
-    """So many sellers with a year of history and three open allegations each."""
     today = day_of(wall_clock())
     entries = []
     for number in range(sellers):
@@ -42,7 +39,6 @@ def fill(ledger: Ledger, sellers: int = SELLERS) -> None:
 
 
 def prepare(folder: Path, url: str = "") -> None:
-    """A filled ledger, by default a file, and a model in a folder of data."""
     publish(Registry(folder / "registry"))
     with Ledger.open(url or f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         fill(ledger)

@@ -1,5 +1,3 @@
-"""A server over a ledger with scored sellers."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

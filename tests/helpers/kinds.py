@@ -1,4 +1,4 @@
-"""Entries of every kind with every field filled, made from the table of kinds, so that a new kind is tested as well."""
+"""Entries of every kind with every field, made from the table of kinds."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,24 +24,24 @@ ON_RECORD = (
     Entry("d0", SELLER, DepositChanged(DepositChange.PLACED, 1000, "CNY", "bank"), ago(9)),
     Entry("claim0", SELLER, ClaimChanged("some-claim", ClaimChange.PAID, 1000, "CNY", "court"), ago(9)),
 )
-"""What the entries are about; it is to be appended before."""
+"""Entries that the others are about; append them first."""
 
 OF_SERVICE = {
     Kind.MEASURE: ("rule", "policy", "at_sequence"),
     Kind.CASE: ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence", "authority_order"),
 }
-"""Fields that the service alone states, but of a case that is extended."""
+"""Fields of the service alone, except for an extended case."""
 
 _OF_CALLERS: dict[Kind, tuple[int, ...]] = {Kind.CASE: (CaseState.CONFIRMED, CaseState.ENDED)}
-"""Values of the first word that callers state, where the service alone states others."""
+"""Callers' values of the first word, if the service states others."""
 
 _TEXTS = ("CNY", "CN", "0" * 64)
 
 
 def every_entry(text: str = "said") -> list[tuple[Kind, Entry]]:
-    """For each kind one entry for each of its first required word's values, with all fields that may then be stated.
+    """Return for each kind one entry per value of its first required word, with all allowed fields.
 
-    Sealed texts are `text`. Erasures are among them, which only the ledger can append.
+    Sealed texts are `text`. Erasures are included, which only the ledger can append.
     """
     return [(kind, entry) for kind in KINDS for entry in _variants(kind, text)]
 
@@ -61,7 +61,6 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
 
 
 def _allowed(kind: Kind, entry_id: str, values: dict[str, Any]) -> Entry:
-    """The entry without the fields that its other fields forbid."""
     row = KINDS[kind]
     while True:
         seller = "" if row.seller is Need.REFUSED else SELLER
@@ -106,7 +105,6 @@ def _value(field: FactField, kind: Kind, text: str) -> Any:
 
 
 def message_of(entry: Entry, kind: Kind) -> entry_pb2.Entry:
-    """The entry as a caller sends it."""
     message = entry_pb2.Entry(entry_id=entry.entry_id)
     if entry.seller:
         message.seller = f"marketplaces/acme/sellers/{entry.seller}"

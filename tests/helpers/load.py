@@ -1,8 +1,7 @@
-"""Load from processes of its own: `python -m tests.helpers.load OPTIONS` calls one server as its options say, as JSON.
+"""Load from other processes: `python -m tests.helpers.load OPTIONS` calls one server by JSON options.
 
-Open load begins so many calls a second whatever becomes of them, as customers do; closed load has so many at a time, each
-of which begins when the one before has ended. It prints what became of the calls, as one JSON object. Bytes are sent as they
-are, and answers are not parsed, so that a process can make as many calls as possible.
+Open load begins calls at a fixed rate, as customers do; closed load keeps a fixed number in progress. The output is one
+JSON object with the results. Requests are prepared bytes and answers are not parsed, for the highest rate.
 """
 
 import json
@@ -30,50 +29,42 @@ SCORE = "TrustScoreService/GetTrustScore"
 
 @dataclass
 class Plan:
-    """What one process does."""
+    """One process's load."""
 
     address: str
-    """The target of its channel."""
     seconds: float
-    """For how long it begins calls."""
+    """Time in which calls begin."""
     rate: float = 0.0
     """Calls a second of open load; 0: closed load."""
     at_a_time: int = 1
-    """Calls at a time of closed load."""
     deadline_seconds: float = 1.0
-    """The deadline of each call."""
     cancelled_share: float = 0.0
-    """The share of calls that are cancelled as soon as they are on their way."""
+    """Share of calls cancelled right after they are sent."""
     methods: list[str] = field(default_factory=lambda: [SCORE])
-    """The methods that are called in turn."""
+    """Methods, called in turn."""
     is_past: bool = False
-    """Whether scores are asked for with the knowledge of a moment, so that each is computed and none remembered."""
+    """Asks for scores as of a moment, so that each is computed."""
     is_read: bool = False
-    """Whether an answer counts only if it knows a score."""
+    """Counts an answer only if it knows a score."""
     sellers: int = 100
-    """How many sellers `s0`, `s1` and so on are asked for."""
     is_published: bool = False
-    """Whether it calls as `sellertrust.client` does, with the published configuration; else nothing is tried again."""
+    """Calls with the published configuration of `sellertrust.client`; else without retries."""
 
 
 @dataclass
 class Found:
-    """What became of the calls of one process."""
+    """Results of one process."""
 
     tries: int
-    """How many were begun."""
     ok: int
-    """How many were answered in time."""
     seconds: float
-    """For how long they were begun."""
+    """Time in which calls began."""
     codes: dict[str, int]
-    """How many ended with each code."""
     cpu_seconds: float = 0.0
-    """How long the processor worked for them in this process."""
 
 
 def requests_of(method: str, sellers: int, *, is_past: bool = False) -> list[bytes]:
-    """Return requests of a method, one after the other, as bytes; `is_past` as in a plan."""
+    """Return serialized requests of a method; `is_past` as in a plan."""
     parent, named = f"marketplaces/{MARKET}", [f"marketplaces/{MARKET}/sellers/s{n}" for n in range(sellers)]
     known_time = None
     if is_past:
@@ -89,8 +80,6 @@ def requests_of(method: str, sellers: int, *, is_past: bool = False) -> list[byt
 
 
 class Load:
-    """The calls of one process by its plan."""
-
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._codes: Counter[str] = Counter()
@@ -100,7 +89,6 @@ class Load:
         self._ended = threading.Condition(self._lock)
 
     def run(self) -> Found:
-        """Make all calls, and wait until all have ended."""
         plan = self._plan
         with Client(plan.address) if plan.is_published else Client(plan.address, service_config={}) as client:
             channel = client.channel
@@ -164,7 +152,6 @@ def _is_unknown(answer: bytes) -> bool:
 
 @contextmanager
 def loading(plans: Sequence[Plan]) -> Iterator[list[Found]]:
-    """Run processes by their plans beside the body; what they found is in the list once it has ended."""
     found: list[Found] = []
     processes = [
         subprocess.Popen(
@@ -187,7 +174,6 @@ def loading(plans: Sequence[Plan]) -> Iterator[list[Found]]:
 
 
 def load(plans: Sequence[Plan]) -> list[Found]:
-    """Run processes by their plans, and return what they found."""
     with loading(plans) as found:
         pass
     return found

@@ -1,7 +1,7 @@
-"""Every method by every identity, and what must come of it: written by hand, not derived from the table of rights.
+"""Every method by every identity with its expected result, written by hand.
 
-A cell is one call. It is `open` if the call gets past the gate, whatever the work then says; `denied` if it is answered
-PERMISSION_DENIED; `nobody` if UNAUTHENTICATED; `closed` if no connection comes about.
+A cell is one call: `open` if it passes the gate, `denied` if PERMISSION_DENIED, `nobody` if UNAUTHENTICATED, `closed`
+if no connection comes about.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,6 @@ def _append(entry: entry_pb.Entry) -> Message:
 
 
 def _entry(key: str, **facts: Any) -> entry_pb.Entry:
-    """An entry of a kind about the seller, 30 days ago."""
     entry = entry_pb.Entry(entry_id=f"m-{key}", seller=SELLER)
     entry.occur_time.FromDatetime(days_ago(30))
     getattr(entry, key).SetInParent()
@@ -121,7 +120,7 @@ CALLS: dict[str, Message] = {
     "ProposalService/ApproveProposal": proposal_pb.ApproveProposalRequest(name=f"{PARENT}/proposals/p-1", **_SAID),
     "ProposalService/WithdrawProposal": proposal_pb.WithdrawProposalRequest(name=f"{PARENT}/proposals/p-1", **_SAID),
 }
-"""A sound request of each method, and of each kind of entry that needs a right of its own."""
+"""A valid request of each method, and of each kind of entry with its own right."""
 
 _SCORES = {"TrustScoreService/GetTrustScore", "TrustScoreService/BatchGetTrustScores"}
 _LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerService/ListViolations"}
@@ -195,7 +194,7 @@ _TOKEN_MAY = {
 }
 """Rights that a token carries without a certificate."""
 _PROPOSED = "ProposalService/CreateProposal"
-"""Open to who has the right to propose, and that of what is proposed, an override."""
+"""Needs the right to propose, and that of the proposed override."""
 _EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
 _OF_SERVER = {"read_models", "models", "read_policies", "policies", "operate"}
 _OF_MARKET = [right for right in _OPEN_TO if right not in _OF_SERVER]
@@ -203,8 +202,6 @@ _OF_MARKET = [right for right in _OPEN_TO if right not in _OF_SERVER]
 
 @dataclass(frozen=True)
 class Cell:
-    """One call by one identity, what must come of it, and what came."""
-
     identity: str
     call: str
     wanted: str
@@ -212,7 +209,6 @@ class Cell:
 
 
 def limits_of(right: str) -> dict[str, list[str]]:
-    """Limits with which a grant of the right alone gives all that the right can."""
     known = {
         "append": ("kinds", "sources", "notifiers", "entry_ids"),
         "decide": ("entry_ids", "actions"),
@@ -227,7 +223,7 @@ def limits_of(right: str) -> dict[str, list[str]]:
 
 
 def _grants() -> str:
-    """Grants of each right alone, to a certificate and to a token, and of all rights with one limit that does not fit."""
+    """Return grants of each right alone, to a certificate and a token, and of all rights with one wrong limit."""
     text = "".join(
         grant(principal, [right], **limits_of(right))
         for right in _OPEN_TO
@@ -248,12 +244,11 @@ def _grants() -> str:
 
 
 def _wanted_of_wrong(name: str) -> set[str]:
-    """The calls that are open to who has all rights over a marketplace, but for one limit that does not fit."""
     market = set().union(*(_OPEN_TO[right] for right in _OF_MARKET)) | {_PROPOSED}
     match name:
         case "marketplace":
             return set()
-        case "seller":  # is shown nothing in lists; a batch of others alone is refused
+        case "seller":  # its lists are empty; a batch of others alone is refused
             return _LISTS
         case "kind":
             return market - _OPEN_TO["append"]
@@ -269,7 +264,7 @@ def _wanted_of_wrong(name: str) -> set[str]:
 
 
 def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterator[Cell]:
-    """Every cell of the matrix, called on real servers: one that asks for certificates, one behind a mesh, one local."""
+    """Call every cell on real servers: one with client certificates, one behind a mesh, one local."""
     for name in ("mutual", "mesh", "local"):
         (folder / name).mkdir()
     authority, issuer = Authority(folder / "mutual"), TokenIssuer(folder / "mesh")
@@ -295,7 +290,7 @@ def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterat
 
 
 def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[str, Any], set[str], str]]:
-    """Identities by certificate: what is shown, the calls that are open to it, and what comes of the others."""
+    """Return identities by certificate: credentials, open calls, and the result of the others."""
     foreign = Authority(folder, "foreign").certificate(dns=["read-scores.example"])
     expired = authority.certificate(dns=["read-scores.example"], days=(-2, -1))
     early = authority.certificate(dns=["read-scores.example"], days=(1, 2))
@@ -319,7 +314,7 @@ def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[st
 
 
 def _tokens(issuer: TokenIssuer) -> dict[str, tuple[str, set[str], str]]:
-    """Identities by token, as `_certificates`."""
+    """Return identities by token, as `_certificates`."""
     now = int(time())
     found: dict[str, tuple[str, set[str], str]] = {
         "no token": ("", set(), "nobody"),

@@ -1,4 +1,4 @@
-"""Models, gates and places of registries for tests: many models from one set of trees."""
+"""Models, gates and places of registries: many models from one set of trees."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from service.registry.registry import Registry
 from tests.helpers.worlds import CONSTANTS, artifact, certified, population
 
 FOLDER, STORE = "folder", "store"
-"""The two kinds of place; a store is fsspec's own in memory."""
+"""The two kinds of place; the store is fsspec's memory."""
 
 
 def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = True) -> dict[str, Any]:
@@ -25,19 +25,18 @@ def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = 
 
 
 def gates_json(*gates: dict[str, Any]) -> bytes:
-    """Gates as training leaves them: certificate and parity hold, unless they are among those given."""
+    """Return gates as training writes them: certificate and parity hold unless given."""
     stated = {row["gate"] for row in gates}
     promises = [gate(name) for name in ("certificate", "parity") if name not in stated]
     return json.dumps({"gates": [*promises, *gates], "passed": True}).encode()  # `passed` is not believed
 
 
 def parts_of(number: int) -> dict[str, bytes]:
-    """The parts of the nth model; number 0 is the one of `worlds`."""
+    """Return the parts of the nth model; number 0 is that of `worlds`."""
     return dict((another(number) if number else artifact()).parts)
 
 
 def evaluated(number: int, auc: float) -> dict[str, bytes]:
-    """The same with an evaluation, as training states it; sealed anew."""
     parts = parts_of(number)
     interval = {"value": auc, "low": auc - 0.02, "high": auc + 0.02}
     evaluation = {
@@ -52,7 +51,7 @@ def evaluated(number: int, auc: float) -> dict[str, bytes]:
 
 
 def with_context() -> dict[str, bytes]:
-    """The parts of a model that was trained with context: a number of looks, and a text of who sent for them."""
+    """Return a model trained with context: a number of looks, and a text of their source."""
     first = artifact()
     context = (ContextFeature("looks", reference=0.25), ContextFeature("sent_by", "court"))
 
@@ -64,7 +63,6 @@ def with_context() -> dict[str, bytes]:
 
 
 def sealed(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """The parts under a manifest whose digests fit."""
     from hashlib import sha256
 
     manifest = json.loads(parts[MANIFEST])
@@ -73,7 +71,6 @@ def sealed(parts: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def publish(registry: Registry, number: int = 0, **options: Any) -> str:
-    """Publishes the nth model by anna, with gates that it passed unless told; its digest."""
     said = (
         {"attachments": {"gates.json": gates_json()}}
         | {"actor": "anna", "reason": "trained", "now": 1_000_000}
@@ -83,7 +80,6 @@ def publish(registry: Registry, number: int = 0, **options: Any) -> str:
 
 
 def promote(registry: Registry, name: str, **options: Any) -> str:
-    """Promotes a model by bert; its digest."""
     return registry.promote(name, **({"actor": "bert", "reason": "better", "now": 2_000_000} | options))
 
 
@@ -94,7 +90,7 @@ ADVISORY = gate("psi", ok=False, kind="advisory")
 
 @cache
 def another(less: int = 36) -> Artifact:
-    """The tables of `artifact()` under another base: a model of its own, with other points."""
+    """Return `artifact()` under another base: another model with other points."""
     first = artifact()
     golden = json.loads(first.parts["golden.json"])
     parts = ModelParts(

@@ -1,6 +1,6 @@
-"""Edits of every table and file by whoever owns them: how many, and which of them verification does not name.
+"""Edits of every table and file by their owners, and those that verification does not name.
 
-Each is made on a copy of one small ledger, audit file, file of checkpoints, backup, model and log of models' moves.
+Each edits a copy of one small ledger, audit file, checkpoints file, backup, model and log of moves.
 """
 
 import shutil
@@ -27,15 +27,12 @@ from tests.helpers.models import publish
 
 
 class Edit(NamedTuple):
-    """One edit, by what it is of, and whether it was found."""
-
     of: str
     is_found: bool
     is_table: bool = False
 
 
 def edits(folder: Path) -> Iterator[Edit]:
-    """Makes each edit, and yields it with whether it was found."""
     ledger = folder / "ledger.db"
     checkpoint = _fill(ledger)
     yield from _edits_of_tables(ledger, folder / "edited.db", checkpoint)
@@ -43,7 +40,7 @@ def edits(folder: Path) -> Iterator[Edit]:
 
 
 def _fill(path: Path) -> tuple[int, bytes]:
-    """Makes a ledger with entries of many kinds, of which one seller was erased; returns its checkpoint."""
+    """Make a ledger with many kinds of entries and an erased seller; return its checkpoint."""
     with Ledger.open(f"sqlite:///{path}", create=True, clock=lambda: NOW) as ledger:
         ledger.append(MARKET, [identity("i-1", "s-1"), exposure(15_000, "s-1"), violation("v-1", "s-1")])
         ledger.append(MARKET, [status("v-1"), confirmed("v-2", "s-2")], position=Position("broker", 0, 7))
@@ -91,7 +88,6 @@ def _edits_of_tables(ledger: Path, copy: Path, checkpoint: tuple[int, bytes]) ->
 
 
 def _other(value: Any) -> Any:
-    """Another value of the same type."""
     if value is None:
         return 1
     if isinstance(value, bytes):
@@ -124,7 +120,7 @@ def _edits_of_files(folder: Path, ledger: Path, checkpoint: tuple[int, bytes]) -
     registry = Registry(folder / "models")
     digest = publish(registry)
     for path in (folder / "models" / "models" / digest).iterdir():
-        if path.name != "gates.json":  # which the log names by its digest
+        if path.name != "gates.json":
             yield from _edits_of_bytes(f"model: {path.name}", path, lambda _: registry.content(digest), 3)
     yield from _edits_of_bytes(
         "model: gates.json", path.with_name("gates.json"), lambda _: registry.gates(digest, registry.history()), 3

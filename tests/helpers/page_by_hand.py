@@ -1,6 +1,6 @@
-"""A score added up by hand: the page and the ledger's rows of one seller, as JSON, in plain arithmetic.
+"""A score added up by hand from the page and one seller's rows, in plain arithmetic.
 
-It shares no code with the core. It knows what the kinds of entries mean, what each feature counts, and how to look up a row.
+It shares no code with the core. It knows the kinds of entries, the features, and the row lookup.
 """
 
 import json
@@ -20,8 +20,6 @@ Row = Mapping[str, Any]
 
 
 class PageByHand:
-    """The page of an artifact, from its parts as bytes."""
-
     def __init__(self, parts: Mapping[str, bytes]) -> None:
         manifest = json.loads(parts["manifest.json"])
         self.base = manifest["base"]
@@ -34,12 +32,11 @@ class PageByHand:
             self.trees.append({name: lines[name].split() for name in _LINES})
 
     def points(self, rows: Sequence[Row], now: int) -> int:
-        """Add up the points of a seller at a time, in microseconds, from all its rows."""
+        """Add up a seller's points at a time, in microseconds, from all its rows."""
         values = self.values(rows, now)
         return min(max(self.base + sum(self._row(tree, values) for tree in self.trees), 0), 1000)
 
     def _row(self, tree: Mapping[str, list[str]], values: Sequence[float]) -> int:
-        """Return the points of the row that the values belong to in one table, at most 0."""
         node = 0 if tree["split_feature"] else -1
         while node >= 0:
             value = values[int(tree["split_feature"][node])]
@@ -47,7 +44,6 @@ class PageByHand:
         return -int(tree["leaf_value"][-node - 1])
 
     def values(self, rows: Sequence[Row], now: int) -> list[float]:
-        """Return the value of each feature, in the order of the tables."""
         known = [row for row in rows if row["report_time"] < now]
         facts = _Facts(known, rows, now)
         return [self._value(name, facts) for name in self.features]
@@ -116,7 +112,7 @@ class PageByHand:
 
 
 class _Facts:
-    """What stands of one seller at a time. `known`: reported by then; decisions count however late they were reported."""
+    """A seller's facts at one time. `known`: reported by then; decisions count even if reported later."""
 
     def __init__(self, known: Sequence[Row], rows: Sequence[Row], now: int) -> None:
         today, happened = now // DAY, [row for row in known if row["occur_time"] < now]
@@ -146,7 +142,6 @@ class _Facts:
 
 
 def _count_incidents(happened: Sequence[Row], rows: Sequence[Row], today: int) -> dict[str, list[dict[str, int]]]:
-    """Return the counted violations of each incident: category, severity and age in days."""
     incidents: dict[str, list[dict[str, int]]] = defaultdict(list)
     decisions: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda r: r["sequence"]):

@@ -1,9 +1,9 @@
-"""Follow a page of the documents: run its commands in their order, and hold what they print against what it shows.
+"""Run the commands of a documents' page in order, and compare their output with the page.
 
-A block of output stands below the comment `<!-- output -->`. It holds what the commands before it printed, passed through
-a filter if the comment names one: `<!-- output | grep points -->`. `<!-- NAME.svg | COMMAND -->` names a picture
-that a command draws from it. `./dev test --all tests/test_docs.py tests/test_docs_of_training.py --update-docs`
-writes both; without the option the test fails if one differs.
+A block of output follows the comment `<!-- output -->`. It holds the output of the commands before it, through a filter
+if the comment names one: `<!-- output | grep points -->`. `<!-- NAME.svg | COMMAND -->` names a picture that a command
+draws from it. `./dev test --all tests/test_docs.py tests/test_docs_of_training.py --update-docs` writes both; without
+the option the test fails if one differs.
 """
 
 import os
@@ -31,17 +31,17 @@ _BLOCK = re.compile(
 )
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 ADDRESS = "127.0.0.1:50051"
-"""Of the server in the documents; while a page is followed it is a free one."""
+"""The server's address in the documents; a run replaces it by a free one."""
 SECONDS = 300
 
 
 def follow(
     page: Path, folder: Path, *, update: bool, near: float = 0.0, at: Path | None = None, **setting: str
 ) -> None:
-    """Run a page's blocks of commands, in `at` or else in the empty `folder`; compare or write its blocks of output.
+    """Run a page's command blocks, in `at` or else in the empty `folder`; compare or write its output blocks.
 
-    A block after a line that ends with a file's name and a colon is written to that file. `near`: the share by which a
-    number may differ, for output of a model that another processor may fit with other last bits.
+    A block after a line that ends with a file's name and a colon is written to that file. `near`: allowed relative
+    difference of numbers, for models whose last bits depend on the processor.
     """
     scratch = folder / "bin"
     scratch.mkdir(parents=True)
@@ -83,7 +83,7 @@ def follow(
 
 @contextmanager
 def _shell(at: Path, scratch: Path, setting: dict[str, str]) -> Iterator[Callable[[str], str]]:
-    """Give a function that runs commands in one shell, which keeps its variables and jobs, and returns what they print."""
+    """Yield a function that runs commands in one shell, with its variables and jobs, and returns their output."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -137,7 +137,6 @@ def _answers(address: str) -> bool:
 
 
 def _are_alike(shown: str, printed: str, *, near: float) -> bool:
-    """Return whether two lines are the same but for blanks, and for numbers that are near each other."""
     if not near:
         return shown == printed
     words, numbers = zip(

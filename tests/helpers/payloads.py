@@ -1,5 +1,3 @@
-"""Messages for tests: entries as the contract has them, as protobuf and as JSON."""
-
 import json
 from typing import Any
 
@@ -11,7 +9,6 @@ MARKET = "acme"
 
 
 def message(values: dict[str, Any], *, binary: bool = False) -> bytes:
-    """An entry from JSON values, as JSON or as protobuf; its seller is given as the contract names sellers."""
     named = values | ({"seller": f"marketplaces/{MARKET}/sellers/{values['seller']}"} if values.get("seller") else {})
     parsed = json_format.ParseDict(named, Entry())
     if binary:
@@ -20,26 +17,22 @@ def message(values: dict[str, Any], *, binary: bool = False) -> bytes:
 
 
 def exposure(number: int, seller: str = "s", orders: int = 10, *, binary: bool = False) -> bytes:
-    """The exposure of one day in 2025."""
     day = f"2025-{number // 28 % 12 + 1:02d}-{number % 28 + 1:02d}"
     fact = {"day": day, "settled_orders": str(orders), "revision": str(number)}
     return message({"entry_id": f"x-{seller}-{number}", "seller": seller, "exposure": fact}, binary=binary)
 
 
 def violation(name: str, seller: str = "s", harm: str = "HARM_HIGH", **more: Any) -> bytes:
-    """Counterfeit goods of January 2026, alleged by a brand."""
     fact = {"violation_type": "counterfeit_goods", "harm": harm, "source": "SOURCE_BRAND"}
     return message({"entry_id": name, "seller": seller, "occur_time": "2026-01-05T00:00:00Z", "violation": fact} | more)
 
 
 def decision(name: str, about: str, action: str = "ACTION_CONFIRM", seller: str = "") -> bytes:
-    """A decision about a violation."""
     fact = {"violation": about, "action": action, "actor": "staff", "reason": "seen"}
     return message({"entry_id": name, "seller": seller, "status": fact})
 
 
 def bare(name: str) -> bytes:
-    """An entry as a simple system writes it: JSON with a bare seller id and plain words."""
     fact = {"violation_type": "counterfeit_goods", "harm": "low", "source": "brand"}
     values = {"entry_id": name, "seller": "s", "occur_time": "2026-01-05T00:00:00Z", "violation": fact}
     return json.dumps(values).encode()

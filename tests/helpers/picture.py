@@ -1,6 +1,6 @@
-"""Draw the picture of the README: two sellers in a cart, and the explanation of the second, which comes on stdin.
+"""Draw the README's picture: two sellers in a cart, and the second's explanation from stdin.
 
-The badges are those of a badge server beside the server that SELLERTRUST_TARGET names.
+The badge server is beside the server of SELLERTRUST_TARGET.
 """
 
 import re

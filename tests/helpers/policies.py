@@ -1,4 +1,4 @@
-"""Policies for tests: the shipped one with parts of their own."""
+"""Policies for tests: the shipped one with other parts."""
 
 import copy
 import random
@@ -33,7 +33,6 @@ POINTS = {
 
 
 def standing() -> dict[str, Any]:
-    """A table of standing: an incident gives at most 24 points, for 365 days."""
     return {
         "expiry_days": 365,
         "incident_cap": 24,
@@ -43,7 +42,7 @@ def standing() -> dict[str, Any]:
 
 
 def data(**parts: Any) -> dict[str, Any]:
-    """The data of the shipped policy without its standing, by round cut-offs, with other parts in place or beside."""
+    """Return the shipped policy's data without standing, by round cut-offs, with other or more parts."""
     shipped = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
     del shipped["standing"]
     return copy.deepcopy(shipped | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}} | parts)
@@ -51,12 +50,10 @@ def data(**parts: Any) -> dict[str, Any]:
 
 @cache
 def with_standing() -> Policy:
-    """The shipped policy with a table of standing."""
     return parse_policy(data(standing=standing()))
 
 
 def cell_of(space: Space, seller: Sample) -> Cell:
-    """Return the cell of a space that a seller lies in, by its points, standing and counts."""
     situations = [seller.situation(policy) for policy in space.policies]
     standings = [0] * len(space.standings)
     for place, situation in zip(space.table, situations, strict=True):
@@ -80,12 +77,11 @@ def cell_of(space: Space, seller: Sample) -> Cell:
 
 
 def _floor(values: Sequence[int], value: int) -> int:
-    """The last of rising values that is not above `value`."""
+    """Return the last of rising values that is at most `value`."""
     return values[bisect_right(values, value) - 1]
 
 
 def sample(chance: random.Random) -> Sample:
-    """A seller near the values that policies ask for, or anywhere."""
     breaches = tuple(breach(chance) for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9])))
     points = chance.choice([0, 499, 500, 599, 600, 699, 700, 1000, chance.randrange(1001)])
     toys = chance.choice([0, 899, 900, chance.randrange(2_000)])
@@ -102,7 +98,6 @@ def sample(chance: random.Random) -> Sample:
 
 
 def breach(chance: random.Random) -> Breach:
-    """A violation of a type that has a number, or of none."""
     number = chance.choice([0, 0, *TYPE_NUMBERS.values()])
     return Breach(
         category_of_type(number) if number else chance.choice([*Category]),

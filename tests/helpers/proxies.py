@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections: how a network fails, for tests of what comes after."""
+"""A TCP proxy that breaks connections, as a network fails."""
 
 import socket
 import threading
@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 
 
 class Proxy:
-    """Forwards connections to a server at `target` (host:port) until `cut` breaks all that are open.
+    """Forwards connections to `target` (host:port) until `cut` breaks all open ones.
 
-    `source` is the host that they come from, of those that this machine has; `port` is where it listens, 0: any free one.
+    `source` is the local host they come from; it listens on `port`, 0: any free one.
     """
 
     def __init__(self, target: str, source: str = "127.0.0.1", port: int = 0) -> None:
@@ -23,7 +23,6 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Breaks every connection, whatever is on its way."""
         with self._lock:
             self.cuts += 1
             ends, self._open = self._open, set()
@@ -32,7 +31,7 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Takes no more connections, and breaks all that are open."""
+        """Accept no more connections, and break all open ones."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
@@ -65,7 +64,6 @@ class Proxy:
 
 @contextmanager
 def proxy_to(target: str, source: str = "127.0.0.1") -> Iterator[Proxy]:
-    """A proxy to a server; closed at the end."""
     proxy = Proxy(target, source)
     try:
         yield proxy

@@ -1,4 +1,4 @@
-"""Random monotone pages, and a whole artifact of one, for tests that need no training."""
+"""Random monotone pages, and an artifact of one, without training."""
 
 from functools import cache
 
@@ -12,13 +12,13 @@ from tests.helpers.worlds import CONSTANTS, population
 from training.study import loading
 
 PAGE_FEATURES = tuple(feature for feature in FEATURES.values() if feature.name in loading.PAGE_FEATURES)
-"""The features of the shipped page, in the order of its columns."""
+"""The shipped page's features, in the order of its columns."""
 
 
 def monotone_table(
     rng: np.random.Generator, features: tuple[int, ...], edges: tuple[np.ndarray, ...], *signs: int
 ) -> Table:
-    """A table whose points fall as a feature of sign -1 rises, and rise with one of sign +1; 0 moves either way."""
+    """Return a table whose points follow the sign of each feature; sign 0 is free."""
     points = np.zeros([len(own) + 1 for own in edges], dtype=np.int64)
     for axis, sign in enumerate(signs):
         one_way = rng.integers(0, 40, points.shape[axis]) * (sign or rng.choice([-1, 1], points.shape[axis]))
@@ -27,7 +27,6 @@ def monotone_table(
 
 
 def random_page(rng: np.random.Generator, signs: tuple[int, ...], pair: tuple[int, int] | None = None) -> Page:
-    """A page over features of these directions, each with up to 12 rows, and a pair of two of them."""
     tables = []
     places = [(place,) for place in range(len(signs))] + ([pair] if pair else [])
     for own in sorted(places):
@@ -37,7 +36,7 @@ def random_page(rng: np.random.Generator, signs: tuple[int, ...], pair: tuple[in
 
 
 EDGES = np.concatenate([np.linspace(-3, 3, 25), [0.1, 1 / 3, 1e-9, 1e9, -1e9]])
-"""Edges that are drawn from; an input that lies on one belongs to the row below."""
+"""Possible edges; an input on an edge belongs to the row below."""
 
 pages = st.builds(
     lambda seed, signs, is_pair: random_page(np.random.default_rng(seed), tuple(signs), (1, 0) if is_pair else None),
@@ -48,7 +47,6 @@ pages = st.builds(
 
 
 def artifact_of(page: Page, features: tuple[AnyFeature, ...], x: np.ndarray) -> Artifact:
-    """A page packed, certified and loaded; inputs `x` are golden, their medians the baseline seller."""
     parts = ModelParts(
         study="tests",
         page=page,
@@ -65,7 +63,7 @@ def artifact_of(page: Page, features: tuple[AnyFeature, ...], x: np.ndarray) -> 
 
 @cache
 def page_artifact(seed: int = 1, base: int = 650) -> Artifact:
-    """A random monotone page over `PAGE_FEATURES`, whose edges are values of a random population of sellers."""
+    """Return a random monotone page over `PAGE_FEATURES`, with edges from a random population."""
     rng = np.random.default_rng(seed)
     everything, _ = population()
     x = everything[:, [list(FEATURES.values()).index(feature) for feature in PAGE_FEATURES]]

@@ -1,4 +1,4 @@
-"""A worker that records measures, its ledger and clock, and random histories that it follows."""
+"""A worker that records measures, its ledger and clock, and random histories."""
 
 import random
 from collections.abc import Sequence
@@ -50,45 +50,37 @@ standing = { from = 24 }
 measures = [{ kind = "suspension", days = 7 }]
 """
 )
-"""The general policy's head with three rules: for everybody, and by two standings."""
 
 
 class Told:
-    """A ledger, its clock, and a worker on it; the record as it stands."""
-
     def __init__(self, ledger: Ledger, clock: Clock, by: Policy | None = None) -> None:
         self.ledger, self.clock = ledger, clock
         self.policy = by or parse_policy_text(RULES)
         self.worker = self.another()
 
     def another(self, ledger: Ledger | None = None) -> MechanismWorker:
-        """One more worker, as after a restart or in another process."""
         where = ledger or self.ledger
         return MechanismWorker(where, Recorder(where, build_scorer(where, self.policy)))
 
     def append(self, *entries: Entry) -> None:
-        """Each in an append of its own, a minute apart."""
         for entry in entries:
             self.clock.now += 60 * SECOND
             self.ledger.append(MARKET, [entry])
 
     def statements(self, seller: str = SELLER) -> list[MeasureChanged]:
-        """What the service stated of a seller, in order."""
         found = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).statements
         return [one.fact for one in found if one.fact.rule]
 
     def record(self, seller: str = SELLER) -> list[tuple[str, str]]:
-        """The rules and states of what was stated, in order."""
         return [(fact.rule, fact.state.name.lower()) for fact in self.statements(seller)]
 
     def in_force(self, seller: str = SELLER) -> dict[str, str]:
-        """What evaluation says now: by rule the entry that lifted it, or none."""
+        """Return the evaluation of now: by rule the entry that lifted it, or ""."""
         found, _, _ = build_scorer(self.ledger, self.policy).measures(MARKET, seller, self.ledger.cut())
         return {one.rule: one.lifted for one in found.measures}
 
 
 def history(told: Told, number: int, seed: int) -> None:
-    """Random decisions about a few sellers, each an append of its own."""
     draw = random.Random(seed)
     reported: dict[str, list[str]] = {f"s{n}": [] for n in range(3)}
     told.append(*(identity(f"i-{seller}", seller) for seller in reported))
@@ -120,7 +112,7 @@ def recorded(told: Told) -> dict[str, list[MeasureChanged]]:
 
 
 def undisturbed(folder: Path, seed: int) -> dict[str, Sequence[MeasureChanged]]:
-    """The record of the same history, which one worker followed to the end."""
+    """Return the record of the same history by one undisturbed worker."""
     clock = Clock()
     with Ledger.open(f"sqlite:///{folder}/plain.db", create=True, clock=clock) as ledger:
         told = Told(ledger, clock)
@@ -131,12 +123,10 @@ def undisturbed(folder: Path, seed: int) -> dict[str, Sequence[MeasureChanged]]:
 
 
 def facts_of(record: dict[str, list[MeasureChanged]]) -> dict[str, Sequence[MeasureChanged]]:
-    """The record without the places in the ledger, which differ where statements stand between other entries."""
     return {seller: [replace(fact, at_sequence=0) for fact in facts] for seller, facts in record.items()}
 
 
 def watched(told: Told) -> tuple[MechanismWorker, list[tuple[int, int]]]:
-    """Another worker, and how many sellers it evaluates as of which sequence."""
     made, seen = told.another(), list[tuple[int, int]]()
     record = made._recorder.record
 

@@ -1,4 +1,4 @@
-"""A great many entries at once, by one statement of SQL: for benchmarks, and tests of plans and migrations."""
+"""Very many entries by one SQL statement, for benchmarks and tests of plans and migrations."""
 
 import time
 
@@ -13,7 +13,7 @@ COLUMNS = (
     "sequence, marketplace, seller, entry_id, kind, occur_time, report_time, record_time, violation, incident, category,"
     " severity, status, exposure_day, product_category, revision, settled_orders, service_failures, content, digest"
 )
-"""Columns that every schema has had since the first."""
+"""Columns of every schema since the first."""
 
 _DAY = 86_400_000_000
 _NUMBERS = {
@@ -24,7 +24,7 @@ _DIGEST = {"sqlite": "randomblob(32)", "postgresql": "sha256(i::text::bytea)"}
 
 
 def insert_entries(connection: Connection, entries: int, *, small: str = "small") -> None:
-    """Inserts so many entries, unsealed: nine tenths days with orders, one tenth alleged violations.
+    """Insert unsealed entries: nine tenths days with orders, one tenth alleged violations.
 
     One in 500 is in the marketplace `small`, one in 5,000 in one of some tiny ones, all others in one huge marketplace
     with 10,000 sellers.
@@ -50,7 +50,7 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
 
 
 def seal_entries(connection: Connection) -> None:
-    """Seals all entries that no seal covers: those of `insert_entries`, or those whose seals an owner deleted."""
+    """Seal all unsealed entries, also those whose seals an owner deleted."""
     while True:
         found = connection.execute(LAST_SEAL).first()
         after = found.last_sequence if found else 0

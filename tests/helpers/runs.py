@@ -1,4 +1,4 @@
-"""Sellers that ran with the buyers' money, as a ledger has them on record."""
+"""Recorded sellers that ran with the buyers' money."""
 
 from scoring.base.enums import Action, Harm, PayoutsChange, Source
 from scoring.base.time import DAY
@@ -12,7 +12,7 @@ from tests.helpers.builders import MARKET
 def run_of(
     ledger: Ledger, seller: str, day: int, stopped: int | None, violation_type: str = "order_fraud", name: str = ""
 ) -> str:
-    """Record a confirmed violation of a seller on a day, and that payouts were stopped on another; the violation's id.
+    """Record a confirmed violation and a stop of payouts; return the violation's id.
 
     Days are since 1970-01-01; both at noon.
     """

@@ -1,4 +1,4 @@
-"""A real server on a free port, over a real ledger in SQLite, for tests that speak gRPC to it."""
+"""A real server on a free port, over a real SQLite ledger, for gRPC tests."""
 
 import io
 import json
@@ -36,7 +36,7 @@ MARKET = "acme"
 
 
 class Shelf(Registry):
-    """A registry that holds one artifact, which was loaded before."""
+    """A registry that holds one loaded artifact."""
 
     def __init__(self, artifact: Any) -> None:
         self._artifact = artifact
@@ -52,23 +52,19 @@ class Shelf(Registry):
 
 
 def ledger_stub(client: Client) -> LedgerServiceStub:
-    """The methods of the ledger as gRPC has them, for requests that the client does not make."""
     return LedgerServiceStub(client.channel)
 
 
 def score_stub(client: Client) -> TrustScoreServiceStub:
-    """The methods of scores as gRPC has them."""
     return TrustScoreServiceStub(client.channel)
 
 
 PATIENCE_SECONDS = 60.0
-"""How long a call of the tests waits where its deadline is not what is tried."""
+"""Deadline of test calls that do not test deadlines."""
 
 
 @dataclass
 class Running:
-    """A server that runs, and what it is made of."""
-
     server: Server
     ledger: Ledger
     scorer: Scorer
@@ -80,46 +76,39 @@ class Running:
         return self.server.address
 
     def client(self, **options: Any) -> Client:
-        """A client that waits until an answer comes, which on a busy machine takes longer than its own deadlines."""
         return Client(self.address, **{"deadline_seconds": PATIENCE_SECONDS} | options)
 
-    # What no caller may see: tests look at it here alone.
+    # Hidden from callers: only tests read it, here.
 
     @property
     def book(self) -> Book:
-        """Its remembered answers."""
         assert self.server._book is not None
         return self.server._book
 
     @property
     def registry(self) -> CollectorRegistry:
-        """Its metrics, without a port."""
         return self.server._registry
 
     @property
     def tail(self) -> Tail:
-        """How it sees the end of the ledger."""
         return self.server._tail
 
     @property
     def gate(self) -> Gate:
-        """What lets its callers in."""
         return self.server._calls._gate
 
     def hold_nobody(self) -> None:
-        """Have every refused call refused at once, however often its caller asks on."""
         self.gate.turnstile.holds = lambda *_: ""  # type: ignore[method-assign]
 
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
-        """The log's lines of one event, oldest first."""
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
         return [line for line in lines if line["event"] == event]
 
 
 def settings_of(**settings: str | Path | float) -> Settings:
-    """Settings on free ports, without a wait at the end and without metrics, unless told otherwise.
+    """Return settings on free ports, by default without a final wait and without metrics.
 
-    Besides settings it takes limits by their names, and TLS files as `tests.tls_folders` does.
+    `changes` may also hold limits by name, and TLS files as in `tests.tls_folders`.
     """
     stated = {"address": "127.0.0.1:0", "metrics_address": "", "drain_seconds": 0} | settings
     limits = Limits(**{name: stated.pop(name) for name in Limits.__dataclass_fields__ if name in stated})  # type: ignore[arg-type]
@@ -129,7 +118,6 @@ def settings_of(**settings: str | Path | float) -> Settings:
 
 @contextmanager
 def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path | float) -> Iterator[Running]:
-    """A server over the ledger in `folder`, made if it is not there; drained at the end. Without a model by default."""
     database = folder / "ledger.db"
     configuration = settings_of(data_dir=folder, **settings)
     log = io.StringIO()
@@ -140,7 +128,6 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
 
 
 def call_bytes(address: str, method: str, data: bytes, seconds: float = PATIENCE_SECONDS) -> bytes:
-    """Sends bytes as they are to `Service/Method` and returns the answer's."""
     with grpc.insecure_channel(address) as channel:
         return channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=seconds)
 
@@ -150,7 +137,6 @@ def days_ago(days: float) -> datetime:
 
 
 def identity(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
-    """A business whose identity was verified 400 days ago."""
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller), **fields)
     entry.identity.level = entry_pb2.IDENTITY_LEVEL_BUSINESS
     entry.occur_time.FromDatetime(days_ago(400))
@@ -158,7 +144,6 @@ def identity(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
 
 
 def exposure(entry_id: str, seller: str, orders: int = 1000, days: int = 60) -> entry_pb2.Entry:
-    """Orders settled on the day `days` ago."""
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
     entry.exposure.day = days_ago(days).date().isoformat()
     entry.exposure.settled_orders = orders
@@ -166,7 +151,6 @@ def exposure(entry_id: str, seller: str, orders: int = 1000, days: int = 60) -> 
 
 
 def violation(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
-    """Counterfeit goods, alleged by a brand, 30 days ago."""
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
     facts = {
         "violation_type": "counterfeit_goods",

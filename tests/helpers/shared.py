@@ -1,4 +1,4 @@
-"""What is dear is made once for all processes of a run, in a folder that they share; `tests/conftest.py` makes it."""
+"""Expensive folders, made once for all processes of a run by `tests/conftest.py`."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ VARIABLE = "TESTS_SHARED_FOLDER"
 
 
 def made_once(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder `name` with what `make` puts into it: the first process makes it, the others wait and find it."""
+    """Return the folder `name`, filled by `make` in the first process; the others wait."""
     shared = Path(os.environ[VARIABLE])
     folder, done = shared / name, shared / f"{name}.done"
     with (shared / f"{name}.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""The command in an environment of its own, and its server: what tests of the command line share."""
+"""The command in its own environment, and its server, for tests of the command line."""
 
 import json
 import os
@@ -25,7 +25,7 @@ SECONDS = 60
 
 @dataclass
 class Shell:
-    """Runs the command in one environment, and checks what holds for every run of it."""
+    """Runs the command in one environment, and checks the rules of every run."""
 
     environment: dict[str, str]
     run: Callable[[list[str], dict[str, str], str, float], tuple[int, str, str]] = run_forked
@@ -33,7 +33,7 @@ class Shell:
     def __call__(
         self, *arguments: object, stdin: str = "", code: int | tuple[int, ...] = 0, **changes: object
     ) -> tuple[str, str]:
-        """(stdout, stderr) of a run that must end with `code`, or one of them; `changes` are settings, by their fields."""
+        """Return (stdout, stderr) of a run that ends with `code`, or one of them; `changes` are settings by field."""
         environment = self.environment | _variables(changes)
         ended, stdout, stderr = self.run([*map(str, arguments)], environment, stdin, SECONDS)
         assert ended in (code if isinstance(code, tuple) else (code,)), (ended, stdout, stderr)
@@ -42,15 +42,13 @@ class Shell:
         return stdout, stderr
 
     def trained(self, study: object, *options: object) -> Any:
-        """What a training comes to, as JSON. Its gates may fail: how long a score takes is this machine's affair."""
+        """Return a training's result as JSON. Its gates may fail, since a score's duration depends on the machine."""
         return json.loads(self("train", study, *options, "-o", "json", code=(0, 4))[0])
 
     def json(self, *arguments: object, **options: Any) -> Any:
-        """What a run prints as JSON, which must be all that it prints on stdout."""
         return json.loads(self(*arguments, "-o", "json", **options)[0])
 
     def error(self, code: int, *arguments: object, **options: Any) -> str:
-        """What a run says that ends with `code` and prints no data."""
         stdout, stderr = self(*arguments, code=code, **options)
         assert stdout == ""
         return stderr
@@ -61,8 +59,8 @@ def _variables(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def shell_of(folder: Path, **settings: object) -> Shell:
-    """A shell with a data folder of its own and nothing else of this machine's configuration."""
-    slow = "PYTHONDONTWRITEBYTECODE"  # each of these processes would compile everything anew
+    """Return a shell with its own data folder, without this machine's configuration."""
+    slow = "PYTHONDONTWRITEBYTECODE"  # each of these processes would compile everything again
     base = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_") and name != slow}
     base["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
     values = {"data_dir": folder, "metrics_address": "", "marketplace": MARKET}
@@ -71,7 +69,7 @@ def shell_of(folder: Path, **settings: object) -> Shell:
 
 @contextmanager
 def serving(shell: Shell, folder: Path) -> Iterator[str]:
-    """`sellertrust serve` on a free port, in a session of its own; its address. SIGTERM ends it, all of it, with 0."""
+    """Run `sellertrust serve` on a free port in its own session; yield its address. SIGTERM ends it all with 0."""
     ready, log = folder / "ready", folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -91,7 +89,7 @@ def serving(shell: Shell, folder: Path) -> Iterator[str]:
             server.send_signal(signal.SIGTERM)
             assert server.wait(timeout=SECONDS) == 0
             with pytest.raises(ProcessLookupError):
-                os.killpg(server.pid, 0)  # nobody is left in its session
+                os.killpg(server.pid, 0)  # its session is empty
             assert "Traceback" not in log.read_text()
         finally:
             if server.poll() is None:
@@ -104,7 +102,6 @@ def days_ago(days: float) -> str:
 
 
 def lines_of(seller: str, *violations: str) -> str:
-    """An established seller as JSON lines: an identity, a good month, and the violations that are alleged."""
     identity = {"entry_id": f"i-{seller}", "occur_time": days_ago(400), "identity": {"level": "business"}}
     exposure = {"entry_id": f"x-{seller}", "exposure": {"day": days_ago(60)[:10], "settled_orders": 5000}}
     reported = [
@@ -119,7 +116,6 @@ def lines_of(seller: str, *violations: str) -> str:
 
 
 def bare_shell(folder: Path) -> Shell:
-    """A shell with no server, no ledger and no model."""
     with socket.socket() as taken_and_left:
         taken_and_left.bind(("127.0.0.1", 0))
         port = taken_and_left.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Tables for training as users get them: entries through a real ledger, its export, and back."""
+"""Tables for training through a real ledger and its export."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
@@ -26,20 +26,17 @@ START, DAYS = date(2024, 1, 1), 730
 
 
 def exported(ledger: Ledger, marketplace: str, folder: Path) -> LedgerTable:
-    """The ledger's export of a marketplace, written and read back."""
     write_export(ledger.entries.export(marketplace, ledger.cut()), folder / "export.parquet")
     return read_export(folder / "export.parquet")
 
 
 def table_of(folder: Path, entries: Sequence[Entry]) -> LedgerTable:
-    """Entries, imported with the report times they give, as training sees them."""
     with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         ledger.append(MARKET, entries, imported=True)
         return exported(ledger, MARKET, folder)
 
 
 def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS) -> Ledger:
-    """A ledger with a simulated marketplace imported from its files."""
     write_market(simulate(sellers, days, START, seed), folder / "files")
     ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", create=True)
     mapping = mapping_of_file(STUDIES / "marketplace.mapping.toml")
@@ -49,12 +46,12 @@ def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS
 
 
 def train(table: LedgerTable, study: Study, **options: Any) -> Trained:
-    """A training with the shipped policy, in memory alone; once, unless told otherwise."""
+    """Train with the shipped policy, in memory, by default once."""
     return run(Job(table, study, POLICY, **{"verify": False, **options}))
 
 
 def restated(study: Study, **parts: Any) -> Study:
-    """The study with some parts stated otherwise; of a table, only those that a mapping names: `bad={"at_least": 2}`."""
+    """Return the study with other parts; a mapping changes only its own keys: `bad={"at_least": 2}`."""
 
     def part(name: str, value: Any) -> Any:
         is_table = isinstance(value, Mapping) and is_dataclass(getattr(study, name))

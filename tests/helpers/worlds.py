@@ -1,4 +1,4 @@
-"""Random sellers for property tests, and one small certified model to score them with."""
+"""Random sellers for property tests, and one small certified model."""
 
 import tomllib
 from dataclasses import replace
@@ -37,7 +37,6 @@ def violation(
     incident: str = "",
     violation_type: int | None = None,
 ) -> FactRow:
-    """A violation of seller `s` that happened and was reported in the morning of `day`."""
     moment = day * DAY + 1
     return FactRow(
         *(0, name, "s", Kind.VIOLATION, moment, moment, name, incident or name, category, severity, int(status)),
@@ -46,13 +45,11 @@ def violation(
 
 
 def status(name: str, violation_id: str, to: Status, day: int = TODAY, severity: int | None = None) -> FactRow:
-    """A change of a violation's status on `day`."""
     moment = day * DAY + 2
     return FactRow(0, name, "s", Kind.STATUS, moment, moment, violation_id, severity=severity, status=int(to))
 
 
 def exposure(name: str, day: int, orders: int, failures: int = 0, revision: int = 0) -> FactRow:
-    """An exposure day, reported at its end."""
     return FactRow(
         0, name, "s", Kind.EXPOSURE, day * DAY, day * DAY + DAY - 1, exposure_day=day, product_category="",
         revision=revision, settled_orders=orders, service_failures=failures,
@@ -60,22 +57,18 @@ def exposure(name: str, day: int, orders: int, failures: int = 0, revision: int 
 
 
 def identity(name: str, day: int, level: int = 3) -> FactRow:
-    """An identity verified on `day`."""
     return FactRow(0, name, "s", Kind.IDENTITY, day * DAY, day * DAY, identity_level=level)
 
 
 def inspection(name: str, day: int, result: InspectionResult, source: Source = Source.MARKET_REGULATOR) -> FactRow:
-    """An inspection of seller `s` on `day`, known that day."""
     return FactRow(0, name, "s", Kind.INSPECTION, day * DAY, day * DAY + 1, status=int(result), source=int(source))
 
 
 def dispute(name: str, day: int, outcome: DisputeOutcome) -> FactRow:
-    """A dispute resolved on `day`."""
     return FactRow(0, name, "s", Kind.DISPUTE, day * DAY, day * DAY + 1, status=int(outcome))
 
 
 def numbered(rows: list[FactRow]) -> list[FactRow]:
-    """The rows with sequences in their order."""
     return [row._replace(sequence=i + 1) for i, row in enumerate(rows)]
 
 
@@ -106,15 +99,12 @@ findings = st.lists(
 
 @st.composite
 def sellers(draw: st.DrawFn) -> list[FactRow]:
-    """A seller's rows: an identity, exposure, inspections, disputes, violations confirmed or alleged, in up to six
-    incidents.
-    """
     return [identity("i0", TODAY - 600, draw(st.integers(1, 4))), *draw(exposures), *draw(findings), *draw(violations)]
 
 
 @cache
 def population() -> tuple[np.ndarray, np.ndarray]:
-    """The inputs of 1,500 random sellers over every feature, and whether each turned out bad."""
+    """Return the inputs of 1,500 random sellers over every feature, and if each turned out bad."""
     rng, found = np.random.default_rng(7), np.random.default_rng(8)
     rows: list[FactRow] = []
     names = [f"s{i}" for i in range(1500)]
@@ -147,7 +137,6 @@ def population() -> tuple[np.ndarray, np.ndarray]:
 
 
 def page_of(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Page:
-    """A small page over `features`, whose inputs are the columns of `x`, monotone in their directions."""
     parameters = {
         "objective": "binary", "verbosity": -1, "num_leaves": 15, "min_data_in_leaf": 10, "seed": 3, "num_threads": 1,
         "deterministic": True, "force_row_wise": True, "feature_fraction": 0.3, "learning_rate": 0.1,
@@ -161,7 +150,6 @@ def page_of(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], ro
 
 
 def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Artifact:
-    """The artifact of such a page."""
     parts = ModelParts(
         study="tests",
         page=page_of(x, bad, features, rounds),
@@ -178,13 +166,11 @@ def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], 
 
 @cache
 def artifact() -> Artifact:
-    """A small monotone page over every feature, certified."""
     return certified(*population(), ALL_FEATURES, 60)
 
 
 @cache
 def policy() -> Policy:
-    """The policy that is shipped."""
     path = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
     text = path.read_text()
     return replace(parse_policy(tomllib.loads(text)), text=text)

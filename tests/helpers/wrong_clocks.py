@@ -1,4 +1,4 @@
-"""Servers whose clocks are wrong, and commits that are held back."""
+"""Servers with wrong clocks, and delayed commits."""
 
 import io
 import time
@@ -27,17 +27,14 @@ from tests.helpers.worlds import artifact
 
 
 def hold_commits(ledger: Ledger, seconds: float) -> None:
-    """Let each commit of a ledger take so long from now on; what it writes has its record time before."""
     event.listen(ledger.database._writer, "commit", lambda _: time.sleep(seconds))
 
 
 def ask_batch(client: Client, sellers: Sequence[str]) -> list[pb.TrustScore]:
-    """The answers of a batch, each of which has one."""
     return [result.message.trust_score for result in client.batch_get_trust_scores(MARKET, sellers)]
 
 
 def ask_every_way(client: Client) -> list[pb.TrustScore]:
-    """The answers for now: one alone, a batch, one with its explanation, and one of a stated time."""
     now = datetime.now(UTC)
     return [
         client.get_trust_score(MARKET, "s1").message,
@@ -49,8 +46,6 @@ def ask_every_way(client: Client) -> list[pb.TrustScore]:
 
 
 class Shifted:
-    """The machine's clock and a shift, which a test sets."""
-
     def __init__(self, shift: int = 0) -> None:
         self.shift = shift
 
@@ -60,7 +55,6 @@ class Shifted:
 
 @contextmanager
 def clocked_server(folder: Path, url: str, clock: Callable[[], int]) -> Iterator[Client]:
-    """A server whose clock is another one, with a model."""
     settings = settings_of(data_dir=folder, database_url=url)
     with Ledger.open(url, clock=clock, is_witnessed=True) as ledger:
         scorer = build_scorer(ledger, load_policy(settings), Shelf(artifact()))
@@ -72,7 +66,6 @@ def clocked_server(folder: Path, url: str, clock: Callable[[], int]) -> Iterator
 
 
 def record_guilty(url: str) -> None:
-    """Three sellers with confirmed violations, and one that has just been recorded."""
     with Ledger.open(url) as ledger:
         day = day_of(wall_clock())
         for seller in SELLERS[:3]:
