@@ -1,4 +1,4 @@
-"""Test cases of a policy: sellers on a fixed day, with the answers that the policy must give."""
+"""Test cases of a policy: sellers on a fixed day, with the required answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ EXPECTED_NUMBERS = (
     *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days", "closes_in_days"),
     *("value_cap", "listing_cap", "intake_cap"),
 )
-"""Caps are those for all product categories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,6 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
 
 
 def run_cases(policy: Policy, cases: Sequence[Case]) -> list[Outcome]:
-    """Return the outcome of each case, in their order."""
     return [Outcome(case.name, tuple(_find_faults(policy, case))) for case in cases]
 
 
@@ -125,7 +123,7 @@ def _read_settled(part: Part) -> dict[str, int]:
 
 
 def _read_breach(part: Part, now: int, number: int) -> Breach:
-    """Return one violation. Without `incident` it is an incident of its own; its type must belong to its category."""
+    """Read one violation. Without `incident` it is an incident of its own; its type must belong to its category."""
     number_of_type = 0
     if "violation_type" in part:
         number_of_type = TYPE_NUMBERS.get(part.word("violation_type", [*TYPE_NUMBERS]), 0)

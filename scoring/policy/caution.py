@@ -9,7 +9,7 @@ from scoring.policy.measures import Measure
 MAX_CAUTION_DAYS = 14
 
 MAX_DAYS_IN_SPAN = 30
-"""Most days under caution in any SPAN_DAYS, unless a violation was confirmed in them."""
+"""Unless a violation was confirmed in the SPAN_DAYS."""
 
 SPAN_DAYS = 180
 
@@ -18,7 +18,7 @@ MAX_FLOW_DAYS = 45
 MAX_WINDOW_DAYS = 2 * MAX_FLOW_DAYS
 
 CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
-"""Sources that many people can use at once: their reports may open a case, and never impose a measure."""
+"""Sources that many people can use at once: their reports impose no measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Burst:
 
     signal: CautionSignal
     share_ppm: int
-    """The least share, in parts per million."""
+    """The least share."""
     orders: int
     days: int
     grace_days: int = 0
@@ -85,9 +85,8 @@ class Jump:
     times: int
     days: int
     before_days: int
-    """Days before the jump whose average is compared."""
     value_minor: int
-    """The least value captured in `days`, in minor units of the policy's currency."""
+    """The least value, in minor units of the policy's currency."""
 
     signal = CautionSignal.VALUE_JUMP
 
@@ -103,7 +102,6 @@ Trigger = Reports | ControlSign | Burst | Jump
 class CautionRule:
     id: str
     reference: str
-    """The text that a seller can read the rule in."""
     trigger: Trigger
     days: int
     """1 to MAX_CAUTION_DAYS."""

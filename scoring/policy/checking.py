@@ -59,7 +59,6 @@ def find_contradictions(policy: Policy) -> list[str]:
 
 
 def _find_long_groups(rules: RuleBook) -> Iterator[str]:
-    """Yield a message for each product category with too long groups; a shared day counts once."""
     ids: dict[str, list[str]] = {}
     days: dict[str, set[int]] = {}
     for rule in rules.rules:
@@ -163,7 +162,7 @@ class Oddity:
     kind: str
     """`shadowed`, `overlap`, `gap` or `newcomers`."""
     rule: str
-    """Id of the rule; empty for a gap and for newcomers."""
+    """Empty for a gap and for newcomers."""
     text: str
 
 
@@ -215,7 +214,6 @@ def _is_implied(applied: Applied) -> bool:
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    """Yield an oddity if a newcomer may sell as much a day as the best seller."""
     ever = {"": _EVER} | {rule.settled_category: _EVER for rule in book.rules}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)

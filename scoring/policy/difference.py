@@ -1,4 +1,4 @@
-"""The exact difference of two policies: every cell whose answer changes, with an example seller."""
+"""The exact difference of two policies: every cell whose answer changes."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,6 @@ def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answ
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
-    """Return the answer of policy number `place` of a space in a cell."""
     policy, seller = space.policies[place], space.situation(place, cell)
     return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
 
@@ -92,7 +91,7 @@ Reached = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
-    """Return breaches that lead to each combination of standings and counts that a few incidents can reach.
+    """Return breaches for each combination of standings and counts that a few incidents can reach.
 
     An incident has one violation, or two of different categories. Examples with fewer incidents come first.
     """

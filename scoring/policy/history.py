@@ -27,7 +27,7 @@ class Established(NamedTuple):
     time: int
     """Of its establishment, in microseconds; at most the observe time."""
     violation_type: int = 0
-    """Number of its type; 0 if unknown."""
+    """0 if unknown."""
 
 
 class Step(NamedTuple):
@@ -78,8 +78,6 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    """Return the steps of a seller's standing: up by violations, down by their expiry."""
-
     def worth(active: Sequence[Established]) -> int:
         largest: dict[int, int] = {}
         for one in active:

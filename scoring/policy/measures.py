@@ -1,4 +1,4 @@
-"""Measures as typed values, and terms, the result of merging several measures.
+"""Measures as typed values, and terms, which merge several measures.
 
 Money is a whole number of minor units (cents) of the policy's one currency; shares are parts per million. An empty
 product category is all of them together.
@@ -58,14 +58,14 @@ class CapStep:
 
 @dataclass(frozen=True, slots=True)
 class ValueCap:
-    """A limit on the value of the orders captured in one UTC day, which grows with the settled value."""
+    """A limit on the value captured in one UTC day, which grows with the settled value."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.VALUE_CAP
     value_minor: int
-    """The cap of a seller that has settled nothing."""
+    """The cap without any settled value."""
     product_category: str = ""
     grows: tuple[CapStep, ...] = ()
-    """Steps, rising in both values: the last step that the settled value reaches gives the cap."""
+    """Steps, rising in both values: the last step reached gives the cap."""
 
     def after(self, settled_minor: int) -> "ValueCap":
         """Return the cap, without steps, after a seller settled `settled_minor`.
@@ -94,7 +94,7 @@ class IntakeCap:
 
 @dataclass(frozen=True, slots=True)
 class ManualReview:
-    """A person looks at each new listing before it is shown."""
+    """A person checks each new listing first."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.MANUAL_REVIEW
 
@@ -125,7 +125,7 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class Unvalued:
-    """A measure by a person whose value terms cannot take, such as in another currency: it limits nothing."""
+    """A measure by a person with a value that terms cannot take: it limits nothing."""
 
     kind: MeasureKind
 
@@ -158,7 +158,7 @@ class Terms:
     reserve_ppm: int = 0
     reserve_days: int = 0
     value_caps: tuple[tuple[str, int], ...] = ()
-    """(product category or empty, cap in minor units), by product category."""
+    """(product category, cap in minor units), by product category."""
     listing_caps: tuple[tuple[str, int], ...] = ()
     intake_caps: tuple[tuple[str, int], ...] = ()
     manual_review: bool = False
@@ -198,7 +198,7 @@ class Terms:
         )
 
     def list_changes(self, after: "Terms") -> list[str]:
-        """Return the changes from these terms to others by aspect, such as `hold_days 7 -> 14`."""
+        """Return changes by aspect, such as `hold_days 7 -> 14`."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
         return [
             f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new

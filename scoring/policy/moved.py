@@ -11,19 +11,16 @@ from scoring.policy.space import Cell, Space, last_of
 
 
 class Moved(NamedTuple):
-    """Sellers whose cell differs between two policies."""
-
     before: Cell
     after: Cell
     where: str
     orders: int | None
     tenure_days: int
     earlier: tuple[int, int] | None
-    """(days ago, points) of an example at a day-end; None if no day-end matters."""
+    """(days ago, points) at a day-end; None if no day-end matters."""
 
 
 def find_moved(space: Space) -> Iterator[Moved]:
-    """Yield the pairs of cells between which thin files and clear days move sellers."""
     for cell in space.cells():
         if cell.tier is None and cell.points is None:
             yield from _find_thin(space, cell)
@@ -60,10 +57,7 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:
-    """Return each changed value of clear days, thin files, standing, trade, caution and currency, by its path.
-
-    Such as `caution.rules[disputed].days 14 -> 7`.
-    """
+    """Return each changed value of the parts that no cell has, such as `caution.rules[disputed].days 14 -> 7`."""
     old, new = (dict(_list_values(policy)) for policy in (before, after))
     return [
         f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"

@@ -1,4 +1,4 @@
-"""Parts of a file's data, read value by value. Errors are collected, so one reading names them all."""
+"""Parts of a file's data, read value by value. One reading names all errors."""
 
 import itertools
 import re

@@ -36,7 +36,7 @@ class Order:
     """
     is_disputed: bool = False
     drawn_day: int | None = None
-    """The last day on which something was drawn; None: the observed day."""
+    """The last day of a draw; None: the observed day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Payout:
 class Stopped(NamedTuple):
     first_day: int
     end_day: int | None = None
-    """The first day on which payouts continue; None if no day is set."""
+    """The first day after the stop; None if no day is set."""
 
 
 class Release(NamedTuple):
-    """The one definition of an order's release, for payouts and loss certificates."""
+    """An order's release, as payouts and loss certificates define it."""
 
     hold_days: int
     reserve_ppm: int

@@ -1,7 +1,4 @@
-"""A policy: the tiers and badges that follow from points and standing.
-
-`scoring.policy.reading` reads it from a file.
-"""
+"""A policy: the tiers and badges that follow from points and standing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,18 +15,18 @@ from scoring.policy.standing import StandingTable
 
 @dataclass(frozen=True, slots=True)
 class TradeLimits:
-    """Limits of the trade itself, enforced by the marketplace; a loss certificate rests on them."""
+    """Limits that the marketplace enforces; a loss certificate rests on them."""
 
     delivery_promise_days: int
     """The latest promised day of arrival after an order's capture."""
     claim_days: int
     """Days after its capture before which no order is settled."""
     deposit_returned_after_days: int
-    """Days after its last order before which a leaving seller gets no deposit back."""
+    """Days after a leaving seller's last order."""
     deposit_is_refilled: bool
-    """Whether a seller takes no order while its deposit is below the one that its terms ask for."""
+    """Whether a seller takes no order while its deposit is too low."""
     smallest_order_minor: int = 1
-    """Value of the smallest order, in minor units: the reserve of each order is rounded down."""
+    """In minor units: the reserve of each order is rounded down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +59,14 @@ class Policy:
         return (settled_orders < self.thin_file_orders) | (tenure_days < self.thin_file_days)
 
     def tier(self, points: int) -> Tier:
-        """Return the tier of points by the cut-offs; the lowest rated tier below all of them.
-
-        With cut-offs 500, 600, 700: `tier(599) is Tier.STANDARD`.
-        """
+        """Return the tier of points by the cut-offs: with 500, 600, 700, `tier(599) is Tier.STANDARD`."""
         return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
 
     def tier_with_standing(self, points: int, standing: int) -> Tier:
         """Return the tier of points, lowered to the best tier that a standing allows.
 
-        `standing`: the points against the seller; more is worse. A policy without a table of standing lowers nothing.
-        With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is
-        Tier.TRUSTED`.
+        A higher standing is worse. Without a table of standing nothing is lowered. With cut-offs 500, 600, 700 and at
+        most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is Tier.TRUSTED`.
         """
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 

@@ -66,7 +66,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
 
 
 def _refuse_unearned_badges(part: Part, stated: Mapping[Tier | None, str]) -> None:
-    """Note a badge of UNRATED sellers that rated sellers have only above the lowest rated tier."""
+    """Note a badge of UNRATED sellers that rated sellers must earn."""
     earned = {stated[tier] for tier in RATED_TIERS[1:]} - {stated[RATED_TIERS[0]], "none", ""}
     for name in (Tier.UNRATED.name.lower(), "unknown"):
         badge = part.data.get(name)

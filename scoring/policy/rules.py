@@ -11,7 +11,7 @@ from scoring.policy.seasons import Season, find_season
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Incidents with a recent confirmed violation of some categories and at least a severity."""
+    """Incidents with a recent confirmed violation of these categories and at least this severity."""
 
     categories: frozenset[Category]
     severity: Severity
@@ -33,12 +33,12 @@ class Rule:
 
     id: str
     reference: str
-    """The text that a seller can read the rule in, such as a section of the terms."""
+    """The text that a seller can read, such as a section of the terms."""
     measures: tuple[Measure, ...]
     tiers: frozenset[Tier] = frozenset()
     """The tiers that it is for; empty for all, and also while a seller has no tier."""
     standing_from: int = 0
-    """The lowest standing that it is for; 0 if it names none."""
+    """0 if it names none."""
     standing_below: int | None = None
     """Excluded, as all upper ends; None if it has no upper end."""
     counter: Counter | None = None
@@ -114,7 +114,7 @@ class RuleBook:
     currency: str = ""
     """ISO 4217 code of all amounts; empty if there are none."""
     hold_limits: Mapping[str, int] = field(default_factory=dict)
-    """The most days of a hold or a reserve by marketplace, if less than 180."""
+    """Most days of a hold or a reserve by marketplace, if less than 180."""
     seasons: tuple[Season, ...] = ()
     """By their first day; none overlap."""
 
@@ -137,9 +137,9 @@ class RuleBook:
         return found
 
     def terms(self, seller: Situation) -> Terms:
-        """Return the strictest of each kind of the measures that hold for a seller and are not waived.
+        """Return the strictest measures of each kind that hold for a seller and are not waived.
 
-        A deposit is always the whole one, without what is placed: so terms are the same in a cell of a policy's space.
+        A deposit is always the whole one: so terms are the same in a cell of a policy's space.
         """
         return combine(applied.current for applied in self.apply(seller) if not applied.waived)
 
@@ -151,7 +151,7 @@ class RuleBook:
         return self.limit_days(measure, seller.marketplace)
 
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:
-        """Return a measure with no more days of a hold or a reserve than its marketplace allows."""
+        """Return a measure with at most the days that its marketplace allows."""
         limit = self.hold_limits.get(marketplace)
         match measure:
             case SettlementHold() if limit is not None:

@@ -17,9 +17,8 @@ class Breach:
     severity: Severity
     age_days: int = 0
     incident: int = 0
-    """Violations of one number are of one incident."""
     violation_type: int = 0
-    """The number of its type; 0 for any that a policy does not name."""
+    """0 for any type that a policy does not name."""
 
     def __str__(self) -> str:
         """Return text such as `critical counterfeit 3 days ago (incident 0)`."""
@@ -31,7 +30,7 @@ class Breach:
 @dataclass(frozen=True, slots=True)
 class Sample:
     points: int | None
-    """Points that decide the tier; None for an UNRATED seller. A seller with a breach is rated."""
+    """None for an UNRATED seller. A seller with a breach is rated."""
     breaches: tuple[Breach, ...] = ()
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     day: int = 0
@@ -103,7 +102,7 @@ class Sample:
 
 
 def describe_breaches(breaches: Sequence[Breach]) -> Iterable[str]:
-    """Return breaches as text, with equal ones of different incidents counted: `3 x major ip`."""
+    """Return equal breaches of different incidents counted, as `3 x major ip`."""
     sizes = {b.incident: sum(other.incident == b.incident for other in breaches) for b in breaches}
     counted: dict[str, int] = {}
     for one in breaches:

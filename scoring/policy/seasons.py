@@ -1,4 +1,4 @@
-"""Seasons: spans of days in which a policy multiplies its limits on captured value, for every seller."""
+"""Seasons: spans of days with multiplied limits on captured value."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ class Season:
     first_day: int
     last_day: int
     times_ppm: int
-    """The factor of limits, in parts per million: 1,500,000 is half as much again."""
+    """1,500,000 is half as much again."""
 
     def scale(self, cap_minor: int) -> int:
         """Return a limit as it is within the season, rounded down: 333 by 1,500,000 ppm is 499."""

@@ -17,7 +17,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
 
 MAX_CELLS = 200_000
-"""Policies that distinguish more cells are rejected."""
+"""Policies with more cells are rejected."""
 
 MAX_POINTS = 1_000
 
@@ -49,7 +49,7 @@ class Space:
     counters: tuple[Counter, ...]
     counts: tuple[tuple[int, ...], ...]
     categories: tuple[str, ...]
-    """Product categories whose settled value rules ask for; the empty text is all together."""
+    """The empty text is all together."""
     settled: tuple[tuple[int, ...], ...]
     tenures: tuple[int, ...]
     deposits: tuple[int, ...]
@@ -220,7 +220,7 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
 
 
 def last_of(values: Sequence[int], first: int) -> int:
-    """Return the largest value of the range that begins at `first`; the next range begins with the next of `values`."""
+    """Return the largest value of the range that begins at `first`, up to the next of `values`."""
     place = values.index(first) + 1
     return values[place] - 1 if place < len(values) else 2**63 - 1
 

@@ -36,11 +36,10 @@ class StandingTable:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Return what decides a seller's sum."""
         return (self.points, self.types, self.expiry_days, self.incident_cap)
 
     def best_tier(self, standing: int) -> Tier:
-        """Return the best tier that a standing allows; a higher standing is worse.
+        """Return the best tier that a standing allows.
 
         With TRUSTED from 2 and STANDARD from 6: below 2 the best tier of all, from 2 to 5 TRUSTED, from 6 on STANDARD.
         """
