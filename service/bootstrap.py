@@ -36,9 +36,8 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
     """Open the configured ledger; the caller closes it.
 
     `create`: make a missing database and its file's folder. `serving`: be a SQLite file's only writer until closed. A
-    demo's ledger has the demo's clock. Raises ConfigurationWrong for a file that is no SQLite database, an unusable
-    URL, a role without rights, or a file that another server has; LedgerVersionUnknown if this release cannot write the
-    schema.
+    demo's ledger has the demo's clock. Raises ConfigurationWrong for an unusable URL or file, a role without rights, or
+    another server on the file; LedgerVersionUnknown if this release cannot write the schema.
     """
     from service.ledger.clock.demo_clock import find_demo_clock
     from service.ledger.store import Ledger
@@ -59,10 +58,9 @@ def is_absent(settings: Settings) -> bool:
 
 
 def prepare_database(settings: Settings, *, create: bool) -> None:
-    """Check that a SQLite ledger can be opened; make its folder if `create`. Does nothing for PostgreSQL.
+    """Check that a SQLite ledger can be opened; make its folder if `create`. Ignores PostgreSQL.
 
-    Raises ConfigurationWrong if the folder cannot be made, or the file is missing (without `create`), unreadable or no
-    SQLite database.
+    Raises ConfigurationWrong if the folder cannot be made, or the file is unusable, or missing without `create`.
     """
     if not settings.database_url.startswith(_SQLITE):
         return
@@ -114,8 +112,8 @@ def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None"
 def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened":
     """Open the ledger, and a scorer for rescoring with a model, by its digest, and a policy.
 
-    `policy`: a file, `head`, a digest or its beginning; by default the one that a server would serve. The caller closes
-    the ledger. Raises as `open_ledger` and `load_policy`; ModelNotFound, ArtifactRefused, PolicyNotFound.
+    `policy`: a file, `head`, a digest or its beginning; by default the served policy. The caller closes the ledger.
+    Raises as `open_ledger` and `load_policy`; ModelNotFound, ArtifactRefused, PolicyNotFound.
     """
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy
@@ -188,10 +186,9 @@ def run_server(
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM, SIGINT or a request to end; return the exit code.
 
-    Makes a missing ledger. Separate threads follow promotions and commits, and record measures; shadow models' scores
-    go to the data folder. Call it in the main thread. It calls `ready` once calls are answered; `log` defaults to the
-    settings' logger; `records`: whether this process records measures. Raises as `open_ledger`, `load_policy` and
-    `Server.start`.
+    For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures if
+    `records`; shadow scores go to the data folder. Calls `ready` once calls are answered. Raises as `open_ledger`,
+    `load_policy` and `Server.start`.
     """
     from service.api.serving import serve
     from service.mechanism.metrics import MechanismMetrics

@@ -80,8 +80,7 @@ def is_answering() -> bool:
 def begin_answering(call: Call) -> "Token[Call]":
     """Make `call` current, in a context variable, until `end_answering` with the returned token.
 
-    gRPC keeps each call's context with the call. A call left in there would keep itself and its stream alive until
-    garbage collection.
+    gRPC keeps each call's context with the call, so a call left in there lives until garbage collection.
     """
     return _CURRENT.set(call)
 

@@ -1,4 +1,4 @@
-"""The invented sellers in the demo, its badge page and the documents' examples, and the day of their answers.
+"""The invented sellers in the demo, its badge page and the documents' examples.
 
 The demo's market ends on a fixed day, and its ledger's clock starts at NOW whenever the ledger is opened. So answers
 are the same on every day.

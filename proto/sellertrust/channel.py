@@ -24,7 +24,7 @@ Credentials = grpc.ChannelCredentials | str | Path | None
 
 
 class CallerFiles:
-    """The files by which a client verifies its server and authenticates itself.
+    """The files that verify a server and authenticate the client.
 
     Raises ValueError for a contradictory combination. `tls` is a file of root certificates, gRPC's credentials, or None
     for plain text. Over plain text a token is sent only to this machine, for example to a mesh's sidecar.

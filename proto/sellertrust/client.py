@@ -77,7 +77,7 @@ __all__ = [
 READ_SECONDS = 1.0
 WRITE_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
-"""How long a stream without a message is reopened before it fails."""
+"""A stream without a message is reopened for this long before it fails."""
 MAX_MESSAGE_BYTES = 16 << 20
 """As the server's: a batch of 10,000 entries exceeds gRPC's default of 4 MB."""
 
@@ -212,8 +212,8 @@ class Client(Decisions, Measures, Models):
         """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger, one result each, in order.
 
         A result holds a `trust_score` or that seller's `error`. With `on_error="unknown"` each holds a trust score:
-        `unknown_score` in place of errors, also if the whole call fails (see `get_trust_score`). A seller named twice
-        is asked for once and answered twice. `max_staleness` applies seller by seller, as in `get_trust_score`.
+        `unknown_score` in place of errors, also if the whole call fails. A seller named twice is asked for once and
+        answered twice. `max_staleness` as in `get_trust_score`, seller by seller.
         """
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
@@ -279,9 +279,9 @@ class Client(Decisions, Measures, Models):
         """Append batches of entries in order; yield one acknowledgement a batch.
 
         A batch has 1 to 10,000 entries, and is appended whole or not at all. The stream runs while its acknowledgements
-        are taken. A separate thread reads batches a few ahead; its exceptions are raised here once all earlier batches
-        are answered. A rejected batch has an `error` in its acknowledgement, and the next ones go on. After a broken
-        connection, unacknowledged batches are sent again, which is safe because of `entry_id`. Raises
+        are taken. A separate thread reads batches a few ahead; its exceptions are raised here after all earlier
+        acknowledgements. A rejected batch has an `error` in its acknowledgement, and the next ones go on. After a
+        broken connection, unacknowledged batches are sent again, which is safe because of `entry_id`. Raises
         SellertrustCallError once that has failed for `patience_seconds`.
         """
         patience = Patience(patience_seconds, self._closed)
@@ -296,11 +296,11 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[ledger_service_pb2.WatchEntriesResponse]:
-        """Yield the entries of a marketplace, or of one seller, after a sequence: recorded ones, then new ones.
+        """Yield the entries of a marketplace or seller after a sequence: recorded ones, then new ones.
 
         Each response has `entries`, none in a heartbeat, and the `sequence`. To resume, pass it as `after_sequence`
-        once the entries are processed. After a broken connection it resumes automatically, without loss or repeats. It
-        ends only with an error: SellertrustCallError once resuming has failed for `patience_seconds`.
+        once the entries are processed. Broken connections resume automatically, without loss or repeats. Raises
+        SellertrustCallError once resuming has failed for `patience_seconds`.
         """
         request = ledger_service_pb2.WatchEntriesRequest(
             parent=parent_name(marketplace, seller), after_sequence=after_sequence, page_size=page_size
@@ -318,7 +318,7 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[entry_pb2.Entry]:
-        """Yield the entries of a marketplace, or of one seller, by sequence, page by page, all as of the first page.
+        """Yield the entries of a marketplace or seller by sequence, in pages as of the first page.
 
         `deadline_seconds` is for one page.
         """
@@ -338,7 +338,7 @@ class Client(Decisions, Measures, Models):
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> ledger_service_pb2.Violation:
-        """Return one violation, by its report's `entry_id`, resolved from its entries."""
+        """Return one violation, by its report's `entry_id`."""
         request = ledger_service_pb2.GetViolationRequest(
             name=violation_name(marketplace, violation),
             **bounds(known_time=known_time, at_least_sequence=at_least_sequence),
@@ -357,9 +357,9 @@ class Client(Decisions, Measures, Models):
         page_size: int = 1_000,
         deadline_seconds: float | None = None,
     ) -> Iterator[ledger_service_pb2.Violation]:
-        """Yield the violations of a marketplace, or of one seller, in the order of their report.
+        """Yield the violations of a marketplace or seller in the order of their report, paged as `list_entries`.
 
-        Paged as `list_entries`. `statuses`, if given, selects. `deadline_seconds` is for one page.
+        `statuses`, if given, selects.
         """
         request = ledger_service_pb2.ListViolationsRequest(
             parent=parent_name(marketplace, seller),

@@ -24,7 +24,7 @@ class Decision(_RequiredFields, total=False):
     units: int
     """Distinct units adjudicated, to confirm or reinstate."""
     entry_id: str | None
-    """Makes a repeated call safe; by default one is made, which covers retries."""
+    """Makes a repeated call safe; by default a new one, which covers retries."""
     deadline_seconds: float | None
     """Replaces the client's deadline."""
 

@@ -102,7 +102,7 @@ class Outbox:
         threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
 
     def requests(self) -> Iterator[StreamEntriesRequest]:
-        """Yield a new connection's batches, unanswered ones first, until another connection is made."""
+        """Yield a connection's batches, unanswered ones first, until the next connection."""
         with self._changed:
             self._connection += 1
             self._sent = 0
@@ -159,7 +159,7 @@ class Outbox:
         return next_batch
 
     def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
-        """Read the batches, at most IN_FLIGHT ahead, until they end or the outbox is closed."""
+        """Read the batches, at most IN_FLIGHT ahead."""
         try:
             for batch in batches:
                 request = StreamEntriesRequest(parent=parent, entries=batch)
@@ -182,7 +182,7 @@ def stream_entries(
     batches: Iterable[Sequence[Entry]],
     patience: Patience,
 ) -> Iterator[Acknowledgement]:
-    """Send batches and yield one acknowledgement each, over any number of connections."""
+    """Send batches and yield one acknowledgement each."""
     outbox = Outbox(parent, batches)
     try:
         while True:
@@ -209,7 +209,7 @@ def watch_entries(
     request: WatchEntriesRequest,
     patience: Patience,
 ) -> Iterator[WatchEntriesResponse]:
-    """Yield entries after the request's `after_sequence` without end, over any number of connections."""
+    """Yield entries after the request's `after_sequence` without end."""
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:

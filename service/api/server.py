@@ -66,12 +66,12 @@ from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
 
 STOP_SECONDS = 10.0
-"""How long calls may take to end when the server stops; appends have similar deadlines."""
+"""Time for calls to end when the server stops; appends have similar deadlines."""
 
 OWN_CALL_SECONDS = 30.0
 
 LATE_SECONDS = 5.0
-"""How long a thread may then take to leave an ended call."""
+"""Time for a thread to leave an ended call then."""
 
 MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; it refuses some from half of it on
 

@@ -12,7 +12,7 @@ CHECK_SECONDS = 2.0
 """The interval between checks whether a stream with a silent client may go on."""
 
 FIRST_MESSAGE_SECONDS = 1.0
-"""How long a stream's first message may take to arrive."""
+"""The longest wait for a stream's first message."""
 
 
 class Streams:

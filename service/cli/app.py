@@ -69,8 +69,8 @@ def root(
 def run() -> int:
     """Run the command line on this process's arguments; return the exit code.
 
-    An error becomes one message and a remedy on stderr, without a stack trace unless the log level is debug. Help, and
-    a command that ends by itself, raise SystemExit.
+    An error becomes a message and a remedy on stderr, with a stack trace only at log level debug. Help, and a command
+    that ends by itself, raise SystemExit.
     """
     try:
         app(standalone_mode=True)
@@ -125,7 +125,7 @@ def _describe_call(error: "SellertrustCallError") -> str:
 
 
 def _malformed_id(error: "SellertrustCallError") -> str:
-    """Return the message for a malformed id, which the server knows only as part of a name; "" for other errors."""
+    """Return the message for a malformed id, which the server knows as part of a name; else ""."""
     path, description = error.fields[0] if error.fields else ("", "")
     found = _NAME.search(description)
     if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:  # but of a file

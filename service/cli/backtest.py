@@ -123,7 +123,7 @@ def backtest(
 
 
 def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
-    """Return the named model to compare with, or the champion; None if there is none or it is the model itself."""
+    """Return the named model, or the champion; None if that is the model itself or missing."""
     if against == NOBODY:
         return None
     if against is None:
@@ -148,7 +148,7 @@ def study_of(path: Path) -> "Study":
 
 
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
-    """Return a marketplace's export in memory, from `export` or made of the ledger now in the data folder.
+    """Return a marketplace's export, from `export` or made of the ledger in the data folder.
 
     Raises ConfigurationWrong if the ledger has no entries of the marketplace.
     """

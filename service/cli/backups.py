@@ -24,9 +24,9 @@ def backup(
 ) -> None:
     """Back up the whole ledger, of every marketplace, as of one moment, while servers go on.
 
-    Any database can restore it. Check a backup with verify backup FILE. If personal data is sealed under keys, erasing
-    a key does not reach backups that hold it: keep backups no longer than you may, or back up without keys and keep the
-    keys elsewhere. Models, the policy and the signing key of checkpoints are separate files.
+    Any database can restore it. Check a backup with verify backup FILE. Erasing a key in the ledger does not reach
+    backups that hold the key. Keep backups no longer than you may, or keep keys elsewhere and back up without them.
+    Models, the policy and the signing key of checkpoints are separate files.
     """
     from service.ledger.clock.server_clock import wall_clock
     from service.ledger.database.database import Database

@@ -21,8 +21,8 @@ VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
 def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> None:
     """Recompute `sample` remembered scores (0: all), each at its stamp, and list those that differ.
 
-    Each seller is asked for twice, as a checkout does, so that the second answer is a remembered one. A third call at
-    its stamp's times is never answered from memory.
+    Each seller is asked for twice, so that the second answer is a remembered one. A third call at its stamp's times is
+    never answered from memory.
     """
     names = _sellers_of(connection, marketplace)
     if sample and sample < len(names):

@@ -214,9 +214,7 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
 
 
 def describe_temptation(certificate: dict[str, Any]) -> str:
-    """Return in one line which seller is tempted most, and the worth of honest trade that outweighs it; an
-    illustration.
-    """
+    """Return in one line the most tempted seller, and the worth of honest trade that outweighs it; an illustration."""
     rows = certificate["temptation_minor"]
     most, bucket, tenure = max(
         (value, -bucket, -tenure) for bucket, row in enumerate(rows) for tenure, value in enumerate(row)
@@ -241,7 +239,7 @@ def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
 
 
 def describe_turns(turns: dict[str, int | None]) -> str:
-    """Return in one line the latest stop time and the least costs, each alone, at which a verdict still holds."""
+    """Return in one line the latest stop time and the least costs, each alone, at which a verdict holds."""
     stop, wash, name = turns["largest_stop_days"], turns["smallest_wash_ppm"], turns["smallest_identity_minor"]
     parts = [
         "at no stop time" if stop is None else f"up to a stop of {stop:,} days",
@@ -252,7 +250,7 @@ def describe_turns(turns: dict[str, int | None]) -> str:
 
 
 def describe_attack(attack: dict[str, Any]) -> str:
-    """Return an attack in one line: entry, build-up and run of a name, the gain of each step, and the sum."""
+    """Return an attack in one line: entry, build-up and run, each step's gain, and the sum."""
     days, first = attack["days"], attack["days"][0]
     total = (
         attack["entry_cash_minor"] + attack["history_cash_minor"] + attack["run_cash_minor"] - attack["deposit_minor"]

@@ -1,4 +1,4 @@
-"""Parts shared by commands: settings, a client, the local ledger, times from text.
+"""Parts shared by commands.
 
 Slow imports (SQLAlchemy, LightGBM) belong in the commands that need them: `score` then starts in half the time.
 """
@@ -28,10 +28,7 @@ def client(target: str | None = None) -> Iterator[tuple[Client, Settings]]:
 
 
 def moment(text: str | None, option: str) -> datetime | None:
-    """Parse a time of the command line; None without one.
-
-    Raises InvalidInput, with the name `option`, if it is no time or outside 1970 to 9999.
-    """
+    """Parse a time of the option `option`. Raises InvalidInput for an invalid time, or outside 1970 to 9999."""
     if text is None:
         return None
     try:
@@ -55,7 +52,7 @@ def parse_option(option: str, words: type[Word], text: str) -> Word:
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
-    """Return a seller's entries with these ids, by id, without missing ones; reads pages until all are found."""
+    """Return a seller's entries with these ids, by id, as far as they exist."""
     wanted = {*names}
     found: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():

@@ -17,7 +17,7 @@ from sellertrust.errors import SellertrustCallError
 from service.settings import Settings
 
 PATIENCE_SECONDS = 15.0
-"""How long a person waits for one call; a checkout gives up after a second."""
+"""A person's wait for one call; a checkout gives up after a second."""
 
 _LOOK_SECONDS = 2.0
 _TARGET = re.compile(r"\[?(?P<host>[0-9A-Za-z.:-]+?)\]?:(?P<port>[0-9]+)")
@@ -32,9 +32,9 @@ def connect(
     deadline_seconds: float | None = PATIENCE_SECONDS,
     service_config: str | None = None,
 ) -> Iterator[Client]:
-    """Yield a client of `target`, by default the configured server, with the configured certificates and token.
+    """Yield a client of `target`, by default the configured server, with the configured credentials.
 
-    Raises ConfigurationWrong if they are unusable. If a call cannot reach the server, its SellertrustCallError has the
+    Raises ConfigurationWrong if they are unusable. If the server is unreachable, the SellertrustCallError has the
     reason, and the remedy as its note. `deadline_seconds` None: no deadline.
     """
     place = target or settings.target
@@ -67,10 +67,7 @@ def connect(
 
 
 def describe_empty(client: Client, name: str) -> str:
-    """Return what to do if a resource name's marketplace has no entries.
-
-    "" if it has some, or the caller may not see them.
-    """
+    """Return what to do if a name's marketplace has no visible entries, else ""."""
     marketplace = name.split("/")[1]
     try:
         if any(True for _ in client.list_entries(marketplace, page_size=1)):
@@ -106,8 +103,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
     """Connect to `target` to find out why calls fail: return (problem, remedy).
 
-    Tries a TLS handshake if the settings ask for TLS, else tests whether the server asks for it. None if TLS is not the
-    reason, nothing answers, or the reason is unknown. Raises ConfigurationWrong if a configured file is unusable.
+    Tries a TLS handshake if the settings ask for TLS, else tests whether the server does. None if TLS is not the
+    reason. Raises ConfigurationWrong if a configured file is unusable.
     """
     match = _TARGET.fullmatch(target)
     if match is None:
@@ -136,9 +133,7 @@ def _plain_trouble(plain: socket.socket, target: str) -> tuple[str, str] | None:
 def _tls_trouble(
     settings: Settings, context: ssl.SSLContext, plain: socket.socket, host: str
 ) -> tuple[str, str] | None:
-    """Return the problem of a handshake or of the data after it: TLS 1.3 servers check certificates after the
-    handshake.
-    """
+    """Return the problem of a handshake or of the data after it: TLS 1.3 checks certificates after the handshake."""
     try:
         secured = context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
@@ -167,7 +162,6 @@ def _tls_trouble(
 
 
 def _certificate_trouble(settings: Settings) -> tuple[str, str]:
-    """Return the problem if the server ended the connection because of the client's certificate."""
     if settings.target_file("tls.crt") is None:
         problem = "the server asks for a client certificate, and none is set"
         return problem, "put tls.crt and tls.key into the folder SELLERTRUST_TARGET_CREDENTIALS"

@@ -43,7 +43,7 @@ POLICY = ROOT / "service" / "policy" / "general.toml"
 def run(*, sellers: int, folder: Path | None) -> None:
     """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
 
-    Times go to stderr. An earlier demo in the folder is renamed first.
+    Times go to stderr. Renames an earlier demo in the folder.
     """
     place = _place(folder)
     make_room(place)
@@ -71,7 +71,7 @@ def bring_history(ledger: Ledger, files: Path) -> int:
 
 
 def show(settings: Settings, ledger: Ledger) -> Story:
-    """Tell the story on a demo's open ledger with a published model; write its page, and return the page."""
+    """Tell the story on a demo's open ledger with a published model; write its page and return it."""
     place = settings.data_dir
     with _serving(settings, ledger) as client:
         story = tell(client, lambda name: _bring(ledger, AUTHORITIES, name, place / "files")[1], place)
@@ -82,7 +82,7 @@ def show(settings: Settings, ledger: Ledger) -> Story:
 def serve(folder: Path | None) -> None:
     """Serve the demo's market and its page of badges until Ctrl-C, and print three calls to copy.
 
-    Of the environment only SELLERTRUST_ADDRESS counts. Runs the demo first if there is no data.
+    Runs the demo first if there is no data. Ignores the environment except SELLERTRUST_ADDRESS.
     """
     place = _place(folder)
     if not (place / PAGE).exists():
@@ -179,9 +179,9 @@ def settings_of(place: Path, **given: str) -> Settings:
 
 
 def make_room(place: Path) -> None:
-    """Make a demo's folder; rename an earlier demo there, never delete it.
+    """Make a demo's folder; rename an earlier demo there.
 
-    Raises ConfigurationWrong if the folder holds something else, or a server uses the earlier demo's ledger.
+    Raises ConfigurationWrong if the folder holds something else, or a server uses the earlier ledger.
     """
     if (place / MARKER).exists():
         lock = WriterLock(place / "ledger.db")

@@ -43,9 +43,9 @@ class Story:
 
 
 def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
-    """Tell the story step by step as it happens on a server; return it.
+    """Tell the story step by step as it happens on a server.
 
-    `bring`: imports an authority's file by the name of its mapping, and returns the number of rows without a seller.
+    `bring`: imports an authority's file by its mapping's name, and returns the number of rows without a seller.
     """
     story = Story()
     story.steps["before"] = _look(client)
@@ -168,7 +168,7 @@ def _euro(minor: int) -> str:
 
 
 def _write_outcome(client: Client, file: Path) -> str:
-    """Write a row for each seller of the seizure and the recall; return the counts in words."""
+    """Write a row for each seller; return the counts in words."""
     rows = []
     for member in (OFFENDER, ACCUSED, OTHER):
         badge = client.get_trust_score(MARKETPLACE, member.seller, deadline_seconds=_SECONDS).badge

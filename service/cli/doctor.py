@@ -17,7 +17,7 @@ app = typer.Typer()
 def doctor(output: Output = Format.TABLE) -> None:
     """Show the settings in force, check everything a server needs, and say how to mend what is not well.
 
-    Secrets are hidden. A running server may have other settings. Of the record of measures it shows the progress, the
+    Secrets are hidden. A running server may have other settings. For the record of measures it shows the progress, the
     recording process, and the sellers that cannot be recorded; the server's log has the reasons.
     """
     settings = load()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ONCE_PATIENCE_SECONDS = 60.0
-"""How long `--once` waits for a silent broker or database. Without `--once`: until it answers."""
+"""The wait of `--once` for a silent broker or database. Without `--once`: endless."""
 
 _FORMS = "kafka://HOST:PORT[,HOST:PORT]/TOPIC or nats://HOST:PORT[,HOST:PORT]/STREAM[?subject=SUBJECT]"
 _SERVERS = re.compile(r"[^/@\s,]+:\d+(,[^/@\s,]+:\d+)*")
@@ -107,7 +107,7 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
 def place_of(url: str) -> Place:
     """Parse the URL of a Kafka topic, or of a NATS stream with an optional `?subject=`.
 
-    Raises InvalidInput for any other URL, and, without repeating it, for one with a user or password.
+    Raises InvalidInput for other URLs, and, without repeating it, for one with a user or password.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))

@@ -1,6 +1,6 @@
 """The commands as data; a command's modules are imported when it is called.
 
-Importing all takes a second, mostly SQLAlchemy, numpy and cryptography, which `--help` and `score` do not need.
+Importing all takes a second, which `--help` and `score` do not need.
 """
 
 import re

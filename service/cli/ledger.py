@@ -217,7 +217,7 @@ def checkpoint_command(
 
 
 def _read_objects(file: Path) -> Objects:
-    """Return the JSON objects of a file or of stdin, each on one or several lines. Raises InvalidInput."""
+    """Return the JSON objects of a file or of stdin. Raises InvalidInput."""
     name = "stdin" if str(file) == "-" else "FILE"
     try:
         data = sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()

@@ -200,7 +200,7 @@ def history(server: LedgerServer = None, output: Output = Format.TABLE) -> None:
 
 
 class _Local(Models):
-    """The client's methods on the registry itself: the servicer answers without a server, and raises its own errors."""
+    """The client's methods on the registry: the servicer without a server."""
 
     def __init__(self, registry: "Registry") -> None:
         from service.api.servicers.model import ModelServicer
@@ -266,7 +266,7 @@ def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
 
 
 def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format) -> dict[str, Any]:
-    """Return a move of an alias or a policy as a row; tables show short digests and no control characters."""
+    """Return a move's row; tables show short digests and no control characters."""
     row = row_of(move, fields)
     if output is Format.TABLE:
         row |= {name: escape_unprintable(row[name]) for name in ("actor", "reason")}
@@ -293,10 +293,9 @@ def _gate(ok: bool, hard: bool, text: str) -> str:
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the main figures of an evaluation by name.
+    """Return the main figures of an evaluation by name: rows, base rate, each AUC.
 
-    Rows, base rate, and the AUC of the model and its comparisons at equal volume with the differences; then each AUC
-    over all pairs. An estimate is a table of value, low and high.
+    AUC is at equal volume, with the differences, and over all pairs. An estimate is a table of value, low and high.
     """
     auc, equal = dict(evaluation["auc"]), evaluation["equal_volume"]
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
@@ -319,8 +318,8 @@ _COMPARED = {"points_rule": "a points rule", "logistic": "logistic regression"}
 def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
     """Return sentences that compare a model with simpler rankings, from `figures_of`.
 
-    First at equal volume, claiming only differences that their intervals prove; then over all pairs, with the reason
-    why these say less. Empty if no pair of rows has similar volumes.
+    First at equal volume, claiming only differences that intervals prove; then over all pairs, which say less. Empty if
+    no rows have similar volumes.
     """
     own = figures["equal_volume_auc"]["value"]
     if own is None:

@@ -156,7 +156,7 @@ def wrap_line(text: str, stream: TextIO | None = None) -> str:
 class Column(NamedTuple):
     heading: str
     fields: tuple[str, ...] = ()
-    """By default the field named like the heading. If one is None in a row, the cell is empty."""
+    """By default the field named like the heading. If one is None, the cell is empty."""
     text: Callable[..., str] | None = None
     """Combines the fields into one text; by default the one field is shown."""
     goes_first: bool = False
@@ -183,9 +183,9 @@ def emit(
 ) -> None:
     """Write rows to stdout as a table, or as a JSON list of objects.
 
-    A table shows `columns`, or all fields if there are none or `wide` is true. On a terminal it shows those that fit
-    unless `wide` is true, and names the others on stderr. `wide` is None in a command without `--wide`. An empty table
-    is `nothing found`, on stderr.
+    A table shows `columns`, or all fields if there are none or `wide` is true. Otherwise a terminal shows those that
+    fit, and stderr names the rest. `wide` is None in a command without `--wide`. An empty table is `nothing found`, on
+    stderr.
     """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
@@ -237,7 +237,7 @@ def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]])
 
 
 def terminal_width() -> int:
-    """Return the characters of a line of stdout; 400 in a pipe, so that programs find each row on one line."""
+    """Return the width of stdout; 400 in a pipe, so that each row is one line."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 400
 
 

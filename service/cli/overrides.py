@@ -80,7 +80,7 @@ def set_override(
 
 
 def _end(connection: Client, marketplace: str, seller: str, entry: Entry) -> str:
-    """Fill an entry that ends the override in force for a seller, and return that override's id."""
+    """Fill an entry that ends the override in force, and return that override's id."""
     score = connection.get_trust_score(marketplace, seller, max_staleness="fresh")
     if not score.override:
         raise invalid("SELLER", f"no override is in force for {seller!r}")

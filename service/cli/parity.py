@@ -1,7 +1,6 @@
-"""Compute the model's inputs from one seller's entries as a client gets them over gRPC.
+"""Compute the model's inputs from one seller's entries as listed over gRPC.
 
-Training computes inputs from columns of an export. This module computes them from messages, with statuses by the
-lifecycle and incidents by the rule. The gate `parity` demands equal bits.
+Training computes them from columns of an export. The gate `parity` demands equal bits.
 """
 
 import io
@@ -45,7 +44,7 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-4]]
 def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, sample: "Sample") -> int:
     """Count the sample rows whose inputs, computed from entries over gRPC, differ in a bit.
 
-    Starts its own server on the configured ledger, over a socket.
+    Starts its own server on the configured ledger.
     """
     from service.api.telemetry.logs import make_log
 
@@ -69,9 +68,9 @@ def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, s
 
 
 def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) -> list[FactRow]:
-    """Convert one seller's listed entries into the rows that scoring reads.
+    """Convert one seller's listed entries into the rows that scoring reads, with derived statuses.
 
-    In sequence, with the statuses that follow from decisions. Raises InvalidInput for an unreadable entry.
+    Raises InvalidInput for an unreadable entry.
     """
     statuses: dict[str, int] = {}
     reports: dict[str, ViolationReported] = {}
@@ -103,10 +102,7 @@ def inputs_of(
     features: tuple[AnyFeature, ...],
     constants: Constants,
 ) -> Floats:
-    """Compute one seller's inputs at the beginning of `day`, by what was reported by then: shape (features,).
-
-    `rows`: all of the seller's.
-    """
+    """Compute one seller's inputs, shape (features,), at the beginning of `day`, from all its `rows` reported by then."""
     listed = list(rows)
     facts = resolve(columns_of(listed, [seller]), np.array([day * DAY], dtype=np.int64), as_reported=True)
     place = int(facts.identity_row[0])

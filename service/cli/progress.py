@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 
 class StepProgress:
-    """A context manager to call with (step, done, total) at any rate.
+    """A context manager to call with (step, done, total).
 
     A step begins when it is first named and ends when done == total or another begins.
     """

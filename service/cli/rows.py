@@ -11,8 +11,8 @@ _NAMES = ("marketplaces/", "models/", "policies/")
 def row_of(message: Message, fields: str) -> dict[str, Any]:
     """Return a message's named fields in the words of the command line.
 
-    `fields`: names separated by blanks, such as `seller model=stamp.model_digest`; `new=path` renames a possibly nested
-    field. Enumerations become words, times text, resource names the last id. Unset fields are None.
+    `fields`: such as `seller model=stamp.model_digest`; `new=path` renames a possibly nested field. Enumerations become
+    words, times text, resource names the last id. Unset fields are None.
     """
     pairs = (part.rpartition("=") for part in fields.split())
     return {new or path: _follow(message, path.split(".")) for new, _, path in pairs}

@@ -127,10 +127,9 @@ def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
 
 
 def score_row(score: TrustScore) -> dict[str, Any]:
-    """Return a score's row: value by column, None for none.
+    """Return a score's row: value by column, or None.
 
-    `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is left out if there is none. A stale
-    answer has its age.
+    `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is optional. A stale answer has its age.
     """
     row = row_of(score, FIELDS)
     if row["standing"] is None:
@@ -170,9 +169,7 @@ def describe_reason(caution: Caution) -> str:
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    """Return an explanation as JSON values: the score's row, with reasons and incidents, or an unrated seller's thin
-    file.
-    """
+    """Return an explanation as JSON: the score's row, reasons and incidents, or an unrated seller's thin file."""
     row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
@@ -183,7 +180,7 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    """Print one explanation for a person, line by line; `override`: the tier that a person set, if any."""
+    """Print one explanation line by line; `override`: the tier that a person set, if any."""
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:

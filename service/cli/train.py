@@ -89,10 +89,10 @@ class Training:
         self._kept: Path | None = None
 
     def read(self, export: Path | None, progress: Progress) -> None:
-        """Read an export of the ledger into memory, and prepare the job.
+        """Read an export into memory, and prepare the job.
 
-        `export`: its file; None: made of the ledger now, in the data folder. Raises ConfigurationWrong if the ledger
-        has no entries of the study's marketplace.
+        `export`: its file; None: made of the ledger, in the data folder. Raises ConfigurationWrong if the ledger has no
+        entries of the study's marketplace.
         """
         table = table_of(self._settings, self.study.marketplace, export, progress)
         self._job = self._job_of(table, export_given=export is not None)
@@ -175,7 +175,7 @@ class Training:
     def check_rows(self, file: Path, *, dry_run: bool) -> None:
         """Check before training that rows can be written to a file.
 
-        Raises ConfigurationWrong if not, or in a dry run, which scores nothing.
+        Raises ConfigurationWrong if not, or in a dry run.
         """
         from training.pipeline.rows import check_rows_file
 
@@ -189,9 +189,7 @@ class Training:
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
     def finish(self, trained: "Trained", *, publish: bool) -> dict[str, Any]:
-        """Make the model's report, publish the model if `publish`, delete the files to resume from; return a summary
-        as JSON.
-        """
+        """Make the report, publish the model if `publish`, delete the files to resume from; return a summary as JSON."""
         from training.report.page import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}

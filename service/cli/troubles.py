@@ -1,6 +1,6 @@
-"""The problem and remedy, for the operator, when PostgreSQL rejects logins or is silent.
+"""The operator's problem and remedy when PostgreSQL rejects logins or is silent.
 
-Callers only learn that the ledger is unavailable, never its host and port.
+Callers never learn its host and port.
 """
 
 import re

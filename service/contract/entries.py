@@ -28,7 +28,7 @@ class ListedEntry(Entry):
     sequence: int = 0
     record_time: int = 0
     is_ledgers_own: bool = False
-    """Whether the ledger made it (consequences of entries, erasures). Another ledger makes its own."""
+    """True for consequences of entries and erasures. Another ledger makes its own."""
 
 
 def entries_of(marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Entry]:

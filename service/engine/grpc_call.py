@@ -76,12 +76,11 @@ class GrpcCall(WaitingCall):
         self.caller = ""
         """The caller, if known before the work."""
         self.has_arrived = False
-        """Whether its request arrived in time."""
         self.is_begun = False
         self.waited_seconds = 0.0
         """Seconds until it was answered at once, got a thread or was turned away."""
         self.has_ended = False
-        """Whether it has ended in gRPC's count of calls."""
+        """True once gRPC's count of calls excludes it."""
         self._on_end: list[Callable[[Any], object]] = []
 
     @property

@@ -46,7 +46,7 @@ MODEL_THREADS = 2
 REVIEW_THREADS = 2
 
 TARGET_SECONDS = 0.005
-"""How long expensive reads may wait for longer than an interval, unless their work takes longer."""
+"""The wait that expensive reads may exceed for at most an interval, unless their work takes longer."""
 
 WRITE_TARGET_SECONDS = 0.5
 """The same for appends. They wait for one lock, are retried if refused, and have deadlines of seconds."""
@@ -65,7 +65,7 @@ RULES: Mapping[Pool, LineRules] = {
     Pool.HEALTH: LineRules(256, inf),
     Pool.REFLECTION: LineRules(8, inf),
 }
-"""How calls of each class wait. An append of 16 MB may take as long to arrive as the client waits."""
+"""Waiting rules of each class. An append of 16 MB may take as long to arrive as the client waits."""
 
 
 def threads_of(limits: Limits) -> dict[Pool, int]:

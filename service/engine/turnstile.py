@@ -19,7 +19,7 @@ PROMPT_REFUSALS = 20
 """Refusals a second that a caller of a method gets at once."""
 
 HOLD_SECONDS = 1.0
-"""How long a further call is held, and how long a noted refusal counts at most."""
+"""The time for which a further call is held, and the most that a noted refusal counts."""
 
 HELD_REFUSALS = 500
 """Held calls refused a second: if more are held, each is held longer."""

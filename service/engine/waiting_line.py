@@ -14,7 +14,7 @@ from math import inf, sqrt
 from time import monotonic
 
 INTERVAL_SECONDS = 0.1
-"""How long calls may wait longer than the target before it counts as overload."""
+"""If waits exceed the target for this long, it is an overload."""
 
 MARGIN = 2.0
 """The least ratio of the time to a call's deadline to the time it is expected to need, if others wait before it."""
@@ -76,9 +76,9 @@ TurnedAway = list[tuple[WaitingCall, Cause]]
 class LineRules:
     limit: int
     target_seconds: float
-    """How long calls may wait for longer than an interval; infinite turns none away for waiting."""
+    """The wait that calls may exceed for at most an interval; infinite turns none away for waiting."""
     message_seconds: float = 1.0
-    """How long a request may take to arrive after its call has begun."""
+    """The longest time from a call's beginning to its request's arrival."""
     message_bytes: int = 1 << 20
     """The largest request."""
 
@@ -94,7 +94,7 @@ class WaitingLine:
         self._slow_since = inf
         """Since when every call has waited longer than the target."""
         self._is_dropping = False
-        """Whether CoDel is turning calls away."""
+        """True while CoDel turns calls away."""
         self._drop_time = -inf
         """When CoDel turns the next call away."""
         self._dropped = self._dropped_before = 0

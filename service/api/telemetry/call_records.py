@@ -69,11 +69,9 @@ class Passage:
     def __init__(self, method: Method, call: Call) -> None:
         self.method = method
         self.call = call
-        """What servicers may know: deadline, caller, counts."""
         self.caller: Caller | None = None
         """The caller, once identified."""
         self.is_granted = False
-        """Whether a request of the call was granted."""
         self.kept: Kept | None = None
         """The request's line of the audit file."""
         self.rules: object = None
@@ -81,7 +79,7 @@ class Passage:
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
         self.waited_seconds = 0.0
-        """How long the call waited for a thread."""
+        """The wait for a thread."""
         self.request: Message | None = None
         """The latest parsed request."""
         self.response: Message | None = None

@@ -38,7 +38,7 @@ MAX_LINES = 10_000
 """Lines that may wait to be written; further lines are dropped and counted."""
 
 GATHER_SECONDS = 0.02
-"""How long lines are gathered: waking a thread for each costs more than the line."""
+"""Lines are gathered this long: waking a thread for each costs more than the line."""
 
 FLUSH_SECONDS = 2.0
 
