@@ -19,7 +19,6 @@ LOCAL_CALLER = "local"
 class Approval:
     proposal: str = ""
     basis: Mapping[str, str] = field(default_factory=dict)
-    """Facts that must be the same as at the proposal."""
     author: str = ""
     approvers: tuple[str, ...] = ()
 
@@ -51,7 +50,6 @@ class Call:
         self._waking: set[Callable[[], None]] = set()
 
     def require_caller(self) -> None:
-        """Raise DeadlinePassed or CallerGone if the caller no longer waits."""
         if self.is_active():
             return
         if self.seconds_left() <= LATE_SECONDS:

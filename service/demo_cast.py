@@ -20,7 +20,6 @@ class Member(NamedTuple):
     """The verified identifier in authorities' files."""
     joined: date
     orders: int
-    """Settled orders on each day with orders."""
     every_days: int
     """Days from one day with orders to the next."""
     failing_every: int

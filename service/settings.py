@@ -126,11 +126,9 @@ class Settings(BaseModel):
         return self.tls == MESH
 
     def server_file(self, name: str) -> Path | None:
-        """Return one of the server's TLS files; None if missing."""
         return find_file(self.tls if isinstance(self.tls, Path) else None, name)
 
     def target_file(self, name: str) -> Path | None:
-        """Return one of the files to show to the target server; None if missing."""
         return find_file(self.target_credentials, name)
 
 

@@ -23,7 +23,6 @@ _HINTS = {
 
 
 def _describe_connection(details: str) -> str:
-    """Describe a failed connection by gRPC's message: no server answers, or a possible cause."""
     hint = next((hint for mark, hint in _HINTS.items() if mark in details), "")
     if not hint and (found := _NO_CONNECTION.search(details)):
         return f"No server answers at {unquote(found['place'])}. Start one with `sellertrust serve`."

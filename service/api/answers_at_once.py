@@ -39,7 +39,6 @@ class _Request:
         self.find = find
         """Looks for the response; None if it needs a thread."""
         self.seller = seller
-        """The pseudonym of its seller."""
         self.allowed: tuple[object, Caller | None] = (None, None)
         """The rules that last granted it, and the caller."""
 

@@ -31,7 +31,6 @@ _CORRECTION = KINDS[Kind.CORRECTION].key
 _NEEDING = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
 
 MAX_PROVEN = 1_000
-"""Proposals whose proven sequence is remembered."""
 
 Report = Callable[..., object]
 
@@ -43,7 +42,7 @@ class Approvals:
         self._grants = grants
         self._ledger = ledger
         self._report = report
-        self._proven: dict[object, int] = {}  # by proposal: the proven sequence
+        self._proven: dict[object, int] = {}
 
     @property
     def agreement(self) -> Agreement:

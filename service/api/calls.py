@@ -195,7 +195,7 @@ class Calls:
         method = passage.method
         require_few_fields(data, method.nested)
         request: Any = parse(method.request_type, data)
-        if method.takes_stream:  # later checks depend on where entries go
+        if method.takes_stream:
             request.parent = request.parent or parent
         passage.request = request
         self._require(passage, context)

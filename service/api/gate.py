@@ -50,7 +50,6 @@ ENTRIES_A_REFUSAL = 500
 class Caller:
     principals: tuple[Principal, ...]
     own_names: frozenset[str] = frozenset()
-    """All names of the same caller, as `Agreement.names_of`."""
     grants: GrantList = field(default_factory=GrantList, compare=False)
     _visible: dict[tuple[Right, str], frozenset[str]] = field(default_factory=dict, compare=False)
 
@@ -116,7 +115,6 @@ class Gate:
         self._certificates = Certificates()
         self._known: dict[tuple[bytes, str], _Known] = {}
         self.turnstile = Turnstile(is_known=lambda certificate, shown: (certificate, shown) in self._known)
-        """Holds the calls of callers who ask on after refusals."""
 
     @property
     def rules(self) -> Rules | None:
@@ -261,7 +259,6 @@ class Gate:
     def note_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
-        """Record at the turnstile that a caller was refused for excess; `weight`: as this many refusals."""
         token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
 

@@ -111,7 +111,6 @@ class Health(Collector):
         yield serving
 
     def _probe(self) -> None:
-        """Check the ledger repeatedly; log when it falls silent and when it answers again."""
         before = ""
         while not self._is_ending.wait(PROBE_SECONDS):
             problem = self._find_problem()

@@ -74,7 +74,6 @@ class Reads:
         return self._ledger.clock.doubt()
 
     def reach(self, sequence: int) -> None:
-        """Wait until the ledger holds a sequence, as `cut` does."""
         self._tail.reach(sequence)
 
     def cut(self, request: ReadRequest) -> Cut:
@@ -124,14 +123,12 @@ class Reads:
 class Page:
     request: ListRequest
     cut: Cut
-    """The cut of the first page, for all pages."""
     after: str
     """The item to go on after; empty for the first page."""
     limit: int
 
     @property
     def after_number(self) -> int:
-        """Return the number to go on after; 0 for the first page."""
         return int(self.after or 0)
 
     def token(self, after: object) -> str:
@@ -167,7 +164,6 @@ def page_of(
         token = b""
     body = token[_BINDING_BYTES:]
     after = body[_CUT.size :].decode(errors="replace")
-    # Tokens can be forged, so check their values.
     if token[:_BINDING_BYTES] == _binding(request, body) and len(body) > _CUT.size and is_after(after):
         cut = Cut(*_CUT.unpack_from(body))
         if has_given(cut):

@@ -71,7 +71,6 @@ STOP_SECONDS = 10.0
 OWN_CALL_SECONDS = 30.0
 
 LATE_SECONDS = 5.0
-"""Time for a thread to leave an ended call then."""
 
 MAX_METADATA_BYTES = 16 << 10  # gRPC's own bound; it refuses some from half of it on
 
@@ -83,7 +82,7 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),  # finds vanished clients, whose Watch would be kept for hours
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),  # the client pings every 30 s
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.max_connection_age_ms", 3_600_000),  # so that clients adopt a renewed certificate or a new server
     ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.server_handshake_timeout_ms", 10_000),  # so that connections which never begin TLS block no one for long
@@ -313,7 +312,6 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
     def _listen_locally(self, path: Path) -> None:
-        """Listen on a Unix socket that only this user can open. Raises ConfigurationWrong if it cannot."""
         before = os.umask(0o077)
         try:
             self._grpc.add_insecure_port(f"unix:{path}")

@@ -1,5 +1,3 @@
-"""Run a server in a process's main thread, from its start to its end."""
-
 import os
 from collections.abc import Callable
 

@@ -9,10 +9,8 @@ from scoring.base.errors import DeadlinePassed, TooManyCalls
 from service.ledger.clock.tail import server_stopping_error
 
 CHECK_SECONDS = 2.0
-"""The interval between checks whether a stream with a silent client may go on."""
 
 FIRST_MESSAGE_SECONDS = 1.0
-"""The longest wait for a stream's first message."""
 
 
 class Streams:

@@ -7,7 +7,6 @@ from scoring.entries.kinds.common import MAX_VALUE_MINOR
 
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
-"""Currencies without two decimals, by ISO 4217."""
 
 _AMOUNT = re.compile(r"(?P<units>[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.(?P<rest>[0-9]+))?")
 

@@ -1,5 +1,3 @@
-"""The command tree of `sellertrust`, and the handling of errors."""
-
 import os
 import re
 import signal
@@ -128,14 +126,13 @@ def _malformed_id(error: "SellertrustCallError") -> str:
     """Return the message for a malformed id, which the server knows as part of a name; else ""."""
     path, description = error.fields[0] if error.fields else ("", "")
     found = _NAME.search(description)
-    if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:  # but of a file
+    if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:
         return ""
     kinds = " or ".join(dict.fromkeys(re.findall(r"{(\w+)}", found["form"])))
     return f"the id of the {kinds} is malformed: an id is {found['ids']}"
 
 
 _NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
-"""The server's description of a malformed resource name."""
 
 _NEXT = {
     Exit.UNAVAILABLE: "look what is wrong: sellertrust doctor",

@@ -1,5 +1,3 @@
-"""`sellertrust verify book`: compare a server's remembered scores with its ledger."""
-
 import random
 from collections import Counter
 from collections.abc import Sequence

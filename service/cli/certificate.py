@@ -225,7 +225,6 @@ def describe_temptation(certificate: dict[str, Any]) -> str:
 
 
 def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
-    """Return a line for each part of the assumptions, with numbers and sources."""
     lines = []
     for name, part in assumptions.items():
         if isinstance(part, dict):

@@ -173,7 +173,6 @@ def _place(folder: Path | None) -> Path:
 
 
 def settings_of(place: Path, **given: str) -> Settings:
-    """Return a demo's settings: any free port, the policy with measures. Ignores the environment."""
     values = {"DATA_DIR": str(place), "POLICY": str(POLICY), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
     return load({f"{PREFIX}{name}": value for name, value in (values | given).items()})
 

@@ -1,5 +1,3 @@
-"""The demo's files: a simulated market, the cast's histories, and files of two authorities."""
-
 import csv
 import gzip
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,3 @@
-"""The demo's page: one offline HTML file with pictures of the story."""
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,6 @@ if TYPE_CHECKING:
 
 STEPS = {"before": "before", "seizure": "seizure", "recall": "recall", "appeal": "appeal"}
 _STYLES = {ACCUSED: "m-lightgbm", GOOD: "m-unconstrained", OTHER: "m-logistic", OFFENDER: "m-champion"}
-"""The style sheet's class of each line; the legend names them."""
 
 
 def write_page(story: Story, file: Path) -> None:

@@ -142,7 +142,6 @@ def _must_fall(story: Story, first: str, then: str, member: Member) -> None:
 
 
 def _standing(score: TrustScore) -> str:
-    """Return a column's text: `692 points, badge trusted`."""
     points = f"{score.points} points" if score.HasField("points") else "unrated"
     return f"{points:<10}  badge {score.badge:<10}"
 
@@ -168,7 +167,6 @@ def _euro(minor: int) -> str:
 
 
 def _write_outcome(client: Client, file: Path) -> str:
-    """Write a row for each seller; return the counts in words."""
     rows = []
     for member in (OFFENDER, ACCUSED, OTHER):
         badge = client.get_trust_score(MARKETPLACE, member.seller, deadline_seconds=_SECONDS).badge

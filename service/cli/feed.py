@@ -1,5 +1,3 @@
-"""`sellertrust ledger feed`: entries from a broker, where the ledger is."""
-
 import re
 import signal
 from collections.abc import Callable
@@ -36,7 +34,6 @@ class Place(NamedTuple):
     servers: str
     title: str
     subject: str
-    """The stream's subject; empty for a topic."""
 
 
 @app.command("feed")

@@ -215,7 +215,6 @@ def examples_command(
 
 
 def unmatched_file(mapping: Path) -> Path:
-    """Return the default path of a mapping's queue: `MAPPING.unmatched.csv` in the current folder, beside the rejects."""
     return Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
 
 

@@ -110,7 +110,6 @@ def _time(time: Timestamp) -> str:
 
 
 def kind_text(kind: "MeasureKind.ValueType") -> str:
-    """Return a kind's name as in policies, such as `settlement_hold`."""
     return MeasureKind.Name(kind).removeprefix("MEASURE_KIND_").lower()
 
 
@@ -127,7 +126,6 @@ def _suspension(stated: Any, _: str) -> str:
 
 
 def _money(minor: int, currency: str) -> str:
-    """Return an amount in minor units, unconverted, since some currencies have no cents."""
     return f"{minor:,} minor units {currency}"
 
 

@@ -1,8 +1,3 @@
-"""`sellertrust model ...`: the published models, the champion and its history.
-
-With `--server` over gRPC; without, the configured registry by the same code.
-"""
-
 import getpass
 import json
 import time
@@ -334,7 +329,6 @@ def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
 
 
 def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
-    """Return `compare_fairly` in two short sentences for newcomers: shares of pairs instead of AUC."""
     own = figures["equal_volume_auc"]["value"]
     if own is None:
         return []

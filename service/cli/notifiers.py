@@ -47,7 +47,6 @@ def show_notifiers(
 
 
 def _row(notifier: Notifier) -> dict[str, Any]:
-    """Return a notifier's row; reliability and its interval are None if nothing was decided."""
     row = row_of(notifier, FIELDS)
     shares = [*row][-4:]
     return row | {name: round(row[name], 3) if row["reliability"] is not None else None for name in shares}

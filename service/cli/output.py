@@ -253,7 +253,6 @@ def print_table(table: "Table") -> None:
 
 
 def emit_one(row: Mapping[str, Any], output: Format) -> None:
-    """Write an object to stdout as two columns, name and value, or as JSON."""
     if output is Format.JSON:
         write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return

@@ -42,10 +42,6 @@ _COLUMNS = [PLACE[name] for name in FactRow._fields[:-4]]
 
 
 def count_differing_rows(settings: Settings, marketplace: str, policy: Policy, sample: "Sample") -> int:
-    """Count the sample rows whose inputs, computed from entries over gRPC, differ in a bit.
-
-    Starts its own server on the configured ledger.
-    """
     from service.api.telemetry.logs import make_log
 
     here = settings.model_copy(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 CHANGES_SHOWN = 30
-"""Sets of changes shown to a person; JSON has every situation."""
 
 LINE = 120
 

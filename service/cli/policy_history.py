@@ -149,7 +149,6 @@ def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
 
 
 def _describe_losses(losses: Iterable[AcceptedLoss]) -> str:
-    """Return losses in the form of the command line: `unconditional=377980000`."""
     return "; ".join(f"{one.verdict}={one.sum_minor}" for one in losses)
 
 

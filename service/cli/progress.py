@@ -1,5 +1,3 @@
-"""Progress on stderr: bars with time left on a terminal, one line a step elsewhere."""
-
 import sys
 import time
 from types import TracebackType

@@ -29,7 +29,6 @@ class Outcome(StrEnum):
 
 
 DIGEST = re.compile(r"[0-9a-f]{12,64}")
-"""A digest or its beginning: 12 digits are distinctive."""
 
 
 @app.command("list")
@@ -131,7 +130,6 @@ def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
 
 
 def _lines(name: str, value: object) -> list[str]:
-    """Return a request's field as lines; a text of several lines, such as a policy, stays unchanged."""
     first, *others = str(value).splitlines() or [""]
     return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, others)]
 

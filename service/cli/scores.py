@@ -180,7 +180,6 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    """Print one explanation line by line; `override`: the tier that a person set, if any."""
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:

@@ -1,5 +1,3 @@
-"""`sellertrust train`: from the ledger to a registered model, in nine visible steps, by a study."""
-
 import json
 from collections.abc import Mapping
 from functools import partial

@@ -1,5 +1,3 @@
-"""The objects of a request, for the audit file: names, ids and actions, never people's texts."""
-
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any

@@ -33,7 +33,6 @@ _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
     Scope.NOTIFIER: parse_notifier,
     Scope.PROPOSAL: parse_proposal,
 }
-"""Patterns that split names within a marketplace into the marketplace's id and the rest."""
 
 _LINK = FIELD_OF[Kind.LINK]
 _PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] in BOUND}
@@ -197,6 +196,5 @@ def _bulk_action(row: MethodRow, request: Any) -> str | None:
 
 
 def _action_name(number: int) -> str:
-    """Return the action's name in grants; `*` for an unknown number."""
     names = entry_pb2.Action.DESCRIPTOR.values_by_number
     return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

@@ -120,7 +120,6 @@ def _prefix(name: str) -> str:
 
 
 def _both_names(name: str) -> tuple[str, str]:
-    """Return a field's names in protobuf's JSON: `value_minor` and `valueMinor`."""
     return name, re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
 
 

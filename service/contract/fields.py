@@ -1,5 +1,3 @@
-"""Times between contract and domain, and the errors of a request by field."""
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -1,5 +1,3 @@
-"""Models, moves and differences between protobuf and domain."""
-
 import json
 import math
 from collections.abc import Mapping

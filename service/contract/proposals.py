@@ -1,5 +1,3 @@
-"""Proposals, and the requests in them, between protobuf and domain."""
-
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -82,7 +80,6 @@ def is_request(proposal: Proposal, method: str, request: Message) -> bool:
 
 
 def check_words(request: Any, *, proposal_id: bool = False) -> None:
-    """Check a request's actor, reason and proposal's id, if any. Raises InvalidInput for each wrong field."""
     wrong = [*_wrong_words(request)]
     if proposal_id and not is_id(request.proposal_id):
         wrong.insert(0, FieldViolation(("proposal_id",), f"must be {ID_FORM}"))

@@ -50,11 +50,8 @@ class ProposalName(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """The scope of a list: a marketplace or one of its sellers."""
-
     marketplace: str
     seller: str | None
-    """None for the whole marketplace."""
 
 
 def marketplace_name(marketplace: str) -> str:
@@ -92,7 +89,6 @@ def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
 
 
 def parse_parent(name: str, field: str | FieldPath) -> Parent:
-    """Parse the name of a marketplace or of one of its sellers."""
     match name.split("/"):
         case ["marketplaces", marketplace] if is_id(marketplace):
             return Parent(marketplace, None)
@@ -128,7 +124,6 @@ def parse_proposal(name: str, field: str | FieldPath) -> ProposalName:
 
 
 def model_name(model: str) -> str:
-    """Return the name of a model by its digest or alias."""
     return f"models/{model}"
 
 
@@ -141,7 +136,6 @@ def parse_model(name: str, field: str | FieldPath) -> str:
 
 
 def policy_name(policy: str) -> str:
-    """Return the name of a policy by its digest."""
     return f"policies/{policy}"
 
 

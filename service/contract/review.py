@@ -1,5 +1,3 @@
-"""Notifiers, the review queue and bulk decisions between protobuf and domain."""
-
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast

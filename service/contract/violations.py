@@ -1,5 +1,3 @@
-"""Violations as messages, and enumerations in requests about them."""
-
 from collections.abc import Sequence
 from typing import cast
 

@@ -12,7 +12,6 @@ from scoring.base.errors import invalid
 from scoring.entries.entry import MAX_BATCH
 
 MAX_FIELDS = MAX_BATCH + 100
-"""The fields of the largest batch and of its request."""
 
 _NESTED = "append_entries"
 """The field of a proposal that holds a whole batch."""

@@ -54,7 +54,6 @@ class CallPool(ThreadPoolExecutor):
         super().__init__(threads, thread_name_prefix=name)
         self.name = name
         self.taken_over = 0
-        """The number of calls that gRPC has handed over so far."""
         self._rules = rules
         self._observer = observer
         self._turnstile = turnstile or Turnstile()
@@ -190,7 +189,7 @@ class CallPool(ThreadPoolExecutor):
                 self._running -= 1
                 if found.is_begun:
                     self._line.note_work(found.method, monotonic() - began)
-            if not found.is_begun:  # its caller has just gone
+            if not found.is_begun:
                 self._observer.turned_away(self.name, found, Cause.GONE)
             self.finish(found)
 
@@ -201,7 +200,7 @@ class CallPool(ThreadPoolExecutor):
             call.waited_seconds = monotonic() - call.arrived
             with suppress(Exception):  # no call may keep the next from its answer
                 call.end(self._observer.status(self.name, cause))
-                if cause is not Cause.LIMIT:  # it was held on purpose
+                if cause is not Cause.LIMIT:
                     self._observer.waited(self.name, call.waited_seconds)
                 self._observer.turned_away(self.name, call, cause)
             self.finish(call)

@@ -36,7 +36,6 @@ class Receiver(Protocol):
 
 
 def is_handed_over(arguments: tuple[Any, ...]) -> bool:
-    """Return whether gRPC hands over a call with these arguments."""
     return len(arguments) == 7 and hasattr(arguments[1], "call_details")
 
 
@@ -74,7 +73,6 @@ class GrpcCall(WaitingCall):
         self.at_once: AtOnce | None = getattr(self._behave, "at_once", None)
         """Answers calls of this method that need no thread; None if all need one."""
         self.caller = ""
-        """The caller, if known before the work."""
         self.has_arrived = False
         self.is_begun = False
         self.waited_seconds = 0.0
@@ -137,7 +135,6 @@ class GrpcCall(WaitingCall):
         self._in_context(self._do, self._event, self._state, self._behave, request, self._parse, self._write)
 
     def end(self, status: grpc.Status) -> None:
-        """Answer with a status; needs no thread."""
         state = self._state
         with state.condition:
             if not inside._is_rpc_state_active(state):
@@ -177,6 +174,6 @@ def connection_of(context: grpc.ServicerContext) -> Mapping[bytes, list[bytes]]:
     They are gRPC's `auth_context`, without its copy at each call.
     """
     event = getattr(context, "_rpc_event", None)
-    if event is None:  # no call of gRPC's own
+    if event is None:
         return {key.encode(): value for key, value in cast(Any, context.auth_context()).items()}
     return cygrpc.auth_context(event.call) or {}

@@ -1,5 +1,3 @@
-"""Undocumented interfaces of grpcio that the server uses."""
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 

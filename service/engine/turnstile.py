@@ -35,7 +35,6 @@ NOBODY = "nobody"
 """The name in the log of callers who prove no one and show no certificate with a name."""
 
 EVERY_METHOD = "*"
-"""Used in place of a method's name for all methods together."""
 
 
 @dataclass(slots=True)
@@ -50,7 +49,6 @@ class _Connection:
     callers: dict[bytes, str] = field(default_factory=dict)
     """The caller's name by `digest_of` its token."""
     certificate: bytes = b""
-    """The client certificate in PEM of unproven callers; empty without one."""
     strangers: str = ""
     shown: str = ""
 

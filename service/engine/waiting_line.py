@@ -20,7 +20,6 @@ MARGIN = 2.0
 """The least ratio of the time to a call's deadline to the time it is expected to need, if others wait before it."""
 
 SOON_INTERVALS = 16
-"""Intervals for which the number of calls turned away is remembered."""
 
 SMOOTHING = 0.1
 """The weight of the latest call in the average duration of work."""
@@ -61,7 +60,6 @@ class WaitingCall:
         self.method = method
         """`Service/Method`."""
         self.arrived = arrived
-        """Its arrival, in seconds of the monotonic clock."""
         self.deadline = deadline
         """Its deadline, in seconds of the monotonic clock; infinite without one."""
 
@@ -80,7 +78,6 @@ class LineRules:
     message_seconds: float = 1.0
     """The longest time from a call's beginning to its request's arrival."""
     message_bytes: int = 1 << 20
-    """The largest request."""
 
 
 class WaitingLine:
@@ -94,9 +91,7 @@ class WaitingLine:
         self._slow_since = inf
         """Since when every call has waited longer than the target."""
         self._is_dropping = False
-        """True while CoDel turns calls away."""
         self._drop_time = -inf
-        """When CoDel turns the next call away."""
         self._dropped = self._dropped_before = 0
         self._seconds: dict[str, float] = {}
         self._turn_seconds = 0.0
@@ -105,7 +100,6 @@ class WaitingLine:
         It exceeds the work's duration, since threads wait for each other.
         """
         self._turn_time: float | None = None
-        """The time of the last turn, if calls waited then."""
 
     def __len__(self) -> int:
         return len(self._calls)

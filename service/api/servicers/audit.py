@@ -1,5 +1,3 @@
-"""AuditService: lines of this server's audit file, and their verification."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

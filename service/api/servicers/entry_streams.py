@@ -29,7 +29,6 @@ M = TypeVar("M", bound=Message)
 MAX_PAGE_BYTES = 8 << 20
 HEARTBEAT_SECONDS = 5.0
 ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
-"""Codes of errors that concern more than the batch, and end the stream."""
 
 
 class EntryStreams:

@@ -1,5 +1,3 @@
-"""MeasureService, as functions from request to response."""
-
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.api.reads import Reads
 from service.contract.measures import measures_message

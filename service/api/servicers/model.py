@@ -1,5 +1,3 @@
-"""ModelService, as functions from request to response."""
-
 import re
 import time
 from collections.abc import Callable

@@ -1,5 +1,3 @@
-"""PolicyService, as functions from request to response."""
-
 from contextlib import suppress
 
 from scoring.base.errors import PolicyRefused

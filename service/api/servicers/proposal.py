@@ -1,5 +1,3 @@
-"""ProposalService, as functions from request to response."""
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -163,7 +161,7 @@ class ProposalServicer:
                 raise invalid("name", f"is of the champion already, {digest[:12]}")
             return basis
         except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp):
-            if self._is_there(request.proposal_id):  # so it is answered as recorded
+            if self._is_there(request.proposal_id):
                 return {}
             with _beneath("promote_model"):
                 raise

@@ -1,5 +1,3 @@
-"""ReviewService, as functions from request to response."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""TrustScoreService, as functions from request to response."""
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial

@@ -1,5 +1,3 @@
-"""Metrics that show whether the ledger contradicts committed assumptions."""
-
 import threading
 import time
 import tomllib

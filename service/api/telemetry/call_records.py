@@ -1,5 +1,3 @@
-"""The records of every call: its metrics, its log line, and the status of its error."""
-
 import threading
 import traceback
 import uuid
@@ -58,7 +56,6 @@ class Method:
     request_type: type[Message]
     takes_stream: bool
     gives_stream: bool
-    """Always true if `takes_stream`."""
     call_class: str
     nested: int = 0
     """The number of the request's field that holds a batch of entries; 0 if none."""
@@ -70,18 +67,14 @@ class Passage:
         self.method = method
         self.call = call
         self.caller: Caller | None = None
-        """The caller, once identified."""
         self.is_granted = False
         self.kept: Kept | None = None
         """The request's line of the audit file."""
         self.rules: object = None
-        """The rules that granted it."""
         self.started = perf_counter()
         """When a thread took the call, in seconds of the performance counter."""
         self.waited_seconds = 0.0
-        """The wait for a thread."""
         self.request: Message | None = None
-        """The latest parsed request."""
         self.response: Message | None = None
         """The response; None in a stream."""
 
@@ -111,8 +104,6 @@ class FewLines:
 
 
 class CallRecords:
-    """Metrics of all calls in `registry`, and lines in `log`, with pseudonyms for sellers."""
-
     def __init__(
         self, log: Log, pseudonyms: Pseudonyms, registry: CollectorRegistry, model_digest: Callable[[], str]
     ) -> None:

@@ -156,7 +156,6 @@ class LineWriter:
             self._left_out += 1
 
     def flush(self) -> None:
-        """Wait until queued lines are written, at most FLUSH_SECONDS."""
         written = threading.Event()
         self._waiting.put(written)
         written.wait(FLUSH_SECONDS)

@@ -34,7 +34,7 @@ class MetricsPort:
         listener = socket.create_server(place[:2], family=family, backlog=128)
         self.port: int = listener.getsockname()[1]
         self._registry = registry
-        self._open: dict[asyncio.Task[None], None] = {}  # oldest first
+        self._open: dict[asyncio.Task[None], None] = {}
         self._loop = asyncio.new_event_loop()
         self._is_ending = asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="metrics", daemon=True)
