@@ -28,8 +28,6 @@ from scoring.policy.rules import RuleBook
 
 @dataclass(frozen=True, slots=True)
 class Imposed:
-    """One measure that a person imposed and no person lifted."""
-
     measure: str
     """Its id, chosen by the caller."""
     original: Measure
@@ -42,7 +40,7 @@ class Imposed:
     entries: tuple[str, ...]
     """The entries that state it since it was imposed."""
     violations: tuple[str, ...]
-    """The violations that it names and that were not taken back."""
+    """Those that were not taken back."""
 
 
 def list_imposed(

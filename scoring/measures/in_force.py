@@ -1,4 +1,4 @@
-"""What is in force for a seller: each measure with its rule, its times and the entries behind it."""
+"""Measures in force for a seller, each with its rule, its times and the entries behind it."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,33 +34,28 @@ from scoring.scores.score import MAX_CELLS, score_with_facts
 from scoring.scores.settled_value import NO_VALUES, add_up_settled
 
 MAX_LISTED_ENTRIES = 1_000
-"""Entries that one measure lists; of the others it states the number."""
+"""Of one measure; the others are counted."""
 
 MAX_LISTED_PARTS = 1_000
-"""Incidents that are listed with their points of standing; of the others it states the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandingPart:
-    """The points of standing that one incident gives."""
-
     points: int
     until: int
     """The midnight from which on its youngest violation no longer counts, in microseconds."""
     entries: tuple[str, ...]
-    """Ids of the reports and decisions of its violations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What the measures of one seller rest on beside what its score does."""
+    """Inputs of one seller's measures that its score does not use."""
 
     settled_minor: Mapping[str, int]
-    """Its settled value by product category, and of all under the empty text; nothing where no rule asks for it."""
+    """By product category, and of all under the empty text; empty if no rule asks for it."""
     statements: Sequence[MeasureStatement] = ()
-    """About its measures, by sequence, of which those of persons count."""
     deposit_minor: int = 0
-    """The deposit that is placed, in the policy's currency."""
+    """In minor units of the policy's currency."""
 
 
 NOTHING_BESIDE = Beside(NO_VALUES)
@@ -68,29 +63,24 @@ NOTHING_BESIDE = Beside(NO_VALUES)
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """Everything that is in force for one seller at one time."""
-
     score: TrustScore
     measures: tuple[MeasureInForce, ...]
-    """In the order of the policy's rules; then those of cautions; then those that persons imposed."""
+    """In the order of the policy's rules; then cautions; then persons' measures."""
     terms: Terms
-    """What those that have begun and are neither waived nor lifted come to, those of cautions too."""
+    """Of all measures that have begun and are neither waived nor lifted, cautions included."""
     terms_at_capture: Terms
-    """The same without those of cautions: the terms of an order that is captured now, for good."""
+    """The same without cautions: the lasting terms of an order that is captured now."""
     observe_time: int
-    """In microseconds."""
     standing_parts: tuple[StandingPart, ...]
-    """The incidents whose points add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
+    """Incidents that add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
     standing_parts_omitted: int = 0
-    """Number of further ones."""
     deposit_minor: int = 0
-    """What is there of its deposit, in minor units of the policy's currency."""
 
     def find_terms_for_earlier(self, confirmed_time: int | None = None) -> Terms:
-        """Return the terms of what reaches earlier orders: it may make those of an order stricter after its capture.
+        """Return the terms that may make those of earlier orders stricter after their capture.
 
-        `confirmed_time`: when carrier or buyer confirmed the delivery of an order that is not disputed, in microseconds. No
-        caution that began later reaches such an order.
+        `confirmed_time`: when carrier or buyer confirmed the delivery of an undisputed order, in microseconds. No
+        caution that began later reaches that order.
         """
         return _combine(
             one
@@ -115,11 +105,10 @@ def evaluate_measures(
     deposit_minor: int = 0,
     flows: Flows = NO_FLOWS,
 ) -> InForce | None:
-    """Return the measures and terms in force for a seller by the policy, with what they rest on.
+    """Return the measures and terms in force for a seller; None if no valid fact of the seller is recorded.
 
-    None if nothing that stands is on record of it. `settled_minor`: by entry id of exposure its value in minor units of
-    the policy's currency; only looked at where a cap grows (`settled_value`). `statements`: about its measures, by
-    sequence, of which those of persons count; `deposit_minor`: the deposit that is placed, in the policy's currency. All
+    `settled_minor`: by entry id of exposure its value in minor units of the policy's currency, if a cap grows
+    (`settled_value`). `statements`: about its measures, by sequence. `deposit_minor`: the deposit that is placed. All
     else as for `score`.
     """
     settled = add_up_settled(rows, seller, observe_time, settled_minor)
@@ -145,8 +134,7 @@ def evaluate_measures_of(
 ) -> list[InForce | None]:
     """Return the measures and terms in force for each of some sellers of a marketplace, whose facts are resolved once.
 
-    `table`: their entries, one case a seller; of a seller that is not in `beside` there is nothing. All else as for
-    `evaluate_measures`.
+    `table`: their entries, one case a seller. All else as for `evaluate_measures`.
     """
     if len(sellers) > 1 and len(table) * (policy.clear_days + 2) > MAX_CELLS:
         middle = len(sellers) // 2
@@ -180,7 +168,6 @@ def evaluate_measures_of(
 
 
 def _combine(begun: Iterable[MeasureInForce]) -> Terms:
-    """Return what measures that have begun come to: a termination among them has had its notice."""
     measures = (m.current for m in begun)
     return combine(replace(one, notice_days=0) if isinstance(one, Suspension) else one for one in measures)
 
@@ -193,7 +180,6 @@ def _list_protections(
     lifts: Mapping[str, Lift],
     reported: Container[str],
 ) -> Iterator[MeasureInForce]:
-    """Yield the measures of the cautions in force, with the violations among what they rest on, decided or not."""
     for caution in cautions:
         for measure in caution.measures:
             name = name_measure(seller, f"caution~{caution.rule}", measure)
@@ -218,8 +204,6 @@ def _list_protections(
 
 
 class _Work:
-    """The parts of one evaluation that several measures share, each computed when it is first needed."""
-
     def __init__(
         self,
         rows: Sequence[FactRow],
@@ -235,14 +219,13 @@ class _Work:
         self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
         self.seller, self.placed_minor = "", 0
         self.thin_since_days = -1
-        """For how many days the seller would be UNRATED but for a violation; -1 if it would not be."""
+        """Days for which the seller would be UNRATED but for a violation; -1 if it would not be."""
         self.lifts: Mapping[str, Lift] = NO_LIFTS
         self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
         self.counters = {counter: trace_counter(established, counter) for counter in counters}
 
     def evaluate(self, answer: TrustScore, beside: Beside, tenure_days: int, marketplace: str) -> InForce:
-        """Return everything that is in force for the seller, whose score is `answer`."""
         self.lifts, self.placed_minor = find_lifts(beside.statements), beside.deposit_minor
         situation = Situation(
             tier=answer.tier,
@@ -289,7 +272,7 @@ class _Work:
         if isinstance(applied.stated, Suspension) and start is not None:
             if applied.stated.terminates:
                 start += applied.stated.notice_days * DAY
-            else:  # each further violation suspends anew
+            else:  # each further violation suspends again
                 start = max(one.time for one in self._list_facts(rule))
                 served = start + applied.stated.days * DAY
                 end = served if end is None else min(end, served)
@@ -300,7 +283,7 @@ class _Work:
             current = current.less(self.placed_minor)
         name = name_measure(self.seller, rule.id, applied.stated)
         lift = self.lifts.get(name)
-        if rule.secures:  # who lifts the deposit lifts what awaits it
+        if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
             lift = lift or self.lifts.get(name_measure(self.seller, rule.secures, Deposit(0)))
         stands = lift is None or (begun or 0) > lift.time or any(one.time > lift.time for one in behind)
         return MeasureInForce(
@@ -321,7 +304,7 @@ class _Work:
         )
 
     def imposed(self, statements: Sequence[MeasureStatement], seller: Situation) -> Iterator[MeasureInForce]:
-        """Yield what persons imposed; it reaches earlier orders if it rests on a violation that counts."""
+        """Yield persons' measures; one reaches earlier orders if it rests on a violation that counts."""
         rules, counting = self._policy.rule_book, {one.violation for one in self._established}
         place = (self._rows, self._observe_time, rules, seller.marketplace, seller.deposit_minor)
         for one in list_imposed(statements, *place):
@@ -344,7 +327,7 @@ class _Work:
             )
 
     def _span(self, rule: Rule, answer: TrustScore) -> tuple[int | None, int | None]:
-        """Return since when a rule that holds does, None for before the days looked back; and until when by itself."""
+        """Return (since when a rule holds, None for before the days looked back; until when by itself)."""
         starts: list[int | None] = []
         ends: list[int] = []
         if rule.tiers:
@@ -366,7 +349,7 @@ class _Work:
         return ([], 0) if rule.counter is None else (self.counters[rule.counter], rule.incidents)
 
     def _list_behind(self, rule: Rule, answer: TrustScore) -> tuple[tuple[str, ...], list[Established]]:
-        """Return (entries, violations by day) behind a rule: of the incidents it asks for, or of the tier."""
+        """Return (entries, violations by day) behind a rule."""
         behind: list[Established] = []
         found: list[str] = []
         if rule.tiers and answer.override:
@@ -379,7 +362,6 @@ class _Work:
         return tuple(dict.fromkeys([*found, *self._list_entries(ordered)])), ordered
 
     def _list_facts(self, rule: Rule) -> list[Established]:
-        """Return the violations that a rule on confirmed facts rests on."""
         found = self._with_points() if rule.standing_from else []
         if rule.counter is not None:
             counter, today = rule.counter, self._observe_time // DAY
@@ -387,12 +369,10 @@ class _Work:
         return found
 
     def _list_entries(self, violations: Iterable[Established]) -> list[str]:
-        """Return the ids of the entries about violations, by the day they happened."""
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         return [entry for one in ordered for entry in self._entries.get(one.violation, ())]
 
     def _with_points(self) -> list[Established]:
-        """Return the violations that give points of standing now."""
         table, today = self._policy.standing, self._observe_time // DAY
         if table is None:
             return []
@@ -403,7 +383,6 @@ class _Work:
         ]
 
     def standing_parts(self) -> tuple[StandingPart, ...]:
-        """Return the incidents that give points of standing now, the largest first."""
         table = self._policy.standing
         if table is None:
             return ()
@@ -423,8 +402,8 @@ class _Work:
     def _tier_since(self, tiers: frozenset[Tier], imposed: int | None) -> int | None:
         """Return since when the tier was one of `tiers` without a break.
 
-        To the day: the first such midnight, or today's if it was none then; but since an override was `imposed`, if that is
-        what began it.
+        To the day: the first such midnight, or today's if it was none then; but since an override was `imposed`, if
+        that began it.
         """
         today = self._observe_time // DAY
         for back in range(LOOK_BACK_DAYS + 1):

@@ -10,7 +10,7 @@ class MeasureInForce:
     rule: str
     """Id of the rule; empty for a measure by a person."""
     reference: str
-    """The text that the seller can read it in; empty for a measure by a person."""
+    """Empty for a measure by a person."""
     legal_ground: str
     """Only of a rule for a product category."""
     original: Measure

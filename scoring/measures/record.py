@@ -50,15 +50,13 @@ NO_LIFTS: Mapping[str, Lift] = MappingProxyType({})
 
 
 class MeasureRecord(NamedTuple):
-    """The service's statements about the measures of one seller."""
-
     active: Mapping[str, MeasureChanged]
     """By measure, the last statement about each that is not lifted."""
     counts: Mapping[str, int]
     at_sequence: int
-    """The ledger's sequence that the last statement follows from; 0 if there is none."""
+    """The ledger's sequence that the last statement follows from; 0 without one."""
     time: int
-    """As of which the last statement is, in microseconds; 0 if there is none."""
+    """As of which the last statement is, in microseconds; 0 without one."""
 
 
 class Wanted(NamedTuple):
@@ -85,7 +83,7 @@ def name_measure(seller: str, rule: str, measure: Measure) -> str:
 def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
     """Return by measure a person's lift, if it is the last statement of a person about it.
 
-    `statements`: about measures of one seller, in the order of their sequence.
+    `statements`: about one seller, by sequence.
     """
     lifts: dict[str, Lift] = {}
     for entry_id, _, time, fact in statements:
@@ -98,10 +96,7 @@ def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
 
 
 def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
-    """Return the service's statements about one seller's measures so far.
-
-    `statements`: about measures of one seller, in the order of their sequence.
-    """
+    """Return the service's statements about one seller's measures; `statements`: by sequence."""
     active: dict[str, MeasureChanged] = {}
     counts: dict[str, int] = {}
     at_sequence = last_time = 0

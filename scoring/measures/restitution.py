@@ -27,8 +27,6 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoodOn:
-    """One measure that rested on a violation, in one span of time."""
-
     measure: str
     rule: str
     """Empty for a measure by a person."""
@@ -149,7 +147,7 @@ def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list
 
 
 def _find_own_end(span: StoodOn) -> int | None:
-    """Return when a measure ends by itself by its last statement, in microseconds; None if it does not."""
+    """Return when a measure ends by its last statement, in microseconds; None if it does not."""
     value = span.values[-1]
     return None if value.stated.until is None else max(value.stated.until, value.begin)
 

@@ -20,11 +20,11 @@ class TradeLimits:
     delivery_promise_days: int
     """The latest promised day of arrival after an order's capture."""
     claim_days: int
-    """Days after its capture before which no order is settled."""
+    """Days after an order's capture before which it is not settled."""
     deposit_returned_after_days: int
-    """Days after a leaving seller's last order."""
+    """Days after a leaving seller's last order before which no deposit is returned."""
     deposit_is_refilled: bool
-    """Whether a seller takes no order while its deposit is too low."""
+    """Whether a seller takes no order while its deposit is below that of its terms."""
     smallest_order_minor: int = 1
     """In minor units: the reserve of each order is rounded down."""
 
