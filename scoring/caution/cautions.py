@@ -44,7 +44,6 @@ NO_FLOWS: Flows = MappingProxyType({})
 class Caution:
     rule: str
     reference: str
-    """The text that the seller can read the rule in."""
     signal: CautionSignal
     start: int
     """When its last fact became visible, in microseconds."""

@@ -65,7 +65,7 @@ class FlowTable:
 def find_reached(
     table: FlowTable, trigger: Burst | Jump, first_day: int, used_up: Collection[int] = ()
 ) -> Iterator[Reached]:
-    """Yield the days on which a trigger is reached, each on days after those of the one before.
+    """Yield the days that reach a trigger, each on days after those of the day before it.
 
     A day counts if it is stated and all days of its trigger are within the flow, which is complete from `first_day` on.
     `used_up`: days reached by earlier statements; no other day counts that shares days with one of them.
@@ -184,7 +184,7 @@ def _reach(
     day: int,
     refunds_until: int | None = None,
 ) -> Measured | None:
-    """Return the amount by which a stated day reaches a trigger; None if it does not.
+    """Return what a stated day counted if it reaches a trigger; else None.
 
     `refunds_until`: the last day of refunds that count against a jump, by default `day`.
     """

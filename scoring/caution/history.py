@@ -55,13 +55,13 @@ class Set(NamedTuple):
     entries: tuple[str, ...]
     measured: Measured
     ended: int = NEVER
-    """Of flow: when a person ended its case, or refunds undid its jump, in microseconds."""
+    """For flow: when a person ended its case, or refunds undid its jump, in microseconds."""
     imposes: bool = True
     """Whether its protections are in force; else it only opens a case."""
 
     @property
     def taken_back(self) -> int:
-        """Return when the first of its signs was taken back for its rule, in microseconds; NEVER if none was."""
+        """Return when the first of its signs was taken back for its rule, in microseconds, or NEVER."""
         return min((sign.taken_back for sign in self.signs), default=self.ended)
 
     @property

@@ -34,8 +34,7 @@ class Granted:
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
     """Return (rule, kind) of measures by their recorded ids: `rule~newcomers~deposit~` and 16 digits.
 
-    A caution's rule is `caution~` and its id. No policy has that rule, so it moves no bound. Ids of another form are
-    skipped.
+    A caution's rule, `caution~` and its id, is in no policy and moves no bound. Ids of another form are skipped.
     """
     parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
     kinds = {kind.name.lower(): kind for kind in MeasureKind}

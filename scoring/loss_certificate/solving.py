@@ -24,7 +24,7 @@ class Table:
     """The least table, in minor units."""
 
     history_is_real: bool
-    """Whether days of real trade, a history that costs nothing, are among the edges."""
+    """Whether days of real trade, which cost nothing, are among the edges."""
     price: Ints
     """Least cost of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
@@ -36,7 +36,7 @@ class Table:
 def price_history(states: States, assumptions: Assumptions, history_is_real: bool) -> Ints:
     """Return the least cost of a history up to each bucket's lower edge, in minor units; 0 if real trade counts.
 
-    Rounded down once from the whole value, so differences add up exactly.
+    Rounded down once, so differences add up exactly.
     """
     share = 0 if history_is_real else assumptions.wash_ppm
     return np.array([edge * share // PPM for edge in states.settled], dtype=np.int64)
@@ -58,7 +58,7 @@ def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
 
 
 def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[int, int, int], int]]:
-    """Return (state, cash) of every way to a name: a new one, then each account that can be bought."""
+    """Return (state, cash) of every way to a name: new, then each account that can be bought."""
     found: list[tuple[tuple[int, int, int], int]] = []
     for bucket, row in enumerate(states.granted):
         for tenure, granted in enumerate(row):

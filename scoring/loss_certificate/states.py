@@ -21,7 +21,7 @@ from scoring.policy.rules import Rule, RuleBook, Situation
 
 MAX_STATES = 4_000_000
 PIECES = (4, 2, 1)
-"""Buckets per day's sales below a value from which on terms are laxer, at most."""
+"""Most buckets per day's sales below a value that makes terms laxer."""
 
 ANY_VALUE = 2**62
 """Beyond all that a policy asks for."""
@@ -206,7 +206,7 @@ def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
 
 
 def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return (settled values, days of tenure) from which on terms may be laxer, both from 0.
+    """Return (settled values, days of tenure) that may make terms laxer, both from 0.
 
     Every seller counts as having placed enough of a deposit.
     """
@@ -263,7 +263,7 @@ def _every_terms(
     """Yield (tier, marketplace, terms) of each tier, season and marketplace with own limits, and of another
     marketplace.
 
-    Each season counts as if it lasted for ever, since a cheat chooses its days.
+    Each season counts as endless, since a cheat chooses its days.
     """
     book = policy.rule_book
     categories = {

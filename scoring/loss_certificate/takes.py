@@ -11,7 +11,7 @@ from scoring.loss_certificate.states import TIERS, States, restrict_to_tier
 from scoring.policy.policy import Policy
 
 NO_TIER = "none"
-"""Name of no tier, while no model is served."""
+"""Name for all sellers while no model is served."""
 
 
 @dataclass(frozen=True, slots=True)

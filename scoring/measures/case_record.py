@@ -32,8 +32,8 @@ def list_case_changes(
 ) -> list[Entry]:
     """Return the entries that give each caution in force a recorded case; withdrawals come first.
 
-    An open case is withdrawn if its caution ended early. An undecided case stays open. `statements`: about the seller's
-    cases, by sequence; `time`: as of which the cautions are, in microseconds.
+    An open case is withdrawn if its caution ended early; an undecided case stays open. `statements`: about the seller's
+    cases, by sequence; `time`: of the cautions, in microseconds.
     """
     last = {one.fact.case: one.fact for one in statements}
     opened = {one.fact.case: one.fact for one in statements if one.fact.state is CaseState.OPENED}

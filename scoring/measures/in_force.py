@@ -34,7 +34,7 @@ from scoring.scores.score import MAX_CELLS, score_with_facts
 from scoring.scores.settled_value import NO_VALUES, add_up_settled
 
 MAX_LISTED_ENTRIES = 1_000
-"""Of one measure; the others are counted."""
+"""Most entries that one measure lists; it counts the others."""
 
 MAX_LISTED_PARTS = 1_000
 
@@ -43,7 +43,7 @@ MAX_LISTED_PARTS = 1_000
 class StandingPart:
     points: int
     until: int
-    """The midnight from which on its youngest violation no longer counts, in microseconds."""
+    """The midnight when its youngest violation stops counting, in microseconds."""
     entries: tuple[str, ...]
 
 
@@ -67,7 +67,7 @@ class InForce:
     measures: tuple[MeasureInForce, ...]
     """In the order of the policy's rules; then cautions; then persons' measures."""
     terms: Terms
-    """Of all measures that have begun and are neither waived nor lifted, cautions included."""
+    """Terms of all measures that have begun and are neither waived nor lifted, cautions included."""
     terms_at_capture: Terms
     """The same without cautions: the lasting terms of an order that is captured now."""
     observe_time: int

@@ -20,7 +20,7 @@ class MeasureInForce:
     measure: str
     """Its recorded id, which a complaint and a lift name."""
     lifted: str
-    """The entry by which a person lifted it; empty if none did."""
+    """Entry of a person's lift; empty without one."""
     start: int | None
     """In microseconds, in the future for a termination with notice. None: before the days looked back."""
     end: int | None

@@ -56,7 +56,7 @@ class MeasureRecord(NamedTuple):
     at_sequence: int
     """The ledger's sequence that the last statement follows from; 0 without one."""
     time: int
-    """As of which the last statement is, in microseconds; 0 without one."""
+    """Time of the state behind the last statement, in microseconds; 0 without one."""
 
 
 class Wanted(NamedTuple):
@@ -123,9 +123,8 @@ def list_changes(
 ) -> list[Entry]:
     """Return the entries that make the record state the wanted measures, in the order of the policy; lifts come first.
 
-    `time` and `at_sequence` (of the ledger): as of which the measures are wanted, in microseconds; `policy`: its
-    digest. Empty if the record states them already. Worked: a hold of 14 days, with one of 7 recorded, gives one
-    update.
+    `time` (microseconds) and `at_sequence` (of the ledger): of the wanted state; `policy`: its digest. Empty if the
+    record states them already. Worked: a hold of 14 days, with one of 7 recorded, gives one update.
     """
     facts: dict[str, MeasureChanged] = {}
     for one in wanted:
@@ -183,7 +182,7 @@ def _state_measure(
 
 def _compared(fact: MeasureChanged) -> tuple[object, ...]:
     value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings)
-    # An end that moves day by day is that of a condition, such as a tier's; only its final day counts.
+    # A condition, such as a tier's, moves its end day by day; only the final day counts.
     return (*value, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
 
 

@@ -187,7 +187,7 @@ def _held_by(
 ) -> int:
     """Return the amount a measure held in its span beyond `earlier` ones of its kind, in minor units.
 
-    Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more,
+    Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more. It
     held 1,501 (10 % of 5,005 and 20 % of 5,005, rounded down together).
     """
     if span.kind is MeasureKind.DEPOSIT:

@@ -38,8 +38,9 @@ class TrustScore:
 
     state: ScoreState
     tier: Tier | None
-    """The worse of the band of `tier_points` and the best tier that the standing allows, or the tier of an override in
-    force; None if the state is UNKNOWN.
+    """The worse of the band of `tier_points` and the best tier that the standing allows.
+
+    It is the tier of an override while one is in force. None if the state is UNKNOWN.
     """
     badge: str
     points: int | None = None
@@ -61,17 +62,17 @@ class TrustScore:
     open_allegations: int = 0
     """Violations alleged or under review, which do not count."""
     override: str = ""
-    """Id of the entry by which a person set tier and badge, if in force."""
+    """Id of the entry that set tier and badge by hand, if in force."""
     valid_until: int = field(default=0, compare=False)
     """In microseconds, at most the next UTC midnight (`scoring.features.validity`).
 
-    With the same entries, model and policy the answer is the same for every earlier observe time from its own on.
-    Comparisons of answers leave it out.
+    Until then every observe time has the same answer, from the same entries, model and policy. Comparisons of answers
+    leave this field out.
     """
     standing: int | None = None
     """More is worse; None if the policy has no table of standing."""
     cautions: tuple[Caution, ...] = ()
-    """In the order of the policy's rules. Of the other fields only `valid_until` rests on them."""
+    """In the order of the policy's rules. Only `valid_until` also rests on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Reason:
 
     reason_code: str
     points: int
-    """Of either sign; at most 0 by a certified page, but for LIMIT."""
+    """At most 0 by a certified page, but for LIMIT."""
     incidents: tuple[IncidentEffect, ...] = ()
     """The incidents with the largest effect, that one first."""
     incidents_omitted: int = 0
@@ -123,7 +124,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class ThinFile:
-    """The history of an unrated seller, and the one that the policy requires."""
+    """The history of an unrated seller, and the required history."""
 
     settled_orders: int
     settled_orders_needed: int

@@ -38,7 +38,7 @@ class Population:
     products: Sequence[str]
     """The product categories by the codes of the facts' exposure."""
     points: Ints | None
-    """Of shape (views, n): now and the requested last day-ends; None without a model."""
+    """Now and on the requested last day-ends, of shape (views, n); None without a model."""
 
     @property
     def exists(self) -> Bools:
@@ -106,7 +106,7 @@ class Placed:
     terms_of: Ints
     """By seller, the index of its terms."""
     by_rule: Mapping[str, int]
-    """Number of sellers for whom each rule holds, by its id."""
+    """Number of sellers by rule id."""
 
 
 def place(policy: Policy, people: Population, settled: Mapping[str, Ints], deposits: Ints | None = None) -> Placed:

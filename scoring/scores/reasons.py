@@ -104,7 +104,7 @@ def reason_code(category: Category) -> str:
 def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
     """Return the reason codes of a seller's incidents, each once, the gravest category first.
 
-    Of equal severities the category with more incidents is first, then by category.
+    If severities are equal, the category with more incidents is first.
     """
     worst: dict[Category, tuple[int, int]] = {}
     for incident in incidents:

@@ -49,8 +49,9 @@ class SellerViews:
     valid_until: Ints
     """By seller, shape (n,)."""
     x: Floats
-    """The model's input, of shape ((views + 2) x n, features): after the views follow now at the low and at the high
-    end of the seller's own rates (see `scoring.model.interval`).
+    """The model's input, of shape ((views + 2) x n, features).
+
+    After the views follow now at the low and at the high end of the seller's own rates (see `scoring.model.interval`).
     """
 
 
@@ -229,7 +230,7 @@ def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: P
         elif not rated[case]:
             answers.append(_build_unrated(allegations, until[case], policy))
         else:
-            # Thin days count too: else an order of such a day that is reported late could add a low day.
+            # Thin days count too: else a late order of that day could add a low day.
             points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
             p_bad = artifact.scale.p_bad(float(raw[case]))
             incidents = group_incidents(facts.violations, members)

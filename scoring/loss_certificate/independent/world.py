@@ -246,7 +246,7 @@ class World:
         )
 
     def released(self, terms: Terms, day: int) -> int:
-        """Return the amount paid out of one run day's orders until the stop."""
+        """Return the payout of one run day's orders until the stop."""
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
