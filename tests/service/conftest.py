@@ -29,7 +29,6 @@ def empty_url(backend: str, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock at noon on 1 March 2026."""
     return Clock()
 
 

@@ -43,7 +43,6 @@ RUNNERS, TWINS = 10, 10
 
 
 def to_toml(data: dict[str, Any]) -> str:
-    """Return the text of a policy file, with each part on a line of its own."""
     return "".join(f"{json.dumps(name)} = {_inline(part)}\n" for name, part in data.items())
 
 
@@ -57,8 +56,6 @@ def _inline(value: Any) -> str:
 
 
 class Shelves(Shelf):
-    """A registry without a champion until one is promoted."""
-
     def __init__(self, model: Artifact) -> None:
         super().__init__(model)
         self.since: int | None = None
@@ -74,8 +71,6 @@ class Shelves(Shelf):
 
 @dataclass
 class Runner:
-    """A name that runs. Money in minor units."""
-
     name: str
     is_real: bool
     starts: int
@@ -138,7 +133,6 @@ class Place:
         self.scorer.policy.refresh()
 
     def settle(self, name: str, settled: int, tenure: int) -> list[Entry]:
-        """Return the entries of a seller that settled a value within some days."""
         since = self.today - tenure
         entries = [identity(f"i-{name}", name, occur_time=since * DAY + SECOND)]
         if settled:
@@ -159,7 +153,6 @@ class Place:
         return one
 
     def take(self, one: Runner, day: int, captured: int) -> int:
-        """Place the required deposit and take what the terms allow; return today's captured value."""
         found = self.measures(one.name)
         if found.terms.deposit_minor:
             self.number += 1
@@ -178,7 +171,6 @@ class Place:
         return captured + room
 
     def misbehave(self, name: str, day: int) -> None:
-        """Append a violation, an overturn, a lift, or a complaint about a measure from violations."""
         self.number += 1
         number, names = self.number, self.open[name]
         match self.chance.choice(["report", "report", "allege", "overturn", "lift", "complain", "rest"]):
@@ -207,7 +199,6 @@ class Place:
         self.append(status(name, action))
 
     def contest(self, seller: str, measure: str, outcome: ComplaintOutcome) -> None:
-        """Contest a measure and decide the complaint."""
         self.number += 1
         name = f"c{self.number}"
         try:
@@ -226,7 +217,6 @@ class Place:
             self.contest(seller, self.chance.choice(shown).measure, ComplaintOutcome.REJECTED)
 
     def look(self) -> None:
-        """Have the worker look; then check that nothing stays unrecorded."""
         self.clock.now += 2 * SECOND
         self.worker.look()
         for seller in [*self.open, *(f"r-{n:02}" for n in range(RUNNERS))]:
@@ -327,7 +317,6 @@ def _judge(place: Place, runners: list[Runner]) -> None:
 
 
 def play(places: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Run several ledgers' histories by their own policies; return the counts and the faults."""
     chance, found, faults = random.Random(seed), Counter[str](), []
     drawn = draw_sequences(chance)
     for number in range(places):

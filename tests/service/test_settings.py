@@ -1,5 +1,3 @@
-"""Settings from the environment: all problems at once, with remedies and without secrets."""
-
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ TLS = {"SELLERTRUST_TLS": str(SERVER["tls"])}
 
 
 def problems(**environment: str) -> list[str]:
-    """Return an environment's problems, a line each; names lack their prefix."""
     with pytest.raises(ConfigurationWrong) as caught:
         load({f"SELLERTRUST_{name}": value for name, value in environment.items()})
     return caught.value.message.splitlines()
@@ -69,7 +66,6 @@ def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
 
 
 GRANTS = {"SELLERTRUST_GRANTS": str(CERTIFICATES / "README.md")}
-"""A readable file, whose content is checked at a server's start."""
 
 
 def test_an_address_that_others_can_reach_needs_tls_and_grants() -> None:
@@ -94,7 +90,6 @@ def test_a_mesh_needs_grants_also_on_loopback() -> None:
 
 
 def credentials(**files: str) -> str:
-    """Make a folder of a caller's credentials, by the names of the test helper and of certificates."""
     return str(
         with_folders({f"target_{name}": CERTIFICATES / file for name, file in files.items()})["target_credentials"]
     )

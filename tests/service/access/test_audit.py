@@ -1,5 +1,3 @@
-"""The audit file: each privileged call is written and bound to the call before it."""
-
 import json
 import threading
 from contextlib import suppress
@@ -25,7 +23,7 @@ from tests.helpers.servers import MARKET, running_server, violation
 
 def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
     path = tmp_path / "audit"
-    for number in range(3):  # also by another process, or after a restart
+    for number in range(3):
         AuditFile(path).write(caller="a", number=number)
     lines, last = verify_audit(path)
     assert (lines, last) == (3, json.loads(path.read_text().splitlines()[-1])["hash"])

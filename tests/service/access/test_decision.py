@@ -1,5 +1,3 @@
-"""The decision on a call: one grant must give each principal each right that the call needs."""
-
 from collections.abc import Sequence
 
 from hypothesis import given

@@ -73,7 +73,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Return a function that moves the clock of the key sets on, in seconds."""
     now = [1_000_000.0]
     monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
 
@@ -169,7 +168,7 @@ def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPa
 
         def serve() -> None:
             with listening.accept()[0] as taken, suppress(OSError):
-                taken.sendall(b"\x16\x03\x03\x3f\xff")  # the header of a 16 KB TLS record
+                taken.sendall(b"\x16\x03\x03\x3f\xff")
                 while not is_over.wait(0.05):
                     taken.sendall(b"\x02")
 
@@ -182,7 +181,7 @@ def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPa
         is_over.set()
         assert not asking.is_alive()
     assert len(told) == 1
-    assert told[0] == "is too slow" or "timed out" in told[0]  # by the sooner of both
+    assert told[0] == "is too slow" or "timed out" in told[0]
 
 
 def test_a_key_set_without_keys_withdraws_them_and_is_reported(site: Site, later: Callable[[float], None]) -> None:

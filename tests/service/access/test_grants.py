@@ -1,5 +1,3 @@
-"""The grants file: its grants, and every error in it at once."""
-
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,7 +11,6 @@ from tests.helpers.callers import TokenIssuer, grant, write_grants
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """Return the file's errors, without its path."""
     path = folder / "grants.toml"
     write_grants(path, text)
     with pytest.raises(ConfigurationWrong) as caught:

@@ -45,11 +45,9 @@ class Server:
         return [one.rights for one in self.running.server._grants.rules.grants]
 
     def append(self) -> None:
-        """Append an entry while the server runs."""
         append_messages(self.running.ledger, MARKET, [violation(f"v-{monotonic()}", "s-1")])
 
     def take(self, text: str) -> None:
-        """Replace the grants and wait until the server uses them."""
         before = len(self.running.lines("grants taken over"))
         write_grants(self.grants, self.issuer.table() + text)
         eventually(lambda: len(self.running.lines("grants taken over")) > before)
@@ -123,7 +121,7 @@ def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
         thread = threading.Thread(target=follow)
         thread.start()
         server.take(grant("dns:other.example", ["read_ledger"]))
-        server.append()  # the watch would send this entry; a quiet watch has its next message within 5 s
+        server.append()
         thread.join(SECONDS)
     assert [error.code for error in ended] == [grpc.StatusCode.PERMISSION_DENIED]
 
@@ -153,7 +151,7 @@ def test_a_stream_that_sends_nothing_more_ends_soon_after_its_grant_is_withdrawn
 def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
     server.take(grant("dns:reader.example", ["read_ledger"]) + grant("jwt:https://login.example#*", ["read_ledger"]))
     shown = server.authority.certificate(dns=["reader.example"])
-    token = server.issuer.token_file(seconds=-28)  # and 30 s of skew
+    token = server.issuer.token_file(seconds=-28)
     with server.running.client(**shown.options(), token=token) as reader:
         responses = reader.watch_entries(MARKET)
         next(responses)

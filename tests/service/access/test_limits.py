@@ -18,8 +18,6 @@ ANYBODY = (Pattern("dns:*.example"),)
 
 
 class Clock:
-    """A clock in seconds."""
-
     now = 100.0
 
     def __call__(self) -> float:

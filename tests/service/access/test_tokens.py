@@ -142,7 +142,7 @@ def test_what_is_remembered_ends_with_the_token_and_with_its_key(issuer: TokenIs
     tokens, source = tokens_of(issuer, clock)
     token = issuer.token(seconds=20)
     tokens.principal(token)
-    clock.now += 49  # 20 s, and 30 s of skew
+    clock.now += 49
     tokens.principal(token)
     clock.now += 2
     with pytest.raises(TokenRefused, match="expired"):

@@ -36,7 +36,6 @@ METHOD = "TrustScoreService/GetTrustScore"
 
 @contextmanager
 def remembering(folder: Path, **settings: Any) -> Iterator[Running]:
-    """Yield a server with a model, which remembers the score of the seller `s`."""
     socket = settings.get("socket")
     with running_server(folder, artifact=artifact(), **settings) as running:
         target = running.address if socket is None else f"unix:{socket}"
@@ -66,7 +65,7 @@ def test_a_remembered_score_is_answered_while_every_thread_of_its_class_is_taken
         assert value(running, "request_seconds_count", method=METHOD, code="OK") == 21
         assert value(running, "wait_seconds_count", pool="read") == 22
         assert value(running, "calls", pool="read", state="waiting") == 0
-        wait_for(lambda: value(running, "connection_calls") == 1)  # the waiting call's seat, once the last is released
+        wait_for(lambda: value(running, "connection_calls") == 1)
 
 
 def test_a_caller_who_is_known_by_its_certificate_is_answered_while_every_thread_is_taken(tmp_path: Path) -> None:

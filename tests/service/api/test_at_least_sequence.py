@@ -33,7 +33,6 @@ READS: dict[str, Callable[..., Any]] = {
 
 @contextmanager
 def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Client]]:
-    """Yield a server whose ledger ends at 2: an identity and a violation of the seller `s`."""
     with running_server(folder, worker_threads=8, slow_threads=8, **settings) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s"), violation("v", "s")])
         yield running, client
@@ -50,7 +49,7 @@ def refused(read: Callable[..., Any], client: Client, **asked: Any) -> Sellertru
 def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_ends(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)  # the answer comes a second before the deadline
+    monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)
     with filled_server(tmp_path) as (_, client):
         assert read(client, at_least_sequence=2)
         began = time.monotonic()
@@ -60,7 +59,7 @@ def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_
         assert error.metadata == {"last_sequence": "2"}
         began = time.monotonic()
         error = refused(read, client, at_least_sequence=10**9, deadline_seconds=30)
-        assert time.monotonic() - began < 15  # no server can have given a sequence so far ahead
+        assert time.monotonic() - began < 15
         assert (error.reason, error.metadata) == ("SEQUENCE_NOT_REACHED", {"last_sequence": "2"})
         error = refused(read, client, at_least_sequence=-1)
         assert (error.code, [field for field, _ in error.fields]) == (
@@ -107,7 +106,7 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
         with pytest.raises(grpc.RpcError) as caught:
             score_stub(client).GetTrustScore(request)
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert 0.4 < time.monotonic() - began < 8  # the default is 10
+        assert 0.4 < time.monotonic() - began < 8
 
 
 @pytest.mark.long
@@ -120,7 +119,7 @@ def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
         waiting = [pool.submit(refused, READS["GetTrustScore"], client, **asked) for _ in range(12)]
         time.sleep(0.5)
         for _ in range(20):
-            client.get_trust_score(MARKET, "s", deadline_seconds=3)  # less than the others wait
+            client.get_trust_score(MARKET, "s", deadline_seconds=3)
         reasons = [result.result().reason for result in waiting]
         assert sorted(reasons) == ["SEQUENCE_NOT_REACHED"] * 2 + ["TOO_MANY_CALLS"] * 10
         assert client.get_trust_score(MARKET, "s", at_least_sequence=2).seller

@@ -1,4 +1,4 @@
-"""Locked PostgreSQL tables: a call gets UNAVAILABLE in time, and works after the lock is gone."""
+"""Locked PostgreSQL tables."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ CALLS: dict[str, Callable[[Client], object]] = {
 
 @contextmanager
 def locked(url: str, statement: str) -> Iterator[None]:
-    """Hold a lock in another session's transaction."""
     with psycopg.connect(url) as other:
         other.execute(statement.encode())
         yield

@@ -1,4 +1,4 @@
-"""The score book in a server: answers given during appends replay to the same bits."""
+"""The score book in a server."""
 
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,6 @@ def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("digest", ["model_digest", "policy_digest"])
 def test_an_answer_by_another_model_or_policy_is_not_compared(digest: str) -> None:
-    """A swap between two answers explains their difference."""
     answer, again = Result(seller="s"), Result(seller="s")
     for result, value in ((answer, "a"), (again, "b")):
         setattr(result.trust_score.stamp, digest, value)

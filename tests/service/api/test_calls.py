@@ -167,7 +167,7 @@ def test_statuses_are_small_enough_for_the_metadata_of_any_client() -> None:
     details = BadRequest()
     assert status.details[0].Unpack(details)
     assert len(details.field_violations) >= 5
-    assert status.ByteSize() < 6_000  # base64 makes 8 kB of them
+    assert status.ByteSize() < 6_000
     assert "9999 more" in status.message or "9,999 more" in status.message
 
 

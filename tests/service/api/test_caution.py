@@ -1,4 +1,4 @@
-"""Caution over a socket: shown beside the score and among the measures, gone when taken back."""
+"""Caution over a socket."""
 
 from pathlib import Path
 
@@ -34,12 +34,10 @@ def sold(seller: str) -> list[entry_pb2.Entry]:
 
 
 def report(name: str, seller: str) -> entry_pb2.Entry:
-    """Return a customs report of counterfeit goods without a final act: an allegation."""
     return violation(name, seller, source=entry_pb2.SOURCE_CUSTOMS)
 
 
 def plain(score: TrustScore) -> TrustScore:
-    """Remove the time of the score, the count of allegations and their possible effect."""
     found = TrustScore.FromString(score.SerializeToString())
     for name in ("stamp", "freshness", "points_if_upheld", "open_allegations"):
         found.ClearField(name)
@@ -137,7 +135,6 @@ def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
 
 
 def test_a_caution_names_the_last_hundred_of_the_entries_that_it_rests_on() -> None:
-    """The others are counted."""
     many = tuple(f"f{n}" for n in range(130))
     [shown] = caution_messages([Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, Measured(900, 100))])
     assert ([*shown.entries], shown.entries_omitted) == ([*many[30:]], 30)

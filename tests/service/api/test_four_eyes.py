@@ -74,7 +74,7 @@ def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World
 
 def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_needs_none(eyes: World) -> None:
     eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(4)])
-    fraction = 1e-9  # so that the sample is always held back
+    fraction = 1e-9
     request = bulk(eyes, sample_fraction=fraction)
     asked = {name: getattr(request, name) for name in ("notifier", "decision_id", "expected_count", "etag")}
     asked |= {**SAID, "execute": True, "sample_fraction": fraction}
@@ -122,7 +122,7 @@ def test_an_emergency_rollback_waits_for_nobody_and_is_written_down(eyes: World)
     assert eyes("carl").rollback_model(**SAID).champion == f"models/{first}"
     assert needs_approval(eyes("carl").rollback_model, **SAID, champion=first)["right"] == "models"
     assert eyes.registry.champion() == first
-    assert eyes("carl").rollback_model(**SAID, champion=second).champion == f"models/{first}"  # a retry of the first
+    assert eyes("carl").rollback_model(**SAID, champion=second).champion == f"models/{first}"
     again = eyes.agreed(promotion(second), author="bert", approver="carl")
     assert eyes("bert").promote_model(second, **SAID, proposal=again.name).champion == f"models/{second}"
     lines = [json.loads(line) for line in eyes.audit.read_text().splitlines()]
@@ -152,7 +152,7 @@ def test_what_a_service_proposes_takes_two_persons(eyes: World) -> None:
     proposal = eyes.propose("robot", overrides())
     assert proposal.persons_missing == 2
     assert eyes.approve("anna", proposal).persons_missing == 1
-    assert eyes.approve("anna-laptop", proposal).persons_missing == 1  # the same person
+    assert eyes.approve("anna-laptop", proposal).persons_missing == 1
     assert needs_approval(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name)
     assert eyes.approve("bert", proposal).persons_missing == 0
     eyes("robot").append_entries(MARKET, [override()], proposal=proposal.name)
@@ -234,7 +234,7 @@ def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
     beside = {"gates.json": gates_json(gate("size", ok=False))}
     second = publish(eyes.registry, parts=evaluated(1, 0.7), attachments=beside)
     failed = ("FAILED_PRECONDITION", "GATES_FAILED")
-    refused(*failed, eyes.propose, "anna", promotion(second))  # which could never be carried out
+    refused(*failed, eyes.propose, "anna", promotion(second))
     unasked = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", promotion(second, override="Carl", sign_off="Dora"))
     assert unasked.fields[0][0] == "promote_model.sign_off"
     assert [*eyes.proposals("anna").list_proposals()] == []

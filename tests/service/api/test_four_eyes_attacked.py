@@ -1,4 +1,4 @@
-"""Four eyes under attack: one person as two, and changes between approval and call."""
+"""Four eyes under attack."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -47,7 +47,6 @@ def eyes(url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Begin all calls together; return each result or the error that it raises."""
     ready = threading.Barrier(len(calls))
 
     def call(one: Callable[[], Any]) -> Any:
@@ -123,11 +122,9 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
     elsewhere.seller = "marketplaces/other/sellers/s-1"
     needs_approval(eyes("anna").append_entries, "other", [elsewhere], **named)
     needs_approval(eyes("anna").promote_model, "a" * 64, **SAID, **named)
-    unknown = AppendEntriesRequest.FromString(
-        overrides().SerializeToString() + b"\xfa\x7f\x01x"
-    )  # a field of a later release
+    unknown = AppendEntriesRequest.FromString(overrides().SerializeToString() + b"\xfa\x7f\x01x")
     needs_approval(eyes.raw_append, "anna", unknown, proposal.name)
-    unknown.ClearField("proposal")  # nor proposed: the approver would not see it
+    unknown.ClearField("proposal")
     hidden = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", unknown)
     assert hidden.fields[0][0] == "append_entries"
     eyes("anna").append_entries(MARKET, [override()], **named)
@@ -346,7 +343,7 @@ def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) ->
     shown = eyes.proposals("anna").get_proposal(proposal.name)
     assert (shown.erased, shown.WhichOneof("request"), shown.digest) == (True, None, "")
     assert (shown.steps[0].principal, shown.steps[0].reason) == ("dns:anna.example", "")
-    needs_approval(eyes("anna").append_entries, MARKET, [secret], proposal=proposal.name)  # the request is unknown
+    needs_approval(eyes("anna").append_entries, MARKET, [secret], proposal=proposal.name)
     assert closed(eyes.approve, "carl", shown) == "ERASED"
 
 

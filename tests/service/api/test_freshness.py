@@ -57,7 +57,6 @@ def test_no_answer_claims_what_is_being_committed(url: str, tmp_path: Path, is_o
 
 
 def ask_all(client: Client) -> list[tuple[int, int, int]]:
-    """Return freshness, points and tier of every answer for now."""
     alone = [client.get_trust_score(MARKET, seller).message for seller in SELLERS[:3]]
     batch = ask_batch(client, SELLERS[:3])
     explained = client.explain_trust_score(MARKET, "s1").trust_score

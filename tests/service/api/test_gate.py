@@ -57,7 +57,6 @@ class Callers:
         self._shown: dict[str, Shown] = {}
 
     def client(self, name: str, **options: Any) -> Client:
-        """Connect with a certificate that names `spiffe://...` or a DNS name."""
         if name not in self._shown:
             uris, dns = ([name], []) if ":" in name else ([], [name])
             self._shown[name] = self.authority.certificate(uris, dns)
@@ -75,7 +74,6 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 
 
 def denied(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
-    """Return the refusal of a call that is not granted."""
     with pytest.raises(SellertrustCallError) as caught:
         call(*arguments, **options)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
@@ -83,7 +81,6 @@ def denied(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
 
 
 def refused(call: Any, *arguments: Any, **options: Any) -> str:
-    """Return the reason why a caller's identity is rejected."""
     with pytest.raises(SellertrustCallError) as caught:
         call(*arguments, **options)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED")
@@ -100,11 +97,11 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Callers) -> 
         brand.append_entries(MARKET, [violation("b1-1", "s-1", notifier="brand-1")])
         assert [one.entry_id for one in brand.list_entries(MARKET)] == ["c-1", "b1-1"]
         for entry in (
-            customs_report("b1-2"),  # a brand as customs
-            violation("c-2", "s-1", notifier="brand-1"),  # an id of customs
-            violation("b1-2", "s-1", notifier="brand-2"),  # another brand
+            customs_report("b1-2"),
+            violation("c-2", "s-1", notifier="brand-1"),
+            violation("b1-2", "s-1", notifier="brand-2"),
             violation("b1-2", "s-1"),
-            identity("b1-2", "s-1"),  # another kind
+            identity("b1-2", "s-1"),
         ):
             denied(brand.append_entries, MARKET, [violation("b1-3", "s-1", notifier="brand-1"), entry])
         denied(brand.append_entries, "other", [violation("b1-2", "s-1", notifier="brand-1")])
@@ -153,7 +150,7 @@ def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
             assert (error.metadata, "certificate" in error.message) == ({"right": wanted[key]}, False)
         outside = [violation("b1-7", "s-1", notifier="brand-2"), violation("x-7", "s-1", notifier="brand-1")]
         words = {denied(brand.append_entries, MARKET, [entry]).message for entry in outside}
-        assert len(words) == 1  # the refusal does not name the principal at fault
+        assert len(words) == 1
         assert (
             "right append, by one grant that covers marketplace, seller, kind, source, notifier and id" in words.pop()
         )
@@ -220,7 +217,7 @@ def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> N
     token = callers.issuer.token_file("user-17")
     options: dict[str, Any] = {"actor": "user", "reason": "so", "entry_id": "t-1"}
     with callers.client("staff.example", token=token) as both, callers.client("brand.example", token=token) as half:
-        denied(both.get_violation, MARKET, "c-1")  # the token may not read the ledger
+        denied(both.get_violation, MARKET, "c-1")
         denied(half.confirm_violation, MARKET, "c-1", **options)
     name = "spiffe://acme.example/ns/gateways/sa/customs"
     bound = callers.authority.certificate([name])
@@ -228,7 +225,7 @@ def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> N
         token = callers.issuer.token_file("user-17", cnf={"x5t#S256": thumbprint})
         with callers.running.client(**bound.options(), token=token) as client:
             if is_right:
-                denied(client.get_trust_score, MARKET, "s-1")  # the certificate may not
+                denied(client.get_trust_score, MARKET, "s-1")
             else:
                 assert "another certificate" in refused(client.get_trust_score, MARKET, "s-1")
 

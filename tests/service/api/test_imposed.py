@@ -1,5 +1,3 @@
-"""Measures that persons impose: in force until lifted, ended or taken back, and recorded once."""
-
 from pathlib import Path
 
 import pytest
@@ -37,14 +35,12 @@ HOLD, SUSPENSION, DEPOSIT = MeasureKind.SETTLEMENT_HOLD, MeasureKind.SUSPENSION,
 
 
 def stated(entry_id: str, kind: MeasureKind, state: MeasureState = IMPOSED, **values: object) -> Entry:
-    """Return a person's statement about the measure `m-` and its kind."""
     name = f"m-{kind.name.lower()}"
     return Entry(entry_id, SELLER, MeasureChanged(name, kind, state, "staff-9", "seen", **values))  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def known(ledger: Ledger, clock: Clock) -> Ledger:
-    """Return a ledger that has known the seller for 30 days; the clock is at 10 days ago."""
     clock.now = ago(30)
     ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(60)), confirmed("v2", occur_time=ago(60))])
     clock.now = ago(10)

@@ -1,5 +1,3 @@
-"""MeasureService over a socket: measures in force for a seller, and their replay."""
-
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,6 @@ def running(tmp_path: Path):
 
 
 def sold(seller: str, value_minor: int = 0) -> list[entry_pb.Entry]:
-    """Return the entries of a business that settled 5,000 orders of one value."""
     entry = exposure(f"x-{seller}", seller, 5_000)
     if value_minor:
         entry.exposure.value_minor, entry.exposure.currency = value_minor, "EUR"

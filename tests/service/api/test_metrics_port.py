@@ -1,5 +1,3 @@
-"""The metrics port: clients that hold its connections cost no threads, scrapes or scores."""
-
 import socket
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""ModelService over a socket: models listed, compared, promoted and rolled back."""
+"""ModelService over a socket."""
 
 import threading
 import time
@@ -23,7 +23,6 @@ from tests.helpers.worlds import artifact, policy
 
 @contextmanager
 def served(folder: Path, registry: Path | str) -> Iterator[Client]:
-    """Yield a client of a server that follows a registry, as the command does."""
     stop = threading.Event()
     with ExitStack() as stack:
         ledger = stack.enter_context(
@@ -111,7 +110,7 @@ def test_two_models_are_compared_figure_by_figure(client: Client, registry: Regi
     (registry.folder / "models" / second / "evaluation.json").unlink()
     error = refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", lambda: client.diff_models(first, second))
     assert error.metadata == {"model": second}
-    assert str(registry.folder) not in str(error)  # no caller learns the registry's place
+    assert str(registry.folder) not in str(error)
 
 
 def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: Registry) -> None:
@@ -177,7 +176,7 @@ def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, r
 
 
 def test_the_report_comes_as_it_was_published(client: Client, registry: Registry) -> None:
-    html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000  # 2 MB
+    html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000
     digest = publish(registry, attachments={"gates.json": gates_json(), "report.html": html})
     assert client.get_model_report() == html
     (registry.folder / "models" / digest / "report.html").write_bytes(b"<p>better")

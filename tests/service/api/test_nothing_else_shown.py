@@ -1,4 +1,4 @@
-"""Credentials beside the caller's name: never in logs, statuses or metrics."""
+"""Credentials beside the caller's name."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Calls of operators: erase a seller, mend record times, read the audit file; and their rights."""
+"""Calls of operators."""
 
 import json
 from collections.abc import Iterator
@@ -181,7 +181,7 @@ def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -
             assert len([*AuditClient(every).list_audit_records()]) == 6
             assert len([*AuditClient(every).list_audit_records(MARKET)]) == 4
             with pytest.raises(grpc.RpcError, match="page_token"):
-                _page(every, first.next_page_token)  # another caller's
+                _page(every, first.next_page_token)
 
 
 def _page(client: Client, token: str = "") -> audit_service_pb2.ListAuditRecordsResponse:

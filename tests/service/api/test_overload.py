@@ -1,5 +1,3 @@
-"""Overload: a server admits a bounded number of calls, counts its refusals and goes on."""
-
 import gc
 import threading
 from collections.abc import Iterator
@@ -30,7 +28,6 @@ REQUEST = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s").Ser
 
 @contextmanager
 def blocked(running: Running) -> Iterator[threading.Event]:
-    """Block scores until the event is set; set it at the end."""
     release, scores = threading.Event(), running.scorer.scores
 
     def wait(*arguments: object) -> object:
@@ -64,7 +61,6 @@ def health(address: str) -> int:
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let three calls of a class wait."""
     monkeypatch.setattr(
         pools, "RULES", {pool: LineRules(3, rules.target_seconds) for pool, rules in pools.RULES.items()}
     )
@@ -154,7 +150,7 @@ def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(
         assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
         assert {call.code() for call in half} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         assert {call.details() for call in half} == {"the request did not arrive within 1 s of its call"}
-        assert eventually(lambda: unsent(running) == 5)  # counted after the caller has its answer
+        assert eventually(lambda: unsent(running) == 5)
         nothing.set()
 
 

@@ -81,7 +81,6 @@ def with_token(request: Message, token: str) -> Any:
 
 
 def answer(running: Running, method: str, request: Message) -> str:
-    """Return the error of a list over a socket, or ""."""
     with grpc.insecure_channel(running.address) as channel:
         try:
             channel.unary_unary(f"/sellertrust.v1.{method}")(request.SerializeToString(), timeout=60)
@@ -95,7 +94,6 @@ def answer(running: Running, method: str, request: Message) -> str:
 
 
 def changed(request: Message, field: FieldDescriptor) -> Message:
-    """Return the request with another value in one field."""
     copy = type(request)()
     copy.CopyFrom(request)
     if field.message_type is not None:
@@ -118,7 +116,7 @@ def test_every_list_of_the_contract_is_looked_at_here() -> None:
 def test_a_token_is_taken_with_the_request_it_was_made_for_in_pages_of_any_size(running: Running, method: str) -> None:
     request = with_token(LISTS[method], forged(LISTS[method], body_of(method, sound_cut(running, method))))
     for request.page_size in (0, 1, 3):
-        assert answer(running, method, request) in {"", "MODEL_NOT_FOUND"}  # since the server here has no registry
+        assert answer(running, method, request) in {"", "MODEL_NOT_FOUND"}
 
 
 @pytest.mark.parametrize("method", LISTS)
@@ -128,7 +126,7 @@ def test_a_token_is_refused_beside_parameters_that_it_was_not_made_for(running: 
     others = [changed(request, f) for f in request.DESCRIPTOR.fields if f.name not in {"page_size", "page_token"}]
     newer = type(request)()
     newer.CopyFrom(request)
-    newer.MergeFromString(b"\xf8\x07\x01")  # field 127, a number
+    newer.MergeFromString(b"\xf8\x07\x01")
     for other in (*others, newer):
         assert answer(running, method, with_token(other, token)) == REFUSED, str(other)
 

@@ -1,4 +1,4 @@
-"""Payouts and restitution, also over a socket: terms fixed at capture, and refunds of an overturn."""
+"""Payouts and restitution, also over a socket."""
 
 import re
 from collections.abc import Iterator
@@ -177,7 +177,7 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
     ledger.append(MARKET, [identity("i1")])
     clock.now = NOW
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
-    ledger.append(MARKET, [confirmed("v1")])  # it happened before the capture, and was recorded later
+    ledger.append(MARKET, [confirmed("v1")])
     assert evaluated(ledger, 10) == (0, 10_000, 30)
     ledger.append(MARKET, [status("v1", Action.OVERTURN)])
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
@@ -338,7 +338,6 @@ def stop(change: PayoutsChange, entry_id: str) -> Entry:
 
 
 def decided_case(state: CaseState, entry_id: str, *violations: str, days: float = 0, **more: object) -> Entry:
-    """Return a decision about the case of the stop "p1"."""
     by = ago(-days) if days else None
     fact = CaseChanged("payouts~p1", state, "staff", "so", violations=violations, decide_by=by, **more)  # type: ignore[arg-type]
     return Entry(entry_id, SELLER, fact)
@@ -346,7 +345,6 @@ def decided_case(state: CaseState, entry_id: str, *violations: str, days: float 
 
 @pytest.fixture
 def stopped(ledger: Ledger, clock: Clock) -> Ledger:
-    """Return a ledger in which payouts were stopped two days ago."""
     clock.now = ago(30)
     ledger.append(MARKET, [identity("i1")])
     clock.now = ago(2)
@@ -357,7 +355,7 @@ def stopped(ledger: Ledger, clock: Clock) -> Ledger:
 
 def test_a_stop_holds_until_its_decision_day_or_its_end(stopped: Ledger) -> None:
     for days in (10, 8, 1, 0):
-        assert evaluated(stopped, days)[:2] == (0, 10_000)  # no entry says that it was delivered earlier
+        assert evaluated(stopped, days)[:2] == (0, 10_000)
     delivered = replace(order_of(10), confirmed_time=ago(5))
     found = payouts(stopped).evaluate(MARKET, SELLER, delivered, TODAY, "", stopped.cut())
     assert (found.payout.released_minor, found.stop) == (9_000, PayoutStop("payouts~p1", ago(2), ago(2) + 30 * DAY))
@@ -395,7 +393,7 @@ def test_a_stop_is_extended_on_new_facts_alone(stopped: Ledger) -> None:
     with pytest.raises(InvalidInput, match="decide_by: must lie after"):
         stopped.append(MARKET, [decided_case(extended, "d0", days=179, rests_on=("v1",))])
     stopped.append(MARKET, [decided_case(extended, "d1", days=60, rests_on=("v1",))])
-    with pytest.raises(InvalidInput, match="names 'v2', which is no fact"):  # recorded earlier
+    with pytest.raises(InvalidInput, match="names 'v2', which is no fact"):
         stopped.append(MARKET, [decided_case(extended, "d2", days=90, rests_on=("v2",))])
     assert [evaluated(stopped, 8, day=TODAY + days)[0] for days in (59, 60)] == [0, 9_000]
     [case] = stopped.cases.list_open(MARKET, stopped.cut(), 9)
@@ -421,9 +419,6 @@ def test_a_stop_that_nobody_decided_is_not_repeated(stopped: Ledger, clock: Cloc
     stopped.append(MARKET, [stop(PayoutsChange.RESUMED, "p3"), stop(PayoutsChange.STOPPED, "p4")])
     [case] = stopped.cases.list_open(MARKET, stopped.cut(), 9)
     assert case.case == "payouts~p4"
-
-
-# --- restitution ------------------------------------------------------------------------------------------------------
 
 
 def stated(state: MeasureState, name: str, *violations: str, kind: MeasureKind, **values: object) -> MeasureChanged:
@@ -460,7 +455,7 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     assert (caught.value.reason, caught.value.metadata["status"]) == ("LIFECYCLE_FORBIDS", "CONFIRMED")
     asking.overturn_violation(MARKET, "v1", actor="staff", reason="not theirs")
     found = asking.get_restitution(MARKET, SELLER, "v1")
-    items = [item for item in found.items if not item.rule]  # the rule "guilty" also held orders until the overturn
+    items = [item for item in found.items if not item.rule]
     told = [(i.measure, i.days, i.held_minor, [*i.other_violations], i.HasField("end_time")) for i in items]
     assert told == [
         ("r", 3, 1_001, ["v2"], True),
@@ -470,10 +465,10 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
     ]
     overturned = asking.get_violation(MARKET, "v1").entries[-1]
     [change] = [one for one in asking.list_entries(MARKET, SELLER) if one.entry_id == overturned]
-    assert items[-1].end_time == change.report_time  # though no one lifted it
+    assert items[-1].end_time == change.report_time
     assert (found.captured_minor, found.currency) == (5_005 + 5_006 + 1_000 + 400, "EUR")
     told = []
-    for seller, name in (("s2", "v1"), ("s2", "v9")):  # another seller's measure looks like an unrecorded one
+    for seller, name in (("s2", "v1"), ("s2", "v9")):
         with pytest.raises(SellertrustCallError, match="VIOLATION_NOT_FOUND") as caught:
             asking.get_restitution(MARKET, seller, name)
         told.append(re.sub(r"by \S+;", "", str(caught.value).replace(name, "it")))

@@ -82,7 +82,6 @@ def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(
 
 
 def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
-    """Return the digest of the assumptions by which a commit was certified."""
     move = one.ledger.policies.last()
     assert move is not None
     assert move.certificate == done.move.certificate != ""
@@ -133,7 +132,6 @@ def test_a_season_that_covers_the_epoch_lowers_no_sum(one: Running) -> None:
 
 
 def limited(name: str, value: int, *measures: str) -> str:
-    """Return the ladder with a lower daily limit for everybody, and measures."""
     every = ", ".join([f'{{ kind = "value_cap", value_minor = {value} }}', *measures])
     rule = f'[[rules]]\nid = "{name}"\nreference = "Terms 2"\nmeasures = [{every}]\n'
     return LADDER.text.replace('name = "ladder"', f'name = "{name}"') + rule
@@ -164,7 +162,6 @@ def test_a_commit_is_judged_with_the_policies_before_it(one: Running) -> None:
 
 
 def sums(unconditional: int, text: str, *older: str) -> dict[str, int]:
-    """Return the sums of a certificate that counts earlier policies, one of them known."""
     policies = [policy_of(tomllib.loads(one)) for one in (text, *older)]
     found = list_losses(certify(policies[0], read_assumptions(SHIPPED_ASSUMPTIONS), older=policies[1:]))
     assert found["unconditional"] == unconditional

@@ -1,4 +1,4 @@
-"""PolicyService over a socket, on either database: every server serves a commit, and a rollback restores."""
+"""PolicyService over a socket, on either database."""
 
 import threading
 import time
@@ -41,8 +41,6 @@ EYES = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
 
 
 class Running:
-    """A server over a shared ledger, which starts with the default policy as its file."""
-
     def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
         self.ledger = stack.enter_context(Ledger.open(url, create=True))
         self.scorer: Scorer = build_scorer(self.ledger, DEFAULT, Shelf(artifact()))
@@ -60,7 +58,6 @@ class Running:
         return self.policies.commit_policy(policy, expected=expected, **(SAID | fields)).serving_digest
 
     def stamped(self, seller: str = "s1") -> str:
-        """Return the policy of the answer that a checkout gets now."""
         return self.client.get_trust_score(MARKET, seller).stamp.policy_digest
 
 
@@ -214,7 +211,7 @@ def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Ru
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
     one.ledger.policies.move("", lambda moves: [forged])
     until(lambda: other.problems)
-    time.sleep(0.2)  # a few more checks
+    time.sleep(0.2)
     assert len(other.problems) == 1
     assert "is not what was committed" in other.problems[0]
     assert other.stamped() == DEFAULT.digest

@@ -1,4 +1,4 @@
-"""Pools of threads: slow calls do not delay quick ones, and no call keeps the server from ending."""
+"""Pools of threads."""
 
 import subprocess
 import sys

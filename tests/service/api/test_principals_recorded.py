@@ -15,8 +15,6 @@ Connect = Callable[[str], Client]
 
 
 class Callers:
-    """A server with grants, and clients by DNS name that may append and decide everything."""
-
     def __init__(self, running: Running, authority: Authority) -> None:
         self.running, self._authority = running, authority
         self._shown: dict[str, Shown] = {}
@@ -184,7 +182,7 @@ def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(call
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [recall])
-        b.append_entries(MARKET, [listed])  # its append derives the violation of the seller
+        b.append_entries(MARKET, [listed])
         [derived] = [one.name for one in b.list_violations(MARKET, "s") if one.violation_type == "unsafe_product"]
         name = derived.rpartition("/")[2]
         refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))

@@ -64,7 +64,7 @@ def test_silent_streams_of_it_hold_up_nothing_else(tmp_path: Path) -> None:
         def refused() -> int:
             return sum(call.done() and call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in answers)
 
-        assert eventually(lambda: refused() >= 20)  # two have threads, and eight wait
+        assert eventually(lambda: refused() >= 20)
         assert [*client.list_entries(MARKET)] == []
         for call in answers:
             call.cancel()

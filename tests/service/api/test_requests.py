@@ -1,4 +1,4 @@
-"""The RPCs over a socket, on a real ledger: answers and refusals."""
+"""The RPCs over a socket, on a real ledger."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,7 +112,6 @@ def test_an_unknown_violation_is_not_found_whatever_is_asked_of_it(tmp_path: Pat
 
 
 def decisions(client: Client) -> dict[str, Any]:
-    """Return a client's decisions on a violation, by resulting status."""
     return {
         "CONFIRMED": client.confirm_violation,
         "DISMISSED": client.dismiss_violation,
@@ -198,7 +197,7 @@ def test_a_rated_seller_gets_points_and_an_explanation_that_sums_up(tmp_path: Pa
     assert sum(reason.points for reason in explanation.reasons) == after.points - explanation.baseline_points
     assert explanation.reasons[0].incidents[0].entries[0] == "v"
     assert after.stamp.model_digest == artifact().digest
-    then.freshness.CopyFrom(before.freshness)  # it reads the present
+    then.freshness.CopyFrom(before.freshness)
     assert then == before
 
 

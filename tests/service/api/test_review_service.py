@@ -1,4 +1,4 @@
-"""ReviewService over a socket: notifiers, the queue in pages, and bulk decisions."""
+"""ReviewService over a socket."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

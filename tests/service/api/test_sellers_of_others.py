@@ -15,7 +15,6 @@ WORDS = {"actor": "staff", "reason": "so"}
 
 @pytest.fixture(scope="module")
 def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Yield a client with rights over `a` and `c`; `b` has a recorded violation and a claim `v-b`."""
     folder = tmp_path_factory.mktemp("others")
     authority, path = Authority(folder), folder / "grants.toml"
     limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
@@ -84,7 +83,6 @@ def link(other: str) -> entry_pb2.Entry:
 
 
 def refusal(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object, str, dict[str, str], str]:
-    """Return the refusal of an entry, without the ids that the caller stated."""
     with pytest.raises(SellertrustCallError) as caught:
         client.append_entries(MARKET, [entry])
     error = caught.value
@@ -99,7 +97,7 @@ def test_a_violation_or_a_claim_of_another_seller_is_as_one_that_is_not_on_recor
     assert there == absent
     assert "'b'" not in there[-1]
     assert "another seller" not in there[-1]
-    is_decision = make is decision  # the answer does not show if a case exists
+    is_decision = make is decision
     refused = {grpc.StatusCode.PERMISSION_DENIED} if is_decision else _UNFIT
     assert there[0] in refused
 

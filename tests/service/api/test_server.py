@@ -74,7 +74,7 @@ def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: P
         draining = threading.Thread(target=running.server.drain)
         draining.start()
         wait_for(lambda: health_of(running.address) == NOT_SERVING)
-        with grpc.insecure_channel(running.address) as channel:  # a client that does not check health
+        with grpc.insecure_channel(running.address) as channel:
             call = channel.unary_unary("/sellertrust.v1.LedgerService/ListEntries")
             assert call(b"\x0a\x11marketplaces/acme", timeout=60)
         draining.join()
@@ -117,7 +117,7 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, numbe
             _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert '"event": "stopped"' in log
-    assert not list(tmp_path.glob("*.db-wal"))  # folded back when the last connection closed
+    assert not list(tmp_path.glob("*.db-wal"))
 
 
 @pytest.mark.long
@@ -219,7 +219,7 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> Non
             release(running.database)
         assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
         wait_for(lambda: len(running.lines()) == 8)
-        assert sum("turned_away" in line for line in running.lines()) == 6  # of eight, two had a thread
+        assert sum("turned_away" in line for line in running.lines()) == 6
         assert len(list(client.list_entries(MARKET))) == 2
         assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 8 + [LISTING]
 
@@ -230,7 +230,6 @@ _locks: dict[Path, sqlite3.Connection] = {}
 
 @contextmanager
 def holding_the_lock(database: Path) -> Iterator[None]:
-    """Hold another process's write transaction until `release`."""
     _locks[database] = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     _locks[database].execute("BEGIN IMMEDIATE")
     try:
@@ -270,7 +269,6 @@ def test_tls_is_spoken_and_plain_text_is_not(tmp_path: Path) -> None:
 
 
 def name_shown(address: str) -> str:
-    """Return the common name of the server's certificate on a new connection."""
     context = ssl.create_default_context(cafile=certificate("ca.pem"))
     context.set_alpn_protocols(["h2"])
     host, port = address.split(":")
@@ -283,7 +281,6 @@ def name_shown(address: str) -> str:
 
 
 def put(source: str, target: Path) -> None:
-    """Replace a file by a rename, as certificate renewal does."""
     beside = target.with_suffix(".new")
     beside.write_bytes(certificate(source).read_bytes())
     beside.replace(target)

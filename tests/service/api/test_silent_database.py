@@ -38,7 +38,6 @@ from tests.helpers.worlds import artifact
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE = 60.0
-"""Seconds after which a test counts a wait as endless."""
 
 SERVE = """
 import sys
@@ -104,7 +103,7 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
         under_way = [pool.submit(within, place.read, "SELECT pg_sleep(600)")]
         under_way += [pool.submit(within, place.snapshot, "SELECT pg_sleep(600)"), pool.submit(writing, place)]
         wait_for(lambda: bool(begun))
-        time.sleep(0.3)  # so that the others have begun too
+        time.sleep(0.3)
         with postgresql.hanging():
             stopped.append(1)
             begins = [
@@ -207,7 +206,7 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
             lambda: client.explain_trust_score(MARKET, "unseen", **asked),
         ):
             wait_for(lambda: not book.follower.is_away and book.follower.age() < 1)
-            time.sleep(0.2)  # a server that just answered is not checked again
+            time.sleep(0.2)
             with postgresql.hanging():
                 with pytest.raises(SellertrustCallError) as caught:
                     call()
@@ -240,7 +239,7 @@ def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path,
         ]
         with postgresql.hanging():
             calls = [pool.submit(call) for call in waiting * 8]
-            wait_for(lambda: book.follower.age() > 2)  # until then the remembered score is fresh, and needs no thread
+            wait_for(lambda: book.follower.age() > 2)
             for _ in range(4):
                 found = client.get_trust_score(MARKET, "held", deadline_seconds=1)
                 [of_batch] = client.batch_get_trust_scores(MARKET, ["held"], deadline_seconds=1)

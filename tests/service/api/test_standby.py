@@ -33,7 +33,6 @@ class Standby:
         return psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/postgres", autocommit=True)
 
     def cut_off(self) -> None:
-        """Stop receiving from the primary."""
         with self.connect() as connection:
             connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
             connection.execute("SELECT pg_reload_conf()")
@@ -47,7 +46,6 @@ class Standby:
 
 @contextmanager
 def following(primary: HangingPostgresql) -> Iterator[Standby]:
-    """Yield a standby of a primary; end it at the end."""
     standby = primary.folder / "standby"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -58,19 +58,16 @@ def batch(*entries: entry_pb2.Entry, parent: str = PARENT) -> pb.StreamEntriesRe
 
 
 def watching(stub: LedgerServiceStub, after: int = 0, parent: str = PARENT, **fields: Any) -> Any:
-    """Start a watch; return it with its first response."""
     call = stub.WatchEntries(pb.WatchEntriesRequest(parent=parent, after_sequence=after, **fields), timeout=60)
     return call, next(call)
 
 
 def ids_of(responses: Iterator[Any], count: int) -> list[str]:
-    """Return the ids of the next `count` entries."""
     entries = (entry.entry_id for response in responses for entry in response.entries)
     return list(islice(entries, count))
 
 
 def ended(call: Any) -> grpc.StatusCode:
-    """Return the stream's final status."""
     with pytest.raises(grpc.RpcError) as caught:
         list(call)
     return caught.value.code()
@@ -164,7 +161,7 @@ def test_a_watch_catches_up_and_follows_the_appends_of_this_and_of_another_proce
         sequence = int(writer.stdout.readline())
         response = next(call)
         assert ([entry.entry_id for entry in response.entries], response.sequence) == (["elsewhere"], sequence)
-        monkeypatch.setattr(tail, "POLL_SECONDS", 60)  # an append here is seen before the next poll
+        monkeypatch.setattr(tail, "POLL_SECONDS", 60)
         time.sleep(0.3)
         began = time.monotonic()
         stub.AppendEntries(pb.AppendEntriesRequest(parent=PARENT, entries=[identity("here", "s")]))
@@ -246,4 +243,4 @@ def test_a_page_of_a_watch_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> N
         assert [entry.entry_id for page in pages for entry in page.entries] == [f"i{n}" for n in range(500)]
         assert [page.sequence for page in pages] == [page.entries[-1].sequence for page in pages]
         assert 3 < len(pages) < 10
-        assert max(page.ByteSize() for page in pages) <= 12_000 + 1_000  # the entries' frames
+        assert max(page.ByteSize() for page in pages) <= 12_000 + 1_000

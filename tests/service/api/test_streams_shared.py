@@ -1,4 +1,4 @@
-"""Shared resources of streams: places, threads, departing clients, draining servers, stopped ledgers."""
+"""Shared resources of streams."""
 
 import threading
 import time
@@ -106,7 +106,7 @@ def test_a_server_that_drains_ends_streams_at_once_so_that_their_clients_go_else
         watches = [watching(stub)[0] for _ in range(5)]
         began = time.monotonic()
         running.server.drain()
-        assert time.monotonic() - began < STOP_SECONDS  # the status of calls that do not end by themselves
+        assert time.monotonic() - began < STOP_SECONDS
         for call in (append, *watches):
             with pytest.raises(grpc.RpcError) as caught:
                 next(call)
@@ -129,7 +129,7 @@ def test_a_stream_whose_first_message_does_not_come_is_ended_and_one_that_has_be
         yield batch(identity("j", "s"))
 
     with server_on("sqlite", tmp_path, stream_threads=1, client_streams=1) as (running, stub):
-        for _ in range(2):  # the place is free again
+        for _ in range(2):
             never = stub.StreamEntries(iter(lambda: nothing.wait(30) and None, None), timeout=20)
             with pytest.raises(grpc.RpcError, match="the request did not arrive within 1 s of its call") as caught:
                 next(never)

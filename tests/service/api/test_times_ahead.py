@@ -59,8 +59,6 @@ def test_at_most_five_seconds_ahead_may_be_retried_and_more_is_wrong(tmp_path: P
 
 
 class Ticking(Clock):
-    """A clock that gains a second at each reading."""
-
     def __call__(self) -> int:
         self.now += SECOND
         return self.now

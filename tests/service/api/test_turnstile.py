@@ -42,7 +42,7 @@ def test_a_caller_is_held_only_after_many_refusals_by_the_same_method_and_until_
     assert gate.holds(GET, "c1", shown("")) == "dns:a.example"
     others = [("LedgerService/ListEntries", "c1", ""), (GET, "c1", "Bearer x"), (GET, "c2", "")]
     assert [gate.holds(method, connection, shown(token)) for method, connection, token in others] == [""] * 3
-    gate.note(GET, "dns:a.example", "c2", b"", 0.25)  # the same caller by another connection
+    gate.note(GET, "dns:a.example", "c2", b"", 0.25)
     assert gate.holds(GET, "c2", shown("")) == "dns:a.example"
     now[0] += 0.25
     assert gate.holds(GET, "c1", shown("")) == ""
@@ -71,7 +71,7 @@ def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_
     assert [gate.holds(GET, "c1", shown(token)) for token in ("Bearer good", "")] == ["", ""]
     assert gate.holds(GET, "c2", shown("Bearer new")) == ""
     assert gate.holds("", "c1", shown("Bearer new")) == "", "health"
-    gate.note_stranger("c2", b"x", b"pem", "dns:a.example")  # the same certificate by another connection
+    gate.note_stranger("c2", b"x", b"pem", "dns:a.example")
     assert gate.holds(GET, "c2", shown("Bearer new")) == "dns:a.example"
 
 
@@ -103,8 +103,6 @@ def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
 
 
 class Place:
-    """A server where `a` may read twice a second and append ten entries, with or without a token; `b` has no limit."""
-
     def __init__(self, folder: Path) -> None:
         self.authority, self.issuer = Authority(folder), TokenIssuer(folder)
         every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
@@ -171,7 +169,7 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
         assert slowest > HOLD_SECONDS / 2
         line = next(line for line in running.lines() if line.get("turned_away") == "limit")
         assert (line["caller"], line["code"]) == ("dns:a.example", "RESOURCE_EXHAUSTED")
-        a.append_entries(MARKET, [identity("i-1", "s")])  # another method
+        a.append_entries(MARKET, [identity("i-1", "s")])
 
 
 @pytest.mark.long
@@ -204,8 +202,8 @@ def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: t
     where, running = place
     batch = [identity(f"i-{number}", "s") for number in range(10_000)]
     with running.client(**where.shown["a"], service_config="{}") as a:
-        a.append_entries(MARKET, batch)  # the bucket is overdrawn
-        for entries in (batch, batch[:1]) * 2:  # the first, parsed in vain, holds the next
+        a.append_entries(MARKET, batch)
+        for entries in (batch, batch[:1]) * 2:
             with pytest.raises(SellertrustCallError) as caught:
                 a.append_entries(MARKET, entries)
             assert caught.value.reason == "TOO_MANY_CALLS"
@@ -235,7 +233,6 @@ def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> Non
 
 
 def refusals(client: Client, *tokens: str) -> list[str]:
-    """Return the codes of simultaneous refused reads, one for each token; "" sends none."""
     method: Any = client.channel.unary_unary(f"/sellertrust.v1.{GET}")
     shown = [(("authorization", f"Bearer {token}"),) if token else None for token in tokens]
     return [call.code().name for call in [method.future(b"", timeout=60, metadata=one) for one in shown]]
@@ -270,7 +267,7 @@ def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_r
     with running.client(**where.shown["stranger"], service_config="{}") as stranger:
         assert refusals(stranger, *[""] * (FEW + 1)) == ["PERMISSION_DENIED"] * (FEW + 1)
         with pytest.raises(SellertrustCallError) as caught:
-            stranger.get_trust_score(MARKET, "s")  # another method is held as well
+            stranger.get_trust_score(MARKET, "s")
         assert caught.value.reason == "TOO_MANY_CALLS"
     with running.client(**where.shown["b"], service_config="{}") as b:
         of_models = [code_of(b, "ModelService/ListModels", b"") for _ in range(FEW + 2)]

@@ -16,8 +16,6 @@ MINE = ("a", "c")
 
 
 class Callers:
-    """A server with entries of four sellers, a caller who may see two, and one who may see all."""
-
     def __init__(self, running: Running, some: Shown, every: Shown) -> None:
         self.running, self._some, self._every = running, some, every
 

@@ -1,5 +1,3 @@
-"""The waiting line: its next call and its refusals, by a test clock."""
-
 from math import inf
 from typing import Any
 
@@ -62,7 +60,7 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
 
 def test_whoever_would_wait_for_half_of_its_time_is_late_on_arrival_unless_nobody_waits() -> None:
     world = World(QUICK)
-    assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)  # durations are unknown
+    assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)
     world.line.note_work("S/M", 0.01)
     for ahead, seconds, is_late in (
         (4, 0.11, False),
@@ -141,7 +139,6 @@ def test_a_call_whose_caller_has_gone_is_not_begun() -> None:
 
 
 def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: float) -> tuple[int, int, list[float]]:
-    """Return calls served, calls refused, and the waits of served calls, for a steady stream."""
     served = refused = 0
     waits: list[float] = []
     step = 1 / (arrivals_a_second * served_a_second)

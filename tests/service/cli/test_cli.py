@@ -1,4 +1,4 @@
-"""The real command in its own processes: data on stdout, all else on stderr, reliable exit codes."""
+"""The real command in its own processes."""
 
 import gzip
 import json
@@ -28,7 +28,6 @@ from tests.helpers.worlds import artifact
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """Yield a shell with a server, a champion and a challenger."""
     folder = tmp_path_factory.mktemp("data")
     registry = Registry(folder / "registry")
     for model in (artifact(), another()):
@@ -149,7 +148,6 @@ def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_kno
 
 @pytest.fixture(scope="module")
 def reported(shell: Shell) -> Shell:
-    """Add a seller with a confirmed violation and an open one of a notifier."""
     of_brand, of_notifier = lines_of("s-00001", "v-00001"), json.loads(lines_of("s-00001", "v-00002").splitlines()[-1])
     of_notifier["violation"]["notifier"] = "brand-7"
     shell("ledger", "append", "-", stdin=of_brand + json.dumps(of_notifier))
@@ -193,7 +191,7 @@ def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
         os.close(inner)
         _, told = process.communicate(timeout=SECONDS)
     shown = b""
-    with suppress(OSError):  # the status of a terminal without a process
+    with suppress(OSError):
         while piece := os.read(outer, 1 << 16):
             shown += piece
     os.close(outer)
@@ -317,7 +315,7 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
     table = tmp_path / "cases.csv"
     table.write_text(
         "id,shop,at,harm\n1,a,1767225600,high\n2,a b,1767225600,high\n3,a,1767312000,hi\n4,b,1767312000,low\n"
-        "4,b,1767312000,low\n5 b/6,b,1767312000,low\n"  # stated twice, and once under an invalid id
+        "4,b,1767312000,low\n5 b/6,b,1767312000,low\n"
     )
     before = {*tmp_path.rglob("*")}
     stdout, said = bare("ledger", "import", mapping, "--dry-run", code=4)
@@ -340,7 +338,6 @@ def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, 
 
 
 def inspections(shell: Shell, folder: Path) -> Path:
-    """Import made inspections; return a study of them."""
     for name in ("events.csv", "entities.csv"):
         with gzip.open(folder / f"{name}.gz", "wb") as target:
             target.write((ROOT / "tests" / "data" / "inspections" / name).read_bytes())
@@ -415,7 +412,6 @@ def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: She
 
 @pytest.mark.long
 def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path: Path) -> None:
-    """The running server goes on."""
     said = shell.error(6, "serve", address=shell.environment["SELLERTRUST_TARGET"], data_dir=tmp_path)
     assert "cannot listen on 127.0.0.1:" in said
     assert "SELLERTRUST_ADDRESS" in said

@@ -1,4 +1,4 @@
-"""The command with missing or broken parts: one message with a remedy, never a traceback."""
+"""The command with missing or broken parts."""
 
 import json
 import os
@@ -143,14 +143,12 @@ def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Pa
 
 @pytest.mark.long
 def test_an_unforeseen_error_is_1_in_one_line_and_the_whole_story_only_on_request(bare: Shell, tmp_path: Path) -> None:
-    """Only developers want a traceback."""
     broken = _shadowed(bare, tmp_path, "polars", 'RuntimeError("boom")')
     said = broken.error(1, "ledger", "export", tmp_path / "x.parquet")
     assert said.startswith("error: unforeseen: boom (RuntimeError)\nnext:  please report it")
 
 
 def _shadowed(shell: Shell, folder: Path, package: str, error: str) -> Shell:
-    """Return a shell in which importing a package raises an error."""
     stand_in = folder / "shadow" / package
     stand_in.mkdir(parents=True)
     (stand_in / "__init__.py").write_text(f"raise {error}\n")
@@ -180,7 +178,7 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
         deadline = time.monotonic() + SECONDS
         while True:
             try:
-                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # refused until the command reads
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
                 break
             except OSError:
                 assert time.monotonic() < deadline
@@ -228,7 +226,7 @@ def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> 
     assert parse_time(row["record_time"]) < ahead.record_time
     with Ledger.open(url) as ledger:
         assert ledger.cautions() == [caution for caution in ledger.cautions() if "ahead of the clock" not in caution]
-        [found] = ledger.entries.list("default", ledger.cut())  # of another marketplace than the stated one
+        [found] = ledger.entries.list("default", ledger.cut())
         assert found.record_time == ahead.record_time - 3600 * SECOND
 
 

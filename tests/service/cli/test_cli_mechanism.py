@@ -20,7 +20,6 @@ measures = [{ kind = "manual_review" }]
 
 
 def with_rule(folder: Path) -> Path:
-    """Write the shipped policy with a rule for everybody."""
     path = folder / "policy.toml"
     path.write_text((Path("service/policy/default.toml")).read_text() + EVERYBODY)
     return path

@@ -21,7 +21,6 @@ BESIDE = {
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """Yield a shell whose server has a champion and two other models."""
     folder = tmp_path_factory.mktemp("data")
     filled(folder / "registry")
     shell = shell_of(folder)

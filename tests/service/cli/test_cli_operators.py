@@ -1,4 +1,4 @@
-"""Erasing, mending and the audit file: by a running server, or on the files."""
+"""Erasing, mending and the audit file."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "bran
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """Yield a shell and a server of one data folder, whose ledger holds a decided violation."""
     folder = tmp_path_factory.mktemp("operators")
     with serving(shell_of(folder / "data"), folder) as address:
         found = shell_of(folder / "data", target=address, marketplace=MARKET)

@@ -19,7 +19,6 @@ SAID = ("--actor", "a-1", "--reason", "so")
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
-    """Yield a function from a name to a shell with that person's certificate; the server needs four eyes."""
     folder = tmp_path_factory.mktemp("eyes")
     authority, path = Authority(folder), folder / "grants.toml"
     write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), FOUR_EYES)

@@ -29,7 +29,6 @@ def entries(number: int) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a shell with a model and a ledger, without a server."""
     folder = tmp_path_factory.mktemp("rescore")
     shell = bare_shell(folder)
     publish(Registry(folder / "data" / "registry"))
@@ -56,7 +55,6 @@ def run_script(arguments: list[str], environment: dict[str, str], stdin: str, se
 
 
 def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
-    """Return the same settings with another folder for score files."""
     data = shell.environment["SELLERTRUST_DATA_DIR"]
     return {"data_dir": folder, "database_url": f"sqlite:///{data}/ledger.db", "registry": f"{data}/registry"}
 
@@ -69,7 +67,7 @@ def test_several_processes_write_what_one_does(shell: Shell) -> None:
     two = Shell(shell.environment, run_script).json("rescore", "--day", "tomorrow", "--processes", 2)
     file = opened_file(Path(two["file"]))
     assert (file.head.observe_time % DAY, file.sellers) == (0, SELLERS)
-    end = len(first) - 500  # before the header, which holds the creation time
+    end = len(first) - 500
     assert Path(two["file"]).read_bytes()[:end] == first[:end]
 
 

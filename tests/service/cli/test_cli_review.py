@@ -19,7 +19,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 def complaints(notifier: str, count: int, seller: str) -> str:
-    """Return JSON lines alleged by buyers."""
     fact = {"violation_type": "not_as_described", "harm": "low", "source": "buyer", "notifier": notifier}
     lines = (
         {"entry_id": f"{notifier}-{n}", "seller": seller, "occur_time": days_ago(20), "violation": fact}

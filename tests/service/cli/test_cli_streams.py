@@ -1,4 +1,4 @@
-"""The command's streams: files of any length, and the growing ledger."""
+"""The command's streams."""
 
 import json
 import signal
@@ -28,7 +28,6 @@ def identities(prefix: str, count: int) -> list[str]:
 
 @contextmanager
 def running(shell: Shell, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run the command; kill it if the test fails."""
     command = [*COMMAND, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=shell.environment, text=True, **pipes) as process:
@@ -89,7 +88,7 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
         assert (watch.returncode, stdout) == (130, "")
         assert f"--after {seen['sequence']}" in stderr
         assert "Traceback" not in stderr
-        assert "interrupted" not in stderr  # one hint, the right one
+        assert "interrupted" not in stderr
 
 
 @pytest.mark.long
@@ -97,7 +96,7 @@ def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
     with running(shell, "ledger", "list", "--follow", "--seller", "tabled") as watch:
         rows = [watch.stdout.readline().split() for _ in range(4)]
-        watch.stdout.close()  # a reader that stops early
+        watch.stdout.close()
         shell("ledger", "append", "-", stdin="\n".join(identities("tabled", 1)))
         assert watch.wait(60) == 0
     assert rows[0][0] == "sequence"

@@ -23,7 +23,6 @@ SAID = ("--actor", "ops-1", "--reason", "a known maker")
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[tuple[Shell, Running]]:
-    """Yield a shell and a server with a model, a policy and one good seller."""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     with running_server(tmp_path, artifact=artifact(), policy=path) as running:
@@ -39,7 +38,7 @@ def test_an_override_is_set_listed_and_ended_by_whom_and_why(asked: tuple[Shell,
     [before] = shell.json("score", "s-1")
     until = (datetime.now(UTC) + timedelta(days=30)).isoformat(timespec="seconds")
     shell("override", "set", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")
-    shell("override", "set", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")  # a retry
+    shell("override", "set", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")
     [score] = shell.json("score", "s-1")
     assert score["tier"].lower() == "probation" != before["tier"].lower()
     [row] = shell.json("override", "list", "--seller", "s-1")
@@ -112,7 +111,6 @@ def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) ->
 
 
 def test_amounts_and_limits_beyond_what_can_be_are_named_with_their_range(tmp_path: Path) -> None:
-    """Before any request."""
     shell = bare_shell(tmp_path)
     huge = "9" * 20
     most = "is too much. Write at most 10,000,000,000,000.00 EUR."

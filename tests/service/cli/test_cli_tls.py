@@ -16,7 +16,6 @@ SHOWN = {"target_ca": CA, "target_certificate": CLIENT, "target_key": CLIENT_KEY
 
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """Yield a shell beside a server that requires client certificates."""
     folder = tmp_path_factory.mktemp("asking")
     server = shell_of(folder / "data", tls_certificate=SERVER, tls_key=SERVER_KEY, tls_client_ca=CA)
     with serving(server, folder) as address:

@@ -22,7 +22,6 @@ SPAN = ("--from", "2025-01-01", "--to", "2025-03-15", "--step", "30")
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return a data folder with a marketplace of two years and two models."""
     folder = tmp_path_factory.mktemp("data")
     with market_ledger(folder, 700) as ledger:
         table = exported(ledger, "demo", folder)
@@ -115,7 +114,7 @@ def test_a_shadow_is_named_compares_what_a_server_answers_and_is_reported(shell:
     sellers = [f"s-{n:06d}" for n in range(0, 600, 5)]
     with serving(shell, tmp_path) as address:
         deadline = time.monotonic() + SECONDS
-        while shell.json("model", "shadow")["compared"] <= 10:  # a sample of remembered answers is compared
+        while shell.json("model", "shadow")["compared"] <= 10:
             assert time.monotonic() < deadline
             shell.run(["score", *sellers, "-o", "json"], shell.environment | {"SELLERTRUST_TARGET": address}, "", 60)
     report = shell.json("model", "shadow")

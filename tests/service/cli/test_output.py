@@ -1,5 +1,3 @@
-"""Stated texts are shown to the letter."""
-
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +11,5 @@ TEXT = "see [/case 5], [exposure] of :bug: and [bold]this"
 def test_a_stated_text_is_shown_to_the_letter(
     show: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Square brackets are not markup in `model history` and `violation show`."""
     show({"reason": TEXT})
     assert TEXT in capsys.readouterr().out

@@ -1,5 +1,3 @@
-"""The command line starts with few modules, whole summaries, and completion."""
-
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +58,6 @@ def test_help_shows_whole_summaries(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
-    """By the script that `--show-completion` prints."""
     command = tmp_path / "sellertrust"
     command.write_text(f"#!{sys.executable}\nfrom service.cli import main\n\nmain()\n")
     command.chmod(0o755)

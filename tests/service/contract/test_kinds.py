@@ -1,5 +1,3 @@
-"""Every kind of entry over gRPC: stated, listed and refused by the table of kinds."""
-
 from pathlib import Path
 
 import pytest

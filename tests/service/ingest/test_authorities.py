@@ -28,7 +28,6 @@ from tests.helpers.customs import HEADER, MATCH, REVOCATION, SEIZURE
 
 @pytest.fixture
 def ledger(ledger: Ledger) -> Ledger:
-    """Add three sellers, two of one name; set the clock to 1 March 2026."""
     ledger.append(
         MARKET,
         [
@@ -50,13 +49,11 @@ def mapping(*rules: Mapping[str, Any]) -> ForeignMapping:
 
 
 def imported(ledger: Ledger, folder: Path, *rows: str) -> ImportReport:
-    """Import these rows."""
     (folder / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     return import_and_queue(ledger, mapping(), folder, folder / "q.unmatched.csv", lambda step, done, total: None)
 
 
 def fill(folder: Path, **said: str) -> None:
-    """Fill in the first row of the queue, as a person does."""
     path = folder / "q.unmatched.csv"
     with path.open(newline="") as text:
         rows = list(csv.DictReader(text))
@@ -76,7 +73,6 @@ def entries(ledger: Ledger) -> list[Entry]:
 
 
 def queue(folder: Path) -> list[tuple[str, str]]:
-    """Return (no, reason) of the rows that wait."""
     return [(row.row["no"], row.reason) for row in read_queue(folder / "q.unmatched.csv", mapping())]
 
 

@@ -1,5 +1,3 @@
-"""The worked examples of authorities do what their page says."""
-
 import tomllib
 from collections import Counter
 from pathlib import Path

@@ -64,7 +64,6 @@ def write(folder: Path, *lines: str, name: str = "violations.csv", header: str =
 
 
 def ids(ledger: Ledger) -> list[str]:
-    """Return the ledger's entry ids by sequence."""
     return [entry.entry.entry_id for entry in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 

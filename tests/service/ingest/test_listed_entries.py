@@ -33,7 +33,6 @@ RECALL = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUD
 
 
 def fill(ledger: Ledger, clock: Clock) -> None:
-    """Add three sellers with orders; imported, appended, pending, derived, overturned and erased entries."""
     ledger.append(MARKET, [*ON_RECORD, *(identity(f"i-{seller}", seller) for seller in SELLERS)])
     old = [exposure(NOW // DAY - n, seller, report_time=ago(n - 2)) for n in range(3, 90) for seller in SELLERS]
     ledger.append(MARKET, old, imported=True)
@@ -66,10 +65,6 @@ def another(clock: Clock, folder: Path) -> Iterator[Ledger]:
 
 
 def answers(ledger: Ledger) -> Any:
-    """Return every seller's facts and scores, without ledger positions.
-
-    Corrections state no time: leave out their record times.
-    """
     cut = ledger.cut(NOW + DAY)
     outcomes, _ = build_scorer(ledger, policy(), Shelf(artifact())).scores(MARKET, SELLERS, cut)
     rows = [row._replace(sequence=0) for row in ledger.facts.rows(MARKET, SELLERS, cut.sequence)]

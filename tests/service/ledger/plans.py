@@ -46,7 +46,6 @@ class World(Protocol):
 
 
 Plan = Callable[["World"], Entry]
-"""Makes entries from the recorded ones."""
 
 few = st.integers(0, 3)
 sellers = st.sampled_from(SELLERS)
@@ -146,8 +145,6 @@ def a_merge(seller, one, other) -> Plan:
 
 
 def a_split(which, into, other) -> Plan:
-    """Move a report into an incident that callers name, or into another report's incident."""
-
     def entry(self: "World") -> Entry:
         name = self.pick_violation(which)
         found = self.reference.violation(name)

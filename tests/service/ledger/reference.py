@@ -35,8 +35,6 @@ class Reference:
         self.rows: list[Row] = []
         self.before, self.last_time, self.now, self.date = sequence, record_time, 0, 0
 
-    # --- appending ---------------------------------------------------------------------------------------------------
-
     def append(self, entries: Sequence[Entry], clock: int) -> list[tuple[str, int, bool, bool]]:
         """Return (entry id, sequence, already recorded, pending) of each entry; raise Refused without a change."""
         kept, last_time = list(self.rows), self.last_time
@@ -87,7 +85,6 @@ class Reference:
         return row.id, row.sequence, False, waits
 
     def is_erased(self, row: Row) -> bool:
-        """Return True if its sealed text is erased."""
         later = [r for r in self.rows if isinstance(r.fact, SellerErased) and r.sequence > row.sequence]
         return hasattr(row.fact, "reason") and row.seller in {r.seller for r in later}
 
@@ -132,8 +129,6 @@ class Reference:
 
     def erase(self, seller: str, entry_id: str, clock: int) -> None:
         self.append([Entry(entry_id, seller, SellerErased("officer"))], clock)
-
-    # --- what follows from an entry ----------------------------------------------------------------------------------
 
     def _follow(self, row: Row) -> None:
         fact = row.fact
@@ -190,7 +185,6 @@ class Reference:
         return sorted(rows, key=lambda r: (r.occur_time, r.id))
 
     def _take(self, row: Row, violation: str) -> bool:
-        """Apply a pending or a product's decision to this violation if it is allowed."""
         v, name = self.violation(violation), derived_id(row.id, violation)
         after = decided(v, row.fact, row.report_time)
         if after is None or self._get(name):
@@ -211,7 +205,6 @@ class Reference:
         return isinstance(row.fact, ViolationReported | ProductViolationReported)
 
     def violation(self, name: str) -> Violation | None:
-        """Return a violation as of the ledger's end."""
         report = self._get(name)
         if report is None or not self._is_report(report):
             return None
@@ -225,10 +218,7 @@ class Reference:
                 v = decided(v, row.fact, row.report_time) or v
         return v
 
-    # --- answers -----------------------------------------------------------------------------------------------------
-
     def answer(self, seller: str, observe_time: int, sequence: int, *, upheld: bool = False) -> Answer:
-        """Return a seller's facts at `observe_time`, from entries up to `sequence`."""
         rows = self._standing([r for r in self.rows if r.seller == seller and r.sequence <= sequence])
         seen = [r for r in rows if r.occur_time < observe_time and r.report_time < observe_time]
         today = observe_time // DAY
@@ -265,7 +255,6 @@ class Reference:
 
     @staticmethod
     def _standing(rows: list[Row]) -> list[Row]:
-        """Return the rows after corrections, without void ones."""
         last = {row.fact.entry: row.fact for row in rows if isinstance(row.fact, EntryCorrected)}
         kept = [r for r in rows if r.id not in last or last[r.id].correction is not CorrectionKind.VOID]
         return [replace(r, occur_time=last[r.id].moved_to) if r.id in last else r for r in kept]

@@ -23,7 +23,7 @@ TABLE = """
     overturned    reinstate -> confirmed
 """
 LEADS = {(was, action): to for was, action, _, to in map(str.split, TABLE.strip().splitlines())}
-TYPES = {  # category, severities by harm, the least from an authority
+TYPES = {
     "counterfeit_goods": (1, (2, 3, 3, 4), 3),
     "misleading_listing": (8, (1, 1, 2, 3), 2),
 }

@@ -1,4 +1,4 @@
-"""Moves of policies and proposals are proven like entries: an owner's edit is named."""
+"""Moves of policies and proposals are proven like entries."""
 
 from collections.abc import Sequence
 from hashlib import sha256

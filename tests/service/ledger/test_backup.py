@@ -35,7 +35,6 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 def fill(ledger: Ledger, batches: int = 60) -> None:
-    """Add every kind, two marketplaces, and texts of all scripts."""
     for n in range(batches):
         seller = SELLERS[n % len(SELLERS)]
         batch = [
@@ -60,7 +59,6 @@ def restore(url: str, file: Path) -> Manifest:
 
 
 def answers(url: str) -> Any:
-    """Return the ledger's answers about all its entries."""
     with Ledger.open(url, clock=Clock()) as ledger:
         cut = ledger.cut()
         entries = [ledger.entries.list(market, cut, limit=10_000) for market in (MARKET, "other")]

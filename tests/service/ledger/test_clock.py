@@ -1,5 +1,3 @@
-"""A fast clock: refused if a source contradicts it, else harmless and mendable."""
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +25,9 @@ GUILTY = [
     *(exposure(TODAY - 1 - n, settled_orders=200) for n in range(60)),
     *(confirmed(f"v{n}") for n in range(3)),
 ]
-"""A seller with three confirmed counterfeits of ten days ago."""
 
 
 class Shifted:
-    """The machine's clock plus a shift."""
-
     shift = 0
 
     def __call__(self) -> int:
@@ -41,14 +36,12 @@ class Shifted:
 
 @pytest.fixture
 def twin(backend: str, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    """Yield another ledger with a right clock."""
     (tmp_path / "twin").mkdir()
     with database(backend, tmp_path / "twin") as url, Ledger.open(url, clock=clock) as ledger:
         yield ledger
 
 
 def answers(ledger: Ledger, *sellers: str) -> list[object]:
-    """Return the scores of now."""
     cut = ledger.cut()
     return list(
         score(ledger.facts.rows(MARKET, sellers, cut.sequence), sellers, cut.observe_time, artifact(), policy())
@@ -56,7 +49,6 @@ def answers(ledger: Ledger, *sellers: str) -> list[object]:
 
 
 def run_ahead(url: str, by: int = TEN_YEARS, marketplace: str = "elsewhere") -> None:
-    """Append the first entry with a fast clock, which nothing contradicts."""
     with Ledger.open(url, clock=Clock(NOW + by)) as fast:
         fast.append(marketplace, [identity("ahead", "s9")])
 
@@ -70,7 +62,7 @@ def test_an_append_by_a_clock_that_jumped_ten_years_ahead_is_refused(url: str) -
             ledger.append(MARKET, [identity("ahead")])
         with pytest.raises(ClockInDoubt):
             ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure")
-        assert ledger.cut().observe_time < wall_clock() + TOLERANCE  # nor does it answer as of then
+        assert ledger.cut().observe_time < wall_clock() + TOLERANCE
         clock.shift = 0
         [done] = ledger.append(MARKET, [identity("after")])
         assert (done.sequence, done.record_time <= wall_clock()) == (2, True)
@@ -144,11 +136,7 @@ def test_a_record_time_that_ran_ahead_lets_nobody_state_the_future(url: str, clo
         assert ledger.append(MARKET, [again]) == [first._replace(already_present=True)]
 
 
-# --- mending -----------------------------------------------------------------------------------------------------------
-
-
 def mend(ledger: Ledger, first: int, ahead: int = TEN_YEARS, entry_id: str = "mended") -> int:
-    """State how far the record times from `first` are ahead; return that entry's sequence."""
     reason = "the clock of server 2 stood ten years ahead"
     done = ledger.mend_clock(
         MARKET, actor="operator", reason=reason, first_sequence=first, ahead=ahead, entry_id=entry_id
@@ -161,9 +149,7 @@ def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
     with Ledger.open(url, clock=Clock(NOW - DAY)) as ledger:
         ledger.append(MARKET, [identity("before", "s8")])
     with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "service.ledger.clock.server_clock.REST", 2 * TEN_YEARS
-        )  # as an earlier release, which checks no clock
+        patch.setattr("service.ledger.clock.server_clock.REST", 2 * TEN_YEARS)
         fast.append(MARKET, facts)
     return Ledger.open(url, clock=clock)
 
@@ -223,7 +209,7 @@ def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits
             again = [ledger.cut(cut.observe_time, cut.known_time) for cut in stamps]
             assert again == stamps
             assert [answered(cut) for cut in again] == before
-        with Ledger.open(url, clock=clock) as other:  # which has not been told
+        with Ledger.open(url, clock=clock) as other:
             assert [other.facts.rows(MARKET, ["s1"], cut.sequence) for cut in stamps] == [
                 [row for row in found[1] if row.seller == "s1"]  # type: ignore[attr-defined]
                 for found in before

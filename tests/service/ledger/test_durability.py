@@ -1,4 +1,4 @@
-"""An acknowledged append survives a crash: a database without that promise is refused."""
+"""An acknowledged append survives a crash."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +17,6 @@ from tests.helpers.databases import database, postgresql
 
 
 def with_options(url: str, **options: str) -> str:
-    """Add PostgreSQL settings to the URL, as an operator may."""
     text = " ".join(f"-c {name.replace('__', '.')}={value}" for name, value in options.items())
     return make_url(url).update_query_dict({"options": text}).render_as_string(hide_password=False)
 

@@ -1,5 +1,3 @@
-"""The rows of scores: their kinds, their order, and the gravest of many allegations."""
-
 from dataclasses import replace
 
 import pytest
@@ -164,7 +162,6 @@ def test_no_number_of_grave_complaints_hides_what_an_inspector_alleges(ledger: L
 
 
 def changed(ledger: Ledger) -> None:
-    """Add sellers whose exposure came out of order, by category and again."""
     accused(ledger)
     for seller in ("s1", "s2", "s3"):
         stated = [exposure(TODAY - day, seller, settled_orders=90 + day) for day in (9, 4, 30, 5)]

@@ -1,4 +1,4 @@
-"""A recall of many sellers: several appends with their own seals, which resume after a crash."""
+"""A recall of many sellers."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -29,7 +29,6 @@ def silent(_done: int, _total: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one append reach three sellers, and a seal cover four entries."""
     monkeypatch.setattr(known, "CHUNK", 3)
     monkeypatch.setattr(known.load_listings, "__defaults__", (0, 3))
     monkeypatch.setattr(known.load_reached, "__defaults__", (0, 3))
@@ -41,7 +40,6 @@ def listed(ledger: Ledger) -> None:
 
 
 def stands(ledger: Ledger) -> dict[str, Status]:
-    """Return the status of each seller's violation; a seller without one is absent."""
     found = ledger.violations.named(MARKET, VIOLATIONS.values(), ledger.cut())
     return {seller: found[name].status for seller, name in VIOLATIONS.items() if name in found}
 

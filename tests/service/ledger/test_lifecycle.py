@@ -19,7 +19,6 @@ WAY_TO = {
     Status.REDUCED: (Action.CONFIRM, Action.APPEAL, Action.REDUCE),
     Status.OVERTURNED: (Action.CONFIRM, Action.OVERTURN),
 }
-"""A way from the report to each status."""
 
 HARM_SEVERITY = Severity.MAJOR
 

@@ -40,7 +40,7 @@ def test_the_next_migration_carries_the_baseline_over(
     upgrade(url)
     upgrade(url)
     monkeypatch.undo()
-    assert schema_state(url) is SchemaState.CURRENT  # this release, of the baseline, may write on
+    assert schema_state(url) is SchemaState.CURRENT
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [status("v1")])
         found = ledger.seals.verify([checkpoint], lambda done, total: None)

@@ -31,7 +31,6 @@ COMMAND = (
 
 @contextmanager
 def holding(url: str, work: str) -> "Iterator[subprocess.Popen[str]]":
-    """Yield a process that has the ledger open until its stdin ends."""
     command = [sys.executable, "-c", f"{work}; print(1, flush=True); sys.stdin.read(); l.close()", url]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -47,7 +46,6 @@ def holding(url: str, work: str) -> "Iterator[subprocess.Popen[str]]":
 
 
 def server(url: str) -> "AbstractContextManager[subprocess.Popen[str]]":
-    """Yield a process that has the ledger open as a server does."""
     return holding(url, SERVER)
 
 

@@ -1,5 +1,3 @@
-"""Every query uses an index: a page costs the same in a ledger of any size."""
-
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -25,7 +23,6 @@ _VALUES = {"most": 7, "after": 0, "kind": 12}
 
 @pytest.fixture(params=["never analysed", "analysed"])
 def full_url(url: str, request: pytest.FixtureRequest) -> str:
-    """Return a ledger with marketplaces of a hundred, fifty thousand and a few entries."""
     place = Database(url)
     with closing(place), place.write() as connection:
         insert_entries(connection, ENTRIES, small=MARKET)
@@ -36,7 +33,6 @@ def full_url(url: str, request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def listening(ledger: Ledger) -> Iterator[Asked]:
-    """Yield the statements sent to the database, with values."""
     asked: Asked = []
 
     def note(_: Any, __: Any, sql: str, values: Any, *___: Any) -> None:
@@ -51,7 +47,6 @@ def listening(ledger: Ledger) -> Iterator[Asked]:
 
 
 def ask_everything(ledger: Ledger) -> None:
-    """Call every read and append in the small marketplace, mid-ledger."""
     ledger.append(MARKET, [violation("w1"), status("w1"), exposure(TODAY - 3), identity("w2")])
     with pytest.raises(ExposureRevisionTaken):
         ledger.append(MARKET, [exposure(TODAY - 3, entry_id="again")])
@@ -119,7 +114,7 @@ def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(
         for statement in statements:
             compiled = statement.compile(dialect=connection.dialect)
             if "marketplace" not in compiled.params:
-                continue  # completed by its user, which the test above checks
+                continue
             values = (
                 compiled.params
                 if backend == "postgresql"
@@ -135,7 +130,7 @@ def sqlite_faults(connection: Connection, sql: str, values: Any) -> tuple[list[s
     """Return plan steps that read the whole table, or sort."""
     plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
     whole = [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN entry")]
-    return ([] if "marketplace" not in sql else whole), plan  # the last entry is the end of the table
+    return ([] if "marketplace" not in sql else whole), plan
 
 
 def postgresql_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:

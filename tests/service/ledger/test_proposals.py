@@ -1,4 +1,4 @@
-"""Proposals in the ledger: added and never changed, found by an index, kept by a backup."""
+"""Proposals in the ledger."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -155,7 +155,7 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
             insertion = f"INSERT INTO entry (sequence, marketplace, {columns})"
             parts = (insertion, numbers) if backend == "postgresql" else (numbers, insertion)
             connection.execute(text(" ".join((*parts, chosen))))
-        clock.now += 3_600_000_000  # all of them have expired
+        clock.now += 3_600_000_000
         propose(ledger, "p-2")
         with listening(ledger) as asked:
             [found] = ledger.proposals.list(MARKET, 2**62, 1)

@@ -1,4 +1,4 @@
-"""Racing writers, in threads and in processes: one order, no gap, and one of contradicting decisions wins."""
+"""Racing writers, in threads and in processes."""
 
 import subprocess
 import sys

@@ -99,7 +99,7 @@ def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: C
     assert ids(ledger, ledger.cut(observe_time=ago(40))) == [day]
     assert ids(ledger, ledger.cut(observe_time=ago(40) + 1)) == ["early", day]
     assert ids(ledger, ledger.cut(observe_time=(TODAY - 45) * DAY)) == []
-    assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["early", "late", "recent", day]  # i1: reported a day later
+    assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["early", "late", "recent", day]
     assert ids(ledger, ledger.cut(observe_time=ago(10) + 1, known_time=NOW)) == []
 
 
@@ -121,7 +121,6 @@ def test_entries_are_those_of_the_marketplace_and_the_seller(ledger: Ledger) -> 
 
 @pytest.mark.parametrize("sellers", [None, ("s1",), ("s0", "s2", "of-none"), ()])
 def test_pages_of_entries_make_up_the_whole(ledger: Ledger, sellers: tuple[str, ...] | None) -> None:
-    """Entries appended meanwhile are not in them."""
     ledger.append(MARKET, [identity(f"i{n}", f"s{n % 3}") for n in range(23)])
     cut = ledger.cut()
     whole = ledger.entries.list(MARKET, cut, sellers=sellers)

@@ -1,4 +1,4 @@
-"""Violations as shown: they include all later entries about them, as scores do."""
+"""Violations as shown."""
 
 from scoring.base.enums import Attribution, CorrectionKind, IncidentChange
 from scoring.entries.entry import Entry

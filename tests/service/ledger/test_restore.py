@@ -27,7 +27,6 @@ Change = Callable[[Members], None]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a valid backup."""
     folder = tmp_path_factory.mktemp("sound")
     with database("sqlite", folder) as url:
         with Ledger.open(url, clock=Clock()) as ledger:
@@ -37,8 +36,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cell(table: str, column: int, value: Any) -> Change:
-    """Return a change of a value in a table's first row."""
-
     def change(members: Members) -> None:
         first, *others = members[member_of(table)].splitlines(keepends=True)
         row = json.loads(first)
@@ -141,7 +138,7 @@ def test_what_unpacks_to_any_size_is_refused_in_bounded_memory(file: Path, tmp_p
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(BackupRefused, match=match):
             rehearse(bomb, silent)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # kB
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
 def test_a_backup_follows_no_link_and_is_its_users_alone(file: Path, tmp_path: Path) -> None:

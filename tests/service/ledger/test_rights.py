@@ -29,7 +29,6 @@ NAMED = "lacks rights.*sellertrust ledger upgrade --role ROLE"
 
 @contextmanager
 def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield URLs of a ledger: its owner's, and that of a role without rights."""
     with database("postgresql", folder) as url, psycopg.connect(postgresql(), autocommit=True) as server:
         quoted = '"' + ROLE.replace('"', '""') + '"'
         server.execute(f"DROP ROLE IF EXISTS {quoted}".encode())

@@ -83,12 +83,10 @@ WRONG = {
     "entry_category": [VALID | {"category": 0}, VALID | {"category": 9}],
     "entry_severity": [VALID | {"severity": 0}, VALID | {"severity": 5}],
 }
-"""Rows that each CHECK refuses, by its name."""
 
 
 @contextmanager
 def writing(url: str) -> Iterator[Connection]:
-    """Yield the ledger's own writing connection."""
     database = Database(url)
     try:
         with database.write() as connection:
@@ -229,7 +227,7 @@ def test_asking_for_the_state_does_not_make_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
-    with writing(empty_url) as connection:  # blocks a late step
+    with writing(empty_url) as connection:
         if connection.dialect.name == "sqlite":
             connection.execute(text("CREATE TABLE other (x)"))
             connection.execute(text("CREATE TRIGGER entry_no_delete DELETE ON other BEGIN SELECT 1; END"))
@@ -273,7 +271,7 @@ def test_a_newer_schema_that_says_so_is_written_by_this_release(url: str, clock:
         with writing(url) as connection:
             newer_release(connection, newest_version())
         assert schema_state(url) is SchemaState.CURRENT
-        ledger.append(MARKET, [violation("v2")])  # by a server started before the upgrade
+        ledger.append(MARKET, [violation("v2")])
     with Ledger.open(url, create=True, serving=True, clock=clock) as ledger:
         ledger.append(MARKET, [status("v1"), exposure(), identity()])
         assert [one.sequence for one in ledger.entries.list(MARKET, ledger.cut())] == [1, 2, 3, 4, 5]

@@ -41,7 +41,6 @@ def key_of(ledger: Ledger, seller: str) -> bytes:
 
 
 def fill(ledger: Ledger) -> None:
-    """Add every kind of entry, with the canary in every sealed text."""
     ledger.append(MARKET, ON_RECORD)
     ledger.append(MARKET, [entry for kind, entry in every_entry(CANARY) if kind not in BY_COMMAND])
     ledger.append(MARKET, [exposure(), violation("later")])

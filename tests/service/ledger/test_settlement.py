@@ -1,4 +1,4 @@
-"""Deposits, claims, flow and complaints: refusals, derived entries, and reads."""
+"""Deposits, claims, flow and complaints."""
 
 from dataclasses import replace
 
@@ -59,8 +59,6 @@ def decided(actor: str, outcome: ComplaintOutcome = ComplaintOutcome.UPHELD, com
 
 
 class Story:
-    """A ledger to which facts are appended one by one, each under its own id."""
-
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.ledger, self.clock, self.count = ledger, clock, 0
 
@@ -78,9 +76,6 @@ def story(ledger: Ledger, clock: Clock) -> Story:
     return Story(ledger, clock)
 
 
-# --- deposits and claims ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("in_one_batch", [True, False])
 def test_a_deposit_gives_no_more_than_it_holds(story: Story, in_one_batch: bool) -> None:
     placed = (deposit(DepositChange.PLACED, 500), claim(ClaimChange.PAID, 900))
@@ -95,7 +90,7 @@ def test_a_deposit_gives_no_more_than_it_holds(story: Story, in_one_batch: bool)
             story(change)
         assert caught.value.metadata == {"available_minor": "300", "currency": "EUR"}
     story(deposit(DepositChange.RETURNED, 300))
-    story(deposit(DepositChange.PLACED, 5, "CNY"))  # nothing is left of the euros
+    story(deposit(DepositChange.PLACED, 5, "CNY"))
 
 
 def test_what_is_placed_and_paid_is_bounded(story: Story) -> None:
@@ -125,11 +120,11 @@ def test_no_more_is_drawn_and_recovered_for_a_claim_than_was_paid_for_it(story: 
             story(change)
     with pytest.raises(BalanceForbids, match=r"claim\.currency: is CNY"):
         story(claim(ClaimChange.PAID, 1, "CNY"))
-    for name in ("k1", "k9"):  # another seller's claim looks like an unrecorded one
+    for name in ("k1", "k9"):
         with pytest.raises(BalanceForbids, match=f"'{name}' is not on record for this seller"):
             story(claim(ClaimChange.RECOVERED, 1, name=name), seller="s2")
         story(claim(ClaimChange.PAID, 5, "CNY", name=name), seller="s2")
-    story(claim(ClaimChange.RECOVERED, 30))  # the remaining sum of its own
+    story(claim(ClaimChange.RECOVERED, 30))
 
 
 _CHANGES = st.lists(
@@ -184,9 +179,6 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(story: Story, fact: 
     assert [one.field for one in caught.value.violations] == [f"entries[0].{field}"]
 
 
-# --- flow -------------------------------------------------------------------------------------------------------------
-
-
 def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Story, clock: Clock) -> None:
     first = FlowStated(TODAY - 2, "toys", currency="EUR", captured_orders=3, captured_minor=900)
     story(first, FlowStated(TODAY - 2, captured_orders=1), FlowStated(TODAY - 3, captured_orders=7), seller=SELLER)
@@ -204,7 +196,7 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
     assert read() == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(TODAY - 2) == [(-2, "", 1, "e2"), (-2, "toys", 5, "e6")]
     assert read(cut=then) == [(-3, "", 7, "e3"), (-2, "", 1, "e2"), (-2, "toys", 3, "e1")]
-    assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)  # later reports did not count
+    assert read(cut=story.ledger.cut(observe_time=NOW + 10)) == read(cut=then)
     since = {
         day: story.ledger.measures.flows(MARKET, [SELLER, "s2"], then, day, with_before=True)
         for day in (TODAY - 2, TODAY)
@@ -213,7 +205,7 @@ def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Stor
         -3,
         -2,
         -2,
-    ]  # it shows sellers idle since then
+    ]
     assert [one.fact.day - TODAY for one in since[TODAY][SELLER]] == [-2, -2]
     toys = story.ledger.measures.flows(MARKET, [SELLER], story.ledger.cut(), TODAY - 2, with_before=True)[SELLER][-1]
     assert [(old.fact.captured_orders, old.until_time > then.observe_time) for old in toys.before] == [(3, True)]
@@ -234,9 +226,6 @@ def test_a_revision_of_flow_is_stated_by_one_entry(story: Story) -> None:
     assert caught.value.metadata == {"entry_id": "e1"}
 
 
-# --- complaints -------------------------------------------------------------------------------------------------------
-
-
 def states(ledger: Ledger) -> list[tuple[MeasureState, str, str]]:
     found = [one.entry for one in ledger.entries.list(MARKET, ledger.cut())]
     return [(e.fact.state, e.fact.actor, e.origin) for e in found if isinstance(e.fact, MeasureChanged)]
@@ -250,7 +239,7 @@ def test_a_complaint_that_is_upheld_lifts_the_measure_by_an_entry_that_follows(s
         (MeasureState.IMPOSED, "staff-1", ""),
         (MeasureState.LIFTED, "staff-2", "d1"),
     ]
-    story.ledger.append(MARKET, [Entry("d1", SELLER, decided("staff-2"))])  # a retry adds nothing
+    story.ledger.append(MARKET, [Entry("d1", SELLER, decided("staff-2"))])
     assert len(states(story.ledger)) == 2
 
 
@@ -362,6 +351,3 @@ def test_what_changes_balances_and_contests_stands(story: Story) -> None:
     for entry_id in ("e2", "e3", "e4", "e5", "c1", "d1"):
         with pytest.raises(InvalidInput, match=r"correction\.entry: .*is not corrected like this"):
             story(EntryCorrected(entry_id, CorrectionKind.VOID, "staff-1", "a typing error"))
-
-
-# --- no input of a score ----------------------------------------------------------------------------------------------

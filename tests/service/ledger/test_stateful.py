@@ -63,8 +63,6 @@ class Crash(Exception):
 
 
 class Histories(RuleBasedStateMachine):
-    """The real ledger and the reference side by side."""
-
     backend = ""
     folder = Path()
 
@@ -89,11 +87,8 @@ class Histories(RuleBasedStateMachine):
             if hasattr(self, "ledger"):
                 self.ledger.close()
 
-    # --- what happens ------------------------------------------------------------------------------------------------
-
     @rule(plans=st.lists(PLANS, min_size=5, max_size=10), together=flags)
     def append(self, plans: list[Plan], together: bool) -> None:
-        """Append in one batch, which may be refused as a whole, or one by one."""
         if together:
             self.put([plan(self) for plan in plans[:3]])
         for plan in plans[3 if together else 0 :]:
@@ -137,7 +132,7 @@ class Histories(RuleBasedStateMachine):
     @rule(seller=sellers, hurry=st.integers(0, 3))
     def erase(self, seller: str, hurry: int) -> None:
         if hurry or not self.ledger.facts.rows(MARKET, [seller], self.ledger.last()[0]):
-            return  # an unrecorded seller has nothing to erase
+            return
         entry_id = self.serial("z")
         done = self.ledger.erase(MARKET, seller, actor="officer", entry_id=entry_id)
         self.reference.erase(seller, entry_id, self.clock.now)
@@ -147,8 +142,6 @@ class Histories(RuleBasedStateMachine):
     def take_a_stamp(self) -> None:
         cut = self.ledger.cut()
         self.stamps.append((cut, self.answers(cut.observe_time, cut.sequence)))
-
-    # --- what holds --------------------------------------------------------------------------------------------------
 
     @rule(days=st.integers(0, 12), which=many, later=st.integers(0, 1), how=st.integers(0, 3))
     def look_back(self, days: int, which: int, later: int, how: int) -> None:
@@ -170,10 +163,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(which=many)
     def replay(self, which: int) -> None:
-        """Compare an earlier stamp's answer bit by bit."""
         if self.stamps:
             cut, then = self.stamps[which % len(self.stamps)]
-            if cut.observe_time <= self.ledger.cut().observe_time:  # a clock set back has not reached it
+            if cut.observe_time <= self.ledger.cut().observe_time:
                 assert self.ledger.cut(cut.observe_time, cut.known_time) == cut
             assert self.answers(cut.observe_time, cut.sequence) == then
 
@@ -186,7 +178,6 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def every_entry_reads_back(self) -> None:
-        """Check each entry's content and place, each violation's status, and the chain."""
         verified = self.ledger.seals.verify([self.ledger.seals.last()] if self.reference.rows else [], lambda *_: None)
         assert (verified.mismatch, verified.entries) == (None, len(self.reference.rows))
         cut = self.whole()
@@ -220,10 +211,7 @@ class Histories(RuleBasedStateMachine):
             wanted.exists.tolist(),
         )
 
-    # --- helpers -----------------------------------------------------------------------------------------------------
-
     def put(self, entries: list[Entry], imported: bool = False) -> None:
-        """Append to both, which must answer or refuse alike."""
         try:
             expected: object = self.reference.append(entries, self.clock.now)
         except Refused as refusal:
@@ -272,7 +260,6 @@ class Histories(RuleBasedStateMachine):
         return answers
 
     def answers(self, moment: int, sequence: int) -> list:
-        """Return scores and explanations of all sellers; compare one call with single calls."""
         rows = self.ledger.facts.rows(MARKET, SELLERS, sequence)
         scores = score(rows, SELLERS, moment, artifact(), policy())
         explained = [explain([r for r in rows if r.seller == s], s, moment, artifact(), policy()) for s in SELLERS]

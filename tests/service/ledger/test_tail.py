@@ -1,5 +1,3 @@
-"""The ledger's end: reads wait for it while the database answers, and no longer."""
-
 import threading
 from collections.abc import Iterator
 
@@ -39,7 +37,7 @@ def test_a_read_is_refused_while_the_question_for_the_ledgers_end_hangs_and_goes
     for _ in range(2):
         with pytest.raises(LedgerUnavailable):
             end.reach(8)
-    assert database.asked == 2  # the first of the two still waits
+    assert database.asked == 2
     database.last = 8
     database.is_there.set()
     end.reach(8)

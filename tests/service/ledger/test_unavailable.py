@@ -1,4 +1,4 @@
-"""A database that does not answer: one error without details, and recovery without a restart."""
+"""A database that does not answer."""
 
 import sqlite3
 import time
@@ -32,7 +32,6 @@ READS: dict[str, Callable[[Ledger], object]] = {
 
 
 def assert_opaque(error: LedgerUnavailable, url: str) -> None:
-    """Check that the error shows nothing of the database, SQL or data."""
     words = ("select", "insert", "sqlite", "psycopg", "postgres", "traceback", "s1", str(make_url(url).database))
     assert [word for word in words if word in str(error).lower()] == []
     assert error.reason == "LEDGER_UNAVAILABLE"

@@ -1,4 +1,4 @@
-"""Verification beyond leaves: rows of another shape, extra rows, keys, positions of sources."""
+"""Verification beyond leaves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,6 @@ PRODUCT = ProductViolationReported("counterfeit_goods", Harm.HIGH, Source.CUSTOM
 
 @contextmanager
 def unchecked(url: str) -> Iterator[Connection]:
-    """Yield the owner's connection without CHECKs; commit at the end."""
     with owner(url) as connection:
         if url.startswith("sqlite"):
             connection.execute(text("PRAGMA ignore_check_constraints = ON"))
@@ -41,7 +40,6 @@ def unchecked(url: str) -> Iterator[Connection]:
 
 
 def found_after(ledger: Ledger, url: str, *statements: str) -> Any:
-    """Return the findings after an owner's edit, under an exported checkpoint."""
     checkpoint = ledger.seals.last()
     assert ledger.seals.verify([checkpoint], silent).faults == ()
     with unchecked(url) as connection:
@@ -164,7 +162,7 @@ def test_keys_that_are_missing_are_counted_and_hide_no_tampering(ledger: Ledger,
     changed = found_after(
         ledger, url, "DELETE FROM seller_key", f"UPDATE entry SET severity = 1 WHERE sequence = {last}"
     )
-    assert "from here on 1 entry is without" in changed.key_lost.problem  # the other one is the changed one
+    assert "from here on 1 entry is without" in changed.key_lost.problem
     assert changed.mismatch.sequence == ledger.last()[0]
 
 

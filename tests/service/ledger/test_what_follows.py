@@ -67,9 +67,6 @@ def attribution(violation_id: str, outcome: Attribution) -> Entry:
     return Entry(f"a-{violation_id}", "", AttributionStated(violation_id, outcome, "staff", "another shop's parcel"))
 
 
-# --- decisions --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("reversed_order", [False, True], ids=["report first", "decision first"])
 def test_an_imported_decision_is_known_since_its_sources_knew_whatever_came_first(
     ledger: Ledger, reversed_order: bool
@@ -202,9 +199,6 @@ def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledge
     assert severities(facts(ledger)) == severities(facts(ledger, upheld=True)) == [Severity.MAJOR]
 
 
-# --- products ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("listed_first", [True, False])
 def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_after(
     ledger: Ledger, listed_first: bool
@@ -266,11 +260,7 @@ def test_no_suspension_rests_on_goods_that_were_somebody_elses(ledger: Ledger) -
     ledger.append(MARKET, [replace(attribution("v1", Attribution.REJECTED), entry_id="a2"), Entry("m1", "s1", fact)])
 
 
-# --- incidents --------------------------------------------------------------------------------------------------------
-
-
 def report_of(entry_id: str, moment: str) -> Entry:
-    """Confirm on arrival, by one notifier about one right and listing."""
     fact = ViolationReported(
         "counterfeit_goods", Harm.HIGH, Source.CUSTOMS, "", "n1", True, True, "listing-1", right="mark-1"
     )
@@ -301,9 +291,6 @@ def test_a_report_that_is_moved_into_another_week_goes_to_the_incident_of_that_w
     moved = corrected("c", parse_time("2026-02-12T00:00:00Z"))
     ledger.append(MARKET, [report_of("c", "2026-02-05T00:00:00Z"), moved])
     assert incidents(ledger) == 2
-
-
-# --- erasure ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_retry_of_an_erasure_leaves_alone_what_was_stated_since(ledger: Ledger, clock: Clock) -> None:

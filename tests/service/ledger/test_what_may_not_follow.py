@@ -37,9 +37,6 @@ def attributed(outcome: Attribution, entry_id: str) -> Entry:
     return Entry(entry_id, "", AttributionStated("v1", outcome, "staff", "another shop's parcel"))
 
 
-# --- pending decisions ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("waits", "report", "since", "stand"),
     [
@@ -87,9 +84,6 @@ def test_of_two_pending_decisions_the_earlier_never_fires_after_the_later(ledger
     assert stands(ledger) is Status.DISMISSED
 
 
-# --- products ---------------------------------------------------------------------------------------------------------
-
-
 def test_what_was_decided_about_a_sellers_own_violation_is_not_decided_again_with_the_product(ledger: Ledger) -> None:
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
     mine, other = (derived_id("p1", seller) for seller in ("s1", "s2"))
@@ -120,9 +114,6 @@ def test_units_are_not_adjudicated_for_a_product_but_for_each_seller(ledger: Led
     assert severities(facts(ledger, "s1")) == severities(facts(ledger, "s2")) == [Severity.MAJOR]
 
 
-# --- attributions -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("moved_to", [None, ago(1)])
 def test_an_attribution_is_not_corrected_but_rejected(ledger: Ledger, moved_to: int | None) -> None:
     ledger.append(MARKET, [confirmed("v1"), attributed(Attribution.ACCEPTED, "a1")])
@@ -143,9 +134,6 @@ def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str
         again.append(MARKET, [contested])
     assert refusal.value.metadata == {"status": "ACCEPTED", "allowed": "rejected"}
     assert severities(facts(ledger)) == []
-
-
-# --- corrections of time ----------------------------------------------------------------------------------------------
 
 
 def test_a_report_is_not_moved_beyond_the_time_when_its_source_knew_of_it(ledger: Ledger) -> None:
@@ -189,9 +177,6 @@ def test_a_merge_of_the_week_that_a_report_was_moved_to_holds_it_there(ledger: L
     ledger.append(MARKET, [merged(weekly, "b")])
     ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
     assert incidents(ledger) == 1
-
-
-# --- retries ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger) -> None:

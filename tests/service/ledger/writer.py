@@ -14,7 +14,7 @@ from tests.helpers.builders import MARKET, identity, status
 def main(url: str, name: str, batches: int) -> None:
     won = 0
     with Ledger.open(url) as ledger:
-        sys.stdin.readline()  # all writers are let go at once
+        sys.stdin.readline()
         for batch in range(batches):
             entries = [identity(f"{name}-{batch}-{n}", name) for n in range(3)]
             try:

@@ -1,4 +1,4 @@
-"""Very many sellers: evaluated and recorded in batches; a restart resumes inside one append or midnight."""
+"""Very many sellers."""
 
 import pytest
 

@@ -1,5 +1,3 @@
-"""Each caution opens one case, a person decides it, and the record follows."""
-
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -234,5 +232,5 @@ def test_cases_are_listed_and_decided_over_a_socket_and_by_the_command(tmp_path:
         client.confirm_violation(MARKET, "r3", actor="staff", reason="so it is")
         shell("case", "decide", "s1", "grave-reports~r2", "confirm", "--violation", "r3", *because)
         assert shell.json("case", "list") == []
-        assert {one.case for one in review.list_review_queue(MARKET)} == {""}  # though the caution goes on
+        assert {one.case for one in review.list_review_queue(MARKET)} == {""}
         assert "grave-reports~r2" in {one.case for one in client.get_trust_score(MARKET, "s1").cautions}

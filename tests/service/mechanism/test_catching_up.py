@@ -31,7 +31,6 @@ def told(ledger: Ledger, clock: Clock) -> Told:
 
 
 def dated(told: Told) -> list[tuple[str, str, int]]:
-    """Return the service's statements as (rule, state, time), in ledger order."""
     found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
     return [(one.fact.rule, one.fact.state.name.lower(), one.occur_time) for one in found if one.fact.rule]
 
@@ -53,7 +52,6 @@ def test_what_changed_on_days_without_a_worker_is_dated_when_it_took_effect(told
 
 
 def told_end(told: Told, rule: str) -> int | None:
-    """Return the recorded end of a rule's measure."""
     return next(fact.until for fact in told.statements() if fact.rule == rule and fact.until)
 
 
@@ -119,7 +117,7 @@ def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told:
     for served in (other, told.policy):
         scorer.policy.now = served
         one.look()
-        one.look()  # it follows the statements of the earlier look
+        one.look()
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]
 
 
@@ -139,8 +137,6 @@ def test_more_than_a_month_without_a_worker_is_made_up_for_from_the_last_month_o
 
 
 class Refusing:
-    """Refuses appends of one seller's statements while on."""
-
     def __init__(self, ledger: Ledger, seller: str) -> None:
         self.error: Exception | None = InvalidInput([])
         self.tries = 0

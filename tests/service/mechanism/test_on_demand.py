@@ -85,7 +85,7 @@ def test_a_record_on_demand_is_the_one_that_the_worker_makes(
         found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
         dated = [(one.fact.rule, one.fact.state.name, one.occur_time) for one in found]
         after = told.another()
-        assert (after.look() > 0) == on_demand  # the rest is of the other seller
+        assert (after.look() > 0) == on_demand
         assert len(told.statements()) == len(dated)
         assert facts_of({"o": told.statements("other")})["o"][1:] != []
         return dated

@@ -98,7 +98,7 @@ def test_another_policy_changes_what_is_on_record(told: Told) -> None:
         ("everybody", "UPDATED", 70_000),
         ("look", "IMPOSED", 0),
     ]
-    told.policy = policy()  # it has no rules
+    told.policy = policy()
     told.another().look()
     assert sorted(told.record()[-2:]) == [("everybody", "lifted"), ("look", "lifted")]
 
@@ -142,7 +142,7 @@ def test_what_a_person_lifts_is_not_imposed_again_on_the_same_facts(told: Told) 
     told.append(exposure(TODAY - 30), identity("i2"))
     told.clock.now += 2 * DAY
     assert told.worker.look() == 0
-    told.append(confirmed("v3"))  # other facts
+    told.append(confirmed("v3"))
     told.worker.look()
     assert told.record()[-1] == ("week", "imposed")
     assert told.in_force()["week"] == ""

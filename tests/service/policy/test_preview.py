@@ -1,4 +1,4 @@
-"""The preview of a policy over a real ledger: movers, sellers under its rules, and the past."""
+"""The preview of a policy over a real ledger."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,6 @@ def hold(days: int) -> dict[str, Any]:
 
 
 def grown(seller: str, orders: int, **fields: Any) -> list[Any]:
-    """Return a business of 300 days, with an early day of orders."""
     return [
         identity(f"i-{seller}", seller, occur_time=FAR, report_time=FAR),
         exposure(TODAY - 100, seller, settled_orders=orders, report_time=OLD + 110 * DAY, **fields),
@@ -116,7 +115,6 @@ WEIGHTS = {source.name.lower(): {"weight": 1, "at_most": 1} for source in Source
 
 
 def cautious(**trigger: Any) -> Policy:
-    """Return the policy for newcomers with one rule of caution: no new listings for three days."""
     stop = {"id": "r", "reference": "terms 10", "days": 3, "measures": [{"kind": "intake_cap", "new_listings": 0}]}
     caution = {"decide_days": 1, "sources": WEIGHTS, "rules": [stop | trigger]}
     return policy_of(rule("new", hold(7), tiers=["unrated"]), caution=caution)
@@ -191,7 +189,7 @@ def test_violations_that_a_policy_would_have_stopped_are_named_by_what_was_known
     swapped = looked(ledger, after, before, since_day=TODAY - 90)
     assert [v.violation for v in swapped.stopped_by(new=False)] == ["v-2"]
     served = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 7}, standing={"from": 1}))
-    assert looked(ledger, before, served, since_day=TODAY - 90).stopped_by(new=True) == []  # it was over by then
+    assert looked(ledger, before, served, since_day=TODAY - 90).stopped_by(new=True) == []
     few = looked(ledger, before, after, since_day=TODAY - 90, max_violations=1)
     assert ([v.violation for v in few.violations], few.violations_omitted) == (["v-2"], 1)
 

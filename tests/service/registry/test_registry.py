@@ -36,7 +36,6 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Yield five different sellers with a year of history."""
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as opened:
         today = day_of(wall_clock())
         entries = [
@@ -50,7 +49,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
-    from tests.helpers.models import gates_json  # it takes its models from here
+    from tests.helpers.models import gates_json
 
     beside = {"gates.json": gates_json()}
     return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)
@@ -87,7 +86,7 @@ def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(regis
     second = registry.publish(another().parts, actor="anna", reason="trained", now=1)
     assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
 
-    log.write_bytes(whole.rstrip(b"\n"))  # as an editor may leave it
+    log.write_bytes(whole.rstrip(b"\n"))
     registry.promote(second, actor="bert", reason="better", now=2, override="bert")
     assert [move.digest for move in registry.history()] == [first, second]
 
@@ -170,7 +169,7 @@ def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Reg
             promote(registry, first)
             _until(lambda: scorer.champion.digest == first)
             model.write_bytes(b"")
-            with (registry.folder / "aliases.jsonl").open("a") as log:  # past the check of `promote`
+            with (registry.folder / "aliases.jsonl").open("a") as log:
                 log.write(
                     json.dumps(dict.fromkeys(("alias", "actor", "reason", "time"), CHAMPION) | {"digest": second})
                 )
@@ -188,7 +187,6 @@ def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Reg
 
 
 def _until(holds, seconds: float = 60) -> None:
-    """Waits until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -218,7 +216,7 @@ def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
         follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append))
         follower.start()
         deadline = time.monotonic() + 60
-        while scorer.champion._kept is None and time.monotonic() < deadline:  # it warms up after its start
+        while scorer.champion._kept is None and time.monotonic() < deadline:
             time.sleep(0.05)
         held = {scorer.champion._artifact, scorer.champion._kept}
         for expected in (first, second, first):
@@ -227,6 +225,6 @@ def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
             while scorer.champion.digest != expected and time.monotonic() < began + 60:
                 time.sleep(0.005)
             assert (scorer.champion.digest, reports) == (expected, [])
-            assert {scorer.champion._artifact, scorer.champion._kept} == held  # nothing is loaded again
+            assert {scorer.champion._artifact, scorer.champion._kept} == held
         stop.set()
         follower.join()

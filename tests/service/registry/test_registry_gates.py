@@ -1,4 +1,4 @@
-"""Gates beside a model: permitted promotions, exceptions, signers, and the log."""
+"""Gates beside a model."""
 
 import json
 import uuid
@@ -37,7 +37,7 @@ def test_a_model_that_passed_its_gates_is_promoted_and_the_log_names_their_diges
     figures = registry.history()[-1].figures
     assert (figures["gates"], figures["gates_sha256"]) == ("passed", published["gates_sha256"])
     assert {"override", "sign_off"}.isdisjoint(figures)
-    assert registry.load(digest).digest == digest  # attachments are not in the digest
+    assert registry.load(digest).digest == digest
 
 
 def test_past_a_failed_hard_gate_it_takes_a_named_person_who_is_logged(registry: Registry) -> None:
@@ -133,7 +133,7 @@ def test_a_model_without_gates_is_champion_only_by_a_named_person(registry: Regi
 def test_the_first_model_whose_gates_hold_is_champion_whatever_was_published_before(registry: Registry) -> None:
     publish(registry, attachments=None)
     publish(registry, 1, attachments={"gates.json": gates_json(HARD)})
-    publish(registry, 1, attachments=None)  # leaving them out next time does not help
+    publish(registry, 1, attachments=None)
     assert registry.champion() is None
     third = publish(registry, 2)
     publish(registry, 3)

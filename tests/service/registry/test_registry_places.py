@@ -129,7 +129,6 @@ def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registr
 
 
 def _files(place: Path | str) -> dict[str, object]:
-    """Return every file of a registry with a mark of its write."""
     if isinstance(place, Path):
         files = [path for path in place.rglob("*") if path.is_file()]
         return {str(path.relative_to(place)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}

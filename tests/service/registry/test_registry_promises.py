@@ -1,5 +1,3 @@
-"""A model that gives up a promise may be examined and compared, but is never champion."""
-
 import json
 
 import pytest

@@ -1,4 +1,4 @@
-"""Registries in an object store: without locks, appends and renames."""
+"""Registries in an object store."""
 
 import json
 import uuid
@@ -66,7 +66,7 @@ def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
     with pytest.raises(ConfigurationWrong, match="lets two writers create one object"):
         publish(registry)
     assert registry.history() == []
-    assert not [path for path in Careless().find("") if "moves/" in path]  # nothing is left behind
+    assert not [path for path in Careless().find("") if "moves/" in path]
 
 
 @pytest.mark.long

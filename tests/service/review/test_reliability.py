@@ -1,4 +1,4 @@
-"""A notifier's reliability and the queue's priority: worked numbers and properties."""
+"""A notifier's reliability and the queue's priority."""
 
 from dataclasses import replace
 from itertools import product

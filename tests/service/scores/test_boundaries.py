@@ -19,7 +19,7 @@ def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger:
     before, after = parse_policy_text(RULES), parse_policy_text(RULES.replace("expiry_days = 365", "expiry_days = 18"))
     scorer = build_scorer(ledger, before)
     ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60)])
-    clock.now = (TODAY + 1) * DAY - 1  # the configured policy is recorded first, a microsecond before
+    clock.now = (TODAY + 1) * DAY - 1
     stated: dict[str, Any] = {"actor": "staff", "reason": "a trial", "served": before}
     move = scorer.policy.history.commit(after.text, expected=before.digest, **stated)
     assert move.move_time == (TODAY + 1) * DAY

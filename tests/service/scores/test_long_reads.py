@@ -1,4 +1,4 @@
-"""Long reads over a real server: batches in parts of one cut, long answers cut, departing callers."""
+"""Long reads over a real server."""
 
 import threading
 import time

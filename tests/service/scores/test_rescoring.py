@@ -25,7 +25,6 @@ from tests.helpers.worlds import artifact, policy
 
 
 def fill(ledger: Ledger, sellers: int) -> None:
-    """Add sellers of two marketplaces, some with violations, overrides or little history, one with nothing."""
     chance = random.Random(7)
     for number in range(sellers):
         market, seller = chance.choice([MARKET, "second"]), f"s{number}"

@@ -1,4 +1,4 @@
-"""Work by several processes: ordered results, unchanged errors, and an end with the parent."""
+"""Work by several processes."""
 
 import fcntl
 import os
@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[3]
 
 
 def prepare_work(folder: Path) -> Callable[[str], tuple[str, int]]:
-    """Prepare each process once at its start."""
     (folder / f"prepared-{os.getpid()}").touch(exist_ok=False)
     return partial(do, folder)
 
@@ -32,7 +31,7 @@ def do(folder: Path, task: str) -> tuple[str, int]:
         raise LedgerUnavailable(f"task {number} finds no database")
     if kind == "count":
         wait_until((folder / "begun-3").exists)
-        time.sleep(0.3)  # a process with more tasks would begin it by now
+        time.sleep(0.3)
         return str(len(list(folder.glob("begun-*")))), os.getpid()
     if kind == "die":
         wait_until((folder / "held-0").exists)

@@ -26,8 +26,6 @@ SECONDS = 30
 
 
 class Place:
-    """The shadow's source of models: one that exists, is refused, or is missing."""
-
     def __init__(self, found: Artifact | Exception | None) -> None:
         self.found = found
 

@@ -32,7 +32,7 @@ def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_
         proxy = Proxy(running.address)
         address = proxy.address
         with Client(address) as client, badge_site(client) as site:
-            while badge(site, "best") is None:  # until there is a connection, within the call's second
+            while badge(site, "best") is None:
                 pass
             before = site.get("/badge/acme/best.svg")
             assert badge(site, "low") is None
@@ -69,7 +69,6 @@ def test_health_is_that_of_the_server_now_whether_or_not_anybody_asks_for_a_badg
 
 
 def server_of(site: Site) -> str:
-    """Return the badge server's view of the server behind it."""
     return str(json.loads(site.get("/health").body)["server"])
 
 

@@ -22,8 +22,6 @@ HOUR = 3_600.0
 
 
 class World:
-    """A server of scores, its clock, and the requests it got."""
-
     def __init__(self) -> None:
         self.now = 1_000.0
         self.badge = "trusted"
@@ -31,7 +29,6 @@ class World:
         self.age = 0.0
         self.fault: grpc.StatusCode | None = None
         self.busy: dict[str, int] = {}
-        """Remaining SERVER_BUSY answers of each seller."""
         self.in_time = BATCH
         """The number of sellers that a call can have and be in time."""
         self.asked: list[str] = []
@@ -151,7 +148,7 @@ def test_after_a_failed_call_one_reader_tries_again_and_the_others_are_answered_
         world.fault = grpc.StatusCode.UNAVAILABLE
         world.now += FRESH_SECONDS
         assert await shown(badges, "a") == "trusted"
-        assert await shown(badges, "b") == "trusted"  # it did not ask
+        assert await shown(badges, "b") == "trusted"
         assert world.asked == ["a", "b", "a"]
         world.now += RETRY_SECONDS
         world.may_answer.clear()

@@ -67,7 +67,7 @@ def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_al
         )
         with badges(shell, tmp_path, "--demo", "--metrics-address", "127.0.0.1:0") as address:
             deadline = time.monotonic() + SECONDS
-            while json.loads(get(address, "/health")[1])["server"] == "away":  # until there is a connection
+            while json.loads(get(address, "/health")[1])["server"] == "away":
                 assert time.monotonic() < deadline
             listed = json.loads(get(address, f"/badge/{MARKET}.json?seller=good&seller=best&seller=low")[1])["badges"]
             assert {seller: found["badge"] for seller, found in listed.items()} == {"good": "trusted"}

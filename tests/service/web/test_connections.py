@@ -1,4 +1,4 @@
-"""Connections of the badge server are bounded: idle ones cannot take them all."""
+"""Connections of the badge server are bounded."""
 
 import asyncio
 import socket
@@ -22,7 +22,6 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @contextmanager
 def site(max_connections: int, seconds: float) -> Iterator[tuple[tuple[str, int], uvicorn.Server]]:
-    """Yield the address and server of an application under bounded connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     options = uvicorn_options(bounded_protocol({}, max_connections, seconds))
     server = uvicorn.Server(uvicorn.Config(PlainTextResponse("well"), lifespan="off", **options))

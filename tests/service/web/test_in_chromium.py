@@ -65,7 +65,6 @@ def opened(chromium: Browser, url: str, **options: Any) -> Iterator[tuple[Page, 
 
 @contextmanager
 def checkout(body: str, badges: str, *, integrity: str = INTEGRITY) -> Iterator[str]:
-    """Yield the address of another origin's page, whose policy admits only the badge server."""
     script = f'<script src="{badges}/badge.js" integrity="{integrity}" crossorigin="anonymous" defer></script>'
     page = f'<!doctype html><html lang="zh-CN"><head><title>t</title>{script}</head><body>{body}</body></html>'.encode()
 
@@ -132,7 +131,7 @@ def test_the_shop_and_the_page_behind_a_badge_are_for_all(
             )
             if name == "shop":
                 best, good = LABELS[language]
-                assert alts(page) == [best, good, best, good, best, good]  # cards, legend, cart
+                assert alts(page) == [best, good, best, good, best, good]
                 page.locator(".card a").first.click()
                 expect(page.get_by_role("heading").get_by_role("img")).to_have_attribute("alt", best)
         assert [text for text in found if "axe" not in text] == []
@@ -288,7 +287,6 @@ def test_the_picture_in_the_documents_is_of_the_pages_of_now(
 
 
 def shot(chromium: Browser, url: str, body: str, width: int) -> bytes:
-    """Return the upper part of a page at an address."""
     page = chromium.new_page(viewport={"width": width, "height": 676})
     page.route(url, lambda route: route.fulfill(body=body, content_type="text/html"))
     page.goto(url, wait_until="networkidle")
@@ -298,7 +296,6 @@ def shot(chromium: Browser, url: str, body: str, width: int) -> bytes:
 
 
 def side_by_side(chromium: Browser, shots: Sequence[bytes]) -> bytes:
-    """Join PNG pictures to one WebP, framed, without background."""
     page = chromium.new_page()
     drawn = page.evaluate(
         """async (shots) => {

@@ -1,5 +1,3 @@
-"""The file of words: its limits, and labels as text without markup."""
-
 from pathlib import Path
 from xml.etree import ElementTree
 

@@ -34,11 +34,10 @@ class Workers:
         return (self.folder / "server.log").read_text()
 
     def pids(self) -> dict[int, int]:
-        """Return the process of each answering worker, oldest first."""
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         found = {}
         for pid in map(int, listed):
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since the listing
+            with suppress(FileNotFoundError, ProcessLookupError):
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 if b"--worker" in arguments:
                     found[int(arguments[arguments.index(b"--worker") + 1])] = pid
@@ -75,7 +74,6 @@ def wait_until(is_true, seconds: float = SECONDS) -> None:
 
 
 def channel_of(address: str) -> grpc.Channel:
-    """Return a new connection without retries."""
     return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
 
 
@@ -87,7 +85,6 @@ def ask(address: str, number: int = 0) -> score_pb.GetTrustScoreResponse:
 
 @contextmanager
 def serving_workers(folder: Path, url: str, **settings: object) -> Iterator[Workers]:
-    """Run `sellertrust serve` with two processes on a free port; kill remaining ones at the end."""
     shell = shell_of(folder, database_url=url, processes=2, address="127.0.0.1:0", **settings)
     ready, log = folder / "ready", folder / "server.log"
     with log.open("ab") as output:
@@ -100,7 +97,7 @@ def serving_workers(folder: Path, url: str, **settings: object) -> Iterator[Work
         yield Workers(process, ready.read_text().strip(), folder, shell)
     finally:
         if process.poll() is None:
-            process.kill()  # the workers drain then, without a parent
+            process.kill()
             process.wait()
 
 

@@ -1,4 +1,4 @@
-"""Generations in one file for all processes of a server: opened, switched, and set aside by each."""
+"""Generations in one file for all processes of a server."""
 
 from pathlib import Path
 
@@ -32,7 +32,6 @@ def switch(workers: Workers, registry: Registry, model: str) -> None:
 
 
 def answers_of(workers: Workers) -> dict[str, TrustScore]:
-    """Return the scores of HELD, without fields of the request time."""
     found = {}
     for number in HELD:
         score = ask(workers.address, number).trust_score
@@ -57,7 +56,7 @@ def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after
         answers = answers_of(workers)
         assert answers.items() <= scores_in(files[model]).items()
         assert workers.of_each(COMPUTED, "miss") == computed
-        if model == second:  # both may remember all answers of the first model
+        if model == second:
             assert all(now > then for now, then in zip(workers.of_each(ADOPTED), adopted, strict=True))
     assert not answers.items() <= scores_in(files[second]).items()
 

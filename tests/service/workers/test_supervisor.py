@@ -45,8 +45,6 @@ while not over.wait(0.05):
 
 
 class Run:
-    """A supervisor in this thread, and a function that runs when all its processes answer."""
-
     def __init__(self, folder: Path, beside, **settings: object) -> None:
         self._folder = folder
         self._beside = beside
@@ -63,13 +61,10 @@ class Run:
         self.failure: BaseException | None = None
 
     def children(self) -> list[list[str]]:
-        """Return number, process, key and socket of every started process, oldest first."""
         path = self._folder / "children"
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
     def __call__(self) -> int:
-        """Return the exit code, after the function has ended."""
-
         def work() -> None:
             try:
                 self._beside(self)

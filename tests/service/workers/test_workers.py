@@ -1,4 +1,4 @@
-"""One server of several processes: one port, one scrape, one audit file, and replacement of dead processes."""
+"""One server of several processes."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_the_audit_file_of_all_processes_is_one_unbroken_chain(workers: Workers)
     wait_until(lambda: len(requests_of(workers, "ConfirmViolation")) == 24 + before.total())
     assert {line["process"] for line in requests_of(workers, "ConfirmViolation")} == {1, 2}
     count, _ = verify_audit(workers.folder / "audit.jsonl")
-    assert count == 48  # each call, and what came of it
+    assert count == 48
 
 
 def test_a_seller_has_one_pseudonym_in_the_lines_of_all_processes(workers: Workers) -> None:
@@ -130,7 +130,6 @@ def test_a_sigterm_says_not_serving_and_ends_all_with_0(tmp_path) -> None:
 
 
 def requests_of(workers: Workers, method: str) -> list[dict[str, object]]:
-    """Return the log's lines of a method's successful calls, oldest first."""
-    whole = workers.log().rpartition("\n")[0]  # the last line may be half written
+    whole = workers.log().rpartition("\n")[0]
     lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
     return [line for line in lines if str(line.get("method", "")).endswith(method) and line["code"] == "OK"]

@@ -24,7 +24,6 @@ def file_of(*rules: Mapping[str, Any], **stated: Any) -> MappedFile:
 
 
 def made(rules: Mapping[str, Any] | list[Mapping[str, Any]], *rows: Mapping[str, str], **stated: Any) -> list[Any]:
-    """Return entries or reject reasons of rows that begin in line 2."""
     file = file_of(*(rules if isinstance(rules, list) else [rules]), **stated)
     return [e if isinstance(e, Entry) else str(e) for _, e in file.entries(enumerate(rows, 2))]
 

@@ -1,4 +1,4 @@
-"""Columns that count a file's earlier rows: of the same rater, or of the row's other side."""
+"""Columns that count a file's earlier rows."""
 
 from collections.abc import Sequence
 from pathlib import Path

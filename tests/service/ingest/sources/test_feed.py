@@ -24,8 +24,6 @@ MORE = 25
 
 
 class Rows:
-    """A source in memory: payloads by partition; a payload's index is its position."""
-
     name = "rows"
 
     def __init__(self, *partitions: Sequence[bytes], fails: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""NATS JetStream from a real server: by the stream's sequence, through server restarts."""
+"""NATS JetStream from a real server."""
 
 import signal
 import threading
@@ -111,7 +111,7 @@ def test_what_was_on_its_way_when_the_row_broke_is_read_again(
     source.seek(0, None)
     assert [found.next_position for found in source.poll(2, 1)] == [2, 3]
     assert source._consumer is not None
-    source._run(source._consumer.fetch(2, timeout=1))  # taken from under it
+    source._run(source._consumer.fetch(2, timeout=1))
     assert not source.caught_up()
     found = [message.next_position for _ in range(4) for message in source.poll(10, 0.5)]
     assert found == [4, 5, 6, 7]

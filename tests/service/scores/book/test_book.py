@@ -29,8 +29,6 @@ HOUR = DAY // 24
 
 
 class World:
-    """Random events in a ledger, to known sellers, by two connections."""
-
     def __init__(self, seed: int, clock: Clock, *ledgers: Ledger) -> None:
         self.chance = random.Random(seed)
         self.clock = clock
@@ -38,7 +36,6 @@ class World:
         self.count = 0
 
     def happen(self) -> None:
-        """Append one event, or nothing if the ledger refuses it."""
         self.count += 1
         name, chance = f"e{self.count}", self.chance
         entry = chance.choice([self.report, self.decide, self.trade, self.recall, self.override, self.correct])(name)
@@ -136,13 +133,13 @@ def test_the_day_that_answers_are_for_is_the_clocks_and_does_not_go_back(ledger:
         clock.now = midnight + 1
         assert over.get("a").stamp.observe_time.ToMicroseconds() > midnight
         assert over.hits() == 1
-        clock.now = midnight - 1_000  # set back a little
+        clock.now = midnight - 1_000
         found = [over.ask(name) for name in ("a", "b", "b")]
         assert all(score.stamp.observe_time.ToMicroseconds() >= midnight for score in found)
         clock.now = midnight + SECOND
         for score in found:
             over.require_replay(score)
-        clock.now = midnight - HOUR  # so far that it was wrong before
+        clock.now = midnight - HOUR
         assert over.get("a").stamp.observe_time.ToMicroseconds() == midnight - HOUR + 1
 
 
@@ -220,7 +217,7 @@ def test_a_batch_reflects_what_its_process_has_appended_and_waits_for_the_follow
     with opened(ledger) as over:
         before = over.batch(SELLERS)
         [done] = ledger.append(MARKET, [confirmed("v", "s2")])
-        over.book.start()  # woken as in a server, it reaches the entry by itself
+        over.book.start()
         after = over.batch(SELLERS)
         assert {score.stamp.ledger_sequence for score in after} == {done.sequence}
         assert [a.points for a in after if a.seller[-1] != "2"] == [b.points for b in before if b.seller[-1] != "2"]
@@ -269,7 +266,6 @@ def test_hits_are_recomputed_in_the_background_and_what_differs_is_counted(ledge
 
 
 def blocked(over: Opened, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Event]:
-    """Block the scorer; return the semaphore of its calls, and the event that releases it."""
     begun, go = threading.Semaphore(0), threading.Event()
     scores = over.scorer.scores
 
@@ -310,7 +306,7 @@ def test_who_has_waited_long_enough_computes_alone(ledger: Ledger, monkeypatch: 
         begun, go = blocked(over, monkeypatch)
         threads = in_threads(2, lambda: over.ask("a"))
         assert begun.acquire(timeout=30)
-        assert begun.acquire(timeout=30)  # the other call, while the first still computes
+        assert begun.acquire(timeout=30)
         go.set()
         for thread in threads:
             thread.join(60)

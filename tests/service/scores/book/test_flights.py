@@ -1,5 +1,3 @@
-"""A caller waits for another's computation of the same score within its own deadline."""
-
 import threading
 
 import pytest

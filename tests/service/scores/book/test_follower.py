@@ -156,7 +156,7 @@ def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
     after = follower.heartbeat
     assert before is not None
     assert after is not None
-    assert {beat for beat, _ in seen} == {before}  # a look counts when it ends, from its begin
+    assert {beat for beat, _ in seen} == {before}
     assert before.steady < after.steady <= min(time for _, time in seen)
 
 

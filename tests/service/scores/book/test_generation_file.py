@@ -1,4 +1,4 @@
-"""The file of a generation: each answer is found, and damaged ones are never answered."""
+"""The file of a generation."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A book with generations: answers equal those of their stamp, and ended ones are not given."""
+"""A book with generations."""
 
 import os
 import random

@@ -63,7 +63,7 @@ def test_a_file_that_is_cut_short_while_it_is_answered_from_is_set_aside(sold: L
         assert (found.damaged, len(over.book.generations)) == (1, 0)
         rescored(sold, folder)
         look(over)
-        assert adopted(over, "a") == 0  # is remembered
+        assert adopted(over, "a") == 0
         over.book.table.clear(sold.last()[0])
         assert adopted(over, *SELLERS) == 3
 
@@ -119,7 +119,7 @@ def test_a_newer_generation_of_the_same_day_takes_the_place_of_the_one_before(so
         assert adopted(over, "a", "b") == 1
         rescored(sold, folder)
         over.book.keeper.look()
-        assert len(over.book.generations) == 1  # until the other one has joined
+        assert len(over.book.generations) == 1
         look(over)
         assert [generation.head.sequence for generation in over.book.generations] == [sold.last()[0]]
         over.book.table.clear(sold.last()[0])

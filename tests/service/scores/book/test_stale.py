@@ -1,4 +1,4 @@
-"""The last known answer with its age: while the ledger is away, and beside many computations."""
+"""The last known answer with its age."""
 
 import threading
 import time
@@ -26,7 +26,6 @@ HOUR = DAY // 24
 
 @contextmanager
 def away(url: str, clock: Clock, *entries: Entry, asked: tuple[str, ...] = ("a",), **options: Any) -> Iterator[Opened]:
-    """Yield a book that knew `a` and `b` when its ledger went away; replays need another ledger."""
     ledger = Ledger.open(url, clock=clock)
     ledger.append(MARKET, [*known("a"), *known("b"), *entries])
     with opened(ledger, fresh_seconds=1e-9, **options) as over:
@@ -174,7 +173,6 @@ def test_a_follower_that_lags_does_not_mean_that_the_ledger_is_away(ledger: Ledg
 
 @contextmanager
 def computing(over: Opened, seller: str) -> Iterator[None]:
-    """Hold another caller's computation of a seller's answer."""
     begun, go_on = threading.Event(), threading.Event()
 
     def cut() -> Cut:
@@ -205,7 +203,7 @@ def test_beside_others_who_compute_the_last_known_answer_is_given_as_stale_to_wh
             assert (found.points, found.stamp) == (before.points, before.stamp)
             assert found.freshness.state == pb.FRESHNESS_STATE_STALE
             assert found.freshness.age.ToSeconds() == 3600
-            with pytest.raises(ServerBusy):  # nothing is known of it
+            with pytest.raises(ServerBusy):
                 over.ask("c")
             with pytest.raises(InvalidInput):
                 over.book.get("sellers/odd", Asked(0, None, over.ledger.cut))

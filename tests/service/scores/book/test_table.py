@@ -78,7 +78,7 @@ def test_what_was_computed_of_another_ledger_is_not_kept() -> None:
     assert len(table) == 0
     table.store(ONE, answer(5), life)
     assert table.get(ONE) is None
-    table.store(ONE, answer(2), table.life)  # older than the known entries
+    table.store(ONE, answer(2), table.life)
     assert not exact(table, ONE)
 
 

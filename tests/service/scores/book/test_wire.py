@@ -1,4 +1,4 @@
-"""Answers on the wire: joined bytes equal protobuf's own message."""
+"""Answers on the wire."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ TIMES = st.integers(SECOND, 4_000_000_000 * SECOND)
 
 
 @given(TIMES, st.integers(0, 2**62))
-@example(1_790_000_000 * SECOND, 1)  # a whole second has no nanoseconds
+@example(1_790_000_000 * SECOND, 1)
 @example(1_790_000_000 * SECOND + 1, 1)
 @example((1 << 35) * SECOND + 268_435, 1)
 def test_a_stamp_that_is_joined_is_the_stamp_whatever_its_time(observe_time: int, sequence: int) -> None:
