@@ -23,7 +23,6 @@ LATER = (0, 1, 5, 7, 8, 13, 14, 15, 21, 28, 29, 30, 31, 45, 59, 60, 61, 90, 180,
 
 
 def draw_policies(chance: random.Random) -> Iterator[Policy]:
-    """Yield random accepted policies, endlessly."""
     while True:
         try:
             yield parse_policy(_draw_data(chance))
@@ -74,7 +73,6 @@ def _give(row: FactRow, seller: str) -> FactRow:
 
 
 def _list_terms(found: InForce) -> list[Terms]:
-    """Return the terms of now, of an order captured now, and those that reach earlier orders."""
     return [found.terms, found.terms_at_capture, found.find_terms_for_earlier()]
 
 
@@ -157,7 +155,6 @@ def _draw_measure(chance: random.Random, is_on_facts: bool) -> dict[str, Any]:
 
 
 def _draw_seller(chance: random.Random) -> list[FactRow]:
-    """Draw a seller with a short or a long history, and up to four violations around TODAY."""
     rows = [identity("i", TODAY - chance.choice([5, 20, 100, 600]))]
     days = chance.sample(range(1, 90), chance.choice([0, 1, 3]))
     rows += [exposure(f"x{day}", TODAY - day, chance.choice([1, 50, 300])) for day in days]
@@ -166,7 +163,6 @@ def _draw_seller(chance: random.Random) -> list[FactRow]:
 
 
 def _draw_violation(chance: random.Random, name: str, ago: int | None = None) -> list[FactRow]:
-    """Draw a violation confirmed later, or so many days ago, in its own or a shared incident."""
     happened = TODAY - chance.choice([0, 1, 10, 40, 200]) + (chance.choice([0, 0, 6, 20, 60]) if ago is None else 0)
     category = chance.choice([Category.COUNTERFEIT, Category.COUNTERFEIT, Category.SERVICE, Category.IP])
     incident = chance.choice([name, name, "shared"])
@@ -176,5 +172,4 @@ def _draw_violation(chance: random.Random, name: str, ago: int | None = None) ->
 
 
 def _lessen(row: FactRow) -> FactRow:
-    """Return the entries with a minor violation instead."""
     return row._replace(severity=int(Severity.MINOR)) if row.category is not None else row

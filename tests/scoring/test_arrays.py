@@ -1,5 +1,3 @@
-"""Runs of equal values, and sums of amounts."""
-
 from itertools import groupby
 
 import numpy as np

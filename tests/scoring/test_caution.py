@@ -109,7 +109,6 @@ def test_reports_of_other_categories_or_less_severity_than_a_rule_asks_for_set_i
 
 
 def test_the_reports_of_one_source_weigh_no_more_than_its_limit() -> None:
-    """For any number of reports now; old reports of others do not help them."""
     limits = {"customs": {"weight": 60, "at_most": 90}, "test_buy": {"weight": 60, "at_most": 60}}
     policy = policy_of(caution_rule(), sources=limits)
     rows = [report(f"r{n}", TODAY) for n in range(9)]
@@ -144,7 +143,6 @@ def test_a_crowd_opens_a_case_and_uses_up_no_other_report() -> None:
 
 
 def test_cases_of_crowds_use_up_no_day_of_protection() -> None:
-    """Eight of 14 days each leave the 30 of 180 days unused."""
     sources = {"platform_detection": {"weight": 99, "at_most": 99}, "customs": {"weight": 100, "at_most": 100}}
     policy = policy_of(caution_rule(days=14), sources=sources)
     crowd = [
@@ -197,7 +195,6 @@ def days_under_caution(rows: list[FactRow], policy: Policy) -> int:
 
 
 def lived(rows: list[FactRow], policy: Policy) -> list[bool]:
-    """Return, for each day, whether the seller was under caution by that morning's knowledge."""
     found = []
     for day in range(TODAY - 200, TODAY + 20):
         moment = visible(day) + 1
@@ -230,7 +227,6 @@ BUSY = policy_of(
 
 
 def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
-    """Return reports, and their dismissals, in order of time."""
     rows = []
     for n, (day, source, incident, dismissed) in enumerate(seen):
         rows.append(report(f"r{n}", day, source, incident=f"incident-{incident}"))

@@ -1,4 +1,4 @@
-"""Caution by flow: bursts of undelivered or disputed orders, and a jump of captured value."""
+"""Caution by flow."""
 
 from dataclasses import replace
 from functools import partial
@@ -158,7 +158,7 @@ def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
 
 
 def test_a_burst_that_goes_on_is_new_after_its_days_and_never_beyond_30_of_180() -> None:
-    """20 disputes a day: new each week, five days each; after six weeks the days are used up."""
+    """20 disputes a day: new each week, five days each."""
     table = table_of(burst=DISPUTED)
     days = [flow(TODAY - back, delivered_orders=20, disputed_orders=20) for back in range(120, -20, -1)]
     mornings = [bool(cautions(days, table, (TODAY - 125 + n) * DAY + 1)) for n in range(145)]
@@ -172,7 +172,6 @@ def restated(one: FlowDay, time: int, fact: FlowStated) -> FlowDay:
 
 
 def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
-    """Return the flow known at a moment, as of it."""
     return [
         one._replace(before=tuple(old for old in one.before if old.until_time <= moment))
         for one in list_flow_as_of([one for one in days if one.known_time < moment], moment)

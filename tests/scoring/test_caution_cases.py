@@ -1,4 +1,4 @@
-"""A person ends the case of a caution: the caution ends, and never begins again on the same facts."""
+"""A person ends the case of a caution."""
 
 from typing import Any
 

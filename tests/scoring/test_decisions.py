@@ -1,5 +1,3 @@
-"""Later entries change earlier ones, over random sellers: taken back, moved, merged, raised."""
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -72,7 +70,6 @@ def test_what_is_void_leaves_no_trace_in_the_answer(
 def test_goods_that_were_somebody_elses_leave_no_trace(
     rows: list[FactRow], day: int, category: int, severity: int, units: int
 ) -> None:
-    """Once the attribution is accepted, with or without units; contested or rejected changes nothing."""
     for incident in ("", "incident-1"):
         wrong = violation("wrong", day, category, severity, Status.CONFIRMED, incident)._replace(units=units)
         states = [

@@ -1,5 +1,3 @@
-"""Errors about fields: the path is kept in parts, and one place makes its text."""
-
 from hypothesis import given
 from hypothesis import strategies as st
 

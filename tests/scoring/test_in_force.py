@@ -1,4 +1,4 @@
-"""Measures in force for a seller, with times and entries: exact, reversible and by confirmed facts."""
+"""Measures in force for a seller, with times and entries."""
 
 import random
 from dataclasses import replace
@@ -61,7 +61,7 @@ def midnight(day: int) -> int:
 
 
 def test_a_suspension_begins_with_the_decision_and_ends_when_it_is_served() -> None:
-    """24 points of standing suspend for a week from the confirmation on, not from the occurrence."""
+    """24 points of standing suspend for a week from the confirmation on."""
     rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL, Status.ALLEGED)]
     assert suspension(evaluated(rows)) is None
     decided = [*rows, status("c", "v", Status.CONFIRMED, TODAY - 3)]
@@ -102,7 +102,7 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
 
 
 def test_a_termination_is_announced_and_begins_after_its_notice() -> None:
-    """48 points: 30 days from the decision; until then it is listed with its future start, and trade continues."""
+    """48 points: 30 days from the decision."""
     breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(4)]
     rows = [*SOLD, *breaches]
     decided = midnight(TODAY - 60) + 1
@@ -134,7 +134,6 @@ def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
 
 
 def test_a_newcomers_violation_never_eases_its_terms() -> None:
-    """By the general policy: rated, with a newcomer's limits for its first 30 days."""
     young = [identity("i", TODAY - 20), exposure("x", TODAY - 10, 500)]
     slip = violation("v", TODAY - 2, int(Category.SERVICE), int(Severity.MINOR))
     without, guilty = evaluated(young), evaluated([*young, slip])
@@ -167,7 +166,6 @@ def test_no_violation_ever_gives_laxer_terms_on_any_later_day(seed: int) -> None
 
 
 def test_each_incident_states_its_points_until_when_and_by_which_entries() -> None:
-    """They add up to the standing, so a seller can check it by hand."""
     rows = [
         *SOLD,
         violation("a", TODAY - 10, COUNTERFEIT, CRITICAL, incident="one"),
@@ -199,7 +197,6 @@ def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
 
 
 def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() -> None:
-    """Like the entries behind a measure: the answer is bounded, and the standing counts all."""
     breaches = [violation(f"v{n}", TODAY - 1 - n % 300, COUNTERFEIT, MAJOR if n else CRITICAL) for n in range(1_003)]
     found = evaluated([*SOLD, *breaches])
     assert (len(found.standing_parts), found.standing_parts_omitted) == (1_000, 3)
@@ -218,7 +215,6 @@ def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hol
 
 
 def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
-    """Points rose 30 days ago: the tier followed 14 day-ends later, with its measures."""
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 500, 60), exposure("y", TODAY - 30, 100_000_000)]
     breach = violation("v", TODAY - 300, int(Category.DISCLOSURE), int(Severity.MINOR))
     found, wanted = starts([*sold, breach])
@@ -331,7 +327,7 @@ def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_or
         identity("i", TODAY - 600),
         exposure("a", TODAY - 20, 40),
         exposure("b", TODAY - 5, 4),
-        exposure("n", TODAY - 7, 10_000),  # without a stated value
+        exposure("n", TODAY - 7, 10_000),
         exposure("c", TODAY, 9),
     ]
     settled = {"a": 600, "b": 300, "c": 5_000, "again": 1}

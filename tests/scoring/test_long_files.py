@@ -1,5 +1,3 @@
-"""Sellers with very many facts: answers stay exact, have the stated cost, and stop once no caller waits."""
-
 from collections.abc import Callable
 from typing import Any
 

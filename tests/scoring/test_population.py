@@ -1,4 +1,4 @@
-"""Many sellers at once equal each alone: tier, rules and terms, by any policy."""
+"""Many sellers at once equal each alone."""
 
 import random
 import tomllib
@@ -22,7 +22,6 @@ from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbe
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]
 DEPOSITS = [random.Random(number).choice([0, 0, 30_000, 69_999, 70_000]) for number in range(150)]
-"""The placed deposit of each seller, in minor units."""
 
 GROUP = """
 [[rules]]
@@ -56,7 +55,6 @@ def shipped(name: str, more: str = "") -> Policy:
 
 
 def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
-    """Draw rows of random sellers, and values of their exposure: newcomers, old ones, guilty ones, an absent one."""
     chance = random.Random(seed)
     rows: list[FactRow] = []
     for seller in SELLERS[1:]:

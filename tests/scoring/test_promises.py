@@ -142,7 +142,6 @@ def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
 def test_one_incident_counts_once_however_many_report_it(
     rows: list[FactRow], category: int, day: int, reports: int
 ) -> None:
-    """Violations of the same category, day and severity in one incident change neither points nor counts."""
     first = violation("first", day, category, 3, Status.CONFIRMED, "flood")
     flood = [violation(f"more-{i}", day, category, 3, Status.CONFIRMED, "flood") for i in range(reports)]
     once, often = (

@@ -77,8 +77,8 @@ def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wi
     assert all(reason.points for reason in found.reasons if not reason.incidents)
     for reason in found.reasons:
         behind = {
-            Subject.ORDERS: True,  # caused by absent facts: it states the settled orders
-            Subject.IDENTITY: True,  # the entry, if an identity is stated
+            Subject.ORDERS: True,
+            Subject.IDENTITY: True,
             LIMIT: reason.counted == base + sum(r.points for r in found.reasons if r.reason_code != LIMIT),
         }.get(reason.reason_code, bool(reason.incidents or reason.entries or reason.days))
         assert behind, reason

@@ -92,7 +92,7 @@ def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
     assert held(stated, [], changes[:1]) == [5_000]
     assert held(stated[:1], [], changes) == [2_000]
     earlier = at(6, UPDATED, amount_minor=1_000, **asked)  # type: ignore[arg-type]
-    assert held([*stated, earlier], [], changes) == [2_000]  # stated last, so nobody required 5,000 on day 8
+    assert held([*stated, earlier], [], changes) == [2_000]
     assert held(stated, [], changes, [(6 * DAY, 9 * DAY), (10 * DAY, None)]) == [2_000, 3_000]
     assert held(stated[:1], [], [changes[0], deposit(7, DepositChange.RETURNED, 5_000)], [(6 * DAY, 9 * DAY)]) == [
         *(2_000, 1_000)
@@ -110,7 +110,7 @@ def test_two_measures_state_the_same_money_once() -> None:
     assert held([first, second], [], placed) == [3_000, 1_000]
     assert held([at(2, IMPOSED, DEPOSIT, "a", amount_minor=5_000, currency="EUR"), second], [], placed) == [4_000, 0]
     lifted = at(2.5, LIFTED, DEPOSIT, "a")
-    assert held([first, lifted, second], [], placed) == [3_000, 4_000]  # each separately, at another time
+    assert held([first, lifted, second], [], placed) == [3_000, 4_000]
     hold = MeasureKind.SETTLEMENT_HOLD
     holds = [at(2, IMPOSED, hold, "a"), at(3, IMPOSED, hold, "b"), at(5, LIFTED, hold, "a"), at(6, LIFTED, hold, "b")]
     assert held(holds, flow(2, 3, 4, 5, captured=1)) == [3, 1]
@@ -155,7 +155,6 @@ def test_what_was_stated_while_it_was_taken_back_counts_once_it_is_reinstated() 
 
 
 def test_a_day_on_which_a_measure_ends_and_begins_again_counts_once() -> None:
-    """Overturned and reinstated on day 3: 10 % of the 5,005 of day 3 are held once."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(5, LIFTED, RESERVE)]
     noon = 3 * DAY + DAY // 2
     found = held(reserve, flow(2, 3, 4, captured=10_000), [], [(noon, noon + DAY // 4)])

@@ -39,7 +39,6 @@ ESTABLISHED = [exposure(f"e{day}", TODAY - day, 60) for day in range(1, 120)]
 
 @st.composite
 def around(draw: st.DrawFn) -> list[FactRow]:
-    """Draw entries of every counting kind, which happen, are reported and end around the observe time."""
     found = []
     for n in range(draw(st.integers(0, 8))):
         kind = draw(st.sampled_from([*sorted(COUNTING_KINDS), Kind.OVERRIDE, Kind.EXPOSURE]))

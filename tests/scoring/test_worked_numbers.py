@@ -1,5 +1,3 @@
-"""The worked numbers of docstrings and documents."""
-
 import itertools
 import math
 

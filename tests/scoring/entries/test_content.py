@@ -1,4 +1,4 @@
-"""The canonical content: equal facts give equal bytes, and the bytes give the fact."""
+"""The canonical content."""
 
 import json
 from hashlib import sha256

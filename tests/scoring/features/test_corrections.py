@@ -1,5 +1,3 @@
-"""Merges: a chain of merges is walked once, with an unchanged result."""
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +8,6 @@ Merges = dict[tuple[str, int], int]
 
 
 class Counted(Merges):
-    """A merge map that counts its look-ups."""
-
     looks = 0
 
     def __contains__(self, key: object) -> bool:

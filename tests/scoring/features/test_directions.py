@@ -61,9 +61,6 @@ contexts = st.sampled_from(CONTEXTS)
 
 @cache
 def models() -> tuple[Artifact, ...]:
-    """Return three models of labels that follow random features in random, also wrong, directions, and mostly
-    attributes.
-    """
     x, _ = population()
     found = []
     for seed in range(3):
@@ -77,7 +74,6 @@ def models() -> tuple[Artifact, ...]:
 
 
 def seen(cases: Sequence[list[FactRow]], context: dict[str, str], moment: int = NOW) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs of shape (cases, features), and points by model, of shape (models, cases)."""
     inputs = []
     for rows in cases:
         facts = resolve(columns_of(numbered(rows), ["s"]), np.array([moment]))

@@ -1,5 +1,3 @@
-"""Inspections and disputes: findings move scores one way; void ones leave no trace; their absence is no fault."""
-
 import numpy as np
 import pytest
 from hypothesis import given

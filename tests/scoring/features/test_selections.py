@@ -1,5 +1,3 @@
-"""Added-up sums of selections of incidents equal the fold of each selection, to the last bit."""
-
 from dataclasses import fields, replace
 
 import numpy as np

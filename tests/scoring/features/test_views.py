@@ -54,7 +54,6 @@ def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
 
 @st.composite
 def files(draw: st.DrawFn) -> list[FactRow]:
-    """Draw a file with decisions, units, regroupings, corrections, a change of control and identities, in any order."""
     decided = [
         status(f"d{n}", f"v{which}", to, day, severity=1 if to is Status.REDUCED else None)._replace(units=draw(UNITS))
         for n, (which, to, day) in enumerate(draw(DECISIONS))

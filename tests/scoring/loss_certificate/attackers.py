@@ -14,7 +14,6 @@ from scoring.policy.sample import Breach
 from tests.scoring.loss_certificate.lives import Life, asked_for, cap_of
 
 MAX_DAYS = 6_000
-"""The longest time for which an attacker builds."""
 TIERS = (None, *Tier)
 BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category.SERVICE) for severity in Severity]
 
@@ -24,20 +23,15 @@ class Plan:
     fakes: bool
     """Whether it sells to itself; else it trades in earnest, at no gain."""
     target: int
-    """The settled value at which it runs at the latest."""
     pace: float
     """The share of a day's limit that it sells."""
     greed: float
     """It also runs once a day's orders are worth so many times the cost of its history."""
     tier: Tier | None
-    """Its tier while it builds, and while it runs."""
     run_tier: Tier | None
     parts: int
-    """Orders per day of the run."""
     zeal: float
-    """The share of a day's limit that it takes on a day of the run."""
     waits: int
-    """Days without trade before the run."""
     refunds: float
     """The chance per day that it refunds a sale."""
     season: int
@@ -113,9 +107,7 @@ def let_loose(
 def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
     """Live some days at random; return on how many days the real terms were laxer than the abstract state's.
 
-    Violations are confirmed and overturned, with pauses of up to a year, and refunds. Days also count on which a name
-    without refunds moved farther during a run than an edge leads. A name with refunds has the days of a name without,
-    and stricter terms.
+    Days also count on which a name without refunds moved farther during a run than an edge leads.
     """
     laxer, place, takes_back = 0, (0, 0), chance.random() < 0.5
     for season in policy.rule_book.seasons:
@@ -128,7 +120,7 @@ def live_at_random(policy: Policy, states: States, life: Life, chance: random.Ra
             life.overturn(chance.choice([*life.breaches]))
         if pauses and life.started is None and chance.random() < 0.1:
             life.day += chance.randrange(1, 400)
-            life.sleep()  # earlier sales settle
+            life.sleep()
         life.tier = chance.choice((None, *Tier))
         if life.started is None:
             life.refill()

@@ -13,7 +13,6 @@ from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
 
 
 def to_be_altered() -> dict[str, Any]:
-    """Return a toy's certificate, as its file has it, with all optional parts."""
     lifted = frozenset({("below-100000", MeasureKind.SETTLEMENT_HOLD), ("below-100000", MeasureKind.DEPOSIT)})
     sellers = (
         GrantedSeller("acme", "a", Tier.TRUSTED, 86_400_000_000, frozenset()),
@@ -26,7 +25,6 @@ def to_be_altered() -> dict[str, Any]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Yield the path of every value of a certificate that is no container."""
     if isinstance(value, dict):
         return [found for key, part in value.items() for found in places(part, (*path, key))]
     if isinstance(value, list):
@@ -37,7 +35,6 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def damage(
     certificate: dict[str, Any], where: list[tuple[Any, ...]], chance: random.Random
 ) -> tuple[dict[str, Any], str]:
-    """Return a copy with one damage, and its description."""
     found = copy.deepcopy(certificate)
     path = chance.choice(where)
     parent = found
@@ -103,7 +100,6 @@ def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple
 
 
 def misspell(policy: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    """Return a policy with an additional or another name in a part on which its terms rest."""
     found = copy.deepcopy(policy)
     parts = [found, found["trade"], *found["rules"], *(part for one in found["rules"] for part in one["measures"])]
     parts += [step for part in parts for step in part.get("grows", ())]
@@ -122,7 +118,6 @@ Forger = Callable[[dict[str, Any], random.Random], None]
 
 
 def forge(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
-    """Return a copy with a consistent forgery of the whole, and its name; it may equal the original."""
     found = copy.deepcopy(certificate)
     forger = chance.choice(FORGERS)
     forger(found, chance)
@@ -140,7 +135,6 @@ def _pick(found: dict[str, Any], chance: random.Random) -> dict[str, Any]:
 
 
 def leave_out_a_bucket(found: dict[str, Any], chance: random.Random) -> None:
-    """Remove a bucket of settled value everywhere, with all its edges."""
     place = chance.randrange(len(found["settled"]))
     found["settled"].pop(place)
     found["temptation_minor"].pop(place)
@@ -151,7 +145,6 @@ def leave_out_a_bucket(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def leave_out_a_day(found: dict[str, Any], chance: random.Random) -> None:
-    """Make a run one day shorter, in the tables and the attacks."""
     for verdict in found["verdicts"].values():
         place = chance.choice([0, -1])
         verdict["running"].pop(place)
@@ -160,7 +153,6 @@ def leave_out_a_day(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def leave_out_deposits(found: dict[str, Any], _: random.Random) -> None:
-    """Remove the states with a deposit, whatever the rules require."""
     found["deposits"] = found["deposits"][:1]
     for verdict in found["verdicts"].values():
         verdict["building"] = [[row[:1] for row in rows] for rows in verdict["building"]]
@@ -179,7 +171,6 @@ def swap_tables(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def lower_a_table(found: dict[str, Any], chance: random.Random) -> None:
-    """Lower every value by a share, or by one, and the statements about it."""
     verdict, parts = _pick(found, chance), chance.choice([0, 1, 2, 10])
     for name in ("building", "running"):
         verdict[name] = [
@@ -191,19 +182,16 @@ def lower_a_table(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def swap_currency(found: dict[str, Any], chance: random.Random) -> None:
-    """Change the currency of all amounts and of the assumptions."""
     found["currency"] = found["assumptions"]["currency"] = chance.choice(["USD", "JPY", "CNY", "eur"])
 
 
 def assume_less(found: dict[str, Any], chance: random.Random) -> None:
-    """Change an assumption in the certificate only."""
     part, key = chance.choice([("stop", "days"), ("confirm", "days"), ("wash", "ppm"), ("identity", "minor"),
         ("aged_account", "minor"), ("aged_account", "ppm"), ("runners", "count"), ("overturned", "ppm")])  # fmt: skip
     found["assumptions"][part][key] += chance.choice([-1, 1, 1, 10**6, -(10**6)])
 
 
 def add_to_assumptions(found: dict[str, Any], chance: random.Random) -> None:
-    """Add an assumption: a carrier, another category, or the length of caution."""
     part = chance.choice(["carrier", "caution", "stop", "wash"])
     rows = {"days": chance.randrange(1, 30), "ppm": chance.randrange(10**6), "source": "x"}
     if part in ("stop", "wash"):
@@ -213,7 +201,6 @@ def add_to_assumptions(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def attack_less(found: dict[str, Any], chance: random.Random) -> None:
-    """Let an attack begin with less settled, or take less on a day, with matching sums."""
     attack = _pick(found, chance)["attack"]
     day = chance.choice(attack["days"])
     less = chance.randrange(1, 500)
@@ -222,7 +209,6 @@ def attack_less(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def take_less(found: dict[str, Any], chance: random.Random) -> None:
-    """Lower a tier's take, and all results that follow from it."""
     takes = found["takes"]
     for take in takes["by_tier"].values():
         for key in take:
@@ -232,7 +218,6 @@ def take_less(found: dict[str, Any], chance: random.Random) -> None:
 
 
 def accept_more(found: dict[str, Any], chance: random.Random) -> None:
-    """Accept a verdict that holds, an unknown verdict, another sum, or the same sum twice."""
     one = {
         "verdict": chance.choice([*found["verdicts"], "granted", "all"]),
         "by": "x",

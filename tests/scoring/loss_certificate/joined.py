@@ -40,7 +40,6 @@ class Served:
 
 
 def draw_sequences(chance: random.Random) -> Iterator[Served]:
-    """Draw sequences of two or three accepted policies, with hold limits, carriers, notices and groups."""
     while True:
         worlds = [make_world(chance.randint) for _ in range(chance.choice([2, 2, 3]))]
         stated = worlds[0][1]
@@ -57,7 +56,6 @@ def draw_sequences(chance: random.Random) -> Iterator[Served]:
 
 
 def _dress(data: dict[str, Any], chance: random.Random, number: int) -> dict[str, Any]:
-    """Add parts that single sellers do not choose: limits of holds, a closure with notice, a group."""
     rules = list(data["rules"])
     if chance.random() < 0.4:
         closed = {"kind": "suspension", "terminates": True, "notice_days": 30}
@@ -77,7 +75,6 @@ class JoinedLife(Life):
 
     marketplace: str = ""
     stop_day: int = 0
-    """The day on which its run is stopped; set by its first unkept order."""
     orders: list[tuple[Order, Terms, int]] = field(default_factory=list)
     """Unkept orders of earlier days, their terms, and the most days of a hold."""
     today: list[Policy] = field(default_factory=list)
@@ -110,12 +107,10 @@ class JoinedLife(Life):
         self.today.append(policy)
 
     def top_up(self) -> None:
-        """Place the missing deposit."""
         missing = max(self.terms.deposit_minor - self.deposit, 0)
         self.cash, self.deposit = self.cash - missing, self.deposit + missing
 
     def run(self, value: int) -> None:
-        """Take orders without keeping them, as one order or as the smallest possible ones."""
         was_running, before = self.started is not None, self.captured_today
         assert self.policy.trade is not None
         self.keep_none([value])
@@ -133,7 +128,6 @@ class JoinedLife(Life):
         super().sleep()
 
     def paid_out(self) -> int:
-        """Return the payouts for unkept orders, by the day before the stop."""
         total = 0
         for order, terms, limit in self.orders:
             paid = 0
@@ -147,10 +141,9 @@ class JoinedLife(Life):
 
 
 def live(sequence: Served, chance: random.Random) -> tuple[JoinedLife, bool]:
-    """Live one life: a faked or real history, and a run across the commits, by chance or as greedy as possible.
+    """Live one life: a faked or real history, and a run across the commits.
 
-    A history's cost is paid at once, since time costs a cheat nothing. Return the life, and whether its history is
-    real.
+    Return the life, and whether its history is real.
     """
     is_real, is_greedy = chance.random() < 0.5, chance.random() < 0.6
     policies, assumptions = list(sequence.policies), sequence.assumptions

@@ -38,7 +38,6 @@ def cap_of(terms: Terms) -> int:
 
 
 def asked_for(policy: Policy) -> tuple[list[int], list[int]]:
-    """Return every settled value, and every tenure, that a rule or a cap names."""
     rules = policy.rule_book.rules
     caps = [measure for rule in rules for measure in rule.measures if isinstance(measure, ValueCap)]
     values = {rule.settled_below for rule in rules} | {step.settled_minor for one in caps for step in one.grows}
@@ -62,16 +61,12 @@ class Life:
     pipeline: list[tuple[int, int]] = field(default_factory=list)
     """(day of settlement, value) of sales, in earnest or to itself."""
     unkept: list[tuple[Order, Terms]] = field(default_factory=list)
-    """Orders taken and not kept, with the terms at their capture."""
     captured_today: int = 0
     breaches: dict[str, tuple[Breach, int]] = field(default_factory=dict)
-    """Valid confirmed violations, and the day of each."""
     origin: int = 0
     """The date of its first day, in days since 1970-01-01, for seasons."""
     started: int | None = None
-    """Day of the first unkept order."""
     state_at_start: tuple[int, int] = (0, 0)
-    """The settled value and tenure on that day."""
 
     known: dict[tuple[Any, ...], Terms] = field(default_factory=dict)
 
@@ -105,7 +100,6 @@ class Life:
             self.origin = seasons[number % len(seasons)].first_day - self.day
 
     def refill(self) -> None:
-        """Place the missing deposit, or take back the excess."""
         asked = self.terms.deposit_minor
         self.cash, self.deposit = self.cash + self.deposit - asked, asked
 
@@ -117,7 +111,6 @@ class Life:
         return max(cap_of(terms) - self.captured_today, 0)
 
     def sell(self, value: int, *, to_itself: bool) -> None:
-        """Sell and deliver; a sale to itself costs its share, rounded up."""
         assert self.policy.trade is not None
         value = min(value, self.room())
         self.captured_today += value
@@ -148,7 +141,6 @@ class Life:
         self.breaches[name] = breach, self.day
 
     def overturn(self, name: str) -> None:
-        """Have a confirmed violation overturned: it leaves no trace."""
         self.breaches.pop(name, None)
 
     def refund(self, value: int) -> None:
@@ -170,7 +162,6 @@ class Life:
         return self.cash + self.paid_out()
 
     def paid_out(self) -> int:
-        """Return the payouts for unkept orders, until the run is stopped."""
         assert self.started is not None
         last = self.started + self.run_days - 1
         currency = self.policy.rule_book.currency

@@ -1,8 +1,6 @@
 """Adaptive attackers in the simulated market, with its stand-in for a model, its delays, and the core's own caution.
 
-The market has its own knowledge: flow is recorded the next day, and buyers dispute on the tenth day. A person checks
-disputes and cases of caution, and may miss the truth. The certificate's assumptions are kept: a run is stopped after at
-most its stated days, and a sale to oneself has the stated cost.
+Flow is recorded the next day, buyers dispute on the tenth day, and a person who checks may miss the truth.
 """
 
 import random
@@ -31,7 +29,6 @@ from tests.bench._year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, 
 from tests.scoring.loss_certificate.lives import asked_for, cap_of
 
 FIRST_DAY = 20_000
-"""The date of the first day of every life, in days since 1970-01-01."""
 FLOW_DAYS = 240
 """Days of recorded flow before a run: the 180 in which days of caution count, and the look-back of rules."""
 DELIVERY_DAYS = 4
@@ -43,21 +40,14 @@ QUIET_DAYS, QUIET, JUMP_DAYS = 30, 0.04, 3
 @dataclass(frozen=True)
 class Plan:
     fakes: bool
-    """Whether it sells to itself; else it trades in earnest, at no gain."""
     bought_minor: int
     """The settled value of the account it begins with; 0 for a new name."""
     target_minor: int
-    """The settled value before the run."""
     pace: float
-    """The share of a day's limit that it sells."""
     order_minor: int
-    """Value of an order while it builds: many small ones make a tier."""
     run_order_minor: int
-    """Value of an order in its run: few large ones are few disputes."""
     waits: int
-    """Days without trade before the run."""
     zeal: float
-    """The share of a day's limit that it takes on a day of the run."""
     faked_days: int
     """Days after which it states unshipped orders as delivered."""
     jumps: int
@@ -93,8 +83,6 @@ def _points(orders: int) -> int:
 
 @dataclass
 class Trader:
-    """One name in the market, from its first day on. Money in minor units."""
-
     policy: Policy
     assumptions: Assumptions
     plan: Plan
@@ -104,11 +92,8 @@ class Trader:
     settled: int = 0
     cash: int = 0
     pipeline: list[tuple[int, int]] = field(default_factory=list)
-    """(day of settlement, value) of sales, in earnest or to itself."""
     sold: list[tuple[int, int]] = field(default_factory=list)
-    """(day, orders) of sales, in earnest or to itself, as the model sees them."""
     kept: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By day, orders captured and kept, and their value."""
     unkept: list[tuple[Order, Terms, int]] = field(default_factory=list)
     """(order, its terms at capture, number of orders that it represents) of the run, by day."""
 
@@ -133,7 +118,6 @@ class Trader:
         return self.known[key]
 
     def sell(self, value: int) -> None:
-        """Sell and deliver for a day; a sale to itself costs its share, rounded up."""
         assert self.policy.trade is not None
         orders = max(value // self.plan.order_minor, 1)
         self.pipeline.append((self.day + self.policy.trade.claim_days, value))
@@ -202,7 +186,6 @@ def _sell_for(life: Trader, days: int, share: float) -> None:
 
 
 def _run(life: Trader) -> tuple[int, int]:
-    """Take orders and keep none until the run is stopped; return the result and the days."""
     policy, plan = life.policy, life.plan
     assert policy.trade is not None
     begun, currency = life.day, policy.rule_book.currency

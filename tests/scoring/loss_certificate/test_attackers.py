@@ -1,4 +1,4 @@
-"""Attackers, random histories and altered certificates: none gets past the proof."""
+"""Attackers, random histories and altered certificates."""
 
 import json
 import random
@@ -45,9 +45,6 @@ def test_no_life_by_random_policies_brings_more_than_the_certificate_states(worl
 
 @pytest.mark.long
 def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> None:
-    """Anywhere a value changed, a state or part removed, another type; buckets, days, verdicts removed, swapped,
-    lowered.
-    """
     certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(17)
     accepted = []

@@ -39,7 +39,6 @@ FAKED, REAL = "against_faked_history", "unconditional"
 
 
 def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
-    """Return a certificate as its file has it, checked by the other code."""
     found: dict[str, Any] = json.loads(json.dumps(certify(policy_of(data), assumed(**parts))))
     check_certificate(data, found, stated(**parts))
     return found
@@ -198,10 +197,6 @@ def test_a_release_on_a_scan_counts_as_none_unless_a_carrier_confirms_the_addres
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 180])
 def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
-    """In a marketplace that limits holds, for an order that a carrier confirms on the fourth day at the earliest.
-
-    The certificate held it until then, despite the limit; the payout released it at the limit.
-    """
     reserve = {"kind": "rolling_reserve", "ppm": 300_000, "days": 4}
     data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 2}, reserve), smallest_order_minor=10**6)
     data, carrier = data | {"hold_limits": {"acme": limit}}, {"days": 4, "source": "contract"}
@@ -215,7 +210,6 @@ def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
 
 
 def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:
-    """From 1,500 short of a step on, earlier sales settle during the run; in earnest they cost nothing."""
     found = certified(toy(cap(1_000, (3_000, 9_000)), hold(5, 3_000)))
     place = found["settled"].index(2_000)
     gain = found["temptation_minor"][place][0]
@@ -237,7 +231,6 @@ def test_a_part_of_a_bucket_is_worth_no_more_than_what_it_cost() -> None:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Draw a sound policy and assumptions, with numbers that Hypothesis can shrink."""
     return make_world(lambda least, most: draw(st.integers(least, most)))
 
 
@@ -294,14 +287,14 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts_for_all() -> None:
 
 
 def test_a_season_counts_by_its_factor_as_if_a_run_lay_within_it_and_not_for_limits_by_confirmed_facts() -> None:
-    """Twice the limit, twice the take; a season with lower limits changes nothing: a cheat runs on another day."""
+    """Twice the limit, twice the take; a season with lower limits changes nothing."""
     plain = certified(TOY)["verdicts"]
     span = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12"}
     doubled = certified(TOY | {"seasons": [span | {"times_ppm": 2_000_000}]})["verdicts"]
     assert doubled[FAKED]["most_minor"] == 2 * 5 * 4_000 - 20_000 - 100
     assert doubled[REAL]["most_minor"] == 2 * 5 * 4_000 - 100
     low = [{"times_ppm": 500_000}, {"from": "1969-12-31", "until": "1970-01-02", "times_ppm": 100_000}]
-    for lowered in low:  # a season over day 0 of the epoch, too
+    for lowered in low:
         assert certified(TOY | {"seasons": [span | lowered]})["verdicts"] == plain
 
 
@@ -311,7 +304,6 @@ LITTLE = toy(cap(6_000))
 
 
 def joined(*data: dict[str, Any]) -> dict[str, Any]:
-    """Return a certificate's part about runs across policies, the oldest first, checked by the other code."""
     *older, last = data
     found = json.loads(json.dumps(certify(policy_of(last), assumed(), older=[policy_of(one) for one in older])))
     check_certificate(last, found, stated(), older=older)

@@ -1,4 +1,4 @@
-"""Persons' grants to single sellers: stated in the certificate, proven by the other code, accepted by name."""
+"""Persons' grants to single sellers."""
 
 import json
 from typing import Any
@@ -24,7 +24,6 @@ def seller(name: str, *lifted: tuple[str, MeasureKind], tier: Tier | None = None
 
 
 def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, data: Any = TOY) -> dict[str, Any]:
-    """Return a certificate as its file has it, checked by the other code."""
     made = certify(policy_of(data), assumed(), accepted, granted=Granted(7, sellers))
     found: dict[str, Any] = json.loads(json.dumps(made))
     check_certificate(data, found, stated())

@@ -1,5 +1,3 @@
-"""No life takes more than the certificate of a sequence of policies states, with commits in the middle of a run."""
-
 import random
 
 import pytest

@@ -1,5 +1,3 @@
-"""Attackers in the simulated market: none gets past the certificate."""
-
 import random
 from typing import Any
 
@@ -16,7 +14,6 @@ GENERAL = policy_of(shipped_data("general"))
 
 
 def days_of_run(**parts: Any) -> set[int]:
-    """Return the days until a runner with many small orders is stopped under the general policy, by eight seeds."""
     plan = Plan(**({"fakes": False, "bought_minor": 0, "target_minor": 2_000_000, "pace": 0.5, "order_minor": 5_000,
         "run_order_minor": 5_000, "waits": 0, "zeal": 1.0, "faked_days": 1, "jumps": 0} | parts))  # fmt: skip
     return {play(plan, GENERAL, ASSUMED, random.Random(seed), {})[1] for seed in range(8)}
@@ -46,4 +43,4 @@ def test_no_attacker_in_the_market_gets_more_than_is_certified_and_by_the_ladder
         bound = verdicts[verdict]["most_minor"]
         best = max(total for _, total, _ in let_loose_in_market(policy, ASSUMED, fakes, generations, 12, 5))
         assert best <= bound
-        assert best >= 0.8 * bound or name == "general"  # its history takes six years to build: only the benchmark does
+        assert best >= 0.8 * bound or name == "general"

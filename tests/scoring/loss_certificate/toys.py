@@ -47,13 +47,11 @@ def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
 
 
 def cap(first: int, *steps: tuple[int, int]) -> dict[str, Any]:
-    """Return a rule for every seller: a day's limit that grows with settled value."""
     grows = [{"settled_minor": settled, "value_minor": value} for settled, value in steps]
     return rule("limit", {"kind": "value_cap", "value_minor": first} | ({"grows": grows} if grows else {}))
 
 
 def hold(days: int, below: int, deposit: int = 0) -> dict[str, Any]:
-    """Return a rule for every seller below a settled value: a hold, and a deposit."""
     measures: list[dict[str, Any]] = [{"kind": "settlement_hold", "days": days}]
     measures += [{"kind": "deposit", "amount_minor": deposit}] if deposit else []
     return rule(f"below-{below}", *measures, settled={"below": below})
@@ -67,11 +65,6 @@ To fake 100,000 costs 5,000 and brings 7,500: it pays. With the hold up to 400,0
 
 
 def make_world(number: Callable[[int, int], int]) -> World:
-    """Return a policy with various steps, holds, reserves, deposits and tenures, and assumptions.
-
-    `number`: returns a number of a range.
-    """
-
     def one_of(*values: int) -> int:
         return values[number(0, len(values) - 1)]
 

@@ -34,7 +34,6 @@ def test_the_same_content_has_the_same_digest() -> None:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_an_altered_part_is_refused_by_name(name: str) -> None:
-    """One flipped bit, in any part."""
     changed = parts()
     data = bytearray(changed[name])
     data[len(data) // 2] ^= 1
@@ -148,7 +147,6 @@ def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.Mo
 
 
 def with_manifest(place: str, value: object) -> dict[str, bytes]:
-    """Return the artifact with one changed manifest value, such as `constants.rate_damping`."""
     changed = parts()
     manifest = json.loads(changed[MANIFEST])
     table, _, name = place.rpartition(".")
@@ -201,7 +199,6 @@ def test_a_feature_that_could_not_be_scored_is_refused_when_it_is_loaded(stated:
 
 
 def test_a_feature_of_an_attribute_or_a_context_loads() -> None:
-    """Control for the rejections above."""
     for sound in ({"attribute": "age", "default": 0.5, "equals": None}, {"context": "method", "equals": "a"}):
         assert verify(with_unread_feature(sound))
 

@@ -111,13 +111,11 @@ def interval(made: Market, prior: Prior) -> np.ndarray:
 
 
 def fitted(seed: int = 1) -> Prior:
-    """Return the prior that training would pin, from another draw of the market."""
     facts = market(4000, (30, 30_000), seed).facts
     return prior_from(facts, artifact().folder.fold(facts), CONSTANTS)
 
 
 def covered(made: Market, prior: Prior) -> tuple[float, float]:
-    """Return the share of sellers whose true points lie within the interval, and its mean width in points."""
     true, points, low, high = interval(made, prior)
     assert ((low <= points) & (points <= high)).all()
     return float(np.mean((low <= true) & (true <= high))), float(np.mean(high - low))
@@ -127,8 +125,6 @@ def covered(made: Market, prior: Prior) -> tuple[float, float]:
 def test_the_interval_covers_the_points_at_the_true_rates_for_thin_medium_and_thick_files() -> None:
     """Nominally 90 %; 90 % to 98.5 % by a prior fitted on other sellers, since it takes the worst of every rate at
     once.
-
-    Thick files have a narrower interval than medium ones. Points of thin files rest on the prior.
     """
     found = [covered(market(4000, orders, 10 + i), fitted()) for i, orders in enumerate(SIZES.values())]
     assert all(0.90 <= share <= 0.985 for share, _ in found), found
@@ -166,7 +162,7 @@ def test_a_twentieth_of_the_true_rates_lies_above_the_upper_quantile() -> None:
         exposed = sums.orders[LONGEST]
         assumed = low_points.incident_mass[Severity.MINOR, LONGEST][n : 2 * n]
         failed = low_points.failures[LONGEST][n : 2 * n]
-        moved = assumed > sums.incident_mass[Severity.MINOR, LONGEST]  # otherwise the seller's own mass remains
+        moved = assumed > sums.incident_mass[Severity.MINOR, LONGEST]
         above = made.hazard * exposed > assumed
         assert 0.035 <= above[moved].mean() <= 0.065
         assert 0.03 <= np.mean(made.failing * exposed > failed) <= 0.065
@@ -186,7 +182,6 @@ def test_the_points_lie_within_their_interval_and_only_rated_sellers_have_one(ro
 @COUNTING
 @given(sellers())
 def test_confirming_raises_neither_end(rows: list[FactRow]) -> None:
-    """Among rated sellers: the same incident with its reports confirmed."""
     alleged = [row for row in rows if row.kind == 1 and row.status == Status.ALLEGED]
     assume(alleged)
     before = trust(rows)

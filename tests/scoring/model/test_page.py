@@ -21,7 +21,6 @@ def width(page: Page) -> int:
 
 
 def inputs(seed: int, features: int) -> np.ndarray:
-    """Draw inputs, most on an edge or just beside it."""
     rng = np.random.default_rng(seed)
     x = rng.choice(EDGES, (200, features))
     return np.where(rng.random(x.shape) < 0.3, np.nextafter(x, rng.choice([-np.inf, np.inf], x.shape)), x)
@@ -54,7 +53,6 @@ def test_the_certificate_agrees_with_the_tables(seed: int, signs: list[int], is_
 
 
 def test_an_artifact_of_a_page_gives_its_points() -> None:
-    """Also the baseline seller's; parts are at most 0."""
     artifact = page_artifact()
     everything, _ = population()
     x = np.random.default_rng(3).permuted(everything[:, : len(PAGE_FEATURES)], axis=0)

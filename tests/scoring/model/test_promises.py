@@ -27,7 +27,6 @@ def giving_up() -> Artifact:
 
 
 def test_a_certificate_names_the_promises_that_hold_and_those_given_up() -> None:
-    """The manifest names the freed feature. Without freed features, both are as in earlier releases."""
     certificate = json.loads(giving_up().parts["certificate.json"])
     assert certificate["promises"] == {"held": ["violations", "waiting", "identity"], "given_up": ["clean_orders"]}
     assert certificate["directions"]["exposure@1"] == 0
@@ -53,7 +52,6 @@ def test_a_model_that_frees_a_direction_is_read_back_as_it_is() -> None:
 
 
 def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
-    """Return the parts with another certificate, and a matching manifest."""
     from hashlib import sha256
 
     certificate = json.loads(giving_up().parts["certificate.json"])

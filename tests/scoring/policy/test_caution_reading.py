@@ -1,4 +1,4 @@
-"""Reading a policy's caution: meaningless values are rejected, with the path and the valid values."""
+"""Reading a policy's caution."""
 
 from typing import Any
 

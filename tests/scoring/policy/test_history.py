@@ -1,4 +1,4 @@
-"""The begin of rules on confirmed facts: exact sums over time, compared with sums by hand at every moment."""
+"""The begin of rules on confirmed facts."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -19,7 +19,6 @@ TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)
 
 @st.composite
 def orders(draw: st.DrawFn) -> Order:
-    """Draw a possible order, with amounts from 0 to the largest; drawn at its capture, when all was held."""
     captured = draw(st.integers(0, 10**15))
     refunded = draw(st.integers(0, captured))
     drawn = draw(st.integers(0, captured - refunded))
@@ -69,7 +68,6 @@ def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
 def test_while_payouts_are_stopped_nothing_more_is_released(
     order: Order, fixed: Terms, age: int, stopped_after: int, length: int, limit: int
 ) -> None:
-    """For any hold limit and age of the order, until the stop ends; and nothing is lost."""
     stopped, day = order.capture_day + stopped_after, order.capture_day + age
     found = pay_out(order, fixed, day, "", limit, [Stopped(stopped, stopped + length)])
     plain = pay_out(order, fixed, day, "", limit)

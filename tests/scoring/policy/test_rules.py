@@ -40,7 +40,6 @@ def test_of_two_terms_the_stricter_of_each_aspect_is_what_their_measures_come_to
 
 
 def test_a_cap_grows_with_what_was_settled() -> None:
-    """By steps, so that a policy stays piecewise constant: 2,000 that grows to 5,000 from 10,000 on."""
     cap = ValueCap(2_000, grows=(CapStep(10_000, 5_000), CapStep(50_000, 20_000)))
     assert [cap.after(settled).value_minor for settled in (0, 9_999, 10_000, 12_000, 50_000)] == [
         *(2_000, 2_000, 5_000, 5_000, 20_000),
@@ -61,7 +60,6 @@ def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
 
 
 def test_no_tier_alone_suspends() -> None:
-    """Every tier of the general policy without a confirmed violation, and a tier rule that tries."""
     book = shipped("general").rule_book
     assert all(book.terms(Situation(tier)).suspension_days == 0 for tier in (None, *Tier))
     assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED, tiers=["probation"]))
@@ -70,7 +68,6 @@ def test_no_tier_alone_suspends() -> None:
 
 
 def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
-    """A rule on confirmed facts needs no model: it applies without a tier, too."""
     counterfeit = {"categories": ["counterfeit"], "severity": "critical", "incidents": 2, "days": 90}
     book = policy_of(rule("x", SUSPENDED, confirmed=counterfeit)).rule_book
     counter = Counter(frozenset({Category.COUNTERFEIT}), Severity.CRITICAL, 90)
@@ -303,7 +300,6 @@ def test_a_closure_stops_listings_and_payouts_at_its_decision() -> None:
 
 
 def test_a_first_violation_buys_a_newcomer_no_terms() -> None:
-    """The stricter of newcomer limits and tier limits apply; a waiver of the tier ends neither."""
     book = policy_of(
         rule("new", {"kind": "value_cap", "value_minor": 100}, HOLD, tiers=["unrated"]),
         rule("rated", {"kind": "value_cap", "value_minor": 200}, tiers=["probation"]),
@@ -331,7 +327,6 @@ def test_who_has_not_placed_its_deposit_sells_nothing() -> None:
 
 
 def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
-    """A seller with 500 placed has less held; every tier is that of points and standing."""
     policy = policy_of(
         rule("all", HOLD),
         rule("unsecured", {"kind": "settlement_hold", "days": 14}, deposit={"below": 500}),

@@ -1,5 +1,3 @@
-"""Seasons: on their days limits on captured value differ, for every seller."""
-
 from typing import Any
 
 import pytest
@@ -50,7 +48,6 @@ def test_a_limit_by_confirmed_facts_is_lifted_by_no_season() -> None:
 
 
 def test_a_season_is_seen_by_a_difference_between_policies_on_its_days_alone() -> None:
-    """It adds two cells of days: from its first day on, and after its last."""
     changes = find_changes(policy_with(), policy_with(season()))
     assert build_space(policy_with(season())).days == (0, parse_day("2026-11-01"), parse_day("2026-11-13"))
     assert {aspect for one in changes for aspect in one.aspects()} == {

@@ -31,7 +31,6 @@ def standing_of(rows: list[FactRow], moment: int = NOW) -> int:
 
 
 def by_hand(rows: list[FactRow], moment: int = NOW) -> int:
-    """Return the sum from the list of confirmed violations, without code of the fold."""
     incidents: dict[str, dict[int, int]] = {}
     for row in rows:
         if row.kind != Kind.VIOLATION or row.status != Status.CONFIRMED:
@@ -137,7 +136,6 @@ def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened
 @COUNTING
 @given(sellers())
 def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(rows: list[FactRow]) -> None:
-    """Compared with the policy without a table: points, interval and the tier without standing stay."""
     [plain] = score(numbered(rows), ["s"], NOW, artifact(), PLAIN)
     [bound] = score(numbered(rows), ["s"], NOW, artifact(), with_standing())
     assert plain is not None
@@ -159,7 +157,6 @@ def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(r
 
 
 def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
-    """Points rose to a higher band: the tier follows after clear days, unless the standing keeps it."""
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 3, 100_000_000)]
     low = {Tier.STANDARD: 300, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700}
     for breaches, announced in ((1, True), (12, False)):

@@ -19,7 +19,6 @@ from tests.scoring.policy.test_rules import HOLD, refused
     ],
 )
 def test_that_a_new_name_does_not_start_small_is_shown(caps: list[dict[str, Any]], shown: str | None) -> None:
-    """By a growing cap, or a cap for UNRATED alone: otherwise a first day may sell as much as the best seller's."""
     odd = find_oddities(policy_of(rule("all", HOLD, *caps)))
     expected = [] if shown is None else [f"a new name may sell {shown} a day, as much as the best: no value_cap grows"]
     assert [one.text for one in odd if one.kind == "newcomers"] == expected
