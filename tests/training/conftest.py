@@ -11,7 +11,6 @@ from training.study.loading import load_study
 
 @pytest.fixture(scope="session")
 def study() -> Study:
-    """Return the shipped study of a marketplace: harm high, a window of 180 days, 45 days of maturity."""
     return load_study(STUDIES / "marketplace.toml")
 
 

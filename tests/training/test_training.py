@@ -24,7 +24,6 @@ from training.study.loading import load_study
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """Return the shipped study of a marketplace, with fewer rounds."""
     return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
 
 

@@ -39,9 +39,6 @@ SELLERS = 40
 
 
 def sound() -> list[Entry]:
-    """Return a ledger of forty sellers that sell monthly for three years; each has a decided allegation, one in four a
-    breach.
-    """
     entries = []
     for number in range(SELLERS):
         seller, joined = f"s{number}", (OBSERVE - 400) * DAY
@@ -82,7 +79,6 @@ def rows(points: Sequence[EligibleRows]) -> list[Snapshot]:
 
 
 def changed(folder: Path, to: Path, *columns: pl.Expr) -> LedgerTable:
-    """Return the sound ledger's export with replaced columns, which no ledger would write."""
     pl.read_parquet(folder / "export.parquet").with_columns(*columns).write_parquet(to / "changed.parquet")
     return read_export(to / "changed.parquet")
 
@@ -137,7 +133,6 @@ def test_sellers_with_violations_and_no_exposure_are_told(table: LedgerTable, tm
 
 
 def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: Path) -> None:
-    """Each violation under a second name is repeated; two under one incident are not."""
     assert repeated_incidents(table, final_facts(table)).number == 0
     for name, incident, expected in (("apart", "", 1.0), ("together", "one", 0.0)):
         (tmp_path / name).mkdir()

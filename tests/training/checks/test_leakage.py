@@ -172,7 +172,6 @@ def test_rows_that_are_alike_cannot_be_told_apart(study: Study, train: Snapshot)
 
 
 def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
-    """Return the ledger with a copy of each of the sellers under another id."""
     rows = pl.read_parquet(market_export)
     copies = rows.filter(pl.col("seller").is_in(list(sellers))).with_columns(
         *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")], **changed
@@ -230,7 +229,6 @@ def test_a_short_history_is_nobodys_copy(
 def test_rows_of_two_sellers_with_the_very_same_features_are_found_by_what_became_of_them(
     train: Snapshot, study: Study
 ) -> None:
-    """Every second row belongs to another seller; rows of another day, or with their own future, are no copies."""
     assert identical_rows(train, study).ok
     rich = train.take(train.raw_count >= 3)
     some = rich.take(np.arange(0, len(rich.bad), 2))
@@ -285,7 +283,6 @@ def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) 
 def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_what_came_later(
     table: LedgerTable, study: Study, train: Snapshot
 ) -> None:
-    """Context of the window is fixed when serving; measures in force were known at the point."""
     window, before = (
         ContextSource("inspector", "inspection.attributes.inspector", 0.0),
         ContextSource("watched", "detections_per_month", 0.0),
@@ -303,5 +300,5 @@ def test_honest_context_of_before_is_the_same_when_the_future_is_deleted(
     features = (*study.features, *(feature for source in sources for feature in source.features))
     with_context = replace(study, context=tuple(sources), features=features)
     rows = observed(table, with_context, points[0])
-    assert len(np.unique(rows.x[:, -3])) > 2  # something to compare
+    assert len(np.unique(rows.x[:, -3])) > 2
     assert rebuilt(table, with_context, rows).ok

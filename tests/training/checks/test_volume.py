@@ -19,7 +19,6 @@ def study() -> Study:
 
 
 def rows(slope: float) -> Snapshot:
-    """Return sellers; on request those with more orders are bad more often."""
     rng = np.random.default_rng(2)
     orders = np.round(np.exp(rng.normal(4, 1, 1500)))
     bad = (rng.random(1500) < 1 / (1 + np.exp(2 - slope * (np.log(orders) - 4)))).astype(float)
@@ -36,7 +35,6 @@ def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: S
 
 
 def test_where_nothing_is_forbidden_or_nothing_rises_there_is_no_finding(study: Study) -> None:
-    """With a reference exposure, a freed direction, without the feature, or if volume predicts nothing."""
     assert check_bad_by_volume(restated(study, exposure={"reference_orders": 100.0}), rows(1.0)).ok
     assert check_bad_by_volume(restated(study, bad={"share": 0.2}), rows(1.0)).ok
     free = tuple(replace(f, direction=0) if f.key == "exposure@1" else f for f in CHOSEN)

@@ -1,4 +1,4 @@
-"""Log-loss, Brier's parts, recalibration, Jeffreys and Holm: worked numbers, other libraries, and known truth."""
+"""Log-loss, Brier's parts, recalibration, Jeffreys and Holm."""
 
 from itertools import pairwise
 
@@ -132,7 +132,6 @@ def test_holm_is_worked_and_keeps_its_promises() -> None:
 
 @given(p_values, st.floats(0.001, 0.5))
 def test_holm_rejects_what_going_down_the_list_rejects(values: list[float], level: float) -> None:
-    """Never below the raw value, never above Bonferroni's, and in the same order."""
     raw = np.array(values)
     adjusted = holm(raw)
     assert (adjusted >= raw).all()

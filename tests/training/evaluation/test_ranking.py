@@ -43,7 +43,6 @@ def test_auc_is_the_share_of_pairs_in_order(drawn: Drawn) -> None:
 
 @given(rows, st.floats(0.01, 0.99))
 def test_only_the_order_of_scores_counts(drawn: Drawn, harm: float) -> None:
-    """No increasing transform moves a figure; the reversed order reverses the AUC."""
     score, bad, loss = arrays_of(drawn)
     first, other = Ranking.of(score, bad), Ranking.of(np.exp(score / 3) + score**3, bad)
     weight = np.ones(len(bad))

@@ -1,4 +1,4 @@
-"""Segments, months and tiers: every row in one part, and worked tables of a new model's changes."""
+"""Segments, months and tiers."""
 
 from dataclasses import replace
 
@@ -159,7 +159,7 @@ def test_models_that_reject_as_many_swap_as_many() -> None:
     found = swap(case_of())
     assert found is not None
     assert found["in"]["rows"] == found["out"]["rows"] > 0
-    assert found["out"]["bad_rate"] > found["in"]["bad_rate"]  # the candidate knows more
+    assert found["out"]["bad_rate"] > found["in"]["bad_rate"]
     case = case_of()
     same = case.log_odds | {"champion": case.log_odds["lightgbm"]}
     found = swap(case_of(log_odds=same, champion_points=case.points))

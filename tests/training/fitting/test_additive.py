@@ -19,7 +19,6 @@ def rows() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """Return a study of three features, without LightGBM's trees."""
     stated = load_study(STUDIES / "marketplace.toml")
     bare = {"min_data_in_leaf": 10_000}
     return restated(

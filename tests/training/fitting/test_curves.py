@@ -30,7 +30,6 @@ class Weighted(Snapshot):
 
 
 def rows_of(n: int = 1500) -> Snapshot:
-    """Return made rows: more incidents are worse, and a medium tenure is worst, which no constraint allows."""
     rng = np.random.default_rng(5)
     x = np.stack([rng.poisson(1.0, n), rng.uniform(0, 1000, n), rng.uniform(0, 1, n)], axis=1).astype(float)
     logit = x[:, 0] - 2.5 + 3.0 * (np.abs(x[:, 1] - 500) < 200)
@@ -86,7 +85,6 @@ def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study)
 
 
 def tabled(curves: Curves, x: Floats, reference: dict[int, float] | None = None):
-    """Return the page of curves that are already log-odds."""
     return tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), reference or {})
 
 
@@ -149,7 +147,6 @@ def test_segments_lose_least(values: list[int], most: int, chance) -> None:
 
 
 def test_what_directions_forbid_is_not_learned_and_not_certified(rows: Snapshot, study: Study) -> None:
-    """A medium tenure is worst: a curve without directions learns it, and its page is rejected."""
     free = restated(study, features=tuple(replace(feature, direction=0) for feature in CHOSEN))
     with pytest.raises(ArtifactRefused, match="the table of tenure_days@1 moves"):
         certify(tabled(fit_curves(rows, free), rows.x), DIRECTIONS)

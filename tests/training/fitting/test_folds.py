@@ -1,5 +1,3 @@
-"""Whole sellers in folds, and an embargo between training and test."""
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,6 @@ from training.fitting.folds import folds
 from training.study.loading import load_study
 
 MARKETPLACE = load_study(STUDIES / "marketplace.toml")
-"""Windows of 180 days, 45 days of maturity."""
 
 
 def test_all_rows_of_a_seller_are_in_one_fold_and_the_folds_are_alike_in_size() -> None:

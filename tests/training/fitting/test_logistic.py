@@ -54,7 +54,6 @@ def test_own_exposure_is_beside_what_is_fitted() -> None:
 
 
 def test_a_seller_far_out_does_not_lead_it() -> None:
-    """A count of a million adds only its logarithm."""
     rows = rows_of()
     x = rows.x.copy()
     x[0] = 1e6

@@ -21,7 +21,6 @@ REFERENCE = 1000.0
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """Return a study of three features per 1,000 orders."""
     return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20}, features=CHOSEN)
 
 

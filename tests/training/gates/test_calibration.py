@@ -1,4 +1,4 @@
-"""The gates of calibration: predictions at the wrong level, too far apart, or wrong for a tier or a segment alone."""
+"""The gates of calibration."""
 
 import re
 from dataclasses import replace
@@ -40,7 +40,6 @@ def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
 
 @pytest.mark.long
 def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
-    """Bad rows weigh three times as much as good rows."""
     case = case_of()
     weighed = evaluate(replace(case, weight=np.where(case.bad == 1, 3.0, 1.0)))
     weight, number = weighed["models"]["lightgbm"]["calibration"]["observed"], case.bad.mean()
@@ -75,7 +74,6 @@ def test_what_is_proven_of_a_tier_is_worked() -> None:
 
 @pytest.mark.long
 def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
-    """Thin files alone are predicted at a third of their odds."""
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
     found = judged(harmed)["segments_calibration"]
     assert not found["ok"]

@@ -100,7 +100,6 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
 
 @pytest.mark.long
 def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> None:
-    """The candidate is compared with logistic regression."""
     other = deepcopy(good) | {"champion": {"digest": "ab", "other_label": ["window: 60 days, here 90 days"]}}
     found = judged(other)
     for gate in ("ranking", "log_loss", "recall_of_loss"):
@@ -147,13 +146,13 @@ def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
     ("number", "spread", "limit", "ok", "needed"),
     [
         (0.01, 0.06, 0.03, None, 200),  # open: 50 x (0.06 / 0.03)^2
-        (0.1, 0.06, 0.03, False, None),  # proven to be beyond the limit
-        (0.08, 0.06, 0.03, None, 200),  # a fault, and may be within the limit
-        (-0.05, 0.06, 0.03, True, None),  # so much better that no limit is near
+        (0.1, 0.06, 0.03, False, None),
+        (0.08, 0.06, 0.03, None, 200),
+        (-0.05, 0.06, 0.03, True, None),
         (0.02, 0.02, 0.03, True, None),
         (0.04, 0.02, 0.03, False, None),
-        (0.04, None, 0.03, False, None),  # no estimate
-        (0.01, 0.06, 0.0, False, None),  # a study that allows nothing
+        (0.04, None, 0.03, False, None),
+        (0.01, 0.06, 0.0, False, None),
         (None, None, 0.03, None, None),
         (0.01, math.inf, 0.03, None, None),
     ],
@@ -240,7 +239,7 @@ def test_stability_is_what_chance_does_not_explain() -> None:
 
     assert spread(0.01) == pytest.approx(0.07, abs=1e-6)
     assert spread(0.2) == 0.0
-    assert spread(0.01, bad=20) == 0.0  # so few rows cannot be so certain, whatever the bootstrap says
+    assert spread(0.01, bad=20) == 0.0
 
 
 def test_the_formula_for_a_months_error_is_worked() -> None:

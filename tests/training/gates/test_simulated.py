@@ -1,4 +1,4 @@
-"""The simulation that sets the limits of gates: one of each kind of its models."""
+"""The simulation that sets the limits of gates."""
 
 import pytest
 

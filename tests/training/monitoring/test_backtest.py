@@ -49,16 +49,12 @@ DAYS = [parse_day(day) for day in ("2024-02-01", "2024-09-15", "2025-03-31", "20
 
 
 class Market(NamedTuple):
-    """Two ledgers of one simulated marketplace, one filled today from files, the other as events were reported; and
-    their exports.
-    """
-
     folder: Path
     imported: LedgerTable
     lived: LedgerTable
 
 
-pytestmark = pytest.mark.timeout(800)  # thousands of appends, each waiting for a busy disk
+pytestmark = pytest.mark.timeout(800)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +75,6 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
 
 
 def decided_by_people() -> list[Entry]:
-    """Return sellers whose later entries change earlier ones in ways that the simulation lacks."""
     begin = parse_day("2024-03-01")
     sellers = ("sold", "merged", "misdated", "held", "lifted", "reduced")
 
@@ -141,7 +136,6 @@ def model(trained: Trained) -> Artifact:
 
 
 def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, known: bool, **settings: Path) -> Answers:
-    """Return a real server's gRPC answers about every seller at the beginning of a day."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
     points, tier = [], []
     with (
@@ -278,7 +272,7 @@ def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_trainin
     logit = scale.log_odds(model.raw_score(trained.test.x)) - lift + own
     assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
     assert step.against is not None
-    assert np.array_equal(step.against, np.diag(step.sellers))  # compared with itself, no seller moves
+    assert np.array_equal(step.against, np.diag(step.sellers))
 
 
 def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, study: Study) -> None:

@@ -30,8 +30,6 @@ from training.study.loading import load_study
 
 
 class World(NamedTuple):
-    """A marketplace of two years and its export, and a model trained with the knowledge after 500 days."""
-
     export: Path
     table: LedgerTable
     model: Artifact
@@ -209,7 +207,6 @@ def test_features_that_a_study_ignores_alert_nobody_and_are_shown_all_the_same(w
 
 @pytest.mark.parametrize("expected", [0.1, 0.4, 2.0, 10.0])
 def test_an_interval_of_few_bad_sellers_holds_the_truth_as_often_as_it_says(expected: float) -> None:
-    """At most one in twenty intervals misses the truth, and none is a point."""
     for bad in range(40):
         point = Interval(bad / expected, bad / expected, bad / expected)
         held = widen_by_poisson(point, min(bad, FEW_BAD - 1), 1 / expected)
@@ -244,7 +241,6 @@ def test_nobody_bad_where_less_than_one_was_expected_alerts_nobody(world: World,
 
 @pytest.mark.long
 def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
-    """It expects outcomes of inspected sellers, and a look covers all."""
     inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     found = look(world, inspected)
     for calibration in (found.matured, found.estimated):

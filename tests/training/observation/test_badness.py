@@ -1,6 +1,4 @@
-"""Bad as a study states it: a share of the orders, a least number of orders, amounts, the worst of the market,
-weights.
-"""
+"""Bad as a study states it."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -30,7 +28,6 @@ MINOR = (BadRule(),)
 
 @pytest.fixture(scope="module")
 def asked(study: Study) -> Study:
-    """Return the study: any counted violation, no exposure, no suspensions."""
     return restated(study, exposure={"reference_orders": None}, bad={"rules": MINOR, "suspended": False})
 
 
@@ -44,7 +41,6 @@ def sold(seller: str, orders: int, day: int = END - 5, **counts: int) -> Entry:
 
 
 def incidents(number: int, **fields: object) -> list[Entry]:
-    """Return so many incidents of seller `s`, one a day from the tenth of the window on."""
     return [breach(f"v{n}", (OBSERVE + 10 + n) * DAY, incident=f"i{n}", **fields) for n in range(number)]
 
 
@@ -60,7 +56,6 @@ def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: i
 
 @pytest.mark.long
 def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, asked: Study) -> None:
-    """The third incident of fifteen orders comes before the seller leaves."""
     how = restated(asked, bad={"share": 0.2}, eligible={"left": "exclude", "least_share": 0.9})
     early = sold("s", 15, OBSERVE + 1)
     assert seen(tmp_path / "a", how, early, *standing("s", orders=0)[:1], *incidents(3)).rows.bad.tolist() == [1.0]
@@ -156,7 +151,6 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_labels_agree_with_an_independent_count_row_by_row(table: LedgerTable, asked: Study, name: str) -> None:
-    """Over a whole market, from the final facts in plain Python; its maturity is long over."""
     how = restated(asked, window={"maturity_days": 200}, bad=VARIANTS[name])
     point = how.point_at(table.as_of - 400)
     found = observe(table, how, point).rows
@@ -181,7 +175,6 @@ def test_labels_agree_with_an_independent_count_row_by_row(table: LedgerTable, a
 
 
 def _plainly_counted(table: LedgerTable, study: Study, start: int, end: int) -> tuple[dict[int, int], dict[int, int]]:
-    """Return the count and the settled orders in a window, by seller."""
     final = final_facts(table)
     counted: dict[int, int] = defaultdict(int)
     orders: dict[int, int] = defaultdict(int)

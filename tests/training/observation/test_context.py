@@ -41,13 +41,11 @@ POLICY = {
 
 
 def sources(*context: ContextSource, study: Study | None = None) -> Study:
-    """Return the shipped study of a marketplace with context."""
     stated = study or load_study(STUDIES / "marketplace.toml")
     return replace(stated, context=context, features=(*stated.features, *(f for c in context for f in c.features)))
 
 
 def seen(folder: Path, context: ContextSource, *entries: Entry) -> list[list[float]]:
-    """Return the context that training sees for the seller `clean` and for `s`, who has the entries."""
     study = sources(context)
     table = table_of(folder, [*standing("clean"), *standing("s"), *entries])
     rows = snapshot(table, study, study.point_at(OBSERVE))
@@ -59,7 +57,6 @@ def look(day: int, entry_id: str = "", **stated: object) -> Entry:
 
 
 def test_detections_are_the_inspections_and_what_the_platform_found_before_the_point(tmp_path: Path) -> None:
-    """Not buyers' reports, later ones, or void ones."""
     found = [
         look(-10),
         look(-100),
@@ -89,7 +86,6 @@ def test_detections_are_the_inspections_and_what_the_platform_found_before_the_p
 
 
 def test_what_is_taken_back_after_the_point_was_in_force_at_it(tmp_path: Path) -> None:
-    """A correction counts from its own report on."""
     on, hold = MeasureState.IMPOSED, MeasureKind.SETTLEMENT_HOLD
 
     def void(entry_id: str, day: int) -> Entry:
@@ -151,7 +147,7 @@ def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_pat
         measure("over", -20, on, hold, "m4", until=-1),
         measure("not-over", -20, on, cap, "m5", until=1),
         measure("later", 1, on, hold, "m6"),
-        measure("rule~of-a-policy", -20, on, hold, "m7"),  # a suspension by a rule is no circumstance
+        measure("rule~of-a-policy", -20, on, hold, "m7"),
     ]
     (tmp_path / "all").mkdir()
     assert seen(tmp_path / "all", ContextSource("measures", "measures_in_force", 0.0), *stated) == [[0.0], [2.0]]
@@ -209,7 +205,6 @@ World = tuple[Ledger, LedgerTable, Study, Trained]
 
 
 def test_training_sees_context_and_serving_never_does(world: World) -> None:
-    """The model uses the inspector; answers and reasons are the same for all inspectors."""
     ledger, table, _, trained = world
     artifact, policy = load(trained.parts), parse_policy(POLICY)
     auc = trained.evaluation["auc"]
@@ -234,7 +229,6 @@ def test_training_sees_context_and_serving_never_does(world: World) -> None:
 
 
 def test_no_column_of_context_differs_between_sellers_when_serving(world: World) -> None:
-    """The artifact pins the references, also for the baseline seller."""
     _, table, study, trained = world
     artifact = load(trained.parts)
     context = [i for i, f in enumerate(artifact.features) if isinstance(f, ContextFeature)]
@@ -251,7 +245,7 @@ def test_no_column_of_context_differs_between_sellers_when_serving(world: World)
     assert len(np.unique(seen[:, context], axis=0)) > 1
     others = [i for i in range(len(artifact.features)) if i not in context]
     assert np.array_equal(served[:, others], seen[:, others])
-    assert (trained.test.x[:, context] == [0.0, 1.0, 0.0]).all()  # the evaluation judges what is served
+    assert (trained.test.x[:, context] == [0.0, 1.0, 0.0]).all()
 
 
 def test_an_artifact_whose_baseline_is_not_at_the_reference_is_refused(world: World) -> None:
@@ -305,7 +299,7 @@ reference = 0
         ),
         ('"settlement_hold"', '"prison"', "measure_kind of holds must be one of deposit, settlement_hold"),
         ("reference = 0", "reference = 0\nhow = 1", "how is no part of it"),
-        ("", "", ""),  # everything twice
+        ("", "", ""),
         (
             "reference = 0",
             'reference = 0\none_of = ["1"]',

@@ -16,13 +16,11 @@ from training.observation.delay import decision_delay
 from training.observation.survival import kaplan_meier
 
 FIRST, LAST = OBSERVE - 720, OBSERVE
-"""Days of the simulated ledgers; later events are unknown."""
 
 
 def cases(
     reported: Floats, delays: Floats, action: Action = Action.CONFIRM, name: str = "v", **fields: object
 ) -> list[Entry]:
-    """Return violations by the day of their report, decided so many days later, if by the last day."""
     entries = []
     for number, (day, delay) in enumerate(zip(reported, delays, strict=True)):
         known, decided = round(day * DAY), round((day + delay) * DAY)

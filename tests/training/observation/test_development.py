@@ -23,14 +23,12 @@ from training.observation.labels import Outcome, Windows, final_facts, label
 from training.study.definition import Study
 
 FIRST, LAST = OBSERVE - 720, OBSERVE
-"""Days of the made ledgers; later events are unknown."""
 RARE = 1e-4
 """A share of bad rows so small that odds grow as their number does."""
 
 
 @pytest.fixture
 def study(study: Study) -> Study:
-    """Return the study without a reference exposure: the sellers of these ledgers sold nothing."""
     return restated(study, exposure={"reference_orders": None})
 
 
@@ -41,7 +39,6 @@ def daily(study: Study) -> Study:
 
 
 def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> list[Entry]:
-    """Return one violation a seller, by the day of its report, confirmed so many days later, if by the last day."""
     entries = []
     for number, (day, delay) in enumerate(zip(days, delays, strict=True)):
         known, decided = round(day * DAY), round((day + delay) * DAY)
@@ -53,23 +50,17 @@ def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> li
 
 
 def simulated(folder: Path, delays: Floats, **fields: object) -> LedgerTable:
-    """Return a ledger of as many incidents as delays, evenly over its days, with confirmations by its end."""
     days = np.linspace(FIRST, LAST - 0.5, len(delays))
     return table_of(folder, [*cases(days, delays, **fields), *end()])
 
 
 def end() -> Sequence[Entry]:
-    """Return a last entry that sets the end of the ledger."""
     return [breach("last", LAST * DAY - DAY, harm=Harm.LOW)]
 
 
 @pytest.mark.long
 def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Path, study: Study) -> None:
-    """3,000 bad sellers over two years, exponential delays of 120 days on average, windows of 180.
-
-    At an age in months the share known is the mean of 1 - exp(-(age + u) / 120) over the window's days; each window
-    ends with 750.
-    """
+    """3,000 bad sellers over two years, exponential delays of 120 days, windows of 180: each window ends with 750."""
     rng = np.random.default_rng(4)
     found = development(simulated(tmp_path, rng.exponential(120, 3000)), study)
     for months in (0, 1, 3, 6, 12):
@@ -87,12 +78,10 @@ def test_the_triangle_finds_the_ultimate_number_and_the_share_known(tmp_path: Pa
 
 @pytest.mark.long
 def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path: Path, daily: Study) -> None:
-    """Exponential delays of 3 days on average: after half a month all but 1 % is known; a line from the first day to
-    the end of the month would give 60 %.
-    """
+    """Exponential delays of 3 days on average: after half a month all but 1 % is known."""
     rng = np.random.default_rng(8)
     found = development(simulated(tmp_path, rng.exponential(3, 2000)), daily)
-    for days in (2, 5, 10, 15):  # whole days, of incidents that happened at noon on average
+    for days in (2, 5, 10, 15):
         assert found.known_share(days) == pytest.approx(1 - np.exp(-(days + 0.5) / 3), abs=0.03)
     assert lift(found, restated(daily, window={"maturity_days": 20}), RARE).factor < 1.002
     assert (np.diff([found.known_share(days) for days in np.arange(0.0, 90.0, 0.5)]) >= 0).all()
@@ -100,10 +89,8 @@ def test_what_is_known_within_days_is_not_lifted_as_if_it_took_a_month(tmp_path:
 
 @pytest.mark.long
 def test_the_factor_lifts_what_is_known_at_the_maturity_to_what_will_be(tmp_path: Path, study: Study) -> None:
-    """Exponential delays of 120 days: of a window of 180 days and 45 days of maturity the share known is the mean of 1
-    - exp(-(45 + u) / 120) over u from 0 to 180: 0.644, factor 1.55.
-
-    Without delays: factor 1.
+    """Exponential delays of 120 days: the share known is the mean of 1 - exp(-(45 + u) / 120) over u from 0 to 180:
+    0.644, factor 1.55.
     """
     rng = np.random.default_rng(6)
     (tmp_path / "slow").mkdir()
@@ -167,7 +154,6 @@ def test_the_factor_is_of_sellers_that_are_bad_by_the_rule_and_not_of_incidents(
 def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
     table: LedgerTable, study: Study, asks: dict[str, Any]
 ) -> None:
-    """On a whole market, by the labels themselves; sellers that sold too little to be a row are excluded."""
     asked = restated(restated(study, bad={"suspended": True}, eligible={"left": "keep"}), **asks)
     found, final = development(table, asked), final_facts(table)
 
@@ -223,7 +209,6 @@ def test_what_was_overturned_or_does_not_match_is_in_no_triangle(tmp_path: Path,
 
 
 def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: Study) -> None:
-    """Thirty incidents of two reports each, one confirmed at once and one after 200 days: thirty, known at once."""
     entries: list[Entry] = []
     for number, day in enumerate(np.linspace(FIRST, LAST - 300, 30)):
         for name, delay in (("a", 0), ("b", 200)):
@@ -239,11 +224,7 @@ def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: St
 
 @pytest.mark.long
 def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: Study) -> None:
-    """Nineteen of the first month, nine of them known late, and forty later ones known at once: no growth at ages that
-    only the nineteen have reached.
-
-    With twenty there is growth.
-    """
+    """Nineteen of the first month, nine of them known late: no growth. With twenty there is growth."""
     for old, grows in ((19, False), (20, True)):
         (tmp_path / str(old)).mkdir()
         late = np.where(np.arange(old) < 9, 650.0, 0.0)

@@ -1,4 +1,4 @@
-"""A study at inspections: each inspection is an observation point of its day."""
+"""A study at inspections."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -46,7 +46,6 @@ def inspection(entry_id: str, seller: str, day: int, **stated: object) -> Entry:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """Return the shipped study of a marketplace, at inspections of the first and the second quarter."""
     stated = load_study(STUDIES / "marketplace.toml")
     points = EventPoints(Kind.INSPECTION, FIRST, LAST, parse_day("2025-10-01"), parse_day("2025-10-31"))
     held = ContextSource("held", "measures_in_force", 0.0)
@@ -63,7 +62,6 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> LedgerTable:
-    """Return two years of 60 simulated sellers, two in three inspected: some twice a day, one by mistake."""
     folder = tmp_path_factory.mktemp("inspected")
     rng = np.random.default_rng(3)
     with market_ledger(folder, 60) as ledger:

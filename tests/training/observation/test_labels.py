@@ -1,4 +1,4 @@
-"""Observed sellers, their features and their labels: case by case, by hand."""
+"""Observed sellers, their features and their labels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,6 @@ TRUTH = END + MATURITY
 
 
 def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
-    """Return a seller that is known before the observation and sells in the second half of the window."""
     joined, sold = (OBSERVE - 100) * DAY, END - 5
     return [
         identity(f"i-{seller}", seller, occur_time=joined, report_time=joined),
@@ -32,13 +31,11 @@ def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
 
 
 def breach(entry_id: str, moment: int, *, reported: int | None = None, **fields: object) -> Entry:
-    """Return a violation of seller `s`, confirmed on arrival, at a moment and known since then."""
     given = {"source": Source.CUSTOMS, "final": True, "identifier_verified": True} | fields
     return violation(entry_id, "s", occur_time=moment, report_time=moment if reported is None else reported, **given)  # type: ignore[arg-type]
 
 
 def observe(folder: Path, study: Study, *entries: Entry) -> Snapshot:
-    """Return what training sees of seller `s`, who has the entries, and of a clean seller."""
     everything = [*standing("clean"), *standing("s"), *entries]
     return snapshot(table_of(folder, everything), study, study.point_at(OBSERVE))
 
@@ -148,7 +145,6 @@ def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study
 
 
 def test_only_sellers_that_are_known_and_sell_in_the_window_are_observed(tmp_path: Path, study: Study) -> None:
-    """With a reference exposure; without one, all known sellers."""
     later, joined = (OBSERVE + 20) * DAY, (OBSERVE - 20) * DAY
     entries = [
         *standing("a"),

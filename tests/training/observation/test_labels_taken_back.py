@@ -60,7 +60,6 @@ def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
 
 @pytest.mark.long
 def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, study: Study) -> None:
-    """A change of control and a merge."""
     facts = [breach("v", BEFORE), breach("w", BEFORE - DAY)]
     control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), BEFORE, BEFORE)
     merge = Entry("g", "s", IncidentChanged(IncidentChange.MERGED, "w", "staff", "one", "v"), BEFORE, BEFORE)

@@ -1,4 +1,4 @@
-"""Outcomes other than good and bad: suspended, closed with open claims, left; and the other fields of a row."""
+"""Outcomes other than good and bad."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -187,7 +187,6 @@ def test_closed_with_open_claims_is_indeterminate(
 
 @pytest.mark.long
 def test_an_open_claim_that_would_make_nobody_bad_leaves_the_outcome(tmp_path: Path, study: Study) -> None:
-    """One of low harm under a rule for high harm; and one under a rule for two."""
     facts = [known(), *sales("s", OBSERVE + 20)]
     small = violation("v", "s", harm=Harm.LOW, occur_time=INSIDE, report_time=INSIDE)
     assert outcome(tmp_path / "low", study, *facts, small) is Outcome.GOOD

@@ -1,4 +1,4 @@
-"""The test point of a study that states none: the latest with enough bad rows, and the stated reason."""
+"""The test point of a study that states none."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,6 @@ from training.study.definition import BadRule, Study
 
 @pytest.fixture(scope="module")
 def short(study: Study) -> Study:
-    """Return a study of windows of ten days, a week apart, without maturity: any violation counts."""
     return restated(
         study,
         window={"days": 10, "maturity_days": 0},
@@ -37,7 +36,6 @@ def fading(folder: Path, *bad: int) -> LedgerTable:
 
 
 def weekly(folder: Path, end: int, begin: Entry, *bad: int) -> LedgerTable:
-    """Return old sellers' identities, `begin`, and so many bad in each week back from `end`."""
     entries = [entry for n in range(max(bad)) for entry in standing(f"s{n}")[:1]]
     for week, number in enumerate(bad):
         moment = (end - 2 - 7 * week) * DAY
@@ -53,7 +51,6 @@ def enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("enough")
 def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short: Study) -> None:
-    """The last window, of ten days, holds two bad sellers, the window before it two and six."""
     table = fading(tmp_path, 2, 0, 6)
     found = choose_points(table, short)
     latest = short.find_points(table.as_of)[1][0].day

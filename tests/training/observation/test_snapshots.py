@@ -34,7 +34,6 @@ def assert_same(found: Snapshot, wanted: Snapshot) -> None:
 def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
 ) -> None:
-    """To the last bit, including weights of stayers, which depend on all sellers."""
     study = restated(study, eligible={"left": left})
     point = study.find_points(table.as_of)[0][0]
     whole = observe(table, study, point)

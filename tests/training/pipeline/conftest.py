@@ -6,5 +6,4 @@ from training.study.definition import Study
 
 @pytest.fixture(scope="session")
 def study(study: Study) -> Study:
-    """Return the shipped study with few rounds."""
     return restated(study, model={"rounds": 30})

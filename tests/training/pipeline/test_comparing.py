@@ -31,12 +31,10 @@ HELD = ContextSource("held", "measures_in_force", 0.0)
 
 @pytest.fixture(scope="module")
 def plain(table: LedgerTable, study: Study) -> Artifact:
-    """Return a champion without context."""
     return load(train(table, study).parts)
 
 
 def knowing(study: Study, *context: ContextSource) -> Study:
-    """Return the study with context."""
     return replace(study, context=context, features=(*study.features, *(f for c in context for f in c.features)))
 
 

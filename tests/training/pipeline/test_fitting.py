@@ -31,7 +31,6 @@ def turned(observed: Observed) -> Observed:
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """Return a market of five hundred sellers, observed at four points that are 30 days apart, with windows of 180."""
     study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 10})
     folder = tmp_path_factory.mktemp("market")
     with market_ledger(folder, 500) as ledger:
@@ -48,7 +47,6 @@ def calibrated(job: Job, observed: Observed) -> Calibrated:
 
 
 def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> Observed:
-    """Return the job with replaced columns at every training point."""
     parts = [replace(part, **{name: made(part) for name, made in columns.items()}) for part in observed.parts]
     return replace(observed, parts=parts, rows=join(parts))
 
@@ -57,10 +55,7 @@ def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> 
 def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_others(
     job: Job, observed: Observed
 ) -> None:
-    """Random features and outcomes, the same at all points.
-
-    A model can memorise its own sellers and be right at the next point; of other sellers it knows nothing: slope 0.
-    """
+    """Random features and outcomes, the same at all points: slope 0 for other sellers."""
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
     by_heart = replace(
         job, study=restated(job.study, model={"rounds": 60, "parameters": learns}, exposure={"reference_orders": None})

@@ -84,8 +84,6 @@ def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trai
 
 
 def interrupted_at(step: str) -> Callable[[str, int, int], None]:
-    """Return progress that ends the run as soon as a step begins."""
-
     def stop(name: str, done: int, total: int) -> None:
         if name.endswith(step):
             raise KeyboardInterrupt
@@ -97,7 +95,6 @@ def interrupted_at(step: str) -> Callable[[str, int, int], None]:
 def test_figures_of_a_sample_say_what_it_was_drawn_from(
     table: LedgerTable, study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """100,000 of a million rows are judged; training rows are counted whole."""
     whole = trained.evaluation
     assert whole["test"]["drawn_from"] == whole["test"]["rows"]
     monkeypatch.setattr(comparing, "MAX_ROWS", 500)
@@ -145,7 +142,6 @@ def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
 
 @pytest.fixture(scope="module")
 def challenger(table: LedgerTable, study: Study, champion: Artifact) -> Trained:
-    """Train with the champion, on fewer features."""
     return train(table, replace(study, features=study.features[10:]), champion=champion)
 
 
@@ -169,16 +165,14 @@ def test_the_report_of_a_training_leaves_nothing_out_but_what_needs_a_champion(
 
 
 def report_of(trained: Trained) -> str:
-    """Return the report as `train` writes it."""
     stated = {n: json.loads(trained.parts[f"{n}.json"]) for n in ("manifest", "evaluation", "lineage", "certificate")}
     return render(**stated, gates=trained.gates, digest="f" * 64)
 
 
 def test_the_sample_that_reports_are_tried_on_holds_no_figure_that_training_does_not_make(challenger: Trained) -> None:
-    """Otherwise report tests would use impossible figures."""
     made = paths(json.loads(challenger.parts["evaluation.json"]))
     unmade = paths(sample.evaluation()) - made
-    assert {path for path in unmade if not path.startswith(".looks[]")} == set()  # no earlier look
+    assert {path for path in unmade if not path.startswith(".looks[]")} == set()
 
 
 def paths(value: Any, at: str = "") -> set[str]:

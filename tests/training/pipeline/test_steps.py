@@ -12,7 +12,6 @@ from training.pipeline.steps import Kept
 
 @pytest.mark.parametrize("harm", ["cut off", "altered", "without its digest"])
 def test_what_is_not_as_it_was_written_is_made_anew(tmp_path: Path, harm: str) -> None:
-    """A truncated model would crash the process in LightGBM on every rerun."""
     Kept(tmp_path).text("model", lambda: "tree\nend of trees\n")
     file = tmp_path / "model.txt"
     data = file.read_bytes()

@@ -1,5 +1,3 @@
-"""Lineage, certificate and gates for the sample evaluation."""
-
 from datetime import date, timedelta
 from typing import Any
 
@@ -63,7 +61,6 @@ GATES = (
 
 
 def gates(failing: tuple[str, ...] = ()) -> dict[str, Json]:
-    """Return the gates; those named fail."""
     keys = ("gate", "kind", "number", "limit", "text", "overridable")
     rows = [dict(zip(keys, gate, strict=True)) | {"ok": gate[0] not in failing} for gate in GATES]
     return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == "hard")}

@@ -27,12 +27,10 @@ DIGEST = "5f0c" + "9d" * 30
 
 @cache
 def _case() -> Case:
-    """Return a case of a year of rows, with a champion among the models."""
     return case_of(ROWS, 7, day=FIRST_DAY + np.arange(ROWS) * 365 // ROWS, indeterminate=61, left=118)
 
 
 def page(features: Sequence[Feature]) -> Json:
-    """Return a page of a table for each feature: a few steps for most, one for every seventh."""
     tables = []
     for k, feature in enumerate(features):
         edges = np.linspace(0, 30 if k % 2 else 0.2, 2 if k % 7 == 3 else 9)[:-1]
@@ -42,7 +40,6 @@ def page(features: Sequence[Feature]) -> Json:
 
 
 def _misses(case: Case) -> Json:
-    """Return bad rows that were trusted, and good rows that were not."""
     log_odds, found = case.log_odds["lightgbm"], []
     trusted = np.argsort(np.where(case.bad == 1, log_odds, np.inf))[:14]
     distrusted = np.argsort(np.where(case.bad == 0, -log_odds, np.inf))[:6]

@@ -32,7 +32,6 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return a full report, one of hostile input with a long word, and one of an earlier release's model."""
     hostile = poisoned(sample.parts(("log_loss", "psi")))
     hostile["evaluation"]["misses"][0]["seller"] = "s" * 128
     hostile["evaluation"]["segments"]["country"][0]["name"] = "n" * 128
@@ -164,7 +163,7 @@ def test_figures_are_drawn_where_their_numbers_are(chromium: Browser, files: dic
                return [...plot.querySelectorAll('circle.dot')].map(d => d.getBoundingClientRect()).map(b => [
                  (b.x + b.width / 2 - line.x) / line.width, 1 - (b.y + b.height / 2 - line.y) / line.height]) }"""
         )
-    top = 0.5  # the axes go from 0 to 50 %
+    top = 0.5
     drawn = [(x * top, y * top) for x, y in dots]
     for (x, y), row in zip(drawn, rows, strict=True):
         assert (x, y) == pytest.approx((row["predicted"], row["observed"]), abs=0.004)

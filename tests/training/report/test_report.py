@@ -25,7 +25,6 @@ LEFT_OUT = 'class="missing"'
 
 
 def changed(path: str, value: Json) -> dict[str, Json]:
-    """Return the sample with one value changed, by its path."""
     parts = copy.deepcopy(sample.parts())
     *steps, last = path.split(".")
     part = parts
@@ -36,7 +35,6 @@ def changed(path: str, value: Json) -> dict[str, Json]:
 
 
 def words(html: str) -> str:
-    """Return the text of a page without its marks and styles."""
     bare = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", bare)
 
@@ -69,7 +67,7 @@ def test_two_hundred_tables_stay_below_two_megabytes() -> None:
 @pytest.mark.long
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
     code = "from tests.training.report.sample import parts; from training.report.page import render; print(render(**parts()))"
-    other = {**os.environ, "PYTHONHASHSEED": "1"}  # this process has its own
+    other = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=other)
     assert done.stdout.decode().strip() == render(**sample.parts()).strip()
 
@@ -154,7 +152,7 @@ def test_windows_are_drawn_to_scale() -> None:
     }
     assert len(bars) == 12
     assert widths["train"] == widths["test"]
-    assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)  # 180 days to 45
+    assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)
 
 
 @pytest.mark.long
