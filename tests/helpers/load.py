@@ -1,7 +1,6 @@
-"""Load from other processes: `python -m tests.helpers.load OPTIONS` calls one server by JSON options.
+"""Load from other processes: `python -m tests.helpers.load OPTIONS` prints one JSON object.
 
-Open load begins calls at a fixed rate, as customers do; closed load keeps a fixed number in progress. The output is one
-JSON object with the results. Requests are prepared bytes and answers are not parsed, for the highest rate.
+Open load begins calls at a fixed rate; closed load keeps a fixed number in progress.
 """
 
 import json
@@ -29,23 +28,17 @@ SCORE = "TrustScoreService/GetTrustScore"
 
 @dataclass
 class Plan:
-    """One process's load."""
-
     address: str
     seconds: float
-    """Time in which calls begin."""
     rate: float = 0.0
     """Calls a second of open load; 0: closed load."""
     at_a_time: int = 1
     deadline_seconds: float = 1.0
     cancelled_share: float = 0.0
-    """Share of calls cancelled right after they are sent."""
     methods: list[str] = field(default_factory=lambda: [SCORE])
-    """Methods, called in turn."""
     is_past: bool = False
     """Asks for scores as of a moment, so that each is computed."""
     is_read: bool = False
-    """Counts an answer only if it knows a score."""
     sellers: int = 100
     is_published: bool = False
     """Calls with the published configuration of `sellertrust.client`; else without retries."""
@@ -53,18 +46,14 @@ class Plan:
 
 @dataclass
 class Found:
-    """Results of one process."""
-
     tries: int
     ok: int
     seconds: float
-    """Time in which calls began."""
     codes: dict[str, int]
     cpu_seconds: float = 0.0
 
 
 def requests_of(method: str, sellers: int, *, is_past: bool = False) -> list[bytes]:
-    """Return serialized requests of a method; `is_past` as in a plan."""
     parent, named = f"marketplaces/{MARKET}", [f"marketplaces/{MARKET}/sellers/s{n}" for n in range(sellers)]
     known_time = None
     if is_past:
@@ -120,7 +109,7 @@ class Load:
             )
             for method in self._plan.methods
         ]
-        number = os.getpid()  # so that processes ask for different sellers
+        number = os.getpid()
         while True:
             for stub, requests in kinds:
                 number += 1

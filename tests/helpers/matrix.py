@@ -194,7 +194,6 @@ _TOKEN_MAY = {
 }
 """Rights that a token carries without a certificate."""
 _PROPOSED = "ProposalService/CreateProposal"
-"""Needs the right to propose, and that of the proposed override."""
 _EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
 _OF_SERVER = {"read_models", "models", "read_policies", "policies", "operate"}
 _OF_MARKET = [right for right in _OPEN_TO if right not in _OF_SERVER]
@@ -248,13 +247,13 @@ def _wanted_of_wrong(name: str) -> set[str]:
     match name:
         case "marketplace":
             return set()
-        case "seller":  # its lists are empty; a batch of others alone is refused
+        case "seller":
             return _LISTS
         case "kind":
             return market - _OPEN_TO["append"]
         case "source" | "notifier":
             return market - {"LedgerService/AppendEntries", "LedgerService/StreamEntries"}
-        case "id":  # decisions by method may leave the id to the server
+        case "id":
             written = {call for call in market if "AppendEntries" in call or "StreamEntries" in call}
             return market - written - {_PROPOSED, "LedgerService/EraseSeller"}
         case "action":
@@ -290,7 +289,6 @@ def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterat
 
 
 def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[str, Any], set[str], str]]:
-    """Return identities by certificate: credentials, open calls, and the result of the others."""
     foreign = Authority(folder, "foreign").certificate(dns=["read-scores.example"])
     expired = authority.certificate(dns=["read-scores.example"], days=(-2, -1))
     early = authority.certificate(dns=["read-scores.example"], days=(1, 2))
@@ -314,7 +312,6 @@ def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[st
 
 
 def _tokens(issuer: TokenIssuer) -> dict[str, tuple[str, set[str], str]]:
-    """Return identities by token, as `_certificates`."""
     now = int(time())
     found: dict[str, tuple[str, set[str], str]] = {
         "no token": ("", set(), "nobody"),

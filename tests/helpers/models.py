@@ -14,7 +14,6 @@ from service.registry.registry import Registry
 from tests.helpers.worlds import CONSTANTS, artifact, certified, population
 
 FOLDER, STORE = "folder", "store"
-"""The two kinds of place; the store is fsspec's memory."""
 
 
 def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = True) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def gates_json(*gates: dict[str, Any]) -> bytes:
     """Return gates as training writes them: certificate and parity hold unless given."""
     stated = {row["gate"] for row in gates}
     promises = [gate(name) for name in ("certificate", "parity") if name not in stated]
-    return json.dumps({"gates": [*promises, *gates], "passed": True}).encode()  # `passed` is not believed
+    return json.dumps({"gates": [*promises, *gates], "passed": True}).encode()
 
 
 def parts_of(number: int) -> dict[str, bytes]:
@@ -51,7 +50,6 @@ def evaluated(number: int, auc: float) -> dict[str, bytes]:
 
 
 def with_context() -> dict[str, bytes]:
-    """Return a model trained with context: a number of looks, and a text of their source."""
     first = artifact()
     context = (ContextFeature("looks", reference=0.25), ContextFeature("sent_by", "court"))
 
@@ -85,12 +83,10 @@ def promote(registry: Registry, name: str, **options: Any) -> str:
 
 HARD = gate("calibration", ok=False)
 ADVISORY = gate("psi", ok=False, kind="advisory")
-"""Gates that failed."""
 
 
 @cache
 def another(less: int = 36) -> Artifact:
-    """Return `artifact()` under another base: another model with other points."""
     first = artifact()
     golden = json.loads(first.parts["golden.json"])
     parts = ModelParts(

@@ -40,7 +40,6 @@ def edits(folder: Path) -> Iterator[Edit]:
 
 
 def _fill(path: Path) -> tuple[int, bytes]:
-    """Make a ledger with many kinds of entries and an erased seller; return its checkpoint."""
     with Ledger.open(f"sqlite:///{path}", create=True, clock=lambda: NOW) as ledger:
         ledger.append(MARKET, [identity("i-1", "s-1"), exposure(15_000, "s-1"), violation("v-1", "s-1")])
         ledger.append(MARKET, [status("v-1"), confirmed("v-2", "s-2")], position=Position("broker", 0, 7))
@@ -71,7 +70,7 @@ def _edits_of_tables(ledger: Path, copy: Path, checkpoint: tuple[int, bytes]) ->
             with Ledger.open(f"sqlite:///{copy}") as opened:
                 return bool(opened.seals.verify([checkpoint], lambda *_: None).faults)
         except SellertrustError:
-            return True  # it is not opened at all
+            return True
 
     with closing(sqlite3.connect(ledger)) as database:
         names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"

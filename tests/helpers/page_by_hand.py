@@ -32,7 +32,6 @@ class PageByHand:
             self.trees.append({name: lines[name].split() for name in _LINES})
 
     def points(self, rows: Sequence[Row], now: int) -> int:
-        """Add up a seller's points at a time, in microseconds, from all its rows."""
         values = self.values(rows, now)
         return min(max(self.base + sum(self._row(tree, values) for tree in self.trees), 0), 1000)
 

@@ -83,7 +83,6 @@ def follow(
 
 @contextmanager
 def _shell(at: Path, scratch: Path, setting: dict[str, str]) -> Iterator[Callable[[str], str]]:
-    """Yield a function that runs commands in one shell, with its variables and jobs, and returns their output."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Draw the README's picture: two sellers in a cart, and the second's explanation from stdin.
+"""Draw the README's picture.
 
 The badge server is beside the server of SELLERTRUST_TARGET.
 """
@@ -35,7 +35,6 @@ _STYLE = """
 
 
 def draw(badges: str, explanation: list[str]) -> str:
-    """Return the picture as SVG; `badges` is the address of a badge server."""
     height = 26 + 18 * len(explanation)
     drawn = [
         f'<rect x="1" y="1" width="252" height="{height}"/>',

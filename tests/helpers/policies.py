@@ -1,5 +1,3 @@
-"""Policies for tests: the shipped one with other parts."""
-
 import copy
 import random
 import tomllib
@@ -77,7 +75,6 @@ def cell_of(space: Space, seller: Sample) -> Cell:
 
 
 def _floor(values: Sequence[int], value: int) -> int:
-    """Return the last of rising values that is at most `value`."""
     return values[bisect_right(values, value) - 1]
 
 

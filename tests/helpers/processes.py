@@ -62,7 +62,7 @@ def _run(arguments: list[str], environment: dict[str, str], files: list[Path]) -
         opened = os.open(file, flags)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)  # multiprocessing has put /dev/null in its place
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["sellertrust", *arguments]

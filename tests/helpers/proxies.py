@@ -1,5 +1,3 @@
-"""A TCP proxy that breaks connections, as a network fails."""
-
 import socket
 import threading
 from collections.abc import Iterator
@@ -31,7 +29,6 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Accept no more connections, and break all open ones."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()

@@ -12,7 +12,6 @@ from tests.helpers.worlds import CONSTANTS, population
 from training.study import loading
 
 PAGE_FEATURES = tuple(feature for feature in FEATURES.values() if feature.name in loading.PAGE_FEATURES)
-"""The shipped page's features, in the order of its columns."""
 
 
 def monotone_table(
@@ -63,7 +62,6 @@ def artifact_of(page: Page, features: tuple[AnyFeature, ...], x: np.ndarray) -> 
 
 @cache
 def page_artifact(seed: int = 1, base: int = 650) -> Artifact:
-    """Return a random monotone page over `PAGE_FEATURES`, with edges from a random population."""
     rng = np.random.default_rng(seed)
     everything, _ = population()
     x = everything[:, [list(FEATURES.values()).index(feature) for feature in PAGE_FEATURES]]

@@ -112,7 +112,6 @@ def recorded(told: Told) -> dict[str, list[MeasureChanged]]:
 
 
 def undisturbed(folder: Path, seed: int) -> dict[str, Sequence[MeasureChanged]]:
-    """Return the record of the same history by one undisturbed worker."""
     clock = Clock()
     with Ledger.open(f"sqlite:///{folder}/plain.db", create=True, clock=clock) as ledger:
         told = Told(ledger, clock)

@@ -13,7 +13,6 @@ COLUMNS = (
     "sequence, marketplace, seller, entry_id, kind, occur_time, report_time, record_time, violation, incident, category,"
     " severity, status, exposure_day, product_category, revision, settled_orders, service_failures, content, digest"
 )
-"""Columns of every schema since the first."""
 
 _DAY = 86_400_000_000
 _NUMBERS = {
@@ -50,7 +49,6 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
 
 
 def seal_entries(connection: Connection) -> None:
-    """Seal all unsealed entries, also those whose seals an owner deleted."""
     while True:
         found = connection.execute(LAST_SEAL).first()
         after = found.last_sequence if found else 0

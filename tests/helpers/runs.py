@@ -1,5 +1,3 @@
-"""Recorded sellers that ran with the buyers' money."""
-
 from scoring.base.enums import Action, Harm, PayoutsChange, Source
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry

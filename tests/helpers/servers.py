@@ -36,8 +36,6 @@ MARKET = "acme"
 
 
 class Shelf(Registry):
-    """A registry that holds one loaded artifact."""
-
     def __init__(self, artifact: Any) -> None:
         self._artifact = artifact
 
@@ -60,7 +58,6 @@ def score_stub(client: Client) -> TrustScoreServiceStub:
 
 
 PATIENCE_SECONDS = 60.0
-"""Deadline of test calls that do not test deadlines."""
 
 
 @dataclass

@@ -25,8 +25,6 @@ SECONDS = 60
 
 @dataclass
 class Shell:
-    """Runs the command in one environment, and checks the rules of every run."""
-
     environment: dict[str, str]
     run: Callable[[list[str], dict[str, str], str, float], tuple[int, str, str]] = run_forked
 
@@ -59,8 +57,7 @@ def _variables(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def shell_of(folder: Path, **settings: object) -> Shell:
-    """Return a shell with its own data folder, without this machine's configuration."""
-    slow = "PYTHONDONTWRITEBYTECODE"  # each of these processes would compile everything again
+    slow = "PYTHONDONTWRITEBYTECODE"
     base = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_") and name != slow}
     base["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
     values = {"data_dir": folder, "metrics_address": "", "marketplace": MARKET}
@@ -89,7 +86,7 @@ def serving(shell: Shell, folder: Path) -> Iterator[str]:
             server.send_signal(signal.SIGTERM)
             assert server.wait(timeout=SECONDS) == 0
             with pytest.raises(ProcessLookupError):
-                os.killpg(server.pid, 0)  # its session is empty
+                os.killpg(server.pid, 0)
             assert "Traceback" not in log.read_text()
         finally:
             if server.poll() is None:

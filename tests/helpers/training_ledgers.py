@@ -46,7 +46,6 @@ def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS
 
 
 def train(table: LedgerTable, study: Study, **options: Any) -> Trained:
-    """Train with the shipped policy, in memory, by default once."""
     return run(Job(table, study, POLICY, **{"verify": False, **options}))
 
 

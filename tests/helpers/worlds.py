@@ -1,5 +1,3 @@
-"""Random sellers for property tests, and one small certified model."""
-
 import tomllib
 from dataclasses import replace
 from functools import cache
@@ -104,7 +102,6 @@ def sellers(draw: st.DrawFn) -> list[FactRow]:
 
 @cache
 def population() -> tuple[np.ndarray, np.ndarray]:
-    """Return the inputs of 1,500 random sellers over every feature, and if each turned out bad."""
     rng, found = np.random.default_rng(7), np.random.default_rng(8)
     rows: list[FactRow] = []
     names = [f"s{i}" for i in range(1500)]
