@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"long: {LONG}")
     # No fixture: the process from which others are forked may start with the first test.
-    if shared.VARIABLE not in os.environ:  # else this is one of several processes of a run
+    if shared.VARIABLE not in os.environ:
         folder = os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="sellertrust-tests-")
         config.add_cleanup(lambda: shutil.rmtree(folder))
 

@@ -20,7 +20,6 @@ FIRST_FIELD = 6
 
 
 def contract(present: str) -> str:
-    """Return the text of `entry.proto` by the table of kinds."""
     oneof = "  oneof fact {\n" + "".join(_choices()) + "  }\n"
     text = re.sub(r"  oneof fact \{\n.*?\n  \}\n", lambda _: oneof, present, count=1, flags=re.DOTALL)
     head, rest = text.split(FACTS)

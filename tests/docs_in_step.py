@@ -44,7 +44,6 @@ def dead_links() -> list[str]:
 
 
 def _anchors(page: Path) -> set[str]:
-    """Return the anchors that a code host gives the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", _without_code(page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
 

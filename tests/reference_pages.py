@@ -86,7 +86,6 @@ WHERE = {
         ),
     ),
 }
-"""Where commands work; a group stands for its commands that are not named."""
 
 KINDS_JSON = """{"entry_id": "x-s-1-2026-11-20", "seller": "s-1",
  "exposure": {"day": "2026-11-20", "settled_orders": 12, "value_minor": 23988, "currency": "EUR"}}"""
@@ -105,7 +104,6 @@ settled_orders = "{orders}"
 value_minor = "{cents}"
 currency = "EUR"
 """
-"""The same entry as JSON, and as a row with its mapping."""
 
 
 UNNAMED = {
@@ -132,21 +130,16 @@ FLOORS = {
     "severe": " of major or critical severity",
     "incident": "",
 }
-"""Feature prefixes by the least severity that they count, with words."""
 COMMON_FIELDS = {
     *("observe_time", "known_time", "at_least_sequence"),
     *("parent", "page_size", "page_token"),
     *("name", "actor", "reason", "ground", "entry_id"),
 }
-"""Fields of many requests, explained once."""
 COMMON_FIELD = 3
-"""Kinds that share one explanation of a common field."""
 COMMON_OPTIONS = ("--marketplace", "--output", "--server", "--wide", "--limit", "--observe-time", "--known-time")
-"""Options of many commands, explained once."""
 
 
 def reference_pages() -> dict[str, str]:
-    """Return every generated page by its path below `docs/`."""
     makers: dict[str, Callable[[], Iterator[str]]] = {
         "commands": _commands,
         "contract": _contract,

@@ -29,7 +29,7 @@ def generated(environment: Path = ENVIRONMENT) -> dict[str, bytes]:
     sources = sorted(PROTO.rglob("*.proto"))
     includes = [PROTO]
     if any('import "google/rpc/' in source.read_text() for source in sources):
-        includes += environment.glob("lib/python3*/site-packages")  # of googleapis-common-protos
+        includes += environment.glob("lib/python3*/site-packages")
     python = environment / "bin" / "python"
     plugins_first = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with tempfile.TemporaryDirectory() as folder:
@@ -47,13 +47,11 @@ def generated(environment: Path = ENVIRONMENT) -> dict[str, bytes]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the stubs in a folder: path below it -> content."""
     paths = [*folder.rglob("*_pb2*.py"), *folder.rglob("*_pb2*.pyi")]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def stale(wanted: dict[str, bytes]) -> list[str]:
-    """Return changed, missing and extra checked-in stubs, sorted by path."""
     there = contents(PROTO)
     return sorted(path for path in wanted.keys() | there.keys() if wanted.get(path) != there.get(path))
 

@@ -106,7 +106,6 @@ def test_it_equals_the_sum_over_all_paths_of_regimes() -> None:
 
 
 def outcome_of(market: Market) -> Floats:
-    """Return 1 for each seller with a serious, confirmed, not overturned violation in the window."""
     read = OBSERVE + WINDOW + MATURITY
     v = market.violations.with_columns(status=pl.Series(status_at(market, read)))
     inside = pl.col("occur_day").is_between(OBSERVE, OBSERVE + WINDOW, closed="left") & (pl.col("harm") >= 2)

@@ -1,4 +1,4 @@
-"""The fault benchmarks in short: their promises, without those about speed."""
+"""The fault benchmarks in short."""
 
 import shutil
 

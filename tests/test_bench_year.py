@@ -1,4 +1,4 @@
-"""The simulated year: orders in transit, suspensions, and effects of the terms of trade."""
+"""The simulated year."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""The demo as a newcomer runs it: a story in one command, served by a second one."""
+"""The demo as a newcomer runs it."""
 
 import csv
 import os

@@ -37,7 +37,7 @@ def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
         return docs_in_step.main(), capsys.readouterr().out.splitlines()
 
     monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(docs_in_step, "dead_links", list)  # the pages link to written ones
+    monkeypatch.setattr(docs_in_step, "dead_links", list)
     assert len(run()[1]) == len(reference.reference_pages())
     assert run("--write") == (0, [])
     assert run() == (0, [])
@@ -133,7 +133,7 @@ def test_the_changelog_begins_with_the_version() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)  # the whole demo, half a minute on a quiet machine
+@pytest.mark.timeout(900)
 def test_the_readme_and_the_pages_on_the_demo(
     tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

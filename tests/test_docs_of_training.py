@@ -1,4 +1,4 @@
-"""The pages on studies and mappings: commands print the shown output, and the reference is complete."""
+"""The pages on studies and mappings."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ LISTED = {"attributes": {"name", "one_of", "default", "direction"}, "context": s
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)  # two trainings and seven commands, half a minute on a quiet machine
+@pytest.mark.timeout(900)
 def test_the_page_on_studies(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     update = pytestconfig.getoption("update_docs")
     follow(DOCS / "tutorials" / "your-own-file.md", tmp_path, update=update, near=0.02, SELLERTRUST_MARKETPLACE="mine")

@@ -38,7 +38,6 @@ REFUSED = (
     *("told(?! apart)", "tells", "said", "spelled", "spelt"),
     *("by why", "of what is none", "in so many words", "the room", "is asked as", "who waits", "what is said"),
 )
-"""Words of a dialect: say `given`, `shown`, `answered`, `stated`, and name the thing."""
 
 NO_VERBS = re.compile(
     r"(a|all|an|and|any|anything|are|as|at|be|beside|by|each|either|every|everything|for|from|has|how|if|in|is|it|its|no"
@@ -55,7 +54,6 @@ def _files() -> list[Path]:
 
 
 def _python_prose(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, text) of every docstring, every string that stands alone, and every comment."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value
@@ -75,7 +73,6 @@ def _prose(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _names(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, name) of every function, class, parameter and assigned name."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name

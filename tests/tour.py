@@ -23,7 +23,6 @@ def count_lines(text: str) -> int:
 
 
 def _find(name: str, target: str) -> tuple[str, int]:
-    """Return the file that defines a name, the linked one if it still does, and the definition's lines."""
     if (ROOT / target).is_file() and (lines := _lines_of(name, ROOT / target)):
         return target, lines
     paths = [path for room in ("scoring", "service", "training") for path in (ROOT / room).rglob("*.py")]
@@ -34,7 +33,6 @@ def _find(name: str, target: str) -> tuple[str, int]:
 
 
 def _lines_of(name: str, path: Path) -> int:
-    """Return the lines of a definition such as `Class.method`; 0 if the file has none."""
     text = path.read_text()
     if name.rpartition(".")[2] not in text:
         return 0
