@@ -14,14 +14,10 @@ class Appended(NamedTuple):
     record_time: int
     already_present: bool
     pending: bool = False
-    """Whether it is a status change that waits for its violation."""
     erased: bool = False
-    """Whether its texts were erased since its first append."""
 
 
 class Position(NamedTuple):
-    """How far a partition of a source is read once a batch is appended."""
-
     source: str
     partition: int
     next_position: int
@@ -31,7 +27,7 @@ class Position(NamedTuple):
 class Cut:
     """A fixed set of entries: those up to `sequence`, recorded before `known_time`.
 
-    An answer uses the ones that occurred and were reported before `observe_time`.
+    Answers use those that occurred and were reported before `observe_time`.
     """
 
     observe_time: int
@@ -41,40 +37,31 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
-    """An entry as it was stated, and the values of its defaults."""
-
     sequence: int
     record_time: int
     seller: str
-    """Empty for a fact about a product."""
     occur_time: int
     report_time: int
     entry: Entry
     pending: bool = False
     erased: bool = False
     principal: str = ""
-    """The authenticated caller; empty without a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """A violation, resolved from its entries. Times are its report's, corrected."""
+    """Times are its report's, corrected."""
 
     violation: str
     seller: str
     """Empty if the violation is of a product."""
     incident: str
-    """After moves, merges and splits."""
     violation_type: str
     category: Category
     severity: Severity
-    """After all changes."""
     harm: Harm
-    """As reported."""
     source: Source
-    """The kind of reporter."""
     notifier: str
-    """Empty if the report names none."""
     status: Status
     attribution: Attribution | None
     """None unless the goods' owner was contested."""
@@ -82,23 +69,20 @@ class ViolationView:
     report_time: int
     record_time: int
     entries: tuple[str, ...]
-    """By sequence, the report first."""
     allowed_actions: tuple[Action, ...]
     sequence: int
-    """Its report's."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsSeen:
-    """The state that must still be true, under the lock, when a bulk decision is appended."""
+    """The state that must still be true when a bulk decision is appended."""
 
     decision_id: str
     prefix: str
-    """The prefix of the decision's entry ids."""
     own: str
     """The prefix with its parameters; other recorded parameters are rejected."""
     decisions: Mapping[str, tuple[str, int]]
-    """Per entry id, its violation and the number of decisions seen; after a newer decision the entry is left out."""
+    """Per entry id, its violation and the number of decisions seen; after a newer one the entry is left out."""
 
 
 class ReportOutcome(IntEnum):
@@ -111,8 +95,6 @@ class ReportOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A notifier's reports, counted by outcome."""
-
     upheld: int = 0
     overturned: int = 0
     dismissed: int = 0
@@ -127,7 +109,7 @@ class Record:
 def find_outcome(status: Status, attribution: Attribution | None = None) -> ReportOutcome:
     """Return a report's outcome, by its violation's status and attribution.
 
-    Confirmed, appealed and reduced are upheld; alleged and under review are open; the other outcomes are named as their
+    Confirmed, appealed and reduced are upheld; alleged and under review are open; other outcomes are named as their
     status. If the goods were another seller's, it is overturned.
     """
     if attribution is Attribution.ACCEPTED:

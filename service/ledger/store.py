@@ -34,7 +34,7 @@ from service.ledger.records import Appended, AsSeen, Cut, Position
 
 
 class Ledger:
-    """The ledger in one database. Thread-safe; any number of processes may share a database.
+    """The ledger in one database. Thread-safe; any number of processes may share it.
 
     Every method may raise LedgerUnavailable, after which the call may be repeated.
     """
@@ -69,12 +69,12 @@ class Ledger:
     ) -> Self:
         """Open the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
-        `create` makes an absent schema; only `schema.upgrade` upgrades an older one. `serving` makes this the only
-        writer of a SQLite file, and finishes interrupted appends. `is_witnessed`: whether `clock` is compared with
-        PostgreSQL's (False: it replaces that one too); None: only if it is the machine's.
+        `create` makes an absent schema; only `schema.upgrade` upgrades one. `serving` makes this the only writer of a
+        SQLite file, and finishes interrupted appends. `is_witnessed`: whether `clock` is compared with PostgreSQL's
+        (False: it replaces that one too); None: only if it is the machine's.
 
-        Raises ConfigurationWrong if the URL cannot be used, the role lacks rights (to append too, if `serving`), or
-        another server has the file; LedgerVersionUnknown unless this release can write the schema.
+        Raises ConfigurationWrong for a bad URL, missing rights, or a file that another server has; LedgerVersionUnknown
+        unless this release can write the schema.
         """
         database = Database(url)
         try:
@@ -112,7 +112,7 @@ class Ledger:
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def last(self) -> tuple[int, int]:
-        """Return (sequence, record_time in microseconds) of the last entry; (0, 0) if there is none."""
+        """Return (sequence, record_time in microseconds) of the last entry; (0, 0) without one."""
         end = self.clock.end()
         return end.sequence, end.record_time
 
@@ -128,21 +128,20 @@ class Ledger:
     ) -> list[Appended]:
         """Append 1 to 10,000 entries, all or none, in order; return one result per entry.
 
-        An entry that is already recorded gets its first answer. `position` is recorded with the entries and never moves
-        back. Entries for which `as_seen` is no longer true are left out. `as_recorded`: the service itself states
-        measures that rules ask for; none is appended if the record differs by then. Consequences for very many sellers
-        are appended separately before this returns.
+        A recorded entry gets its first answer. `position` is recorded with the entries and never moves back. Entries
+        for which `as_seen` is no longer true are left out. `as_recorded`: the service states measures that rules ask
+        for; none is appended if the record differs by then. Consequences for very many sellers are appended separately
+        before this returns.
 
-        Raises InvalidInput for every wrong field of the batch, `report_time` included unless the batch is `imported`;
-        EntryContentDiffers for all entries whose id has other content; ExposureRevisionTaken, ViolationNotFound,
-        EntryNotFound and LifecycleForbids for the first such entry; PermissionDenied for decisions about the caller's
-        own reports; ClockInDoubt.
+        Raises InvalidInput for every wrong field, `report_time` included unless `imported`; EntryContentDiffers for all
+        entries whose id has other content; ExposureRevisionTaken, ViolationNotFound, EntryNotFound and LifecycleForbids
+        for the first such entry; PermissionDenied for decisions about the caller's own reports; ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None)
         end = self.clock.end()
         present = self.clock.present(end)
-        # Not the clock alone: a valid entry stays valid after the clock was put back.
+        # A valid entry stays valid after the clock was put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
         appending.refuse_own_early(self.database, marketplace, batch)
         try:
@@ -172,7 +171,7 @@ class Ledger:
             self._follow_on(marketplace, entry_id)
 
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
-        """Append an entry's remaining consequences in batches; other appends may come between."""
+        """Append an entry's remaining consequences; other appends may come between."""
         while True:
             before = self.clock.present(self.clock.end())
             with self.clock.locked(before) as (connection, present):
@@ -189,9 +188,8 @@ class Ledger:
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
 
-        The role needs the right to delete from `seller_key`. Raises InvalidInput for every wrong field; SellerNotFound
-        if the seller has no entry; LedgerUnavailable if SQLite's journal still holds the key, after which a retry
-        finishes.
+        The role needs the right to delete from `seller_key`. Raises InvalidInput; SellerNotFound if the seller has no
+        entry; LedgerUnavailable if SQLite's journal still holds the key: then a retry finishes.
         """
         appending.check_marketplace(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
@@ -203,8 +201,8 @@ class Ledger:
         """Append an entry that corrects record times, from `first_sequence` on, by `ahead` microseconds.
 
         It corrects all marketplaces; the entry itself is of `marketplace`. With 0 and 0 it only vouches for the clock
-        after a long rest. Reads up to an earlier sequence stay as before. Raises InvalidInput if the entries did not
-        run ahead so far, were mended before or would lose their order; ClockInDoubt.
+        after a long rest. Reads up to an earlier sequence stay. Raises InvalidInput if the entries did not run ahead so
+        far, were mended before or would lose their order; ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
@@ -215,20 +213,19 @@ class Ledger:
             if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
                 last = last_entry(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
-                # It does not correct its own record time, or a stamp would name two cuts.
+                # Otherwise a stamp would name two cuts.
                 span = mending.span(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
             [appended] = appending.append_batch(self.database, connection, marketplace, [item], present).results
         return appended
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
-        """Return the cut, a fixed set of entries, for an answer as of `observe_time`.
+        """Return the cut for an answer as of `observe_time`.
 
         It holds what is known now, or was known before `known_time`; times in microseconds. `observe_time` defaults to
         just after the later of the clock and the last `record_time`, which counts for at most SKEW more than the clock.
-        If the last `record_time` is longer ago than REST, it is the default. The cut's `known_time` is just after its
-        last `record_time`, so the same two times always give the same cut. Raises InvalidInput if a time lies in the
-        future.
+        If that is longer ago than REST, it is the default. The cut's `known_time` is just after its last `record_time`,
+        so the same two times always give the same cut. Raises InvalidInput for a future time.
         """
         end = self.clock.end()
         sequence, record_time = end.sequence, end.record_time

@@ -1,4 +1,4 @@
-"""Reads the deposits, claims, complaints and cases that a batch changes, under the ledger's lock."""
+"""The deposits, claims, complaints and cases that a batch changes, read under the lock."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
@@ -43,9 +43,8 @@ _STATED = select(
 _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
     _E.seller, _E.sequence
 )
-# `is_not(None)` is stated so that the partial index serves.
+# So the partial index serves.
 _OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
-# Only the batch's sellers: another seller's claim takes no longer than an unknown one.
 _IS_OF_SELLERS = of_sellers(_E.seller)
 _CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)), _IS_OF_SELLERS)
 _COMPLAINTS = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _E.kind == int(Kind.COMPLAINT), _IS_OF_SELLERS)
@@ -58,7 +57,6 @@ _NO_NEW_FACTS = (
     *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION, Kind.CORRECTION, Kind.ERASURE),
     Kind.CLOCK,
 )
-"""Kinds of decisions about a seller."""
 _CASES = _OF_TARGET.where(_E.kind == int(Kind.CASE), _IS_OF_SELLERS)
 _SET_OFF = _STATED.where(_HERE, among(_E.entry_id, _NAMES), _IS_OF_SELLERS)
 _CONFIRMED = _STATED.where(
@@ -86,10 +84,7 @@ def load_accounts(
 def load_contests(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the complaints that a batch decides, and the contested measures.
-
-    Each measure has its author, and the deciders of its violations.
-    """
+    """Add to `met` the complaints that a batch decides, and the contested measures with authors and deciders."""
     entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
@@ -119,8 +114,7 @@ def load_cases(
 ) -> None:
     """Add to `met` the last statement about each case that a batch decides.
 
-    An unrecorded case, for example of another ledger, is open if its namesake entry is in the record or batch of the
-    same seller.
+    An unrecorded case is open if its namesake entry is of the same seller.
     """
     _load_stops(connection, marketplace, met, fresh)
     entries = [item.entry for item in fresh if item.kind is Kind.CASE]
@@ -162,6 +156,5 @@ def _load_stops(
 def read_rows(
     connection: Connection, query: Select[Any], marketplace: str, names: Collection[str], **more: list[str]
 ) -> Iterator[Any]:
-    """Yield the rows of a query about these names; ask nothing if there are none."""
     if names:
         yield from connection.execute(query, {"marketplace": marketplace, "names": list(names), **more})

@@ -1,6 +1,6 @@
 """Acts: entries about the policy served, and about proposals.
 
-An act about all marketplaces has the marketplace "". An act's id has a `/`, which no caller's id has.
+An act about all marketplaces has the marketplace "". Only acts' ids have a `/`.
 """
 
 import json
@@ -22,29 +22,21 @@ from service.ledger.seals.sealed_texts import seal_texts
 
 
 class Act(IntEnum):
-    """Kinds of facts are below 1,000."""
-
     POLICY = 1001
     POLICY_TEXT = 1002
-    """A policy, or the assumptions of its loss certificate."""
     PROPOSAL = 1003
-    """A step of a proposal."""
 
 
 class NewAct(NamedTuple):
     act: Act
     content: Mapping[str, Any]
     entry_id: str = ""
-    """Default: made from its kind and sequence."""
     target: str | None = None
-    """The look-up key."""
     status: int | None = None
     until_time: int | None = None
-    """In microseconds."""
     sealed: Mapping[str, Any] | None = None
-    """Texts with personal data."""
     digest: bytes = b""
-    """A SHA-256 for look-ups; default: of its content. With sealed texts it is keyed."""
+    """A SHA-256 for look-ups, of the content by default; keyed if texts are sealed."""
 
 
 def is_act(act: Act) -> TextClause:
@@ -52,19 +44,17 @@ def is_act(act: Act) -> TextClause:
 
 
 class ActWriter:
-    """Appends acts in a transaction that has the ledger's lock; the caller commits."""
+    """Appends acts under the ledger's lock; the caller commits."""
 
     def __init__(self, database: Database, connection: Connection, present: Present) -> None:
         self.connection = connection
         self.now = present.clock
-        """The ledger's present, in microseconds."""
         self._database = database
         self._present = present
 
     @classmethod
     @contextmanager
     def open(cls, clock: LedgerClock) -> Iterator[Self]:
-        """Open a transaction that has the ledger's lock. Raises ClockInDoubt."""
         with clock.locked(clock.present(clock.end())) as (connection, present):
             yield cls(clock.database, connection, present)
 
@@ -73,7 +63,7 @@ class ActWriter:
     ) -> int:
         """Append acts under one seal; return their time in microseconds, not before `not_before`.
 
-        `principal`: the authenticated caller; `seller`: the only seller concerned, whose key seals the texts.
+        `seller`: the only seller concerned, whose key seals the texts.
         """
         sequence, last_time = last_entry(self.connection)
         record_time = self._present.record_time(last_time)

@@ -46,7 +46,7 @@ _STATED_BY = {
 }
 
 BULK_ID_PREFIX = "bulk~"
-"""The prefix of bulk decisions' entry ids, closed to callers."""
+"""Closed to callers."""
 
 _BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
@@ -61,7 +61,6 @@ class _Stored:
 
 class AppendedBatch(NamedTuple):
     results: list[Appended]
-    """One per entry, in order."""
     unfinished: list[str]
     """Ids of entries with more consequences than one append derives."""
 
@@ -71,7 +70,6 @@ def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
 
 
 def check_marketplace(marketplace: str) -> None:
-    """Raise InvalidInput unless the name of a marketplace has the form of an id."""
     if not is_id(marketplace):
         raise invalid("marketplace", f"must be {ID_FORM}")
 
@@ -79,7 +77,7 @@ def check_marketplace(marketplace: str) -> None:
 def refuse_output_only(
     entries: Sequence[Entry], imported: bool, *, by_rule: bool = False, in_bulk: bool = False
 ) -> None:
-    """Raise InvalidInput, with each field, for entries that only the service may state.
+    """Raise InvalidInput, with each field, for what only the service may state.
 
     These are origins, measures of rules (unless `by_rule`), erasures and mended clocks; also report times, unless
     `imported`, and ids of bulk decisions, unless `imported` or `in_bulk`.
@@ -124,9 +122,7 @@ def append_batch(
     present: Present,
     position: Position | None = None,
 ) -> "AppendedBatch":
-    """Append the entries that are not recorded yet, in order, and those derived from them.
-
-    The caller holds the lock, and commits. `position`: how far the batch's source is read with it.
+    """Append the unrecorded entries, in order, and those derived from them; the caller locks and commits.
 
     Raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or PermissionDenied for the caller's
     own reports, with the entry's index; an error of `database.CONFLICT` if a revision of exposure or flow is taken.
@@ -169,10 +165,7 @@ def append_batch(
 
 
 def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
-    """Raise PermissionDenied for decisions about the caller's own recorded reports, before the lock.
-
-    So repeated tries hold up no one; `append_batch` checks again.
-    """
+    """Raise PermissionDenied for decisions about the caller's own reports, before the lock: tries hold up no one."""
     if may_decide_own(batch):
         with database.read() as connection:
             known = _known(connection, marketplace, batch)
@@ -182,11 +175,9 @@ def refuse_own_early(database: Database, marketplace: str, batch: Sequence[Prepa
 def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> set[str]:
     """Return the ids of a bulk decision's entries whose violations got another decision.
 
-    Raises EntryContentDiffers if the decision's id is taken by another bulk decision.
+    Raises EntryContentDiffers if another bulk decision has the id.
     """
-    for name in find_first_and_last_id(
-        connection, marketplace, seen.prefix, seen.prefix + "g"
-    ):  # after all hexadecimal digits
+    for name in find_first_and_last_id(connection, marketplace, seen.prefix, seen.prefix + "g"):
         if not name.startswith(seen.own):
             raise decision_id_taken_error(seen.decision_id, name)
     found = read_decisions(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
@@ -198,7 +189,6 @@ def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> se
 
 
 def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
-    """Build the error; `entry_id` is an entry of the other decision."""
     return EntryContentDiffers(
         f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
         {"entry_id": entry_id},
@@ -228,7 +218,6 @@ def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, 
 
 
 def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], now: int) -> None:
-    """Check new entries only: a recorded entry was checked against the clock of its append."""
     for index, item in enumerate(batch):
         if item.entry.entry_id not in known:
             prepare(item.entry, now, ("entries", index))
@@ -237,10 +226,7 @@ def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], no
 def taken_revision(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
 ) -> ExposureRevisionTaken | None:
-    """Return the error for the first exposure or flow whose revision is taken; None if none is.
-
-    Another entry, recorded or in the batch, has the same seller, day, product category and revision.
-    """
+    """Return the error for the first exposure or flow whose revision is taken; None if none is."""
     stated: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id
@@ -278,10 +264,7 @@ def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEnt
 def _alike(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> dict[int, bool]:
-    """Return the indexes of known entries with an equal sealed text, and whether it was erased.
-
-    An erased text cannot be compared.
-    """
+    """Return the indexes of known entries with an equal sealed text, and whether it was erased."""
     doubtful = [
         (index, item)
         for index, item in enumerate(batch)

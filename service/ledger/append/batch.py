@@ -16,15 +16,14 @@ from service.ledger.seals.chain import collect_leaves, seal
 from service.ledger.seals.sealed_texts import seal_texts
 
 MAX_ROWS = 50_000
-"""The most entries that one append inserts under the lock, consequences included, unless one entry has more."""
+"""The most entries that one append inserts, unless one entry has more consequences."""
 
 
 class Batch:
     """The unrecorded entries of a batch: added one by one, then inserted together.
 
-    `first` is the sequence of the first row. Record times are the present, but later than `last_time`, the ledger's
-    last one (microseconds). If that ran ahead, times that are not stated are still the present, so that reads see the
-    entries.
+    `first`: the sequence of the first row. Record times are the present, but later than `last_time` (microseconds). If
+    that ran ahead, times that are not stated are still the present, so that reads see the entries.
     """
 
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
@@ -48,13 +47,12 @@ class Batch:
         last_time: int,
         present: Present,
     ) -> tuple["Batch", KnownContext]:
-        """Return an empty batch for the entries `fresh`, with the recorded entries they refer to."""
         with read_mended_times(connection, present.mendings):
             met = load_known(connection, marketplace, fresh)
         return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
-        """Add one entry and those derived from it; return its future sequence and its state.
+        """Add an entry and those derived from it; return its sequence and state.
 
         Raises the errors of `Derivation.process` with the entry's `index`.
         """
@@ -66,7 +64,6 @@ class Batch:
         return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, database: Database, connection: Connection) -> int:
-        """Insert all added entries, sealed; return their number."""
         rows, sealed = [], {}
         for number, new in enumerate(self.derivation.new_entries):
             rows.append(self._row(new, self._first + number))

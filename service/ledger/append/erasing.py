@@ -1,6 +1,6 @@
-"""Erasure: it removes a seller's sealed texts; the facts that count stay, and the chain still verifies.
+"""Erasure removes a seller's sealed texts; the facts that count stay, and the chain still verifies.
 
-Backups and PostgreSQL's archived journal keep the key for as long as they are kept.
+Backups and PostgreSQL's archived journal still hold the key.
 """
 
 import time
@@ -19,16 +19,15 @@ from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import Appended
 
 PATIENCE = 5
-"""In seconds, for readers of SQLite's journal."""
+"""In seconds."""
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
     """Append an erasure and delete the seller's key, in one transaction; return the appended.
 
-    A retry by the same entry id finishes, and deletes no key made since. Raises InvalidInput for every wrong field;
-    SellerNotFound if the seller has no entry; ErasureRefused if the database role may not delete keys;
-    LedgerUnavailable, with how to finish, if a reader of SQLite's journal keeps the key there; TypeError if the entry
-    states another fact.
+    A retry deletes no key made since. Raises InvalidInput; SellerNotFound if the seller has no entry; ErasureRefused if
+    the role may not delete keys; LedgerUnavailable if a reader of SQLite's journal keeps the key there; TypeError for
+    an entry of another kind.
     """
     if not isinstance(entry.fact, SellerErased):
         raise TypeError("an erasure states SellerErased")
@@ -71,5 +70,5 @@ def _drive_out(database: Database, entry_id: str) -> None:
                 )
             time.sleep(0.1)
         return
-    with suppress(exc.ProgrammingError):  # without the right to maintain the table, autovacuum does it later
+    with suppress(exc.ProgrammingError):  # otherwise autovacuum does it later
         database.maintain("VACUUM (FULL) seller_key")

@@ -1,4 +1,4 @@
-"""Consequences of one entry in several appends: a recall for very many sellers, or a decision about one.
+"""Consequences of one entry in several appends, for example a recall for very many sellers.
 
 Each append derives up to `known.CHUNK` entries and commits its progress in `source_position`, where a later call
 resumes.
@@ -22,7 +22,7 @@ from service.ledger.database.tables import ENTRY, SOURCE_POSITION
 from service.ledger.records import Position
 
 PREFIX = "follow:"
-"""As in `follow:{marketplace}/{entry}`."""
+"""`follow:{marketplace}/{entry}`."""
 
 DONE = 2**63 - 1
 _E, _P = ENTRY.c, SOURCE_POSITION.c
@@ -42,7 +42,7 @@ def source_of(marketplace: str, entry_id: str) -> str:
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return the position to record once derivation has reached the listing or violation `sequence`; 0: the end."""
+    """Return the position of progress up to the listing or violation `sequence`; 0: the end."""
     return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
 
 
@@ -53,7 +53,6 @@ def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
 
 
 def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry id, sequence reached) of each unfinished given entry."""
     names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
     query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
     found = connection.execute(query, {"names": names}).all() if names else ()
@@ -69,11 +68,10 @@ def follow_on(
     last: tuple[int, int],
     present: Present,
 ) -> tuple[int, int]:
-    """Append the next part of what is derived from an entry; return the sequence reached.
+    """Append the next part of what is derived from an entry, under the caller's lock.
 
-    Returns (the ledger's last sequence, the sequence of the last finished listing or violation, or 0 at the end).
-    `after`: that sequence of the part before; `last`: the ledger's (sequence, record_time). The caller holds the lock,
-    records the position, and calls again until 0.
+    Returns (the ledger's last sequence, that of the last finished listing or violation, or 0 at the end). `after`: the
+    latter of the part before; `last`: the ledger's (sequence, record_time).
     """
     sequence, last_time = last
     with read_mended_times(connection, present.mendings):

@@ -1,5 +1,3 @@
-"""The recorded entries that a batch refers to, read under the ledger's lock."""
-
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
@@ -26,7 +24,7 @@ from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY
 
 CHUNK = 5_000
-"""The most sellers that one append reaches by an entry, so that the lock is short."""
+"""The most sellers that one append reaches by an entry: it keeps the lock short."""
 
 _E = ENTRY.c
 _HERE = _E.marketplace == bindparam("marketplace")
@@ -47,7 +45,7 @@ _ABOUT = (
     )
     .where(
         _HERE,
-        _E.violation.is_not(None),  # stated, so that the partial index serves
+        _E.violation.is_not(None),
         among(_E.violation, _NAMES),
     )
     .order_by(_E.violation, _E.sequence)
@@ -87,8 +85,8 @@ _NAMED = select(_E.entry_id, _E.kind, _E.seller, _E.report_time, _E.content, _E.
 class KnownContext(DerivationContext):
     """The recorded state that a batch refers to.
 
-    `unfinished`: by the id of a product's violation, or of a decision about one, the last listing's or violation's
-    sequence loaded.
+    `unfinished`: the last listing's or violation's sequence loaded, by the id of a product's violation or of a
+    decision.
     """
 
     def __init__(self) -> None:
@@ -97,10 +95,7 @@ class KnownContext(DerivationContext):
 
 
 def load_known(connection: Connection, marketplace: str, fresh: Sequence[PreparedEntry]) -> KnownContext:
-    """Load all records that deriving from a batch needs, and at most CHUNK consequences of an entry.
-
-    The rest is noted as `unfinished`.
-    """
+    """Load all records that deriving needs, but at most CHUNK consequences of an entry; note the rest as `unfinished`."""
     met = KnownContext()
     entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
     facts = [entry.fact for entry in entries]
@@ -110,7 +105,7 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
     decided = {f.violation for f in facts if isinstance(f, StatusChanged)}
     met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, decided | reports)
-    # A decision about an unrecorded violation waits for it, for any seller.
+    # A decision about an unrecorded violation waits for it.
     sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
     met.states = load_states(connection, marketplace, about, sellers)
     met.awaited_ids = {*about, *met.waiting_decisions}
@@ -165,7 +160,6 @@ def _load_reports_of_listed(
 def load_reached_sellers(
     connection: Connection, marketplace: str, met: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
-    """Add to `met` the violations that these (report, seller) pairs led to, by `derived_id`."""
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in read_rows(connection, _NAMED, marketplace, ids):
         report, seller = ids[row.entry_id]
@@ -175,7 +169,7 @@ def load_reached_sellers(
 def load_listings(
     connection: Connection, marketplace: str, product: str, after: int = 0, limit: int = CHUNK
 ) -> tuple[list[Listing], int]:
-    """Return the next `limit` listings of a product after a sequence, and the last sequence (0 at the end)."""
+    """Return the next `limit` listings of a product, and the last sequence (0 at the end)."""
     rows = _next_of(connection, marketplace, product, Kind.PRODUCT, after, limit + 1)
     found = [
         Listing(
@@ -190,9 +184,8 @@ def load_listings(
 def load_reached(
     connection: Connection, marketplace: str, met: DerivationContext, report: str, after: int = 0, limit: int = CHUNK
 ) -> int:
-    """Add to `met` the next `limit` violations derived from a product's report.
-
-    Returns the sequence of the last one (0 at the end).
+    """Add to `met` the next `limit` violations derived from a product's report; return the last sequence (0 at the
+    end).
     """
     rows = _next_of(connection, marketplace, report, Kind.VIOLATION, after, limit + 1)
     derived_violations = {row.seller: row.entry_id for row in rows[:limit]}
@@ -208,7 +201,7 @@ def load_changes(connection: Connection, marketplace: str, names: Collection[str
 def load_states(
     connection: Connection, marketplace: str, names: Collection[str], sellers: Collection[str] = ("",)
 ) -> dict[str, ViolationState]:
-    """Return the state of recorded violations by id; of these sellers alone, or of all if empty."""
+    """Return the state of recorded violations by id; of all sellers if `sellers` is empty."""
     query, more = (_ABOUT, {}) if "" in sellers else (_ABOUT_OF_SELLERS, {"sellers": list(sellers)})
     found: dict[str, ViolationState] = {}
     for name, entry_id, kind, seller, severity, status, target, occur, report in read_rows(

@@ -17,7 +17,7 @@ from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
-"""Actions left to others; a notifier may withdraw, and anyone may ask for a review or an appeal."""
+"""A notifier may withdraw, and anyone may ask for a review or an appeal."""
 _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
 _DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
@@ -42,10 +42,9 @@ def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
 def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
     """Raise PermissionDenied if the caller decides its own report, or reports what it decided.
 
-    One person is one caller, under each of its names. A violation derived from a product's report belongs to that
-    report's author; before it is recorded, no one may decide it. Decisions include accepting or rejecting that the
-    goods were another seller's, correcting the report, and splitting it off its incident. The caller `local`, and use
-    without a server, are exempt; a call to the server without a known caller is rejected.
+    A violation derived from a product's report belongs to that report's author; before it is recorded, no one may
+    decide it. Decisions include attributions, corrections and splits. The caller `local`, and use without a server, are
+    exempt; a server's call without a known caller is rejected.
     """
     caller, own_names = current_call().caller, current_call().own_names
     if caller == LOCAL_CALLER or not (caller or is_answering()):
@@ -70,7 +69,7 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
 
 
 def _decided_by(fact: Fact) -> str:
-    """Return the id of the report that a fact decides and its reporter may not; "" for other facts."""
+    """Return the id of the report that a fact decides and its reporter may not; "" for others."""
     match fact:
         case StatusChanged() if fact.action in _OTHERS_DECIDE:
             return fact.violation
@@ -86,9 +85,9 @@ def _decided_by(fact: Fact) -> str:
 def _own_reports(
     connection: Connection, marketplace: str, names: Sequence[str], own_names: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return the named violations that the caller reported, and the ones that are recorded.
+    """Return the named violations that the caller reported, and those recorded.
 
-    A violation derived from a product's has the reporter of the product's.
+    A derived violation has the reporter of the product's.
     """
     rows = connection.execute(_STATED, {"marketplace": marketplace, "names": names}).all()
     origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}

@@ -1,4 +1,4 @@
-"""Moves of the policy, as acts of the ledger. The first move to a policy appends its text as a separate act."""
+"""Moves of the policy, as acts; the first move to a policy appends its text as a separate act."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -32,38 +32,28 @@ _POLICY, _ASSUMPTIONS = "policy", "assumptions"
 
 class PolicyAction(IntEnum):
     CONFIGURED = 1
-    """From the server's file, served until the first commit."""
     COMMITTED = 2
     ROLLED_BACK = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyMove:
-    """One move: from then on this policy is served."""
-
     number: int
-    """From 1."""
     action: PolicyAction
     digest: str
-    """64 hexadecimal digits."""
     move_time: int
-    """In microseconds."""
     principal: str
-    """The authenticated caller; empty without a call."""
     actor: str
     reason: str
     proposal: str
-    """The approved one; empty without one."""
     certificate: str = ""
-    """The loss certificate's digest; empty without one."""
     assumptions: str = ""
-    """The digest of the certificate's assumptions."""
     accepted: tuple[tuple[str, int], ...] = ()
-    """(failed verdict, the loss in minor units) that the actor accepts."""
+    """(failed verdict, the loss in minor units)."""
     sequence: tuple[tuple[str, int], ...] = ()
-    """(verdict, the most in minor units that one name gets in a run that began under earlier policies)."""
+    """(verdict, the most in minor units for one name in a run that began under earlier policies)."""
     owed_until: int = 0
-    """The UTC day, in days since 1970-01-01, on which the last such run has ended; 0 without such a run."""
+    """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +81,8 @@ class PolicyMoves:
     def move(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
         """Record moves; return the last recorded one.
 
-        `decide` gets all moves, oldest first, under the lock; it returns the moves to record, or raises what forbids
-        them. It may return none only if a move is recorded already.
+        `decide` gets all moves, oldest first, under the lock; it returns new moves, or raises what forbids them. It may
+        return none only if a move is recorded.
         """
         with ActWriter.open(self.clock) as acting:
             moves = _read_moves(acting.connection)
@@ -103,7 +93,6 @@ class PolicyMoves:
         return moves[-1]
 
     def last(self) -> PolicyMove | None:
-        """Return the move to the served policy; None without a move."""
         with self.clock.database.read() as connection:
             row = connection.execute(_LAST).first()
             return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
@@ -113,19 +102,18 @@ class PolicyMoves:
             return _read_moves(connection, after, count)
 
     def text(self, digest: str) -> str | None:
-        """Return a served policy's text, by its whole digest; None if unknown."""
+        """Return a served policy's text, by its digest; None if unknown."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _POLICY, digest)
 
     def assumptions(self, digest: str) -> str | None:
-        """Return a commit's assumptions, by their whole digest; None if unknown."""
+        """Return a commit's assumptions, by their digest; None if unknown."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
     def digests(self, beginning: str) -> Sequence[str]:
-        """Return the digests of served policies with this prefix, in order."""
         first = f"{_POLICY}/{beginning}"
-        with self.clock.database.read() as connection:  # up to a letter after all hexadecimal digits
+        with self.clock.database.read() as connection:
             names = connection.execute(_NAMES, {"first": first, "end": f"{first}g"}).scalars()
             return [name.removeprefix(f"{_POLICY}/") for name in names]
 

@@ -1,6 +1,6 @@
-"""Proposals for acts that need two persons, and their steps, appended under the ledger's lock.
+"""Proposals for acts that need two persons, and their steps.
 
-The seller's key seals the texts and the request, and keys the digest; an erasure removes them.
+The seller's key seals the texts and the request, and keys the digest.
 """
 
 import base64
@@ -32,7 +32,7 @@ _STEPS = (
     .where(
         _E.marketplace == bindparam("marketplace"),
         among(_E.target, bindparam("names", type_=Texts())),
-        _E.target.is_not(None),  # stated, so that the partial index serves
+        _E.target.is_not(None),
         _E.kind == int(Act.PROPOSAL),
     )
     .order_by(_E.target, _E.sequence)
@@ -58,7 +58,7 @@ _OPEN = (
             _CLOSING.c.marketplace == _E.marketplace,
             _CLOSING.c.target == _E.target,
             _CLOSING.c.kind == int(Act.PROPOSAL),
-            _CLOSING.c.status.in_([3, 4]),  # used, withdrawn
+            _CLOSING.c.status.in_([3, 4]),
         )
         .exists()
     )
@@ -78,7 +78,6 @@ class Taken:
     step: Step
     principal: str
     step_time: int
-    """In microseconds."""
     actor: str = ""
     """Empty if erased."""
     reason: str = ""
@@ -88,9 +87,7 @@ class Taken:
 @dataclass(frozen=True, slots=True)
 class Content:
     method: str
-    """`Service/Method`."""
     request: bytes
-    """Serialized."""
     actor: str
     reason: str
     basis: Mapping[str, str]
@@ -100,29 +97,22 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Proposal:
     number: int
-    """Its first step's sequence."""
     marketplace: str
-    """Empty if it concerns all marketplaces."""
+    """Empty: all marketplaces."""
     proposal: str
     seller: str
-    """The only seller concerned; "" without one."""
     content: Content | None
     """None if erased."""
     expire_time: int
-    """In microseconds."""
     steps: tuple[Taken, ...]
-    """The proposal itself first."""
     seen_time: int
-    """In microseconds, by the ledger's clock."""
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of the request, in hexadecimal; "" if it was erased."""
         return "" if self.content is None else sha256(self.content.request).hexdigest()
 
     @property
     def is_expired(self) -> bool:
-        """Return whether it had expired at `seen_time`."""
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:
@@ -136,11 +126,10 @@ class Proposals:
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
     ) -> Proposal:
-        """Record a proposal; return its present state. The same proposal may be repeated.
+        """Record a proposal; return its present state, or that of an open one with the same request.
 
-        An open proposal of the same request is returned, whatever its id. Raises EntryContentDiffers if the id is taken
-        by another proposal; TooManyCalls if the caller has too many open, or all callers together. `seller`: the only
-        seller concerned; `hours`: when it expires.
+        Raises EntryContentDiffers if another proposal has the id; TooManyCalls if the caller, or all callers together,
+        have too many open.
         """
         with ActWriter.open(self.clock) as acting:
             connection, now = acting.connection, acting.now
@@ -185,10 +174,10 @@ class Proposals:
         actor: str = "",
         reason: str = "",
     ) -> Proposal:
-        """Record a step of a proposal, such as an approval; return the proposal's new state.
+        """Record a step of a proposal; return the proposal's new state.
 
-        `check` gets the present state under the lock. It raises the error that forbids the step, and returns whether to
-        record it. Raises ProposalNotFound.
+        `check` gets the present state under the lock. It returns whether to record the step, or raises the error that
+        forbids it. Raises ProposalNotFound.
         """
         with ActWriter.open(self.clock) as acting:
             connection, now = acting.connection, acting.now
@@ -206,15 +195,15 @@ class Proposals:
         return found
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
-        """Return one proposal's present state. Raises ProposalNotFound."""
+        """Return one proposal. Raises ProposalNotFound."""
         now = self._read_now()
         with self.clock.database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)
 
     def list(self, marketplace: str, before: int, count: int) -> Sequence[Proposal]:
-        """Return the `count` latest proposals with a number below `before`, newest first.
+        """Return the `count` latest proposals numbered below `before`, newest first.
 
-        "" has those that concern all marketplaces.
+        "" lists those that concern all marketplaces.
         """
         now = self._read_now()
         values = {"marketplace": marketplace, "before": before, "count": count}
@@ -232,12 +221,12 @@ def _target(proposal: str) -> str:
 
 
 def _stated(content: Content) -> tuple[object, ...]:
-    """Return the parts that make two proposals equal: all but their basis."""
+    """Return the parts that make two proposals equal."""
     return content.method, content.request, content.actor, content.reason
 
 
 def _open_of(connection: Connection, marketplace: str, seller: str, digest: bytes, principal: str, now: int) -> str:
-    """Return the id of the open proposal with a digest; "" if none and one more is allowed."""
+    """Return the id of the open proposal with a digest; "" if none. Raises TooManyCalls."""
     rows = connection.execute(_OPEN, {"now": now}).all()
     keyed = keyed_digest(keys_made(connection, marketplace, [seller])[seller][1], digest)
     for row in rows:
@@ -252,7 +241,6 @@ def _open_of(connection: Connection, marketplace: str, seller: str, digest: byte
 
 
 def proposal_not_found(proposal: str) -> ProposalNotFound:
-    """Return the error for a proposal that does not exist, or that the caller may not read."""
     text = "there is no proposal of this name; see: sellertrust proposal list"
     return ProposalNotFound(text, {"proposal": proposal})
 

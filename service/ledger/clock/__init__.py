@@ -1,1 +1,0 @@
-"""The ledger's present: its clock, its corrected record times and its last entry."""

@@ -1,4 +1,4 @@
-"""A demo's clock: each opening starts at the same time, so answers are the same on any day."""
+"""A demo's clock: each opening starts at the same time."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from scoring.base.time import parse_time
 from service.ledger.clock.server_clock import steady_clock
 
 MARKER = ".sellertrust-demo"
-"""The file that makes a data folder a demo's; it holds the clock's start (RFC 3339)."""
+"""It makes a data folder a demo's, and holds the clock's start (RFC 3339)."""
 
 
 class DemoClock:
-    """A clock that starts at a fixed time, in microseconds."""
+    """In microseconds."""
 
     def __init__(self, start: int) -> None:
         self._ahead = start - steady_clock()
@@ -20,12 +20,12 @@ class DemoClock:
         return steady_clock() + self._ahead
 
     def go_on_after(self, record_time: int) -> None:
-        """Advance the clock to the ledger's last record time, unless it is later already."""
+        """Advance the clock to the ledger's last record time if that is later."""
         self._ahead += max(0, record_time - self())
 
 
 def find_demo_clock(data_dir: Path) -> DemoClock | None:
-    """Return a demo folder's clock; None for other folders. Raises ConfigurationWrong if its marker holds no time."""
+    """Return a demo folder's clock; None for other folders. Raises ConfigurationWrong for a bad marker."""
     marker = data_dir / MARKER
     if not marker.exists():
         return None

@@ -1,5 +1,3 @@
-"""The present of one open ledger: its end, time and corrected record times."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,13 +26,10 @@ _ENDS = {
 
 class LedgerEnd(NamedTuple):
     sequence: int
-    """0 if there is no entry."""
     record_time: int
-    """The last one, in microseconds; 0 if there is none."""
     mended: int
-    """As `Mendings.through`."""
     clock: int | None
-    """The database's, in microseconds; None if it was not asked."""
+    """None if it was not asked."""
 
 
 class LedgerClock:
@@ -45,11 +40,9 @@ class LedgerClock:
         self.server = server
         self._known = (0, mending.Mendings())
         self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
-        """The last reading of the database's clock; its time by the steady clock; the last record time then."""
 
     @property
     def seen_sequence(self) -> int:
-        """Return the last sequence that was read: `mendings` are known up to it."""
         return self._known[0]
 
     @property
@@ -61,7 +54,6 @@ class LedgerClock:
         return self.server.now(self._extrapolate())
 
     def doubt(self) -> int:
-        """Return `ServerClock.doubt`, by the last reading."""
         return self.server.doubt(self._extrapolate(), self._end_seen[2])
 
     def settled(self) -> int | None:
@@ -70,7 +62,6 @@ class LedgerClock:
         return self.database.read_settled_clock(None if follows_database else partial(self.server.now, None))
 
     def end(self) -> LedgerEnd:
-        """Read the ledger's end and new corrections of record times."""
         with self.database.read() as connection:
             is_asked = self.server.is_witnessed and not self.database.is_sqlite
             sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
@@ -83,7 +74,7 @@ class LedgerClock:
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
-        """Open a connection that reads entries' times with the corrections known up to the sequence."""
+        """Open a connection that reads times with the corrections known up to the sequence."""
         if sequence > self.seen_sequence:
             self.end()
         known = self.mendings.as_of(sequence)
@@ -91,16 +82,16 @@ class LedgerClock:
             yield connection
 
     def present(self, end: LedgerEnd) -> Present:
-        """Return the present for an append. Raises ClockInDoubt if evidence contradicts the clock."""
+        """Return the present for an append. Raises ClockInDoubt."""
         present = self.server.present(end.clock)
         require_no_gap(present, end.record_time)
         return self._present_by(present.clock)
 
     @contextmanager
     def locked(self, before: Present) -> Iterator[tuple[Connection, Present]]:
-        """Open a transaction that has the ledger's lock; yield its connection and the present.
+        """Open a transaction under the ledger's lock; yield its connection and the present.
 
-        The present is not before `before`, against which the entries were checked. Raises ClockInDoubt.
+        The present is not before `before`. Raises ClockInDoubt.
         """
         with self.database.write() as connection:
             present = self.server.present(lock_time(connection) if self.server.is_witnessed else None)
@@ -116,6 +107,6 @@ class LedgerClock:
 
 
 def last_entry(connection: Connection) -> tuple[int, int]:
-    """Return (sequence, record_time in microseconds) of the last entry; (0, 0) if there is none."""
+    """Return (sequence, record_time in microseconds) of the last entry; (0, 0) without one."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])

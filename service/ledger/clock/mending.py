@@ -1,8 +1,7 @@
 """Corrections of record times that ran ahead: entries of the kind `clock`.
 
-Such an entry covers the entries from `first_sequence` up to itself, which all lie ahead. No row changes: a cut that
-knows the entry reads the corrected times, and an earlier cut reads what it read before. A later such entry never
-reaches behind an earlier one.
+Such an entry covers those from `first_sequence` up to itself, and never reaches behind an earlier correction. No row
+changes: a cut that knows the entry reads the corrected times, an earlier cut the old ones.
 
 Example: a clock ten years ahead recorded 2036-03-01T00:00:05; the corrected time is 2026-03-01T00:00:05. It replaces an
 occur or report time that was not stated, or that lies after the correction.
@@ -38,7 +37,6 @@ from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
 LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))
-"""The sequence of the last `clock` entry."""
 
 _MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
 _RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
@@ -65,11 +63,10 @@ class Mending(NamedTuple):
 
 class Mendings(NamedTuple):
     through: int = 0
-    """The last entry of the kind `clock`; 0 if there is none."""
+    """The last entry of the kind `clock`; 0 without one."""
     all: tuple[Mending, ...] = ()
 
     def as_of(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the mendings that a reader of the ledger up to `sequence` knows."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
@@ -86,8 +83,8 @@ def load(connection: Connection) -> Mendings:
 def require_sound(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
     """Raise InvalidInput unless the mending's entries ran ahead and keep their order.
 
-    `stated.first_sequence` must be after all mended entries and not after `last`. Its corrected record time must stay
-    after the entry's before it, and not after `now` (microseconds).
+    `stated.first_sequence` must be after all mended entries and not after `last`. Its corrected time must stay after
+    the entry's before it, and not after `now` (microseconds).
     """
     first, ahead = stated.first_sequence, stated.ahead_micros
     if not mendings.through < first <= last:
@@ -123,7 +120,7 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
 
 
 def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
-    """Return a query that reads the corrected times of entries instead of the recorded ones.
+    """Return a query that reads corrected times.
 
     Record times between a mending's `first` and `last` go back by its `ahead`. Occur and report times of those entries
     become the corrected record time if they equal the recorded one or lie after `stated_time`.
@@ -147,7 +144,6 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
-    """Make a connection read entries' corrected times within the `with` block."""
     if not mendings:
         yield
         return
@@ -163,7 +159,7 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
 
 
 def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    """Yield (first sequence, last sequence, how far ahead) for all entries, the last stretch first."""
+    """Yield (first sequence, last sequence, how far ahead) for all entries, the last first."""
     end = _END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0
@@ -181,7 +177,6 @@ def _before(connection: Connection, known_time: int, first: int, last: int) -> t
 
 
 def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
-    """Return the record times, as stored, of the entries `first` and `last`."""
     return _record_time_of(connection, first), _record_time_of(connection, last)
 
 

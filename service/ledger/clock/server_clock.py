@@ -1,12 +1,9 @@
 """The clock of record times, and the evidence that may contradict it.
 
-Record times never go back, so one append by a clock that is years ahead would move all later ones. An append is
-rejected if evidence contradicts its clock.
-
-On PostgreSQL the record time is the database's own clock; the server's must agree with it. On SQLite the server's clock
-must not have run ahead of the monotonic clock since it was last sound. On both, after a rest longer than REST, an
-operator must vouch for the clock (`sellertrust ledger mend-clock --rested`). `service.ledger.clock.mending` corrects
-what no evidence caught.
+Record times never go back, so one append by a clock years ahead would move all later ones. On PostgreSQL its own clock
+counts, and the server's must agree with it. On SQLite the server's must not have run ahead of the monotonic clock since
+it was last sound. After a rest longer than REST, an operator must vouch for the clock (`sellertrust ledger mend-clock
+--rested`).
 """
 
 import time
@@ -20,32 +17,28 @@ SKEW = SECOND
 """The most by which a record time ahead of the clock moves the time of answers."""
 
 TOLERANCE = 60 * SECOND
-"""The most by which two clocks may disagree at an append: servers without good NTP differ by seconds."""
+"""The most by which two clocks may disagree at an append."""
 
 REST = 366 * DAY
-"""The longest rest after which no operator needs to vouch for the clock."""
 
 
 def time_at_end(clock: int, last_record_time: int) -> int:
-    """Return the ledger's present, as `Present.at_end`."""
     return max(clock, min(last_record_time, clock + SKEW))
 
 
 class Present(NamedTuple):
-    """The time of an append, and the times that it may not have. In microseconds."""
+    """The time of an append, in microseconds."""
 
     clock: int
     taken: tuple[tuple[int, int], ...] = ()
     """Spans of record times that were given before and corrected since."""
     ahead: int = 0
-    """The correction that this append states."""
     mendings: tuple[Any, ...] = ()
-    """The known ones, for the append's reads."""
 
     def record_time(self, last_record_time: int) -> int:
         """Return the record time of the next append: the clock's, or the first free one after it.
 
-        It is later than `last_record_time` less `ahead`, and outside the `taken` spans. So "known before t" is always
+        It is later than `last_record_time` less `ahead`, and outside the `taken` spans, so "known before t" is always
         one set.
         """
         record_time = max(self.clock, last_record_time - self.ahead + 1)
@@ -55,17 +48,15 @@ class Present(NamedTuple):
         return record_time
 
     def at_end(self, last_record_time: int) -> int:
-        """Return the ledger's present, in microseconds, given the record time of its last entry.
+        """Return the ledger's present, in microseconds, given its last record time.
 
-        That time if the clock lags it by the skew at most; otherwise the clock, plus the skew if the record time runs
-        further ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`; `at_end(9 * SECOND) == 6 * SECOND`.
+        That time if the clock lags it by at most SKEW; otherwise the clock, plus SKEW if the record time runs further
+        ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`; `at_end(9 * SECOND) == 6 * SECOND`.
         """
         return time_at_end(self.clock, last_record_time)
 
     def dates(self, record_time: int) -> int:
-        """Return the time for an entry's missing times: the record time, or the clock if it lags by more than the
-        skew.
-        """
+        """Return the time for an entry's missing times: the record time, or the clock if it lags by more than SKEW."""
         return record_time if record_time <= self.clock + SKEW else self.clock
 
 
@@ -74,15 +65,15 @@ def wall_clock() -> int:
 
 
 def steady_clock() -> int:
-    """Return microseconds by a clock that no one can set. Time asleep counts if the system knows it."""
+    """Return microseconds by a clock that no one can set; it counts time asleep if it can."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return (time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)) // 1_000
 
 
 class ServerClock:
-    """The clock of one server, with the evidence about it. Thread-safe.
+    """One server's clock, with the evidence about it. Thread-safe.
 
-    `is_witnessed`: whether it is compared with other clocks; False for a clock that replaces all, as in a test.
+    `is_witnessed`: whether it is compared with other clocks.
     """
 
     def __init__(self, wall: Callable[[], int], *, is_witnessed: bool) -> None:
@@ -91,9 +82,8 @@ class ServerClock:
         self._sound = (steady_clock(), wall())
 
     def now(self, database: int | None) -> int:
-        """Return the present for reads, in microseconds; raises nothing.
-
-        It is the `database`'s clock, if any; otherwise the server's, or the expected time after a jump.
+        """Return the present for reads, in microseconds: the `database`'s clock, or the server's, or the expected time
+        after a jump.
         """
         if database is not None:
             return database
@@ -103,8 +93,8 @@ class ServerClock:
     def doubt(self, database: int | None, last_record_time: int) -> int:
         """Return how old an answer may be because of a doubtful clock, in microseconds; 0 without doubt.
 
-        After a jump, it is the time since the clock was last right. Otherwise it is the difference to the `database`'s
-        clock, if any, to a last record that lies ahead, or to one longer ago than REST.
+        After a jump, the time since the clock was last right. Otherwise the difference to the `database`'s clock, to a
+        last record that lies ahead, or to one longer ago than REST.
         """
         if not self.is_witnessed:
             return 0
@@ -119,7 +109,7 @@ class ServerClock:
     def present(self, database: int | None) -> Present:
         """Return the present for an append: the `database`'s clock (microseconds), or the server's if None.
 
-        Raises ClockInDoubt if the two differ by more than TOLERANCE, or the server's own has jumped ahead.
+        Raises ClockInDoubt if they differ by more than TOLERANCE, or the server's has jumped ahead.
         """
         wall, jump = self._read()
         if database is not None and abs(wall - database) > TOLERANCE:
@@ -136,7 +126,7 @@ class ServerClock:
         return Present(wall if database is None else database)
 
     def _read(self) -> tuple[int, int]:
-        """Return the clock, and its jump since it was last sound; negative means back."""
+        """Return the clock, and its jump since it was last sound."""
         before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:
             return wall, 0
@@ -150,7 +140,7 @@ class ServerClock:
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:
-    """Raise ClockInDoubt if the last record is longer ago than REST. An empty ledger has no gap."""
+    """Raise ClockInDoubt if the last record is longer ago than REST."""
     if last_record_time and present.clock - last_record_time > REST:
         raise _in_doubt(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"

@@ -9,41 +9,34 @@ from scoring.base.errors import LedgerUnavailable, SequenceNotReached, ServerSto
 from service.call_context import current_call
 
 POLL_SECONDS = 0.2
-"""The delay until another process's append is seen."""
 
 WAIT_SECONDS = 10.0
-"""A read's wait for a sequence if its call has no deadline."""
+"""A read's wait if its call has no deadline."""
 
 MARGIN_SECONDS = 0.05
 """The part of a deadline that a waiting read leaves for its error."""
 
 TICK_SECONDS = 0.01
-"""The interval of a waiting read's checks that the database answers."""
 
 SILENT_TICKS = 6
-"""So many checks without an answer mean an outage. Ticks, since seconds pass for a busy process, too."""
+"""In ticks, since seconds pass for a busy process, too."""
 
 WRITE_TICKS = 50
-"""As SILENT_TICKS, for an append, which may wait longer."""
+"""An append may wait longer."""
 
 FAR_AHEAD = 100_000
-"""Entries beyond the ledger's end for which no read waits."""
+"""Beyond this no read waits."""
 
 USUAL_TIMES = 3.0
-"""An outage also takes this many times the usual answer time: a database may be far away."""
+"""An outage also takes this many times the usual answer time."""
 
 SMOOTHING = 0.2
-"""The latest answer's weight in the average answer time."""
 
 ANSWERED_SECONDS = 0.05
-"""The time for which an answer counts as recent."""
 
 
 class Tail:
-    """The last sequence of the ledger, read by `ask` while a caller waits.
-
-    At most `readers` reads wait at a time.
-    """
+    """The last sequence of the ledger, read by `ask` while at most `readers` callers wait."""
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:
         self._ask = ask
@@ -67,7 +60,6 @@ class Tail:
         self._answered = float("-inf")
 
     def note(self, sequence: int) -> None:
-        """Record that the ledger has reached `sequence`, and wake all that wait for it."""
         with self._lock:
             self._answered = monotonic()
             if sequence > self._last:
@@ -84,7 +76,7 @@ class Tail:
     def wait(self, sequence: int, seconds: float) -> int:
         """Wait until the ledger reaches `sequence`, at most `seconds`; return its last sequence.
 
-        It ends, too, when the caller is gone. Raises ServerStopping or LedgerUnavailable.
+        It ends when the caller is gone. Raises ServerStopping or LedgerUnavailable.
         """
         call = current_call()
         call.on_end(self._wake)
@@ -112,10 +104,10 @@ class Tail:
             return self._last
 
     def reach(self, sequence: int) -> None:
-        """Wait, within the call's time, until the ledger holds `sequence`; return at once for 0.
+        """Wait, within the call's time, until the ledger holds `sequence`.
 
         Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead; TooManyCalls if
-        `readers` reads wait already; ServerStopping; LedgerUnavailable within a tenth of a second of silence.
+        `readers` reads wait; ServerStopping; LedgerUnavailable after a tenth of a second of silence.
         """
         if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return
@@ -128,10 +120,7 @@ class Tail:
             raise sequence_not_reached_error("at_least_sequence", sequence, self._last)
 
     def require_answering(self) -> None:
-        """Wait for an answer of the database, unless one is recent.
-
-        Raises LedgerUnavailable within about half a second.
-        """
+        """Raise LedgerUnavailable, within about half a second, unless the database answers or just did."""
         if monotonic() - self._answered >= ANSWERED_SECONDS:
             self._require_answer(monotonic() + min(WAIT_SECONDS, current_call().seconds_left()), WRITE_TICKS)
 
@@ -152,7 +141,6 @@ class Tail:
             self._reading.release()
 
     def _wait_answered(self, is_done: Callable[[], bool], until: float, ticks: int) -> None:
-        """Ask the database at once; wait until a condition is true or a monotonic time is reached."""
         call = current_call()
         call.on_end(self._wake)
         silent_ticks = asks = 0
@@ -178,7 +166,7 @@ class Tail:
                 raise _silent_error() from self._problem
 
     def close(self, seconds: float | None = None) -> None:
-        """End all waits, now and later, with ServerStopping. It waits at most `seconds` for a running query."""
+        """End all waits with ServerStopping; wait at most `seconds` for a running query."""
         with self._lock:
             self._stop.set()
             self._wake_all()

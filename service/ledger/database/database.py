@@ -18,27 +18,25 @@ from service.ledger.database.one_writer import WriterLock
 from service.ledger.database.postgresql import CONNECT_SECONDS, Connector
 from service.ledger.database.tables import ENTRY
 
-READERS = 16  # connections that read at the same time; further threads wait
+READERS = 16  # further threads wait
 WAIT_SECONDS = 10
 STATEMENT_SECONDS = 30
-ANSWER_SECONDS = 5  # the client waits this much longer for PostgreSQL's answer
+ANSWER_SECONDS = 5
 IDLE_SECONDS = 30
-"""The longest pause inside a write transaction."""
 
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
-"""PostgreSQL's clock in microseconds, at this moment rather than at the transaction's beginning."""
+"""PostgreSQL's clock in microseconds, now rather than at the transaction's beginning."""
 
 RELAXED = "sellertrust.durability"
-"""The PostgreSQL setting that allows a test database to lose commits: `relaxed`."""
+"""Its value `relaxed` allows a test database to lose commits."""
 
-_LOCK = 7_310_012_417  # the PostgreSQL advisory lock of this database that orders all writes
+_LOCK = 7_310_012_417  # PostgreSQL's advisory lock
 _DURABILITY = (
     "current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
     f" coalesce(current_setting('{RELAXED}', true), '') AS durability"
 )
 _BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",
-    # A separate step, so that the clock is read once the lock is held.
     "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"  # noqa: S608 (constants)
     f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
 }
@@ -48,28 +46,27 @@ _SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
 _WAL_RESET_MENDED = (3, 51, 3)
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # the last guards against OR REPLACE
 _READER_PRAGMAS = ("query_only=ON",)
-# 64 MiB of pages stay in memory, and the WAL may grow to 40 MB, so that a page of many batches is folded back once (7 %
-# of a bulk import).
+# So a page of many batches is folded back once (7 % of a bulk import).
 _WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", "wal_autocheckpoint=10000")
 _ENTRY_COLUMNS = tuple(ENTRY.c.keys())
 
 CONFLICT = (exc.IntegrityError, psycopg.IntegrityError, sqlite3.IntegrityError)
-"""The errors of `Database.insert` for a taken unique key or a failed CHECK."""
+"""For a taken unique key or a failed CHECK."""
 
 
 class Database:
-    """A ledger's database, by its URL. It connects on first use. Raises ConfigurationWrong for an unusable URL."""
+    """A ledger's database; it connects on first use. Raises ConfigurationWrong for an unusable URL."""
 
     def __init__(self, url: str) -> None:
         self.url = _usable(url)
         self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
-        """Get the committed entries of each write of this object, as rows that `insert` takes."""
+        """They get the committed entries of each write of this object, as rows."""
         self._inserted: list[Sequence[Any]] = []
         self._closed = False
         self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
         self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")
-        # One connection writes, and alone checkpoints: two that checkpoint can corrupt a file before SQLite 3.51.3.
+        # One connection checkpoints: two can corrupt a file before SQLite 3.51.3.
         self._writer = self._engine(1, _writer_options())
         event.listen(self._writer, "begin", _begin)
         if self.is_sqlite:
@@ -82,7 +79,7 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
-        """Return whether it is a SQLite file that does not exist; the first connection makes it."""
+        """Return whether it is a SQLite file that does not exist."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager
@@ -92,16 +89,15 @@ class Database:
             try:
                 yield connection
             finally:
-                if self._closed:  # meanwhile: no pool keeps it
+                if self._closed:
                     connection.invalidate()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the ledger's lock, across all processes, until it ends.
+        """Open a transaction that holds the ledger's lock, across all processes; an error rolls it back.
 
-        It commits at the end; an error rolls it back. It makes a missing SQLite file. Raises LedgerUnavailable, after
-        which a commit may or may not have happened; ConfigurationWrong if another process writes to the SQLite file, or
-        PostgreSQL might lose commits.
+        It makes a missing SQLite file. Raises LedgerUnavailable, after which a commit may have happened;
+        ConfigurationWrong if another process writes to the SQLite file, or PostgreSQL might lose commits.
         """
         with self._translate_errors():
             if self._lock:
@@ -118,7 +114,7 @@ class Database:
     def read_settled_clock(self, clock: Callable[[], int] | None) -> int | None:
         """Return a time before which every record time is committed, in microseconds; None during a write.
 
-        `clock` is the source of record times; None: PostgreSQL's own.
+        `clock`: default PostgreSQL's own.
         """
         # The clock first, then the lock: a later holder of the lock reads a later clock.
         with self.read() as connection:
@@ -141,10 +137,10 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a connection for reading whose statements all see one moment, while writers go on."""
+        """Open a connection for reading whose statements all see one moment."""
         with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN")  # the driver begins no transaction by itself
+                connection.exec_driver_sql("BEGIN")
                 try:
                     yield connection
                 finally:
@@ -160,7 +156,7 @@ class Database:
             connection.exec_driver_sql("SELECT 1")
 
     def claim(self) -> None:
-        """Make this process the only writer of a SQLite file until `close`; on PostgreSQL check durability.
+        """Make this process the only writer of a SQLite file until `close`.
 
         Raises ConfigurationWrong if another process writes to the file, or PostgreSQL might lose commits.
         """
@@ -171,7 +167,6 @@ class Database:
             _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
 
     def about(self) -> dict[str, str]:
-        """Return facts for the log and `doctor`: `database`, `version`, and how safe a commit is."""
         if self.is_sqlite:
             return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
         with self.read() as connection:
@@ -192,7 +187,7 @@ class Database:
         return found
 
     def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert complete rows into the table of entries. Raises an error of CONFLICT."""
+        """Insert complete rows. Raises an error of CONFLICT."""
         insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, self._kept(rows) if self.listeners else rows)
 
     def _kept(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
@@ -216,7 +211,6 @@ class Database:
             return []
 
     def close(self) -> None:
-        """Close all connections and release a SQLite file's lock; the last connection folds the WAL back."""
         self._closed = True
         self._readers.dispose()
         self._writer.dispose()
@@ -224,8 +218,7 @@ class Database:
             self._lock.release()
 
     def _make_private(self) -> None:
-        """Restrict the SQLite file to its owner; its side files inherit the rights."""
-        with suppress(OSError):  # SQLite reports it
+        with suppress(OSError):
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
@@ -235,9 +228,8 @@ class Database:
         else:
             arguments = {
                 "connect_timeout": CONNECT_SECONDS,
-                "tcp_user_timeout": WAIT_SECONDS * 1000,  # a network that drops packets would hold a call for hours
-                # Every statement walks one index. A plan per call, PostgreSQL's choice for a
-                # list, made reading a seller 45 us slower.
+                "tcp_user_timeout": WAIT_SECONDS * 1000,  # a network may drop packets
+                # Every statement walks one index; a plan per call made reading a seller 45 us slower.
                 "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c plan_cache_mode=force_generic_plan"
                 f" {settings} {self.url.query.get('options', '')}",
             }
@@ -283,15 +275,15 @@ class Database:
 
 
 def lift_limits(connection: Connection) -> None:
-    """Remove PostgreSQL's time limits, for statements over whole tables. A silent server is still given up."""
+    """Remove PostgreSQL's time limits, for statements over whole tables."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     raw: Any = connection.connection.driver_connection
-    raw.limit_seconds = inf  # until it is back in the pool
+    raw.limit_seconds = inf
 
 
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows into some columns. COPY takes PostgreSQL 12 us a row, executemany 85. Raises an error of CONFLICT."""
+    """Insert rows into some columns. COPY takes PostgreSQL 12 us a row, executemany 85."""
     is_sqlite = connection.dialect.name == "sqlite"
     statement = _insertion(table, columns, is_sqlite)
     raw: Any = connection.connection
@@ -341,7 +333,6 @@ _RELAXED_CAUTION = f"what is committed can be lost in a crash, as {RELAXED} = re
 
 
 def _begin(connection: Connection) -> None:
-    """Take the lock that orders all writes, and check durability in the same round trip."""
     found = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
     if connection.dialect.name == "postgresql":
         row = found.one()._mapping
@@ -350,7 +341,7 @@ def _begin(connection: Connection) -> None:
 
 
 def lock_time(connection: Connection) -> int | None:
-    """Return when `Database.write` got the lock (microseconds, PostgreSQL's clock); None on SQLite."""
+    """Return when `Database.write` got the lock (microseconds); None on SQLite."""
     found: int | None = connection.info.get(_LOCKED_AT)
     return found
 
@@ -367,7 +358,7 @@ def _require_durable(settings: Mapping[Any, Any]) -> None:
 def _set(connection: Any, pragmas: Sequence[str]) -> None:
     end = time.monotonic() + WAIT_SECONDS
     for pragma in pragmas:
-        # Connections that switch a new file to WAL together collide: SQLite does not wait there.
+        # Connections that switch a new file to WAL together collide.
         while True:
             try:
                 connection.execute(f"PRAGMA {pragma}")
@@ -379,7 +370,6 @@ def _set(connection: Any, pragmas: Sequence[str]) -> None:
 
 
 def _is_silence(error: Exception) -> bool:
-    """Return whether the database did not answer; False if it answered with an error."""
     cause = _cause(error)
     refusals = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
     answered = any(isinstance(cause, getattr(driver, name)) for driver in (sqlite3, psycopg) for name in refusals)
@@ -398,7 +388,7 @@ def _forget_rows(error: Exception) -> None:
 
 
 def outage_of(error: Exception) -> str:
-    """Return why a database was unavailable, in a few words for LedgerUnavailable."""
+    """Return a few words for LedgerUnavailable."""
     while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     cause, text = _cause(error), str(_cause(error))

@@ -1,4 +1,4 @@
-"""Expressions that SQLite and PostgreSQL write differently: lists as one parameter, JSON members, pages by an index."""
+"""Expressions that SQLite and PostgreSQL write differently."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from scoring.base.enums import Kind
 
 
 class Texts(TypeDecorator[Sequence[str]]):
-    """A list of texts as one parameter: an array on PostgreSQL, JSON on SQLite."""
+    """A list as one parameter: an array on PostgreSQL, JSON on SQLite."""
 
     impl = Text
     cache_ok = True
@@ -29,9 +29,10 @@ class Texts(TypeDecorator[Sequence[str]]):
 
 
 class among(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`among(column, bindparam("names", type_=Texts()))`: the column is one of the names.
+    """Return the condition that a column is one of the texts.
 
-    SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long.
+    `among(column, bindparam("names", type_=Texts()))`. SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as
+    long.
     """
 
     # A Boolean type would append "... = 1" on SQLite, and no index serves that.
@@ -44,17 +45,17 @@ def of_kind(kind: Kind) -> TextClause:
 
 
 class member(FunctionElement[str]):  # noqa: N801 (used as a function)
-    """`member(column, literal_column("'source'"))`: the text under a key of canonical JSON, or NULL."""
+    """Return the text under a key of canonical JSON, or NULL: `member(column, literal_column("'source'"))`."""
 
     type = Text()
     inherit_cache = True
 
 
 class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """`only(column, value)`: the column has the value; for a query ordered by the column and then another one.
+    """Return the condition that the column has the value, for a query ordered by the column and another one.
 
-    With `marketplace = m` PostgreSQL walks the primary key: a page of nine entries among 300,000 took 37 ms. With a
-    list of one, it walks the marketplace's index: 0.3 ms.
+    With `marketplace = m` PostgreSQL walks the primary key: nine entries among 300,000 took 37 ms. With a list of one:
+    0.3 ms.
     """
 
     inherit_cache = True
@@ -64,12 +65,11 @@ _FORMS: dict[type[FunctionElement[Any]], dict[str, str]] = {
     among: {"sqlite": "{} IN (SELECT value FROM json_each({}))", "postgresql": "{} = ANY ({})"},
     member: {
         "sqlite": "json_extract({}, '$.' || {})",
-        # An old text with U+0000 would fail the query of all rows; after "\\\\" this is sound, too.
+        # An old text with U+0000 would fail the query of all rows.
         "postgresql": "(replace({}, '\\u0000', '\\ufffd')::json ->> {})",
     },
     only: {"sqlite": "{} = {}", "postgresql": "{} = ANY (ARRAY[{}])"},
 }
-"""The SQL of each expression by database, around its two clauses."""
 
 
 def _register(element: type[FunctionElement[Any]], dialect: str, form: str) -> None:
@@ -84,5 +84,5 @@ for _element, _forms in _FORMS.items():
 
 
 def of_sellers(seller: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return whether a column's seller is in the parameter `sellers`, without use of the seller's index."""
+    """Return whether a column's seller is in `sellers`, without use of the seller's index."""
     return among(seller.concat(""), bindparam("sellers", type_=Texts()))

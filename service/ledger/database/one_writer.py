@@ -1,8 +1,7 @@
-"""One process alone may write to a SQLite ledger: a server or a local command.
+"""One process alone may write to a SQLite ledger: a server, or local commands that share one process.
 
-A file beside the ledger carries the kernel's lock (`flock`), which ends with its process. A server holds it while it
-runs, a local command from its first write until it closes the ledger. Local commands of one process share it. Readers
-need no lock.
+The kernel's lock (`flock`) on a file beside the ledger ends with its process. A local command takes it at its first
+write. Readers need no lock.
 """
 
 import errno
@@ -18,7 +17,7 @@ from scoring.base.errors import ConfigurationWrong
 
 try:
     import fcntl
-except ImportError:  # not a Unix
+except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE_SECONDS = 1.0
@@ -30,19 +29,19 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class WriterLock:
-    """The lock of one open ledger. Thread-safe. If it is held, or not enforced, taking it does nothing."""
+    """One open ledger's lock. Thread-safe. If it is held, or not enforced, taking it does nothing."""
 
     def __init__(self, ledger: Path) -> None:
-        self._ledger = ledger.resolve()  # the same file by another path has the same lock
+        self._ledger = ledger.resolve()  # the same file by another path
         self._file = self._ledger.with_name(self._ledger.name + ".lock")
         self._descriptor: int | None = None
         self._is_shared = False
         self._guard = threading.Lock()
         self.is_enforced = fcntl is not None
-        """Whether the system and folder support locks; if False, no process is rejected."""
+        """False: the system has no locks, and no process is rejected."""
 
     def share(self) -> None:
-        """Take the lock for this process's local commands. Raises ConfigurationWrong while another process has it."""
+        """Take the lock for local commands. Raises ConfigurationWrong while another process has it."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
                 return
@@ -56,16 +55,13 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Take the lock for a server.
-
-        Raises ConfigurationWrong if another process, or a command of this one, has it.
-        """
+        """Take the lock for a server. Raises ConfigurationWrong if anything else has it."""
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
-        """Release the lock, if held; its last holder removes the lock file."""
+        """Release the lock; its last holder removes the file."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return
@@ -83,7 +79,7 @@ class WriterLock:
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        """Return the locked file's descriptor; None if there are no locks."""
+        """Return the locked file's descriptor; None without locks."""
         begun = time.monotonic()
         while True:
             descriptor = self._open_file()
@@ -126,7 +122,7 @@ class WriterLock:
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
-        """Return whether the path still names this file: its last holder may have removed it."""
+        """Return whether the path still names this file."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._file.stat())
         except FileNotFoundError:

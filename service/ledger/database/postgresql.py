@@ -1,7 +1,4 @@
-"""Connections to PostgreSQL that give up a silent server.
-
-PostgreSQL's own limits (`statement_timeout`, `lock_timeout`) fail if its server stops or its machine hangs.
-"""
+"""Connections to PostgreSQL that give up a silent server, which PostgreSQL's own limits do not notice."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -13,13 +10,12 @@ import psycopg
 from sqlalchemy import Engine, event
 
 CONNECT_SECONDS = 3
-"""PostgreSQL's time for a connection; libpq's least is 2."""
+"""libpq's least is 2."""
 
 PING_SECONDS = 2.0
-"""The wait for a pooled connection's sign of life."""
 
 QUIET_SECONDS = 3.0
-"""The wait for an answer before a new connection is tried; it doubles with each try."""
+"""The wait before a new connection is tried; it doubles with each try."""
 
 T = TypeVar("T")
 
@@ -29,9 +25,9 @@ class StillSilent(psycopg.OperationalError):
 
 
 class Connector:
-    """Makes connections to one PostgreSQL, and knows whether it is silent.
+    """Makes connections to one PostgreSQL.
 
-    While it is silent, one thread at a time tries again, for `CONNECT_SECONDS`; the others fail at once.
+    While it is silent, one thread at a time tries again; the others fail at once.
     """
 
     def __init__(self) -> None:
@@ -39,7 +35,7 @@ class Connector:
         self._trying = threading.Lock()
 
     def serve(self, engine: Engine, limit_seconds: float) -> None:
-        """Make an engine connect here. An answer may take `limit_seconds`, and PING_SECONDS in the pool."""
+        """Make an engine connect here. Answers may take `limit_seconds`."""
 
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
             connection = self.connect(*arguments, **parameters)
@@ -54,7 +50,7 @@ class Connector:
         event.listen(engine, "checkout", limit(limit_seconds))
 
     def connect(self, *arguments: Any, **parameters: Any) -> "PatientConnection":
-        """Open a connection, with psycopg's arguments. Raises StillSilent or psycopg's error."""
+        """Open a connection. Raises StillSilent or psycopg's error."""
         alone = self._is_silent
         if alone and not self._trying.acquire(blocking=False):
             raise StillSilent("PostgreSQL does not answer")
@@ -84,16 +80,15 @@ class Connector:
 class PatientConnection(psycopg.Connection[Any]):
     """A connection that closes itself when the server falls silent.
 
-    Silent: it sends nothing for QUIET_SECONDS and accepts no connection, or sends nothing for `limit_seconds`.
+    Silent: nothing for QUIET_SECONDS and no new connection, or nothing for `limit_seconds`.
     """
 
     limit_seconds: float = inf
-    """The longest answer time while the server accepts connections."""
 
     is_answering: Callable[[], bool]
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        """Run one exchange, as psycopg does; if the server falls silent, close and raise OperationalError."""
+        """Run one exchange; if the server falls silent, close and raise OperationalError."""
         return super().wait(self._watch(gen), *arguments, **named)
 
     def _watch(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:

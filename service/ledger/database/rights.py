@@ -1,4 +1,4 @@
-"""PostgreSQL roles: the owner makes and upgrades the tables; a server's role only reads and appends."""
+"""PostgreSQL roles: the owner makes and upgrades tables; a server's role only reads and appends."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,6 @@ from service.ledger.database.schema import BOOKKEEPING, require_current, state_o
 from service.ledger.database.tables import TableBase
 
 KEYS = "seller_key"
-"""The table of sealing keys, if the schema has it."""
 
 _MAINTAIN = (17,)
 
@@ -31,7 +30,7 @@ _ROLE = text(
 
 
 def require_rights(database: Database, *, writing: bool) -> None:
-    """Raise ConfigurationWrong, with the remedy, if the role may not read or, if `writing`, append."""
+    """Raise ConfigurationWrong if the role may not read or, if `writing`, append."""
     if database.is_sqlite:
         return
     with database.read() as connection:
@@ -44,10 +43,10 @@ def require_rights(database: Database, *, writing: bool) -> None:
 
 
 def grant(url: str, role: str, eraser: str | None = None) -> None:
-    """Grant `role` the rights of a server, and `eraser` the right to delete sellers' keys as well.
+    """Grant `role` the rights of a server, and `eraser` also the right to delete sellers' keys.
 
-    Raises ConfigurationWrong if the database is SQLite, a role is missing or has every right anyway, or the caller does
-    not own the tables; LedgerVersionUnknown if the schema is not this release's.
+    Raises ConfigurationWrong on SQLite, if a role is missing or has every right anyway, or if the caller does not own
+    the tables; LedgerVersionUnknown unless the schema is this release's.
     """
     database = Database(url)
     try:

@@ -1,5 +1,3 @@
-"""Turns a prepared entry into its row, by the table of kinds."""
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,9 +25,9 @@ _FIELDS = {
 def row_of(
     item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int | None = None
 ) -> Row:
-    """Return the table row of one entry, with its status on arrival.
+    """Return an entry's table row, with its status on arrival.
 
-    `date` (microseconds) replaces times that are not stated; default: the record time.
+    `date` (microseconds) replaces times that are not stated.
     """
     date = record_time if date is None else date
     entry, fact, kind = item.entry, item.entry.fact, item.kind
@@ -63,7 +61,6 @@ def row_of(
 
 
 def require_known(kind: int, sequence: int) -> None:
-    """Raise EntryKindUnknown for a kind that this release does not know."""
     if kind > max(Kind):
         text = f"entry {sequence} is of a kind ({kind}) that this release does not know; install the release that appended it"
         raise EntryKindUnknown(text, {"sequence": str(sequence)})

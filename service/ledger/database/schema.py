@@ -1,8 +1,7 @@
-"""The schema of the ledger's database: its version, and the upgrade to the present one.
+"""The schema's version, and its upgrade.
 
 A migration that only adds tables, indexes or nullable columns may state the oldest schema whose release may still
-write: `writable_by = "0100"`. Otherwise only its own release writes. Only the newest release, which knows every column,
-verifies.
+write: `writable_by = "0100"`. Only the newest release verifies.
 """
 
 from enum import Enum
@@ -21,7 +20,6 @@ from service.ledger.database.database import Database, lift_limits
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
 BOOKKEEPING = (VERSION_TABLE, COMPATIBILITY_TABLE)
-"""Tables about the schema: only an upgrade writes to them."""
 
 _COMPATIBILITY = (
     f"CREATE TABLE IF NOT EXISTS {COMPATIBILITY_TABLE} (version TEXT PRIMARY KEY, writable_by TEXT NOT NULL)"
@@ -46,7 +44,7 @@ _STATE = text(
 
 
 class SchemaState(Enum):
-    """A database's schema compared with this release's. A newer one that it may write is CURRENT."""
+    """A newer schema that this release may write is CURRENT."""
 
     ABSENT = "absent"
     CURRENT = "current"
@@ -55,7 +53,6 @@ class SchemaState(Enum):
 
 
 def upgrade(url: str) -> None:
-    """Upgrade the database at `url` as `upgrade_open` does."""
     database = Database(url)
     try:
         upgrade_open(database)
@@ -64,7 +61,7 @@ def upgrade(url: str) -> None:
 
 
 def state_of(database: Database) -> SchemaState:
-    """Return the schema's state. A missing SQLite file is ABSENT and is not made."""
+    """Return the schema's state. A missing SQLite file is ABSENT."""
     if database.is_missing:
         return SchemaState.ABSENT
     with database.read() as connection:
@@ -72,19 +69,18 @@ def state_of(database: Database) -> SchemaState:
 
 
 def upgrade_open(database: Database) -> None:
-    """Upgrade to the present schema, in one transaction under the ledger's lock.
+    """Upgrade to the present schema, in one transaction under the lock.
 
-    It makes a missing SQLite file. Raises LedgerVersionUnknown if the database is of a newer release.
+    Raises LedgerVersionUnknown if the database is of a newer release.
     """
     with database.write() as connection:
         upgrade_to(connection, "head")
 
 
 def upgrade_to(connection: Connection, version: str) -> None:
-    """Upgrade the schema to a version that this release knows, in the caller's transaction.
+    """Upgrade the schema to a known version, in the caller's transaction.
 
-    It also records which releases may write, and protects these records. It keeps a newer schema that this release may
-    write; otherwise it raises LedgerVersionUnknown.
+    It keeps a newer schema that this release may write. Raises LedgerVersionUnknown.
     """
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
@@ -105,7 +101,7 @@ def upgrade_to(connection: Connection, version: str) -> None:
 
 
 def version_of(connection: Connection) -> str | None:
-    """Return the version of the schema in a database; None if there is none."""
+    """Return the schema's version; None without one."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 
@@ -115,7 +111,7 @@ def knows_version(version: str) -> bool:
 
 
 def require_current(state: SchemaState) -> None:
-    """Raise LedgerVersionUnknown, with the remedy, if the schema is not CURRENT."""
+    """Raise LedgerVersionUnknown unless the schema is CURRENT."""
     if state is SchemaState.UNKNOWN:
         raise newer_schema_error()
     if state is SchemaState.BEHIND:

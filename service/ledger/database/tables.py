@@ -1,4 +1,4 @@
-"""The tables of the ledger, which Alembic's migrations make; `tests/service/ledger/test_schema.py` compares the two."""
+"""The ledger's tables, which Alembic's migrations make."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
 from sqlalchemy.orm import registry
@@ -13,7 +13,7 @@ class TableBase(SQLModel, registry=registry()):
     """A separate registry, hence separate metadata."""
 
 
-# Ordered by bytes, as in Python: no locale can break an index.
+# Ordered by bytes: no locale can break an index.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
@@ -34,19 +34,18 @@ CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
 FACTS, ACTING = "kind < 1000", "kind > 1000"
 LATER = f"kind > {int(max(Kind))} AND {FACTS}"
-"""The partial indexes' conditions, which a query repeats without parameters."""
+"""Queries repeat these conditions of partial indexes, without parameters."""
 
 
 class EntryRow(TableBase, table=True):
     """One entry: typed columns for what is folded or looked up, canonical JSON for the whole.
 
-    Times are microseconds since 1970; `exposure_day`, of exposure and flow, is in days. A column is NULL if the kind
-    lacks it. `violation`: for a report, its own `entry_id`. Every key but `sequence` begins with the marketplace, so
-    that the table can be partitioned.
+    Times are microseconds since 1970; `exposure_day` is in days. A column is NULL if the kind lacks it. `violation`:
+    for a report, its own `entry_id`. Every key but `sequence` begins with the marketplace, so that the table can be
+    partitioned.
 
-    `status` is the status that an entry leads to (NULL: a change that is still pending), or the outcome of other kinds.
-    `target` is the other entry, incident, seller, product, operator or measure that an entry is about, or the entry it
-    was derived from. `units`: distinct units. `until_time`: when it ends by itself. `principal`: the authenticated
+    `status`: the one that an entry leads to (NULL: a pending change), or an outcome. `target`: what the entry is about
+    or derived from. `units`: distinct units. `until_time`: when it ends by itself. `principal`: the authenticated
     caller (NULL: no call). `content` holds personal data only under the seller's key.
     """
 
@@ -85,7 +84,7 @@ class EntryRow(TableBase, table=True):
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
         _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
-        # The columns behind the key let SQLite count by the index alone.
+        # With them SQLite counts by the index alone.
         _index("entry_counting", "marketplace", "seller", "sequence", "kind", "status", where=COUNTING),
         _index(
             "entry_alleged",
@@ -119,7 +118,7 @@ class EntryRow(TableBase, table=True):
         _index("entry_later", "marketplace", "seller", "sequence", where=LATER),
     )
 
-    # On SQLite only INTEGER makes a primary key the row's own key; there it holds 64 bits too.
+    # On SQLite only INTEGER makes a primary key the row's own key.
     sequence: int = Field(
         sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
     )
@@ -151,9 +150,8 @@ class EntryRow(TableBase, table=True):
 
 
 class SealRow(TableBase, table=True):
-    """The seal of one appended batch (`service.ledger.seals.chain`).
+    """The seal of one batch (`service.ledger.seals.chain`).
 
-    `root`: Merkle root of the entries' leaves; `chain`: SHA-256 over the chain before, the root and the range;
     `leaves`: the first 8 bytes of each leaf, in order.
     """
 
@@ -174,7 +172,7 @@ class SealRow(TableBase, table=True):
 
 
 class SellerKeyRow(TableBase, table=True):
-    """The key that seals a seller's personal data; an erasure deletes it. `seller` is empty for products' facts."""
+    """An erasure deletes it. `seller` is empty for products' facts."""
 
     __tablename__ = "seller_key"
     __table_args__ = (
@@ -189,9 +187,9 @@ class SellerKeyRow(TableBase, table=True):
 
 
 class SourcePositionRow(TableBase, table=True):
-    """A partition's position once its entries were committed; the highest one counts.
+    """A partition's committed position; the highest one counts.
 
-    Reading goes on at `next_position`; `sequence` is the ledger's last at that time.
+    Reading goes on at `next_position`; `sequence` was then the ledger's last.
     """
 
     __tablename__ = "source_position"

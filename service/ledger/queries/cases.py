@@ -1,5 +1,3 @@
-"""The open cases of cautions and of stops of payouts."""
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -17,7 +15,7 @@ _E, _LATER = ENTRY.c, ENTRY.alias("later").c
 _IS_OVER = exists().where(
     and_(
         _LATER.marketplace == _E.marketplace,
-        _LATER.target.is_not(None),  # stated, so that the partial index serves
+        _LATER.target.is_not(None),
         _LATER.target == _E.target,
         _LATER.seller == _E.seller,
         _LATER.kind == _E.kind,
@@ -48,15 +46,11 @@ class OpenCase:
     seller: str
     case: str
     rule: str
-    """The rule of caution, or PAYOUTS_RULE."""
     opened_time: int
-    """When the caution was found, in microseconds."""
     decide_by: int
-    """In microseconds."""
     caution_end: int
-    """When the caution or the stop ends by itself, in microseconds."""
     rests_on: Sequence[str]
-    """Ids of entries; the latest ones, if there are very many."""
+    """Ids of entries; the latest ones, if very many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +58,14 @@ class CaseQueries:
     clock: LedgerClock
 
     def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
-        """Return the first `limit` open cases of a marketplace, as of the cut, by their deadline."""
+        """Return the first `limit` open cases of a marketplace, by their deadline."""
         values = {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time, "limit": limit}
         with self.clock.as_of(cut.sequence) as connection:
             rows = connection.execute(_OPEN, values).all()
         return [_case_of(*row) for row in rows]
 
     def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
-        """Return (open cases, those overdue at `now`, in microseconds), as of the cut."""
+        """Return (open cases, those overdue at `now`, in microseconds)."""
         values = {"last": cut.sequence, "observe_time": cut.observe_time, "now": now}
         with self.clock.as_of(cut.sequence) as connection:
             if marketplace is None:

@@ -31,7 +31,6 @@ class Change(NamedTuple):
     sequence: int
     marketplace: str
     seller: str
-    """Empty for an entry of no seller."""
     kind: int
     record_time: int = 0
 
@@ -41,13 +40,11 @@ class ChangeQueries:
     clock: LedgerClock
 
     def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
-        """Return the changes of the next `limit` entries after a sequence, up to `last`."""
         with self.clock.database.read() as connection:
             found = connection.execute(_AFTER, {"after": after, "last": last, "limit": limit})
             return [Change(*row) for row in found]
 
     def find_by_rule(self, first: int, last: int) -> frozenset[int]:
-        """Return the sequences in a range at which the service itself stated a measure or a case."""
         with self.clock.database.read() as connection:
             return frozenset(connection.execute(_BY_RULE, {"first": first, "last": last}).scalars())
 
@@ -59,7 +56,7 @@ class ChangeQueries:
     def listen(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
         """Call a listener with each append's changes after the commit; return a function that removes it.
 
-        It misses other processes' appends, and commits without an answer of the database.
+        It misses other processes' appends.
         """
 
         def hear(rows: Sequence[Sequence[object]]) -> None:

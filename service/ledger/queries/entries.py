@@ -26,7 +26,7 @@ _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
     c.name for c in _E if c.name not in {"marketplace", "digest", "notifier", "principal"}
 )
-"""The columns that `EntryQueries.export` yields, without reporters and callers, who never enter a model."""
+"""Reporters and callers never enter a model."""
 _ENTRIES = select(
     *(_E.sequence, _E.record_time, _E.seller, _E.occur_time, _E.report_time, _E.entry_id, _E.kind, _E.content),
     (_E.kind == int(Kind.STATUS)) & _E.status.is_(None),
@@ -68,8 +68,7 @@ class EntryQueries:
     ) -> Sequence[RecordedEntry]:
         """Return a page of entries as of the cut, by sequence, with sealed texts opened.
 
-        It holds the cut's entries that its `observe_time` admits; `sellers`: only theirs. The next page begins after
-        the last entry's sequence.
+        The next page begins after the last entry's sequence.
         """
         with self.clock.as_of(cut.sequence) as connection:
             query = select_page(_ENTRIES, marketplace, cut, sellers, after_sequence, limit)
@@ -81,7 +80,7 @@ class EntryQueries:
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, all entries of the cut's set, by sequence.
+        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, by sequence.
 
         If `bounded`, only entries that occurred and were reported before the cut's `observe_time`.
         """
@@ -98,13 +97,12 @@ class EntryQueries:
             after = rows[-1][0]
 
     def kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return the kind of each recorded entry, by entry id."""
         with self.clock.database.read() as connection:
             rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
             return {row.entry_id: row.kind for row in rows}
 
     def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
-        """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`; empty if none."""
+        """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
         with self.clock.database.read() as connection:
             return find_first_and_last_id(connection, marketplace, first, end)
 
@@ -120,7 +118,7 @@ def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
 
 
 def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
-    """Return [first id, last id] of the marketplace's entries with `first` <= id < `end`; empty if none."""
+    """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
     values = {"marketplace": marketplace, "first": first, "end": end}
     orders = (_E.entry_id, _E.entry_id.desc())
     found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]
@@ -130,10 +128,9 @@ def find_first_and_last_id(connection: Connection, marketplace: str, first: str,
 def select_page(
     query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
 ) -> Select[Any]:
-    """Return a query's first `limit` entries after `after_sequence` and up to the cut, by sequence."""
     bounds: tuple[Any, ...] = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *seen_by(cut))
     if sellers is not None and len(sellers) != 1:
-        # The sums keep a database from walking all entries in order, past other sellers' ones.
+        # The sums keep a database from walking other sellers' entries.
         within: tuple[Any, ...] = (
             text(FACTS),
             _E.sequence > after_sequence,
@@ -154,6 +151,5 @@ def select_page(
 
 
 def seen_by(cut: Cut) -> Iterator[ColumnElement[bool]]:
-    """Return the condition that an entry had happened, and was reported, by the cut's observe time."""
     yield _E.occur_time < cut.observe_time
     yield _E.report_time < cut.observe_time

@@ -41,7 +41,7 @@ _FACT_COLUMNS = (
     case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
     case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'listing'")))),
 )
-# The plus keeps SQLite off another index for the bound, which nearly all entries are within.
+# The plus keeps SQLite off another index.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
 _OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
@@ -90,7 +90,7 @@ _GRAVEST_BY_SOURCE = [
     .limit(bindparam("limit"))
     for sources in (INSPECTORS, {Source.PLATFORM_DETECTION})
 ]
-"""Read first: otherwise very many grave complaints could hide an authority's report."""
+"""Otherwise very many grave complaints could hide an authority's report."""
 _NAMED = select(*_FACT_COLUMNS).where(
     *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
 )
@@ -105,7 +105,7 @@ class FactQueries:
     clock: LedgerClock
 
     def count(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return (rows, rows that allege a violation) of `fact_rows`, by seller with rows.
+        """Return (rows, allegations) of `fact_rows` by seller.
 
         No sequence bounds it, so that it reads indexes alone.
         """
@@ -119,17 +119,16 @@ class FactQueries:
             return found
 
     def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """Return the sellers' entries up to `sequence` that scores depend on, by (seller, sequence)."""
+        """Return the sellers' entries that scores depend on, by (seller, sequence)."""
         with self.clock.as_of(sequence) as connection:
             values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
             return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
 
     def of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
-        """Return the rows of one seller that a score depends on, with at most `limit` allegations.
+        """Return one seller's rows for scores, with at most `limit` allegations, and the number left out.
 
-        Inspectors' allegations come first, then the platform's, then others, the gravest first in each group. The
-        second value counts the ones left out. A violation named by a decision, a correction or a split is always among
-        the rows.
+        Inspectors' allegations come first, then the platform's, then others, the gravest first in each group. A
+        violation named by a decision, a correction or a split is always among the rows.
         """
         with self.clock.as_of(cut.sequence) as connection:
             here = {"marketplace": marketplace, "last": cut.sequence}
@@ -152,9 +151,9 @@ class FactQueries:
     def table(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
     ) -> tuple[FactTable, dict[str, Omitted]]:
-        """Return (entries of sellers as a score reads them, number left out by seller), up to the cut.
+        """Return (entries as a score reads them, number left out by seller), up to the cut.
 
-        For one seller it reads only the `limit` gravest allegations, as `of_seller` does; for several, all.
+        For one seller only the `limit` gravest allegations, as `of_seller`; for several, all.
         """
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
         if len(sellers) == 1:
@@ -171,13 +170,12 @@ class FactQueries:
             return tabulate(rows, sellers, _sale_rows(connection, _SALES, values)), {}
 
     def values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
-        """Return the values of a seller's exposure in a currency, by entry id, in minor units."""
         with self.clock.as_of(cut.sequence) as connection:
             found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": cut.sequence})
             return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
 
     def valued_sales(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> list[tuple[Any, ...]]:
-        """Return the exposure of sellers for `FactTable.with_sales`: values in a currency, or 0, in place of orders."""
+        """Return the sellers' exposure with values in a currency, or 0, in place of orders."""
         with self.clock.as_of(cut.sequence) as connection:
             values = {"marketplace": marketplace, "sellers": [*sellers], "last": cut.sequence}
             return [
@@ -195,7 +193,7 @@ def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: i
 
 
 def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
-    """Return the driver's own rows: objects would take longer than reading."""
+    """Return the driver's own rows, for speed."""
     result = connection.execute(query, values)
     if result.cursor is None:
         raise RuntimeError("a query of exposure gave no rows to read")

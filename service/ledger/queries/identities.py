@@ -13,7 +13,6 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut, Identity
 
 STEP = 200_000
-"""Entries that one statement walks over."""
 
 _E = ENTRY.c
 _IDENTITIES = (
@@ -48,14 +47,11 @@ class IdentityQueries:
     clock: LedgerClock
 
     def in_force(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
-        """Yield the identity in force of every seller that has one, as of the cut."""
+        """Yield the identity in force of every seller that has one."""
         return _find_in_force(self._rows(marketplace, cut), cut)
 
     def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
-        """Return, by entry id, the seller of each entry and whether its identifier was verified.
-
-        Entries without a record or a seller are left out.
-        """
+        """Return, by entry id, its seller and whether its identifier was verified."""
         with self.clock.database.read() as connection:
             rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
             return {
@@ -76,7 +72,7 @@ class IdentityQueries:
 
 
 def _find_in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
-    """Yield each seller's latest identity by occur time, after corrections; of equal times, the latest by sequence."""
+    """Yield each seller's latest identity by occur time, after corrections, then by sequence."""
     corrections: dict[str, Any] = {}
     stated: list[Any] = []
     for row in rows:

@@ -23,7 +23,6 @@ _REPORTS = (
     .subquery()
 )
 _COUNTS = select(*_REPORTS.c, func.count()).group_by(*_REPORTS.c)
-# One index look-up per notifier.
 _NOTIFIERS = text("""
     WITH RECURSIVE following(notifier) AS (
         SELECT min(notifier) FROM entry
@@ -43,7 +42,7 @@ class NotifierQueries:
     clock: LedgerClock
 
     def records(self, marketplace: str, cut: Cut, names: Collection[str]) -> dict[str, dict[Source, Record]]:
-        """Return the number of reports per outcome, by notifier with reports, then source, as of the cut."""
+        """Return the number of reports per outcome, by notifier, then source."""
         with self.clock.as_of(cut.sequence) as connection:
             found: dict[str, dict[Source, dict[str, int]]] = {}
             values = bounds_of(marketplace, cut) | {"names": list(names)}
@@ -58,7 +57,7 @@ class NotifierQueries:
             }
 
     def list(self, marketplace: str, after: str, count: int) -> Sequence[str]:
-        """Return up to `count` notifiers' ids after the id `after`, ascending. "" comes before all ids."""
+        """Return up to `count` notifiers' ids after `after`, ascending; "" comes first."""
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "after": after, "count": count}
             return list(connection.execute(_NOTIFIERS, values).scalars())

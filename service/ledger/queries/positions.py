@@ -27,28 +27,25 @@ class Positions:
     clock: LedgerClock
 
     def find(self, source: str, partition: int) -> int | None:
-        """Return the position from which to read a partition on; None at its beginning."""
+        """Return the position from which to read a partition; None at its beginning."""
         with self.clock.database.read() as connection:
             return _read_position(connection, source, partition)
 
     def list(self, prefix: str) -> Mapping[str, int]:
-        """Return the position of partition 0 of each source with an ASCII prefix, by the rest of its name."""
+        """Return partition 0's position of each source with an ASCII prefix, by the rest of its name."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         with self.clock.database.read() as connection:
             found = connection.execute(_BY_SOURCE, {"first": prefix, "end": end})
             return {source.removeprefix(prefix): int(number) for source, number in found}
 
     def advance(self, position: Position) -> None:
-        """Record how far a source is read without an append, in its own transaction; it never moves back."""
+        """Record how far a source is read, in its own transaction; it never moves back."""
         with self.clock.database.write() as connection:
             record_position(connection, position, last_entry(connection)[0])
 
 
 def record_position(connection: Connection, position: Position, sequence: int) -> None:
-    """Insert how far a source is read, unless the ledger has it as far or further.
-
-    The caller has the lock and commits.
-    """
+    """Record how far a source is read, under the caller's lock; it never moves back."""
     known = _read_position(connection, position.source, position.partition)
     if known is None or known < position.next_position:
         connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})

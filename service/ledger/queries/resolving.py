@@ -1,4 +1,4 @@
-"""Violations as reads show them: with decisions, attributions, corrections of time, merges and splits.
+"""Violations as reads show them, after decisions, attributions, corrections, merges and splits.
 
 As in the score, present knowledge counts: today's decision corrects an earlier time.
 """
@@ -34,7 +34,7 @@ _ABOUT = (
     select(*_COLUMNS, _E.occur_time, _E.report_time)
     .where(
         *_HERE,
-        _E.violation.is_not(None),  # stated, so that the partial index serves
+        _E.violation.is_not(None),
         among(_E.violation, _NAMES),
         _E.kind.in_([int(kind) for kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)]),
         _E.status.is_not(None),
@@ -56,7 +56,6 @@ class _History:
     state: ViolationState
     changes: list[Any] = field(default_factory=list)
     splits: list[Any] = field(default_factory=list)
-    """In force."""
     corrections: list[Any] = field(default_factory=list)
 
     def entries(self, report: Any) -> list[Any]:
@@ -64,7 +63,7 @@ class _History:
 
 
 def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """Resolve reports (rows of REPORT) into violations as of the cut, one for each, in order."""
+    """Resolve reports (rows of REPORT) into violations as of the cut, in order."""
     if not reports:
         return []
     ask = _Asking(connection, marketplace, cut)
@@ -110,7 +109,6 @@ class _Asking:
         self._values = {"marketplace": marketplace, "last": cut.sequence}
 
     def rows(self, query: Any, names: Collection[str]) -> Iterator[Any]:
-        """Yield the rows of a query by names; run none without names."""
         values = {**self._values, "names": list(dict.fromkeys(names))}
         yield from self._connection.execute(query, values) if names else ()
 
@@ -121,7 +119,7 @@ def _state_on_arrival(report: Any) -> ViolationState:
 
 
 def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
-    """Return the incidents that merges and splits named, by seller; a retracted violation's split names none."""
+    """Return the incidents that merges and splits named, by seller, without a retracted violation's split."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states: dict[str, ViolationState] = {}
     for row in ask.rows(_ABOUT, splits):

@@ -1,5 +1,3 @@
-"""Records of sellers that ran with the buyers' money."""
-
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, text
@@ -66,7 +64,6 @@ class RunQueries:
     measures: MeasureQueries
 
     def seen(self, cut: Cut) -> Seen:
-        """Return the recorded runs in all marketplaces, as of the cut: a case for each seller, and the counts."""
         cases: list[RunCase] = []
         confirmed = overturned = 0
         for marketplace in self.sellers.list_marketplaces():
@@ -78,7 +75,6 @@ class RunQueries:
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
     def granted(self, cut: Cut) -> Granted:
-        """Return the tiers that persons set, and the measures of rules that they lifted, in force as of the cut."""
         found: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
             bounds = {"marketplace": marketplace, "last": cut.sequence}

@@ -27,9 +27,9 @@ class SealQueries:
         progress: Callable[[int, int], None],
         first: int = 1,
     ) -> Verified:
-        """Check every entry, or those from `first`, which begins a seal, against seals and exported checkpoints.
+        """Check every entry, or those from `first`, which begins a seal, against seals and checkpoints.
 
-        `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a mismatch; none is raised.
+        `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a mismatch.
         """
 
         def read(query: Any) -> Sequence[Sequence[Any]]:
@@ -44,13 +44,13 @@ class SealQueries:
         return found
 
     def last(self) -> tuple[int, bytes]:
-        """Return (sequence, chain) of the last seal; (0, GENESIS) if there is none."""
+        """Return (sequence, chain) of the last seal; (0, GENESIS) without one."""
         with self.clock.database.read() as connection:
             row = connection.execute(LAST_SEAL).first()
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
     def chain_at(self, sequence: int) -> bytes | None:
-        """Return the chain of the seal that ends with a sequence; None if no seal ends there."""
+        """Return the chain of the seal that ends with a sequence; None without one."""
         if sequence == 0:
             return GENESIS
         with self.clock.database.read() as connection:

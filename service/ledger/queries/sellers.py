@@ -1,5 +1,3 @@
-"""Sellers' look-ups: DISTINCT would walk an index of 700 entries a seller."""
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut
 
 ORDER_DAYS = 30
-"""Days of settled orders that represent the orders still shipping."""
+"""They represent the orders still shipping."""
 
 _E = ENTRY.c
 _NEXT_MARKETPLACE = select(func.min(_E.marketplace)).where(_E.marketplace > bindparam("after"))
@@ -63,16 +61,16 @@ class SellerQueries:
             return found
 
     def list(self, marketplace: str, after: str, limit: int) -> Sequence[str]:
-        """Return the next `limit` sellers' ids after the id `after`, sorted by their bytes.
+        """Return the next `limit` sellers' ids after `after`, sorted by their bytes.
 
-        Each has an entry, but perhaps none that a score may read.
+        Each has an entry, but perhaps none that scores read.
         """
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "after": after, "limit": limit}
             return [seller for (seller,) in connection.execute(_SELLERS, values)]
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
-        """Return the orders settled in the 30 days before the cut's day, by seller with orders."""
+        """Return the orders settled in the 30 days before the cut's day, by seller."""
         with self.clock.as_of(cut.sequence) as connection:
             day = day_of(cut.observe_time)
             values = {

@@ -42,7 +42,7 @@ def _latest(kind: Kind) -> Any:
         select(_C.status)
         .where(
             _C.marketplace == _E.marketplace,
-            _C.violation.is_not(None),  # stated, so that the partial index serves
+            _C.violation.is_not(None),
             _C.violation == _E.violation,
             _C.kind == int(kind),
             _C.status.is_not(None),
@@ -100,19 +100,17 @@ class OpenViolation(NamedTuple):
     seller: str
     category: int
     severity: int
-    """The present one."""
     notifier: str | None
     """None if the report names none."""
     source: Source
     status: Status
-    """ALLEGED or UNDER_REVIEW."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The reports of a bulk decision: those that meet all conditions.
 
-    Times in microseconds. None and empty conditions admit every report.
+    Times in microseconds. None and empty admit every report.
     """
 
     violation_types: tuple[str, ...] = ()
@@ -130,7 +128,6 @@ class SelectedReport(NamedTuple):
     violation: str
     record_time: int
     state: ViolationState
-    """On arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +135,15 @@ class ViolationQueries:
     clock: LedgerClock
 
     def find(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
-        """Return one violation as of the cut, by its id.
+        """Return one violation.
 
-        Raises ViolationNotFound if it was not reported, or had not happened, by then, or is not of the given `seller`.
+        Raises ViolationNotFound if it had not happened or been reported by the cut, or is not of the given `seller`.
         """
         query = REPORT.where(
             *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
             *(_E.sequence <= cut.sequence, *seen_by(cut)),
         )
-        if seller:  # checked here, so that another seller's takes no longer than an unknown one
+        if seller:  # so another seller's takes no longer
             query = query.where(_E.seller == seller)
         with self.clock.as_of(cut.sequence) as connection:
             found = resolve(connection, marketplace, cut, connection.execute(query).all())
@@ -168,10 +165,11 @@ class ViolationQueries:
         after_sequence: int = 0,
         limit: int = 100,
     ) -> tuple[Sequence[ViolationView], int | None]:
-        """Return a page of violations as of the cut, and the `after_sequence` of the next page, None at the end.
+        """Return a page of violations by the sequence of reports, and the next page's `after_sequence` (None at the
+        end).
 
-        By the sequence of their reports. A page looks at `limit` violations and returns those that have one of the
-        `statuses`, if given. No correction moves a violation into the cut or out of it.
+        A page looks at `limit` violations and returns those that have one of the `statuses`, if given. No correction
+        moves a violation into the cut or out of it.
         """
         query = select_page(_REPORTS, marketplace, cut, sellers, after_sequence, limit + 1)
         with self.clock.as_of(cut.sequence) as connection:
@@ -181,7 +179,6 @@ class ViolationQueries:
         return [view for view in views if not statuses or view.status in statuses], after
 
     def named(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
-        """Return the named violations that were reported as of the cut, by their id."""
         with self.clock.as_of(cut.sequence) as connection:
             query = REPORT.where(
                 *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
@@ -191,9 +188,9 @@ class ViolationQueries:
             return {view.violation: view for view in resolve(connection, marketplace, cut, reports)}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
-        """Return the `count` newest violations that are alleged or under review, newest first, as of the cut.
+        """Return the `count` newest violations that are alleged or under review, newest first.
 
-        If `is_safety`, those of the category safety; otherwise all others.
+        `is_safety`: of the category safety; otherwise all others.
         """
         with self.clock.as_of(cut.sequence) as connection:
             values = bounds_of(marketplace, cut) | {"count": count, "is_safety": is_safety}
@@ -214,9 +211,9 @@ class ViolationQueries:
     def select(
         self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
     ) -> Sequence[SelectedReport]:
-        """Return the first `count` reports after a sequence that meet all conditions, by sequence.
+        """Return the first `count` reports after a sequence that meet all conditions.
 
-        They exclude the violations derived from a product's report, unless the selection names a seller.
+        Violations derived from a product's report are excluded, unless the selection names a seller.
         """
         with self.clock.as_of(cut.sequence) as connection:
             columns = (
@@ -261,7 +258,7 @@ class ViolationQueries:
             ]
 
     def derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Return the ids of sellers' violations by the product's violation that they derive from."""
+        """Return the ids of sellers' derived violations by the product's violation."""
         with self.clock.database.read() as connection:
             found: dict[str, list[str]] = {}
             values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
@@ -273,12 +270,12 @@ class ViolationQueries:
 def read_decisions(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[RecordedChange]]:
-    """Return the decisions up to a sequence about each violation, by the violation's id, in order."""
+    """Return the decisions up to a sequence by the violation's id, in order."""
     found: dict[str, list[RecordedChange]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
     for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
-        held_back = str(flag).lower() in ("1", "true")  # JSON flags are text on PostgreSQL, and numbers on SQLite
+        held_back = str(flag).lower() in ("1", "true")  # PostgreSQL has text, SQLite numbers
         change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
         found.setdefault(violation, []).append(change)
     return found

@@ -1,8 +1,8 @@
-"""Backups: the whole ledger of one moment in one file, the same from SQLite and from PostgreSQL.
+"""Backups: the whole ledger of one moment in one file, the same from SQLite and PostgreSQL.
 
 The file is a zip with one member per table, JSON lines of rows in key order, and a manifest. The manifest holds the
-schema's version, each table's columns, count and SHA-256, and the checkpoint (last sequence, chain). It is written
-last, so a truncated file has none. All tables are read in one snapshot, in constant memory.
+schema's version, each table's columns, count and SHA-256, and the checkpoint. It comes last, so a truncated file has
+none. Memory is constant.
 """
 
 import base64
@@ -29,7 +29,7 @@ from service.ledger.seals.chain import GENESIS, LAST_SEAL
 
 MANIFEST = "manifest.json"
 ROWS = 2_000
-_LEVEL = 4  # a tenth larger than the default, in half the time
+_LEVEL = 4
 
 
 class BackupTable(BaseModel):
@@ -37,7 +37,7 @@ class BackupTable(BaseModel):
     rows: int = Field(ge=0)
     columns: list[str]
     bytes_columns: list[str]
-    """The columns in base64."""
+    """In base64."""
     sha256: str
 
 
@@ -49,7 +49,7 @@ class Manifest(BaseModel):
     schema_version: str
     sequence: int = Field(ge=0)
     chain: str = Field(pattern="[0-9a-f]{64}")
-    """The last seal's, in hexadecimal."""
+    """In hexadecimal."""
     left_out: list[str]
     tables: dict[str, BackupTable]
 
@@ -57,11 +57,11 @@ class Manifest(BaseModel):
 def write_backup(
     database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
 ) -> Manifest:
-    """Write the whole ledger to a new file that only this user can read; return its manifest.
+    """Write the whole ledger to a new private file; return its manifest.
 
-    `now`: in microseconds. `without_keys`: leave out the keys of sealed texts. A killed process leaves
-    FILE.RANDOM.partial. Raises BackupRefused if the file exists; LedgerVersionUnknown without a ledger, or for a schema
-    newer than this release.
+    `now`: in microseconds. `without_keys` leaves out the keys of sealed texts. A killed process leaves
+    FILE.RANDOM.partial. Raises BackupRefused if the file exists; LedgerVersionUnknown without a ledger, or for a newer
+    schema.
     """
     if file.exists() or file.is_symlink():
         raise _exists(file)
@@ -82,7 +82,7 @@ def write_backup(
 
 
 def _claim(file: Path) -> None:
-    """Create the file. Raises BackupRefused for all but one of several concurrent backups."""
+    """Create the file. Raises BackupRefused if it exists."""
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
@@ -90,7 +90,7 @@ def _claim(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
-    """Return the tables by name, for any version. A table comes after those it refers to."""
+    """Return the tables by name, for any version, each after those it refers to."""
     inspector = inspect(connection)
     found = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):
@@ -102,7 +102,6 @@ def ledger_tables(connection: Connection) -> dict[str, Table]:
 
 
 def member_of(table: str) -> str:
-    """Return the backup's member with a table's rows: `TABLE.jsonl`."""
     return f"{table}.jsonl"
 
 
@@ -172,7 +171,7 @@ def _lines(connection: Connection, table: Table, about: BackupTable) -> Iterator
 
 
 def _info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)  # the manifest holds the real time
+    info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
 

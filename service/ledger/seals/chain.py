@@ -1,6 +1,6 @@
 """Seals make the ledger tamper-evident.
 
-Each append writes, in its own transaction, one seal over its entries: the Merkle root of their leaves, and
+Each append writes one seal over its entries: the Merkle root of their leaves, and
 
     chain = SHA-256(chain before || root || first sequence || last sequence)
 
@@ -29,11 +29,10 @@ LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_seq
 
 
 def leaf_of(row: Sequence[Any]) -> bytes:
-    """Return the Merkle leaf of one entry: a hash over all its columns in the table's order.
+    """Return the Merkle leaf of one entry: a hash over all its columns in order.
 
-    A column later than the first schema is included, by name, if it is not NULL: old leaves stay. No two rows of the
-    ledger's shape (`verifying.is_as_written`) share a leaf, since their ids hold no control characters, and JSON
-    escapes them.
+    A column later than the first schema is included, by name, if it is not NULL. No two rows of the ledger's shape
+    (`verifying.is_as_written`) share a leaf: ids hold no control characters, and JSON escapes them.
     """
     text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
     later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
@@ -41,16 +40,15 @@ def leaf_of(row: Sequence[Any]) -> bytes:
 
 
 def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
-    """Yield the rows, and append each one's leaf to `leaves`, while the database inserts."""
     for row in rows:
         leaves.append(leaf_of(row))
         yield row
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Insert the seals of entries just appended; the caller holds the append lock.
+    """Insert the seals of entries just appended, one for each RUN entries.
 
-    `leaves`: one hash per entry, from sequence `first` on. Each RUN entries get one seal; the last one may be shorter.
+    `leaves`: one hash per entry, from sequence `first` on.
     """
     found = connection.execute(LAST_SEAL).first()
     chain = bytes(found.chain) if found else GENESIS

@@ -1,6 +1,6 @@
 r"""Signed checkpoints: the ledger's last chain value, exported out of the database owner's reach.
 
-A checkpoint file holds one JSON object a line: sequence, chain, time, public key, and an Ed25519 signature over
+A file holds one JSON object a line: sequence, chain, time, public key, and an Ed25519 signature over
 
     "sellertrust checkpoint 1\n{sequence}\n{chain in hex}\n{time}\n"
 """
@@ -25,7 +25,7 @@ from scoring.base.errors import ConfigurationWrong, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """Return the Ed25519 signing key in a PEM file; make the private file if absent.
+    """Return the Ed25519 signing key in a PEM file, made if absent.
 
     Raises ConfigurationWrong if the file cannot be read or holds another kind of key.
     """
@@ -46,7 +46,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
-    """Append a signed checkpoint to a file, as a line of JSON, and sync it; return it.
+    """Append a signed checkpoint to a file, and sync it.
 
     `chain`: of the seal up to `sequence`; `time` is RFC 3339.
     """
@@ -66,7 +66,7 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 
 
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
-    """Read a file's checkpoints and verify their signatures; return a list of (sequence, chain).
+    """Return a file's verified checkpoints, as (sequence, chain).
 
     Raises ConfigurationWrong if `public_key` is not 64 hexadecimal digits, or a line is damaged or not signed by it.
     """

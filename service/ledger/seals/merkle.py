@@ -15,7 +15,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root of RFC 6962's tree over leaf hashes, in order.
+    """Return the root of RFC 6962's tree over leaf hashes.
 
     An unpaired last node moves up as it is. For no leaves: SHA-256 of nothing.
     """

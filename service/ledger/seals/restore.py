@@ -1,8 +1,4 @@
-"""Restoring a backup into a database without a ledger or with an empty one, whole or not at all.
-
-One transaction makes the backup's schema, inserts its rows, upgrades the schema, and verifies every entry and the
-backup's checkpoint.
-"""
+"""Restores a backup, in one transaction, into a database without a ledger or with an empty one."""
 
 import sqlite3
 import struct
@@ -32,7 +28,7 @@ from service.ledger.seals.verifying import verify
 _CHUNK = 1 << 20
 _MANIFEST_BYTES = 1 << 20
 _LINE_BYTES = 16 << 20
-"""The memory for one line: a few bytes of a forged backup may unpack to any size."""
+"""A few bytes of a forged backup may unpack to any size."""
 _MIN_BIGINT, _MAX_BIGINT = -(2**63), 2**63 - 1
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
@@ -42,14 +38,13 @@ _NO_ROW = (
     *(*CONFLICT, ValueError, TypeError, OverflowError, RecursionError, psycopg.DataError, psycopg.ProgrammingError),
     *(sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
 )
-"""The errors for a line that is no row of its table."""
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
     """Restore a backup into an empty ledger, in one transaction; return its manifest.
 
-    Raises BackupRefused, which names the fault, if the file is damaged, is of a newer release, or does not verify, or
-    if the ledger is not empty.
+    Raises BackupRefused if the file is damaged, is of a newer release, or does not verify, or if the ledger is not
+    empty.
     """
     with _open_archive(file) as archive:
         manifest = _check_members(archive, file, progress)
@@ -170,7 +165,7 @@ def _load(connection: Connection, name: str, about: BackupTable, archive: zipfil
 
 
 def _lines(member: IO[bytes], name: str) -> list[bytes]:
-    """Return up to ROWS next lines, within the memory of one longest line."""
+    """Return up to ROWS next lines, within one longest line's memory."""
     lines: list[bytes] = []
     size = 0
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
@@ -210,7 +205,6 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
             f"{file} is whole, and the ledger in it is not what was sealed: from entry {found.mismatch.sequence} on,"
             f" {found.mismatch.problem}; restore an earlier backup"
         )
-    # Keys may be absent after a restore without keys.
     if fault := found.key_wrong or found.position_ahead:
         raise BackupRefused(
             f"{file} is whole, and the ledger in it is not as it was written: entry {fault.sequence}: {fault.problem};"

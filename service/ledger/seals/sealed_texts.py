@@ -1,7 +1,6 @@
 """Sealing: a key of the seller encrypts personal data (AES-256-GCM); erasing the key erases the texts.
 
-The entry's id is bound to the text. The idempotency digest is keyed too: otherwise it would confirm a guessed text
-after the erasure.
+The entry's id is bound to the text. The idempotency digest is keyed: otherwise it would confirm a guessed text.
 """
 
 import base64
@@ -30,7 +29,6 @@ _KEYS = select(SELLER_KEY.c.seller, SELLER_KEY.c.key_id, SELLER_KEY.c.key).where
 
 
 def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) by seller, for sellers that have a key."""
     if not sellers:
         return {}
     rows = connection.execute(_KEYS, {"marketplace": marketplace, "sellers": list(sellers)})
@@ -38,9 +36,9 @@ def keys(connection: Connection, marketplace: str, sellers: Collection[str]) -> 
 
 
 def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], sealed: Mapping[int, str]) -> None:
-    """Encrypt texts in the content of their rows, which change in place; insert missing keys.
+    """Encrypt texts in the content of their rows, in place; insert missing keys.
 
-    `sealed`: canonical JSON by the index of its row.
+    `sealed`: canonical JSON by the row's index.
     """
     if not sealed:
         return
@@ -56,7 +54,7 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
 
 
 def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) by seller; insert missing keys. The caller holds the lock."""
+    """Return (key id, key) by seller; insert missing keys under the caller's lock."""
     known = keys(connection, marketplace, sellers)
     fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted({*sellers} - set(known))}
     if fresh:
@@ -69,12 +67,11 @@ def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]
 
 
 def keyed_digest(key: bytes, digest: bytes) -> bytes:
-    """Return an entry's digest, keyed (HMAC-SHA256) by the seller's key."""
     return hmac.digest(key, digest, "sha256")
 
 
 def key_id_of(content: str) -> str:
-    """Return the id of the key that seals the content's text; "" if none does."""
+    """Return the id of the key that seals the content's text; "" without one."""
     found = _SEALED.search(content)
     return found[1] if found else ""
 
@@ -86,7 +83,7 @@ def plain_of(content: str) -> str:
 def unseal(entry_id: str, content: str, key: Key | None) -> tuple[str, bool]:
     """Return (the sealed text as canonical JSON, whether it was erased).
 
-    ("", False) if nothing was sealed; ("", True) if `key` does not open it: one bad key stops no page of entries.
+    ("", False) if nothing was sealed; ("", True) if `key` does not open it.
     """
     found = _SEALED.search(content)
     if found is None:

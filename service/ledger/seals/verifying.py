@@ -1,8 +1,7 @@
-"""Verification: the whole ledger against its seals, exported checkpoints, and the keys of its sealed texts.
+"""Verifies the ledger against its seals, exported checkpoints, and the keys of sealed texts.
 
 A leaf does not distinguish NULL from an empty text, or a separator from a control character. So each row's shape is
-checked with its leaf. No seal covers keys and positions of sources. For each sealed text the ledger must hold a key
-that opens it, or the erasure of that key.
+checked with its leaf. For each sealed text the ledger must hold a key that opens it, or the erasure of that key.
 """
 
 import re
@@ -44,13 +43,11 @@ _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "ma
 _IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
 _MISSING = "the entry is missing"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_BELOW_BLANK = re.compile(r"[\x00-\x1f]")  # JSON does not escape DEL
+_BELOW_BLANK = re.compile(r"[\x00-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """The first mismatch."""
-
     sequence: int
     problem: str
 
@@ -58,13 +55,12 @@ class Mismatch:
 @dataclass(frozen=True, slots=True)
 class Verified:
     entries: int
-    """The number of entries checked."""
     sequence: int
     chain: bytes
     mismatch: Mismatch | None = None
     """None if every entry is as it was sealed."""
     key_lost: Mismatch | None = None
-    """The first entry whose key is gone without an erasure, as after a restore without keys."""
+    """The first entry whose key is gone without an erasure."""
     key_wrong: Mismatch | None = None
     """The first entry that its key does not open."""
     position_ahead: Mismatch | None = None
@@ -79,10 +75,9 @@ class Verified:
 def verify(
     read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None], first: int = 1
 ) -> Verified:
-    """Check the ledger up to its present end, or from the seal that begins at `first`, in constant memory.
+    """Check the ledger to its end, or from the seal that begins at `first`, in constant memory.
 
-    Returns the first mismatch of each sort. `read` runs a query and returns its rows; `checkpoints` are (sequence,
-    chain); `progress` gets (done, total).
+    Returns the first mismatch of each sort. `checkpoints` are (sequence, chain); `progress` gets (done, total).
     """
     ((last_entry, last_sealed, last_position),) = read(_ENDS)
     end = max(last_entry or 0, last_sealed or 0)
@@ -103,10 +98,7 @@ def verify(
 
 
 def is_as_written(row: Sequence[Any]) -> bool:
-    """Return whether a row, with all columns, has the shape that the ledger writes.
-
-    No two rows of that shape have the same leaf.
-    """
+    """Return whether a row has the shape that the ledger writes; no two such rows have the same leaf."""
     types = tuple(map(type, row))
     if types not in _sound_types:
         if not all(found in allowed for found, allowed in zip(types, _TYPES, strict=True)):
@@ -167,7 +159,7 @@ class _Walk:
 
 
 def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
-    """Return the problem of the entry at this sequence; empty if none. Without a leaf only its shape counts."""
+    """Return the problem of the entry; empty without one. Without a leaf only its shape counts."""
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
     if not leaf:
@@ -180,9 +172,7 @@ class _Sealed:
     first: int
     last: int
     entry_id: str
-    """The first entry's."""
     content: str
-    """The first entry's."""
     entries: int = 1
 
 
@@ -207,7 +197,7 @@ class _Keys:
             self.settle()
 
     def settle(self) -> None:
-        """Look up the keys of the noted entries, before the erasures, which are committed with the deletion."""
+        """Look up the noted entries' keys before the erasures, which are committed with the deletion."""
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
         held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
@@ -224,7 +214,7 @@ class _Keys:
 
     @property
     def lost(self) -> Mismatch | None:
-        """Return (first entry, number) of those whose key is gone; None if no key is."""
+        """Return (first entry, number) of those whose key is gone; None without one."""
         if not self._lost_entries:
             return None
         of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"
@@ -251,10 +241,9 @@ class _Keys:
 
 
 def _pages(read: Read, key: Column[Any], first: int, end: int) -> Iterator[Sequence[Any]]:
-    """Yield all rows of the key's table from `first` up to `end`, page by page in key order.
+    """Yield all rows of the key's table from `first` to `end`, in key order.
 
-    The key is the first column. Each page begins with the last row of the page before, and skips it, so that no second
-    row of one key is missed.
+    Each page begins with the last row of the page before, so that no second row of one key is missed.
     """
     query = select(key.table).where(key <= end).order_by(key).limit(PAGE)
     rows = read(query if first == 1 else query.where(key >= first))

@@ -1,4 +1,4 @@
-"""The ledger's first schema, as SQL text: no later change of `tables` changes it."""
+"""The ledger's first schema, as SQL text that no change of `tables` changes."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = None
 
 _TYPES = {
     "sqlite": {"{ID}": "TEXT", "{KEY}": "INTEGER", "{BYTES}": "BLOB"},
-    # Ordered by bytes, as in SQLite and Python; no locale can break an index.
+    # Ordered by bytes: no locale can break an index.
     "postgresql": {"{ID}": 'TEXT COLLATE "C"', "{KEY}": "BIGINT", "{BYTES}": "BYTEA"},
 }
 
@@ -117,7 +117,7 @@ CREATE TABLE source_position (
 """
 
 _APPEND_ONLY = ("entry", "seal", "source_position")
-"""All tables but the one of keys: an erasure deletes keys."""
+"""An erasure deletes keys."""
 
 _REFUSAL = "the ledger is append-only: a correction is another entry"
 _TRIGGERS = {
