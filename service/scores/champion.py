@@ -1,4 +1,4 @@
-"""The champion of a server: the registry's model, loaded, verified, and swapped while calls run."""
+"""The champion of a server: the registry's model, swapped while calls run."""
 
 import threading
 import time
@@ -13,11 +13,10 @@ from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of
 from service.registry.registry import Registry
 
 LOOKS_TO_RETRY = 10
-"""A rejected model is tried again after this many looks, then after twice as many, and so on: each may cost a process.
-"""
+"""A rejected model is tried again after this many looks, then after twice as many, and so on."""
 MAX_RETRY_SECONDS = 60.0
 MAX_FORMER = 3
-"""Earlier models kept in memory: a few cover the captures of months."""
+"""A few cover the captures of months."""
 
 CLOCK_SKEW = 60_000_000
 """Microseconds by which the mover's clock may differ from this server's."""
@@ -28,12 +27,11 @@ _NEVER = object()
 class Champion:
     """The served model and the previous one. Thread-safe: a swap replaces one reference.
 
-    Without a registry there is no model. ArtifactRefused if the registry's champion is unsound.
+    Without a registry there is no model. Raises ArtifactRefused if the champion is unsound.
     """
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.registry = registry
-        """None if this server has none."""
         self._artifact: Artifact | None = None
         self._kept: Artifact | None = None
         self._changing = threading.Lock()
@@ -44,7 +42,6 @@ class Champion:
 
     @classmethod
     def always(cls, artifact: Artifact) -> Self:
-        """Return a champion that is always one model."""
         champion = cls()
         champion._artifact = artifact
         return champion
@@ -63,18 +60,18 @@ class Champion:
     def at(self, moment: int) -> Artifact | None:
         """Return the registry's champion at a time, in microseconds, or None.
 
-        Without a registry: the served model. ArtifactRefused if it is no longer sound.
+        Without a registry: the served model. Raises ArtifactRefused if it is no longer sound.
         """
         registry = self.registry
         if registry is None:
             return self._artifact
         asked = time.time_ns() // 1_000
-        if moment + CLOCK_SKEW >= self._moves_read:  # the log only grows, so an earlier reading has all earlier moves
+        if moment + CLOCK_SKEW >= self._moves_read:  # the log only grows
             self._moves, self._moves_read = registry.history(), asked
         digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
         if digest is None:
             return None
-        present = self._artifact  # read once: a promotion replaces it
+        present = self._artifact
         if present is not None and digest == present.digest:
             return present
         with self._changing:
@@ -85,8 +82,7 @@ class Champion:
     def refresh(self) -> bool:
         """Serve the registry's champion; return whether that is another model.
 
-        It is verified and loaded before the swap; ArtifactRefused leaves the old one. The old one stays in memory, so a
-        return only compares its bytes.
+        Raises ArtifactRefused if unsound, and keeps the old one. The old one stays in memory for a return.
         """
         registry = self.registry
         with self._changing:
@@ -104,8 +100,7 @@ class Champion:
     def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
         """Call `refresh` when an alias moves, until `stop` is set; blocks the thread.
 
-        It looks every `seconds`, by default as often as suits the registry. A rejected model is reported once, and
-        tried again at growing intervals.
+        A rejected model is reported once, and tried again at growing intervals.
         """
         registry = self.registry
         if registry is None:
@@ -130,9 +125,8 @@ class Champion:
                     report(refused := str(error))
 
     def _keep_previous(self, registry: Registry) -> None:
-        """Load the model of a rollback, so that a new server goes back at once."""
         previous = registry.aliases().get(PREVIOUS)
         if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
             return
-        with suppress(ArtifactRefused):  # reported when it is to serve
+        with suppress(ArtifactRefused):
             self._kept = registry.load(previous)

@@ -1,5 +1,3 @@
-"""Payouts of orders, and restitution after an overturn."""
-
 from functools import reduce
 
 from scoring.base.enums import Attribution
@@ -20,7 +18,7 @@ from service.scores.scorer import MAX_ALLEGATIONS, Scorer
 
 
 class Payouts:
-    """Evaluates orders and restitution over one ledger. Thread-safe, without state between calls."""
+    """Thread-safe, without state between calls."""
 
     def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
         self._ledger = ledger
@@ -32,8 +30,8 @@ class Payouts:
         """Return an order's payout on a day (days since 1970), by the terms at its capture and what later reaches
         earlier orders.
 
-        `now` is the cut of all knowledge. InvalidInput names each wrong amount, day or currency; SellerNotFound if the
-        seller has no valid entries.
+        `now` is the cut of all knowledge. Raises InvalidInput for each wrong amount, day or currency; SellerNotFound if
+        the seller has no valid entries.
         """
         today = (now.observe_time - 1) // DAY
         if order.capture_day > today:
@@ -65,7 +63,7 @@ class Payouts:
         return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, capture_stamp, stamp)
 
     def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
-        """Return whether a violation of a seller is confirmed, and its own, as of the cut."""
+        """Return whether a violation of a seller is confirmed, and its own."""
         try:
             view = self._ledger.violations.find(marketplace, violation, cut, seller)
         except ViolationNotFound:
@@ -75,10 +73,12 @@ class Payouts:
     def _at_capture(
         self, marketplace: str, seller: str, capture_day: int, now: Cut, later: tuple[Terms, str, Stamp]
     ) -> tuple[Terms, str, Stamp, int]:
-        """Return an order's terms at its capture, their currency and stamp, and the most days of a hold in its marketplace.
+        """Return an order's terms at its capture, their currency and stamp, and the most days of a hold in its
+        marketplace.
 
-        These are the terms at the end of its day by the last policy of that day; `later` if nothing was known then. Hold and
-        reserve are the strictest of all policies of that day: a commit eases them for no order that was captured before it.
+        These are the terms at the end of its day by the last policy of that day; `later` if nothing was known then.
+        Hold and reserve are the strictest of all policies of that day: a commit eases them for no order captured before
+        it.
         """
         begin, end, served = capture_day * DAY, (capture_day + 1) * DAY, self._scorer.policy
         moves = served.move_times(begin - 1, end - 1)
@@ -98,8 +98,8 @@ class Payouts:
     def _find_terms(self, marketplace: str, seller: str, until: int, policy: Policy) -> tuple[Terms, Stamp]:
         """Return the terms just before a time by a policy, with the knowledge and model of then.
 
-        Measures that rested on a violation overturned since are left out: of each aspect the laxer of then, and of then by
-        what is known now.
+        Measures that rested on a violation overturned since are left out: each aspect is the laxer of then, and of then
+        by what is known now.
         """
         measures, ledger = self._scorer.measures, self._ledger
         found, _, stamp = measures(marketplace, seller, ledger.cut(until, until), policy, until - 1)
@@ -109,8 +109,7 @@ class Payouts:
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.
 
-        ViolationNotFound if the seller has no violation of this id, even if another seller has; LifecycleForbids while
-        it is valid.
+        Raises ViolationNotFound if the seller has no violation of this id; LifecycleForbids while it is valid.
         """
         view = self._ledger.violations.find(marketplace, violation, cut, seller)
         is_elsewhere = view.attribution is Attribution.ACCEPTED

@@ -1,4 +1,4 @@
-"""Rescoring: all sellers' answers for one model, policy and day, computed in parts and written to one generation."""
+"""Rescoring: all sellers' answers for one model, policy and day, written to one generation."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -32,7 +32,7 @@ from service.scores.scorer import Scorer
 from service.scores.several_processes import map_in_processes
 
 PART = 1_000
-"""Sellers scored together. Sellers with many entries are read in smaller parts."""
+"""Sellers scored together."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -66,9 +66,9 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
     """Write today's or the next day's generation into a private folder; return what was written.
 
     `opened` is for this process; `open_again` gives it to each of `processes` others, if more than one. `days` is 0 for
-    today in UTC, 1 for tomorrow. `progress` gets (step, done, total). It replaces an earlier generation of the same
-    day, model and policy, and deletes days before yesterday. ConfigurationWrong if the folder is not private or there
-    is no model; LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process died.
+    today in UTC, 1 for tomorrow. `progress` gets (step, done, total). It replaces a generation of the same day, model
+    and policy, and deletes days before yesterday. Raises ConfigurationWrong if the folder is not private or there is no
+    model; LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process died.
     """
     make_private(folder)
     delete_abandoned(folder)
@@ -90,12 +90,11 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
 
 
 def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
-    """Return what all answers of a generation share, and the cut of their computation."""
     ledger, scorer = opened
     made_by = scorer.made_by
     if not made_by.model:
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
-    ledger.clock.end()  # after it the ledger knows the database's clock
+    ledger.clock.end()
     day, settled = ledger.clock.now() // DAY + days, ledger.clock.settled()
     end = ledger.cut()
     made_time = end.known_time if settled is None else settled
@@ -114,7 +113,6 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
 
 
 def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
-    """Yield all sellers of all marketplaces in parts, sorted by their bytes."""
     found = 0
     for marketplace in ledger.sellers.list_marketplaces():
         after = ""
@@ -129,7 +127,6 @@ def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
 def _results(
     parts: list[Part], cut: Cut, opened: Opened, open_again: Open, processes: int
 ) -> Generator[Records, None, None]:
-    """Yield each part's records, in order."""
     if processes == 1 or len(parts) == 1:
         yield from (_score_part(opened, cut, part) for part in parts)
     else:
@@ -141,9 +138,9 @@ def _prepare(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
 
 
 def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
-    """Return a part's answers as records; sellers without valid entries at the cut have none."""
+    """Return a part's answers as records; sellers without valid entries have none."""
     names = opened.ledger.sellers.list(part.marketplace, part.after, PART)
-    sellers = [seller for seller in names if seller <= part.last]  # others may have come in between
+    sellers = [seller for seller in names if seller <= part.last]
     while names and names[-1] < part.last:
         names = opened.ledger.sellers.list(part.marketplace, names[-1], PART)
         sellers += [seller for seller in names if seller <= part.last]
@@ -157,7 +154,7 @@ def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
 
 
 def _delete_older(folder: Path, first: int) -> None:
-    """Delete generations, damaged ones and partial ones of days before `first` (days since 1970)."""
+    """Delete generations, damaged and partial ones too, of days before `first` (since 1970)."""
     for path in folder.iterdir():
         name, suffix, _ = path.name.partition(SUFFIX)
         day = day_of(name + suffix)
@@ -170,8 +167,8 @@ def verify_generation(
 ) -> tuple[Counter[str], list[str]]:
     """Recompute a generation's answers; return counts of `same` and `differ`, and the differing sellers.
 
-    `opened` has the generation's model and policy. `sample` is a random number of answers; 0: all. GenerationDamaged if
-    checksums fail first; ConfigurationWrong for another ledger.
+    `opened` has the generation's model and policy. `sample` is a random number of answers; 0: all. Raises
+    GenerationDamaged if checksums fail; ConfigurationWrong for another ledger.
     """
     file.check()
     head = file.head

@@ -1,4 +1,4 @@
-"""Scores from the ledger: reads a cut, gives the rows to the pure core, and stamps the answer."""
+"""Scores from the ledger: gives a cut's rows to the pure core, and stamps the answer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,10 +24,10 @@ from service.scores.served_policy import ServedPolicy
 from service.scores.shadow import Answered
 
 MAX_ROWS = 20_000
-"""Entries read and scored together: about 100 MB."""
+"""Read and scored together: about 100 MB."""
 
 MAX_ALLEGATIONS = 2_000
-"""Allegations read per seller: inspectors' first, then the gravest. All are counted."""
+"""Per seller: inspectors' first, then the gravest. All are counted."""
 
 
 class Scorer:
@@ -38,16 +38,14 @@ class Scorer:
         self.policy = policy
         self.champion = champion
         self.observer: Callable[[Answered], None] | None = None
-        """Gets every answered request; it never changes the answer."""
 
     @property
     def made_by(self) -> MadeBy:
-        """Return the digests of the served model and policy."""
         return MadeBy(self.champion.digest, self.policy.now.digest)
 
     @property
     def unknown_badge(self) -> str:
-        """Return the policy's badge for a seller without a known answer."""
+        """Return the badge for a seller without a known answer."""
         return self.policy.now.badges[None]
 
     def scores(
@@ -55,8 +53,8 @@ class Scorer:
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
-        One cut, model and policy for all. Sellers are read and scored in parts, so memory is bounded. SellerNotFound is
-        returned, not raised. CallerGone or DeadlinePassed between parts if the caller no longer waits.
+        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. Raises CallerGone
+        or DeadlinePassed if the caller no longer waits.
         """
         artifact, policy = self.champion.artifact, self.policy.now
         stamp = _stamp(cut, artifact, policy)
@@ -88,7 +86,7 @@ class Scorer:
         return [seller_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Yield the sellers in parts of at most MAX_ROWS rows. A seller with too many rows or allegations is alone."""
+        """Yield the sellers in parts of at most MAX_ROWS rows. A seller with too many is alone."""
         if len(sellers) == 1:
             yield sellers
             return
@@ -97,7 +95,7 @@ class Scorer:
         rows = 0
         for seller in sellers:
             number, alleged = numbers.get(seller, (0, 0))
-            is_apart = alleged > MAX_ALLEGATIONS  # read differently, and answered alone
+            is_apart = alleged > MAX_ALLEGATIONS
             if part and (is_apart or rows + number > MAX_ROWS):
                 yield part
                 part, rows = [], 0
@@ -112,7 +110,8 @@ class Scorer:
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
 
-        SellerNotFound if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
+        Raises SellerNotFound if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer
+        waits.
         """
         artifact, policy = self.champion.artifact, self.policy.now
         check = current_call().require_caller
@@ -129,8 +128,8 @@ class Scorer:
     ) -> tuple[InForce, Policy, Stamp]:
         """Return (measures in force for one seller, their policy, the stamp).
 
-        By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. SellerNotFound if the
-        seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
+        By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. Raises SellerNotFound
+        if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         policy = policy or self.policy.now
@@ -148,7 +147,7 @@ class Scorer:
         policy: Policy,
         terms: Mapping[str, StatedTerms],
     ) -> Iterator[tuple[str, InForce | None]]:
-        """Yield each of some sellers with its measures in force by a policy; None if it has no valid entries.
+        """Yield each seller with its measures in force by a policy; None if it has no valid entries.
 
         `terms`: by seller, as of the cut.
         """
@@ -165,7 +164,6 @@ class Scorer:
         artifact: Artifact | None,
         terms: Mapping[str, StatedTerms],
     ) -> list[InForce | None]:
-        """Return the measures in force for sellers that are read at once."""
         check, time, currency = current_call().require_caller, cut.observe_time, policy.rule_book.currency
         check()
         table, omitted = self._facts(marketplace, part, cut)
@@ -185,7 +183,6 @@ class Scorer:
         return evaluate_measures_of(table, part, time, artifact, policy, marketplace, beside, check, omitted, flows)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
-        """Return the cautions in force by the served policy; sellers without one are left out."""
         policy, check = self.policy.now, current_call().require_caller
         found: dict[str, tuple[Caution, ...]] = {}
         if policy.caution is None or not sellers:
@@ -210,7 +207,6 @@ class Scorer:
         policy: Policy,
         facts: FactTable | Sequence[FactRow],
     ) -> Flows:
-        """Return the flow behind the cautions of sellers (`read_caution_flows`)."""
         return read_caution_flows(self._ledger, marketplace, sellers, cut, policy, facts)
 
 

@@ -10,23 +10,23 @@ from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest
 
 LOOK_SECONDS = 0.5
-"""How often a server checks for a move by another one."""
+"""Another server may have moved the policy."""
 
 _ALL_MOVES = 2**31
 
 MAX_KEPT = 8
-"""Parsed policies kept for rollbacks and answers by earlier policies."""
+"""For rollbacks and answers by earlier policies."""
 
 
 class ServedPolicy:
-    """The served policy. Thread-safe: a swap replaces one reference.
+    """Thread-safe: a swap replaces one reference.
 
-    PolicyRefused if the committed one cannot be read.
+    Raises PolicyRefused if the committed policy cannot be read.
     """
 
     def __init__(self, configured: Policy, history: PolicyHistory) -> None:
         self.configured = configured
-        """From this server's file; served until the first commit."""
+        """Served until the first commit."""
         self.history = history
         self.now = configured
         """Read it once per call: another one may replace it."""
@@ -38,7 +38,7 @@ class ServedPolicy:
     def refresh(self) -> bool:
         """Serve the policy of the last move; return whether that is another one.
 
-        PolicyRefused or LedgerUnavailable leaves the present one.
+        Raises PolicyRefused or LedgerUnavailable, and keeps the present one.
         """
         with self._changing:
             last = self.history.last()
@@ -79,7 +79,7 @@ class ServedPolicy:
     def find(self, name: str) -> Policy:
         """Return a policy by HEAD, its digest or a beginning of it: the configured one, or one of the history.
 
-        PolicyNotFound; PolicyRefused if its text was altered.
+        Raises PolicyNotFound; PolicyRefused if its text was altered.
         """
         if name == HEAD:
             self.refresh()
@@ -99,7 +99,7 @@ class ServedPolicy:
         return found
 
     def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float = LOOK_SECONDS) -> None:
-        """Call `refresh` every `seconds` until `stop` is set; blocks the thread. A rejected policy is reported once."""
+        """Call `refresh` every `seconds` until `stop` is set; blocks the thread."""
         refused = ""
         while not stop.wait(seconds):
             try:

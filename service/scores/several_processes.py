@@ -1,7 +1,7 @@
 """Work in several processes: spawned, not forked, and ended with their parent.
 
 `python -c "from service.scores.several_processes import main; main()" DESCRIPTOR` is such a process: it reads tasks
-from the socket and answers there. It has no other main module, so the parent may be started in any way.
+from the socket and answers there. So the parent may be started in any way.
 """
 
 import os
@@ -25,9 +25,9 @@ Result = TypeVar("Result")
 
 _COMMAND = (sys.executable, "-P", "-c", "from service.scores.several_processes import main; main()")
 END_SECONDS = 10.0
-"""How long a process may run after it closed its connection."""
+"""After a process closed its connection."""
 _LOST = (EOFError, OSError)
-"""Errors of reads and writes if the other end is gone, even within a message."""
+"""The other end is gone, even within a message."""
 
 
 def map_in_processes(
@@ -67,8 +67,6 @@ def _results(idle: "list[_Process]", tasks: Sequence[Any]) -> Iterator[Any]:
 
 
 class _Process:
-    """A process as its parent sees it."""
-
     def __init__(self, prepare: Callable[[], Any]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
@@ -77,8 +75,8 @@ class _Process:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # this one has data
-                start_new_session=True,  # Ctrl-C is for the parent, which then ends this process
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the parent
             )
         self.connection: Connection[Any, Any] = Connection(ours.detach())
         self.give(prepare)
@@ -109,13 +107,12 @@ class _Process:
 
     def end(self) -> None:
         self.connection.close()
-        self._process.kill()  # it keeps nothing
+        self._process.kill()
         self._process.wait()
 
 
 def main() -> None:
-    """Do tasks until the parent closes the connection or ends."""
-    os.nice(5)  # servers on the machine go first
+    os.nice(5)
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     messages = SimpleQueue[bytes]()
     Thread(target=_read, args=(connection, messages), daemon=True).start()
@@ -127,7 +124,7 @@ def main() -> None:
             answer = True, work(_unpickled(task))
         except Exception as error:  # noqa: BLE001  # the process that waits for the task raises it
             answer = False, error
-        with suppress(BrokenPipeError):  # then `_read` ends this process
+        with suppress(BrokenPipeError):
             connection.send(answer)
 
 
@@ -136,7 +133,7 @@ def _unpickled(message: bytes) -> Any:
 
 
 def _read(connection: "Connection[Any, Any]", messages: "SimpleQueue[bytes]") -> None:
-    """Read messages in a thread, so that the parent's end stops a running task."""
+    """Read messages in a thread: the parent's end stops a running task."""
     try:
         while True:
             messages.put(connection.recv_bytes())

@@ -1,8 +1,8 @@
 """The shadow: a model that scores live requests beside the champion; no caller gets its answers.
 
-`offer` puts an answered request into a bounded queue, or counts it as dropped, and returns at once. One thread scores
-it again with at most SHARE of a core, and appends the comparison to a file of JSON lines. Failures there (model, disk)
-are counted and reported, and change no answer.
+`offer` queues an answered request, or counts it as dropped, and returns at once. One thread scores it again with at
+most SHARE of a core, and appends the comparison to a file of JSON lines. Failures there are counted and reported, and
+change no answer.
 """
 
 import fcntl
@@ -24,40 +24,35 @@ from scoring.scores.score import score
 
 ALIAS = "shadow"
 MAX_WAITING = 256
-"""Queued requests."""
 MAX_ROWS = 200_000
-"""Entries behind the queued requests: about 100 MB."""
+"""Behind the queued requests: about 100 MB."""
 SHARE = 0.25
 MAX_BYTES = 128 << 20
-"""A file of this size is set aside, and the one set aside before is deleted: at most 256 MB per model."""
+"""A file of this size is set aside and replaces the earlier one: at most 256 MB per model."""
 RETRY_SECONDS = 30.0
 
 
 class ModelSource(Protocol):
-    """The part of a registry that a shadow uses."""
-
     def aliases(self) -> dict[str, str]:
-        """Return the digest that each alias points at now, by alias."""
+        """Return the digest that each alias points at now."""
 
     def load(self, digest: str) -> Artifact:
-        """Return a published model, loaded and verified; ArtifactRefused if unsound."""
+        """Return a published model. Raises ArtifactRefused if unsound."""
 
 
 class Answered(NamedTuple):
-    """A request, its facts, and the champion's answers."""
-
     marketplace: str
     facts: FactTable
     """The sellers' entries."""
     sellers: Sequence[str]
     answers: Sequence[TrustScore | None]
-    """One per seller, in order; None without a score."""
+    """One per seller; None without a score."""
     stamp: Stamp
     policy: Policy
 
 
 class Shadow:
-    """Follows the alias `shadow`. A context manager; `report` gets each new problem once."""
+    """Follows the alias `shadow`; `report` gets each new problem once."""
 
     def __init__(
         self,
@@ -92,7 +87,7 @@ class Shadow:
         self._attempt(self._tell_counts)
 
     def offer(self, answered: Answered) -> None:
-        """Queue an answered request for the shadow; never waits. A full queue drops and counts it."""
+        """Queue an answered request; never waits. A full queue drops and counts it."""
         if self._artifact is None:
             return
         with self._lock:
@@ -167,7 +162,6 @@ class Shadow:
         self.counts["compared"] += len(lines)
 
     def _tell_counts(self) -> None:
-        """Write the dropped and failed requests since the last line."""
         artifact, now = self._artifact, dict(self.counts)
         news = {name: now[name] - self._reported[name] for name in ("dropped", "failed")}
         if artifact is not None and any(news.values()):
@@ -175,10 +169,7 @@ class Shadow:
             self._reported = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
-        """Append lines to the model's file.
-
-        Of several processes on a folder, one at a time checks the size and writes.
-        """
+        """Append lines to the model's file; one process of several at a time."""
         if not lines:
             return
         path = file_of(self._folder, digest)
@@ -190,14 +181,14 @@ class Shadow:
 def append_whole(path: Path, data: bytes) -> None:
     """Append data to a file in one piece, setting the file aside first if it would become too large.
 
-    Safe for many processes. OSError if the data cannot be written whole.
+    Safe for many processes. Raises OSError if the data cannot be written whole.
     """
     while not _append_to(path, data):
         pass
 
 
 def _append_to(path: Path, data: bytes) -> bool:
-    """Append data to a file; return False, with nothing written, if the file was set aside. OSError if it fails."""
+    """Append data to a file; return False, with nothing written, if the file was set aside."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

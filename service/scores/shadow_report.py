@@ -1,5 +1,3 @@
-"""A summary of a shadow's comparisons: one pass over its files, in bounded memory."""
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,11 +16,11 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 @dataclass(slots=True)
 class ShadowReport:
-    """Points of the shadow minus points of the champion, and tiers, of all compared answers."""
+    """Points of the shadow minus points of the champion, and tiers."""
 
     compared: int = 0
     dropped: int = 0
-    """Requests not scored again for lack of time."""
+    """For lack of time."""
     failed: int = 0
     damaged: int = 0
     """Lines that are no comparison."""
@@ -31,11 +29,11 @@ class ShadowReport:
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Answers by (champion's tier, shadow's tier)."""
     champions: Counter[str] = field(default_factory=Counter)
-    """Answers by the champion's digest."""
+    """Answers by digest."""
     sellers: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """(champion's points, shadow's points) at the largest difference of each shown seller."""
+    """(champion's points, shadow's points) at the largest difference of each seller."""
     first: int | None = None
-    """The first answer's time, in microseconds, or None."""
+    """In microseconds, or None."""
     last: int | None = None
 
     def add(self, line: dict[str, Any]) -> None:

@@ -1,5 +1,3 @@
-"""What a call requires of an answer from the score book."""
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,10 +7,10 @@ from service.ledger.records import Cut
 @dataclass(frozen=True, slots=True)
 class Asked:
     sequence: int
-    """The answer must reflect at least this sequence; 0: any."""
+    """0: any."""
     max_staleness: int | None
     """The largest accepted age of a stale answer, in microseconds; None: any."""
     cut: Callable[[], Cut]
-    """Returns the cut to compute at, which has the sequence; raises what it must."""
+    """Returns the cut to compute at, which has the sequence."""
     reach: Callable[[], object] = lambda: None
     """As `cut`, waits for the sequence, but not for a silent database."""

@@ -1,8 +1,7 @@
 """The score book: remembered answers, each the answer of a known sequence.
 
-An answer that no entry has ended is valid at the watermark, because the seller has no entry in between. Its stamp
-therefore has the watermark, or its own sequence if that is later, and replays to it. The book does not answer for
-stated times, and keeps only scores.
+An answer that no entry has ended is valid at the watermark. Its stamp therefore has the watermark, or its own sequence
+if that is later, and replays to it. The book does not answer for stated times, and keeps only scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,11 +34,11 @@ from service.scores.scorer import Scorer
 from service.tally import Tally
 
 CATCH_UP_SECONDS = 1.0
-"""How long a batch waits until the watermark has the required sequence. Then the batch is computed whole."""
+"""How long a batch waits for the watermark; then the batch is computed whole."""
 
 
 class Book:
-    """The answers of at most `sellers` sellers. Thread-safe; `start` begins to follow the ledger, `close` ends it.
+    """The answers of at most `sellers` sellers. Thread-safe; `start` begins to follow the ledger.
 
     An answer is fresh if the ledger was read in the last `fresh_seconds`. While the database is away, answers up to
     `stale_seconds` old are given as stale. At most `seats` callers, and `batch_seats` callers of batches, compute or
@@ -68,9 +67,7 @@ class Book:
         self._stale_seconds = stale_seconds
         self._flights = Flights()
         self.seats = Seats(seats)
-        """Callers that compute an answer, for stated times too."""
         self.batch_seats = Seats(batch_seats)
-        """Callers that compute a batch."""
         self._midnight = 0
         self._appended = (0, 0)
         self._stamps = Stamps()
@@ -80,7 +77,6 @@ class Book:
         """
         self.table = Table(sellers)
         self.generations = Generations(self.table)
-        """Fills the table's gaps."""
         self.follower = Follower(ledger, self.table, self.generations, moved, lost, report)
         self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
         self.keeper = (
@@ -90,7 +86,6 @@ class Book:
         self._end_listening = ledger.changes.listen(self._hear)
 
     def start(self) -> None:
-        """Start the threads that follow the ledger and check remembered answers."""
         self.follower.start()
         self.checker.start()
         if self.keeper is not None:
@@ -105,14 +100,14 @@ class Book:
             self.keeper.close(seconds)
 
     def can_answer(self) -> bool:
-        """Return whether any seller has an answer without the ledger, fresh or stale."""
+        """Return whether any seller has an answer without the ledger."""
         return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
 
     def get(self, name: str, asked: Asked) -> bytes:
         """Return a seller's serialized GetTrustScoreResponse, remembered or computed.
 
-        `name` is the resource name. InvalidInput names `seller`; SellerNotFound if the seller has no valid entries;
-        TooStale if the only answer is too old; LedgerUnavailable if the database is away and the requested sequence is
+        `name` is the resource name. Raises InvalidInput, naming `seller`; SellerNotFound if the seller has no valid
+        entries; TooStale if the only answer is too old; LedgerUnavailable if the database is away and the sequence is
         unknown; ServerBusy if too many others compute.
         """
         found = self._remembered(name, asked.sequence)
@@ -162,7 +157,6 @@ class Book:
         return found
 
     def _hear(self, changes: Sequence[Change]) -> None:
-        """Note at once what this process appended."""
         mark_changes(self.table, self.generations, changes)
         self._appended = (self.table.life, changes[-1].sequence)
         self.follower.wake()
@@ -173,10 +167,7 @@ class Book:
     # --- from what is remembered -------------------------------------------------------------------------------------
 
     def remembered(self, name: str, wanted: int = 0) -> bytes | None:
-        """Return the response from the table if it is exact and reflects the sequence `wanted`, else None.
-
-        Lock-free, memory only.
-        """
+        """Return the response from the table if it is exact and reflects `wanted`, else None. Lock-free."""
         # Read before the answer, which has all marks up to it.
         mark, beat = self.follower.watermark, self.follower.heartbeat
         if mark is None or beat is None:
@@ -185,7 +176,6 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _remembered(self, name: str, wanted: int) -> bytes | None:
-        """Return the response from the table or a generation if it is exact, else None."""
         found = self.remembered(name, wanted)
         if found is not None:
             return found
@@ -199,7 +189,6 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
-        """Return the response with a remembered answer if it is exact and reflects `wanted`, else None."""
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
@@ -225,7 +214,7 @@ class Book:
         return answer.made_by == made_by and self.table.is_exact(answer)
 
     def _observe_time(self, record_time: int) -> int:
-        """Return the answer's time, as `Ledger.cut` for a ledger with this last record time (microseconds).
+        """Return the answer's time, as `Ledger.cut` for this last record time (microseconds).
 
         Its day goes back only if the clock was wrong by more than TOLERANCE.
         """
@@ -240,7 +229,7 @@ class Book:
         return observe_time
 
     def _stale(self, name: str, asked: Asked) -> bytes:
-        """Return the response with the last known answer, as stale; ServerBusy if the caller accepts none."""
+        """Return the last known answer, as stale. Raises ServerBusy if the caller accepts none."""
         parse_seller(name, "seller")
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
         if not _is_taken(standing, asked):
@@ -257,7 +246,7 @@ class Book:
         wanted = asked.sequence
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
-            asked.reach()  # it may wait long, so it takes no seat and no one waits for it
+            asked.reach()  # it may wait long, so it takes no seat
             if (found := self._remembered(name, wanted)) is not None:
                 return found
         with self.seats.seat() as is_free:
@@ -275,7 +264,7 @@ class Book:
         if beat is not None and self._is_fresh():
             settled = beat.time
         else:
-            asked.reach()  # it does not wait for a silent database
+            asked.reach()
             settled = self._ledger.clock.settled() or 0
         cut = asked.cut()
         cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
@@ -294,10 +283,9 @@ class Book:
     def _finish(
         self, name: str, outcome: TrustScore | SellertrustError, stamp: Stamp, begun: "Computation", fields: bytes
     ) -> tuple[bytes, bytes]:
-        """Keep a computed answer; return it with its stamp and freshness. Raises an outcome's error.
+        """Keep a computed answer; return it with its stamp and freshness.
 
-        `fields` are stamp and freshness of a fresh answer. While the clock is in doubt the answer is stale, and a
-        seller not found by that clock is unknown.
+        While the clock is in doubt the answer is stale, and a seller not found is unknown.
         """
         if isinstance(outcome, SellertrustError) and not (begun.doubt and isinstance(outcome, SellerNotFound)):
             raise outcome
@@ -369,7 +357,6 @@ class Book:
     def _compute_batch(
         self, marketplace: str, sellers: Sequence[str], begun: "Computation"
     ) -> tuple[Mapping[str, bytes], MadeBy]:
-        """Compute a batch, keep its scores, and return the results with the model and policy."""
         outcomes, stamp = self._scorer.scores(marketplace, sellers, begun.cut)
         fields, message = self._stamps.computed(begun.cut, stamp, begun.as_of), stamp_message(stamp)
         found: dict[str, bytes] = {}
@@ -382,9 +369,9 @@ class Book:
         return found, stamp.made_by
 
     def _keep(self, name: str, score: TrustScore, stamp: Stamp, begun: "Computation") -> bytes:
-        """Keep an answer if allowed, and return it without its stamp.
+        """Return an answer without its stamp, and keep it if allowed.
 
-        It is not kept without a model, or while an entry recorded after the answer's time is not in it.
+        It is not kept without a model, or while it lacks an entry recorded after its time.
         """
         body, cut = score_message(name, score, None).SerializeToString(), begun.cut
         if stamp.model_digest and cut.known_time <= cut.observe_time:
@@ -399,7 +386,7 @@ class Book:
         return wanted == 0 or self.follower.has(wanted)
 
     def _require_reached(self, wanted: int) -> None:
-        """Raise LedgerUnavailable at once for a sequence that no remembered answer reflects."""
+        """Raise LedgerUnavailable for a sequence that no remembered answer reflects."""
         if not self._reaches(wanted):
             mark = self.follower.watermark
             raise LedgerUnavailable(
@@ -420,7 +407,7 @@ class Book:
         return standing.body, self._stamps.stale(standing)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
-        """Return a seller's answer at a cut, without its stamp, with its model and policy; None if there is none."""
+        """Return a seller's answer at a cut, without its stamp, with its model and policy; None without one."""
         marketplace, seller = parse_seller(name, "seller")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
@@ -429,21 +416,19 @@ class Book:
 
 
 class Computation(NamedTuple):
-    """What an answer is computed at, and how current that is. Times in microseconds."""
+    """Times in microseconds."""
 
     life: int
-    """`Table.life` at the start."""
     cut: Cut
     as_of: int
     """The cut has everything recorded before this time."""
     doubt: int = 0
-    """How old the answer may be because the clock is in doubt; 0 if it is not."""
+    """How old the answer may be because the clock is in doubt."""
     max_staleness: int | None = None
-    """The largest accepted age; None: any."""
+    """None: any."""
 
 
 def _is_taken(standing: Standing | None, asked: Asked) -> bool:
-    """Return whether a caller accepts an answer that may be stale while the database is available."""
     if standing is None or standing.cut.sequence < asked.sequence:
         return False
     return asked.max_staleness is None or 0 < standing.age <= asked.max_staleness

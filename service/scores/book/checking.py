@@ -11,23 +11,18 @@ from service.ledger.records import Cut
 from service.tally import Tally
 
 SHARE = 0.01
-"""The largest share of a core for it."""
+"""Of a core."""
 
 MAX_REST_SECONDS = 10.0
-"""The longest pause after an answer."""
 
 
 class Remembered(NamedTuple):
-    """An answer as given from the book."""
-
     name: str
-    """The seller's resource name."""
+    """The resource name."""
     body: bytes
     """The TrustScore without its stamp."""
     made_by: MadeBy
-    """Model and policy."""
     cut: Cut
-    """From its stamp."""
 
 
 class Checker:
@@ -45,17 +40,15 @@ class Checker:
         self._recompute = recompute
         self._tally = tally
         self._report = report
-        self._samples: SimpleQueue[Remembered | None] = SimpleQueue()  # no caller waits to fill it
+        self._samples: SimpleQueue[Remembered | None] = SimpleQueue()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-checker", daemon=True)
         self.is_free = True
-        """Whether it accepts an answer."""
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds`."""
         self._ended.set()
         self._samples.put(None)
         if self._thread.is_alive():
@@ -67,10 +60,7 @@ class Checker:
         self._samples.put(remembered)
 
     def check(self, remembered: Remembered) -> bool:
-        """Recompute an answer at its stamp; return whether it is equal, or its model or policy is gone.
-
-        Counts and reports.
-        """
+        """Return whether a recomputed answer is equal, or its model or policy is gone; count and report."""
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.made_by:
             return True

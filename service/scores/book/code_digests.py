@@ -19,18 +19,18 @@ _OURS = {"scoring", "service"}
 def core_digest() -> str:
     """Return the SHA-256, in hex, of the code that reads facts and scores them.
 
-    FileNotFoundError if the package has no sources.
+    Raises FileNotFoundError if the package has no sources.
     """
     sources = [*Path(inspect.getfile(scoring)).parent.rglob("*.py")]
     sources += [Path(inspect.getfile(module)) for module in (facts, scorer)]
-    digests = {digest_code(source.read_text()) for source in sources}  # a set, so that a new `__init__` adds nothing
+    digests = {digest_code(source.read_text()) for source in sources}  # so a new `__init__` adds nothing
     return sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
 def digest_code(source: str) -> str:
-    """Return the SHA-256, in hex, of the syntax tree of a module.
+    """Return the SHA-256, in hex, of a module's syntax tree.
 
-    Comments, docstrings, and the places of our own modules that it imports are left out, so that a move changes nothing.
+    Comments, docstrings, and the places of imported own modules are left out.
     """
     tree = _WithoutPlaces().visit(ast.parse(source))
     return sha256(ast.dump(tree).encode()).hexdigest()
@@ -55,7 +55,7 @@ class _WithoutPlaces(ast.NodeTransformer):
 
 @cache
 def contract_digest() -> str:
-    """Return the SHA-256, in hex, of the contract's TrustScore and of the code that fills it."""
+    """Return the SHA-256, in hex, of the contract's TrustScore and the code that fills it."""
     file = trust_score_service_pb2.DESCRIPTOR
     parts = [file.serialized_pb, *(other.serialized_pb for other in file.dependencies)]
     return sha256(b"".join([*parts, Path(inspect.getfile(scores)).read_bytes()])).hexdigest()

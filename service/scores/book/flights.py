@@ -8,12 +8,10 @@ from scoring.base.errors import ServerBusy
 from service.call_context import current_call
 
 WAIT_SECONDS = 2.0
-"""How long a call waits for another's computation before it computes alone."""
+"""How long a call waits for another's computation."""
 
 
 class Flights:
-    """Running computations by seller."""
-
     def __init__(self) -> None:
         self._under_way: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
@@ -22,8 +20,7 @@ class Flights:
     def turn(self, name: str) -> Iterator[bool]:
         """Yield whether the caller must compute a seller's score.
 
-        If not, another thread has computed it, and the caller looks it up. Waits at most WAIT_SECONDS and at most to
-        the caller's deadline; the caller then computes or rejects by itself.
+        If not, another thread has computed it. Waits at most WAIT_SECONDS and to the caller's deadline.
         """
         with self._lock:
             others = self._under_way.get(name)
@@ -41,8 +38,6 @@ class Flights:
 
 
 class Seats:
-    """Counts callers that compute an answer or wait for one. Thread-safe."""
-
     def __init__(self, number: int) -> None:
         self._number = number
         self._taken = 0
@@ -50,7 +45,7 @@ class Seats:
 
     @contextmanager
     def require(self) -> Iterator[None]:
-        """Count the caller inside the block; ServerBusy if `number` others are inside."""
+        """Count the caller inside the block. Raises ServerBusy if `number` others are inside."""
         with self.seat() as is_free:
             if not is_free:
                 raise busy_error()
@@ -58,7 +53,7 @@ class Seats:
 
     @contextmanager
     def seat(self) -> Iterator[bool]:
-        """Count the caller inside the block; yield whether at most `number` are inside, with the caller."""
+        """Count the caller inside the block; yield whether at most `number` are inside."""
         with self._lock:
             self._taken += 1
             is_free = self._taken <= self._number

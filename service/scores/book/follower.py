@@ -1,8 +1,8 @@
 """The follower: one thread that reads the ledger's new entries in order, marks their sellers, then moves the
 watermark.
 
-Only the follower moves the watermark. It counts each failure and tries again. The time since its last success, by the
-monotonic clock, says how fresh the book is; otherwise a stuck follower would look like a quiet ledger.
+Only the follower moves the watermark. The time since its last success, by the monotonic clock, says how fresh the book
+is; otherwise a stuck follower would look like a quiet ledger.
 """
 
 import threading
@@ -23,13 +23,13 @@ from service.scores.book.generations import Generation, Generations
 from service.scores.book.table import UNKNOWN, Table
 
 POLL_SECONDS = 0.2
-"""The pause between two readings of the ledger. This process's own appends are read at once."""
+"""This process's own appends are read at once."""
 
 PAGE = 5_000
 """Entries per read."""
 
 PAGES_OF_GENERATIONS = 4
-"""Pages per reading for joining generations, so that a reading stays short."""
+"""Per reading, for joining generations."""
 
 FOR_ALL = frozenset({int(Kind.CLOCK)})
 """Kinds of entries that concern every seller."""
@@ -38,33 +38,27 @@ FOR_ALL = frozenset({int(Kind.CLOCK)})
 SILENT_SECONDS = 1.5
 """How long a reading may wait before the database counts as away.
 
-It is shorter than the fresh time, so that no caller in between waits for the database.
+It is shorter than the fresh time, so that no caller waits for the database.
 """
 
 
 class Beat(NamedTuple):
-    """The last complete reading. In microseconds."""
-
     steady: int
     """Its start by the monotonic clock."""
     time: int
     """Everything recorded before this time is marked, commits that were running then included."""
     doubt: int = 0
-    """How old answers may be because the clock is in doubt; 0 if it is not."""
 
 
 class Joining(NamedTuple):
-    """A generation whose earlier entries are being marked."""
-
     generation: Generation
     after: int
-    """The last marked entry."""
     last: int
     """The watermark when it joined: later entries are marked as they come."""
 
 
 class Watermark(NamedTuple):
-    """The sequence up to which the table's marks reflect one ledger: always the end of an append."""
+    """The sequence up to which marks reflect one ledger: always the end of an append."""
 
     sequence: int
     record_time: int
@@ -74,7 +68,6 @@ class Watermark(NamedTuple):
 
     @property
     def known_time(self) -> int:
-        """Return the known time of a cut at this sequence, in microseconds."""
         return self.record_time + 1
 
 
@@ -106,21 +99,18 @@ class Follower:
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="book-follower", daemon=True)
         self.watermark: Watermark | None = None
-        """None before the first reading. Read it before the answer that it is compared with."""
+        """Read it before the answer that it is compared with."""
         self.heartbeat: Beat | None = None
-        """None before the first complete reading."""
-        self._asked: int | None = None  # since when the database has been silent, by the monotonic clock
+        self._asked: int | None = None  # the database's silence began, by the monotonic clock
         self._is_refused = False
         self.failures = self.restarts = 0
         """Failed readings, and ledgers that turned out to be another one."""
         self.problem = ""
-        """The last reading's problem; empty without one."""
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds`."""
         self._is_ending = True
         self._wanted.set()
         if self._thread.is_alive():
@@ -132,7 +122,6 @@ class Follower:
         self.wake()
 
     def wake(self) -> None:
-        """Read the ledger now."""
         self._wanted.set()
 
     def is_fresh(self, seconds: float) -> bool:
@@ -147,10 +136,7 @@ class Follower:
 
     @property
     def is_away(self) -> bool:
-        """Return whether the database is away: it refused the last reading, or does not answer this one.
-
-        Other failures do not count.
-        """
+        """Return whether the database refused the last reading, or does not answer this one."""
         asked = self._asked
         return self._is_refused or (asked is not None and steady_clock() - asked > SILENT_SECONDS * SECOND)
 
@@ -165,7 +151,7 @@ class Follower:
         return mark is not None and mark.sequence >= sequence
 
     def look(self) -> None:
-        """Read new entries and mark their sellers. Raises the ledger's errors; the next reading continues."""
+        """Read new entries and mark their sellers. Raises the ledger's errors."""
         self._asked = began = steady_clock()
         try:
             settled = self._ledger.clock.settled()
@@ -176,7 +162,7 @@ class Follower:
 
     def _beat(self, began: int, settled: int | None) -> Beat:
         before, mark, doubt = self.heartbeat, self.watermark, self._ledger.clock.doubt()
-        time = mark.known_time if mark else 0  # record times only grow
+        time = mark.known_time if mark else 0
         if not doubt:
             time = max(time, (before.time if before else 0) if settled is None else settled)
         elif before is None or not before.doubt:
@@ -207,7 +193,6 @@ class Follower:
             self._let_join(self.watermark)
 
     def _let_join(self, mark: Watermark) -> None:
-        """Add new generations, and mark some more of their missing entries."""
         while self._arrived:
             generation = self._arrived[0]
             chain = self._ledger.seals.chain_at(generation.head.sequence)
@@ -233,7 +218,6 @@ class Follower:
             self.wake()
 
     def _take(self, after: int, last: int) -> None:
-        """Mark the sellers of the entries after a sequence, up to `last`."""
         while after < last:
             page = self._page(after, last)
             mark_changes(self._table, self._generations, page)
@@ -248,7 +232,7 @@ class Follower:
         return page
 
     def _restart(self, tip: LedgerEnd) -> None:
-        """Begin again with a ledger at its present end; nothing earlier is known."""
+        """Begin again at a ledger's present end; nothing earlier is known."""
         self._forget(tip.sequence)
         self._move(tip)
 
@@ -286,7 +270,7 @@ class Follower:
 def mark_changes(table: Table, generations: Generations, changes: Sequence[Change]) -> None:
     """Mark the answers that changes end, in generations and then in the table.
 
-    The order matters: an answer that moves from a generation into the table meanwhile is marked there.
+    So an answer that moves into the table meanwhile is marked there.
     """
     mark_epochs(table, changes)
     entries = sellers_of(changes)
@@ -295,7 +279,6 @@ def mark_changes(table: Table, generations: Generations, changes: Sequence[Chang
 
 
 def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
-    """Mark changes that concern every seller."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)

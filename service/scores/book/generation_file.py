@@ -1,13 +1,12 @@
-"""The file of a generation: all sellers' answers for one model, policy and day, each found by a hash of its seller's name.
+"""The file of a generation: all sellers' answers for one model, policy and day, by a hash of the seller's name.
 
     magic | records | index | header (JSON) | where the index and the header begin | SHA-256 of all before
 
-A record is its CRC-32, how long its name is, until when the answer holds, the name, and the TrustScore on the wire. The
-index has 16 bytes a record, sorted: the first 8 of a BLAKE2b of the name, where the record begins (5) and how long it is
-(3). Numbers are big-endian, so that bytes sort as numbers do. The same answers give the same bytes.
+A record is its CRC-32, the length of its name, until when the answer holds, the name, and the TrustScore on the wire.
+The index has 16 bytes a record, sorted: the first 8 of a BLAKE2b of the name, where the record begins (5) and its
+length (3). Numbers are big-endian, so that bytes sort as numbers do. The same answers give the same bytes.
 
-Reads are by `pread` and not by a mapping: the pages are shared by all processes either way, and a file that somebody cuts
-short fails a read, where it would kill a process that had it mapped.
+Reads are by `pread`: a shortened file fails a read, where it would kill a process with a mapping.
 """
 
 import fcntl
@@ -31,7 +30,7 @@ MAGIC = b"sellertrust-generation-1\n"
 SUFFIX = ".generation"
 ENTRY_BYTES, KEY_BYTES, OFFSET_BYTES, SIZE_BYTES = 16, 8, 5, 3
 BLOCK = 64
-"""Index entries per read; memory has the first key of each block."""
+"""Index entries per read; memory has each block's first key."""
 
 READ_BYTES = 1 << 20
 _RECORD = struct.Struct(">IHq")
@@ -40,14 +39,14 @@ _FOOTER_BYTES = _PLACES.size + sha256().digest_size
 
 
 class GenerationDamaged(Exception):
-    """The message says where the file differs from what was written."""
+    """The message says where."""
 
 
 class GenerationHead(NamedTuple):
-    """What all answers of a generation share. Times in microseconds."""
+    """Times in microseconds."""
 
     day: int
-    """Its UTC day, in days since 1970."""
+    """UTC, in days since 1970."""
     observe_time: int
     """The answers are valid from this time on."""
     known_time: int
@@ -55,17 +54,13 @@ class GenerationHead(NamedTuple):
     sequence: int
     """The last ledger entry in it."""
     chain: str
-    """The chain of the seal that ends there, in hex; another ledger has another chain."""
+    """The chain of the seal that ends there, in hex."""
     made_time: int
     """It has everything recorded before this time."""
     model: str
-    """A digest."""
     policy: str
-    """A digest."""
     core: str
-    """The digest of the scoring code."""
     contract: str
-    """The digest of the contract of the answers."""
 
     @property
     def name(self) -> str:
@@ -78,7 +73,7 @@ def _date(day: int) -> str:
 
 
 def day_of(name: str) -> int | None:
-    """Return the day of a generation from its file's name, in days since 1970; None for another name."""
+    """Return a generation's day by its file's name, in days since 1970; None for another name."""
     try:
         return int(np.datetime64(name[:10], "D").astype(np.int64)) if name.endswith(SUFFIX) else None
     except ValueError:
@@ -86,19 +81,15 @@ def day_of(name: str) -> int | None:
 
 
 class Found(NamedTuple):
-    """A seller's answer in a generation."""
-
     place: int
-    """Its place in the index."""
+    """In the index."""
     until: int
-    """End of validity, in microseconds."""
+    """In microseconds."""
     body: bytes
     """The TrustScore on the wire, without stamp and freshness."""
 
 
 class Records(NamedTuple):
-    """Written records and their index entries."""
-
     data: bytes
     keys: bytes
     """8 bytes per record."""
@@ -126,7 +117,7 @@ PARTIAL = ".partial"
 
 
 def delete_abandoned(folder: Path) -> None:
-    """Delete partly written generations of killed writers; a running writer holds a lock on its file."""
+    """Delete killed writers' files; a running writer holds a lock."""
     for path in folder.glob(f"*{PARTIAL}"):
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,10 +125,7 @@ def delete_abandoned(folder: Path) -> None:
 
 
 class GenerationWriter:
-    """Writes a generation under a temporary name until it is whole.
-
-    A context manager; 16 bytes of memory per seller.
-    """
+    """Writes a generation under a temporary name until it is whole, with 16 bytes of memory per seller."""
 
     def __init__(self, folder: Path, head: GenerationHead) -> None:
         self._head = head
@@ -149,7 +137,7 @@ class GenerationWriter:
 
     def __enter__(self) -> Self:
         self._file = open(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")  # noqa: PTH123
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # as long as this process lives: see `delete_abandoned`
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # until this process ends
         self._write(MAGIC)
         return self
 
@@ -191,7 +179,7 @@ class GenerationWriter:
 class GenerationFile:
     """A generation open for reading. Thread-safe; the file may be renamed or deleted meanwhile.
 
-    GenerationDamaged if it is no whole generation; OSError if it cannot be read.
+    Raises GenerationDamaged if it is no whole generation; OSError if it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -211,7 +199,7 @@ class GenerationFile:
         self._fences = array("Q")
 
     def check(self) -> None:
-        """Compare the whole file with its checksum and load the index's block keys. GenerationDamaged."""
+        """Compare the file with its checksum and load the block keys. Raises GenerationDamaged."""
         whole, place = sha256(), 0
         end = self._size - whole.digest_size
         while place < end:
@@ -226,7 +214,7 @@ class GenerationFile:
             self._fences.extend(int.from_bytes(data[at : at + KEY_BYTES], "big") for at in range(0, len(data), step))
 
     def find(self, name: str) -> Found | None:
-        """Return the answer of a seller by resource name, or None. GenerationDamaged."""
+        """Return a seller's answer by resource name, or None. Raises GenerationDamaged."""
         label = name.encode()
         for place, offset, size in self._entries(_key(label)):
             other, found = self._record(place, offset, size)
@@ -239,12 +227,12 @@ class GenerationFile:
         return [place for place, _, _ in self._entries(_key(name.encode()))]
 
     def record(self, place: int) -> tuple[str, Found]:
-        """Return (resource name, answer) at an index place. GenerationDamaged."""
+        """Return (resource name, answer) at an index place. Raises GenerationDamaged."""
         offset, size = _offset_and_size(self._index(place * ENTRY_BYTES, ENTRY_BYTES), 0)
         return self._record(place, offset, size)
 
     def records(self) -> Iterator[tuple[str, Found]]:
-        """Yield every (resource name, answer) in index order. GenerationDamaged."""
+        """Yield every (resource name, answer) in index order. Raises GenerationDamaged."""
         return map(self.record, range(self.sellers))
 
     def _entries(self, key: bytes) -> list[tuple[int, int, int]]:
@@ -267,7 +255,6 @@ class GenerationFile:
         return data[_RECORD.size : end].decode(), Found(place, until, data[end:])
 
     def _index(self, start: int, size: int) -> bytes:
-        """Return index bytes from a place on, up to its end."""
         return self._read(self._index_start + start, min(size, self.sellers * ENTRY_BYTES - start))
 
     def _read(self, offset: int, size: int) -> bytes:

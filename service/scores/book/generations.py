@@ -1,8 +1,7 @@
-"""The generations that a book answers from, and which of their answers an entry has ended.
+"""The generations that a book answers from, and which answers an entry has ended.
 
-A generation rests on one sequence; one bit per answer says whether its seller has a later entry. It joins once its
-chain matches the ledger's. From then on each mark in the table is made in it too, and the follower marks the entries
-between its sequence and the watermark at which it joined. Until that is done its answers are stale.
+A generation joins once its chain matches the ledger's. From then on each mark in the table is made in it too, and the
+follower marks the entries between its sequence and the watermark. Until that is done its answers are stale.
 """
 
 import threading
@@ -24,17 +23,14 @@ class Generation:
         self.key = (file.head.day, self.made_by)
         """Day (days since 1970), model and policy."""
         self.is_joined = False
-        """Whether its chain is the ledger's, so that entries are marked in it."""
         self.is_complete = False
         """Whether the entries between its sequence and the watermark are marked."""
         self.is_foreign = False
-        """Whether its chain is not the ledger's."""
         self.problem = ""
-        """The damage in its file; empty without any."""
+        """Empty without damage."""
         self._ended = bytearray(file.sellers)
 
     def end(self, name: str, sequence: int) -> None:
-        """Mark a seller, by resource name."""
         if sequence <= self.head.sequence or self.problem:
             return
         try:
@@ -48,7 +44,7 @@ class Generation:
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:
-        """Return a seller's whole answer by resource name, ended or not, or None."""
+        """Return a seller's answer by resource name, ended or not, or None."""
         if self.problem:
             return None
         try:
@@ -58,7 +54,6 @@ class Generation:
             return None
 
     def answer(self, found: Found) -> Answer:
-        """Return a found answer as the table keeps it."""
         head = self.head
         answer = Answer(found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until)
         answer.as_of = min(head.made_time, head.observe_time)
@@ -66,7 +61,7 @@ class Generation:
 
 
 class Generations:
-    """The generations of one ledger that fill a table. Thread-safe: a change replaces one reference."""
+    """Thread-safe: a change replaces one reference."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -86,7 +81,7 @@ class Generations:
             self._all = tuple(sorted((*self._all, generation), key=_order, reverse=True))
 
     def drop(self, generation: Generation) -> None:
-        """Remove a generation. The table keeps its answers, because they were whole."""
+        """Remove a generation; the table keeps its whole answers."""
         with self._lock:
             self._all = tuple(other for other in self._all if other is not generation)
 
@@ -95,7 +90,6 @@ class Generations:
             self._all = ()
 
     def mark(self, entries: Sequence[tuple[str, int]]) -> None:
-        """Mark the sellers of entries (resource name, sequence)."""
         for generation in self._all:
             for name, sequence in entries:
                 generation.end(name, sequence)
@@ -115,8 +109,7 @@ class Generations:
         """Return a seller's latest answer by a model and policy, at most as late as `now` (microseconds), exact or
         not.
 
-        `day`, in days since 1970, restricts it; None: any day. Answers by another model are left out: the model may
-        still wait for its promotion.
+        `day` is in days since 1970; None: any. Another model may still wait for its promotion.
         """
         for generation in self._all:
             is_meant = generation.made_by == made_by and generation.head.observe_time <= now

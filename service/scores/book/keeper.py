@@ -1,6 +1,6 @@
 """The keeper: one thread that opens the generations of a folder and sets damaged ones aside.
 
-A deleted file is released; a new one is checked whole and given to the follower. Only `rescore` writes there.
+Only `rescore` writes there.
 """
 
 import os
@@ -18,27 +18,24 @@ from service.scores.book.generations import Generation, Generations
 from service.scores.book.private_folder import find_exposure
 
 LOOK_SECONDS = 1.0
-"""How often it reads the folder."""
 
 RETRY_SECONDS = 30.0
-"""How long it ignores a file that could not be read or is of another ledger."""
+"""After a file could not be read or is of another ledger."""
 
 MAX_OPEN = 8
-"""Open generations: today's and tomorrow's by each model and policy, and the previous ones."""
+"""Today's and tomorrow's by each model and policy, and the previous ones."""
 
 DAMAGED = ".damaged"
 
 
 class Identity(NamedTuple):
-    """Which file has a name."""
-
     name: str
     inode: int
     changed: int
 
 
 class Keeper:
-    """Keeps the generations of `folder` open. `join` gets each whole one; `now` returns the ledger's time."""
+    """`join` gets each whole generation of `folder`; `now` returns the ledger's time."""
 
     def __init__(
         self,
@@ -55,7 +52,7 @@ class Keeper:
         self._report = report
         self._open: dict[Identity, Generation] = {}
         self._passed_over: dict[Identity, float] = {}
-        # Now, not when a file comes: another release may have replaced this process's code by then.
+        # Now: another release may have replaced this code when a file comes.
         self._code = (core_digest(), contract_digest())
         self._exposure = ""
         self._reported: set[str] = set()
@@ -68,13 +65,11 @@ class Keeper:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds`."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def look(self) -> None:
-        """Release damaged, foreign and deleted generations, and open new ones."""
         found = list(self._list())
         self._let_go(found)
         now = monotonic()
@@ -84,7 +79,6 @@ class Keeper:
                 self._try(identity)
 
     def _list(self) -> Iterator[Identity]:
-        """Yield the folder's possible generations, latest day first."""
         if not self._folder.exists():
             return
         exposure = find_exposure(self._folder)
@@ -104,7 +98,7 @@ class Keeper:
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
     def _let_go(self, found: list[Identity]) -> None:
-        """Release generations that are damaged, of another ledger, deleted or replaced."""
+        """Release generations that are damaged, foreign, deleted or replaced."""
         named = {identity.name: identity for identity in found}
         for identity, generation in list(self._open.items()):
             if generation.problem:
@@ -133,7 +127,7 @@ class Keeper:
             file.check()
         except GenerationDamaged as error:
             self._set_aside(identity, str(error))
-        except FileNotFoundError:  # deleted since it was listed
+        except FileNotFoundError:
             return
         except OSError as error:
             self._pass_over(identity, (error.strerror or str(error)).lower())

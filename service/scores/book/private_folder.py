@@ -1,5 +1,3 @@
-"""A folder that only one user can read and write."""
-
 import os
 import stat
 from pathlib import Path
@@ -8,7 +6,7 @@ from scoring.base.errors import ConfigurationWrong
 
 
 def make_private(folder: Path) -> None:
-    """Create a private folder, or require that it is private. ConfigurationWrong if not."""
+    """Create a private folder, or require that it is private. Raises ConfigurationWrong."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     problem = find_exposure(folder)
     if problem:

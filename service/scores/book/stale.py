@@ -18,17 +18,15 @@ class Standing(NamedTuple):
     body: bytes
     """The TrustScore without stamp and freshness."""
     made_by: MadeBy
-    """Model and policy."""
     cut: Cut
-    """From its stamp: the answer of these times, to the bit."""
+    """Of its stamp: it replays to the bit."""
     as_of_time: int
     """The answer has everything recorded by then, in microseconds."""
     age: int
-    """The time since then, in microseconds."""
+    """In microseconds."""
 
     @property
     def made_for(self) -> tuple[int, MadeBy]:
-        """Return its day (days since 1970), model and policy."""
         return self.cut.observe_time // DAY, self.made_by
 
 
@@ -44,7 +42,7 @@ class LastKnown:
     def find(self, name: str, made_by: MadeBy, now: int) -> Standing | None:
         """Return a seller's last known answer; None if none is young enough.
 
-        `name` is the resource name, `made_by` the present model and policy, `now` in microseconds.
+        `made_by` is the present model and policy, `now` in microseconds.
         """
         answer = self._table.get(name)
         known = [] if answer is None else [answer]
@@ -59,8 +57,8 @@ class LastKnown:
     ) -> list[Standing | None]:
         """Return each seller's last known answer, all of one model, policy and day; others have none.
 
-        It selects the day, model and policy with the most answers of at most `max_staleness` (microseconds; None: any
-        age), and of equals the latest.
+        It selects those with the most answers of at most `max_staleness` (microseconds; None: any age), of equals the
+        latest.
         """
         found = [self.find(name, made_by, now) for name in names]
         kinds = {standing.made_for for standing in found if standing is not None}
@@ -77,7 +75,6 @@ class LastKnown:
         return of_kinds[max(kinds, key=worth)]
 
     def _of_kind(self, name: str, found: Standing | None, kind: tuple[int, MadeBy], now: int) -> Standing | None:
-        """Return the found answer if it has a day, model and policy, else a generation's."""
         if found is None or found.made_for == kind:
             return found
         day, made_by = kind
@@ -102,8 +99,8 @@ class LastKnown:
 def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:
     """Return an answer with its times and age as of `now` (microseconds).
 
-    `mark` is the watermark if no entry ended the answer: the answer then reflects the last reading (`beat`), but not
-    beyond its own time. An ended answer is as of its computation, because it is unknown how long it stayed right.
+    `mark` is the watermark if no entry ended the answer: it then reflects the last reading (`beat`), but not beyond its
+    own time. An ended answer is as of its computation.
     """
     if mark is None or beat is None:
         cut = Cut(answer.since, answer.known_time, answer.at)
@@ -120,8 +117,7 @@ def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat |
 def require_young(
     standing: Standing | None, max_staleness: int | None, why: str = "the ledger's database does not answer"
 ) -> None:
-    """Raise TooStale for an answer that is missing or older than `max_staleness`, in microseconds; None accepts every
-    age.
+    """Raise TooStale for an answer that is missing or older than `max_staleness` (microseconds; None: any age).
 
     `why` says why there is no fresh answer.
     """

@@ -1,4 +1,4 @@
-"""The serialized stamp and freshness of a remembered answer. Shared parts are serialized once."""
+"""The serialized stamp and freshness of answers; shared parts are serialized once."""
 
 from scoring.base.enums import FreshnessState
 from scoring.base.version import CORE_VERSION
@@ -17,12 +17,12 @@ class Stamps:
         self._fresh: tuple[Beat | None, bytes] = (None, b"")
 
     def computed(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
-        """Return the fields of an answer computed at a cut, from what was recorded by `as_of` (microseconds)."""
+        """Return the fields of an answer computed at a cut, from everything recorded by `as_of` (microseconds)."""
         rest = self._rest_of(cut.sequence, cut.known_time, stamp.made_by)
         return wire.stamp_field(rest, cut.observe_time) + wire.freshness_field(FreshnessState.FRESH, as_of)
 
     def remembered(self, sequence: int, known_time: int, made_by: MadeBy, observe_time: int, beat: Beat) -> bytes:
-        """Return the fields of a remembered answer that is exact at a reading of the ledger. Times in microseconds."""
+        """Return the fields of a remembered answer that is exact at a reading. Times in microseconds."""
         known, fresh = self._fresh
         if known is not beat:
             fresh = wire.freshness_field(FreshnessState.FRESH, beat.time)
@@ -30,14 +30,12 @@ class Stamps:
         return wire.stamp_field(self._rest_of(sequence, known_time, made_by), observe_time) + fresh
 
     def stale(self, standing: Standing) -> bytes:
-        """Return the fields of a last known answer."""
         cut = standing.cut
         rest = self._rest_of(cut.sequence, cut.known_time, standing.made_by)
         freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)
         return wire.stamp_field(rest, cut.observe_time) + freshness
 
     def _rest_of(self, sequence: int, known_time: int, made_by: MadeBy) -> bytes:
-        """Return a stamp without its observe time; the last one is kept."""
         key, rest = self._rest
         if key == (sequence, known_time, made_by):
             return rest

@@ -1,9 +1,9 @@
 """The table of the score book: answers by seller, and each seller's newest known entry.
 
 An answer computed at the sequence `at` is exact if `last`, the seller's newest known entry, is not later. `last` is
-stored with the answer, or in a second table for a seller without one. So an answer that was being computed while an
-entry came is never taken as exact, however late it is stored. Both tables are bounded. Removing a row from the second
-raises the floor: entries of absent sellers are unknown up to there.
+stored with the answer, or in a second table for a seller without one: no answer that was computed while an entry came
+is taken as exact. Both tables are bounded. Removing a row from the second raises the floor: entries of absent sellers
+are unknown up to there.
 """
 
 import threading
@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from scoring.scores.answer import MadeBy
 
 UNKNOWN = 2**63 - 1
-"""The floor before the first reading of the ledger: no answer is exact."""
+"""Before the first reading of the ledger no answer is exact."""
 
 
 class Answer:
-    """A seller's answer and its validity. Only `last` and `is_used` change."""
+    """Only `last` and `is_used` change."""
 
     __slots__ = ("as_of", "at", "body", "is_used", "known_time", "last", "made_by", "since", "until")
 
@@ -25,7 +25,6 @@ class Answer:
         self.body = body
         """The TrustScore on the wire, without its stamp."""
         self.made_by = made_by
-        """Model and policy."""
         self.at = at
         """The sequence of its computation."""
         self.known_time = known_time
@@ -39,7 +38,7 @@ class Answer:
         self.last = 0
         """The seller's newest known entry."""
         self.is_used = False
-        """Whether it was used since the last search for an answer to evict."""
+        """Since the last search for an answer to evict."""
 
 
 class Table:
@@ -52,12 +51,9 @@ class Table:
         self._floor = UNKNOWN
         self._lock = threading.Lock()
         self.epoch = 0
-        """The newest entry that concerns every seller: no answer computed before it is exact."""
+        """The newest entry that concerns every seller: no earlier answer is exact."""
         self.life = 0
-        """How often the table was emptied because the ledger was another one.
-
-        A computation reads it before it begins.
-        """
+        """How often the table was emptied for another ledger; a computation reads it first."""
         self.dropped = self.evicted = self.late = self.adopted = 0
         """Answers that an entry ended; evicted; stored although they lack a known entry; taken from a generation."""
 
@@ -68,7 +64,6 @@ class Table:
         return self._answers.get(name)
 
     def is_exact(self, answer: Answer) -> bool:
-        """Return whether an answer lacks no known entry."""
         return answer.last <= answer.at >= self.epoch
 
     def mark(self, entries: Iterable[tuple[str, int]]) -> None:
@@ -83,15 +78,13 @@ class Table:
                     answer.last = sequence
 
     def start_epoch(self, sequence: int) -> None:
-        """Note an entry that concerns every seller: no earlier answer is exact."""
         with self._lock:
             self.epoch = max(self.epoch, sequence)
 
     def store(self, name: str, answer: Answer, life: int) -> None:
-        """Remember an answer, unless the table was cleared since its computation began (`life` is the table's `life`
-        then).
+        """Remember an answer, unless the table was cleared since its computation began (`life` of then).
 
-        A newer answer of the same day, model and policy stays. A full table evicts another answer.
+        A newer answer of the same day, model and policy stays.
         """
         with self._lock:
             if life != self.life or self._capacity == 0:
@@ -111,7 +104,7 @@ class Table:
     def adopt(self, name: str, answer: Answer, holds: Callable[[], bool], life: int) -> Answer | None:
         """Replace a remembered answer by a generation's, and return it; None if it lacks a marked entry.
 
-        `holds` is evaluated while nothing can be marked here. `life` as in `store`.
+        `holds` is evaluated while nothing can be marked here.
         """
         with self._lock:
             if life != self.life or answer.at < self.epoch or not holds():
@@ -128,7 +121,7 @@ class Table:
     def clear(self, floor: int) -> None:
         """Forget all answers and entries; entries up to `floor` are unknown.
 
-        Computations that began before are not stored.
+        Running computations are not stored.
         """
         with self._lock:
             self.life += 1
@@ -138,7 +131,7 @@ class Table:
             self._floor, self.epoch = floor, 0
 
     def _evict(self) -> None:
-        """Evict one answer that was not used lately, by the clock algorithm."""
+        """Evict an answer by the clock algorithm."""
         while True:
             name, answer = self._answers.popitem(last=False)
             if not answer.is_used:

@@ -1,6 +1,6 @@
 """Answers on the wire: finished bytes joined with stamp and freshness, without building a message.
 
-Fields of a message may come in any order, so the joined bytes are the same message.
+Fields may come in any order.
 """
 
 from google.protobuf.message import Message
@@ -16,7 +16,7 @@ from service.contract.scores import freshness_message, stamp_message
 def varint(number: int) -> bytes:
     """Encode an integer, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`.
 
-    Unrolled for the sizes of lengths and times, which every answer has.
+    Unrolled for usual sizes.
     """
     if number < 1 << 7:
         return _SHORT[number]
@@ -39,7 +39,6 @@ _SHORT = tuple(bytes((number,)) for number in range(1 << 7))
 
 
 def _tag(message: type[Message], field: str, wire_type: int = 2) -> bytes:
-    """Return a field's tag: by default for bytes or a message; for an integer it has wire type 0."""
     return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
 
 
@@ -52,14 +51,14 @@ _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_sc
 
 
 def stamp_rest(stamp: Stamp) -> bytes:
-    """Serialize a stamp without its observe time: the part that answers of one sequence, model and policy share."""
+    """Serialize a stamp without its observe time, the part that answers share."""
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()
 
 
 def stamp_field(rest: bytes, observe_time: int) -> bytes:
-    """Serialize a TrustScore's stamp field: its observe time (microseconds), then `rest` from `stamp_rest`."""
+    """Serialize a TrustScore's stamp field: its observe time (microseconds), then `rest`."""
     time = _time_field(observe_time)
     return b"".join((_STAMP, varint(len(time) + len(rest)), time, rest))
 
@@ -80,14 +79,11 @@ def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | No
 
 
 def score_response(body: bytes, rest: bytes) -> bytes:
-    """Serialize a GetTrustScoreResponse from serialized parts: `body` is the TrustScore, `rest` its stamp and
-    freshness.
-    """
+    """Serialize a GetTrustScoreResponse: `body` is the TrustScore, `rest` its stamp and freshness."""
     return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
 
 
 def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
-    """Serialize one seller's batch result from serialized parts, as `score_response`."""
     seller = name.encode()
     score = varint(len(body) + len(rest))
     size = len(seller) + len(score) + len(body) + len(rest) + 2 + len(varint(len(seller)))
@@ -97,6 +93,5 @@ def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
 
 
 def batch_result(result: Message) -> bytes:
-    """Serialize one element of the batch response's `results`, with tag and length."""
     data = result.SerializeToString()
     return b"".join((_RESULTS, varint(len(data)), data))
