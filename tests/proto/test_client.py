@@ -253,7 +253,7 @@ def test_a_decision_that_is_retried_after_it_was_carried_out_is_answered(tmp_pat
             sent.append(stub(request, timeout=timeout))
             return stub(request, timeout=timeout)
 
-        ledger_stub(client).ConfirmViolation = twice
+        client._ledger.ConfirmViolation = twice  # stands for gRPC, which sends a message again
         assert client.confirm_violation(MARKET, "v", actor="a", reason="r") == sent[0]
 
 

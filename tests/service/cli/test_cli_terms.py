@@ -105,9 +105,9 @@ def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) ->
     assert "'v1' is confirmed" in shell.error(4, "restitution", "s-1", "v1")
     shell("violation", "decide", "v1", "overturn", *SAID)
     shown = shell("restitution", "s-1", "v1")[0]
-    assert shown.startswith("v1: overturned; 1 measure stood on it")
+    assert shown.startswith("v1: overturned; 2 measures stood on it"), "the person's, and the policy's that was due"
     assert "manual_review" in shown
-    assert shell.json("restitution", "s-1", "v1")["items"][0]["days"] == 6
+    assert [item["days"] for item in shell.json("restitution", "s-1", "v1")["items"] if item["measure"] == "m1"] == [6]
 
 
 def test_amounts_and_limits_beyond_what_can_be_are_named_with_their_range(tmp_path: Path) -> None:
