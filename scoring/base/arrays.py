@@ -14,8 +14,7 @@ NEVER = int(np.iinfo(np.int64).max)
 
 
 MAX_TOTAL = 10**18
-"""The largest sum of amounts, in minor units: a larger one would not fit into 64 bits on the wire, or would wrap here.
-"""
+"""The largest sum in minor units that fits into 64 bits."""
 
 
 def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:
@@ -30,20 +29,14 @@ def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:
 
 
 def first_of_runs(*keys: NDArray[Any]) -> Bools:
-    """Return whether each row begins a run of rows that are equal in every key.
-
-    `first_of_runs([3, 3, 5]) == [True, False, True]`; each key has shape (rows,).
-    """
+    """Return whether each row begins a run of equal rows: `first_of_runs([3, 3, 5]) == [True, False, True]`."""
     first = np.ones(len(keys[0]), dtype=np.bool_)
     first[1:] = _changes(keys)
     return first
 
 
 def last_of_runs(*keys: NDArray[Any]) -> Bools:
-    """Return whether each row ends a run of rows that are equal in every key.
-
-    `last_of_runs([3, 3, 5]) == [False, True, True]`; each key has shape (rows,).
-    """
+    """Return whether each row ends a run of equal rows: `last_of_runs([3, 3, 5]) == [False, True, True]`."""
     last = np.ones(len(keys[0]), dtype=np.bool_)
     last[:-1] = _changes(keys)
     return last

@@ -5,20 +5,15 @@ from typing import Any, NoReturn
 
 
 def canonical_json(value: object) -> bytes:
-    """Return a value as JSON in UTF-8, with sorted keys and no blanks.
+    """Return a value as JSON in UTF-8, with sorted keys and no blanks: always the same bytes.
 
-    The same value always has the same bytes (1 and 1.0 differ), and floats keep every bit. Raise ValueError for NaN and
-    infinities, TypeError for other types than JSON's.
+    1 and 1.0 differ; floats keep every bit. Raise ValueError for NaN and infinities, TypeError for other types.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def parse_json(data: str | bytes) -> Any:
-    """Parse JSON without NaN, infinities and duplicate keys in an object, so that its meaning is unique.
-
-    Raise ValueError. It reads every text from outside the process; of a duplicate key two readers may take different
-    values.
-    """
+    """Parse JSON from outside; raise ValueError, also for NaN, infinities and duplicate keys."""
     return json.loads(data, object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant)
 
 

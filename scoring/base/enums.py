@@ -1,7 +1,4 @@
-"""The enumerations, with the same numbers on the wire, in the ledger and in the arrays of the fold.
-
-`tests/proto/test_words_are_the_contracts.py` compares them with the enums of `proto/sellertrust/v1`.
-"""
+"""The enumerations, with the contract's numbers."""
 
 from enum import IntEnum
 
@@ -91,7 +88,7 @@ AUTHORITIES = frozenset(
 
 
 INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
-"""Sources whose inspections count in a score: no seller can order one from them, and no competitor is among them."""
+"""Sources whose inspections count: no seller can order one, and no competitor is among them."""
 
 
 class Action(IntEnum):

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 FieldPath = tuple[str | int, ...]
-"""The path of a field in a request: names, and after the name of a list the index in it. Empty: the whole request."""
+"""Names, and after a list's name the index in it. Empty: the whole request."""
 
 
 def field_name(path: FieldPath) -> str:
-    """Return the path of a field as text.
-
-    `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`.
-    """
+    """Return the path as text: `field_name(("entries", 17, "violation", "harm")) == "entries[17].violation.harm"`."""
     name = ""
     for part in path:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
@@ -22,10 +19,7 @@ def field_name(path: FieldPath) -> str:
 
 
 def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
-    """Return (index, rest of the path) for a path into a list of a request; else (None, the whole path).
-
-    `split_item(("entries", 17, "violation", "harm")) == (17, ("violation", "harm"))`.
-    """
+    """Return (index, rest of the path) for a path into a list; else (None, the whole path)."""
     if len(path) > 1 and isinstance(path[1], int):
         return path[1], path[2:]
     return None, path
@@ -33,7 +27,7 @@ def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
 
 class SellertrustError(Exception):
     reason: str = ""
-    """Name of `ErrorReason` in the contract, without its prefix; empty if no caller can cause the error."""
+    """`ErrorReason` without its prefix; empty if no caller can cause it."""
 
     def __init__(self, text: str, metadata: Mapping[str, str] | None = None, path: FieldPath = ()) -> None:
         super().__init__(text)
@@ -63,7 +57,7 @@ class FieldViolation:
 
 
 class InvalidInput(SellertrustError):
-    """The input is wrong in any state of the ledger."""
+    """Wrong in any state of the ledger."""
 
     def __init__(self, violations: Iterable[FieldViolation]) -> None:
         self.violations = tuple(violations)
@@ -72,26 +66,18 @@ class InvalidInput(SellertrustError):
 
 
 class SellerNotFound(SellertrustError):
-    """The ledger has no valid entry about the seller."""
-
     reason = "SELLER_NOT_FOUND"
 
 
 class ViolationNotFound(SellertrustError):
-    """No violation of this id was recorded by the known time."""
-
     reason = "VIOLATION_NOT_FOUND"
 
 
 class EntryNotFound(SellertrustError):
-    """No entry of this id was recorded by the known time."""
-
     reason = "ENTRY_NOT_FOUND"
 
 
 class NotifierNotFound(SellertrustError):
-    """No report of this notifier was recorded by the known time."""
-
     reason = "NOTIFIER_NOT_FOUND"
 
 
@@ -139,8 +125,6 @@ class ContestForbids(SellertrustError):
 
 
 class LifecycleForbids(SellertrustError):
-    """The violation's status does not allow the action."""
-
     reason = "LIFECYCLE_FORBIDS"
 
 
@@ -151,17 +135,17 @@ class SelectionChanged(SellertrustError):
 
 
 class LedgerUnavailable(SellertrustError):
-    """The ledger's database does not answer; a retry may succeed."""
+    """A retry may succeed."""
 
     reason = "LEDGER_UNAVAILABLE"
 
 
 class ClockInDoubt(LedgerUnavailable):
-    """Other evidence contradicts the clock that would date an append; nothing was appended."""
+    """Nothing was appended."""
 
 
 class OccurTimeAhead(SellertrustError):
-    """An entry is at most seconds ahead of the ledger's clock. A retry after `seconds` succeeds."""
+    """A retry after `seconds` succeeds."""
 
     reason = "OCCUR_TIME_AHEAD"
 
@@ -171,31 +155,27 @@ class OccurTimeAhead(SellertrustError):
 
 
 class SequenceNotReached(SellertrustError):
-    """The ledger does not have the requested sequence, or did not reach it within the time of the call."""
-
     reason = "SEQUENCE_NOT_REACHED"
 
 
 class Unauthenticated(SellertrustError):
-    """The call has no credentials, or credentials that prove no principal."""
-
     reason = "CALLER_UNAUTHENTICATED"
 
 
 class PermissionDenied(SellertrustError):
-    """The caller has no grant for the request; the error does not show if the resource exists."""
+    """The message does not show if the resource exists."""
 
     reason = "CALLER_NOT_GRANTED"
 
 
 class AuditUnavailable(SellertrustError):
-    """A privileged call was rejected because the audit file cannot be written. A retry may succeed."""
+    """A retry may succeed."""
 
     reason = "AUDIT_UNAVAILABLE"
 
 
 class ApprovalRequired(SellertrustError):
-    """The call needs two persons, and no proposal of exactly this call has them."""
+    """No proposal of exactly this call has two persons."""
 
     reason = "APPROVAL_REQUIRED"
 
@@ -205,19 +185,19 @@ class ProposalNotFound(SellertrustError):
 
 
 class ProposalClosed(SellertrustError):
-    """The proposal has expired, was withdrawn, or its basis has changed since. It has no further effect."""
+    """It expired, was withdrawn, or its basis changed."""
 
     reason = "PROPOSAL_CLOSED"
 
 
 class TooStale(SellertrustError):
-    """The remembered answer is older than the caller allows, and the database does not answer. A retry may succeed."""
+    """A retry may succeed."""
 
     reason = "TOO_STALE"
 
 
 class ServerBusy(SellertrustError):
-    """Too many answers are being computed at once. A retry soon may succeed."""
+    """A retry soon may succeed."""
 
     reason = "SERVER_BUSY"
 
@@ -233,29 +213,27 @@ class TooManyCalls(SellertrustError):
 
 
 class ServerStopping(SellertrustError):
-    """The server is about to stop. Another server, or this one later, answers."""
-
     reason = "SERVER_STOPPING"
 
 
 class CallerGone(SellertrustError):
-    """The caller cancelled its call. No caller sees this error."""
+    """No caller sees this error."""
 
 
 class DeadlinePassed(CallerGone):
-    """The call's deadline has passed. No caller sees this error."""
+    """No caller sees this error."""
 
 
 class SourceUnavailable(SellertrustError):
-    """A broker or file of entries does not answer; a retry may succeed."""
+    """A retry may succeed."""
 
 
 class ProcessEnded(SellertrustError):
-    """A worker process ended before its part was done; a retry with fewer processes may succeed."""
+    """A retry with fewer processes may succeed."""
 
 
 class EntryKindUnknown(SellertrustError):
-    """An entry has a kind unknown to this release, which gives no answer that may rest on it."""
+    """A kind of a later release, on which no answer may rest."""
 
     reason = "ENTRY_KIND_UNKNOWN"
 
@@ -269,19 +247,15 @@ class BackupRefused(SellertrustError):
 
 
 class ArtifactRefused(SellertrustError):
-    """A model artifact is damaged, altered, uncertified or made for another core."""
-
     reason = "MODEL_REFUSED"
 
 
 class ModelNotFound(SellertrustError):
-    """No published model has this name, or it has no attachment of the requested kind."""
-
     reason = "MODEL_NOT_FOUND"
 
 
 class ErasureRefused(SellertrustError):
-    """The database role of the erasing person may not delete the keys of sellers."""
+    """The database role may not delete sellers' keys."""
 
     reason = "ERASURE_REFUSED"
 
@@ -297,8 +271,6 @@ class PromiseGivenUp(SellertrustError):
 
 
 class PolicyRefused(SellertrustError):
-    """A policy's parts are missing, wrong or contradict each other."""
-
     def __init__(self, text: str, faults: Sequence[str] = ()) -> None:
         self.faults = tuple(faults) or (text,)
         """Each fault, by its path in the file."""
@@ -334,7 +306,7 @@ class LossNotAccepted(SellertrustError):
 
 
 class ConfigurationWrong(SellertrustError):
-    """The configuration, a study or a mapping is unusable as it is."""
+    """Also a study or a mapping."""
 
 
 def invalid(field: str | FieldPath, description: str) -> InvalidInput:

@@ -1,8 +1,4 @@
-"""Times as integers: microseconds since 1970-01-01T00:00:00Z, and whole UTC days.
-
-The core has no clock: a time is always an argument. Only `parse_time` and `format_time` convert from and to text (RFC
-3339).
-"""
+"""Times as integers: microseconds since 1970-01-01T00:00:00Z, and whole UTC days. The core has no clock."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -52,10 +48,10 @@ def is_date(text: str) -> bool:
 
 
 def parse_time(text: str) -> int:
-    """Parse RFC 3339 text or a date into microseconds since 1970-01-01T00:00:00Z.
-
-    A date is its midnight in UTC. Raise ValueError naming the fault; a time without an offset is one.
+    """Parse RFC 3339 text or a date (its UTC midnight) into microseconds since 1970:
     `parse_time("1970-01-01T00:00:01Z") == 1_000_000`.
+
+    Raise ValueError, also without an offset.
     """
     if is_date(text):
         return parse_day(text) * DAY

@@ -1,10 +1,8 @@
 """Caution: the fast signal from all facts, alleged or confirmed. It protects for some days and judges nothing.
 
-A caution follows from the entries, the time and the policy alone. It begins when a visible fact completes a rule's
-trigger, on facts that no caution of that rule has used, and ends by itself. A report that is dismissed, withdrawn,
-overturned, attributed to another seller or voided counts as never made, also in the past. No caution rests on it, and
-its former cautions used up no facts. Only the days spent under caution still count, towards the 30 of 180 that are
-allowed without a confirmed violation.
+It follows from entries, time and policy. It begins when a visible fact completes a rule's trigger on facts that the
+rule has not used. A report taken back counts as never made, also in the past; but past days under caution count toward
+the 30 of 180 without a confirmed violation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,18 +46,18 @@ class Caution:
     start: int
     """When its last fact became visible, in microseconds."""
     end: int
-    """When it ends by itself, in microseconds."""
+    """Of itself, in microseconds."""
     decide_by: int
-    """When a person must have decided its case, in microseconds."""
+    """For a person, in microseconds."""
     measures: tuple[Measure, ...]
-    """Its protections; none if it rests on reports of crowds, which only open a case."""
+    """None if it rests on reports of crowds, which only open a case."""
     entries: tuple[str, ...]
-    """Ids in the order of visibility, or of days of flow; the last one set it off."""
+    """By visibility, or by day of flow; the last one set it off."""
     measured: Measured
 
     @property
     def case(self) -> str:
-        """Return the name of its case, always the same: `RULE~ENTRY`."""
+        """Return `RULE~ENTRY`, always the same."""
         return name_case(self.rule, self.entries[-1])
 
 
@@ -73,9 +71,8 @@ def find_cautions(
 ) -> Mapping[int, tuple[Caution, ...]]:
     """Return the cautions in force at a time, by case; cases without one are left out.
 
-    `table`: the sellers' entries, one case a seller. `flows`: the flow since `choose_first_day`, by seller. Cautions
-    are in the order of the policy's rules, then by start. `check` is called between the parts of the work and may
-    raise.
+    `table`: one case a seller. `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start.
+    `check` may raise between parts.
     """
     columns = table.columns
     chosen = _may_have(columns, stated)
@@ -96,7 +93,7 @@ def find_cautions(
 
 
 def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
-    """Return, by case, whether its entries could set a caution off: it never misses one."""
+    """Return, by case, whether its entries could set a caution off; never misses one."""
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
         found[columns.case[columns.kind == Kind.CONTROL]] = True
@@ -120,7 +117,7 @@ def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    """Return whether flow from the first recent day on may set off a caution in force at a time."""
+    """Return whether flow since that day may set off a caution."""
     first = choose_first_recent_day(observe_time, stated)
     table = FlowTable(flow, stated.currency, has_earlier=True)
     return any(
@@ -135,10 +132,10 @@ def find_cautions_of_seller(
     flow: Sequence[FlowDay] = (),
     check: Callable[[], None] = lambda: None,
 ) -> tuple[Caution, ...]:
-    """Return the cautions in force for one seller at a time, in the order of the policy's rules.
+    """Return the cautions in force for one seller at a time, in the order of the rules.
 
-    Worked: customs reports (100) counterfeit goods on 1 March, which set off a rule that asks for 100 within 14 days
-    and lasts 3: until 4 March. A second report of 2 March sets it off again, until 5 March; each report does once.
+    Worked: a rule asks for 100 in 14 days and lasts 3. Customs' report (100) of 1 March sets it off until 4 March; one
+    of 2 March again, until 5 March.
     """
     ended = list_ended(rows, observe_time)
     rows = [row for row in rows if row.kind in KINDS_OF_SIGNS]

@@ -1,4 +1,4 @@
-"""Bursts and jumps in a seller's flow. Pure."""
+"""Bursts and jumps in a seller's flow."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,28 +19,27 @@ class Reached(NamedTuple):
     known_time: int
     """When the day was first stated, in microseconds."""
     entries: tuple[str, ...]
-    """Ids of the first statements of the considered days, by day."""
+    """First statements of the considered days, by day."""
     measured: "Measured"
     refunded_time: int = NEVER
-    """When refunds undid a jump, in microseconds; NEVER if they did not."""
+    """When refunds undid a jump, in microseconds, or NEVER."""
 
 
 class Measured(NamedTuple):
     counted: int
-    """Weight of reports, number of orders that went wrong, or value of a jump less refunds, in minor units."""
+    """Weight, orders that went wrong, or a jump's value less refunds, in minor units."""
     compared: int = 0
-    """The orders that these are a share of, or the average captured in earlier spans, rounded down."""
+    """All orders, or the average of earlier spans, rounded down."""
 
 
 class FlowTable:
-    """The flow of one seller as sums over days."""
+    """One seller's flow as sums over days."""
 
     def __init__(self, flow: Sequence[FlowDay], currency: str, *, has_earlier: bool = False) -> None:
         self._has_earlier = has_earlier
         self.flow = flow
-        """All recorded flow, one statement a day and product category."""
+        """One statement a day and product category."""
         self.stated = sorted({one.fact.day for one in flow})
-        """The stated days, in their order."""
         self._start = self.stated[0] - MAX_WINDOW_DAYS if flow else 0
         columns = [[0] * (self.stated[-1] - self._start + 2 if flow else 1) for _ in Counts._fields]
         for one in flow:
@@ -50,15 +49,15 @@ class FlowTable:
         self._until = [list(accumulate(column)) for column in columns]
 
     def between(self, number: int, first: int, last: int) -> int:
-        """Return the sum of one of Counts, by its index, from one day to another, both included.
+        """Return the sum of one of Counts, by index, over days, both ends included.
 
-        Neither day may be after the last stated day, nor more than MAX_WINDOW_DAYS before the first.
+        Days may be at most MAX_WINDOW_DAYS before the first stated one, and not after the last.
         """
         until, start = self._until[number], self._start
         return until[last - start + 1] - until[first - start]
 
     def find_first_known(self, first: int) -> int:
-        """Return the day itself if the seller sold before it, else the first stated day."""
+        """Return the day if the seller sold before it, else the first stated day."""
         return first if self._has_earlier else _find_first_known(self.stated, first)
 
 
@@ -84,10 +83,9 @@ def find_reached(
 
 
 def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
-    """Return when later refunds undid a day's jump, in microseconds; NEVER if they did not.
+    """Return when refunds undid a day's jump, in microseconds, or NEVER.
 
-    Worked: 12,000 captured on Monday is a jump; Tuesday states 12,000 refunded, and so the jump ends when Tuesday is
-    first stated.
+    Worked: a jump of 12,000 on Monday ends when Tuesday's refund of 12,000 is first stated.
     """
     if isinstance(trigger, Jump):
         for later in table.stated[bisect_right(table.stated, day) :]:
@@ -105,10 +103,7 @@ def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> lis
 
 
 def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
-    """Return the times at which a new statement of a day changed whether other days reach a trigger, in their order.
-
-    Each statement is compared by the knowledge of its time.
-    """
+    """Return the times, in order, at which a new statement changed whether other days reach a trigger."""
     if not any(one.before for one in flow):
         return []
     changes = sorted(

@@ -30,16 +30,14 @@ from scoring.policy.caution import (
 )
 
 MAX_LATE_DAYS = 7
-"""Days after its begin within which a day of flow must be first stated to set anything off."""
+"""Days within which a day of flow must be first stated to set anything off."""
 
 MAX_RESTATED = 2_000
 """Most superseded statements of one seller's flow, the latest."""
 
 MAX_TRACED = 100
-"""Most times whose earlier knowledge is traced, the latest.
-
-One limit is for reports taken back, one for new statements of flow that changed other days. Before the first time, all
-counts as it was first stated.
+"""Most times, the latest, whose earlier knowledge is traced; one limit for reports taken back, one for new statements
+of flow.
 """
 
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
@@ -51,13 +49,13 @@ class Set(NamedTuple):
     time: int
     rule: CautionRule
     signs: tuple[Sign, ...]
-    """By time; none for flow, which is never taken back but stated again."""
+    """By time; none for flow."""
     entries: tuple[str, ...]
     measured: Measured
     ended: int = NEVER
     """For flow: when a person ended its case, or refunds undid its jump, in microseconds."""
     imposes: bool = True
-    """Whether its protections are in force; else it only opens a case."""
+    """Else it only opens a case."""
 
     @property
     def taken_back(self) -> int:
@@ -81,35 +79,31 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All facts of one seller that may reach a rule, taken back or not."""
+    """All facts of one seller that may reach a rule, also those taken back."""
 
     signs: Sequence[Sign]
     flow: Sequence[FlowDay]
-    """As it counts now, and as it counted before each new statement."""
+    """Now, and before each new statement."""
     first_day: int
     confirmed: Sequence[int]
-    """When valid violations were confirmed, rising: days in the SPAN_DAYS after are not counted."""
+    """Times of confirmation, rising; days in the SPAN_DAYS after do not count."""
     ended: Mapping[str, int] = field(default_factory=lambda: NONE_ENDED)
-    """When persons ended cases, by name, in microseconds, the first ended first."""
+    """By case, in microseconds, the first first."""
     of_rules: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
-    """By the id of a rule with an ended case its signs, in place of `signs`."""
+    """Signs by the id of a rule with an ended case, in place of `signs`."""
 
 
 def choose_first_day(observe_time: int, stated: CautionTable) -> int:
-    """Return the first day of flow that cautions at a time rest on: all that count towards the 30 of 180 days.
-
-    It stays the same for SPAN_DAYS, and so do the used facts.
-    """
+    """Return the first day of flow that cautions at a time rest on; constant for SPAN_DAYS."""
     return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
 
 
 def find_spans(
     stated: CautionTable, known: Known, begun: Sequence[Set], check: Callable[[], None]
 ) -> list[tuple[Set, Span]]:
-    """Return each caution of `begun` with its span, without ended ones.
+    """Return each caution of `begun` with its span, without ended ones, cut to the days left when it began.
 
-    A span is cut to the days that were left when it began; cautions with none left are left out. `check` is called
-    between the parts of the work and may raise.
+    `check` may raise between parts.
     """
     lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs], check)
     return _limit((one for one in begun if one.ended == NEVER), lived, since, known.confirmed)
@@ -118,7 +112,7 @@ def find_spans(
 def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> Iterator[Set]:
     """Yield each moment at which signs reach a rule's trigger, rule by rule, on unused facts.
 
-    Signs that were taken back until `since` are left out; by default, all that were ever taken back.
+    Signs taken back until `since` (default: ever) are left out.
     """
     ordered = _sort(known.signs, since)
     for rule in stated.rules:
@@ -148,9 +142,9 @@ def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
 
 
 def take_back_ended(stated: CautionTable, known: Known) -> Known:
-    """Return the known facts with the signs of ended cases taken back, each for its rule alone.
+    """Return the known facts with the signs of ended cases taken back, for their rule alone.
 
-    All other reports of the same sources about the same incidents or listings are taken back too.
+    Other reports of the same sources about the same incidents or listings, too.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
     for name, time in known.ended.items():
@@ -173,8 +167,7 @@ def list_set_off_by_flow(
 ) -> Iterator[Set]:
     """Yield each moment at which flow reaches a rule's trigger, rule by rule, on unused days.
 
-    A day first stated more than MAX_LATE_DAYS later sets nothing off. `ended`: when persons ended cases, by name: their
-    days set nothing else off.
+    `ended`: when persons ended cases; their days set nothing else off.
     """
     table = FlowTable(flow, stated.currency)
     for rule in stated.rules if flow else ():
@@ -193,7 +186,7 @@ def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: in
 
 
 class _Tally:
-    """The reports within a rule's days that no earlier moment used."""
+    """The unused reports within a rule's days."""
 
     def __init__(self, stated: CautionTable) -> None:
         self._weights = stated.weights
@@ -222,9 +215,8 @@ def _set_off_by_reports(
 ) -> Iterator[Set]:
     """Yield each moment at which the reports within the rule's days weigh enough.
 
-    Each report is used once. Reports of one source about one incident count once, and so do those about one listing
-    within SPAN_DAYS. Reports that weigh enough only with those of crowds impose nothing, and use up no other source's
-    reports.
+    Each report is used once. One source's reports about one incident, or one listing within SPAN_DAYS, count once. With
+    crowds needed, nothing is imposed, and other sources' reports stay unused.
     """
     known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
@@ -261,10 +253,7 @@ def _set_off_by_reports(
 def _trace_what_was(
     stated: CautionTable, known: Known, by_flow: list[Set], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
-    """Return the spans under caution by earlier knowledge, and the last time at which that knowledge changed.
-
-    It changes when reports are taken back or flow is stated again. `by_flow`: the moments by the flow as it counts now.
-    """
+    """Return the spans under caution by earlier knowledge, and the last time at which it changed."""
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
     changes = find_relevant_changes(known.flow, triggers, stated.currency)
@@ -297,10 +286,10 @@ def _list_by_flow_as_of(stated: CautionTable, known: Known, time: int) -> list[S
 
 
 def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:
-    """Cut each caution to the days that are left; leave out cautions that have none left.
+    """Cut each caution to the days left; leave out those without.
 
-    `lived`: spans under caution before `since`, which replace those found here. Days do not count if a violation was
-    confirmed in the span before (`confirmed`, rising times), nor if nothing is imposed.
+    `lived`: spans before `since`, in place of those found here. Days after a confirmed violation (`confirmed`), or
+    without an imposed measure, do not count.
     """
     under: list[Span] = []
     for span in sorted(lived):

@@ -28,7 +28,7 @@ class Sign(NamedTuple):
     """When it became visible, in microseconds."""
     entry: str
     taken_back: int
-    """In microseconds; NEVER if it is valid."""
+    """In microseconds, or NEVER."""
     word: str
     """The member of CONTROL_SIGNS; empty for a report."""
     category: int = 0
@@ -39,16 +39,14 @@ class Sign(NamedTuple):
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """Return the things that count once: of a report its source with its incident, and with its listing; else its
-        entry.
-        """
+        """Return what counts once: of a report its source with incident and with listing; else its entry."""
         if self.word:
             return ((self.entry, 0),)
         of_listing = ((f"listing {self.listing}", self.source),) if self.listing else ()
         return ((self.incident, self.source), *of_listing)
 
     def repeats(self, known: Mapping[Fact, "Sign"]) -> bool:
-        """Return whether an earlier sign states the same fact: a listing counts again after SPAN_DAYS."""
+        """Return whether an earlier sign states the same fact; a listing counts again after SPAN_DAYS."""
         incident, *listing = self.facts
         return incident in known or any(
             fact in known and self.time - known[fact].time < SPAN_DAYS * DAY for fact in listing
@@ -108,7 +106,7 @@ def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> It
 
 
 def find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Return when each entry was last taken back, by its id: a violation by a decision, others by a correction."""
+    """Return when each entry was last taken back, by id."""
     times: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.sequence):
         if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:

@@ -1,7 +1,6 @@
-"""Accounts: the balances of sellers' deposits and of adjudicated claims. Pure.
+"""Accounts: the balances of sellers' deposits and of adjudicated claims.
 
-The amounts drawn from deposits for a claim and recovered otherwise never exceed together the amount paid. So sellers
-never forfeit more than their adjudicated claims.
+Draws and other recoveries for a claim never exceed the amount paid.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
 
 @dataclass(frozen=True, slots=True)
 class DepositAccount:
-    """One seller's deposit; amounts in minor units of `currency`."""
+    """Amounts in minor units of `currency`."""
 
     held_minor: int = 0
     currency: str = ""
@@ -25,14 +24,14 @@ class DepositAccount:
     drawn_minor: int = 0
 
     def held_in(self, currency: str) -> int:
-        """Return the balance in a currency, in minor units; 0 if the deposit has another currency."""
+        """Return the balance in a currency, in minor units."""
         return self.held_minor if self.currency == currency else 0
 
     def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
         """Return the account after a change.
 
-        Raise BalanceForbids for a second currency or for more than the balance. Worked: 50,000 placed and 20,000 drawn
-        leave 30,000; returning 30,001 fails and names 30,000 as available.
+        Raise BalanceForbids for a second currency or more than the balance. Worked: of 50,000 placed 20,000 are drawn;
+        returning 30,001 fails and names 30,000.
         """
         if self.held_minor and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.held_minor, path)
@@ -53,10 +52,7 @@ class DepositAccount:
 
 
 def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
-    """Return the account after accepted changes; some may be left out because they happened later.
-
-    The balance is never negative: a return dated before its placing leaves 0.
-    """
+    """Return the account after accepted changes, of which some may be left out; never negative."""
     account = DepositAccount()
     for fact in changes:
         with suppress(BalanceForbids):
@@ -66,22 +62,22 @@ def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
 
 @dataclass(frozen=True, slots=True)
 class ClaimBalance:
-    """One adjudicated claim against one seller. Another seller may have another claim of the same id."""
+    """One adjudicated claim against one seller."""
 
     currency: str = ""
     """The claim's one currency; empty if the claim is not recorded."""
     paid_minor: int = 0
     recovered_minor: int = 0
-    """The amount recovered from the seller, including draws from its deposit."""
+    """Draws from the deposit included."""
 
     @property
     def open_minor(self) -> int:
         return self.paid_minor - self.recovered_minor
 
     def apply(self, fact: ClaimChanged | DepositChanged, path: FieldPath = ("claim",)) -> "ClaimBalance":
-        """Return the claim after a payment, a recovery, or a draw from the seller's deposit.
+        """Return the claim after a payment, a recovery, or a draw from the deposit.
 
-        Raise BalanceForbids for a second currency, or for more than is still unrecovered.
+        Raise BalanceForbids for a second currency, or for more than is unrecovered.
         """
         if self.currency and fact.currency != self.currency:
             raise _other_currency_error(fact.currency, self.currency, self.open_minor, path)

@@ -1,4 +1,4 @@
-"""Cases: the allowed statements about the case of a caution or of a stop of payouts. Pure."""
+"""Cases: the allowed statements about the case of a caution or of a stop of payouts."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,22 +19,17 @@ from scoring.entries.violation_state import ViolationState
 OPEN_STATES = frozenset({CaseState.OPENED, CaseState.EXTENDED})
 
 DECISION_DAYS = 30
-"""Days after which a stop of payouts ends by itself, unless a person decides its case or extends it."""
+"""Days after which an undecided stop of payouts ends."""
 
 MAX_STOP_DAYS = 180
-"""The longest undecided stop, in days from its begin, that a person may reach by extending it without an authority's
-order.
-"""
+"""The longest undecided stop without an authority's order, in days."""
 
 PAYOUTS_RULE = "payouts"
 """Replaces the rule in the name of a case if a person stopped payouts."""
 
 
 def name_case(rule: str, entry: str) -> str:
-    """Return the case id of a caution, from its rule and the entry that triggered it.
-
-    The id is `RULE~ENTRY`; if that is too long, a digest replaces the entry.
-    """
+    """Return the case id of a caution, `RULE~ENTRY`; a digest replaces an entry that is too long."""
     name = f"{rule}~{entry}"
     return name if is_id(name) else f"{rule[:64]}~{sha256(name.encode()).hexdigest()[:32]}"
 
@@ -46,12 +41,12 @@ class OnPayouts(NamedTuple):
 
 
 class PayoutStop(NamedTuple):
-    """A span of time in which payouts to a seller are stopped, in microseconds."""
+    """In microseconds."""
 
     case: str
     begin: int
     end: int | None
-    """The end; without a decision, when the stop ends by itself; None once the stop is confirmed."""
+    """None once the stop is confirmed."""
     is_decided: bool = False
 
     def stands(self, time: int) -> bool:
@@ -61,9 +56,9 @@ class PayoutStop(NamedTuple):
 def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
     """Return the stops of payouts to one seller, the earliest first.
 
-    `stated`: entries about its payouts and cases, by sequence. `stands`: returns whether a violation that confirmed a
-    stop is still valid. A stop lasts DECISION_DAYS. A stop confirmed by violations lasts until payouts are resumed,
-    while at least one of the violations is valid.
+    `stated`: entries about its payouts and cases, by sequence. `stands`: returns whether a confirming violation is
+    still valid. A stop lasts DECISION_DAYS; confirmed, until payouts are resumed, while at least one violation is
+    valid.
     """
     found: list[PayoutStop] = []
     for entry_id, time, fact in stated:
@@ -79,7 +74,7 @@ def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lam
 
 
 def _decide(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:
-    """Return a stop after a statement about its case. A stop that is confirmed after its end begins again."""
+    """Return a stop after a statement about its case; confirmed after its end, it begins again."""
     if fact.state is CaseState.CONFIRMED and any(map(stands, fact.violations)):
         confirmed = stop._replace(end=None, is_decided=True)
         return [confirmed] if stop.stands(time) else [stop, confirmed._replace(begin=time)]
@@ -94,16 +89,15 @@ class Cases:
     """The last recorded state by seller and case. OPENED also for an unrecorded case of a recorded entry."""
     on_payouts: dict[str, list[OnPayouts]] = field(default_factory=dict)
     new_facts: set[tuple[str, str]] = field(default_factory=set)
-    """(seller, entry) of each entry named as a new fact and recorded after the last statement about the stop."""
+    """(seller, entry) of each new fact recorded after the last statement about the stop."""
 
     def change(
         self, entry: Entry, fact: CaseChanged, time: int, violations: Mapping[str, ViolationState], path: FieldPath
     ) -> None:
         """Record a statement about a case, at a time in microseconds.
 
-        Raise CaseNotFound if this seller has no such case. Raise LifecycleForbids if the case is not open or cannot be
-        extended, or if a confirming violation is not confirmed or not the seller's. Raise InvalidInput naming the
-        missing fields of an extension.
+        Raise CaseNotFound if this seller has no such case, LifecycleForbids if it is not open, cannot be extended, or a
+        violation does not confirm it, InvalidInput for missing fields of an extension.
         """
         path, key = (*path, "case"), (entry.seller, fact.case)
         if not fact.rule:
@@ -149,9 +143,9 @@ class Cases:
             raise invalid((*path, "rests_on"), text)
 
     def follow_payouts(self, entry: Entry, fact: PayoutsChanged, time: int, path: FieldPath) -> Entry | None:
-        """Record that payouts stop or resume; return the entry that opens or ends the case of the stop, if any.
+        """Record a stop or resumption; return the entry that opens or ends its case, if any.
 
-        Raise LifecycleForbids for a new stop while the case of a stop that ended by itself is undecided.
+        Raise LifecycleForbids for a new stop while the case of an ended stop is undecided.
         """
         known = self.on_payouts.setdefault(entry.seller, [])
         last = next(reversed(trace_stops(known)), None)
@@ -184,9 +178,6 @@ class Cases:
 
 
 def list_possible_entries(case: str) -> list[str]:
-    """Return the ids of entries that may have triggered the caution of a case, which is named `RULE~ENTRY`.
-
-    Both parts may hold the mark: `a~b~c` may name the entry `b~c` or `c`.
-    """
+    """Return the ids of entries that may have triggered the caution of a case: `a~b~c` may name `b~c` or `c`."""
     parts = case.split("~")
     return ["~".join(parts[place:]) for place in range(1, len(parts))]

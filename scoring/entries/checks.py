@@ -39,7 +39,7 @@ Problems = Iterator[tuple[str, str]]
 
 MAX_OVERRIDE_DAYS = 366
 FLOW_VALUES = ("captured", "shipped", "delivered", "disputed", "refunded", "charged_back", "paid_out")
-"""Flow states with both orders and value: the field names without `_orders` and `_minor`."""
+"""Flow states with orders and value, without `_orders` and `_minor`."""
 _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
@@ -57,9 +57,8 @@ def check_fields(fact: Any) -> Problems:
 
 
 def initial_status(fact: ViolationReported | ProductViolationReported) -> Status:
-    """Return the status of a new report: CONFIRMED or ALLEGED.
-
-    A final act of an authority, matched by a verified identifier, is CONFIRMED. Every other report is ALLEGED.
+    """Return the status of a new report: CONFIRMED for an authority's final act with a verified identifier, else
+    ALLEGED.
     """
     final_act = fact.final and fact.identifier_verified and fact.source in AUTHORITIES
     return Status.CONFIRMED if final_act else Status.ALLEGED
@@ -212,4 +211,4 @@ CHECKS: Mapping[Kind, Callable[[Any, int | None, int], Problems]] = MappingProxy
         Kind.DEPOSIT: _check_deposit,
     }
 )
-"""Rules between several fields, by kind: functions of (fact, occur_time, the ledger's now) that yield problems."""
+"""By kind: functions of (fact, occur_time, the ledger's now) that yield problems."""

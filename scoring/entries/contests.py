@@ -1,4 +1,4 @@
-"""Contests: the allowed statements about a measure, its complaints, and their decisions. Pure."""
+"""Contests: the allowed statements about a measure, its complaints, and their decisions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,10 +23,9 @@ class RecordedMeasure:
     kind: MeasureKind
     state: MeasureState
     contestable_from: int
-    """When the last statement was recorded, or the measure's begin if that is later, in microseconds."""
+    """The later of the last statement and the begin, in microseconds."""
     actors: frozenset[str]
     callers: frozenset[str] = frozenset()
-    """The authenticated callers of the entries; none for an entry from no server's call."""
     violations: frozenset[str] = frozenset()
 
 
@@ -36,14 +35,11 @@ class Complaint:
     measure: str
     caller: str = ""
     decided_by: str = ""
-    """Id of the deciding entry; empty while the complaint is open."""
+    """Empty while open."""
 
 
 def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:
-    """Raise LifecycleForbids for a suspension unless it rests on confirmed violations of its seller.
-
-    The error names the first violation that is not confirmed. The model never punishes alone.
-    """
+    """Raise LifecycleForbids for a suspension unless it rests on confirmed violations of its seller."""
     if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED or fact.rule:
         return  # a rule's measure rested on violations confirmed at that time, whatever happened since
     require_confirmed(fact.violations, seller, states, "a suspension rests on", (*path, "measure", "violations"))
@@ -54,7 +50,7 @@ def require_confirmed(
 ) -> None:
     """Raise LifecycleForbids naming the first violation that is not confirmed or not of the seller.
 
-    `what` begins the error's sentence and names what rests on the violations.
+    `what` begins the error's sentence.
     """
     for name in violations:
         state = states.get(name)
@@ -78,9 +74,7 @@ class Contests:
     measures: dict[str, RecordedMeasure] = field(default_factory=dict)
     complaints: dict[str, Complaint] = field(default_factory=dict)
     deciders: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    """By violation, the (actor, authenticated caller) of each decision: recorded ones for the measures' violations,
-    and all of the batch.
-    """
+    """By violation, the (actor, authenticated caller) of each decision."""
 
     def state(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
         """Record a statement about a measure; the time is in microseconds."""
@@ -103,7 +97,7 @@ class Contests:
     def file(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
         """Record a complaint, filed at `filed_time` (microseconds).
 
-        Raise MeasureNotFound if no such measure exists against this seller; ContestForbids if it is too late.
+        Raise MeasureNotFound if this seller has no such measure; ContestForbids if it is too late.
         """
         field, measure = (*path, "complaint", "measure"), self.measures.get(fact.measure)
         if (
@@ -128,8 +122,8 @@ class Contests:
     def decide(self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath) -> None:
         """Record a decision about a complaint. `own_names`: every name of the caller; empty without a server.
 
-        Raise EntryNotFound if this seller has no such complaint. Raise ContestForbids if it is decided already, or if
-        the actor or caller decided about the measure before.
+        Raise EntryNotFound if this seller has no such complaint; ContestForbids if it is decided, or its decider
+        decided before.
         """
         path = (*path, "complaint_decision")
         complaint = self.complaints.get(fact.complaint)
@@ -164,7 +158,7 @@ class Contests:
         self.mark_decided(fact.complaint, entry.entry_id)
 
     def lift(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
-        """Return the entry that lifts the measure of an upheld complaint; None if no measure is to be lifted."""
+        """Return the entry that lifts the measure of an upheld complaint, or None."""
         name = self.complaints[fact.complaint].measure
         measure = self.measures[name]
         if fact.outcome is not ComplaintOutcome.UPHELD or measure.state is MeasureState.LIFTED:

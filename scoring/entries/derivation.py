@@ -1,15 +1,10 @@
-"""Derivation: the entries that follow from a batch's entries, and the status and seller of each. Pure.
+"""Derivation: the entries that follow from a batch's entries, and the status and seller of each.
 
-Four things follow from an entry:
+- A pending decision is applied when its violation, or the decision it waited for, is appended. - A stop of payouts
+opens a case, and a resumption ends it. - A violation of a product reaches every seller who listed it. - A decision
+about a violation of a product is repeated for each derived violation, until a person decides about that one.
 
-- A pending decision is applied when its violation, or the decision it waited for, is appended.
-- A stop of payouts opens a case, and a resumption ends it.
-- A violation of a product reaches every seller who listed the product, before or after.
-- A decision about a violation of a product is repeated for each derived violation, until a person decides
-  about the derived violation itself.
-
-A derived entry has an `origin` and its own seller, so a score rests on its seller's entries alone. The ledger loads the
-record (`DerivationContext`), runs `Derivation` once, and inserts its `new_entries`.
+A derived entry has an `origin` and its own seller.
 """
 
 from dataclasses import replace
@@ -64,10 +59,10 @@ UNCORRECTABLE_KINDS = frozenset(
         *(Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE),
     }
 )
-"""Kinds that are stated again instead, or whose derived entries would have to be derived again."""
+"""Kinds that are stated again instead, or have derived entries."""
 
 MAX_WAITING = 100
-"""Pending decisions of one seller per violation. All may be applied at once, under the lock."""
+"""Pending decisions of one seller per violation, all applied under the lock."""
 
 REASON_WAITED = "stated before the violation was on record"
 
@@ -86,8 +81,6 @@ class NewEntry(NamedTuple):
 
 
 class Derivation:
-    """The derivation of one batch: processes its entries in order and collects the entries to insert."""
-
     def __init__(
         self,
         context: DerivationContext,
@@ -98,11 +91,10 @@ class Derivation:
     ) -> None:
         """Start a batch on the record; times in microseconds.
 
-        `date` replaces times that entries leave empty; no derived entry is dated later than `record_time`. `caller`:
-        the authenticated caller; empty without a server. `own_names`: every name of the same caller.
+        `date` replaces empty times; no derived entry is dated later than `record_time`. `caller`: authenticated; empty
+        without a server. `own_names`: its names.
         """
         self.new_entries: list[NewEntry] = []
-        """All entries to insert, in order: each stated entry, then its derived entries."""
         self._context = context
         self._date = date
         self._latest = record_time
@@ -112,8 +104,8 @@ class Derivation:
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
         """Add an entry and its derived entries to `new_entries`; return the entry as it will be inserted.
 
-        Raise ViolationNotFound, EntryNotFound or LifecycleForbids if a named thing is missing or does not allow the
-        entry. Things of another seller count as missing. Messages name the entry by `path`.
+        Raise ViolationNotFound, EntryNotFound or LifecycleForbids; things of another seller count as missing. Messages
+        name `path`.
         """
         entry, fact = item.entry, item.entry.fact
         if item.kind in INDEPENDENT_KINDS or (
@@ -149,9 +141,8 @@ class Derivation:
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
-        """Add a seller's violation derived from a product's, and the decisions about the product's violation.
-
-        Do nothing if the seller has a violation from this report, or if the report does not concern the listing.
+        """Add a seller's violation derived from a product's, and its decisions, unless it exists or another batch or
+        supplier is meant.
         """
         by_seller = self._context.derived_violations.setdefault(report.entry_id, {})
         if listing.seller in by_seller or not report.concerns(listing):
@@ -180,10 +171,8 @@ class Derivation:
         self.repeat_decisions(report.entry_id, violation)
 
     def repeat_decisions(self, report: str, violation: str) -> None:
-        """Add, for a derived violation, the missing decisions about the product's violation.
-
-        They are added in order, so no decision overtakes an earlier one, even after an interrupted append. They stop
-        once a person decided about the derived violation itself.
+        """Add the missing decisions about the product's violation, in order, until a person decided about the derived
+        violation itself.
         """
         for decision in self._context.product_decisions.get(report, ()):
             state = self._context.states[violation]
@@ -232,10 +221,7 @@ class Derivation:
         return new
 
     def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
-        """Add a decision about a violation.
-
-        It is pending if the violation is not recorded and the entry names a seller.
-        """
+        """Add a decision; it is pending if the violation is not recorded and the entry names a seller."""
         entry, known = item.entry, self._context
         decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
         # The ledger's own ids are either recorded or mistaken: no caller can know one before.
@@ -267,11 +253,7 @@ class Derivation:
         return added
 
     def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
-        """Return the state of the entry's violation. If the entry names a seller, the violation must be of that
-        seller.
-
-        Another seller's violation counts as missing: the caller may have a grant for this seller alone.
-        """
+        """Return the state of the entry's violation; another seller's counts as missing."""
         state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
         if state is None or seller not in {"", state.seller}:
@@ -291,7 +273,7 @@ class Derivation:
         return state
 
     def _change_balance(self, fact: DepositChanged | ClaimChanged, seller: str, path: FieldPath) -> None:
-        """Change the seller's deposit and the claim. Raise BalanceForbids if a balance does not allow it."""
+        """Change deposit and claim, or raise BalanceForbids."""
         balances, path = self._context, (*path, FIELD_OF[KIND_OF[type(fact)]])
         if isinstance(fact, DepositChanged):
             deposit = balances.deposits.get(seller, DepositAccount())
@@ -329,10 +311,7 @@ class Derivation:
         return owner
 
     def _find_week_incident(self, fact: EntryCorrected) -> str | None:
-        """Return the incident of the new week of a moved report; None for other corrections.
-
-        Readers decide whether the report belongs to it: `violation_state.incident_after_moves`.
-        """
+        """Return the incident of the new week of a moved report; None for other corrections."""
         about = self._context.correction_targets[fact.entry].entry.fact
         if fact.moved_to is None or not isinstance(about, ViolationReported):
             return None
@@ -350,10 +329,7 @@ class Derivation:
                 left.remove(one)
 
     def _derive_decision(self, decision: TimedDecision, violation: str, reason: str) -> bool:
-        """Derive a decision about a violation; return whether the violation allows it.
-
-        It is dated by the latest report time of it and of all entries before it.
-        """
+        """Derive a decision, dated by the latest report time so far; return whether the violation allows it."""
         state, fact = self._context.states[violation], decision.fact
         try:
             state = state.decide(decision, origin=decision.entry_id)

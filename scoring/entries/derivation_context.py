@@ -26,10 +26,7 @@ class ProductReport(NamedTuple):
     fact: ProductViolationReported
 
     def concerns(self, listing: Listing) -> bool:
-        """Return whether the batch and supplier of a listing match the report.
-
-        A batch or supplier that one side leaves empty matches any.
-        """
+        """Return whether batch and supplier match; empty matches any."""
         pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 
@@ -44,20 +41,17 @@ class CorrectionTarget(NamedTuple):
 @dataclass(slots=True)
 class DerivationContext:
     states: dict[str, ViolationState] = field(default_factory=dict)
-    """The batch's violations, and the violations derived from them."""
+    """The batch's violations, and those derived from them."""
     waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation, the decisions appended before the violation was recorded, applied since or not."""
+    """By violation, the decisions appended before it, applied or not."""
     listings: dict[str, list[Listing]] = field(default_factory=dict)
-    """By product, its listings, for the product violations in the batch."""
     reports: dict[str, list[ProductReport]] = field(default_factory=dict)
-    """By product, its reported violations, for the listings in the batch."""
     product_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation of a product, the decisions about it, by sequence."""
     derived_violations: dict[str, dict[str, str]] = field(default_factory=dict)
     """By violation of a product and by seller, the id of the derived violation."""
     correction_targets: dict[str, CorrectionTarget] = field(default_factory=dict)
     awaited_ids: set[str] = field(default_factory=set)
-    """Ids of violations with a pending decision, or with an entry in the batch."""
+    """Violations with a pending decision, or with an entry in the batch."""
     corrected_ids: set[str] = field(default_factory=set)
     deposits: dict[str, DepositAccount] = field(default_factory=dict)
     claims: dict[tuple[str, str], ClaimBalance] = field(default_factory=dict)

@@ -1,8 +1,4 @@
-"""Entries as callers state them, and as the ledger stores them.
-
-Only `prepare` validates: it checks an `Entry` by the table of kinds, adds severity and canonical content, and returns a
-`PreparedEntry`. The ledger stores folded fields as typed values and the whole as canonical JSON.
-"""
+"""Entries as callers state them, and as the ledger stores them. Only `prepare` validates."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -28,35 +24,35 @@ from scoring.entries.violation_types import severity_of, violation_types
 MAX_BATCH = 10_000
 
 MAX_AHEAD = 5 * SECOND
-"""Microseconds by which an entry may be ahead of the ledger's clock and still be worth a retry: clocks differ."""
+"""Microseconds ahead of the ledger's clock that are worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     entry_id: str
-    """The caller's own id, unique in the marketplace."""
+    """The caller's own, unique in the marketplace."""
     seller: str
-    """Id of the seller within the marketplace; the table of kinds says when it may or must be empty."""
+    """May or must be empty by the table of kinds."""
     fact: Fact
     occur_time: int | None = None
-    """When the fact happened, in microseconds; None: the contract's default."""
+    """In microseconds; None: the contract's default."""
     report_time: int | None = None
-    """When the source learned of the fact, in microseconds; None: the contract's default."""
+    """When the source learned of it, in microseconds; None: the contract's default."""
     origin: str = ""
-    """Id of the entry from which the ledger derived this one; callers leave it empty."""
+    """The entry from which the ledger derived it; else empty."""
 
 
 class PreparedEntry(NamedTuple):
     entry: Entry
     kind: Kind
     content: str
-    """The entry as canonical JSON, without its sealed fields."""
+    """Canonical JSON without sealed fields."""
     sealed: str
-    """The sealed fields, as canonical JSON; empty if there are none."""
+    """The sealed fields, likewise; empty without any."""
     digest: bytes
-    """SHA-256 of the canonical JSON of all fields."""
+    """SHA-256 of all fields."""
     occur_time: int | None
-    """In microseconds; for exposure and flow the start of the day."""
+    """In microseconds; of a day its start."""
     category: int | None = None
     severity: int | None = None
     status: int | None = None
@@ -66,8 +62,8 @@ class PreparedEntry(NamedTuple):
 def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEntry:
     """Validate one entry; return it with all values that the ledger stores.
 
-    `now`: the ledger's clock, in microseconds. Raise InvalidInput naming every wrong field below `path`. Raise
-    OccurTimeAhead if the only problem is that the entry is at most MAX_AHEAD ahead of the clock.
+    `now`: the ledger's clock, in microseconds. Raise InvalidInput naming every wrong field below `path`; OccurTimeAhead
+    if it is only at most MAX_AHEAD ahead.
     """
     kind = KIND_OF[type(entry.fact)]
     problems = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
@@ -95,8 +91,8 @@ def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
 def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
     """Validate a batch; return its entries with all values that the ledger stores.
 
-    Raise InvalidInput naming the wrong fields of all entries, as in `entries[17].violation.harm`, or the wrong size of
-    the batch. Raise OccurTimeAhead naming the first entry ahead of the clock, if nothing else is wrong.
+    Raise InvalidInput naming all wrong fields, as in `entries[17].violation.harm`, or the batch's wrong size;
+    OccurTimeAhead if nothing else is wrong.
     """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
@@ -131,14 +127,13 @@ def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
 
 
 def _end_of_day(now: int) -> int:
-    """Return the last microsecond of the UTC day that holds `now`."""
     return (now // DAY + 1) * DAY - 1
 
 
 def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
-    """Return the entry without a report time of today's unfinished day: its report is known from `now` on.
+    """Return the entry without a report time of today's unfinished day, in which it is known from `now` on.
 
-    Content and digest keep the end of the day, so the same row is the same entry tomorrow.
+    The digest keeps the day's end, so the same row is the same entry tomorrow.
     """
     report = item.entry.report_time
     if report is None or report <= now:
@@ -147,10 +142,9 @@ def _drop_report_time_of_today(now: int, item: PreparedEntry) -> PreparedEntry:
 
 
 def encode_content(entry: Entry) -> tuple[str, str, bytes]:
-    """Return (open fields, sealed fields, digest): two texts of canonical JSON, and a SHA-256.
+    """Return (open fields, sealed fields, digest): two texts of canonical JSON, and the SHA-256 of all.
 
-    Keys are sorted, without blanks and without defaults, so equal facts have equal content. The second text is empty if
-    no field is sealed. The digest covers all fields.
+    Defaults are left out, so equal facts have equal content; no sealed field: empty.
     """
     members = _encode_members(entry)
     sealed_keys = _SEALED[type(entry.fact)]
@@ -163,10 +157,9 @@ def encode_content(entry: Entry) -> tuple[str, str, bytes]:
 
 
 def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
-    """Rebuild an entry from the content that `encode_content` made of it.
+    """Rebuild an entry from content of the ledger: `entry_from_content(e.entry_id, *encode_content(e)[:2]) == e`.
 
-    `entry_from_content(e.entry_id, *encode_content(e)[:2]) == e`. Both texts come from the ledger and are trusted:
-    other texts raise a KeyError, TypeError or ValueError.
+    Other texts raise KeyError, TypeError or ValueError.
     """
     values: dict[str, Any] = json.loads(content)
     values.pop("sealed", None)
@@ -191,7 +184,7 @@ def _json(members: Sequence[Member]) -> str:
 
 
 def _encode_members(entry: Entry) -> list[Member]:
-    """Return every non-default field of an entry as a JSON member, in the order of the keys."""
+    """Return every non-default field as a JSON member, by key."""
     values_of, layout = _LAYOUTS[type(entry.fact)]
     return [
         (key, write(value))
@@ -204,11 +197,7 @@ Write = Callable[[Any], str]
 
 
 def _build_layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]]:
-    """Return how to write entries of one kind: a getter of their values, and ('"key":', writer, whether 0 counts) of
-    each.
-
-    Keys are sorted. An entry takes 2 us to write; `json.dumps` takes 8.
-    """
+    """Return a getter of a kind's values, and ('"key":', writer, whether 0 counts) of each, sorted."""
     kind = f'"{FIELD_OF[KIND_OF[fact_type]]}"'
     members: dict[str, tuple[str, Write, bool]] = {
         "kind": ("fact.__class__", lambda _: kind, False),
@@ -231,7 +220,7 @@ ERASED_TEXT = "[erased]"
 
 
 def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
-    """Return the readers of a kind's values by key, and the values of absent required fields: 0 or erased."""
+    """Return the readers by key, and the values of absent required fields: 0 or erased."""
     fields = KINDS[kind].fields
     omissible = [f for f in fields if f.required and _may_be_absent(f)]
     defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}
@@ -239,7 +228,7 @@ def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[
 
 
 def _may_be_absent(field: FactField) -> bool:
-    """Return whether content may lack a required field: its text is sealed, or its number is 0."""
+    """Return whether content may lack a required field: sealed, or 0."""
     return field.shape.sealed or field.shape.kind == "count"
 
 

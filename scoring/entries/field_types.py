@@ -1,8 +1,4 @@
-"""Shapes of field values: how a value is checked, written as canonical JSON, read back and parsed from text.
-
-A fact is a dataclass whose fields `fact_field` makes. The table of kinds (`kinds/table.py`) lists the facts; code,
-contract, command line, import and documents follow it.
-"""
+"""Shapes of field values: check, canonical JSON, reading back and parsing. `fact_field` makes the fields of facts."""
 
 import json
 import re
@@ -38,23 +34,23 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 @dataclass(frozen=True, slots=True)
 class Shape:
     kind: str
-    """Name of the shape for service and documents, such as `count` or `time`."""
+    """Such as `count` or `time`."""
     proto: str
     describe_error: Callable[[Any], str | None]
     """Returns what a wrong value should be; None for a valid value."""
     write: Callable[[Any], str] = encode_basestring
     read: Callable[[Any], Any] = lambda value: value
     parse: Callable[[str], Any] = lambda text: text
-    """Returns a value from the text of an imported file; raises ValueError."""
+    """Reads a file's text; raises ValueError."""
     words: type[IntEnum] | None = None
     sealed: bool = False
-    """Whether a value may name a person, so that it is stored under the seller's key."""
+    """Whether it may name a person, and is stored under the seller's key."""
     zero: bool = False
-    """Whether 0 is a value of its own and not the default."""
+    """Whether 0 is not the default."""
 
 
 def is_id(text: str) -> bool:
-    """Return whether `text` is an identifier: 1 to 128 characters of `[A-Za-z0-9._~:-]`."""
+    """Return whether `text` is 1 to 128 characters of `[A-Za-z0-9._~:-]`."""
     # Same as `_ID`, at a fifth of the cost for one call per request: a regular expression runs cold there.
     return 0 < len(text) <= MAX_ID and not text.strip(_ID_CHARACTERS)
 
@@ -64,10 +60,7 @@ def list_names(words: type[IntEnum]) -> str:
 
 
 def parse_word(words: type[Word], text: str) -> Word:
-    """Return the member of an enumeration by its name, in any case, with - or _.
-
-    Raise ValueError listing the known names.
-    """
+    """Return the member by its name, in any case, with - or _; raise ValueError listing the names."""
     try:
         return words[text.upper().replace("-", "_")]
     except KeyError:
@@ -76,10 +69,7 @@ def parse_word(words: type[Word], text: str) -> Word:
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
-    """Return the shape for members of the enumeration `words`.
-
-    `proto`: its name in the contract (default: as in Python). Files state a member by its name, in any case.
-    """
+    """Return the shape for members of `words`; `proto`: the contract's name."""
     known = frozenset(words)
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
@@ -96,10 +86,7 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
 
 
 def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
-    """Return the shape for whole numbers from `minimum` to `maximum`.
-
-    `proto`: its type in the contract.
-    """
+    """Return the shape for whole numbers; `proto`: the contract's type."""
     text = f"must be {minimum:,} to {maximum:,}"
     return Shape(
         "count", proto, lambda v: None if minimum <= v <= maximum else text, int.__repr__, parse=parse_whole_number
@@ -107,35 +94,23 @@ def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
 
 
 def amount(maximum: int, minimum: int = 0) -> Shape:
-    """Return the shape for money in minor units (cents), `minimum` to `maximum`.
-
-    Files must state it in digits only.
-    """
+    """Return the shape for money in minor units (cents), which files state in digits only."""
     return replace(count(maximum, minimum), parse=parse_minor_units)
 
 
 def text(max_length: int, *, sealed: bool = False) -> Shape:
-    """Return the shape for free text of at most `max_length` characters, without control characters.
-
-    `sealed`: it may name a person, and is encrypted.
-    """
+    """Return the shape for one line of at most `max_length` characters. `sealed`: it may name a person."""
     return Shape("text", "string", lambda value: _describe_text_error(value, max_length), sealed=sealed)
 
 
 def pattern(regex: str, error: str) -> Shape:
-    """Return the shape for text that fully matches a regular expression.
-
-    `error`: what a wrong text should be.
-    """
+    """Return the shape for text that fully matches; `error`: what a wrong text should be."""
     compiled = re.compile(regex)
     return Shape("text", "string", lambda value: None if compiled.fullmatch(value) else error)
 
 
 def parse_whole_number(text: str) -> int:
-    """Parse a whole number as Python reads it: `12`, `-3`, `12.0`, `1e3`.
-
-    Raise ValueError for any other text, such as `12.5`, `nan` or none.
-    """
+    """Parse `12`, `-3`, `12.0` or `1e3`; raise ValueError for `12.5`, `nan` or none."""
     try:
         number = float(text) if not text.lstrip("-").isdigit() else int(text)
     except ValueError:
@@ -146,17 +121,14 @@ def parse_whole_number(text: str) -> int:
 
 
 def parse_minor_units(text: str) -> int:
-    """Parse an amount in minor units from digits only. Raise ValueError for any other text.
-
-    `1999.00` may be 1999 cents or 1999 euros: a wrong guess is wrong a hundredfold.
-    """
+    """Parse digits only, else raise ValueError: `1999.00` may be 1999 cents or 1999 euros."""
     if not _DIGITS.fullmatch(text):
         raise ValueError(f"{text!r} is not {MINOR_UNITS}")
     return int(text)
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether `text` can be encoded as UTF-8: it has no half of a surrogate pair, which JSON may contain."""
+    """Return whether `text` has no half of a surrogate pair, which JSON may contain."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -165,10 +137,9 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_line_error(value: str, max_length: int) -> str | None:
-    """Return what is wrong with a text as one line; None if it is valid.
+    """Return what is wrong with a text as one line; None if valid.
 
-    Wrong are more than `max_length` characters, and characters that move the cursor, break the line or turn the
-    direction of writing.
+    Wrong are characters beyond `max_length`, and those that move the cursor, break the line or turn its direction.
     """
     if error := _describe_text_error(value, max_length):
         return error
@@ -180,10 +151,7 @@ def describe_line_error(value: str, max_length: int) -> str | None:
 
 
 def escape_unprintable(text: str) -> str:
-    r"""Return text with its unprintable characters as code points, such as `\u202e`.
-
-    Unprintable characters move a terminal's cursor, break the line or turn the direction of writing.
-    """
+    r"""Return text with its unprintable characters as code points, such as `\u202e`."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -260,15 +228,14 @@ SHA256 = pattern("[0-9a-f]{64}", "must be a SHA-256 in 64 lower-case hexadecimal
 @dataclass(frozen=True, slots=True)
 class FactField:
     name: str
-    """The same in Python, in the contract and in files."""
     number: int
     shape: Shape
     text: str
     column: str
-    """The ledger's column, if the field is folded or looked up; else empty."""
+    """The ledger's column, or empty."""
     required: bool
     missing_text: str
-    """The error for a missing value; empty: the error of a wrong value."""
+    """Empty: the error of a wrong value."""
 
 
 def fact_field(
@@ -276,8 +243,8 @@ def fact_field(
 ) -> Any:
     """Return a dataclass field with a fact field's definition as metadata.
 
-    `number`: in the contract; `text`: its documentation; `default` makes it optional (dict: a new empty one each);
-    `column`: its column in the ledger; `missing_text`: the error for an empty value.
+    `number`: in the contract; `text`: its documentation; `default`: makes it optional; `column`: in the ledger;
+    `missing_text`: error for an empty value.
     """
     metadata = {"number": number, "shape": shape, "text": text, "column": column, "missing_text": missing_text}
     if default is dict:

@@ -45,10 +45,9 @@ def allowed_actions(status: Status) -> tuple[Action, ...]:
 
 
 def next_status(status: Status, action: Action) -> Status:
-    """Return the status of a violation after `action`.
+    """Return the status after `action`: `next_status(Status.ALLEGED, Action.CONFIRM) is Status.CONFIRMED`.
 
-    Raise LifecycleForbids naming the allowed actions if this action is not allowed. `next_status(Status.ALLEGED,
-    Action.CONFIRM) is Status.CONFIRMED`.
+    Raise LifecycleForbids naming the allowed actions.
     """
     following = TRANSITIONS.get((status, action))
     if following is None:

@@ -1,12 +1,6 @@
-"""The state of one violation: its one state machine.
+"""The state of one violation, for appends, reads, bulk decisions and the queue.
 
-    state = ViolationState(...)                 as reported
-    state = state.decide(decision)              after a new decision, or LifecycleForbids
-    state = state.apply(change)                 after a recorded entry
-
-The ledger uses it to append; reads, bulk decisions and the queue show its state. The fold computes the same over
-columns, for speed, and the parity gate computes it independently, on purpose. Property tests check that all three are
-equal.
+The fold computes the same over columns, and the parity gate independently. Property tests check that all are equal.
 """
 
 from collections.abc import Iterable
@@ -20,7 +14,7 @@ from scoring.entries.lifecycle import RETRACTED_STATUSES, allowed_actions, next_
 
 
 class TimedDecision(NamedTuple):
-    """A status change with both times set, in microseconds."""
+    """With both times set, in microseconds."""
 
     entry_id: str
     seller: str
@@ -30,8 +24,6 @@ class TimedDecision(NamedTuple):
 
 
 class RecordedChange(NamedTuple):
-    """The fields of a recorded entry that can change a violation's state."""
-
     kind: Kind
     entry_id: str
     status: int
@@ -39,7 +31,7 @@ class RecordedChange(NamedTuple):
     severity: int | None
     """The severity after a reduction; None: unchanged."""
     origin: str | None
-    """The entry from which this entry is derived; None for stated entries."""
+    """None for stated entries."""
     occur_time: int
     report_time: int
     held_back: bool = False
@@ -47,24 +39,24 @@ class RecordedChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ViolationState:
-    """The state of one violation. Immutable: each step returns a new state."""
+    """Immutable."""
 
     seller: str
     kind: Kind
-    """VIOLATION, or PRODUCT_VIOLATION, which has no seller."""
+    """VIOLATION, or PRODUCT_VIOLATION, without a seller."""
     status: Status
     severity: Severity
     known_time: int
-    """The latest report time of the entries so far, in microseconds."""
+    """The latest report time so far, in microseconds."""
     attribution: Attribution | None = None
-    """Outcome of the last statement about whose goods they were; None without a statement."""
+    """None without a statement."""
     own_decision_time: int | None = None
-    """When the last decision about this violation by itself happened, in microseconds; None without one."""
+    """Of the last decision about itself, in microseconds; None without one."""
     derived_decisions: frozenset[str] = frozenset()
-    """Origins of its derived decisions: ids of pending decisions, or of decisions about its product."""
+    """Ids of its decisions' origins."""
     decision_count: int = 0
     is_held_back: bool = False
-    """Whether the last decision was a bulk decision that left the violation to a person."""
+    """Whether the last bulk decision left it to a person."""
 
     @property
     def is_of_another_seller(self) -> bool:
@@ -72,18 +64,11 @@ class ViolationState:
 
     @property
     def is_retracted(self) -> bool:
-        """Return whether the violation counts as if never reported.
-
-        It was dismissed, withdrawn or overturned, or its goods were another seller's.
-        """
+        """Return whether it counts as if never reported."""
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def check_decision(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
-        """Return the status after a decision, without changing the state.
-
-        Raise LifecycleForbids naming `path` if the status does not allow the action, or if a reduction does not lower
-        the severity.
-        """
+        """Return the status after a decision, without changing the state; errors as of `decide`."""
         try:
             following = next_status(self.status, Action(fact.action))
         except LifecycleForbids as error:
@@ -98,10 +83,10 @@ class ViolationState:
         return following
 
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
-        """Return the state after a new decision.
+        """Return the state after a new decision; `origin`: the decision it is derived from.
 
-        Raise LifecycleForbids naming `path` if the status does not allow the action, or if a reduction does not lower
-        the severity. `origin`: the id of the decision from which the ledger derives this one; None for a caller's own.
+        Raise LifecycleForbids naming `path` if the status does not allow it, or a reduction does not lower the
+        severity.
         """
         following = self.check_decision(decision.fact, path)
         fact = decision.fact
@@ -114,9 +99,8 @@ class ViolationState:
         )
 
     def set_attribution(self, outcome: Attribution, path: FieldPath = ()) -> "ViolationState":
-        """Return the state after an attribution.
-
-        Raise LifecycleForbids naming `path` if an accepted attribution is contested again.
+        """Return the state after an attribution; raise LifecycleForbids naming `path` if an accepted one is contested
+        again.
         """
         if self.is_of_another_seller and outcome is Attribution.CONTESTED:
             raise LifecycleForbids(
@@ -127,7 +111,7 @@ class ViolationState:
         return replace(self, attribution=outcome, decision_count=self.decision_count + 1)
 
     def apply(self, change: RecordedChange) -> "ViolationState":
-        """Return the state after a recorded decision or attribution, unchecked. Other kinds change nothing."""
+        """Return the state after a recorded entry, unchecked; only decisions and attributions change it."""
         if change.kind is Kind.ATTRIBUTION:
             return replace(self, attribution=Attribution(change.status), decision_count=self.decision_count + 1)
         if change.kind is not Kind.STATUS:
@@ -149,10 +133,8 @@ class ViolationState:
         )
 
     def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
-        """Return the pending decisions that may still be applied, in order of occurrence.
-
-        They are of this seller, not applied yet, and no earlier than the last valid decision. An earlier decision would
-        undo it, so it is never applied.
+        """Return the pending decisions that may still be applied, in order: an earlier one than the last valid is
+        never.
         """
         mine = [decision for decision in waiting if decision.seller == self.seller]
         last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
@@ -162,10 +144,7 @@ class ViolationState:
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
-    """Return whether the last decision is a bulk decision that left the violation to a person, as part of its sample.
-
-    `changes`: in order; entries other than decisions are skipped.
-    """
+    """Return whether the last decision is a bulk decision that left the violation to a person."""
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 
@@ -185,7 +164,7 @@ class IncidentMention(NamedTuple, Generic[Incident]):
 
     sequence: int
     incidents: tuple[Incident, ...]
-    """The incidents named; none for a split whose violation is retracted."""
+    """None for a split whose violation is retracted."""
 
 
 def incident_after_moves(
@@ -193,10 +172,9 @@ def incident_after_moves(
 ) -> Incident:
     """Return the incident of a report after corrections of its time.
 
-    A move puts the report into the incident of the new week, unless a merge or split named its present incident before:
-    a date does not undo a person's decision. Worked: a report of w1 moved to w2 belongs to w2. Moved on to w3 after a
-    merge that named w2, it stays in w2. If only a split named w2, and its violation was overturned since, it belongs to
-    w3.
+    A move gives the incident of the new week, unless a merge or split named the present one before. Worked: w1 moved to
+    w2 is w2; moved on to w3 after a merge named w2, it stays w2. If only a split of a violation overturned since named
+    w2, it is w3.
     """
     incident = reported
     named = sorted(namings)

@@ -1,7 +1,6 @@
-"""The tables of violation types: key, category, and severity by harm and source.
+"""The tables of violation types, each in force from a date on: key, category, and severity by harm and source.
 
-Each table is in force from a date on. Severity follows from (violation type, source, harm) by the table in force at
-`occur_time`. A later table never changes violations of an earlier one.
+The table in force at `occur_time` counts; a later one never changes it.
 """
 
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ class ViolationType:
     key: str
     category: Category
     severities: tuple[Severity, Severity, Severity, Severity]
-    """Severity for low, medium, high and extreme harm."""
+    """For low, medium, high and extreme harm."""
     floor: Severity
-    """Lowest severity of an authority's report."""
+    """The least for an authority's report."""
     description: str
 
 
@@ -85,13 +84,13 @@ _ROWS = (
 TABLES: tuple[tuple[int, MappingProxyType[str, ViolationType]], ...] = (
     (0, MappingProxyType({row.key: row for row in _ROWS})),
 )
-"""(first microsecond in force, table by key), in order of time. Add a new table; never change one."""
+"""(first microsecond in force, table by key), in order. Never change one."""
 
 
 TYPE_NUMBERS = MappingProxyType(
     {key: number for number, key in enumerate(dict.fromkeys(key for _, table in TABLES for key in table), 1)}
 )
-"""The number of each violation type of any table, from 1, by its key, as facts hold it. 0: none."""
+"""Numbers from 1 by key, of all tables; 0: none."""
 
 
 def category_of_type(number: int) -> Category:
@@ -110,12 +109,12 @@ def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
 def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
     """Return the severity of a violation by its type, source and harm.
 
-    The type's severity for the harm; for an authority at least the type's floor. Counterfeit goods of medium harm are
-    major; a misleading listing of low harm is minor from a buyer and moderate from a market regulator.
+    For an authority at least the type's floor: a misleading listing of low harm is minor from a buyer, moderate from a
+    market regulator.
     """
     severity = kind.severities[harm - 1]
     return max(severity, kind.floor) if source in AUTHORITIES else severity
 
 
 UNIT_STEPS: tuple[tuple[int, int], ...] = ((10, 1), (1_000, 2))
-"""(adjudicated distinct units of an incident, steps by which they raise its severity), in rising order."""
+"""(distinct units of an incident, steps that they raise its severity), rising."""

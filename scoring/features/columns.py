@@ -1,8 +1,4 @@
-"""Entries as columns: the form in which facts reach the core, for one seller and for a million.
-
-Requests (the ledger's rows) and training (the ledger's export) both make an `EntryColumns`. Texts become dense codes,
-since the fold only compares them.
-"""
+"""Entries as columns, for one seller and for a million: made of the ledger's rows, or of its export."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,7 +14,7 @@ from scoring.base.enums import Kind
 
 
 class FactRow(NamedTuple):
-    """One ledger entry for the fold. Times are in microseconds; values that a kind lacks are None."""
+    """Times in microseconds; values that a kind lacks are None."""
 
     sequence: int
     entry_id: str
@@ -31,7 +27,7 @@ class FactRow(NamedTuple):
     category: int | None = None
     severity: int | None = None
     status: int | None = None
-    """The new status, or the number of the outcome (`scoring.entries.kinds.table`)."""
+    """The new status, or the number of the outcome."""
     exposure_day: int | None = None
     product_category: str | None = None
     revision: int | None = None
@@ -39,13 +35,12 @@ class FactRow(NamedTuple):
     service_failures: int | None = None
     identity_level: int | None = None
     target: str | None = None
-    """Id of another thing that it concerns, such as the entry that it corrects."""
+    """Id of another thing concerned, such as the corrected entry."""
     units: int | None = None
     until_time: int | None = None
     source: int | None = None
     """The inspecting source of an inspection; the reporting source of a violation."""
     violation_type: int | None = None
-    """The number of the violation type (`scoring.entries.violation_types`)."""
     attributes: Mapping[str, str] | None = None
     listing: str | None = None
 
@@ -54,7 +49,6 @@ class Omitted(NamedTuple):
     """A seller's open allegations that its rows leave out."""
 
     allegations: int
-    """The number of allegations visible at the observe time."""
     unchanged_until: int = NEVER
     """When the next one becomes visible, in microseconds; NEVER if all are visible."""
 
@@ -66,9 +60,8 @@ NOTHING_OMITTED: Mapping[str, Omitted] = MappingProxyType({})
 class EntryColumns:
     """n entries of `cases` cases in any order, each column int64 of shape (n,).
 
-    A case is one seller at one observe time, 0 <= case < cases. `violation` and `product` are codes; equal codes mean
-    equal texts (-1: none). `entry`, `incident` and `target` share one code. `row` is the entry's place in the caller's
-    list.
+    A case is one seller at one observe time. Equal codes mean equal texts (-1: none). `entry`, `incident` and `target`
+    share one code. `row` is the place in the caller's list.
     """
 
     cases: int
@@ -97,16 +90,13 @@ class EntryColumns:
     violation_type: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
-        """Return the entries at `index` (a mask, indices or a slice), for the same cases.
-
-        A column is copied when it is first read, and never for a slice.
-        """
+        """Return the entries at `index` (a mask, indices or a slice); columns are copied when first read."""
         if isinstance(index, slice):
             return _Lazy(self, index)
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
-        """Return the entries with other case numbers: entry i belongs to `case[i]`, out of `cases`."""
+        """Return the entries with entry i in case `case[i]`, out of `cases`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_occur_time(self, occur_time: Ints) -> "EntryColumns":
@@ -120,11 +110,7 @@ _ALL = slice(None)
 
 
 class _Lazy(EntryColumns):
-    """The entries at `places` of other columns.
-
-    A column is given (`known`) or copied when first read. Most readers need few columns; copying all took a third of a
-    snapshot's time.
-    """
+    """The entries at `places` of other columns; a column is copied when first read, since most readers need few."""
 
     __slots__ = ("_places", "_source")
     _places: NDArray[Any] | slice
@@ -145,10 +131,10 @@ class _Lazy(EntryColumns):
 
 
 def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
-    """Turn ledger rows, in any order, into one int64 array per field, in the order of the rows.
+    """Turn ledger rows into one int64 array per field, in their order.
 
-    A row's case is the place of its seller in `sellers`; raise KeyError for any other seller. Ids become numbers in
-    order of first occurrence, -1 for none; other missing fields are 0.
+    A row's case is its seller's place in `sellers`; raise KeyError for another seller. Ids are numbered by first
+    occurrence, -1 for none; other missing fields are 0.
     """
     case_of = {seller: case for case, seller in enumerate(sellers)}
     violations: dict[str, int] = {}
@@ -177,10 +163,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
 
 
 def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
-    """Return the ids of entries, incidents and targets, each at the place of its code.
-
-    The codes equal those of `columns_of` for the same rows.
-    """
+    """Return the ids of entries, incidents and targets by their codes in `columns_of`."""
     names: dict[str, None] = {}
     for r in rows:
         if r.incident is not None:
@@ -192,27 +175,22 @@ def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
 
 
 SaleRow = tuple[Any, ...]
-"""A statement of exposure: seller, report time, day, product category, revision, settled orders, service failures.
-
-The seller is absent if all rows are of one seller.
+"""(seller, report time, day, product category, revision, settled orders, service failures); without seller if all are
+of one.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FactTable:
-    """The entries of sellers, as a score reads them.
-
-    Exposure, the bulk of the data, may come as columns alone.
-    """
+    """The entries of sellers, as a score reads them; exposure may come as columns alone."""
 
     rows: Sequence[FactRow]
-    """All entries except those of `sales`."""
     columns: EntryColumns
-    """Columns of `rows`, one case per seller."""
+    """Of `rows`, one case per seller."""
     sales: EntryColumns | None = None
-    """Valid exposure, with case, report time, day, product, revision, orders and failures only; or None."""
+    """Valid exposure outside `rows`; or None."""
     products: Sequence[str] = ()
-    """The product categories of `sales`, by their codes in the column `product`."""
+    """The product categories of `sales` by code."""
 
     def __len__(self) -> int:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
@@ -224,10 +202,7 @@ class FactTable:
         return [sorted(rows, key=attrgetter("sequence")) for rows in found]
 
     def part(self, first: int, end: int) -> "FactTable":
-        """Return the entries of the sellers `first` to before `end`, renumbered from 0.
-
-        `row` values do not change.
-        """
+        """Return the entries of the sellers `first` to before `end`, renumbered from 0; `row` values do not change."""
         sales = self.sales and _part(self.sales, first, end)
         return FactTable(self.rows, _part(self.columns, first, end), sales, self.products)
 
@@ -237,10 +212,7 @@ class FactTable:
 
 
 def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[SaleRow] | None = None) -> FactTable:
-    """Turn ledger rows about `sellers` into a table of entries; case i is seller i.
-
-    `sold`: exposure that is not among the rows.
-    """
+    """Turn rows about `sellers` into a table; `sold`: exposure outside the rows."""
     apart = () if sold is None else _columns_of_sales(sold, sellers)
     return FactTable(rows, columns_of(rows, sellers), *apart)
 
@@ -251,10 +223,7 @@ def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
 
 
 def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
-    """Return statements of exposure as columns, and their product categories by code.
-
-    One case per seller. No object per row is made.
-    """
+    """Return statements of exposure as columns, and their product categories by code."""
     nothing = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
     products: Sequence[str] = ()

@@ -1,8 +1,7 @@
 """The frozen decay tables: the weight of a fact by its age in whole UTC days, as integers.
 
-Weight = round(2^40 * 2^(-age / half_life)). Integer sums do not depend on order, shards or engines. So the folds of one
-seller and of a million sellers, and the database's own sum, are equal to the last bit. Each artifact contains its
-tables.
+Weight = round(2^40 * 2^(-age / half_life)). Integer sums do not depend on order, shards or engines, so all folds are
+equal to the last bit. Each artifact contains its tables.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -20,7 +19,7 @@ UNIT = 1 << UNIT_BITS
 """The weight of today's fact: 2^40."""
 
 EXPOSURE_BITS = 20
-"""The weight of exposure: 2^20. Orders are bounded at append, so a day's product fits into 64 bits."""
+"""The weight of exposure is 2^20, so a day's product with bounded orders fits into 64 bits."""
 
 _SPAN = UNIT_BITS + 1  # half-lives; from here on the weight is at most 1/2 of the last bit, which rounds to even: 0
 _EXTRA_BITS = 80
@@ -30,8 +29,7 @@ _EXTRA_BITS = 80
 def decay_table(half_life: int) -> tuple[int, ...]:
     """Return the weights by age in whole days, as integers, until they round to 0.
 
-    `decay_table(30)[30] == 2**39`, half of the weight at age 0. The first `half_life` ages are computed in exact
-    decimals with 80 bits to spare, the rest by rounding shifts of those.
+    `decay_table(30)[30] == 2**39`. The first `half_life` ages are exact decimals, the rest rounding shifts.
     """
     with localcontext() as context:
         context.prec = 60
@@ -50,9 +48,8 @@ def decay_table(half_life: int) -> tuple[int, ...]:
 def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
     """Return the sum of the values of each group, float64 of shape (groups,), rounded once.
 
-    `values`: int64 >= 0; `group`: of each value, 0 <= group < groups. Values are added in two limbs of 24 and 39 bits,
-    so no sum wraps: 2^14 limbs of 2^39 stay below 2^53. Only the last addition rounds. `exact_sums([2**40, 1], [0, 0],
-    1) == [2**40 + 1]`.
+    `values`: int64 >= 0; `group`: of each value. Two limbs of 24 and 39 bits never wrap. `exact_sums([2**40, 1], [0,
+    0], 1) == [2**40 + 1]`.
     """
     high = np.bincount(group, weights=values >> 24, minlength=groups)
     low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)
@@ -62,9 +59,8 @@ def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
 def sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, bits: int) -> Floats:
     """Return the sums of `values`, times `amounts` if given, by case: exact, shape (..., n).
 
-    Correctly rounded to float64. `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is
-    sorted. The whole sum fits into 64 bits and is rounded once, or two limbs are added. `sum_by_case([[2, 3, 5]], [10,
-    1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
+    Rounded once to float64. `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is sorted.
+    `sum_by_case([[2, 3, 5]], [10, 1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
     """
     starts = np.flatnonzero(first_of_runs(case))
     out = np.zeros((*values.shape[:-1], n))

@@ -2,13 +2,11 @@
 
 Only this module decides which entries a score may see:
 
-- violations, identities, changes of control and overrides that occurred and were reported before the observe time;
-- inspections by sources that sellers cannot order (`INSPECTORS`), and disputes that a buyer won, likewise; passed
-  inspections only from the last change of control on;
-- exposure of days before the day of the observe time, reported before it, by the highest revision, from the last
-  change of control on;
-- every decision about other entries (status changes, attributions, changes of incidents, corrections) among the given
-  entries, which the ledger bounded by the known time. In training only decisions reported before the observe time.
+- violations, identities, changes of control and overrides that occurred and were reported before the observe time; -
+inspections by `INSPECTORS` and disputes that a buyer won, likewise; passed inspections only from the last change of
+control on; - exposure of days before the observe day, reported before the observe time, by the highest revision, from
+the last change of control on; - all given decisions, which the ledger bounded by the known time; in training only those
+reported before the observe time.
 """
 
 from dataclasses import dataclass, replace
@@ -29,11 +27,10 @@ from scoring.features.violations import Judged, Violations, judge, raise_severit
 class Facts:
     """The valid facts of each case.
 
-    Columns have shape (cases,), columns of exposure are by (case, day), those of findings by case; days since
-    1970-01-01. `finding_row`: place of its entry. `start_day`: first day of exposure or identity (`observe_day` if
-    none). `identity_row`: place of the identity entry in force, or -1. `exists`: whether the ledger has a valid entry
-    of the seller. `allegations`: open ones. `override`: the tier that a person set, or 0. `override_row`: place of the
-    override's entry, or -1. `override_until`: its end, in microseconds, or NEVER.
+    Columns have shape (cases,); exposure is by (case, day), findings by case. Days are since 1970-01-01. Places are -1
+    if absent. `start_day`: first day of exposure or identity (`observe_day` if none). `exists`: whether the ledger has
+    a valid entry of the seller. `override`: the tier set by a person, or 0. `override_until`: in microseconds, or
+    NEVER.
     """
 
     cases: int
@@ -58,7 +55,7 @@ class Facts:
     override_until: Ints
 
     def part(self, cases: slice) -> "Facts":
-        """Return the facts of consecutive cases, renumbered from 0; `row` values do not change."""
+        """Return the facts of consecutive cases, renumbered from 0."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -94,7 +91,7 @@ _DECISIONS = (Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 COUNTING_KINDS = FINDING_KINDS.union(
     (*_DECISIONS, Kind.VIOLATION, Kind.EXPOSURE, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.CASE)
 )
-"""Kinds of entries that answers rest on. `resolve` skips cases, which only end cautions."""
+"""Kinds that answers rest on; cases only end cautions."""
 
 _IS_DECISION = kind_mask(*_DECISIONS)
 _IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)
@@ -111,7 +108,7 @@ class Visible:
     judged: Judged
     """The violations, each in its final incident."""
     sold: EntryColumns
-    """Exposure by (case, day): of each day and product category the highest revision."""
+    """Exposure by (case, day): the highest revision per product category."""
     identities: EntryColumns
     """By (case, occur time, sequence): the last of a case is in force."""
     controls: EntryColumns
@@ -129,10 +126,9 @@ def resolve(
 ) -> Facts:
     """Resolve entries into the facts of every case, at the case's observe time.
 
-    A case is a seller at a time. `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds):
-    entries reported before it are seen at every observe time (default: each case's own observe time). `upheld`: bool,
-    shape (cases,), the cases in which open allegations count as confirmed (default none). `as_reported`: decisions
-    count only if reported before that time, as in training; else all given decisions count.
+    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds; default: the observe time): entries
+    reported before it are seen. `upheld`: bool, shape (cases,), cases in which open allegations count as confirmed.
+    `as_reported`: decisions count only if reported before that time, as in training.
     """
     visible = find_visible(columns, observe_time, reported_before=reported_before, as_reported=as_reported)
     judged = visible.judged
@@ -153,10 +149,7 @@ def find_visible(
     as_reported: bool = False,
     sales: EntryColumns | None = None,
 ) -> Visible:
-    """Find the visible entries of each case at its observe time, counting or not.
-
-    Parameters are those of `resolve`. `sales`: exposure outside the columns, without corrections.
-    """
+    """Find the visible entries of each case, counting or not; parameters as for `resolve`."""
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
     decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))
@@ -230,10 +223,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
 
 
 def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
-    """Return the first day with settled orders or a stated identity, by case; NEVER without.
-
-    `sold`: entries of exposure; `known`: entries of identity. Days since 1970-01-01, shape (cases,).
-    """
+    """Return the first day with settled orders or a stated identity, by case; NEVER without."""
     start = np.full(cases, NEVER)
     np.minimum.at(start, sold.case, sold.day)
     np.minimum.at(start, known.case, known.occur_time // DAY)
@@ -243,8 +233,7 @@ def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
 def apply_changes(columns: EntryColumns) -> EntryColumns:
     """Apply all corrections, merges and splits among the entries; return the other entries.
 
-    One call serves all observe times: these changes depend on knowledge, not on the observe time. So `resolve` gives
-    the same for the rest, except in training (`as_reported`).
+    These changes do not depend on the observe time, so one call serves all; not with `as_reported`.
     """
     settling = _IS_CHANGE[columns.kind]
     if not settling.any():
@@ -266,7 +255,7 @@ def _control_days(changes: EntryColumns) -> Ints:
 
 
 def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return, by case, tier (0: none), row and end of the override in force: the last stated, unless it has ended."""
+    """Return, by case, tier (0: none), row and end of the override in force."""
     tier, row, until = (np.full(stated.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
     if len(stated.case):
         in_force = stated.until > observe_time[stated.case]
@@ -277,10 +266,7 @@ def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, In
 
 
 def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
-    """Return the index of the counting statement of each (case, day, product category), in that order.
-
-    None if all count.
-    """
+    """Return the index of the counting statement of each (case, day, product category); None if all count."""
     case, day = sold.case, sold.day
     if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
         return None  # one statement per day, in order, as in most feeds: no sort needed
@@ -301,7 +287,7 @@ def _by_sequence(entries: EntryColumns) -> EntryColumns:
 
 
 def _identities(known: EntryColumns) -> tuple[Ints, Ints]:
-    """Return, by case, level and row of the identity in force: the latest by occur time, then by sequence."""
+    """Return, by case, level and row of the identity in force."""
     level = np.zeros(known.cases, dtype=np.int64)
     row = np.full(known.cases, -1, dtype=np.int64)
     level[known.case] = known.level  # the last assignment wins

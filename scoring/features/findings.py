@@ -1,7 +1,7 @@
 """Findings: the inspections and disputes that enter a score.
 
-An inspection, passed or failed, counts if its source (`INSPECTORS`) has no stake in the result and no seller can order
-it. A dispute counts if the buyer won: a seller can stage a dispute that it wins with a friend.
+An inspection counts if its source is one of `INSPECTORS`. A dispute counts if the buyer won: a seller can stage one
+that it wins.
 """
 
 from enum import IntEnum
@@ -24,10 +24,9 @@ class Finding(IntEnum):
 
 
 def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return four arrays, (case, day, `Finding`, row) of each finding, sorted by case.
+    """Return (case, day, `Finding`, row) of each finding as four arrays, sorted by case.
 
-    Findings are failed and passed inspections and lost disputes. A pass before the case's day in `controlled`, its last
-    change of control, does not count.
+    A pass before the last change of control (`controlled`) does not count.
     """
     day = entries.occur_time // DAY
     if not len(day):

@@ -1,7 +1,7 @@
-"""The fold: from facts to exact sums, vectorised over cases. One seller is a batch of one.
+"""The fold: from facts to exact integer sums, vectorised over cases.
 
 Per incident, category and half-life the largest severity weight x decay counts. So one incident counts once, and a
-confirmation moves no sum between categories or dates. All sums are of integers (see `scoring.features.decay`).
+confirmation moves no sum between categories or dates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ SINCE = (Severity.MINOR, Severity.MAJOR)
 """Lowest severities for days since the last violation."""
 
 FINDING_HALF_LIVES = (90, 365)
-"""Half-lives of findings, in days: inspections are rare."""
+"""In days; inspections are rare."""
 
 WORST_DAYS = 730
 RECENT_DAYS = 365
@@ -36,12 +36,12 @@ SQUARE_BITS = 10
 """Weights are squared in steps of 2^-10."""
 
 SMALL = 4_096
-"""Up to so many ages, all half-lives are folded at once; above, one by one, in the processor's cache."""
+"""Up to so many ages, all half-lives are folded at once, else one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """The fold's constants, pinned by an artifact: severity weights (1 to 63), damping of rates, scale of exposure."""
+    """The constants that an artifact pins: severity weights (1 to 63), damping of rates, scale of exposure."""
 
     severity_weights: Mapping[Severity, int]
     rate_damping: float = 50.0
@@ -49,7 +49,7 @@ class Constants:
     decay: Mapping[int, tuple[int, ...]] | None = None
 
     def table(self, half_life: int) -> Ints:
-        """Return the decay table of a half-life as int64: the pinned one, else the computed one."""
+        """Return the decay table of a half-life as int64: pinned, else computed."""
         source = self.decay[half_life] if self.decay is not None else decay_table(half_life)
         return np.array(source, dtype=np.int64)
 
@@ -59,11 +59,10 @@ DEFAULT_WEIGHTS = {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, S
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums from which features are computed.
+    """Arrays of shape (cases,); `category_mass` (cases, categories).
 
-    Arrays of shape (cases,); `category_mass` of shape (cases, categories). Masses are in units of today's weight: an
-    incident of weight 1 today has mass 1. `ever`: incidents without decay, and `days_since`, by severity floor.
-    `findings`: by half-life, decayed counts of each `Finding`, (cases, findings).
+    Masses are in units of today's weight. `ever` (without decay) and `days_since`: by severity floor. `findings`: by
+    half-life, decayed counts of each `Finding`, (cases, findings).
     """
 
     cases: int
@@ -85,10 +84,7 @@ class Sums:
     level: Floats
 
     def without_conduct(self, n: int) -> "Sums":
-        """Return the sums of the first n cases without violations, failed orders, inspections and disputes.
-
-        Orders, tenure and identity stay.
-        """
+        """Return the sums of the first n cases without violations, failed orders, inspections and disputes."""
         nothing = np.zeros(n)
         return replace(
             self,
@@ -125,10 +121,7 @@ class Folder:
         return self.fold_views(view_once(facts))
 
     def fold_views(self, views: Views) -> Sums:
-        """Return the sums of the facts of n sellers in K views.
-
-        View k of seller i is case `k * n + i` of the sums.
-        """
+        """Return the sums of n sellers in K views: view k of seller i is case `k * n + i`."""
         return Sums(
             cases=views.number * views.facts.cases,
             rate_damping=self.constants.rate_damping,
@@ -151,10 +144,7 @@ class Folder:
         return found
 
     def _findings(self, views: Views) -> dict[int, Floats]:
-        """Return the decayed counts of findings by half-life, shape (cases, findings).
-
-        Without findings all half-lives share one array.
-        """
+        """Return the decayed counts of findings by half-life, shape (cases, findings)."""
         cases = views.number * views.facts.cases
         if not len(views.finding):
             return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((cases, len(Finding))))
@@ -164,10 +154,9 @@ class Folder:
         return {h: found[place].reshape(cases, len(Finding)) for place, h in enumerate(FINDING_HALF_LIVES)}
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
-        """Return, for the first n cases, sums of orders times squared decay, and of recent orders.
+        """Return, for the first n cases, sums of orders times squared decay, and of orders of the last 365 days.
 
-        They are the terms of the effective sample size. The decay is by the longest half-life, in steps of 2^-10;
-        recent orders, of the last 365 days, do not decay.
+        The decay is by the longest half-life, in steps of 2^-10.
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
@@ -223,7 +212,6 @@ class Folder:
 
 
 def _no_violations(cases: int) -> dict[str, Any]:
-    """Return the fields of `Sums` on violations, for cases without violations."""
     nothing, never = np.zeros(cases), np.full(cases, NEVER, dtype=np.int64)
     return {
         "category_mass": dict.fromkeys(HALF_LIVES, np.zeros((cases, len(Category)))),
@@ -237,10 +225,7 @@ def _no_violations(cases: int) -> dict[str, Any]:
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
-    """Return tables by age as rows of one array, padded with 0.
-
-    The last column, for all higher ages, is 0.
-    """
+    """Return tables by age as rows of one array; the last column, for all higher ages, is 0."""
     stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
     for row, table in zip(stacked, tables, strict=True):
         row[: len(table)] = table
@@ -248,20 +233,14 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
 
 
 def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:
-    """Return the exact sums of `values` by the slot of each fact.
-
-    `values` has shape (P, K, facts), the sums (P, K x slots).
-    """
+    """Return the exact sums, shape (P, K x slots), of `values`, shape (P, K, facts), by slot."""
     rows = values.shape[0] * values.shape[1]
     group = np.arange(rows)[:, None] * slots + slot
     return exact_sums(values.ravel(), group.ravel(), rows * slots).reshape(len(values), -1)
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
-    """Return the least of `values` by case; `nothing` for a case without facts.
-
-    `values` has shape (..., facts); `case` is sorted.
-    """
+    """Return the least of `values`, shape (..., facts), by sorted case; `nothing` for a case without facts."""
     out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
     starts = np.flatnonzero(first_of_runs(case))
     out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)

@@ -1,10 +1,7 @@
 """Sums of many selections of one seller's incidents, from the sums of each incident, without a fold per selection.
 
-The fold's sums are whole numbers of 2^-40, and a selection contains an incident fully or not at all. So the sums of the
-2^8 unions of groups of incidents, and of all incidents but one, are exact to the last bit. Time grows with the number
-of incidents, not with its square. For the worst severity and days since an incident the extreme counts.
-
-Worked: incidents of mass 3, 9 and 27 sum to 39; without the second 39 - 9 = 30.
+A selection contains an incident fully or not at all, and sums are whole numbers of 2^-40, so all are exact. Worst
+severity and days since take the extreme. Worked: incidents of mass 3, 9 and 27 sum to 39; without the second 30.
 """
 
 from collections.abc import Iterator
@@ -28,9 +25,9 @@ _SEVERE = (Severity.MINOR, Severity.MAJOR)
 @dataclass(frozen=True, slots=True)
 class IncidentSums:
     high: Ints
-    """Masses in 2^-40, the bits above the lowest 24; shape (n, masses of all half-lives)."""
+    """Masses in 2^-40 above the lowest 24 bits; shape (n, masses)."""
     low: Ints
-    """The lowest 24 bits of the masses, summed separately, so no sum wraps."""
+    """The lowest 24 bits of the masses, so no sum wraps."""
     counts: Ints
     """Incidents of each lowest severity, and recent ones; shape (n, 4)."""
     worst: Ints
@@ -44,7 +41,7 @@ class IncidentSums:
     def of_subsets(self, group: Ints, groups: int) -> "IncidentSums":
         """Return the sums of every subset of groups of incidents: 2^groups selections.
 
-        `group`: of each incident, 0 <= group < groups. Selection s has the groups whose bits are set in s.
+        `group`: of each incident. Selection s has the groups whose bits are set in s.
         """
         bits = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
         width = 2 * self.high.shape[1] + self.counts.shape[1]
@@ -78,10 +75,7 @@ class IncidentSums:
             yield IncidentSums(*(getattr(self, f.name)[begin : begin + PART] for f in fields(self)))
 
     def joined_with(self, history: Sums) -> Sums:
-        """Return sums of n cases: the incidents of each selection, all else repeated from `history`.
-
-        `history`: sums of one case (not checked), for exposure, findings, tenure and identity level.
-        """
+        """Return the sums of the selections, with all else from `history`, the sums of one case."""
         n = len(self)
         masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
         of_half_life = dict(zip(HALF_LIVES, np.split(masses, len(HALF_LIVES), axis=1), strict=True))
@@ -110,10 +104,7 @@ class IncidentSums:
 
 
 def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums]:
-    """Return (sums of each incident alone, sums of the case without any incident) of one seller.
-
-    `facts`: of a single case; the incidents are in the order of the facts.
-    """
+    """Return (sums of each incident alone, sums without any incident) of a single case."""
     v = facts.violations
     history = folder.fold(replace(facts, violations=v.take(slice(0, 0))))
     is_first = first_of_runs(v.incident)
@@ -151,7 +142,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
 
 
 def _largest_of_others(values: Ints, nothing: int) -> Ints:
-    """Return, for each row and column, the largest value of the other rows; `nothing` without other rows."""
+    """Return, by row and column, the largest value of the other rows; `nothing` without any."""
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]

@@ -1,11 +1,10 @@
-"""The feature table: the one definition of every input of a model, for one seller and for a million.
+"""The feature table: the one definition of every input of a model.
 
-A feature is `name@version` with a unit, a direction, a definition in words, and one function over the fold's sums.
-Definitions are never removed or changed: a change is a new version, so old models always serve and replay.
+A feature is `name@version`, with a function over the fold's sums. Definitions are never changed or removed, so old
+models replay.
 
-Direction +1: a higher value never lowers points; -1: never raises them; 0: free (attributes, which no fact of conduct
-moves). A further confirmed violation never moves a feature in its good direction; clean orders move features only in
-it. Together with the model's certificate, this is the end-to-end promise.
+Direction +1: a higher value never lowers points; -1: never raises them; 0: free. A further confirmed violation never
+moves a feature in its good direction; clean orders move features only in it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +25,11 @@ MAX_DAYS = 3650
 """Cap of days in features; also the value of "never"."""
 
 HALF_AN_EVENT = 0.5
-"""Events that rates without decay assume in the first `rate_damping` orders, as `interval.default_prior`."""
+"""Events that rates without decay assume in the first `rate_damping` orders."""
 
 
 class Subject(StrEnum):
-    """The subject of a feature: the reason that its points belong to. INCIDENTS have a reason for each category."""
+    """The reason that a feature's points belong to. INCIDENTS have one for each category."""
 
     INCIDENTS = "INCIDENTS"
     FAILURES = "SERVICE_FAILURES"
@@ -48,7 +47,7 @@ CONDUCT = (Subject.INCIDENTS, Subject.FAILURES, Subject.INSPECTIONS, Subject.DIS
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One row of the table. `compute` maps the sums of n cases to float64 of shape (n,), finite."""
+    """`compute` maps the sums of n cases to finite float64 of shape (n,)."""
 
     name: str
     version: int
@@ -60,7 +59,7 @@ class Feature:
 
     @property
     def key(self) -> str:
-        """Return `name@version`, by which artifacts pin the feature."""
+        """Return `name@version`."""
         return f"{self.name}@{self.version}"
 
 
@@ -164,10 +163,7 @@ def _lost_rate(half_life: int) -> Callable[[Sums], Floats]:
 
 
 def _finding_features(half_life: int) -> list[Feature]:
-    """Return the features of findings.
-
-    They are 0, the best value, without inspections: passes only make up for failures.
-    """
+    """Return the features of findings: 0, the best value, without inspections."""
     return [
         Feature(
             f"failed_inspection_share_{half_life}d",
@@ -193,10 +189,7 @@ def _finding_features(half_life: int) -> list[Feature]:
 
 
 def _ever() -> list[Feature]:
-    """Return the rates without decay, damped toward the market's.
-
-    A newcomer is not a proven clean seller.
-    """
+    """Return the rates without decay, damped toward the market's."""
     damped = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
     return [
         *(
@@ -291,10 +284,10 @@ FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for fea
 
 @dataclass(frozen=True, slots=True)
 class AttributeFeature:
-    """An attribute of a seller's identity as a feature.
+    """An attribute of a seller's identity as a feature, declared by a study and pinned by the artifact.
 
-    A study declares it and the artifact pins it. With `equals`, 1 if the attribute has this text, else 0. Otherwise the
-    attribute read as a number: `default` if it is missing, no number or not finite. `direction` as for any feature.
+    With `equals`, 1 if the attribute has this text, else 0. Otherwise its number: `default` if missing, no number or
+    not finite.
     """
 
     attribute: str
@@ -320,10 +313,7 @@ class AttributeFeature:
         return number if np.isfinite(number) else self.default
 
     def values(self, texts: "NDArray[np.object_]") -> Floats:
-        """Return the feature's values of n cases from their texts, shape (n,).
-
-        Each distinct text is read once.
-        """
+        """Return the values of n cases from their texts, shape (n,)."""
         known: dict[str | None, float] = {}
         return np.array(
             [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float
@@ -334,8 +324,8 @@ class AttributeFeature:
 class ContextFeature:
     """Context as a feature: the way of detection, or the rules in force.
 
-    Training uses the true value. Serving gives every seller the `reference` that the artifact pins, so no seller is
-    judged by its inspector. With `equals`, training uses 1 if the context has this text, else 0; otherwise a number.
+    Training uses the true value. Serving gives every seller the pinned `reference`, so no seller is judged by its
+    inspector.
     """
 
     context: str
@@ -360,10 +350,7 @@ AnyFeature = Feature | AttributeFeature | ContextFeature
 
 
 def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
-    """Return a copy of the model's input with every context feature at its reference, as in serving.
-
-    Shape (n, features).
-    """
+    """Return a copy of the model's input, (n, features), with context features at their reference."""
     out = np.array(x, dtype=np.float64, copy=True)
     for column, feature in enumerate(features):
         if isinstance(feature, ContextFeature):
@@ -372,7 +359,7 @@ def at_reference(x: Floats, features: "tuple[AnyFeature, ...]") -> Floats:
 
 
 BLOCK_ROWS = 2_048
-"""Rows of the input written at a time, so that they stay in the processor's cache for all columns."""
+"""Rows written at a time, to stay in the processor's cache."""
 
 
 def matrix(
@@ -384,8 +371,7 @@ def matrix(
 ) -> Floats:
     """Return the model's input, float64 of shape (n, features); context features at reference.
 
-    For all cases, or for `cases` in their order. `attributes`: the seller's attributes by name, one mapping per row
-    (default: none known). `out`: an array to write into and return.
+    `cases`: default all. `attributes`: one mapping per row. `out`: an array to write into.
     """
     rows = sums.cases if cases is None else len(cases)
     columns = [_column(sums, feature, attributes, cases, rows) for feature in features]

@@ -11,24 +11,20 @@ from scoring.features.facts import Facts, kind_mask
 _IS_SEEN_BY_TIME = kind_mask(
     *(Kind.VIOLATION, Kind.IDENTITY, Kind.CONTROL, Kind.OVERRIDE, Kind.INSPECTION, Kind.DISPUTE, Kind.CASE)
 )
-"""Kinds whose entries become visible at some time, as exposure does; decisions depend on knowledge, not on time."""
+"""Kinds whose entries become visible at some time; decisions depend on knowledge."""
 
 
 def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: EntryColumns | None = None) -> Ints:
-    """Return, for each seller, the time until which its facts certainly do not change, in microseconds.
+    """Return, for each seller, the first time after `observe_time` at which its facts may differ, in microseconds.
 
-    The first time after `observe_time` at which they may differ. `columns`: entries from `apply_changes`, one case per
-    seller. `facts`: those at `observe_time`, the sellers' cases first. `sales`: exposure outside the columns. Between
-    two midnights the facts depend on the time in only three ways, so the result is the earliest of
+    `columns`: from `apply_changes`, one case per seller. `facts`: those at `observe_time`. It is the earliest of
 
-    - the next UTC midnight, since ages are whole days, exposure counts from the next day on, and day-ends are midnights;
-    - the end of the override in force;
-    - the microsecond after the later of occurrence and report of an entry that is not visible yet. Exposure counts by
-      its day: it waits for its report only, and exposure of today or later waits for midnight.
+    - the next UTC midnight, since ages and exposure count by whole days; - the end of the override in force; - the
+    microsecond after the later of occurrence and report of an invisible entry. Exposure waits for its report only, and
+    exposure of today or later for midnight.
 
-    Worked: at noon of day 1 (129,600 s) a file has an override until 18:00 (151,200 s) and an inspection of 15:00
-    (140,400 s) that was reported at 14:00. The result is 140,400.000001 s; without the inspection 151,200 s, without
-    both the midnight of day 2 (172,800 s).
+    Worked: at noon of day 1 (129,600 s) with an override until 18:00 (151,200 s) and an inspection of 15:00 (140,400 s)
+    reported at 14:00: 140,400.000001 s; without the inspection 151,200 s, without both 172,800 s.
     """
     today = observe_time // DAY
     until = np.minimum(facts.override_until[: columns.cases], (today + 1) * DAY)

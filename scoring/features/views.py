@@ -1,9 +1,6 @@
-"""One reading of a file for several times: the common part of all views is resolved once.
+"""One reading of a file for several times: now, the last day-ends, and now with open allegations upheld.
 
-The views of an answer are now, the last day-ends, and now with every open allegation upheld. They share the known
-entries, and so the statuses, incidents and revisions. They differ in the ages of facts and in the facts that had
-happened. So each fact is stored once, with its age in each view, NEVER if the view does not see it. The fold adds all
-facts with an age.
+Each fact is stored once, with its age in each view, NEVER if the view does not see it.
 """
 
 from collections.abc import Sequence
@@ -21,18 +18,15 @@ from scoring.features.violations import Violations, raise_severities, sort_viola
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The facts of n sellers from K views.
-
-    Ages are whole days, of shape (K, facts), NEVER for an unseen fact.
-    """
+    """The facts of n sellers from K views. Ages are whole days, of shape (K, facts), NEVER if unseen."""
 
     facts: Facts
-    """The facts of the first view, case i is seller i; only it has allegations, overrides and existence."""
+    """Of the first view; only it has allegations, overrides and existence."""
     violations: Violations
     """Every violation that counts in some view, by (seller, incident, category)."""
     violation_age: Ints
     severity: Ints
-    """Of shape (K, violations), or (1, violations) if it is the same in every view."""
+    """Of shape (K, violations), or (1, violations) if equal in every view."""
     exposure_case: Ints
     """By seller, as orders, failures and their ages."""
     exposure_orders: Ints
@@ -74,13 +68,12 @@ def view_once(facts: Facts) -> Views:
 def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns | None = None) -> Views:
     """Compute the views of every seller from each of `times`, all by the knowledge of the first.
 
-    `columns`: from `apply_changes`, one case per seller. `times`, in microseconds: the first is now, the others UTC
-    midnights before it or now again; in the last view open allegations count as upheld. `sales` as in `find_visible`.
-    Each view equals the result of `resolve` for it, to the last bit.
+    `columns`: from `apply_changes`. `times`, in microseconds: now, then UTC midnights before it or now again; in the
+    last view open allegations are upheld. Each view equals `resolve`'s, to the last bit.
     """
     now = np.full(columns.cases, times[0], dtype=np.int64)
     moments = np.array(times, dtype=np.int64)[:, None]
-    day, last_day = moments // DAY, (moments - 1) // DAY  # for the view, and for all that may have happened before it
+    day, last_day = moments // DAY, (moments - 1) // DAY
     visible = find_visible(columns, now, reported_before=times[0], sales=sales)
     judged, sold = visible.judged, visible.sold
 
@@ -134,10 +127,7 @@ def _identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[
 
 
 def _last_before(entries: EntryColumns, moments: Ints) -> Ints:
-    """Return the place of each seller's last entry before each moment, or -1.
-
-    Shape (K, n). `entries` are by (seller, occur time), `moments` of shape (K, 1).
-    """
+    """Return the place of each seller's last entry before each moment, or -1; shape (K, n)."""
     before: Bools = entries.occur_time < moments
     place = np.full((len(moments), entries.cases), -1, dtype=np.int64)
     for n, case in enumerate(entries.case.tolist()):

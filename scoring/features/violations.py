@@ -1,4 +1,4 @@
-"""Violations from their entries: the status of each, the counting ones, and their severity."""
+"""Violations from their entries: status, severity, and whether they count."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,11 +20,7 @@ _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in
 
 @dataclass(frozen=True, slots=True)
 class Violations:
-    """n counted violations sorted by (case, incident, category), columns int64 of shape (n,).
-
-    `day`: the UTC day of occurrence; `row`: its report's place in the caller's list; `violation_type`: the number of
-    its type, 0 if unknown.
-    """
+    """n counted violations by (case, incident, category), columns int64 of shape (n,); `violation_type` 0 if unknown."""
 
     case: Ints
     day: Ints
@@ -40,25 +36,22 @@ class Violations:
 
 
 class Judged(NamedTuple):
-    """Violations by (case, violation), with the decisions about each.
-
-    Arrays of shape (violations,).
-    """
+    """Violations by (case, violation). Arrays of shape (violations,)."""
 
     reports: EntryColumns
-    """Their reports; without a visible report, a decision about the violation."""
+    """Their reports; else a decision."""
     is_reported: Bools
-    """Whether the report is visible. A violation without a visible report does not count."""
+    """Whether the report is visible; else it does not count."""
     status: Ints
     severity: Ints
-    """The last severity stated, by the report or by a later reduction; units may raise it."""
+    """The last severity stated; units may raise it."""
     is_reduced: Bools
     """Whether a reduction stated the severity, so that units do not raise it."""
     units: Ints
 
     @property
     def counts(self) -> Bools:
-        """Return which violations count (confirmed, appealed or reduced): bool, one each."""
+        """Return which violations are confirmed, appealed or reduced."""
         found: Bools = self.is_reported & _COUNTS[self.status]
         return found
 
@@ -73,15 +66,12 @@ class Judged(NamedTuple):
         return found
 
     def units_if_upheld(self) -> Ints:
-        """Return the units of each violation if open ones were upheld with their alleged units."""
+        """Return the units of each violation if open ones were upheld."""
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
 
 def judge(entries: EntryColumns) -> Judged:
-    """Group entries about violations by violation, and resolve the status of each.
-
-    Sorted by (case, violation); pending status changes are left out.
-    """
+    """Group entries about violations by (case, violation) and resolve each status, without pending changes."""
     entries = entries.take(~_is_pending(entries))
     entries = entries.take(_order_by_violation(entries))
     n = len(entries.case)
@@ -100,10 +90,7 @@ def judge(entries: EntryColumns) -> Judged:
 
 
 def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, NDArray[np.intp]]:
-    """Return (the chosen reports sorted by case, incident and category, their indices).
-
-    `chosen`: bool by report. Severities are the reported ones.
-    """
+    """Return (the chosen reports by case, incident and category, their indices)."""
     kept = np.flatnonzero(chosen)
     kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
     day = reports.occur_time[kept] // DAY
@@ -112,10 +99,9 @@ def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, N
 
 
 def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the status of each violation: that of its last status entry.
+    """Return the status of each violation, from entries by (violation, sequence).
 
-    Entries are by (violation, sequence). ALLEGED without a visible report; DISMISSED if the last attribution was
-    accepted: the goods are another seller's.
+    ALLEGED without a visible report; DISMISSED if the last attribution was accepted.
     """
     n = len(entries.case)
     if not n:
@@ -123,22 +109,17 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     place = np.arange(n)
     is_status = entries.kind != Kind.ATTRIBUTION
     decided = np.maximum.reduceat(np.where(is_status, place, -1), starts)
-    # A violation without a visible report may have an attribution alone.
     status = np.where(decided >= 0, entries.status[np.maximum(decided, 0)], int(Status.ALLEGED))
     if not is_status.all():
         last = np.maximum.reduceat(np.where(is_status, -1, place), starts)
         is_of_another_seller = (last >= 0) & (entries.status[np.maximum(last, 0)] == Attribution.ACCEPTED)
-        status = np.where(
-            is_of_another_seller, int(Status.DISMISSED), status
-        )  # somebody else's goods: as if never reported
+        status = np.where(is_of_another_seller, int(Status.DISMISSED), status)
     return status
 
 
 def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the distinct units of each violation, from the last decision that states units.
-
-    Entries are by (violation, sequence). So the next count replaces a mistaken one, and a reinstated violation has the
-    units of its earlier confirmation again.
+    """Return the units of each violation from the last decision that states units, from entries by (violation,
+    sequence).
     """
     if not entries.units.any():
         return np.zeros(len(starts), dtype=np.int64)
@@ -152,8 +133,7 @@ def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Bools) -> Ints:
     """Return severities raised by the distinct units of their incident, except severities set by a reduction.
 
-    `severity` and `is_reduced` have shape (n,); `units`, and so the result, have shape (..., n): one row for each way
-    to count.
+    `severity` and `is_reduced`: shape (n,); `units` and the result: (..., n).
     """
     if not units.any():
         return severity
@@ -167,7 +147,7 @@ def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Boo
 
 
 def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
-    """Return a set of (case, code) of the violations that count as if never reported, by all given entries."""
+    """Return (case, code) of the violations that count as if never reported."""
     entries = entries.take(~_is_pending(entries))
     entries = entries.take(_order_by_violation(entries))
     if not len(entries.case):
@@ -187,5 +167,4 @@ def _order_by_violation(entries: EntryColumns) -> NDArray[np.intp]:
 
 
 def _first_of_each(entries: EntryColumns) -> Bools:
-    """Mark the first entry of each violation; entries by (case, violation)."""
     return first_of_runs(entries.case, entries.violation)

@@ -1,3 +1,1 @@
-"""The loss certificate: the most that a seller who runs with the buyers' money can take under a policy, with its
-proof.
-"""
+"""The loss certificate: the most that a seller who runs with the buyers' money can take, with its proof."""

@@ -22,22 +22,20 @@ class Assumptions:
 
     currency: str
     stop_days: int
-    """Most days from the promised arrival of the first unkept order of a run until orders and payouts are stopped.
-
-    It is an upper tolerance bound, of the slowest product category, and no mean.
+    """Most days from the promised arrival of a run's first unkept order to the stop of orders and payouts: an upper
+    tolerance bound of the slowest product category.
     """
     confirm_days: int
-    """Most days from a stop that may end by itself, such as a caution, to the confirmation."""
+    """Most days from a stop that may end by itself to the confirmation."""
     carrier_days: int
-    """Days after capture before which no carrier confirms the buyer's address; 0 if a parcel's scan is enough."""
+    """Days after capture before which no carrier confirms the address; 0 if a scan is enough."""
     wash_ppm: int
-    """Least lost share of the value of a sale to oneself, in the cheapest product category."""
+    """Least lost share of a sale to oneself, in the cheapest product category."""
     identity_minor: int
     """Least cost of a name that passes admission."""
     aged_account_minor: int
-    """Least price of an account with a history, without its share."""
+    """Least price of an account with a history, without its share of its settled value."""
     aged_account_ppm: int
-    """That share, of its settled value."""
     runners: int
     """Most sellers that begin a run on one day."""
     overturned_ppm: int
@@ -46,10 +44,7 @@ class Assumptions:
 
 
 def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
-    """Parse the data of a TOML file into assumptions.
-
-    Raise CertificateRefused, which names every part that is missing, wrong or unknown.
-    """
+    """Parse the data of a TOML file; raise CertificateRefused naming every missing, wrong or unknown part."""
     root = Part(data, whole="assumptions")
     stop, confirm = (_sourced(root, name) for name in ("stop", "confirm"))
     carrier = _sourced(root, "carrier") if "carrier" in root else None

@@ -16,22 +16,22 @@ class RunDay:
     tenure_days: int
     captured_minor: int
     released_minor: int
-    """The part that is paid out before the stop."""
+    """Paid out before the stop."""
     washed_minor: int
-    """Value of its sales to itself that settles by the next day."""
+    """Sales to itself that settle by the next day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """The most profitable life of one name. Money in minor units; costs are negative."""
+    """The most profitable life of one name; costs are negative."""
 
     entered_with_minor: int
-    """Settled value of the name at its entry, such as of a bought history."""
+    """Settled value at entry, as of a bought history."""
     entry_cash_minor: int
     """Without its deposit."""
     deposit_minor: int
     history_cash_minor: int
-    """Cost of the faked history before the run; 0 if it is real."""
+    """Of the faked history before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
     run_cash_minor: int
     """Less the cost of sales faked meanwhile."""

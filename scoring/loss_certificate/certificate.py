@@ -22,7 +22,7 @@ VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
 GRANTED = "granted"
-"""Name of the loss from grants to single sellers, if it exceeds the bound: accepted as a verdict is."""
+"""Names the loss from grants to single sellers beyond the bound."""
 
 
 def certify(
@@ -35,9 +35,8 @@ def certify(
 ) -> dict[str, Any]:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
 
-    `accepted`: by failed verdict, the name of the person who accepts it. `older`: policies served before, the oldest
-    first, under which a run may still continue. Raise CertificateRefused if no certificate is possible, or if an
-    accepted verdict holds.
+    `accepted`: by failed verdict, the accepting person. `older`: policies under which a run may continue, the oldest
+    first. Raise CertificateRefused if none is possible, or an accepted verdict holds.
     """
     states = build_states(policy, assumptions)
     tables = {
@@ -77,9 +76,9 @@ def certify(
 
 
 def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
-    """Return a certificate with the accepting persons, the accepted sums, and its digest.
+    """Return a certificate with the accepting persons, the sums, and its digest.
 
-    Raise CertificateRefused if a verdict does not exist, if it holds, or if it has no sum to accept.
+    Raise CertificateRefused if a verdict does not exist, holds, or has no sum.
     """
     names, losses = [*certificate["verdicts"], GRANTED], list_losses(certificate)
     for name in accepted:
@@ -93,17 +92,17 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
             )
     by_name = [{"verdict": name, "by": by, "most_minor": losses[name]} for name, by in sorted(accepted.items())]
     content = {**certificate, "accepted": by_name}
-    # The result is what a file holds: a certificate that is read again is equal to it.
+    # Equal to the certificate that is read again.
     return content | {"digest": digest_certificate(content)}
 
 
 def digest_certificate(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of its canonical JSON without its digest, in hex."""
+    """Return the SHA-256 of its canonical JSON without the digest, in hex."""
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 
 def list_failed(certificate: Mapping[str, Any]) -> list[str]:
-    """Return the failed verdicts that no person accepted, `granted` included."""
+    """Return the failed verdicts that no person accepted, GRANTED included."""
     by = {one["verdict"] for one in certificate["accepted"]}
     return [name for name in list_losses(certificate) if name not in by]
 
@@ -111,9 +110,8 @@ def list_failed(certificate: Mapping[str, Any]) -> list[str]:
 def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     """Return, by failed verdict, the most that one name can get; None if nothing bounds it.
 
-    `granted` is included if a grant allows more than the policy. While runs under older policies continue, a verdict
-    has the sum of the whole sequence. It has its own sum if the older policies alone allow as much: so a stricter
-    policy never waits for them.
+    While older runs continue, it is the sum of the whole sequence, or a verdict's own if the older policies alone allow
+    as much.
     """
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}

@@ -12,22 +12,22 @@ COVERED = 0.99
 """Share of all cases that a tolerance bound covers."""
 
 DOUBT = 0.05
-"""Largest chance that a tolerance bound covers less, or that a contradiction arises by chance."""
+"""Largest chance that a bound covers less, or that a contradiction is chance."""
 
 RUN_TYPES = frozenset({"order_fraud", "orders_not_kept"})
 
 
 @dataclass(frozen=True, slots=True)
 class RunCase:
-    """One seller with a confirmed violation of RUN_TYPES. Days are UTC days since 1970-01-01."""
+    """One seller with a confirmed violation of RUN_TYPES; UTC days since 1970-01-01."""
 
     start_day: int
-    """Day of the first of these violations."""
+    """Of the first of these."""
     stop_day: int | None
-    """Day since which its payouts are stopped; None if they are not."""
+    """Of the stop of its payouts, or None."""
 
     def days_by(self, today: int) -> int:
-        """Return the days of the run, the first included, until its stop, or at least until `today`."""
+        """Return the days of the run, the first included, until its stop or `today`."""
         return max((today if self.stop_day is None else self.stop_day) - self.start_day, 0) + 1
 
 
@@ -49,8 +49,7 @@ class Contradiction:
 def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
     """Return days within which COVERED of all runs are stopped, wrong with a chance of at most DOUBT; None if unknown.
 
-    Cases without a stop are the slowest; no form of distribution is assumed. It takes 299 cases; of 299 it is the
-    slowest, of 473 the second slowest.
+    Distribution-free; unstopped cases are the slowest. Of 299 cases it is the slowest, of 473 the second slowest.
     """
     above, found = -1, 0.0
     while found <= DOUBT and above < len(cases):
@@ -65,9 +64,8 @@ def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
 
 
 def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradiction]:
-    """Return the assumptions that a ledger contradicts beyond chance.
-
-    They are more slow stops than one case in a hundred, more overturned violations, or more runs that began on one day.
+    """Return the assumptions that a ledger contradicts beyond chance: slow stops, overturned violations, or runs on
+    one day.
     """
     found = []
     slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)

@@ -1,4 +1,4 @@
-"""Persons' grants to single sellers beside a policy: tiers that they set, and measures of rules that they lifted."""
+"""Persons' grants to single sellers: tiers that they set, and measures of rules that they lifted."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -44,10 +44,7 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 def show_granted(
     policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
 ) -> dict[str, Any] | None:
-    """Return the grants with the largest take of each seller, for a certificate; None if not considered.
-
-    `largest`: the largest takes of all other sellers.
-    """
+    """Return the grants with each seller's largest take; None if not considered. `largest`: of all other sellers."""
     if granted is None:
         return None
     stated = {(rule.id, measure.kind) for rule in policy.rule_book.rules for measure in rule.measures}
@@ -83,10 +80,7 @@ def _is_within(take: Take, largest: Take) -> bool:
 
 
 def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
-    """Return the largest take of a seller with lifted measures, of any tier and history; None if nothing bounds it.
-
-    A tier set by a person may end during the run, so every tier counts.
-    """
+    """Return the largest take of a seller with lifted measures, of any tier and history; None if unbounded."""
     lifted = {*lifted} | {
         (rule.secures, MeasureKind.DEPOSIT)  # a deposit that no rule awaits may be missing
         for rule in policy.rule_book.rules

@@ -1,4 +1,4 @@
-"""Margins of assumptions: the largest stop time and the smallest costs at which a verdict holds."""
+"""Margins of assumptions: the limits at which a verdict holds."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -16,17 +16,17 @@ class Sensitivity:
     """Limits at which one verdict fails, each assumption changed alone."""
 
     largest_stop_days: int | None
-    """None if it holds at none of 1 to 366 days."""
+    """None if it holds at none of 1 to 366."""
     smallest_wash_ppm: int | None
-    """None if it holds at none up to the whole value."""
+    """None if none suffices."""
     smallest_identity_minor: int | None
-    """With accounts at least as dear; None if it holds at none up to 10^15."""
+    """With accounts at least as dear; None if none to 10^15 suffices."""
 
 
 def find_sensitivity(
     policy: Policy, assumptions: Assumptions, verdicts: Iterable[str] = VERDICTS
 ) -> dict[str, Sensitivity]:
-    """Return the limits of each verdict. Longer stops and lower costs never help, so halving finds each."""
+    """Return the limits of each verdict, by halving: longer stops and lower costs never help."""
     return {name: _find_turns(policy, assumptions, VERDICTS[name]) for name in verdicts}
 
 

@@ -3,8 +3,8 @@ edges.
 
     W(s) >= 0;   W(s) >= cash(s, a) + W(s') on every edge
 
-A state that is gone (left, or stopped) is worth 0. If W(fresh) is 0, too, a new name closes every cycle without a gain.
-If W(fresh) is more, it is the most that one name can get, and the path to it is the attack.
+A state that is gone is worth 0. If W(fresh) is 0, too, a new name closes every cycle without a gain; else the path to
+it is the attack.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Table:
     history_is_real: bool
     """Whether days of real trade, which cost nothing, are among the edges."""
     price: Ints
-    """Least cost of a history up to each bucket of settled value; shape (buckets,)."""
+    """Of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
     running: Ints
     fresh: int
@@ -43,10 +43,7 @@ def price_history(states: States, assumptions: Assumptions, history_is_real: boo
 
 
 def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: Progress | None = None) -> Table:
-    """Return the least table of all states.
-
-    `progress`: called with the number of solved run days.
-    """
+    """Return the least table; `progress` gets the number of solved run days."""
     price = price_history(states, assumptions, history_is_real)
     running = solve_running(states, price, progress)
     building = _solve_building(states, price, running[0])
@@ -71,7 +68,7 @@ def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[i
 
 
 def released_by_age(states: States) -> Ints:
-    """Return the payouts of each run day's orders until the stop; shape (days, buckets, tenures)."""
+    """Return the payouts of each run day's orders until the stop; (days, buckets, tenures)."""
     smallest, ages = states.trade.smallest_order_minor, range(states.run_days - 1, -1, -1)
     places = {one: place for place, one in enumerate({one for row in states.granted for one in row})}
     by_place = np.array([[one.find_released(age, smallest) for age in ages] for one in places], dtype=np.int64)
@@ -80,10 +77,7 @@ def released_by_age(states: States) -> Ints:
 
 
 def find_run_gain(states: States, run: Ints) -> Ints:
-    """Return the gain of a run from each state, less the lost deposit; shape (buckets, tenures).
-
-    `run`: the table of a run's first day. The required deposit is lost, unless it is returned before the stop.
-    """
+    """Return a run's gain from each state, less a required deposit not returned before the stop; (buckets, tenures)."""
     if not states.trade.deposit_is_refilled or states.trade.deposit_returned_after_days < states.run_days:
         return run
     return run - np.array([[one.deposit_minor for one in row] for row in states.granted], dtype=np.int64)
@@ -98,8 +92,8 @@ def solve_running(
 ) -> Ints:
     """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
 
-    `price`: of a history up to each bucket. `stages`: the states under all policies of a sequence. `after`: the best
-    table under a later policy, which may be served from any day on.
+    `price`: of a history by bucket. `stages`: the states under all policies. `after`: the best table under a later
+    policy.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = released_by_age(states)
@@ -123,10 +117,9 @@ def solve_running(
 
 
 def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_real: bool) -> int:
-    """Return the most that one name can get while several policies are served in sequence, in minor units.
+    """Return the most that one name can get while policies are served in sequence, in minor units.
 
-    `stages`: of `build_stages`, the oldest first. The deposit is the smallest of all policies under which a run
-    continues.
+    `stages`: the oldest first. The deposit is the smallest under which a run continues.
     """
     price, most, after = price_history(stages[0], assumptions, history_is_real), 0, None
     asked = stages[-1].granted
@@ -144,15 +137,12 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
 
 
 def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
-    """Return the table before a run; shape (buckets, tenures, deposits).
-
-    A deposit is worth itself in every state: cheating a little turns it into money, a refill turns it back.
-    """
+    """Return the table before a run, (buckets, tenures, deposits); a deposit is worth itself."""
     above = np.maximum(find_run_gain(states, run), 0)
     for tenure in range(len(states.tenure) - 1, -1, -1):
         column = above[:, tenure]
         if tenure + 1 < len(states.tenure):
             column = np.maximum(column, above[:, tenure + 1])
         column = np.maximum.accumulate((column - price)[::-1])[::-1] + price
-        above[:, tenure] = np.maximum.accumulate(column)  # a refund takes settled value back, and nothing else
+        above[:, tenure] = np.maximum.accumulate(column)
     return above[:, :, None] + np.array(states.deposits, dtype=np.int64)

@@ -1,9 +1,7 @@
 """Abstract states of a seller, and the terms that the most trusting model grants in each.
 
-A state is a bucket of settled value and a bucket of tenure, with the deposit that is left, or the age of a run. A
-bucket grants the terms of its upper edge and costs its lower one; the last bucket has no upper edge. Each bucket has
-the laxest terms of all tiers, days and marketplaces, without violations, since the model is the adversary and
-violations only make terms stricter.
+A state is a bucket of settled value and one of tenure, with the deposit left or the age of a run. A bucket grants the
+terms of its upper edge and costs its lower one, at the laxest of all tiers, days and marketplaces without violations.
 """
 
 import itertools
@@ -32,42 +30,37 @@ TIERS: tuple[Tier | None, ...] = (None, *Tier)
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The most that a model grants in a state. Money in minor units."""
+    """The most that a model grants in a state, in minor units."""
 
     cap_minor: int
     deposit_minor: int
     release: Release
 
     def find_released(self, age_days: int, smallest_order_minor: int) -> int:
-        """Return the most that is paid out of a full day's orders by an age in days, in minor units.
-
-        Small orders lower the reserve by up to one minor unit each.
-        """
+        """Return the most that is paid out of a full day's orders by an age in days; small orders round each reserve."""
         return self.cap_minor - self.release.find_held(self.cap_minor, age_days, self.cap_minor // smallest_order_minor)
 
 
 @dataclass(frozen=True, slots=True)
 class States:
     settled: tuple[int, ...]
-    """Lower edges of the buckets, in minor units; the first is 0."""
+    """Lower edges from 0, in minor units."""
     tenure: tuple[int, ...]
-    """Lower edges of the buckets, in days; the first is 0."""
+    """Lower edges from 0, in days."""
     deposits: tuple[int, ...]
     """In minor units, rising from 0."""
     granted: tuple[tuple[Granted, ...], ...]
     run_days: int
     trade: TradeLimits
     notice_days: int = 0
-    """Days of a notice on which a seller still takes orders after a run."""
+    """Days of a notice with orders after a run."""
 
     def __len__(self) -> int:
-        """Return the number of states, fresh and gone included."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.run_days)
 
     def reach(self, bucket: int, tenure: int) -> int:
-        """Return the last bucket of settled value that a run reaches within a day.
-
-        It is one beyond a day's sales from the upper edge, since values within a bucket count linearly.
+        """Return the last bucket of settled value that a run reaches within a day: one beyond a day's sales from the
+        upper edge.
         """
         if bucket + 1 == len(self.settled):
             return bucket
@@ -76,19 +69,15 @@ class States:
 
 
 def build_states(policy: Policy, assumptions: Assumptions) -> States:
-    """Return the states of a seller of any tier and with any past.
+    """Return the states of a seller of any tier and past.
 
-    Raise CertificateRefused if the policy states no limits of trade or another currency, or if nothing bounds a day's
-    sales.
+    Raise CertificateRefused without limits of trade, for another currency, or if nothing bounds a day's sales.
     """
     return build_stages([policy], assumptions)[0]
 
 
 def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
-    """Return the states under each of several policies in sequence, in the same buckets. Errors as of `build_states`.
-
-    The length of a run is the longest under any policy, and limits of trade are the laxest of all.
-    """
+    """Return the states under each of several policies, in the same buckets, with the longest run and laxest limits."""
     trades = [_require_trade(policy, assumptions) for policy in policies]
     trade = _join_trade(trades)
     run_days = count_run_days(trade, assumptions)
@@ -133,18 +122,14 @@ def _spread(
 
 
 def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
-    """Return the days of a run until its confirmation.
-
-    Caution never shortens it: a seller can use up its 30 of 180 days of caution beforehand.
-    """
+    """Return the days of a run until its confirmation; caution never shortens it, since it can be used up."""
     return trade.delivery_promise_days + assumptions.stop_days + assumptions.confirm_days
 
 
 def count_notice_days(book: RuleBook, run_days: int) -> int:
-    """Return the most days of a notice on which a seller may still take orders, over all closures.
+    """Return the most days of a notice on which a seller may take orders, without those of an accompanying suspension.
 
-    Days of a suspension that holds whenever the closure does are left out. Raise CertificateRefused if orders of a
-    notice are paid out before their run is stopped.
+    Raise CertificateRefused if orders of a notice are paid out before their run is stopped.
     """
     most = 0
     for rule in book.rules:
@@ -191,7 +176,7 @@ def _grant_all(
 
 
 def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
-    """Raise CertificateRefused with every reason why no certificate is possible."""
+    """Raise CertificateRefused with every reason."""
     book = policy.rule_book
     wrong = []
     if policy.trade is None:

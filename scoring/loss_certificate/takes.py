@@ -1,4 +1,4 @@
-"""Takes of a run: gross, after held money is refunded, and of several sellers on one day."""
+"""Takes of a run: gross, after refunds, and of several sellers on one day."""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,14 @@ NO_TIER = "none"
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """The largest take of one name."""
-
     gross_minor: int
     """Value of the orders that it does not keep."""
     after_refunds_minor: int
-    """Less held money and its deposit; at least 0."""
+    """Less held money and deposit; at least 0."""
 
 
 def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:
-    """Return the largest take of a seller of each tier, by the tier's name, with any history.
-
-    The largest of all tiers bounds every seller, and every override.
-    """
+    """Return the largest take by tier's name, with any history; the largest bounds every override."""
     found = {}
     for tier in TIERS:
         of_tier = restrict_to_tier(states, policy, assumptions, tier)
@@ -41,8 +36,5 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
 
 
 def find_temptation(states: States, running: Ints) -> Ints:
-    """Return the gain of one run from each state, less the lost deposit; shape (buckets, tenures).
-
-    `running`: the table of a run with real trade.
-    """
+    """Return a run's gain from each state, less the lost deposit; (buckets, tenures). `running`: with real trade."""
     return np.asarray(find_run_gain(states, running[0]))

@@ -1,4 +1,4 @@
-"""The record of cases: cautions' cases and their states as statements in the ledger. Pure."""
+"""The record of cases: cautions' cases and their states as statements in the ledger."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Measures that persons impose beside the rules: the ones in force. Pure."""
+"""Measures that persons impose beside the rules."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,16 +29,15 @@ from scoring.policy.rules import RuleBook
 @dataclass(frozen=True, slots=True)
 class Imposed:
     measure: str
-    """Its id, chosen by the caller."""
     original: Measure
-    """As the person stated it last."""
+    """As last stated."""
     current: Measure
-    """The same within the limit of the marketplace; of a deposit the part that remains to be placed."""
+    """Within the marketplace's limit; of a deposit the part still to be placed."""
     start: int
     end: int | None
-    """When it ends by itself, in microseconds; None if it does not."""
+    """In microseconds; None without an own end."""
     entries: tuple[str, ...]
-    """The entries that state it since it was imposed."""
+    """Since it was imposed."""
     violations: tuple[str, ...]
     """Those that were not taken back."""
 
@@ -51,10 +50,10 @@ def list_imposed(
     marketplace: str,
     deposit_minor: int = 0,
 ) -> Iterator[Imposed]:
-    """Yield measures by persons that are or will be in force for a seller, in the order in which they were imposed.
+    """Yield persons' measures that are or will be in force, in the order in which they were imposed.
 
-    `statements`: about its measures, by sequence. `rows`: its facts, whose corrections and decisions count. If all its
-    violations were taken back, a measure counts as never imposed. `deposit_minor`: as for `evaluate_measures`.
+    `statements`: about its measures, by sequence. `rows`: its facts. If all its violations were taken back, a measure
+    counts as never imposed. `deposit_minor`: as for `evaluate_measures`.
     """
     taken_back = _find_taken_back(rows)
     runs: dict[str, list[MeasureStatement]] = {}
@@ -80,7 +79,7 @@ def list_imposed(
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
-    """Yield the corrected statements about measures: without void ones, moved ones at their new time."""
+    """Yield the statements without void ones, moved ones at their new time."""
     corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
     for one in statements:
         correction = corrections.get(one.entry_id)

@@ -263,7 +263,7 @@ class _Work:
         )
 
     def measure(self, applied: Applied, answer: TrustScore) -> MeasureInForce | None:
-        """Return one measure of a rule that holds; None for a suspension that was served."""
+        """Return one measure of a rule that holds; None for a served suspension."""
         rule = applied.rule
         if rule.id not in self._of_rule:  # a rule's measures share its times and entries
             self._of_rule[rule.id] = (*self._span(rule, answer), *self._list_behind(rule, answer))

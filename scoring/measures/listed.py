@@ -8,30 +8,29 @@ from scoring.policy.measures import Measure
 @dataclass(frozen=True, slots=True)
 class MeasureInForce:
     rule: str
-    """Id of the rule; empty for a measure by a person."""
+    """Empty for a measure by a person, as `reference`."""
     reference: str
     """Empty for a measure by a person."""
     legal_ground: str
     """Only of a rule for a product category."""
     original: Measure
     current: Measure
-    """As it is for this seller now; `original` is as the rule or the person states it."""
+    """For this seller now; `original` is as stated."""
     waived: bool
     measure: str
-    """Its recorded id, which a complaint and a lift name."""
+    """Its recorded id, for complaints and lifts."""
     lifted: str
     """Entry of a person's lift; empty without one."""
     start: int | None
-    """In microseconds, in the future for a termination with notice. None: before the days looked back."""
+    """In microseconds; future for a termination with notice; None: before the days looked back."""
     end: int | None
-    """When it ends if nothing else happens, in microseconds; None if unknown."""
+    """In microseconds; None if unknown."""
     entries: tuple[str, ...]
     entries_omitted: int = 0
     is_of_caution: bool = False
-    """Whether it protects for a caution: then it is no part of an order's lasting terms."""
+    """Then it is no part of an order's lasting terms."""
     reaches_earlier_orders: bool = False
-    """Whether it holds for orders captured before it began: true on confirmed facts, and for cautions while they last.
-    """
+    """True on confirmed facts, and for cautions while they last."""
     violations: tuple[str, ...] = ()
     """By the day they happened."""
 

@@ -13,7 +13,7 @@ class OrderPayout:
     payout: Payout
     terms: Terms
     value_cap_minor: int | None
-    """The limit on a day's captured value at its capture; None if there was none."""
+    """The limit on a day's captured value at capture, or None."""
     stop: PayoutStop | None
     capture_stamp: Stamp
     stamp: Stamp

@@ -1,7 +1,7 @@
-"""The record of measures: the rules' measures as statements in the ledger, and persons' statements about them. Pure.
+"""The record of measures: the rules' measures, and persons' statements about them, in the ledger.
 
-One seller, rule, kind and product category always have the same measure id. The service states when the measure is
-imposed, updated and lifted. A person may lift it, and it stays lifted on the same facts.
+One seller, rule, kind and product category have one measure id. A measure lifted by a person stays lifted on the same
+facts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,7 +43,7 @@ class MeasureStatement(NamedTuple):
 class Lift(NamedTuple):
     entry_id: str
     time: int
-    """In microseconds: it stays lifted on the facts established by then."""
+    """It stays lifted on the facts established by then, in microseconds."""
 
 
 NO_LIFTS: Mapping[str, Lift] = MappingProxyType({})
@@ -51,7 +51,7 @@ NO_LIFTS: Mapping[str, Lift] = MappingProxyType({})
 
 class MeasureRecord(NamedTuple):
     active: Mapping[str, MeasureChanged]
-    """By measure, the last statement about each that is not lifted."""
+    """By measure, the last statement if it is not lifted."""
     counts: Mapping[str, int]
     at_sequence: int
     """The ledger's sequence that the last statement follows from; 0 without one."""
@@ -70,7 +70,7 @@ class Wanted(NamedTuple):
 
 
 def name_measure(seller: str, rule: str, measure: Measure) -> str:
-    """Return the recorded id of a rule's measure: always the same for the same seller.
+    """Return the recorded id of a rule's measure, the same for the same seller.
 
     `name_measure("s-1", "newcomers", SettlementHold(14))` is `rule~newcomers~settlement_hold~` and 16 hexadecimal
     digits.
@@ -135,7 +135,7 @@ def list_changes(
         if before is None or _compared(before) != _compared(fact):
             facts[name] = fact
         else:
-            facts[name] = before  # as it is recorded
+            facts[name] = before
     found = [_lift(before, policy, at_sequence) for name, before in record.active.items() if name not in facts]
     found += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
     return [_entry_of(seller, fact, record.counts.get(fact.measure, 0) + 1, time) for fact in found]
@@ -176,7 +176,7 @@ def _state_measure(
         days=days,
         ppm=ppm,
         listings=listings,
-        product_category=category if is_id(category) else "",  # a text that is no id is no product category of a sale
+        product_category=category if is_id(category) else "",  # no id, so no product category of a sale
     )
 
 

@@ -1,7 +1,4 @@
-"""Restitution: recorded measures that rested on a violation taken back, for how long, and the amounts they held.
-
-Pure.
-"""
+"""Restitution: recorded measures that rested on a violation taken back, their days, and the amounts they held."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,22 +33,22 @@ class StoodOn:
     end: int | None
     """None if it still rests on the violation."""
     others: tuple[str, ...]
-    """The other violations that it rested on meanwhile, sorted."""
+    """Its other violations meanwhile, sorted."""
     values: tuple[Value, ...]
-    """Its first value and each update, by when each began to count; the first by the begin of the span."""
+    """Its values by when each began to count; the first by the span's begin."""
 
     def days_until(self, now: int) -> int:
-        """Return the days of the span, each begun day counted; up to `now` (microseconds) if it continues."""
+        """Return the span's days, each begun one counted; up to `now` (microseconds) if it continues."""
         end = now if self.end is None else self.end
         return max(-(-(end - self.begin) // DAY), 0)
 
     def days_from_to(self, now: int) -> tuple[int, int]:
-        """Return (first, last) UTC day of the span, in days since 1970-01-01; up to `now` if it continues."""
+        """Return (first, last) UTC day of the span since 1970-01-01; up to `now` if it continues."""
         last = now if self.end is None else max(self.end - 1, self.begin)
         return self.begin // DAY, last // DAY
 
     def stated_on(self, day: int) -> MeasureChanged:
-        """Return the value at the end of a UTC day, since an order's terms are those of its day's end."""
+        """Return the value at the end of a UTC day."""
         last = next((value for value in reversed(self.values) if value.begin < (day + 1) * DAY), self.values[0])
         return last.stated
 
@@ -77,8 +74,8 @@ class Restitution:
 def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, int | None]]:
     """Return each (from, until) in which a violation was taken back, in microseconds; None if it still is.
 
-    `rows`: facts of its seller. It is taken back while it is overturned, dismissed or withdrawn, or found to be of
-    another's goods. Worked: overturned at 10, reinstated at 20 and overturned at 30 gives (10, 20) and (30, None).
+    Taken back is overturned, dismissed, withdrawn, or of another's goods. Worked: overturned at 10, reinstated at 20,
+    overturned at 30: (10, 20) and (30, None).
     """
     is_retracted = is_elsewhere = False
     found: list[tuple[int, int | None]] = []
@@ -103,10 +100,8 @@ def list_stood_on(
 ) -> list[StoodOn]:
     """Return the measures that rested on a violation, in the order in which they began.
 
-    `statements`: about measures of its seller, in the order of their sequence. A measure begins at its stated begin, if
-    that is later than its statement, and ends at its own end. While the violation was taken back (`times_away`, as of
-    find_times_away), none rests on it, whatever is recorded. A measure that was not lifted by the end of that time
-    rests on it again.
+    `statements`: about its seller's measures, by sequence. A measure begins at its stated begin, if later than its
+    statement. None rests on the violation in `times_away`; a measure not lifted by their end rests on it again.
     """
     spans = _trace_spans(violation, statements)
     for since, until in times_away:
@@ -161,9 +156,8 @@ def list_items(
 ) -> tuple[RestitutionItem, ...]:
     """Return the amount that each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
-    `spans`: as of list_stood_on. `flow`: of the seller, by day and product category. `deposits`: each change of its
-    deposit with its time, by sequence. A measure counts only what earlier measures of its kind in `spans` did not hold
-    at that time.
+    `spans`: as of list_stood_on. `flow`: by day and product category. `deposits`: changes with their times, by
+    sequence. A measure counts only what earlier ones of its kind did not hold.
     """
     flow = [one for one in flow if one.fact.currency == currency]
     changes = sorted((one for one in deposits if one[1].currency == currency), key=itemgetter(0))
@@ -214,7 +208,7 @@ def _find_most_placed(
 ) -> int:
     """Return the most placed at once, in the span, of a required deposit beyond earlier ones, in minor units.
 
-    Worked: 5,000 required while 3,000 were placed, 4,000 more placed and 6,000 returned before it ended: 5,000.
+    Worked: 5,000 required, 3,000 placed, 4,000 more placed, 6,000 returned before its end: 5,000.
     """
     balance, balances = 0, {0: 0}
     for time, fact in deposits:
@@ -239,10 +233,7 @@ def _asked_at(span: StoodOn, time: int, now: int, currency: str) -> int:
 
 
 def captured_in(spans: Sequence[StoodOn], flow: Sequence[FlowDay], now: int, currency: str) -> int:
-    """Return the value captured on the UTC days of spans, each day once, in minor units of `currency`.
-
-    The first and the last day count whole, since flow is stated by the day.
-    """
+    """Return the value captured on the UTC days of spans, each whole day once, in minor units of `currency`."""
     ranges = [span.days_from_to(now) for span in spans]
     return sum(
         one.fact.captured_minor

@@ -1,9 +1,8 @@
 """The artifact: a published model as named bytes. Only an artifact that verifies is served.
 
-Parts: `model.txt` (the page's tables as LightGBM text), `decay.json`, `golden.json` (inputs with their raw scores and
-points), `certificate.json`, `evaluation.json`, `lineage.json`, and `manifest.json`. The manifest states features,
-constants, base points and baseline seller, and the SHA-256 of every other part. The digest is the SHA-256 of the
-manifest. It contains no time of day, so the same training gives the same digest.
+Parts: `model.txt` (LightGBM text), `decay.json`, `golden.json` (inputs with raw scores and points), `certificate.json`,
+`evaluation.json`, `lineage.json`, `manifest.json` (features, constants, baseline, and the SHA-256 of every other part).
+The digest is the manifest's SHA-256; the same training gives the same one.
 """
 
 import sys
@@ -42,9 +41,8 @@ PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluati
 class ModelParts:
     """The parts that training packs.
 
-    `directions` and order follow `features`. `baseline`: their values for the clean baseline seller, whose context is
-    packed at its reference. `golden`: float64 of shape (n, features). `pairs`: the pairs of features that the study
-    names. `prior`: of the sellers' own rates (default: `interval.default_prior`).
+    `directions` and `baseline` (context at its reference) follow `features`. `golden`: float64 of shape (n, features).
+    `pairs`: of the study. `prior`: default `interval.default_prior`.
     """
 
     study: str
@@ -61,10 +59,7 @@ class ModelParts:
 
 
 class Artifact:
-    """A verified model, ready to score.
-
-    Build it with `load`; it is immutable and threads may share it.
-    """
+    """A verified model from `load`; immutable, threads may share it."""
 
     def __init__(self, manifest: Mapping[str, Any], parts: Mapping[str, bytes], digest: str) -> None:
         self.digest = digest
@@ -79,9 +74,7 @@ class Artifact:
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
 
     def raw_score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the points that the page takes from the base, for inputs of shape (n, features): whole float64 of
-        shape (n,).
-        """
+        """Return the points that the page takes from the base: whole float64 of shape (n,) for (n, features)."""
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -89,10 +82,7 @@ class Artifact:
 
 
 def pack(model: ModelParts) -> dict[str, bytes]:
-    """Pack a trained model into an artifact: the bytes of each part, by name.
-
-    Raise ArtifactRefused if the page is not certified monotone.
-    """
+    """Pack a model into the bytes of each part, by name; raise ArtifactRefused if it is not certified monotone."""
     directions = {feature.key: feature.direction for feature in model.features}
     raw = model.page.raw_score(model.golden)
     golden = {
@@ -130,18 +120,14 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Verify a whole artifact, by `verify` and `open_verified`, and return it ready to score.
-
-    `parts`: bytes by name. Raise ArtifactRefused naming the part that does not match.
-    """
+    """Verify a whole artifact and return it; raise ArtifactRefused naming the part that does not match."""
     return open_verified(parts, verify(parts))
 
 
 def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
     """Return an artifact, ready to score, whose parts `verify` has accepted with this digest.
 
-    LightGBM reads the model and computes the golden vectors. Raise ArtifactRefused if its scores differ in a single
-    bit.
+    LightGBM computes the golden vectors; raise ArtifactRefused if a single bit differs.
     """
     with _refusing_damage():
         artifact = Artifact(parse_json(parts[MANIFEST]), parts, digest)
@@ -152,11 +138,9 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
 
 
 def verify(parts: Mapping[str, bytes]) -> str:
-    """Verify everything that needs no LightGBM; return the artifact's digest.
+    """Verify everything that needs no LightGBM, which can crash on a damaged text; return the artifact's digest.
 
-    LightGBM can crash on a damaged model text, so it reads only accepted parts. Checked are digests, format, constants,
-    features, model text, certificate, decay tables, and the page's scores of the golden vectors. Raise ArtifactRefused
-    naming the part that does not match.
+    Raise ArtifactRefused naming the part that does not match.
     """
     with _refusing_damage():
         digest = verify_content(parts)
@@ -170,7 +154,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_content(parts: Mapping[str, bytes]) -> str:
-    """Verify the format, and each part's SHA-256 in the manifest; return the manifest's digest.
+    """Verify format and each part's SHA-256; return the digest.
 
     Raise ArtifactRefused naming a missing or altered part.
     """
@@ -192,10 +176,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
-    """Raise ArtifactRefused if the model gives all its golden vectors the same raw scores or the same points.
-
-    A study may find no effect, but such a model is not served.
-    """
+    """Raise ArtifactRefused if all golden vectors have the same raw scores or points."""
     golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
@@ -203,7 +184,7 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """Turn every error that a damaged part causes in Python or LightGBM into ArtifactRefused."""
+    """Turn every error of a damaged part into ArtifactRefused."""
     try:
         yield
     except (
@@ -220,7 +201,7 @@ def _refusing_damage() -> Iterator[None]:
 
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
-    """Verify the bounds that keep facts moving features one way, as the certificate assumes."""
+    """Verify the bounds on which the certificate's directions rest."""
     constants, reference = manifest["constants"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
     for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
@@ -251,7 +232,7 @@ def _page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
-    """Return whether a value is a JSON number from `least` to `most`; booleans and NaN are not."""
+    """Return whether a value is a JSON number from `least` to `most`; booleans are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -304,10 +285,7 @@ def _row(feature: AnyFeature) -> dict[str, object]:
 
 
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
-    """Return the features that a manifest pins, as a tuple in their order.
-
-    Raise ArtifactRefused if one is unknown or wrong.
-    """
+    """Return a manifest's features in order; raise ArtifactRefused for an unknown or wrong one."""
     return tuple(map(_feature, manifest["features"]))
 
 

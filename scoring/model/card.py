@@ -1,4 +1,4 @@
-"""The card of a model: its page in words and numbers, so that anybody can repeat the sum of a seller's points by hand."""
+"""The card of a model: its page in words and numbers, to repeat the sum of a seller's points by hand."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
@@ -12,7 +12,7 @@ BAR = 24
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
-    """Return a page as JSON values: `base`, and each table with its features, their rows in words, and points by row."""
+    """Return a page as JSON values: `base`, and each table with features, rows in words, and points."""
     tables = []
     for table in page.tables:
         mine = [features[place] for place in table.features]

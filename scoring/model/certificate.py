@@ -1,7 +1,6 @@
 """The certificate: an exact proof that a page is monotone in every feature that has a direction.
 
-A seller's points are a sum of rows of tables, so they move one way with a feature if every table of that feature does.
-Whole points make the proof exact: each row is compared with the next one.
+Points are a sum of rows of tables of whole points, so comparing each row with the next proves it.
 """
 
 from collections.abc import Mapping
@@ -18,8 +17,8 @@ ALGORITHM = "tables@1"
 def certify(page: Page, directions: Mapping[str, int]) -> dict[str, object]:
     """Prove that a page is monotone; return the certificate as JSON values.
 
-    `directions`: by feature key, in the order of the model's inputs: +1 (more is better) must never lower points, -1
-    never raise them, 0 is free. Raise ArtifactRefused naming the first table that is not monotone.
+    `directions`: by feature key, in input order: +1 must never lower points, -1 never raise them, 0 is free. Raise
+    ArtifactRefused naming the first other table.
     """
     keys, signs = list(directions), list(directions.values())
     for table in page.tables:

@@ -1,35 +1,29 @@
 """The interval of a seller's points, from the posterior of its own rates.
 
-A seller with few orders may have been lucky, or unlucky. Its events are taken as Poisson with its own rates per order,
-and the rates as Gamma distributed over sellers (`Prior`). A series is one counted mass: that of a category, that of all
-by severity weight, the incidents of a lowest severity, or failed orders. With mass S over E settled orders, both
-decayed by the longest half-life, the posterior of the rate of a series is w x Gamma(k, X), mean w k / X:
+Events are Poisson with the seller's own rates per order, and the rates Gamma distributed over sellers (`Prior`). A
+series is one counted mass: of a category, of all by severity weight, incidents of a lowest severity, or failed orders.
+With mass S over E settled orders, both decayed by the longest half-life, the posterior of its rate is w x Gamma(k, X):
 
     k = (a m + c S) / w,  X = b + c E,  c = E / (sum over orders of decay squared), 1 to 2
 
-The prior is a events in b orders. m is the mass that it expects of one incident in the series. w is the weight at which
-as many whole events vary as much as the weighted ones do (`Prior.grain`; 1 for counted incidents). c turns decayed
-orders into as many whole orders of equal information, Kish's effective size: 1 for a young file, 2 for steady sales
-over years, and no more, so that old facts weigh little. The quantiles of Gamma(k) are by Wilson and Hilferty,
+The prior is a events in b orders, m its mass of one incident in the series, w the series' weight of one event
+(`Prior.grain`; 1 for counted incidents). c is Kish's effective size, capped so that old facts weigh little. The
+quantiles of Gamma(k) are by Wilson and Hilferty,
 
     q = k max(0, 1 - 1/(9 k) + z sqrt(1/(9 k)))^3,  z = -1.6449 for 5 % and +1.6449 for 95 %,
 
-and for 95 % and k below 2 between the values of a small table. They use only + - x / and square root, which IEEE 754
-rounds correctly. So the ends are the same on every machine; scipy's quantiles are not. The upper quantile is within 1 %
-of the exact one from k = 0.1 on; the lower one is too low below k = 2, the safe side.
+and for 95 % and k below 2 from a small table. IEEE 754 rounds + - x / and square root correctly, so the ends are equal
+on every machine. The upper quantile is within 1 % from k = 0.1 on; the lower one is too low below k = 2, the safe side.
 
-At this rate the expected mass of the seller, by its own decayed orders E_h of each half-life, is w q / X x E_h. The low
-end of points is the model at the larger of this mass, for 95 %, and the seller's own mass; the high end at the smaller
-of the two, for 5 %. Counts without decay follow by all orders likewise, counts of the last year by its orders. Days
-since an incident and the worst severity are facts, not rates, and stay; so do inspections, disputes, attributes,
-identity, tenure and exposure.
+The expected mass is w q / X x E_h, by decayed orders E_h of each half-life. The low end is the model at the larger of
+this mass, for 95 %, and the seller's own; the high end at the smaller, for 5 %. Counts without decay follow all orders,
+counts of the last year its orders. Other facts stay.
 
-If every true rate lies between its quantiles, each feature lies between its ends. With a certified model the points at
-the true rates then lie between `points_low` and `points_high`. A further incident lowers no k, so confirming one raises
-neither end (except by 0.4 % of a rate at the end of the table).
+With a certified model the points at true rates between the quantiles lie between `points_low` and `points_high`. A
+further incident lowers no k, so it raises neither end (except by 0.4 % of a rate at the end of the table).
 
-Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): for all incidents k = 0.5, X = 150, q = 1.92073, so
-the low end has 0.012805 incidents an order, 1.2805 in its 100 orders; the high end has none, as observed.
+Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): k = 0.5, X = 150, q = 1.92073; the low end has
+1.2805 incidents, the high end none.
 """
 
 from collections.abc import Mapping
@@ -54,31 +48,25 @@ Z = 1.6448536269514722
 """Standard normal quantile of 95 %: the interval from 5 % to 95 % holds 90 %."""
 
 ENDS = 2
-"""Cases that `with_ends` appends per seller: one for `points_low`, one for `points_high`."""
+"""Cases that `with_ends` appends per seller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """The assumption about a seller before its history.
-
-    Its rates per order follow Gamma(events, orders).
-    """
+    """A seller's rates per order before its history: Gamma(events, orders)."""
 
     incidents: tuple[float, ...]
     failures: tuple[float, ...]
     mix: tuple[float, ...]
-    """For one incident: its mean severity weight in each category (8 numbers), its mean severity weight, the share
-    that is moderate or graver, the share that is major or graver.
+    """Of one incident: mean severity weight in each category (8 numbers) and in all, share moderate or graver, share
+    major or graver.
     """
     grain: float
     """The mean square of severity weights over their mean."""
 
 
 def default_prior(constants: Constants) -> Prior:
-    """Return the prior of sellers' rates for an artifact that pins none.
-
-    Half an event in `rate_damping` orders, all severities alike.
-    """
+    """Return the prior of an artifact that pins none: half an event in `rate_damping` orders, severities alike."""
     rate = (0.5, constants.rate_damping)
     weights = constants.severity_weights.values()
     mean = sum(weights) / len(Severity)
@@ -87,19 +75,12 @@ def default_prior(constants: Constants) -> Prior:
 
 
 def severity_grain(weights: Floats) -> float:
-    """Return the mean square of severity weights over their mean; `weights` of shape (n,).
-
-    `severity_grain([1, 3, 9, 27]) == 20.5`.
-    """
+    """Return the mean square of weights over their mean: `severity_grain([1, 3, 9, 27]) == 20.5`."""
     return float((weights * weights).sum() / weights.sum())
 
 
 def prior_of(data: Mapping[str, object]) -> Prior:
-    """Read the prior of sellers' rates of incidents and of failed orders from its JSON values.
-
-    Raise ArtifactRefused if a part is missing or holds no numbers, a list has a wrong length, or a number is out of its
-    bounds.
-    """
+    """Read the prior from its JSON values; raise ArtifactRefused if a part is missing, wrong or out of its bounds."""
     try:
         values = {name: np.array(data[name], dtype=np.float64) for name in _BOUNDS}
     except (KeyError, TypeError, ValueError):
@@ -120,7 +101,7 @@ _BOUNDS: Mapping[str, tuple[tuple[int, ...], float, float]] = {
     "mix": ((len(Category) + 3,), 0.0, 63.0),
     "grain": ((), 1.0, 63.0),
 }
-"""By part: shape, least and greatest value. Within the bounds no feature overflows."""
+"""By part: shape, least and greatest value; no feature overflows."""
 
 _SHAPES = np.array([0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0])
 _UPPER = np.array(
@@ -133,10 +114,9 @@ _UPPER = np.array(
 
 
 def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
-    """Return two arrays, the 5 % and the 95 % quantiles of Gamma(k); each of the shape of `k`.
+    """Return the 5 % and the 95 % quantiles of Gamma(k), each of the shape of `k` >= 0.
 
-    k >= 0. `gamma_interval(0)[1] == 0` and `gamma_interval(0.5)[1] == 1.92073`. By the Wilson-Hilferty approximation;
-    the upper end for small k from a table.
+    `gamma_interval(0)[1] == 0` and `gamma_interval(0.5)[1] == 1.92073`.
     """
     spread = 1.0 / (9.0 * np.maximum(k, 1e-9))
     low, high = (np.maximum(1.0 - spread + z * np.sqrt(spread), 0.0) for z in (-Z, Z))
@@ -147,10 +127,7 @@ def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
 
 
 def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
-    """Append, for the first `n` cases, the sums at the low and the high end of their interval.
-
-    The result has all cases, then n cases at the low end of points, then n at the high end.
-    """
+    """Append, for the first `n` cases, n at the low end of points, then n at the high end."""
     squares, recent_orders = folder.effective_size_terms(facts, n)
     orders = np.array([sums.orders[h][:n] for h in HALF_LIVES])
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
@@ -183,10 +160,7 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
 
 @lru_cache(maxsize=8)
 def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
-    """Return the prior's mass, its orders and the weight of one event, for each series.
-
-    Each of shape (13, 1).
-    """
+    """Return prior mass, orders and weight of one event by series, each (13, 1)."""
     (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
     mass = [*(events * weight for weight in prior.mix), events, failures]
     whole = [*[prior.grain] * (several + 1), 1.0, 1.0, 1.0, 1.0]
@@ -200,10 +174,7 @@ _FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Categ
 
 
 def _series(sums: Sums, added: int) -> Floats:
-    """Return the series of all cases, shape (half-lives, 13, cases + added).
-
-    The added cases are not set.
-    """
+    """Return the series of all cases, (half-lives, 13, cases + added); added ones unset."""
     series = np.empty((len(HALF_LIVES), _FAILURES + 1, sums.cases + added), dtype=np.float64)
     filled = series[:, :, : sums.cases]
     for i, h in enumerate(HALF_LIVES):
@@ -216,10 +187,7 @@ def _series(sums: Sums, added: int) -> Floats:
 
 
 def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
-    """Return the sums with the cases of both ends appended.
-
-    Sums that no end moves are copied from the seller's own case.
-    """
+    """Return the sums with the cases of both ends appended."""
     places = {h: i for i, h in enumerate(HALF_LIVES)}
 
     def kept(values: NDArray[T]) -> NDArray[T]:

@@ -1,9 +1,7 @@
 """The page: a model as tables of whole points, one per feature, that a person can add up.
 
-A seller's points are the page's base plus one row of each table. Each table's best row has 0 points, all others fewer.
-The artifact's model text states the same in LightGBM's format: one tree per table, with the points' signs turned in its
-leaves. A sum of whole numbers is exact in any order, so LightGBM, this module and a person with a pencil get the same
-points.
+Points are the base plus one row of each table; the best row has 0. The model text states the same for LightGBM, one
+tree per table with the signs turned.
 """
 
 import re
@@ -30,37 +28,36 @@ NEARLY_ZERO = float(np.float32(1e-35))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """The points that one feature, or one pair of features, takes from the base.
+    """The points that one feature, or a pair, takes from the base.
 
-    A value belongs to the first row whose edge it does not exceed, as LightGBM compares; beyond all edges to the last
-    row.
+    A value belongs to the first row whose edge it does not exceed; beyond all edges to the last row.
     """
 
     features: tuple[int, ...]
-    """Column of the feature; for a pair both columns, first that of the feature with the points."""
+    """Columns; of a pair first the feature with the points."""
     edges: tuple[Floats, ...]
-    """By feature, the rising upper ends of its rows; the last row has none."""
+    """By feature, the rising upper ends of rows but the last."""
     points: Ints
-    """Whole points of each row, at most 0; for a pair of shape (rows of the first feature, rows of the second)."""
+    """At most 0; of a pair of shape (rows of the first feature, rows of the second)."""
 
     def look_up(self, x: Floats) -> Ints:
         return np.asarray(self.points[find_rows(self.features, self.edges, x)], dtype=np.int64)
 
 
 def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tuple[Ints, ...]:
-    """Return, for each of a table's features, the row of each input: arrays of shape (n,). `x`: shape (n, columns)."""
+    """Return, by feature of a table, the row of each input, (n,), for `x`, (n, columns)."""
     values = (np.where(np.abs(x[:, place]) > NEARLY_ZERO, x[:, place], 0.0) for place in features)
     return tuple(np.searchsorted(own, value) for own, value in zip(edges, values, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """A whole model: the points of a seller with the best row of every table, and the tables."""
+    """`base`: the points with the best row of every table."""
 
     base: int
     tables: tuple[Table, ...]
     _single: tuple[Ints, Floats, Ints] = field(init=False, repr=False)
-    """For the tables of one feature: its column, and edges and points padded to equal lengths, one line per table."""
+    """Tables of one feature: column, and padded edges and points, one line per table."""
 
     def __post_init__(self) -> None:
         single = [table for table in self.tables if len(table.features) == 1]
@@ -76,11 +73,11 @@ class Page:
         return sum(table.points.size for table in self.tables)
 
     def raw_score(self, x: Floats) -> Floats:
-        """Return the points that the tables take from the base: whole numbers, shape (n,)."""
+        """Return the whole points that the tables take from the base, (n,)."""
         return np.asarray(-self.parts(x).sum(axis=1), dtype=np.float64)
 
     def parts(self, x: Floats) -> Ints:
-        """Return each feature's points, at most 0, for inputs of shape (n, features): the same shape."""
+        """Return each feature's points, at most 0, of the shape of the inputs, (n, features)."""
         found = np.zeros(x.shape, dtype=np.int64)
         columns, edges, points = self._single
         for begin in range(0, len(x), BLOCK_ROWS):  # all tables at once: one by one takes five times as long
@@ -94,10 +91,7 @@ class Page:
 
 
 def page_model_text(tables: Sequence[Table], features: int) -> str:
-    """Return the tables as a model in LightGBM's text format, with the given number of inputs.
-
-    LightGBM's prediction is the sum of the tables' points with the sign turned.
-    """
+    """Return the tables in LightGBM's text format; its prediction is the sum with the sign turned."""
     blocks = [f"Tree={number}\n{_tree(table)}\n\n" for number, table in enumerate(tables)]
     head = {
         "version": "v4",
@@ -116,14 +110,14 @@ def page_model_text(tables: Sequence[Table], features: int) -> str:
 
 
 def _tree(table: Table) -> str:
-    """Return a table as one tree: splits that halve its rows, and leaves in the order of the rows."""
+    """Return a table as one tree, its leaves in the order of the rows."""
     splits: list[tuple[int, float]] = []
     left: list[int] = []
     right: list[int] = []
     inner = table.points[0].size if len(table.features) > 1 else 1
 
     def split(depth: int, first: int, last: int, leaf: int) -> int:
-        """Add the splits of rows `first` to `last` of a feature; `leaf` is the leaf of the feature's row 0."""
+        """Split rows `first` to `last`; `leaf` is row 0's leaf."""
         if first == last:
             begin = leaf + first * (inner if depth == 0 else 1)
             if depth + 1 < len(table.features):
@@ -163,8 +157,7 @@ def _tree(table: Table) -> str:
 def read_page(text: str, base: int, features: int) -> Page:
     """Read the page back from its model text, with the given number of inputs.
 
-    Raise ArtifactRefused if a tree is no table of whole points, or if the text differs from `page_model_text` at all:
-    LightGBM reads only text of this module.
+    Raise ArtifactRefused if the text differs at all from `page_model_text`'s.
     """
     if len(text) > MAX_TEXT:
         raise ArtifactRefused(f"the model text is too long for a page: {len(text):,} characters, {MAX_TEXT:,} at most")

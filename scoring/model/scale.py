@@ -19,19 +19,13 @@ MAX_POINTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Points = clip(base - raw score, 0, 1000); the raw score is the points that the page's tables take from the base.
-
-    Whole numbers, so equal on every machine.
-    """
+    """Points = clip(base - raw score, 0, 1000), in whole numbers."""
 
     base: int
 
     @staticmethod
     def base_of(log_odds: float) -> int:
-        """Return the base at which a raw score of 0 has these log-odds of bad, to the nearest whole point.
-
-        Worked: -ln 20 (odds of 20 to 1) gives 600, -ln 40 gives 650.
-        """
+        """Return the base at which a raw score of 0 has these log-odds of bad: -ln 20 gives 600, -ln 40 gives 650."""
         return round(BASE_POINTS - POINTS_PER_LOGIT * (math.log(BASE_ODDS) + log_odds))
 
     def points(self, raw: Floats) -> Ints:
@@ -43,10 +37,7 @@ class Scale:
         return (BASE_POINTS - self.base + raw) / POINTS_PER_LOGIT - math.log(BASE_ODDS)
 
     def p_bad(self, raw: float) -> float:
-        """Return the probability of bad over the reference exposure, to 12 significant digits.
-
-        For display only.
-        """
+        """Return the probability of bad over the reference exposure, to 12 digits, for display only."""
         logit = float(self.log_odds(np.array(raw)))
         chance = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
         return float(f"{chance:.12g}")

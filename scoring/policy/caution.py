@@ -57,9 +57,8 @@ CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
 class Burst:
     """Orders that went wrong within some days, UNDELIVERED or DISPUTED, by the recorded flow.
 
-    Undelivered orders are captured on `days` days up to `grace_days` before, less all delivered or refunded since the
-    first of these days. Their share is of the captured orders. Disputed orders are disputed or charged back in `days`
-    days. Their share is of the orders delivered in these days.
+    Undelivered: captured on `days` days up to `grace_days` before, less all delivered or refunded since the first, of
+    the captured ones. Disputed: disputed or charged back in `days` days, of those delivered.
     """
 
     signal: CautionSignal
@@ -76,10 +75,9 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A captured value in some days that is a multiple of the average of earlier spans as long.
+    """A captured value, less refunds since its first day, that is a multiple of the average of earlier spans as long.
 
-    Money refunded since the first of these days does not count. At least half of `before_days` must follow the first
-    statement in them: a newcomer never jumps.
+    At least half of `before_days` must follow the first statement in them: a newcomer never jumps.
     """
 
     times: int

@@ -27,9 +27,9 @@ _EVER = 10**18
 def find_contradictions(policy: Policy) -> list[str]:
     """Return the reasons why a policy is unsound; empty if it may be served.
 
-    Terms must never become laxer with fewer points, a higher standing or count, or less settled value, tenure or
-    deposit. An UNRATED seller must have no better terms than one of the lowest rated tier. Groups of one product
-    category may last at most MAX_GROUP_DAYS days together. A policy with too many situations to check is unsound, too.
+    Terms must never become laxer with fewer points, more standing or count, or less settled value, tenure or deposit,
+    nor for UNRATED than for the lowest rated tier. Groups of one product category last at most MAX_GROUP_DAYS together.
+    Too many situations are unsound, too.
     """
     if not policy.rule_book.rules:
         return []
@@ -101,10 +101,9 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
 
 
 def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterator[tuple[str, str, str]]:
-    """Yield each suspension that a worse seller escapes on some day from now on, as (aspect, value, stricter).
+    """Yield each suspension that a worse seller escapes some day, as (aspect, value, stricter).
 
-    A suspension counts from the last violation behind it, a notice from the day its rule began to hold. So another rule
-    replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
+    Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
     """
     here, there = (
         [(one.rule, one.stated) for one in rules.apply(seller) if isinstance(one.stated, Suspension)]
@@ -167,10 +166,8 @@ class Oddity:
 
 
 def find_oddities(policy: Policy) -> list[Oddity]:
-    """Return probable mistakes in a sound policy; none for a policy without rules.
-
-    They are rules without effect, pairs of equal rules, tiers below the best without a measure, and newcomers that do
-    not start small.
+    """Return probable mistakes in a sound policy: rules without effect, equal rules, tiers without a measure,
+    newcomers that do not start small.
     """
     book = policy.rule_book
     if not book.rules:

@@ -16,8 +16,8 @@ MAX_NAME = 64
 class Part:
     """A table of a file.
 
-    A reader returns `default` for a missing value. Without a default, and for a wrong value, it notes an error. Then it
-    returns the least number, the first word, or an empty value.
+    A missing value gives `default`. Without it, or for a wrong value, an error is noted and the least number, first
+    word or empty value returned.
     """
 
     def __init__(self, data: object, path: str = "", errors: list[str] | None = None, whole: str = "a policy") -> None:
@@ -129,10 +129,9 @@ class Part:
         return self._below(value, name)
 
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
-        """Read a list of at most `most` tables, by default none; after the error of a longer list return the first
-        `most`.
+        """Read a list of at most `most` tables, by default none; after an error the first `most`.
 
-        Errors name each table by its value called `named_by`, such as `rules[newcomers]`, if unique; else by its index.
+        Errors name a table by its value `named_by`, such as `rules[newcomers]`, if unique; else by index.
         """
         value = self._value(name)
         if value is None:

@@ -94,14 +94,12 @@ def pay_out(
 ) -> Payout:
     """Return the released, drawn and held parts of an order on a day.
 
-    `terms`: of `fix_terms`. `currency`: the policy's, if the order must be in it. `hold_limit_days`: the most days of a
-    hold in its marketplace. `stops`: spans of stopped payouts, the earliest first. In a stop the released amount stays
-    that of the day before, whatever the hold. Raise InvalidInput, which names every impossible amount.
+    `terms`: of `fix_terms`. `currency`: the required one. `hold_limit_days`: of its marketplace. `stops`: the earliest
+    first; in a stop no further amount is released. Raise InvalidInput naming every impossible amount.
 
-    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. On day 6 all
-    9,001 are held. On day 7, 8,101 are released and 900 held (10 % of 9,001, rounded down). On day 90 all is released.
-    With 500 drawn for a claim, on day 7 still 8,101 are released, and 400 held. Stopped on day 5, on day 9 all 9,001
-    are held.
+    Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. Day 6: all
+    9,001 held. Day 7: 8,101 released, 900 held. Day 90: all released. With 500 drawn, on day 7 400 held. Stopped on day
+    5, on day 9 all held.
     """
     _refuse(order, day, currency)
     if order.drawn_minor:

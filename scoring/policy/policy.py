@@ -65,8 +65,8 @@ class Policy:
     def tier_with_standing(self, points: int, standing: int) -> Tier:
         """Return the tier of points, lowered to the best tier that a standing allows.
 
-        A higher standing is worse. Without a table of standing nothing is lowered. With cut-offs 500, 600, 700 and at
-        most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is Tier.TRUSTED`.
+        With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is
+        Tier.TRUSTED`.
         """
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 

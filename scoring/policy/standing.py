@@ -1,8 +1,7 @@
 """Standing: points that confirmed violations add up to, easy to check by hand. More is worse.
 
-A violation gives the points of its type and severity, or those of its category if the table does not name the type. It
-gives them for `expiry_days`, by whole UTC days since it happened. The largest of one incident and category counts, and
-one incident gives at most `incident_cap`. An overturned or alleged violation gives nothing.
+A violation gives the points of its type and severity, else of its category, for `expiry_days`. The largest of one
+incident and category counts; one incident gives at most `incident_cap`.
 """
 
 from collections.abc import Mapping
@@ -69,9 +68,9 @@ class StandingTable:
     def add_up(self, facts: Facts, cases: int | None = None) -> Ints:
         """Return the standing of each case, or of the first `cases`; int64 of shape (cases,).
 
-        Worked: counterfeit goods give 1, 4, 12 and 24 points by severity, disclosure 1, 1, 2 and 4, an incident at most
-        24, for 365 days. Critical counterfeit goods and, in the same incident, a moderate disclosure make 25, so 24. A
-        major counterfeit of another incident 364 days ago gives 12, one of 365 days ago nothing. The standing is 36.
+        Worked: counterfeit gives 1, 4, 12, 24 by severity, disclosure 1, 1, 2, 4, an incident at most 24, for 365 days.
+        A critical counterfeit with a moderate disclosure gives 24, a major counterfeit 364 days ago 12, one 365 days
+        ago nothing: 36.
         """
         cases = facts.cases if cases is None else cases
         mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))

@@ -14,12 +14,12 @@ class MadeBy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """All inputs of an answer: a replay from them gives the same bits."""
+    """All inputs of an answer: a replay gives the same bits."""
 
     observe_time: int
     """In microseconds."""
     known_time: int
-    """The answer rests on entries recorded before this, in microseconds."""
+    """Only earlier recorded entries count, in microseconds."""
     ledger_sequence: int
     """The last one before `known_time`."""
     model_digest: str
@@ -34,7 +34,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class TrustScore:
-    """All points (0 to 1000) and `p_bad` are None unless the state is RATED."""
+    """Points (0 to 1000) and `p_bad` are None unless RATED."""
 
     state: ScoreState
     tier: Tier | None
@@ -44,19 +44,18 @@ class TrustScore:
     """
     badge: str
     points: int | None = None
-    """At the observe time; higher is better."""
     points_low: int | None = None
-    """At the bad end of the 90 % interval of the seller's own rates; at most `points`."""
+    """At the bad end of the 90 % interval of the seller's own rates."""
     points_high: int | None = None
-    """At the good end of that interval; at least `points`."""
+    """At its good end."""
     points_if_upheld: int | None = None
-    """If every open allegation were upheld; if very many are open, the gravest."""
+    """If every open allegation were upheld; of very many, the gravest."""
     tier_points: int | None = None
-    """The lowest of the points now and at the last 14 day-ends."""
+    """The lowest of now and the last 14 day-ends."""
     p_bad: float | None = None
-    """Probability of bad over the reference exposure, 0 to 1. Shown, and used for nothing."""
+    """For display only."""
     reason_codes: tuple[str, ...] = ()
-    """Reasons why the points are not higher, the gravest first."""
+    """The gravest first."""
     counted_incidents: int = 0
     """Confirmed, appealed or reduced."""
     open_allegations: int = 0
@@ -70,7 +69,7 @@ class TrustScore:
     leave this field out.
     """
     standing: int | None = None
-    """More is worse; None if the policy has no table of standing."""
+    """More is worse; None without a table of standing."""
     cautions: tuple[Caution, ...] = ()
     """In the order of the policy's rules. Only `valid_until` also rests on them."""
 
@@ -80,13 +79,13 @@ class IncidentEffect:
     incident: str
     category: Category
     severity: Severity
-    """As its category: of its gravest violation."""
+    """Of its gravest violation, as its category."""
     occur_time: int
-    """When its latest violation happened, in microseconds."""
+    """Of its latest violation, in microseconds."""
     points_if_overturned: int
-    """Points gained if the whole incident were overturned, by an exact refold without it; at least 0."""
+    """Points gained without the incident, by an exact refold."""
     entries: tuple[str, ...]
-    """Ids of its entries: each report, by `occur_time`, followed by its decisions."""
+    """Each report, by `occur_time`, followed by its decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +105,20 @@ class Reason:
     points: int
     """At most 0 by a certified page, but for LIMIT."""
     incidents: tuple[IncidentEffect, ...] = ()
-    """The incidents with the largest effect, that one first."""
+    """The largest effect first."""
     incidents_omitted: int = 0
     entries: tuple[str, ...] = ()
-    """Ids of entries, if no incidents are behind it: the latest first."""
+    """That are no incidents, the latest first."""
     entries_omitted: int = 0
     days: tuple[ExposureDay, ...] = ()
     """The latest first."""
     days_omitted: int = 0
     counted: int = 0
-    """A count without decay: incidents, failed orders, failed inspections, lost disputes; of FEW_ORDERS settled
-    orders, of SHORT_TENURE days, of IDENTITY_LEVEL the level, of LIMIT the sum before it.
+    """Without decay: incidents, failed orders, failed inspections, lost disputes; of FEW_ORDERS settled orders,
+    SHORT_TENURE days, IDENTITY_LEVEL the level, LIMIT the sum before.
     """
     compared: int = 0
-    """The number that `counted` is compared with: settled orders, or of inspections those failed and passed; else 0."""
+    """Settled orders, or inspections with a result; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,6 @@ class ThinFile:
     settled_orders: int
     settled_orders_needed: int
     tenure_days: int
-    """Days since the first exposure or identity."""
     tenure_days_needed: int
 
 
@@ -137,8 +135,8 @@ class ThinFile:
 class Explanation:
     score: TrustScore
     baseline_points: int | None = None
-    """The points of a seller with the best row of every table. Only if rated."""
+    """With the best row of every table. Only if rated."""
     reasons: tuple[Reason, ...] = ()
-    """They sum to `points - baseline_points` exactly; only if rated."""
+    """They sum to `points - baseline_points` exactly."""
     thin_file: ThinFile | None = None
     """Only if unrated."""

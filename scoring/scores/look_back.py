@@ -28,7 +28,7 @@ NO_TIER = 0
 
 
 class LookBack:
-    """Tiers of some sellers at the last midnights, computed on first use for all sellers at once."""
+    """Tiers at the last midnights, computed on first use for all sellers at once."""
 
     def __init__(
         self,
@@ -39,9 +39,7 @@ class LookBack:
         columns: EntryColumns,
         check: Callable[[], None],
     ) -> None:
-        """Take `check`, which is called between parts of the work and may raise, and `columns` of `table` after
-        `apply_changes`.
-        """
+        """Take `columns` of `table` after `apply_changes`; `check` may raise between parts."""
         self._table, self._observe_time, self._policy, self._check = table, observe_time, policy, check
         self._artifact, self._columns = artifact, columns
         self._visible: Visible | None = None
@@ -51,7 +49,7 @@ class LookBack:
         self._tiers: list[list[int]] = []
 
     def tier_at(self, case: int, back: int) -> int:
-        """Return the number of a seller's tier at the midnight `back` days ago, at most LOOK_BACK_DAYS; or NO_TIER."""
+        """Return the seller's tier at the midnight `back` days ago, or NO_TIER."""
         if self._artifact is None:
             return NO_TIER
         while len(self._tiers) <= back:
@@ -89,10 +87,7 @@ class LookBack:
             self._tiers += np.where(self._exists[first:end], tiers, NO_TIER).tolist()
 
     def _add_facts(self, days: Ints) -> Bools:
-        """Fix each tier that no points can change; return whether a violation counts, by midnight and seller.
-
-        A person set it, or the standing allows the lowest alone. `_look` adds the tiers of thin files.
-        """
+        """Fix each tier that no points can change; return whether a violation counts, by midnight and seller."""
         cases = self._columns.cases
         if self._visible is None:
             now = np.full(cases, self._observe_time, dtype=np.int64)
@@ -142,7 +137,7 @@ class LookBack:
         return np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)
 
     def _fold(self, artifact: Artifact, days: Ints) -> tuple[Sums, Ints]:
-        # The first view is of now, whose knowledge all have; the last one holds open allegations upheld.
+        # The first view is now; the last one has allegations upheld.
         times = [self._observe_time, *(days * DAY).tolist(), self._observe_time]
         views = view_often(self._columns, times, self._table.sales)
         return artifact.folder.fold_views(views), views.identity_row.ravel()

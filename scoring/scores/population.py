@@ -1,8 +1,4 @@
-"""Many sellers at one time, with their tiers and terms by any policy, as arrays.
-
-A policy considers only whether a few values of each seller reach stated values. So sellers are sorted into the
-situations that it distinguishes, and each situation is answered once.
-"""
+"""Many sellers at one time, with their tiers and terms by any policy, as arrays; each situation is answered once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,19 +20,19 @@ from scoring.policy.space import build_space
 from scoring.scores.score import fold_views
 
 NO_TIER = 0
-"""For a seller while no model is served, or that does not exist."""
+"""Without a model, or of an unknown seller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Arrays of shape (n,), case i is seller i."""
+    """Arrays of shape (n,)."""
 
     marketplace: str
     day: int
     facts: Facts
     orders: Ints
     products: Sequence[str]
-    """The product categories by the codes of the facts' exposure."""
+    """Product categories by code."""
     points: Ints | None
     """Now and on the requested last day-ends, of shape (views, n); None without a model."""
 
@@ -52,7 +48,7 @@ class Population:
         return np.bincount(self.facts.violations.case, minlength=self.facts.cases)[: self.facts.cases] > 0
 
     def largest_products(self) -> list[str]:
-        """Return the product category with most settled orders of each seller; "" for a seller without any."""
+        """Return each seller's product category with most settled orders, or ""."""
         n, width = self.facts.cases, max(len(self.products), 1)
         sold = np.zeros((n, width), dtype=np.int64)
         np.add.at(sold, (self.facts.exposure_case, self.facts.exposure_product), self.facts.exposure_orders)
@@ -69,7 +65,7 @@ class Population:
 def observe(
     table: FactTable, marketplace: str, observe_time: int, artifact: Artifact | None, policies: Sequence[Policy]
 ) -> Population:
-    """Return the sellers of a table at a time, with all values that any of some policies considers."""
+    """Return a table's sellers at a time, with all that any of the policies considers."""
     widest = max(policies, key=lambda policy: policy.clear_days)
     if artifact is None:
         facts = view_often(apply_changes(table.columns), [observe_time, observe_time], table.sales).facts
@@ -85,9 +81,9 @@ def observe(
 
 
 def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
-    """Return the settled value of each seller by product category, and of all under the empty text.
+    """Return each seller's settled value by product category, and of all under the empty text.
 
-    `valued`: the sellers' entries, with values in place of settled orders; so they count by the same rules.
+    `valued`: entries with values in place of settled orders.
     """
     facts = view_often(apply_changes(valued.columns), [observe_time, observe_time], valued.sales).facts
     found = {"": add_up_amounts(facts.exposure_orders, facts.exposure_case, facts.cases)}
@@ -112,8 +108,8 @@ class Placed:
 def place(policy: Policy, people: Population, settled: Mapping[str, Ints], deposits: Ints | None = None) -> Placed:
     """Return the tier and terms of each seller by a policy.
 
-    `settled`: as by `add_up_values`. `deposits`: the placed deposits, of shape (n,). Both in minor units of the
-    policy's currency; None counts as 0. Terms state the whole deposit, whatever is placed.
+    `settled`: as by `add_up_values`. `deposits`: placed, shape (n,). In minor units; None counts as 0. Terms state the
+    whole deposit.
     """
     n = people.facts.cases
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts, n)
@@ -162,10 +158,7 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
 
 
 def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:
-    """Return `place`'s answer with the protections of cautions, and the number of sellers by rule.
-
-    `cautions`: by case, as of `find_cautions`. A rule of caution is counted as `caution~ID`.
-    """
+    """Return `place`'s answer with the protections of cautions, and sellers by rule (`caution~ID` for a caution)."""
     by_rule = dict(placed.by_rule)
     by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}
     places = {one: number for number, one in enumerate(placed.terms)}

@@ -1,15 +1,13 @@
-"""Reasons: the causes of lost points, each with a name and with the entries or days behind it.
+"""Reasons: the causes of lost points, each with its entries or days.
 
-The model is a page of tables, one a feature, and the points are the base plus one row of each table. The rows are read
-from three states of the same sums:
+The page's rows are read from three states of the same sums:
 
-- orders alone. FEW_ORDERS has the exposure table and the half event that a rate without decay expects of a short file;
+- orders alone; FEW_ORDERS has the exposure table and the half event that a rate without decay expects;
 
-- without incidents: the change by failed orders, failed inspections and lost disputes is theirs;
+- without incidents: the change belongs to failed orders, failed inspections and lost disputes;
 
-- complete: Shapley shares the change by incidents between their categories, at most eight. v(S) is the sum of the rows
-with the incidents of the categories in S. The shares are exact whole numbers, and none has the wrong sign, since the
-page is certified.
+- complete: the change by incidents is shared between their categories by Shapley, in exact whole numbers, none of the
+wrong sign.
 
 Below 0 or above 1000 points LIMIT closes the sum.
 """
@@ -36,7 +34,7 @@ from scoring.model.scale import MAX_POINTS
 from scoring.scores.answer import ExposureDay, IncidentEffect, Reason
 
 MAX_LISTED = 1_000
-"""Most incidents, entries or days that a reason lists; it counts the others."""
+"""Most listed incidents, entries or days; the others are counted."""
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _CORRECTION = int(Kind.CORRECTION)  # compared faster than a member of an enum
@@ -67,7 +65,7 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
         NO_MODEL: "No model is served, so there is no score",
     }
 )
-"""Every reason code with its meaning. Codes are stable."""
+"""Stable codes with their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,7 @@ class Incident:
 
 
 def group_incidents(violations: Violations, places: Sequence[int]) -> list[Incident]:
-    """Return the incidents of one seller, in the order of their codes.
-
-    `places`: the indices of its counted violations.
-    """
+    """Return one seller's incidents by code; `places`: of its counted violations."""
     index = np.array(places, dtype=np.int64)
     columns = (violations.incident, violations.severity, violations.category)
     by_code: dict[int, list[tuple[int, int, int]]] = {}
@@ -115,10 +110,7 @@ def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
 
 
 def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> dict[str, Ints]:
-    """Return the points of each reason but incidents, by its code: int64 of shape (n,).
-
-    `x`: the model's input of the first n cases of `sums`, with or without their incidents.
-    """
+    """Return the points of each reason but incidents, by code: int64 of shape (n,), for the input `x`."""
     n = len(x)
     alone, bare = x.copy(), sums.without_conduct(n)
     for column, feature in enumerate(features):
@@ -141,10 +133,7 @@ def _add(found: dict[str, Ints], code: str, points: Ints) -> None:
 
 
 def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
-    """Return the codes that cost each of the first n cases points, without incidents, the costliest first.
-
-    `x`: their input, shape (n, features).
-    """
+    """Return the codes but incidents that cost each of the first n cases points, the costliest first."""
     lost = lost_by_code(sums, x, page, features)
     codes = sorted(lost)
     if not codes:
@@ -166,8 +155,7 @@ def compute_reasons(
 ) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
-    `facts`: of a single case. The reasons sum to the seller's points less the page's base, exactly. `check` is called
-    between the parts of the work and may raise.
+    `facts`: of a single case. They sum exactly to the points less the base. `check` may raise between parts.
     """
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
@@ -257,12 +245,10 @@ def _build_effects(
 
 
 def shapley_shares(values: Sequence[int], players: int) -> list[int]:
-    """Return the Shapley share of each player, as whole numbers that sum to the whole.
+    """Return the Shapley share of each player, in whole numbers with the sum `values[-1] - values[0]`, none positive.
 
-    `values[s]` is the worth of the subset whose bits are `s`, which must not rise when a player joins. Exact in
-    integers; rounded by the largest remainder, so the shares sum to `values[-1] - values[0]` and none is positive.
-    Worked: values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: a has ((650 - 700) + (600 - 680)) / 2 = -65, b has ((680
-    - 700) + (600 - 650)) / 2 = -35.
+    `values[s]` is the worth of the subset with bits `s`, which must not rise when a player joins. Worked: 700, 650,
+    680, 600 of {}, {a}, {b}, {a, b}: a has ((650 - 700) + (600 - 680)) / 2 = -65, b -35.
     """
     whole = factorial(players)
     losses = []

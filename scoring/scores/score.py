@@ -1,4 +1,4 @@
-"""Trust scores and explanations from the ledger's rows: pure functions, for one seller and for many."""
+"""Trust scores and explanations from the ledger's rows, for one seller and for many."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ MAX_CELLS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SellerViews:
-    """The views of some sellers: now, each of the last day-ends, and now if every open allegation were upheld."""
+    """Now, each of the last day-ends, and now with open allegations upheld."""
 
     n: int
     facts: Facts
@@ -65,17 +65,15 @@ def score(
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
 ) -> list[TrustScore | None]:
-    """Return the trust scores of `sellers`, in their order, from the ledger's rows about them.
+    """Return the trust scores of `sellers`, in order; None without a valid fact.
 
-    `rows` may be a table. A score is None if no valid fact of the seller is recorded. `observe_time` is in
-    microseconds. Without an artifact the state is UNKNOWN and there are no points. `check` is called between the parts
-    of the work and may raise. `omitted`: by seller, the open allegations missing in the rows, which are only counted.
-    `flows`: by seller, its recorded flow, which only cautions rest on.
+    `observe_time`: in microseconds. Without an artifact the state is UNKNOWN. `omitted`: by seller, open allegations
+    missing in the rows, which are only counted. `flows`: for cautions. `check` may raise between parts.
     """
     check()
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
     if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
-        # Sellers are independent, so a large batch is answered in parts, in bounded memory.
+        # A large batch is answered in parts, in bounded memory.
         middle = len(sellers) // 2
         parts = [
             score(table.part(first, end), sellers[first:end], observe_time, artifact, policy, check, omitted, flows)
@@ -95,7 +93,7 @@ def score_with_facts(
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
 ) -> tuple[list[TrustScore | None], Facts]:
-    """Return the trust scores of `sellers`, and their facts, one case a seller. Parameters as for `score`."""
+    """Return `score`'s answers and the sellers' facts."""
     if artifact is None:
         columns = apply_changes(table.columns)
         facts = view_often(columns, [observe_time, observe_time], table.sales).facts
@@ -193,7 +191,7 @@ def _apply_override(
 
 
 def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: Policy) -> SellerViews:
-    """Compute the model's input of every view and of both ends of the interval, with facts and sums."""
+    """Compute the model's input of every view and end, with facts and sums."""
     today = observe_time // DAY * DAY
     times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
     columns = apply_changes(table.columns)
@@ -209,10 +207,10 @@ def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: 
 
 
 def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
-    """Return one answer per seller from its raw scores; None for a seller that does not exist.
+    """Return one answer per seller from the raw scores of the rows of `views.x`; None for a seller that does not
+    exist.
 
-    `raw`: the scores of the rows of `views.x`, shape (rows,), in this order of views: now, day-ends, allegations
-    upheld, low end, high end. A thin file without a counted violation is UNRATED.
+    A thin file without a counted violation is UNRATED.
     """
     n, facts, sums = views.n, views.facts, views.sums
     *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
@@ -250,10 +248,7 @@ def explain(
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
 ) -> Explanation | None:
-    """Return the trust score of one seller with the facts behind every point of it.
-
-    None if no valid fact of the seller is recorded. Parameters are those of `score`.
-    """
+    """Return the trust score of one seller with the facts behind every point; parameters and None as for `score`."""
     if artifact is None:
         [unknown] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
         return None if unknown is None else Explanation(unknown)

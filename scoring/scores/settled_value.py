@@ -16,10 +16,7 @@ NO_VALUES: Mapping[str, int] = MappingProxyType({})
 
 
 def grows_with_value(policy: Policy) -> bool:
-    """Return whether a rule of the policy asks for the settled value, or a cap grows with it.
-
-    Only then must values be read.
-    """
+    """Return whether a rule or a growing cap asks for the settled value."""
     rules = policy.rule_book.rules
     measures = (measure for rule in rules for measure in rule.measures)
     return any(rule.settled_below is not None for rule in rules) or any(
@@ -32,7 +29,7 @@ def add_up_settled(
 ) -> dict[str, int]:
     """Return the settled value by product category, and of all under the empty text; nothing without values.
 
-    Values count by the rules of orders: highest revision, from the last change of control on.
+    Counted as orders are.
     """
     if not settled_minor:
         return {}

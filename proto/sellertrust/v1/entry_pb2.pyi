@@ -1089,9 +1089,8 @@ Global___Entry: _TypeAlias = Entry  # noqa: Y015
 class ViolationReported(_message.Message):
     """--- facts: generated from scoring/entries/kinds; change them there, then run: python -m tests.contract --write
 
-    A report of a breach. It is alleged until it is confirmed. One exception is confirmed on arrival: the final act of an
-    authority (court, police, customs, patent office, market or quality regulator) that was matched to the seller by a
-    verified identifier. Effect on the score: counts once it is confirmed.
+    A report of a breach. It is alleged until confirmed. An authority's final act, matched by a verified identifier, is
+    confirmed on arrival. Effect on the score: counts once it is confirmed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1208,14 +1207,12 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 
 @_typing.final
 class StatusChanged(_message.Message):
-    """A change of a violation's status, with its actor and reason. The lifecycle allows: alleged -> under review ->
-    confirmed or dismissed; alleged or under review -> withdrawn; dismissed -> under review again; confirmed or reduced
-    -> appealed -> confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned ->
-    reinstated by a legal order. Any other change is rejected with FAILED_PRECONDITION and the reason
-    `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation stays pending if it names
-    the seller. The ledger applies a pending change when the report arrives, or after a decision that happened no later
-    than the change. It never applies one after a valid decision that happened later. Effect on the score: decides
-    whether a violation counts, and how much.
+    """A change of a violation's status, with its actor and reason. Allowed: alleged -> under review -> confirmed or
+    dismissed; alleged or under review -> withdrawn; dismissed -> under review again; confirmed or reduced -> appealed ->
+    confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned -> reinstated by a
+    legal order. Else FAILED_PRECONDITION with `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an
+    unrecorded violation stays pending if it names the seller, until the report or an earlier decision arrives. After a
+    valid later decision it is never applied. Effect on the score: decides whether a violation counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1275,9 +1272,9 @@ Global___StatusChanged: _TypeAlias = StatusChanged  # noqa: Y015
 
 @_typing.final
 class ExposureStated(_message.Message):
-    """The settled orders of one seller on one UTC day in one product category. A settled order is delivered and past the
-    claim window, with or without a breach. If a day is stated several times, the highest `revision` counts. Exposure
-    counts from the next day on. Effect on the score: the base for the rate of violations.
+    """The settled orders of one seller on one UTC day in one product category. Settled: delivered and past the claim
+    window, with or without a breach. The highest `revision` of a day counts, from the next day on. Effect on the score:
+    the base for the rate of violations.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1408,9 +1405,9 @@ Global___IdentityVerified: _TypeAlias = IdentityVerified  # noqa: Y015
 
 @_typing.final
 class AttributionStated(_message.Message):
-    """A statement about whether the goods of a violation were this seller's. The last statement counts. An accepted
-    attribution may be rejected later; contesting it again is rejected with FAILED_PRECONDITION and the reason
-    `LIFECYCLE_FORBIDS`. Effect on the score: accepted: the violation counts as if never reported.
+    """A statement about whether the goods of a violation were this seller's. The last statement counts. An accepted one may
+    be rejected later; contesting it fails with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`. Effect on the score:
+    accepted: the violation counts as if never reported.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1723,8 +1720,8 @@ Global___ControlChanged: _TypeAlias = ControlChanged  # noqa: Y015
 
 @_typing.final
 class ProductListed(_message.Message):
-    """A seller offered a product. Safety facts about the product and batch reach the seller. Effect on the score:
-    violations of the product reach the seller.
+    """A seller offered a product. Safety facts about it reach the seller. Effect on the score: violations of the product
+    reach the seller.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1763,9 +1760,8 @@ Global___ProductListed: _TypeAlias = ProductListed  # noqa: Y015
 
 @_typing.final
 class ProductViolationReported(_message.Message):
-    """A breach of a product or batch, for all its sellers. The ledger derives a violation for each seller who listed it. A
-    decision about it also applies to each derived violation, until a person decides about the derived violation itself.
-    Effect on the score: a violation for each seller who listed it.
+    """A breach of a product or batch, for all its sellers. The ledger derives a violation for each. Decisions also apply to
+    each, until a person decides about the derived one. Effect on the score: a violation for each seller who listed it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1924,10 +1920,9 @@ Global___RemediationDone: _TypeAlias = RemediationDone  # noqa: Y015
 
 @_typing.final
 class MeasureChanged(_message.Message):
-    """A measure against a seller was imposed, updated or lifted. Its expiry follows from `until` and is never stored. The
-    service records the measures of a policy's rules itself (`rule` is set), under ids that begin with `rule~`. A person
-    can lift one of these. It stays lifted until one of its violations is confirmed later or the measure begins again. A
-    person can take the lifting back by MEASURE_STATE_IMPOSED. Effect on the score: recorded only.
+    """A measure against a seller was imposed, updated or lifted. The service records measures of rules itself (`rule` is
+    set), with ids from `rule~`. One that a person lifted stays lifted until one of its violations is confirmed later, it
+    begins again, or a person states MEASURE_STATE_IMPOSED. Effect on the score: recorded only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2188,7 +2183,7 @@ Global___SellerErased: _TypeAlias = SellerErased  # noqa: Y015
 @_typing.final
 class ClockMended(_message.Message):
     """Record times ran ahead: from which entry on, and by how much. Without these, it confirms a clock after a long rest.
-    Only `sellertrust ledger mend-clock` appends it, in one marketplace for all. Effect on the score: record times that
+    Only `sellertrust ledger mend-clock` appends it, once for all marketplaces. Effect on the score: record times that
     ran ahead are read as the right times.
     """
 
@@ -2224,9 +2219,9 @@ Global___ClockMended: _TypeAlias = ClockMended  # noqa: Y015
 
 @_typing.final
 class FlowStated(_message.Message):
-    """The events of one UTC day in one seller's orders of one product category, stated without delay. Each count is of
-    events on that day, in orders of any day. Exposure states the settled orders, weeks later. If a day is stated several
-    times, the highest `revision` counts; so the present day can be stated again each hour. Effect on the score: none.
+    """The events of one UTC day in one seller's orders of one product category, stated without delay. Counts are of that
+    day's events, in orders of any day. The highest `revision` of a day counts, so today can be stated each hour. Effect
+    on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2319,9 +2314,8 @@ Global___FlowStated: _TypeAlias = FlowStated  # noqa: Y015
 
 @_typing.final
 class DepositChanged(_message.Message):
-    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. A seller's deposit has
-    one currency. The amount drawn or returned is at most the balance. The amount drawn for a claim is at most its paid
-    amount that is not yet recovered. Otherwise the entry is rejected with FAILED_PRECONDITION and the reason
+    """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller. All in one currency. A
+    change beyond the balance, or beyond the claim's unrecovered amount, fails with FAILED_PRECONDITION and
     `BALANCE_FORBIDS`. Effect on the score: none: it lowers the deposit still to be placed.
     """
 
@@ -2365,10 +2359,9 @@ Global___DepositChanged: _TypeAlias = DepositChanged  # noqa: Y015
 
 @_typing.final
 class PayoutsChanged(_message.Message):
-    """Payouts to a seller were stopped or resumed. A stop opens a case (`case`) and ends by itself after 30 days, unless a
-    person confirms the case by violations, or extends it. During a stop another stop changes nothing. If the case of an
-    ended stop is undecided, another stop is rejected with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`. Effect
-    on the score: none.
+    """Payouts to a seller were stopped or resumed. A stop opens a case (`case`) and ends after 30 days, unless a person
+    confirms the case by violations or extends it. A stop during a stop changes nothing. While the case of an ended stop
+    is undecided, another stop fails with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`. Effect on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2403,9 +2396,9 @@ Global___PayoutsChanged: _TypeAlias = PayoutsChanged  # noqa: Y015
 
 @_typing.final
 class ClaimChanged(_message.Message):
-    """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit. A claim may be
-    paid and recovered in parts, all in one currency. If recoveries would exceed payments, the entry is rejected with
-    FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`. Effect on the score: none.
+    """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit. Parts are
+    allowed, in one currency. Recoveries beyond payments fail with FAILED_PRECONDITION and `BALANCE_FORBIDS`. Effect on
+    the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2456,10 +2449,9 @@ Global___ClaimChanged: _TypeAlias = ClaimChanged  # noqa: Y015
 
 @_typing.final
 class ComplaintFiled(_message.Message):
-    """A seller contests a measure, within six months (184 days). The time runs from the record of the last statement about
-    the measure, or from the begin of the measure if that is later. The complaint's id is the `entry_id`. The complaint
-    is rejected with NOT_FOUND and the reason `MEASURE_NOT_FOUND` if the measure is not recorded, and with
-    FAILED_PRECONDITION and the reason `CONTEST_FORBIDS` if it is too late. Effect on the score: none.
+    """A seller contests a measure, within six months (184 days). The time runs from the record of its last statement, or
+    from its begin if later. The complaint's id is the `entry_id`. Fails with NOT_FOUND and `MEASURE_NOT_FOUND`, or too
+    late with FAILED_PRECONDITION and `CONTEST_FORBIDS`. Effect on the score: none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2486,10 +2478,9 @@ Global___ComplaintFiled: _TypeAlias = ComplaintFiled  # noqa: Y015
 
 @_typing.final
 class ComplaintDecided(_message.Message):
-    """A person decided a complaint about a measure. A complaint is decided once. The person must not have imposed or
-    changed the measure, or confirmed one of its violations. Otherwise the entry is rejected with FAILED_PRECONDITION and
-    the reason `CONTEST_FORBIDS`. If the complaint is upheld, the ledger derives an entry that lifts the measure. Effect
-    on the score: none: upheld, it lifts the measure.
+    """A person decided a complaint about a measure. Only once, and not by a person who imposed or changed the measure or
+    confirmed its violations; else FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the measure.
+    Effect on the score: none: upheld, it lifts the measure.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2528,13 +2519,12 @@ Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
 
 @_typing.final
 class CaseChanged(_message.Message):
-    """A caution or a stop of payouts opened a case, or a person decided the case. A case is decided once. To confirm it, a
-    person names violations that the usual entries confirmed. To end it is to end the caution or stop; an ended caution
-    never begins again on the same facts. The service opens cases, and withdraws the case of a caution that is over early
-    (`rule` is set). The case of a stop is named `payouts~` and the `entry_id` of the stop. Until it is decided a person
-    may extend the stop on new facts. A decision is rejected with NOT_FOUND and the reason `CASE_NOT_FOUND` if no such
-    case can exist, and with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if the case is already decided. Effect on the
-    score: none: ended, it ends the caution.
+    """A caution or a stop of payouts opened a case, or a person decided the case. A case is decided once. Confirming it
+    needs confirmed violations. Ending it ends the caution or stop for good on the same facts. The service opens cases,
+    and withdraws that of a caution that ended early (`rule` is set). A stop's case is `payouts~` and its `entry_id`;
+    until decided, a person may extend it on new facts. Fails with NOT_FOUND and `CASE_NOT_FOUND` if no such case can
+    exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided. Effect on the score: none: ended, it ends
+    the caution.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

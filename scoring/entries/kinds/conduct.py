@@ -30,9 +30,7 @@ from scoring.entries.kinds.common import (
 class ViolationReported:
     """A report of a breach.
 
-    It is alleged until it is confirmed. One exception is confirmed on arrival: the final act of an authority (court,
-    police, customs, patent office, market or quality regulator) that was matched to the seller by a verified
-    identifier.
+    It is alleged until confirmed. An authority's final act, matched by a verified identifier, is confirmed on arrival.
     """
 
     violation_type: str = fact_field(
@@ -97,13 +95,11 @@ class ViolationReported:
 class StatusChanged:
     """A change of a violation's status, with its actor and reason.
 
-    The lifecycle allows: alleged -> under review -> confirmed or dismissed; alleged or under review -> withdrawn;
-    dismissed -> under review again; confirmed or reduced -> appealed -> confirmed, reduced or overturned; confirmed or
-    reduced -> overturned; dismissed or overturned -> reinstated by a legal order. Any other change is rejected with
-    FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded
-    violation stays pending if it names the seller. The ledger applies a pending change when the report arrives, or
-    after a decision that happened no later than the change. It never applies one after a valid decision that happened
-    later.
+    Allowed: alleged -> under review -> confirmed or dismissed; alleged or under review -> withdrawn; dismissed -> under
+    review again; confirmed or reduced -> appealed -> confirmed, reduced or overturned; confirmed or reduced ->
+    overturned; dismissed or overturned -> reinstated by a legal order. Else FAILED_PRECONDITION with
+    `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation stays pending if it names
+    the seller, until the report or an earlier decision arrives. After a valid later decision it is never applied.
     """
 
     violation: str = fact_field(
@@ -150,8 +146,8 @@ class StatusChanged:
 class AttributionStated:
     """A statement about whether the goods of a violation were this seller's.
 
-    The last statement counts. An accepted attribution may be rejected later; contesting it again is rejected with
-    FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`.
+    The last statement counts. An accepted one may be rejected later; contesting it fails with FAILED_PRECONDITION and
+    `LIFECYCLE_FORBIDS`.
     """
 
     violation: str = fact_field(
@@ -200,7 +196,7 @@ class IncidentChanged:
 
 @dataclass(frozen=True, slots=True)
 class ProductListed:
-    """A seller offered a product. Safety facts about the product and batch reach the seller."""
+    """A seller offered a product. Safety facts about it reach the seller."""
 
     product: str = fact_field(
         1, ID, "The product (an id such as a GTIN). Required.", column="target", missing_text=f"must be {ID_FORM}"
@@ -215,8 +211,7 @@ class ProductListed:
 class ProductViolationReported:
     """A breach of a product or batch, for all its sellers.
 
-    The ledger derives a violation for each seller who listed it. A decision about it also applies to each derived
-    violation, until a person decides about the derived violation itself.
+    The ledger derives a violation for each. Decisions also apply to each, until a person decides about the derived one.
     """
 
     violation_type: str = fact_field(1, text(128), "Key of the table of violation types. Required.")

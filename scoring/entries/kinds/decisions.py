@@ -28,10 +28,8 @@ RULE_MEASURE_PREFIX = "rule~"
 class MeasureChanged:
     """A measure against a seller was imposed, updated or lifted.
 
-    Its expiry follows from `until` and is never stored. The service records the measures of a policy's rules itself
-    (`rule` is set), under ids that begin with `rule~`. A person can lift one of these. It stays lifted until one of its
-    violations is confirmed later or the measure begins again. A person can take the lifting back by
-    MEASURE_STATE_IMPOSED.
+    The service records measures of rules itself (`rule` is set), with ids from `rule~`. One that a person lifted stays
+    lifted until one of its violations is confirmed later, it begins again, or a person states MEASURE_STATE_IMPOSED.
     """
 
     measure: str = fact_field(
@@ -81,12 +79,10 @@ class MeasureChanged:
 class CaseChanged:
     """A caution or a stop of payouts opened a case, or a person decided the case.
 
-    A case is decided once. To confirm it, a person names violations that the usual entries confirmed. To end it is to
-    end the caution or stop; an ended caution never begins again on the same facts. The service opens cases, and
-    withdraws the case of a caution that is over early (`rule` is set). The case of a stop is named `payouts~` and the
-    `entry_id` of the stop. Until it is decided a person may extend the stop on new facts. A decision is rejected with
-    NOT_FOUND and the reason `CASE_NOT_FOUND` if no such case can exist, and with FAILED_PRECONDITION and
-    `LIFECYCLE_FORBIDS` if the case is already decided.
+    A case is decided once. Confirming it needs confirmed violations. Ending it ends the caution or stop for good on the
+    same facts. The service opens cases, and withdraws that of a caution that ended early (`rule` is set). A stop's case
+    is `payouts~` and its `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and
+    `CASE_NOT_FOUND` if no such case can exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided.
     """
 
     case: str = fact_field(
@@ -207,8 +203,8 @@ class SellerErased:
 class ClockMended:
     """Record times ran ahead: from which entry on, and by how much.
 
-    Without these, it confirms a clock after a long rest. Only `sellertrust ledger mend-clock` appends it, in one
-    marketplace for all.
+    Without these, it confirms a clock after a long rest. Only `sellertrust ledger mend-clock` appends it, once for all
+    marketplaces.
     """
 
     actor: str = fact_field(1, ID, ACTOR, missing_text=ACTOR_MISSING)

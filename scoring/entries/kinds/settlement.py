@@ -1,4 +1,4 @@
-"""Facts about payments to a seller, and about measures that a seller contests. No score depends on them."""
+"""Facts about payments and contested measures. No score depends on them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +38,8 @@ def _value(number: int, text: str) -> Any:
 class FlowStated:
     """The events of one UTC day in one seller's orders of one product category, stated without delay.
 
-    Each count is of events on that day, in orders of any day. Exposure states the settled orders, weeks later. If a day
-    is stated several times, the highest `revision` counts; so the present day can be stated again each hour.
+    Counts are of that day's events, in orders of any day. The highest `revision` of a day counts, so today can be
+    stated each hour.
     """
 
     day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
@@ -81,9 +81,8 @@ class FlowStated:
 class DepositChanged:
     """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller.
 
-    A seller's deposit has one currency. The amount drawn or returned is at most the balance. The amount drawn for a
-    claim is at most its paid amount that is not yet recovered. Otherwise the entry is rejected with FAILED_PRECONDITION
-    and the reason `BALANCE_FORBIDS`.
+    All in one currency. A change beyond the balance, or beyond the claim's unrecovered amount, fails with
+    FAILED_PRECONDITION and `BALANCE_FORBIDS`.
     """
 
     change: DepositChange = word_field(1, DepositChange, "Placed, drawn or returned. Required.", "status")
@@ -104,9 +103,9 @@ class DepositChanged:
 class PayoutsChanged:
     """Payouts to a seller were stopped or resumed.
 
-    A stop opens a case (`case`) and ends by itself after 30 days, unless a person confirms the case by violations, or
-    extends it. During a stop another stop changes nothing. If the case of an ended stop is undecided, another stop is
-    rejected with FAILED_PRECONDITION and the reason `LIFECYCLE_FORBIDS`.
+    A stop opens a case (`case`) and ends after 30 days, unless a person confirms the case by violations or extends it.
+    A stop during a stop changes nothing. While the case of an ended stop is undecided, another stop fails with
+    FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`.
     """
 
     change: PayoutsChange = word_field(1, PayoutsChange, "Stopped or resumed. Required.", "status")
@@ -119,8 +118,7 @@ class PayoutsChanged:
 class ClaimChanged:
     """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit.
 
-    A claim may be paid and recovered in parts, all in one currency. If recoveries would exceed payments, the entry is
-    rejected with FAILED_PRECONDITION and the reason `BALANCE_FORBIDS`.
+    Parts are allowed, in one currency. Recoveries beyond payments fail with FAILED_PRECONDITION and `BALANCE_FORBIDS`.
     """
 
     claim: str = fact_field(
@@ -143,10 +141,9 @@ class ClaimChanged:
 class ComplaintFiled:
     """A seller contests a measure, within six months (184 days).
 
-    The time runs from the record of the last statement about the measure, or from the begin of the measure if that is
-    later. The complaint's id is the `entry_id`. The complaint is rejected with NOT_FOUND and the reason
-    `MEASURE_NOT_FOUND` if the measure is not recorded, and with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS` if
-    it is too late.
+    The time runs from the record of its last statement, or from its begin if later. The complaint's id is the
+    `entry_id`. Fails with NOT_FOUND and `MEASURE_NOT_FOUND`, or too late with FAILED_PRECONDITION and
+    `CONTEST_FORBIDS`.
     """
 
     measure: str = fact_field(
@@ -168,9 +165,8 @@ class ComplaintFiled:
 class ComplaintDecided:
     """A person decided a complaint about a measure.
 
-    A complaint is decided once. The person must not have imposed or changed the measure, or confirmed one of its
-    violations. Otherwise the entry is rejected with FAILED_PRECONDITION and the reason `CONTEST_FORBIDS`. If the
-    complaint is upheld, the ledger derives an entry that lifts the measure.
+    Only once, and not by a person who imposed or changed the measure or confirmed its violations; else
+    FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the measure.
     """
 
     complaint: str = fact_field(

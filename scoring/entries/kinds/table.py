@@ -1,8 +1,6 @@
-"""The table of the kinds of entries: the fields of each, and its effect.
+"""The table of the kinds of entries: the fields of each, and its effect; `entry.proto` is generated from it.
 
-These follow from it: validation, canonical content, the ledger's columns, conversion from and to the contract, file
-import, command line and documents. The messages of `entry.proto` are generated from it. A kind has the number of its
-`Kind`; its field in the contract's `Entry` has that number + 6.
+A kind has the number of its `Kind`; its field in the contract's `Entry` has that number + 6.
 """
 
 from collections.abc import Mapping
@@ -82,11 +80,10 @@ class Need(Enum):
 class KindRow:
     fact: type
     key: str
-    """Name of the fact's field in the contract, and of the kind in content and files."""
+    """The fact's field in the contract, and the kind in content and files."""
     seller: Need
     occur_time: Need
     effect: str
-    """Effect on the score, in a few words."""
 
     @property
     def fields(self) -> tuple[FactField, ...]:
@@ -146,7 +143,6 @@ KINDS: Mapping[Kind, KindRow] = MappingProxyType(
         Kind.CASE: KindRow(CaseChanged, "case", _MUST, _MAY, "none: ended, it ends the caution"),
     }
 )
-"""All kinds of entries. Expiry is derived, never stored."""
 
 BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
 """Kinds that only the operator's commands append."""
@@ -154,7 +150,7 @@ BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
 KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
 
 FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
-"""Name of the fact's field in the contract by kind, for error paths."""
+"""The fact's field in the contract, by kind."""
 
 __all__ = [
     "BY_COMMAND",

@@ -27,8 +27,8 @@ from scoring.entries.kinds.common import (
 class ExposureStated:
     """The settled orders of one seller on one UTC day in one product category.
 
-    A settled order is delivered and past the claim window, with or without a breach. If a day is stated several times,
-    the highest `revision` counts. Exposure counts from the next day on.
+    Settled: delivered and past the claim window, with or without a breach. The highest `revision` of a day counts, from
+    the next day on.
     """
 
     day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")

@@ -1,8 +1,7 @@
-"""An independent check of a loss certificate, in plain Python: it shares no code with the solver.
+"""An independent check of a loss certificate, in plain Python.
 
-It derives states, terms and every edge from the data of the policy file and of the certificate. It proves that each
-value of both tables is the value of its best edge. To use it alone, copy the three files of this package and call
-`check_certificate`.
+It derives states, terms and edges from the files' data, and proves that each value of both tables is that of its best
+edge. The three files of this package also work alone.
 """
 
 import itertools
@@ -56,8 +55,7 @@ def check_certificate(
 ) -> Checked:
     """Prove a certificate of a policy, edge by edge. Raise NotProven, which names the first fault.
 
-    `assumptions`: those that it must rest on, if available. `older`: the data of the earlier policies that it counts,
-    the oldest first.
+    `older`: the data of the earlier policies, the oldest first.
     """
     try:
         _check_frame(policy, certificate, assumptions)
@@ -182,15 +180,15 @@ def _edges_before_a_run(
 ) -> Iterator[int]:
     """Yield (cash, next state) of each action."""
     left = world.deposits[k]
-    yield left  # leaves, after the tail of claims
+    yield left
     if left >= world.terms[b][j].deposit or not world.refilled:
-        yield running[0][b][j] + (left if world.comes_back else 0)  # runs
+        yield running[0][b][j] + (left if world.comes_back else 0)
     if b + 1 < len(world.settled):
         yield building[b + 1][j][k] - price[b + 1] + price[b]  # sells, to itself or in earnest
     if b > 0:
-        yield building[b - 1][j][k]  # is refunded
+        yield building[b - 1][j][k]
     if j + 1 < len(world.tenure):
-        yield building[b][j + 1][k]  # waits
+        yield building[b][j + 1][k]
     if k > 0:
         yield building[b][j][k - 1] + left - world.deposits[k - 1]  # cheats a little: claims are drawn from the deposit
     if k + 1 < len(world.deposits):

@@ -29,7 +29,7 @@ def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
 
 
 def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
-    """Return the last bucket that a day of a run leads to from each, by the most distant policy."""
+    """Return the last bucket that a run's day leads to from each, by the farthest policy."""
     rows = [
         [[world.farthest(terms, b) for terms in row] for b, row in enumerate(table)]
         for world, table in zip(worlds, tables, strict=True)
@@ -44,7 +44,7 @@ def _most_of_each(tables: Sequence[list[list[int]]]) -> list[list[int]]:
 def _solve_run(
     world: World, table: list[list[Terms]], price: Sequence[int], reach: list[list[int]], after: Sequence[Any] = ()
 ) -> list[list[list[int]]]:
-    """Return what can still be got in a run on each day, and 0 after it; `after`: the same under policies served later."""
+    """Return the rest of a run's gain on each day, and 0 after it; `after`: under later policies."""
     ages = range(len(table[0]))
     found = [[[0 for _ in ages] for _ in table]]
     for day in range(world.days - 1, -1, -1):
@@ -77,10 +77,7 @@ def largest_of(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str, int]) -> None:
-    """Check the largest take of each seller with grants, if they were considered.
-
-    `largest`: the takes of all other sellers.
-    """
+    """Check the largest take of each seller with grants; `largest`: of all others."""
     if granted is None:
         return
     need(set(granted) == {"sequence", "sellers"}, "what persons granted has other parts")
@@ -125,7 +122,7 @@ def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
 
 
 def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
-    """Check the most that one name gets across several policies, the oldest first; the last is certified."""
+    """Check the most that one name gets across policies, the oldest first; the last is certified."""
     sequence = certificate["sequence"]
     if len(policies) == 1:
         need(sequence is None, "the certificate counts policies before its own, which are not at hand")

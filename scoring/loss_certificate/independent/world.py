@@ -83,7 +83,7 @@ def whole(value: object, least: int = 0) -> int:
 
 
 def complete(policy: Data) -> Data:
-    """Return a policy's data with the implied rules and measures of a closure, and of an awaited deposit."""
+    """Return a policy's data with implied rules and measures."""
     trade, rules = policy["trade"], []
     for rule in policy.get("rules", ()):
         measures = list(rule["measures"])
@@ -107,7 +107,7 @@ def awaiting(rule: str) -> str:
 
 class World:
     def __init__(self, policy: Data, stated: Data, beside: Sequence["World"] = ()) -> None:
-        """Derive all; `beside`: policies of a sequence with this one, which share its buckets and length of runs."""
+        """Derive all; `beside`: policies that share its buckets and length of runs."""
         self.policy, self.trade = policy, policy["trade"]
         unknown = {*policy}.difference(KNOWN["policy"].split())
         unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
@@ -128,7 +128,7 @@ class World:
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
-        # Rules for less of a deposit are left out: with enough of it they hold for no seller.
+        # With enough of a deposit, rules for less hold for no seller.
         self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule and "deposit" not in rule]
         self.notice = self._count_notice_days(days)
         values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
@@ -165,7 +165,7 @@ class World:
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
     def grant(self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]) -> list[list[Terms]]:
-        """Return the laxest terms for any of these tiers, by bucket of settled value and of tenure."""
+        """Return the laxest terms for any of these tiers, by bucket."""
         values, days = self.thresholds()
         known: dict[tuple[int, int], Terms] = {}
         table = []
@@ -180,9 +180,7 @@ class World:
         return table
 
     def _cut(self, values: Sequence[int], terms: Sequence[Sequence[Terms]]) -> list[int]:
-        """Return the buckets of settled value: quarters of a day's sales below each threshold, wider if MOST_STATES
-        requires.
-        """
+        """Return the buckets of settled value: quarters of a day's sales below each threshold, or wider."""
         for parts in (4, 2, 1):
             edges = {*values}
             for (low, high), row in zip(itertools.pairwise(values), terms, strict=False):
@@ -257,7 +255,7 @@ class World:
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
     def farthest(self, terms: Terms, bucket: int) -> int:
-        """Return the last bucket that a day of a run reaches: a bucket more than a day's sales from its upper edge."""
+        """Return the last bucket that a run's day reaches."""
         if bucket + 1 == len(self.settled):
             return bucket
         place = bisect_right(self.settled, self.settled[bucket + 1] - 1 + terms.cap) - 1
@@ -302,7 +300,7 @@ def _is_served(measure: Data) -> bool:
 
 
 def _suspends_with(other: Data, rule: Data) -> bool:
-    """Return whether a rule suspends again whenever another one begins to hold."""
+    """Return whether a rule suspends whenever another begins to hold."""
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and "below" not in other["standing"]
