@@ -1,7 +1,7 @@
 """Import of files into the ledger: good rows once, bad rows into a reject file with line and reason.
 
-A repeated import is safe: existing entries stay, so import a corrected file again. An interrupted import continues.
-Rows without a seller go to a queue for a person (`service.ingest.unmatched_queue`).
+A repeated import is safe, and an interrupted import continues. Rows without a seller go to a queue for a person
+(`service.ingest.unmatched_queue`).
 """
 
 import csv
@@ -32,7 +32,7 @@ from service.ledger.store import Ledger
 
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
 ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-"""Endings of files with the contract's entries, one JSON object per line; they need no mapping."""
+"""Files with the contract's entries, one JSON object per line."""
 
 
 @dataclass(slots=True)
@@ -40,13 +40,12 @@ class ImportReport:
     appended: int = 0
     already_present: int = 0
     repeated: int = 0
-    """Those present entries that this import appended itself before."""
+    """Present entries that this import appended itself before."""
     waiting: int = 0
     """Appended entries that wait for their violation's report."""
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     """(file, line, reason)."""
     unmatched: list[UnmatchedRow] = field(default_factory=list)
-    """Rows without a seller."""
     left_out: int = 0
     """Listed entries that a ledger derives by itself."""
     resumed: dict[str, int] = field(default_factory=dict)
@@ -54,7 +53,6 @@ class ImportReport:
     read_before: list[str] = field(default_factory=list)
     """Files that the interrupted import had finished; only their rejects are counted here."""
     spans: Spans = field(default_factory=Spans)
-    """What the valid rows state, present before or not."""
 
 
 def import_files(
@@ -67,9 +65,9 @@ def import_files(
 ) -> ImportReport:
     """Import every file of a mapping found below `data`; return the outcome of all rows.
 
-    InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is imported then.
-    A rejected row delays no other. `journal` is the folder for resuming; None begins again. `dry_now` appends nothing
-    and checks each entry as of this time.
+    Raises InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is
+    imported then. `journal` is the folder for resuming; None begins again. `dry_now` appends nothing and checks each
+    entry as of this time.
     """
     named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
     missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
@@ -79,8 +77,7 @@ def import_files(
         _require_columns(file, data / file.path)
     run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
-        # Matches depend on what is known at the time, and unmatched rows are listed at the end, so the file begins
-        # again.
+        # Matches change with time, and unmatched rows are listed at the end, so the file begins again.
         remembers = None if file.matched.rules else journal
         path = data / file.path
         with run.file(path, file.path, _how(mapping, file, data) if remembers else "", remembers) as (raw, attempt):
@@ -88,7 +85,7 @@ def import_files(
             for join in file.joins:
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
             items = run.mapped(file, rows, attempt)
-            # Counted exposure needs every row, so an interrupted import begins the file again.
+            # Counted exposure needs every row.
             run.append(file.path, items, attempt, resumable=not file.counts)
     return run.finished()
 
@@ -103,7 +100,7 @@ def import_entries(
 ) -> ImportReport:
     """Import a file of the contract's entries, one JSON object per line, plain or gzip.
 
-    InvalidInput without the file. `journal` and `dry_now` as in `import_files`.
+    Raises InvalidInput without the file. `journal` and `dry_now` as in `import_files`.
     """
     if not path.is_file():
         raise invalid("FILE", f"there is no file {path}")
@@ -125,7 +122,7 @@ def import_rows(
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
-    """Write the rejects as CSV (file, line, reason), readable only by the owner; replaces an existing file."""
+    """Write the rejects as private CSV (file, line, reason); replace an existing file."""
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
@@ -133,22 +130,19 @@ def write_rejects(report: ImportReport, path: Path) -> None:
 
 
 class _Run:
-    """One import: its files, their outcome, and its progress."""
-
     def __init__(self, ledger: Ledger, marketplace: str, progress: Progress, dry_now: int | None = None) -> None:
         self._ledger = ledger
         self._marketplace = marketplace
         self._progress = progress
         self._dry_now = dry_now
         self._begun = None if dry_now is not None else ledger.cut().sequence
-        # Repeated rows are one entry. The ledger knows; a dry run has to.
+        # Repeated rows are one entry; only a dry run has to check.
         self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
         self._attempts: list[Attempt] = []
         self._done: Callable[[], tuple[int, int]] = _nothing
 
     @contextmanager
     def file(self, path: Path, name: str, how: str, journal: Path | None) -> Iterator[tuple[BinaryIO, Attempt]]:
-        """Open a file of the import, and show how far an interrupted import of it came."""
         try:
             with path.open("rb") as raw:
                 attempt = Attempt.resume(self._ledger, raw, how, journal) if journal else Attempt(self._ledger)
@@ -172,7 +166,7 @@ class _Run:
     def rows(
         self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
     ) -> Iterator[tuple[int, Row]]:
-        """Return a file's remaining rows as (line, row); a Parquet row's line is its number.
+        """Return a file's remaining rows as (line, row).
 
         `header` has the columns of a CSV file without a header.
         """
@@ -188,7 +182,7 @@ class _Run:
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
-        """Yield the outcome of rows by their file's rules, each with its match if a rule needs one."""
+        """Yield the outcome of rows, each with its match if a rule needs one."""
         if file.matched.rules:
             reject, unmatched = _reject_to(attempt), self._report.unmatched
             rows = with_matches(self._ledger, self._marketplace, file, rows, reject, unmatched)
@@ -210,19 +204,18 @@ class _Run:
                 yield line, entry
 
     def append(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
-        """Append a file's entries in batches."""
         step = f"import {name}"
         reject = _reject_to(attempt)
         batch: list[tuple[int, Entry]] = []
         if not attempt.is_read:
-            with closing(items):  # they release the file before it is closed
+            with closing(items):
                 for line, group in groupby(items, key=itemgetter(0)):
                     made = _without_their_reports([entry for _, entry in group])
                     for entry in made:
                         if isinstance(entry, RowRejected):
                             reject(line, str(entry))
                     sound = [(line, entry) for entry in made if isinstance(entry, Entry)]
-                    if len(batch) + len(sound) > MAX_BATCH:  # a row's entries stay together: some refer to others
+                    if len(batch) + len(sound) > MAX_BATCH:  # some entries of a row refer to others
                         self._append(batch, attempt, resumable)
                         batch = []
                     batch += sound
@@ -236,13 +229,13 @@ class _Run:
         self._progress(step, total, total)
 
     def finished(self) -> ImportReport:
-        """Return the outcome and forget the attempts; a further import begins again."""
+        """Return the outcome and forget the attempts."""
         for attempt in self._attempts:
             attempt.finish()
         return self._report
 
     def _append(self, batch: list[tuple[int, Entry]], attempt: Attempt, resumable: bool) -> None:
-        """Append a batch; refused entries become rejects, the rest is appended."""
+        """Append a batch; refused entries become rejects."""
         if not batch:
             return
         if self._dry_now is not None:
@@ -250,7 +243,7 @@ class _Run:
         self._report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
-        # Reading continues with the last row itself; its existing entries are recognised.
+        # Reading continues with the last row itself.
         position = attempt.position(batch[-1][0]) if resumable else None
         attempt.keep()
         done = accept(
@@ -266,10 +259,9 @@ class _Run:
 
 
 def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
-    """Yield the valid entries; reject the others."""
     for line, entry in batch:
         try:
-            with suppress(OccurTimeAhead):  # at the append its time has come
+            with suppress(OccurTimeAhead):
                 prepare(entry, now, ())
         except InvalidInput as error:
             reject(
@@ -289,7 +281,7 @@ def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a joined file. ConfigurationWrong names an unreadable row."""
+    """Yield the rows of a joined file. Raises ConfigurationWrong for an unreadable row."""
 
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
@@ -304,7 +296,7 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
 def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
     """Return a row's outcome without entries about a violation whose report on the same row was rejected.
 
-    They are rejected too: otherwise they would wait unnoticed for the report.
+    They are rejected too: otherwise they would wait unnoticed.
     """
     lost = {error.entry_id: error for error in made if isinstance(error, ReportRejected)}
     return [

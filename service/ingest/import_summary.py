@@ -11,7 +11,7 @@ from scoring.entries.kinds.table import KIND_OF, KINDS
 from scoring.entries.kinds.trade import ExposureStated
 
 EARLY = 631_152_000_000_000
-"""1990-01-01T00:00:00Z: hardly anything was sold online before. Seconds read as milliseconds lie in January 1970."""
+"""1990-01-01T00:00:00Z. Seconds read as milliseconds lie in January 1970."""
 
 MAX_EARLY = 0.01
 
@@ -26,13 +26,10 @@ class _Span:
 
 @dataclass(slots=True)
 class Spans:
-    """Entries by kind with their first and last occur time, and the number before 1990."""
-
     by_kind: dict[Kind, _Span] = field(default_factory=dict)
     timed: int = 0
-    """Entries with an occur time."""
     early: int = 0
-    """Entries before 1990."""
+    """Before 1990."""
     seen: set[int] | None = None
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
@@ -69,10 +66,7 @@ class Spans:
 
     @property
     def doubt(self) -> str:
-        """Return why the times are implausible; "" if they are not.
-
-        They are if many entries lie before 1990: the unit or form of times is wrong.
-        """
+        """Return why the times are implausible, with many entries before 1990; "" if they are not."""
         if self.early <= MAX_EARLY * self.timed:
             return ""
         return (

@@ -10,7 +10,7 @@ from service.ledger.records import Appended, RecordedEntry
 from service.ledger.store import Ledger
 
 _MAX_GAP = 8
-"""Sequences read as one page: at most this many entries per wanted one."""
+"""At most this many entries are read per wanted one."""
 
 _MAX_RUN = 1_000
 
@@ -23,20 +23,18 @@ def append_messages(
 ) -> list[Appended]:
     """Convert a batch of messages and append it as AppendEntries: all or none.
 
-    `prepare` gets the marketplace and the entries first. InvalidInput names every wrong field; other errors are those of
-    `Ledger.append`.
+    `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field; other errors are
+    those of `Ledger.append`.
     """
     entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     prepare(marketplace, entries)
-    # Only recorded entries of an import lose their report time.
     return ledger.append(marketplace, entries, imported=True)
 
 
 def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool) -> list[Entry]:
-    """Return entries without the defaults that this ledger added when it listed them.
+    """Return entries without the defaults that this ledger added when it listed them, so that they are recognised.
 
-    They then have the recorded content and are recognised. Other entries stay as they are, with their report time only
-    if `keeps_report_time`.
+    Other entries keep their report time only if `keeps_report_time`.
     """
     listed = [entry for entry in entries if isinstance(entry, ListedEntry)]
     if not listed:
@@ -67,7 +65,7 @@ def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_repo
 
 
 def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> dict[int, RecordedEntry]:
-    """Return the marketplace's entries with these sequences, and some between them, by sequence."""
+    """Return the marketplace's entries with these sequences, and some between them."""
     runs: list[list[int]] = []
     for sequence in sorted(sequences):
         if runs and sequence - runs[-1][-1] <= _MAX_GAP and sequence - runs[-1][0] < _MAX_RUN:

@@ -1,5 +1,3 @@
-"""Appends entries of a file or broker: refused ones are named and left out."""
-
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,19 +28,15 @@ class AppendResult:
     """The ledger's sequence when the import began; None: nothing counts as repeated."""
     appended: int = 0
     waiting: int = 0
-    """Appended entries that wait for their violation's report."""
     already_present: int = 0
     repeated: int = 0
-    """Present entries appended after the sequence `begun`."""
+    """Present entries appended after `begun`."""
     refused: dict[int, str] = field(default_factory=dict)
     """Reasons by index."""
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
-    """Format a wrong field for a file of rejects; `path` leads from the entry to the field.
-
-    For a wrong id it also names the kind of entry and what is wrong with the id.
-    """
+    """Format a wrong field for a file of rejects; `path` leads from the entry to the field."""
     field = field_name(path)
     if field != "entry_id":
         return f"{field}: {description}"
@@ -65,7 +59,7 @@ def accept(
     `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
     so that they outlive a crash; then the position is committed. LedgerUnavailable leaves the position, and the batch
     may be given again. `rows` says which row made each entry: entries about a violation whose report on the same row is
-    refused are refused too, because they would wait unnoticed. `begun` is the ledger's sequence when the import began.
+    refused are refused too.
     """
     accepted = AppendResult(begun)
     indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
@@ -85,7 +79,6 @@ def _whole(
     accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Append a batch with its position; return whether nothing was refused."""
     if not batch:
         return False
     try:
@@ -131,7 +124,6 @@ def _without(
     accepted: AppendResult,
     rows: Sequence[int] | None,
 ) -> bool:
-    """Refuse the entries with reasons, and append the rest; returns False."""
     if rows is not None:
         _refuse_what_would_wait(batch, rows, reasons)
     accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
@@ -151,7 +143,6 @@ def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position
 def _refuse_what_would_wait(
     batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
 ) -> None:
-    """Refuse entries about a violation whose report on the same row is refused."""
     reports = {
         (rows[index], entry.entry_id): reasons[place]
         for place, (index, entry) in enumerate(batch)

@@ -45,7 +45,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
         "the decision does not follow from the one before it: look at the order of the rows and their times",
     ),
 )
-"""Remedies by a pattern of the reason; the first match applies."""
+"""By a pattern of the reason; the first match applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,8 @@ class Group:
 
     file: str
     number: int
-    """Rows; a row counts once."""
     line: int
-    """The first row."""
     reason: str
-    """The first row's."""
     remedy: str
     """Empty if unknown."""
 

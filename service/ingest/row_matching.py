@@ -1,5 +1,3 @@
-"""Finds the sellers of authorities' rows; lists the rows without one."""
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +10,6 @@ from service.ledger.queries.identities import StatedMatch
 from service.ledger.store import Ledger
 
 MATCHED_ROWS = 5_000
-"""Rows matched together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +18,14 @@ class UnmatchedRow:
     line: int
     reason: str
     candidates: str
-    """Possible sellers: ids separated by blanks."""
+    """Ids separated by blanks."""
     row: Row
-    """Texts by column."""
     ids: tuple[str, ...]
     """The entry ids it would give, which identify it."""
     seller: str = ""
-    """As a person filled in."""
     verified: str = ""
-    """Whether that is certain, as a person filled in."""
+    """Whether that is certain."""
     decided_by: str = ""
-    """The person who filled it in."""
 
 
 def with_matches(
@@ -44,8 +38,7 @@ def with_matches(
 ) -> Iterator[tuple[int, Row]]:
     """Yield (line, row) with the match's columns; list rows without a match in `unmatched`.
 
-    Unreadable rows go to `reject`. A recorded match wins over identifiers; otherwise the row would become another entry
-    with the same id once more is known of a seller.
+    A recorded match wins over identifiers; otherwise the row could later become another entry with the same id.
     """
     attributes = {identifier.attribute for identifier in file.identifiers}
     index = IdentityIndex(ledger.identities.in_force(marketplace, ledger.cut()), attributes)
@@ -73,7 +66,6 @@ def with_matches(
 def _settled_match(
     names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched
 ) -> Match | Unmatched:
-    """Return the recorded match of a row with these entries, else the one found now."""
     stated = [known[name] for name in names if name in known]
     if not stated:
         return found

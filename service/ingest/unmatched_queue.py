@@ -1,7 +1,7 @@
 """The queue of rows without a seller: a CSV file in which a person fills in the sellers.
 
-Imports add rows. Rows leave when a person fills them in and imports them, or a later import finds the seller. A
-person's entries stay until their row is imported, and then go to a file of matched rows.
+Imports add rows. Rows leave when a person fills them in and imports them, or a later import finds the seller. They then
+go to a file of matched rows.
 """
 
 import csv
@@ -29,7 +29,7 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 def import_and_queue(
     ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Import a mapping's files, try the queue's rows again, and write the queue; return all outcomes.
+    """Import a mapping's files, try the queue's rows again, and write the queue.
 
     `journal` as in `import_files`.
     """
@@ -46,9 +46,9 @@ def import_and_queue(
 
 
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
-    """Import the queue's filled-in rows and record them beside the queue; leave the others.
+    """Import the queue's filled-in rows and record them beside the queue.
 
-    InvalidInput without the file, ConfigurationWrong if it is no queue.
+    Raises InvalidInput without the file, ConfigurationWrong if it is no queue.
     """
     if not queue.is_file():
         raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
@@ -67,7 +67,7 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
 
 
 def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows of a queue file, none without a file. ConfigurationWrong names a bad line."""
+    """Return the rows of a queue file, none without a file. Raises ConfigurationWrong for a bad line."""
     if not path.exists():
         return []
     try:
@@ -119,7 +119,6 @@ def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
 
 
 def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
-    """Import queued rows with the person's match, or the one found now."""
     chosen = []
     for file in mapping.files:
         numbered = [
@@ -128,7 +127,6 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
             if row.file == file.path
         ]
         if numbered:
-            # The rules without a match took these rows at the file's import.
             chosen.append((file.matched, numbered))
     return import_rows(ledger, mapping.marketplace, chosen)
 
@@ -141,12 +139,10 @@ def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMa
 
 
 def _key(row: UnmatchedRow) -> tuple[object, ...]:
-    """Return a row's identity: the entries it would become."""
     return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
 
 
 def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
-    """Return each row once, with a person's entries."""
     answered = {_key(row): row for row in waiting}
     merged: dict[tuple[object, ...], UnmatchedRow] = {}
     for row in rows:
@@ -164,7 +160,7 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
         path.unlink(missing_ok=True)
         return
     new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)  # of an interrupted run; others may be able to read it
+    new.unlink(missing_ok=True)  # of an interrupted run
     with open(new, "w", newline="", encoding="utf-8", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
@@ -173,7 +169,6 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
 
 
 def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
-    """Keep who matched which row to which seller."""
     if not rows:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")

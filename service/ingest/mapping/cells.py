@@ -1,5 +1,3 @@
-"""Texts and conditions that a mapping makes from a row's cells."""
-
 import math
 import re
 from bisect import bisect_right
@@ -20,11 +18,11 @@ _HOLE = re.compile(r"\{([^{}]+)\}")
 
 
 class RowRejected(ValueError):
-    """A row without an entry; names the field and the problem."""
+    """Names the field and the problem."""
 
 
 def cell(row: Row, column: str) -> str:
-    """Return the text in a column, "" if empty. RowRejected without the column."""
+    """Return the text in a column, "" if empty. Raises RowRejected without the column."""
     try:
         return row[column] or ""
     except KeyError:
@@ -39,7 +37,7 @@ def _column(name: str) -> Value:
 
 
 def _hole(name: str, dates: Dates) -> Value:
-    """Return the text for `{name}`; for `{name:day}` the UTC day of its date or time."""
+    """Return the text for `{name}`; for `{name:day}` the UTC day."""
     if not name.endswith(_DAY):
         return _column(name)
     column = name.removesuffix(_DAY)
@@ -61,7 +59,7 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
     """Compile a mapping's value into a function from row to text.
 
     `data` is a constant, a text with `{COLUMN}`, or a table with column, map, bands and so on; `where` names it in
-    messages. ConfigurationWrong otherwise.
+    messages. Raises ConfigurationWrong.
     """
     if isinstance(data, bool | int | float):
         constant = _text(data)
@@ -98,7 +96,7 @@ def _first(data: Mapping[str, Any], where: str) -> Value:
 
 
 Change = Callable[[str], str | None]
-"""Changes a column's text; None means none, and a default applies."""
+"""None means no text, and a default applies."""
 
 
 def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
@@ -135,9 +133,9 @@ def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
 
 
 def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
-    """Return a function from a cell's number to its band's text; below the first band None.
+    """Return a function from a number to its band's text; below the first band None.
 
-    ConfigurationWrong, naming `where`, unless `bands` are pairs of a rising number and a text.
+    Raises ConfigurationWrong unless `bands` are pairs of a rising number and a text.
     """
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
@@ -181,12 +179,11 @@ _CHANGES: Mapping[str, Callable[[Any, str, str, Dates], Change]] = {
     "plus_days": _move_days,
     "multiply": _multiplied,
 }
-"""By argument name."""
 _TABLE_KEYS = frozenset(["column", "default", *_CHANGES])
 
 
 def number(text: str, field: str) -> Decimal:
-    """Parse a finite number. RowRejected, naming `field`, if malformed or too long."""
+    """Parse a finite number. Raises RowRejected if malformed or too long."""
     try:
         read = Decimal(text)
     except InvalidOperation:
@@ -209,10 +206,7 @@ def _text(constant: object) -> str:
 
 
 def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, dates: Dates) -> tuple[Test, ...]:
-    """Compile the conditions of a `when`, one table or a list, into functions from row to bool.
-
-    ConfigurationWrong if unsound.
-    """
+    """Compile the conditions of a `when`, one table or a list. Raises ConfigurationWrong."""
     conditions = [data] if isinstance(data, Mapping) else data
     if conditions and not are_tables(conditions):
         raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
@@ -239,7 +233,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     read = _column(column)
     if is_moment:
         other = value_of(operand, where, dates)
-        # An empty cell has no order. A text that is no time is rejected; otherwise the row would vanish silently.
+        # An empty cell has no order. A text that is no time is rejected, so that the row does not vanish.
         return lambda row: operator.holds(_moment_in(read(row), column, dates), _moment_in(other(row), column, dates))
     if operator.operand == _NUMBER:
         return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)
@@ -248,7 +242,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
 
 
 def _number_in(text: str, column: str) -> float:
-    """Return a cell's number; NaN if empty, which is neither below nor above. RowRejected."""
+    """Return a cell's number; NaN if empty, which is neither below nor above. Raises RowRejected."""
     try:
         number = float(text or "nan")
     except ValueError:
@@ -261,7 +255,7 @@ def _number_in(text: str, column: str) -> float:
 
 
 def _moment_in(text: str, column: str, dates: Dates) -> int | None:
-    """Return a cell's moment; None if empty. RowRejected."""
+    """Return a cell's moment; None if empty. Raises RowRejected."""
     moment = _moment(text := text.strip(), dates)
     if text and moment is None:
         raise RowRejected(f"{column}: {text!r} is no date or time of the form that the mapping states")
@@ -286,12 +280,9 @@ def _is_number(value: object) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Operator:
     holds: Callable[[Any, Any], bool]
-    """Test of cell and operand."""
     operand: type | tuple[type, ...]
-    """Allowed types of the operand."""
     words: str
     prepared: Callable[[Any], Any] = lambda operand: operand
-    """Prepares the operand once."""
 
 
 _NUMBER = (int, float)

@@ -29,7 +29,7 @@ class Count:
         self.when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
 
     def read(self, row: Row) -> str | Decimal:
-        """Return one row's contribution: a value or a number. RowRejected without the column or the number."""
+        """Return one row's contribution. Raises RowRejected without the column or the number."""
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text

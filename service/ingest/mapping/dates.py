@@ -1,11 +1,11 @@
-"""How somebody's file writes dates and times, stated by a mapping, and what becomes of them: RFC 3339. Pure.
+"""The form of a file's dates and times, stated by a mapping; they become RFC 3339. Pure.
 
     dates = "%d/%m/%Y"                                           # dates alone
     dates = { format = "%Y-%m-%d %H:%M:%S", offset = "-03:00" }  # times, which need their offset from UTC
     dates = { format = ["%m/%d/%Y", "%m/%d/%y"] }                # the first that fits
     dates = "epoch_seconds"                                      # or epoch_milliseconds: since 1970-01-01T00:00:00Z
 
-RFC 3339 is always read. Without an hour in its format a text is a date, and a date is known at the end of its day.
+RFC 3339 is always read. Without an hour in its format a text is a date, known at the end of its day.
 """
 
 import re
@@ -27,26 +27,21 @@ _HOURS = re.compile(r"%[HIcX]")
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """The forms of a file's dates and times, and the offset of times that state none.
-
-    Forms are tried in their order.
-    """
-
     formats: tuple[str, ...] = ()
     """Tried in their order; empty: RFC 3339."""
     offset: timezone | None = None
-    """The offset of times that state none."""
+    """Of times that state none."""
 
     @property
     def are_plain(self) -> bool:
-        """Return whether dates and times must be RFC 3339: no format and no offset is stated."""
+        """Return whether no format and no offset is stated: dates must be RFC 3339."""
         return not self.formats and self.offset is None
 
     def canonical(self, text: str) -> str:
         """Return a date or time of one of the file's forms in RFC 3339.
 
-        ValueError if it has none of them. If no form and no offset is stated (`are_plain`), any text is returned
-        unchecked. `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
+        Raises ValueError if it has none of them; if `are_plain`, any text is returned.
+        `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
         """
         return text if self.are_plain else _canonical(self, text)
 
@@ -95,9 +90,9 @@ def _rfc(moment: datetime, offset: timezone | None) -> str:
 
 
 def add_days(text: str, days: int) -> str:
-    """Return the date or time (RFC 3339) that lies `days` days later.
+    """Return the date or time (RFC 3339) `days` days later: `add_days("2017-10-02", -1) == "2017-10-01"`.
 
-    `add_days("2017-10-02", -1) == "2017-10-01"`. ValueError if the text is neither.
+    Raises ValueError.
     """
     if is_date(text):
         return format_day(parse_day(text) + days)
@@ -105,7 +100,7 @@ def add_days(text: str, days: int) -> str:
 
 
 def day_text(text: str) -> str:
-    """Return the UTC day of a date or time in RFC 3339, as text; else the text itself."""
+    """Return the UTC day of a date or time in RFC 3339; else the text itself."""
     if is_date(text):
         return text
     try:
@@ -115,11 +110,11 @@ def day_text(text: str) -> str:
 
 
 def parse_dates(data: object, where: str) -> Dates:
-    """Parse the date formats, and the offset from UTC, that a mapping states as `dates`.
+    """Parse the date formats and the offset from UTC that a mapping states as `dates`.
 
-    `data`: a format, a list of formats, or a table of `format` and `offset`; `where`: the mapping's name in messages.
-    ConfigurationWrong if it is none of these, if a format is neither an epoch nor has a %, if a format has hours but no
-    %z and no offset is stated, or if the offset is not like "+00:00".
+    `data`: a format, a list of formats, or a table of `format` and `offset`. Raises ConfigurationWrong if it is none of
+    these, if a format is neither an epoch nor has a %, if a format has hours but no %z and no offset is stated, or if
+    the offset is not like "+00:00".
     """
     stated: Mapping[str, Any] = data if isinstance(data, Mapping) else {"format": data}
     forms, offset = stated.get("format", []), stated.get("offset")

@@ -1,5 +1,3 @@
-"""Field values of a fact from the texts of a row."""
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,8 +23,7 @@ def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
     """Return (field name, parser of its text, maker of its value without a text).
 
     The parser is None if the text is taken as it is, the maker if no value is made. For a required word or day the
-    maker raises RowRejected, unless empty text is allowed. `is_mapped` says whether the file gives the field; an
-    unmapped identity level is NONE.
+    maker raises RowRejected, unless empty text is allowed. An unmapped identity level is NONE.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":
@@ -44,7 +41,7 @@ def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
 
 
 def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
-    """Return `reader(text)`; RowRejected, naming the field, where it raises ValueError."""
+    """Return `reader(text)`. Raises RowRejected, naming the field, for its ValueError."""
     try:
         return reader(text)
     except ValueError as error:
@@ -52,14 +49,12 @@ def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
 
 
 MOMENTS = ("occur_time", "report_time")
-"""Fields of every kind that are times."""
 
 
 def dated_value(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
     """Return a function of the row for a field's text, in RFC 3339 if it is a date or time.
 
-    `shape`: of the field; where a day is wanted, a time is replaced by its UTC day. The function raises RowRejected for a
-    text of no known form.
+    If `shape` is a day, a time becomes its UTC day. The function raises RowRejected for a text of no known form.
     """
     if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
         return value

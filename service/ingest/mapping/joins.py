@@ -16,9 +16,9 @@ from service.ingest.mapping.cells import Row, RowRejected, are_tables, cell
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Columns `take` of the file `path`, where its column `key` equals the row's `on`.
+    """Columns `take` of the file `path`, if its column `key` equals the row's `on`.
 
-    Empty without a match; the last of several matches counts.
+    Empty without a match; the last of several counts.
     """
 
     path: str
@@ -30,7 +30,7 @@ class Join:
     take: tuple[str, ...]
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
-        """Return the taken columns by key; the last row of a key counts. ConfigurationWrong without a column."""
+        """Return the taken columns by key; the last row of a key counts. Raises ConfigurationWrong without a column."""
         try:
             return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
         except RowRejected as error:
@@ -47,7 +47,7 @@ class Join:
 
 
 def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
-    """Parse a file's joins. ConfigurationWrong unless it is a list of tables with path, on and take."""
+    """Parse a file's joins. Raises ConfigurationWrong unless it is a list of tables with path, on and take."""
     stated = file.get("join", [])
     if stated and not are_tables(stated):
         raise ConfigurationWrong(f"{where}.join must be a list of tables")

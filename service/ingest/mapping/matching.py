@@ -1,7 +1,7 @@
-"""How a foreign row finds its seller: by identifiers that the marketplace has on record. Pure.
+"""Finds a foreign row's seller by the identifiers that the marketplace has recorded. Pure.
 
-An authority's file does not know the marketplace's sellers. It gives a licence, a registration, a shop's name. A mapping
-states which attribute of a seller's identity each of these is, in the order in which they are tried:
+An authority's file gives a licence, a registration or a shop's name. A mapping states which attribute of a seller's
+identity each is, in the order of trial:
 
     [match]
     identifiers = [
@@ -9,10 +9,9 @@ states which attribute of a seller's identity each of these is, in the order in 
         { attribute = "shop_name", value = "{shop}" },
     ]
 
-Two identifiers are the same if they are the same letters and digits: `normalise` leaves out blanks and punctuation, and
-the difference of case and of full and half width. The first identifier that any seller has decides. If several sellers
-have it, nobody is matched: a person is to say whose the row is. A match is verified if its identifier says
-`verified = true` and the seller's identity was verified at level business or better.
+Two identifiers are the same if they have the same letters and digits (`normalise`). The first identifier that any
+seller has decides. If several sellers have it, the row has no match, and a person decides. A match is verified if its
+identifier says `verified = true` and the seller's identity was verified at level business or better.
 """
 
 import unicodedata
@@ -33,26 +32,21 @@ SELLER, VERIFIED = "@seller", "@verified"
 class Match(NamedTuple):
     seller: str
     verified: bool
-    """Whether by a verified identifier."""
 
     def columns(self) -> dict[str, str]:
-        """Return the two columns to add to the row."""
         return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
 
 
 class Unmatched(NamedTuple):
     reason: str
     candidates: tuple[str, ...] = ()
-    """Possible sellers for a person to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
     attribute: str
-    """The attribute to compare with."""
     value: Callable[[Row], str]
     verified: bool
-    """Whether a match by it is verified."""
 
 
 def normalise(identifier: str) -> str:
@@ -62,8 +56,6 @@ def normalise(identifier: str) -> str:
 
 
 class IdentityIndex:
-    """Sellers by identifier, for the attributes of a mapping."""
-
     def __init__(self, identities: Iterable[Identity], attributes: Collection[str]) -> None:
         self._found: dict[tuple[str, str], list[tuple[str, bool]]] = {}
         for identity in identities:
@@ -80,7 +72,7 @@ class IdentityIndex:
 def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
     """Find a row's seller by the first identifier that any seller has.
 
-    Unmatched, with the reason, if no seller or several have it. RowRejected without a column.
+    Returns Unmatched, with the reason, if no seller or several have it. Raises RowRejected without a column.
     """
     tried = []
     for identifier in identifiers:
@@ -101,7 +93,7 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
 
 
 def identifiers_of(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
-    """Parse a mapping's `match`, in order. ConfigurationWrong if malformed."""
+    """Parse a mapping's `match`, in order. Raises ConfigurationWrong."""
     if "match" not in data:
         return ()
     stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []

@@ -1,4 +1,4 @@
-"""The mapping of somebody's own rows to entries, stated in TOML. Pure: rows of texts in, entries out.
+"""The mapping of foreign rows to entries, stated in TOML. Pure.
 
 A mapping lists files; each file lists rules; each rule turns a row into an entry, if its `when` holds:
 
@@ -14,20 +14,18 @@ A mapping lists files; each file lists rules; each rule turns a row into an entr
     violation_type = "safety_infraction"
     harm = { column = "severity", map = { "3" = "high" }, default = "low" }
 
-A value is a text with `{column}` in it (`{line}` is the row's line in the file, `{column:day}` the UTC day of a date or
-time), a constant, or a column with a `map`.
-A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column = "delivered", plus_days = 14 }`.
-Where an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`, it counts the
-distinct values of that column, or adds its numbers, among the rows of one seller and day, and the entry comes once,
-after the last row. A day is the UTC day of a time. Dates in other forms than RFC 3339 are stated by `dates`, for the
-mapping or a file (`dates.py`); a file without a header names its `columns`; a `join` adds the columns of another
-file (`joins.py`); a `count_so_far` adds columns that count what the file stated before a row (`so_far.py`).
+A value is a text with `{column}` in it (`{line}` is the row's line, `{column:day}` the UTC day), a constant, or a
+column with a `map`. A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column =
+"delivered", plus_days = 14 }`. If an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an
+optional `when`, it counts the column's distinct values, or adds its numbers, among the rows of one seller and UTC day;
+the entry comes after the last row. `dates` states other forms of dates (`dates.py`); `columns` names those of a file
+without a header; a `join` adds columns of another file (`joins.py`); a `count_so_far` counts what the file stated
+before a row (`so_far.py`).
 
-A report date without an hour, and `report_time` where it is left out and the event has but a date, is the end of that day.
+A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date.
 
-Where rows do not name the marketplace's sellers, a `[match]` (`matching.py`) says how a row finds its seller, and
-`{@seller}` and `{@verified}` are the match: columns of the row like any other. A rule that names one of them says
-nothing of a row that found nobody.
+A `[match]` (`matching.py`) finds a row's seller; the match is the columns `{@seller}` and `{@verified}`. A rule that
+names one makes nothing of a row without a seller.
 """
 
 import json
@@ -61,7 +59,7 @@ _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if fiel
 
 
 class ReportRejected(RowRejected):
-    """A row that cannot become a violation's report, with the report's id."""
+    """With the id of the report that the row cannot become."""
 
     def __init__(self, message: str, entry_id: str) -> None:
         super().__init__(message)
@@ -82,22 +80,20 @@ class MappedFile:
     """Below the data folder."""
     rules: tuple["Rule", ...]
     identifiers: tuple[Identifier, ...] = ()
-    """How its rows find their seller, in order."""
+    """In order."""
     columns: tuple[str, ...] = ()
-    """Column names, if the file has no header."""
+    """If the file has no header."""
     joins: tuple[Join, ...] = ()
     so_far: CountSoFar | None = None
-    """Counts of earlier rows; None without."""
 
     @property
     def matched(self) -> "MappedFile":
-        """Return the file with only the rules that need a match."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
         """Return the entry ids and then the violation ids of a row's rules that need its seller.
 
-        An unreadable id is ""; without ids the row needs no seller.
+        An unreadable id is "".
         """
         numbered = {**row, "line": str(line)}
         entries: list[str] = []
@@ -152,7 +148,6 @@ class MappedFile:
 
 
 def _with_next(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[tuple[int, Row], Row | None]]:
-    """Yield each numbered row with the next row, or None."""
     last: tuple[int, Row] | None = None
     for line, row in rows:
         if last is not None:
@@ -164,8 +159,6 @@ def _with_next(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[tuple[int, Row
 
 @dataclass(frozen=True, slots=True)
 class ForeignMapping:
-    """A compiled mapping."""
-
     marketplace: str
     files: tuple[MappedFile, ...]
     digest: str
@@ -173,7 +166,7 @@ class ForeignMapping:
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
-    """Compile a mapping's TOML data. ConfigurationWrong names each wrong part."""
+    """Compile a mapping's TOML data. Raises ConfigurationWrong for each wrong part."""
     marketplace = data.get("marketplace")
     if not isinstance(marketplace, str) or not are_tables(data.get("files")):
         raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
@@ -244,7 +237,6 @@ def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _of_match(data: object) -> bool:
-    """Return whether a value or condition names the match."""
     if isinstance(data, Mapping):
         return any(map(_of_match, data.values()))
     if isinstance(data, list | tuple):
@@ -253,8 +245,6 @@ def _of_match(data: object) -> bool:
 
 
 class Rule:
-    """One rule: a row to at most one entry."""
-
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates = PLAIN) -> None:
         kind = str(data.get("kind"))
         if kind not in _STATED:
@@ -298,14 +288,11 @@ class Rule:
 
     @property
     def counts(self) -> bool:
-        """Return whether the rule counts rows, and makes its entries at the end."""
+        """Return whether the rule counts rows."""
         return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
-        """Return a row's entry; None if the rule does not apply or counts the row.
-
-        RowRejected for an unreadable value.
-        """
+        """Return a row's entry; None if the rule does not apply or counts the row. Raises RowRejected."""
         if self.needs_match and SELLER not in row:
             return None
         for test in self._when:
@@ -323,7 +310,7 @@ class Rule:
         return None
 
     def ask(self, row: "_Asked") -> None:
-        """Read every column that the rule may read, so that the row records them."""
+        """Read every column that the rule may read."""
         for read in (*self._when, *self._values.values(), *self._attributes.values()):
             read_or_none(read, row)
         for count in self._counts.values():
@@ -331,9 +318,7 @@ class Rule:
                 read_or_none(reading, row)
 
     def rejected(self, row: Row, error: RowRejected) -> RowRejected:
-        """Return the error of a row without an entry; for a violation with the report's id, so that nothing waits for
-        it.
-        """
+        """Return the error of a row without an entry; for a violation with the report's id."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = (read_or_none(self._values["entry_id"], row) or "").strip() if is_report else ""
         return ReportRejected(str(error), name) if name else error
@@ -341,18 +326,16 @@ class Rule:
     def name(self, row: Row, entries: list[str], about: list[str]) -> None:
         """Append the id of the row's entry to `entries`, and of its violation to `about`.
 
-        Nothing if a condition fails; an unreadable id is "".
+        An unreadable id is "".
         """
         if any(read_or_none(test, row) is False for test in self._when):
-            return  # what depends on the match is open until there is one
+            return
         entries.append((read_or_none(self._values["entry_id"], row) or "").strip())
         if "violation" in self._values:
             about.append((read_or_none(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
-        """Yield (first line, entry or RowRejected) of counted entries in order of their first rows; then forget the
-        counts.
-        """
+        """Yield (first line, entry or RowRejected) of counted entries in order of first rows; forget the counts."""
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
             texts |= {name: tally.text for name, tally in seen.items()}
@@ -369,7 +352,7 @@ class Rule:
     def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
         occur_text = texts.get("occur_time", "")
         occur = read_text("occur_time", occur_text, parse_time) if occur_text else None
-        # A date has no hour: an event or report of a day is known at its end.
+        # A day is known at its end.
         report: int | None
         if report_text := texts.get("report_time", ""):
             report = read_text("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)

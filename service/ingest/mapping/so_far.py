@@ -21,11 +21,11 @@ from service.ingest.mapping.static_checks import refuse_unknown
 
 _PARTS = frozenset(["by", "among", "when", "distinct", "sum"])
 Added = tuple[str, str]
-"""A row's contribution: whose, and a number or value."""
+"""Whose, and a number or value."""
 
 
 class Column:
-    """A number over earlier rows: how many have in `among` what this row has in `by`, where `when` holds.
+    """A number over earlier rows: how many have in `among` what this row has in `by`, if `when` holds.
 
     `distinct`: how many values of a column; `sum`: the rounded sum of a column. Nothing is counted for an empty text.
     """
@@ -49,21 +49,20 @@ class Column:
         self._total: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def read(self, row: Row) -> str:
-        """Return the count for this row, as text."""
         key = self._by(row).strip()
         if self._distinct is not None:
             return str(len(self._seen.get(key, ())))
         return whole(self._total.get(key, Decimal(0)))
 
     def adds(self, row: Row) -> Added | None:
-        """Return this row's contribution (key, text), or None. RowRejected for an unreadable number."""
+        """Return this row's contribution (key, text), or None. Raises RowRejected for an unreadable number."""
         key = self._among(row).strip()
         if not key or not all(test(row) for test in self._when):
             return None
         column = self._distinct or self._sum
         text = "1" if column is None else cell(row, column).strip()
         if self._distinct is None:
-            number(text or "0", self._name)  # a row that cannot be added is rejected itself, not a later one
+            number(text or "0", self._name)
         return (key, text) if text else None
 
     def add(self, added: Added) -> None:
@@ -75,7 +74,6 @@ class Column:
 
     @property
     def reads(self) -> tuple[Callable[[Row], object], ...]:
-        """Return the functions by which the column reads a row."""
         columns = [partial(cell, column=name) for name in (self._distinct, self._sum) if name is not None]
         return (self._by, self._among, *self._when, *columns)
 
@@ -85,13 +83,12 @@ class Column:
 
 
 def refuse_constant(data: Any, where: str, why: str) -> None:
-    """Raise ConfigurationWrong if a value reads no column."""
     if isinstance(data, bool | int | float) or (isinstance(data, str) and "{" not in data):
         raise ConfigurationWrong(f'{where} is {data!r}, {why}; write the column in braces, such as "{{{data}}}"')
 
 
 class CountSoFar:
-    """Columns with counts of earlier rows, by the time `at`, which must not fall.
+    """Counts of earlier rows, by the time `at`, which must not fall.
 
     Rows of one time do not count each other.
     """
@@ -115,8 +112,8 @@ class CountSoFar:
     def counted(self, row: Row, below: Row | None = None) -> dict[str, str]:
         """Return a row's counted columns, and count the row for later ones.
 
-        `below` is the next row. RowRejected for an unreadable or unordered time: before an earlier row, or so late that
-        the next row would be before it. One wrong date therefore costs one row. A rejected row is not counted.
+        `below` is the next row. Raises RowRejected for an unreadable time, one before an earlier row, or one so late
+        that the next row would be before it: one wrong date costs one row. A rejected row is not counted.
         """
         moment = self._moment(row)
         if moment < self._latest:
@@ -135,13 +132,12 @@ class CountSoFar:
                 column.add(added)
             self._waiting, self._latest, self._line = [], moment, row["line"]
         found = {name: column.read(row) for name, column in self.columns.items()}
-        # All or nothing: a rejected row counts for no one.
+        # A rejected row counts for no one.
         adds = [(column, column.adds(row)) for column in self.columns.values()]
         self._waiting += [(column, added) for column, added in adds if added is not None]
         return found
 
     def ask(self, row: Row) -> None:
-        """Read every column that may be read, so that the row records them."""
         for read in (self._at, *(read for column in self.columns.values() for read in column.reads)):
             try:
                 read(row)

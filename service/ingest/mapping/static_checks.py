@@ -9,27 +9,24 @@ from scoring.entries.violation_types import TABLES
 
 _TYPES = frozenset(key for _, table in TABLES for key in table)
 _NEEDED = frozenset(["id", "text", "word", "time", "ids"])
-"""Shapes without a default value; days are handled separately, and a count is 0."""
+"""Days are handled separately, and a count is 0."""
 
 
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
-    """Raise ConfigurationWrong for a table with unknown keys.
-
-    `kind` is of an entry if the keys are its fields; `where` names the table in messages.
-    """
+    """Raise ConfigurationWrong for a table with unknown keys; `kind` is of an entry if the keys are its fields."""
     if unknown := sorted(set(data) - known):
         place = f"field of kind {kind}" if kind else "part of a mapping"
         raise ConfigurationWrong(f"{where}: {', '.join(unknown)} is no {place}; there are {', '.join(sorted(known))}")
 
 
 def find_missing_fields(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
-    """Return a rule's missing required fields. A missing identity level is NONE."""
+    """Return a rule's missing required fields."""
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
 def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
-    """Return messages about constants, maps and bands that the rule's fields refuse; `where` names the rule."""
+    """Return messages about constants, maps and bands that the rule's fields refuse."""
     wrong = []
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
@@ -40,7 +37,6 @@ def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...],
 
 
 def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Yield the constant values of a field with their places."""
     if isinstance(stated, Mapping):
         mapped = stated.get("map")
         for key, value in mapped.items() if isinstance(mapped, Mapping) else ():
@@ -62,7 +58,7 @@ def _wrong(field: FactField, text: str) -> str | None:
 
 
 def _unreadable(shape: Shape, text: str) -> str | None:
-    if shape.kind in ("day", "time", "attributes"):  # read by the mapping's dates, or by name
+    if shape.kind in ("day", "time", "attributes"):
         return None
     try:
         value = shape.parse(text)

@@ -1,7 +1,7 @@
 """Progress of a file's import, so that an interrupted import continues with its rejects.
 
 The ledger has the line, committed with the entries before it; a file has the rejects before it. Both are keyed by the
-SHA-256 of the file, of joined files and of the mapping, so a change begins again.
+SHA-256 of the file, of joined files and of the mapping.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 
 READ = 1 << 62
-"""The position of a read file while other files of its import are not."""
+"""Other files of the import are not read yet."""
 
 FINISHED = READ + 1
-"""The position of a finished file: its next import is another attempt."""
+"""The next import is another attempt."""
 
 
 class Attempt:
-    """One attempt to import one file: `start` is the next line (0 for a new one), `rejects` those so far.
+    """`start` is the next line (0 for a new one), `rejects` those so far.
 
     Without `remembered` every attempt is new and nothing is kept.
     """
@@ -43,7 +43,7 @@ class Attempt:
     def resume(cls, ledger: Ledger, raw: BinaryIO, how: str, folder: Path) -> Self:
         """Return the interrupted attempt for the same file and mapping, else a new one.
 
-        `raw` is the file, read for its digest and rewound; `how` is what else must be equal; `folder` has the rejects.
+        `raw` is the file, read for its digest and rewound; `how` must be equal too; `folder` has the rejects.
         """
         attempt = cls(ledger)
         digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()
@@ -57,13 +57,13 @@ class Attempt:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
         if position is not None and not path.is_file():
-            # The rejects are gone or another user's: only a new attempt can list them.
+            # The rejects are gone: only a new attempt can list them.
             self._ledger.positions.advance(Position(self._source, self._number, FINISHED))
             return self._find(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
         kept = [parse_json(line) for line in _whole_lines(path)]
-        # The line itself is read, and its problem reported, again.
+        # The line itself is read again.
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path
         staging = path.with_suffix(".partial")
@@ -78,20 +78,18 @@ class Attempt:
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
-        """Add rejects (line, reason) and write new ones to disk. Call it before reading passes their lines."""
+        """Add rejects (line, reason) and write new ones to disk, before reading passes their lines."""
         self.rejects += rejects
         if self._path is not None and len(self.rejects) > self._kept:
             self._write(self._path, self.rejects[self._kept :])
             self._kept = len(self.rejects)
 
     def end(self) -> None:
-        """Write the remaining rejects, and record that the file is read."""
         self.keep()
         if self._path is not None:
             self._ledger.positions.advance(Position(self._source, self._number, READ))
 
     def finish(self) -> None:
-        """Record that the import is finished, and delete its file of rejects."""
         if self._path is not None:
             self._ledger.positions.advance(Position(self._source, self._number, FINISHED))
             self._path.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
-"""The feed: reads a source into the ledger, each message's fact once, whatever breaks.
+"""Reads a source into the ledger, each message's fact once.
 
-The position is committed with the entries. A message that cannot be appended goes to the reject file before reading
-passes it.
+The position is committed with the entries. A message that cannot be appended goes to the reject file first.
 """
 
 import time
@@ -24,7 +23,6 @@ T = TypeVar("T")
 BATCH = 5_000
 POLL_SECONDS = 0.5
 PARTITIONS_SECONDS = 60.0
-"""How often the feed looks for new partitions."""
 
 RETRY_SECONDS = (0.1, 5.0)
 """The first and the longest wait for a silent ledger or source."""
@@ -36,13 +34,13 @@ class FeedReport:
     already_present: int = 0
     rejected: int = 0
     positions: dict[int, int] = field(default_factory=dict)
-    """The next position of each partition."""
+    """By partition."""
 
 
 class Feed:
     """One reader of one source into one marketplace.
 
-    `patience_seconds` limits how long it retries a silent ledger or source; None: until stopped.
+    `patience_seconds` limits the retries of a silent ledger or source; None: until stopped.
     """
 
     def __init__(
@@ -69,8 +67,8 @@ class Feed:
     def run(self, *, once: bool = False, on_progress: Callable[[FeedReport], None] = lambda _: None) -> FeedReport:
         """Append messages until stopped, or with `once` until the source is read.
 
-        Returns the totals; `on_progress` gets them after each batch. LedgerUnavailable or SourceUnavailable after the
-        patience; the next run continues.
+        Returns the totals; `on_progress` gets them after each batch. Raises LedgerUnavailable or SourceUnavailable
+        after the patience; the next run continues.
         """
         try:
             self._read(once, on_progress)
@@ -110,7 +108,6 @@ class Feed:
             self.report.positions[partition] = position
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Append one partition's messages, and commit the position."""
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
         places: list[int] = []
@@ -134,7 +131,7 @@ class Feed:
         def append() -> AppendResult | None:
             kept = self._ledger.positions.find(name, last.partition)
             if (kept or 0) < self.report.positions.get(last.partition, 0):
-                return None  # the ledger lost entries, for example after the promotion of a standby
+                return None  # for example after the promotion of a standby
             return accept(
                 *(self._ledger, self._marketplace, entries, position),
                 lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
@@ -167,7 +164,6 @@ class Feed:
 
 
 def _by_partition(messages: Sequence[Message]) -> list[list[Message]]:
-    """Return the messages by partition, in order."""
     groups: dict[int, list[Message]] = {}
     for message in messages:
         groups.setdefault(message.partition, []).append(message)

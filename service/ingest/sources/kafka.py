@@ -1,7 +1,7 @@
 """Kafka as a source: each partition of a topic, from the ledger's position, by one reader.
 
-There is no consumer group: partitions are assigned by hand, and nothing is committed to the broker. To share work, give
-each marketplace a topic and each topic a feed.
+There is no consumer group, and nothing is committed to the broker. To share work, give each marketplace a topic and
+each topic a feed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _NONE_TO_SAY = 0
 class KafkaSource:
     """`servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`.
 
-    ConfigurationWrong for a bad setting.
+    Raises ConfigurationWrong for a bad setting.
     """
 
     def __init__(self, servers: str, topic: str, settings: Mapping[str, str] | None = None, name: str = "") -> None:
@@ -82,7 +82,7 @@ class KafkaSource:
             elif error is not None and error.code() == KafkaError._PARTITION_EOF and partition is not None:
                 self._at_end[partition] = True
             else:
-                self._failure = error  # raised after earlier messages were returned
+                self._failure = error
         return found
 
     def caught_up(self) -> bool:
@@ -92,7 +92,6 @@ class KafkaSource:
         self._consumer.close()
 
     def _source_error(self, error: KafkaError) -> SourceUnavailable | ConfigurationWrong:
-        """Return a source's error for one of Kafka: for a retry, or for the operator."""
         code = error.code()
         if code in _GONE:
             return ConfigurationWrong(

@@ -1,7 +1,7 @@
 """NATS JetStream as a source: one stream, by its own sequence, from the ledger's position.
 
-The server keeps no durable consumer: an ephemeral one is created at the wanted sequence, and again after a broken
-connection or a gap. So nothing is lost, and no acknowledgement is needed.
+An ephemeral consumer is created at the wanted sequence, and again after a broken connection or a gap. So nothing is
+lost, and no acknowledgement is needed.
 """
 
 import asyncio
@@ -25,13 +25,12 @@ T = TypeVar("T")
 ANSWER_SECONDS = 10.0
 RECONNECT_SECONDS = 0.5
 FORGET_SECONDS = 300.0
-"""How long the server keeps an idle consumer."""
 
 
 class NatsSource:
     """A stream of NATS, or its messages of one `subject`.
 
-    `servers` is `host:port,host:port`; one partition, 0. asyncio runs in its own thread; every method waits for it.
+    `servers` is `host:port,host:port`; one partition, 0. asyncio runs in its own thread.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class NatsSource:
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of `work`; its errors become a source's errors."""
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except jetstream_errors.NotFoundError:
@@ -85,7 +83,6 @@ class NatsSource:
             raise SourceUnavailable(f"NATS does not answer: {str(error) or type(error).__name__}") from None
 
     async def _stream_context(self) -> JetStreamContext:
-        """Return JetStream on a connection, made when needed."""
         if self._connection is None or self._connection.is_closed:
             self._consumer = None
             self._connection = await nats.connect(
@@ -93,7 +90,7 @@ class NatsSource:
                 user_credentials=None if self._credentials is None else str(self._credentials),
                 connect_timeout=int(ANSWER_SECONDS),
                 reconnect_time_wait=RECONNECT_SECONDS,
-                max_reconnect_attempts=2,  # then it is closed, and the next call makes another
+                max_reconnect_attempts=2,
                 allow_reconnect=True,
                 disconnected_cb=self._disconnected,
                 error_cb=_ignored,  # errors that matter are raised by their call
@@ -101,14 +98,14 @@ class NatsSource:
         return self._connection.jetstream(timeout=ANSWER_SECONDS)
 
     async def _disconnected(self) -> None:
-        # Messages on the way are lost although the server counts them as delivered: begin again at the position.
+        # Messages on the way are lost: begin again at the position.
         self._consumer = None
 
     async def _info(self) -> api.StreamInfo:
         return await (await self._stream_context()).stream_info(self._stream)
 
     async def _begin(self) -> JetStreamContext.PullSubscription:
-        """Return a consumer from the next sequence on. ConfigurationWrong if the stream lacks it."""
+        """Return a consumer from the next sequence on. Raises ConfigurationWrong if the stream lacks it."""
         context = await self._stream_context()
         state = (await context.stream_info(self._stream)).state
         if self._next is not None:
@@ -131,7 +128,7 @@ class NatsSource:
                 f"the stream {self._stream} ends at {state.last_seq}, before {position}, where reading is to go on; if it"
                 " was made anew, read it under another --source name, from its beginning: nothing is added twice"
             )
-        # In a stream read by subject, expired messages may be of other subjects.
+        # Expired messages may be of other subjects.
         if position < state.first_seq and not self._subject:
             raise ConfigurationWrong(
                 f"the stream {self._stream} begins at {state.first_seq}, after {position}, where reading is to go on:"
@@ -149,7 +146,7 @@ class NatsSource:
         for message in fetched:
             sequence = message.metadata.sequence
             if sequence.consumer != self._delivered + 1:
-                self._consumer = None  # something was lost on the way: read again from the gap
+                self._consumer = None  # read again from the gap
                 break
             self._delivered = sequence.consumer
             self._next = sequence.stream + 1
@@ -184,4 +181,4 @@ class NatsSource:
 
 
 async def _ignored(error: Exception) -> None:
-    """Ignore what NATS reports: it mends that itself."""
+    """Ignore what NATS mends itself."""

@@ -12,9 +12,9 @@ from service.contract.resource_names import SELLER_FORM
 
 
 def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
-    """Parse a payload into an entry. One that begins with `{` is JSON, because no protobuf tag is that byte.
+    """Parse a payload, JSON if it begins with `{`, which no protobuf tag does.
 
-    The seller is a name in `marketplace` or a bare id. InvalidInput.
+    The seller is a name in `marketplace` or a bare id. Raises InvalidInput.
     """
     if not payload:
         raise invalid("payload", "is empty; it must be an Entry as protobuf or JSON")
@@ -22,7 +22,7 @@ def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
 
 
 def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
-    """Parse a JSON object into an entry; its seller is a name in `marketplace` or a bare id. InvalidInput."""
+    """Parse a JSON object; its seller is a name in `marketplace` or a bare id. Raises InvalidInput."""
     try:
         message = entry_of_json(text, marketplace)
     except ValueError as error:

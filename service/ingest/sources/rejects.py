@@ -1,4 +1,4 @@
-"""The file of rejected messages: one JSON line each, on disk before reading passes it."""
+"""The file of rejected messages: one JSON line each."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from service.ingest.sources.source import Message
 
 
 class RejectFile:
-    """Created for the first message, readable only by its owner.
+    """Private to its owner.
 
     After a crash between a reject and its position, the message is rejected once more.
     """
@@ -30,7 +30,7 @@ class RejectFile:
             self._file.close()
 
     def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
-        """Write the messages with a reason, by index; wait until they are on disk. ConfigurationWrong if that fails."""
+        """Write messages with a reason, by index; wait until they are on disk. Raises ConfigurationWrong."""
         if not reasons:
             return
         lines = [
@@ -64,7 +64,7 @@ def _open_file(path: Path) -> Any:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.write(b"\n")
-    folder = os.open(path.parent, os.O_RDONLY)  # its name in the folder must outlive a crash too
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

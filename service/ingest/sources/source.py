@@ -1,7 +1,6 @@
 """Sources of many entries.
 
-A source has partitions of messages with growing positions. The ledger keeps the position, committed with the entries; a
-broker's own memory of its readers is not used.
+A source has partitions of messages with growing positions. The ledger keeps the position, committed with the entries.
 """
 
 from collections.abc import Sequence

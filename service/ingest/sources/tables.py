@@ -1,4 +1,4 @@
-"""Rows of texts by column from CSV, CSV.gz and Parquet. Malformed rows are rejected by line."""
+"""Rows of texts by column from CSV, CSV.gz and Parquet."""
 
 import csv
 import gzip
@@ -16,7 +16,7 @@ Reject = Callable[[int, str], None]
 Rows = Iterator[tuple[int, Row]]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 RESERVED = "@"
-"""The beginning of a row's match columns (`service.ingest.mapping.matching`)."""
+"""A row's match columns begin so."""
 
 MAX_RECORD_LINES = 50
 """Lines of one record, by line breaks within quotes."""
@@ -25,7 +25,6 @@ MAX_CELL = 1 << 20
 csv.field_size_limit(MAX_CELL)
 
 PARQUET_ROWS = 50_000
-"""Rows of a Parquet file in memory."""
 
 
 def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, bytes]]:
@@ -42,9 +41,9 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the column names of a CSV, CSV.gz or Parquet file; empty if it is no table.
+    """Return the columns of a CSV, CSV.gz or Parquet file; empty if it is no table.
 
-    Columns that rows leave out are not included. ModuleNotFoundError without polars.
+    Raises ModuleNotFoundError without polars.
     """
     if path.suffix == ".parquet":
         import polars as pl
@@ -68,7 +67,7 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
 
     `names` are its columns if it has no header. Malformed rows, or all the rest, go to `reject`.
     """
-    # A byte that is no UTF-8 costs its row, not the file: it becomes a surrogate, which no proper text has.
+    # A byte that is no UTF-8 becomes a surrogate and costs its row, not the file.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
     records = _records(text)
@@ -90,21 +89,20 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
     except (EOFError, OSError, zlib.error) as error:
         reject(line + 1, _ends(error))
     finally:
-        if binary is raw and not raw.closed:  # closed when an interruption ends the reading
-            text.detach()  # the caller closes it: it asks how far the file is read
+        if binary is raw and not raw.closed:
+            text.detach()
 
 
 def _ends(error: Exception) -> str:
-    # What follows may be damage, so the file ends here; the rows before it are imported.
+    # The rest may be damage; the rows before it are imported.
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
 
 
 def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[int, int], None]) -> Rows:
     """Yield (number, row by column) of a Parquet file from row `start` (1 is the first).
 
-    `on_progress` gets (row, rows). Values are texts: dates and times in RFC 3339 (UTC without a zone), null as empty.
-    Columns of lists, structures or bytes are left out. Unreadable parts go to `reject`. ModuleNotFoundError without
-    polars.
+    `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Columns of
+    lists, structures or bytes are left out. Unreadable parts go to `reject`. Raises ModuleNotFoundError without polars.
     """
     import polars as pl
 
@@ -157,8 +155,7 @@ def _wrong_name(columns: Iterable[str]) -> str:
 def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
     """Yield (first line, cells) of each record; None for the cells of a line that begins none.
 
-    An open quote would swallow text up to the next quote. So a record that does not end within MAX_RECORD_LINES costs
-    only its first line.
+    A record that does not end within MAX_RECORD_LINES, for example by an open quote, costs only its first line.
     """
     source = iter(text)
     waiting: deque[str] = deque()
@@ -167,7 +164,7 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
         line = waiting.popleft() if waiting else next(source, None)
         if line is None:
             return
-        if '"' not in line and len(line) < MAX_CELL:  # nothing to unquote: 0.5 us instead of a reader's 2.5
+        if '"' not in line and len(line) < MAX_CELL:  # 0.5 us instead of a reader's 2.5
             bare = line.rstrip("\r\n")
             yield number, bare.split(",") if bare else []
             number += 1
