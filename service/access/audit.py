@@ -3,12 +3,12 @@
     hash = SHA-256(hash of the line before || the bytes of the line up to its hash)
 
 The hash is the last member of a line. A changed, missing or moved line breaks the chain unless all later lines are
-written again; someone who keeps the last hash elsewhere detects that too. The line of a call (`event` is `call`) is on
-disk before the work begins; the server rejects a call that it cannot write. A second line (`end`) has the result and
-the first line's hash.
+written again; a copy of the last hash detects that too. The line of a call (`event` is `call`) is on disk before the
+work begins; the server rejects a call that it cannot write. A second line (`end`) has the result and the first line's
+hash.
 
 Retention removes old lines. The first remaining line (`cut`) has the last removed hash, and a line of the chain records
-the cut, so another person's cut is detected.
+the cut.
 """
 
 import fcntl
@@ -28,17 +28,17 @@ from scoring.base.time import format_time
 
 GENESIS = "0" * 64
 DAY_SECONDS = 86_400.0
-_TAIL_BYTES = 64 << 10  # a line has a few hundred bytes
+_TAIL_BYTES = 64 << 10
 _SECOND = len("2026-01-01T00:00:00")
 _END = b', "hash": "%b"}\n'
 _CUT = b'{"cut": %d, "hash": "%b"}\n'
 
 
 class AuditFile:
-    """Appends to an audit file; creates it, readable only by its owner, and its folder.
+    """Appends to an audit file; creates it, private to its owner, and its folder.
 
     Safe for many threads and processes of one machine. Lines older than `keep_days` days are removed once a day; None:
-    never. ConfigurationWrong if the file cannot be written or its last line is not whole.
+    never. Raises ConfigurationWrong if the file cannot be written or its last line is not whole.
     """
 
     def __init__(self, path: Path, keep_days: int | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -46,7 +46,7 @@ class AuditFile:
         self._keep_days = keep_days
         self._clock = clock
         self._lock = threading.Lock()
-        self._cut_at = 0.0  # when the first line will be old enough to remove
+        self._cut_at = 0.0  # the first line will be old enough to remove
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as file:
@@ -57,10 +57,7 @@ class AuditFile:
             ) from None
 
     def write(self, **fields: Any) -> str:
-        """Append a line with these fields, force it to disk, and return its hash.
-
-        Removes old lines once a day. AuditUnavailable if anything fails.
-        """
+        """Append a line with these fields, force it to disk, and return its hash. Raises AuditUnavailable."""
         try:
             with self._lock:
                 if self._keep_days is not None and self._clock() >= self._cut_at:
@@ -75,7 +72,7 @@ class AuditFile:
         return self._path
 
     def snapshot(self) -> tuple[BinaryIO, int]:
-        """Return the file, open for reading, and the length of its whole lines now; the caller closes it."""
+        """Return the file, open for reading, and the length of its whole lines; the caller closes it."""
         with self._open() as held:
             return self._path.open("rb"), os.fstat(held).st_size
 
@@ -93,7 +90,7 @@ class AuditFile:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if not _is_file_at(file, self._path):
-                    continue  # another process removed lines and replaced the file
+                    continue  # another process removed lines
                 yield file
                 return
             finally:
@@ -157,7 +154,6 @@ def fits(text: bytes, before: str) -> bool:
 
 
 def is_cut(text: bytes) -> bool:
-    """Return whether a line is the first one after a cut."""
     line = parse_json(text)
     return line.keys() == {"cut", "hash"} and text == _CUT % (line["cut"], line["hash"].encode())
 
@@ -167,12 +163,12 @@ def _hash_of(before: str, stated: bytes) -> str:
 
 
 def _last_hash(file: int) -> str:
-    """Return the last line's hash; ValueError if the line is not whole."""
+    """Return the last line's hash. Raises ValueError if the line is not whole."""
     size = os.fstat(file).st_size
     if not size:
         return GENESIS
     length, tail = 0, b""
-    while b"\n" not in tail[:-1] and length < size:  # a line of many ids may be longer than one read
+    while b"\n" not in tail[:-1] and length < size:  # a long line needs more than one read
         length = min(size, max(_TAIL_BYTES, 2 * length))
         tail = os.pread(file, length, size - length)
     if not tail.endswith(b"\n"):

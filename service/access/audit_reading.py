@@ -1,5 +1,3 @@
-"""Reads and verifies an audit file while servers append to it."""
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -8,14 +6,14 @@ from scoring.base.canonical import parse_json
 from service.access.audit import GENESIS, fits, is_cut
 
 MAX_LOOKED_AT = 20_000
-"""Lines read for one page: many may be of other marketplaces."""
+"""Per page: many lines may be of other marketplaces."""
 
 MAX_PAGE_BYTES = 4 << 20
 
 
 class AuditLine(NamedTuple):
     text: str
-    """The line as stored, without its line break."""
+    """Without its line break."""
     content: Mapping[str, Any]
 
 
@@ -27,11 +25,9 @@ class AuditPage(NamedTuple):
 
 class Verified(NamedTuple):
     lines: int
-    """Valid lines from the beginning."""
     last: str
-    """Their last hash."""
     problem: str
-    """What is wrong with the next line; empty if nothing is."""
+    """Of the next line; empty without a problem."""
 
 
 def is_place(text: str) -> bool:
@@ -43,8 +39,8 @@ def is_place(text: str) -> bool:
 def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
     """Return the next lines of an audit file, at most `limit`, of one marketplace or (empty) of all.
 
-    `after` is a line's place, or empty for the beginning. If that line was removed, the page begins with what is left.
-    OSError if the file cannot be read, ValueError for a malformed line.
+    `after` is a line's place, or empty for the beginning. If that line was removed, the page begins with the first
+    remaining one. Raises OSError if the file cannot be read, ValueError for a malformed line.
     """
     found: list[AuditLine] = []
     with path.open("rb") as file:
@@ -64,7 +60,6 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
 
 
 def verify_lines(lines: Iterable[bytes]) -> Verified:
-    """Check the hash chain of the lines, from the first."""
     before, begins, cut_at, count = GENESIS, (0, ""), (0, ""), 0
     for number, text in enumerate(lines, 1):
         try:
@@ -86,7 +81,7 @@ def verify_lines(lines: Iterable[bytes]) -> Verified:
 def verify_audit(path: Path) -> tuple[int, str]:
     """Return (lines, last hash) of an intact audit file.
 
-    ValueError names the first bad line; OSError if it cannot be read.
+    Raises ValueError for the first bad line; OSError if it cannot be read.
     """
     with path.open("rb") as file:
         count, last, problem = verify_lines(file)
@@ -96,13 +91,12 @@ def verify_audit(path: Path) -> tuple[int, str]:
 
 
 def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield the lines of an open file that begin before a position in bytes."""
+    """Yield the lines that begin before a position in bytes."""
     while file.tell() < size and (text := file.readline()):
         yield text
 
 
 def _whole(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the next whole lines, without a line that is being written."""
     while (text := file.readline()).endswith(b"\n"):
         yield text
 

@@ -1,5 +1,3 @@
-"""Client certificates: principal, thumbprint and validity, each parsed once."""
-
 import base64
 import threading
 import time
@@ -17,22 +15,22 @@ _NO_VALUE_ERRORS = (x509.DuplicateExtension, x509.InvalidVersion, x509.Unsupport
 
 
 class CertificateRefused(Exception):
-    """A certificate is not valid. The message says why and quotes nothing from the certificate."""
+    """The message quotes nothing from the certificate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A client certificate whose chain the TLS handshake has verified."""
+    """Its chain was verified by the TLS handshake."""
 
     principal: Principal
     thumbprint: str
-    """SHA-256 of the whole certificate in base64url without padding, as tokens are bound to it (RFC 8705)."""
+    """SHA-256 of the certificate in base64url without padding, as in RFC 8705."""
     begins: float
-    """Start of validity, seconds since 1970; its principal has the end."""
+    """In seconds since 1970; its principal has the end."""
 
 
 class Certificates:
-    """Parses client certificates, each once. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -40,10 +38,10 @@ class Certificates:
         self._remembered: OrderedDict[bytes, Certificate] = OrderedDict()
 
     def read(self, pem: bytes) -> Certificate:
-        """Parse a client certificate in PEM.
+        """Parse a client certificate in PEM, once.
 
-        CertificateRefused if it names no principal or is not valid now. A connection may outlive its certificate, so
-        each call compares the time.
+        Raises CertificateRefused if it names no principal or is not valid now: a connection may outlive its
+        certificate.
         """
         found = self._remembered.get(pem)
         if found is None:
@@ -58,7 +56,10 @@ class Certificates:
 
 
 def read_certificate(pem: bytes) -> Certificate:
-    """Parse a certificate in PEM, valid now or not. CertificateRefused if it is malformed or names no principal."""
+    """Parse a certificate in PEM, valid now or not.
+
+    Raises CertificateRefused if it is malformed or names no principal.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,4 +1,4 @@
-"""The decision whether a call's principals may do everything that it asks for. Pure; denied unless granted."""
+"""Decides whether a call's principals may do everything that it asks for. Pure; denied unless granted."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,31 +8,29 @@ from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
 EVERY = frozenset({"*"})
-"""The value that covers everything."""
 
 MAX_REMEMBERED = 10_000
 
 
 class Asked(NamedTuple):
-    """One thing that a call asks for. One grant must cover it completely."""
+    """One thing that a call asks for; one grant must cover it completely."""
 
     right: Right
     marketplace: str = ""
     """Empty for the server as a whole."""
     seller: str | None = None
-    """None for every seller, or if the seller is not known before the work."""
+    """None for every seller, or if unknown before the work."""
     kind: str | None = None
-    """The kind of entry; None if the call appends none. The same for the next three."""
+    """Of an appended entry, as the next three; None without one."""
     source: str | None = None
     notifier: str | None = None
     entry_id: str | None = None
     action: str | None = None
-    """The decision about a violation; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may do what, and where. An empty field covers only calls without it; `EVERY` covers all."""
+    """An empty field covers only calls without it; `EVERY` covers all."""
 
     principals: tuple[Pattern, ...]
     rights: frozenset[Right]
@@ -42,11 +40,10 @@ class Grant:
     sources: frozenset[str] = frozenset()
     notifiers: frozenset[str] = frozenset()
     entry_ids: tuple[str, ...] = ()
-    """Prefixes of entry ids; `*` for any."""
+    """Prefixes; `*` for any."""
     actions: frozenset[str] = frozenset()
 
     def names(self, principal: str) -> bool:
-        """Return whether a pattern of the grant matches a principal."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
@@ -72,11 +69,10 @@ def _holds(limit: frozenset[str], value: str) -> bool:
 
 
 class GrantList:
-    """Grants, indexed by principal on first use. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(self, grants: Iterable[Grant] = ()) -> None:
         self.all = tuple(grants)
-        """All of them."""
         self._of: dict[str, tuple[Grant, ...]] = {}
 
     def of(self, principal: str) -> tuple[Grant, ...]:
@@ -93,8 +89,8 @@ def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequ
     """Return the first ungranted thing that a call asks for, or None.
 
     Each principal needs one grant that covers it. `local` may do everything. A right of `BOUND` also needs a principal
-    bound to the connection, and a token's issuer acts only for its own marketplaces. ValueError if the call asks for
-    nothing.
+    bound to the connection, and a token's issuer acts only for its own marketplaces. Raises ValueError if the call asks
+    for nothing.
     """
     if not call:
         raise ValueError("a call that asks for nothing")
@@ -107,7 +103,7 @@ def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequ
         for who, given in held:
             if who.marketplaces is not None and not _holds(who.marketplaces, asked.marketplace or "*"):
                 return asked
-            for grant in given:  # not `any`: every call asks this
+            for grant in given:
                 if grant.covers(asked):
                     break
             else:
@@ -120,8 +116,8 @@ def visible_sellers(
 ) -> frozenset[str]:
     """Return the sellers on which every principal has a right.
 
-    `EVERY` (containing "*") for all of the marketplace; empty if a principal has no such grant, or none is bound and
-    the right is of `BOUND`.
+    `EVERY` (containing "*") for all of the marketplace; empty if a principal has no grant, or none is bound and the
+    right is of `BOUND`.
     """
     if right in BOUND and not any(who.is_bound for who in principals):
         return frozenset()
@@ -143,7 +139,7 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    """Return whether some grant names each principal. Other callers learn nothing about their request's errors."""
+    """Return whether some grant names each principal. Others learn nothing about their request's errors."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 

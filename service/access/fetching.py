@@ -1,4 +1,4 @@
-"""Fetches a small document by https: whole, without redirects, within one deadline."""
+"""Fetches a small document by https, without redirects, within one deadline."""
 
 import http.client
 import socket
@@ -16,7 +16,8 @@ from urllib.error import URLError
 def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) -> bytes:
     """Return the body at an https URL; `authorities` is a file of trusted CAs, the system's by default.
 
-    OSError if it fails, redirects, exceeds `max_bytes` or takes longer than `seconds`; HTTPException if it is no HTTP.
+    Raises OSError if it fails, redirects, exceeds `max_bytes` or takes longer than `seconds`; HTTPException if it is no
+    HTTP.
     """
     context = ssl.create_default_context(cafile=authorities)
     deadline = _Deadline(seconds)
@@ -30,7 +31,7 @@ def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) ->
         raise
     finally:
         deadline.stop()
-    if deadline.is_over:  # a body without a length ends with its connection
+    if deadline.is_over:
         raise URLError("is too slow")
     if len(data) > max_bytes:
         raise URLError("is too large")
@@ -38,10 +39,7 @@ def fetch(url: str, authorities: Path | None, seconds: float, max_bytes: int) ->
 
 
 class _Deadline:
-    """Closes its connections at the deadline.
-
-    A socket's own timeout restarts with each byte, so a site that sends its headers byte by byte would never time out.
-    """
+    """Closes its connections at the deadline: a socket's own timeout restarts with each byte."""
 
     def __init__(self, seconds: float) -> None:
         self.is_over = False
@@ -53,16 +51,15 @@ class _Deadline:
         self._timer.start()
 
     def left(self) -> float:
-        """Return the seconds left. TimeoutError if there are none."""
+        """Return the seconds left. Raises TimeoutError."""
         left = self._until - monotonic()
         if left <= 0:
             raise TimeoutError("is too slow")
         return left
 
     def hold(self, made: socket.socket) -> None:
-        """Close a connection at the deadline."""
         with self._lock:
-            # TLS takes the socket over; a second handle of the connection can still close it.
+            # A second handle of the connection can still close it under TLS.
             self._sockets.append(made.dup())
         if self.is_over:
             self._end()
@@ -83,7 +80,7 @@ class _Deadline:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """A connection that the deadline can close from the first byte of TLS on."""
+    """The deadline can close it from the first byte of TLS on."""
 
     def __init__(self, host: str, *, deadline: _Deadline, tls: ssl.SSLContext, **options: Any) -> None:
         super().__init__(host, **options)
@@ -95,7 +92,7 @@ class _Connection(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         self.timeout = self._deadline.left()
-        http.client.HTTPConnection.connect(self)  # and the tunnel of a proxy
+        http.client.HTTPConnection.connect(self)
         self._deadline.hold(self.sock)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
@@ -110,7 +107,7 @@ class _Handler(urllib.request.HTTPSHandler):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Rejects redirects: someone who can redirect would choose the document."""
+    """A redirect would choose the document."""
 
     def redirect_request(self, *_: Any) -> None:
         raise URLError("redirects, which is not followed")

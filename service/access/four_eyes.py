@@ -1,4 +1,4 @@
-"""Four eyes: calls that need two persons, who is a person, and who supports a proposal. Pure.
+"""Four eyes: calls that need two persons, and who supports a proposal. Pure.
 
     [[persons]]
     person = "anna"
@@ -9,8 +9,7 @@
     marketplaces = ["*"]
     hours = 24
 
-One person counts once under any number of names. A name that the file does not list is no person: it may be a service,
-or another certificate of a listed person.
+One person counts once under any number of names. A name that the file does not list is no person.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,9 +29,7 @@ MAX_HOURS = 168.0
 @dataclass(frozen=True, slots=True)
 class Person:
     person: str
-    """The person's permanent id."""
     principals: tuple[str, ...]
-    """Exact names of principals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class FourEyes:
     marketplaces: frozenset[str]
     """Ids; `*` for all."""
     hours: float = DEFAULT_HOURS
-    """Life of a proposal."""
+    """Of a proposal."""
 
     def covers(self, asked: Asked) -> bool:
         return asked.right in self.rights and not self.marketplaces.isdisjoint({"*", asked.marketplace or "*"})
@@ -49,32 +46,24 @@ class FourEyes:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The grants file's persons and four-eyes rules."""
-
     rules: tuple[FourEyes, ...] = ()
     person_of: Mapping[str, str] = field(default_factory=dict)
-    """Person id by principal name."""
+    """By principal name."""
     grants: GrantList = field(default_factory=GrantList)
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The marketplaces of each issuer's tokens."""
+    """Of each issuer's tokens."""
 
     def right_in_need(self, call: Sequence[Asked]) -> Right | None:
-        """Return the first requested right that needs two persons, or None.
-
-        It ignores whether a second person has agreed.
-        """
+        """Return the first requested right that needs two persons, or None."""
         found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
         return found[min(found)] if found else None
 
     def hours(self, call: Sequence[Asked]) -> float:
-        """Return the life of a proposal of this call in hours, by the strictest rule."""
+        """Return the life of this call's proposal, by the strictest rule."""
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
-        """Return the person of a caller's principals; "" if they show none or two.
-
-        One person's certificate with another's token shows that someone has both, but not who.
-        """
+        """Return the person of a caller's principals; "" if they show none or two."""
         found = {self.person_of[name] for name in caller.split() if name in self.person_of}
         return found.pop() if len(found) == 1 else ""
 
@@ -88,7 +77,7 @@ class Agreement:
         """Return, per step of a proposal, the person whose support it adds, or "".
 
         `call` is the proposed request. The author must still have its rights, and an approver the right to approve. A
-        person counts only for the first such step.
+        person counts only once.
         """
         needed = {Step.PROPOSED: call, Step.APPROVED: [Asked(Right.APPROVE, proposal.marketplace)]}
         seen: list[str] = []
@@ -103,15 +92,15 @@ class Agreement:
     def may_see(self, caller: str, proposal: Proposal, call: Sequence[Asked]) -> bool:
         """Return whether a caller who may propose may see a proposal.
 
-        The caller must have the rights of the request (`call`; nothing if it was erased) or may approve there; `local`
-        sees any.
+        The caller must have the rights of the request (`call`; nothing if erased) or may approve there; `local` sees
+        any.
         """
         asked = [call, [Asked(Right.APPROVE, proposal.marketplace)]]
-        principals = [replace(one, is_bound=True) for one in self._principals(caller)]  # reading is not doing
+        principals = [replace(one, is_bound=True) for one in self._principals(caller)]
         return any(first_refused(principals, self.grants, one) is None for one in asked if one)
 
     def _principals(self, caller: str) -> list[Principal]:
-        """Return a recorded caller's principals as they would be in a call now."""
+        """Return a recorded caller's principals as of now."""
         return [self._principal(name) for name in caller.split()]
 
     def _principal(self, name: str) -> Principal:

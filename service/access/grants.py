@@ -35,13 +35,13 @@ from service.access.rights import ACTIONS, NEEDING_TWO, OF_SERVER, RIGHT_OF_KIND
 MAX_FILE_BYTES = 1 << 20
 
 END = "[end]"
-"""The last line of a grants file, except a comment; a partly written file lacks it."""
+"""A partly written file lacks this last line."""
 
 SOURCES = frozenset(source.name.lower() for source in Source)
 APPENDABLE = frozenset(
     row.key for kind, row in KINDS.items() if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
 )
-"""Kinds of entries under the right `append`."""
+"""Under the right `append`."""
 
 _WITH = {
     name: frozenset(row.key for row in KINDS.values() if any(field.name == name for field in row.fields))
@@ -51,8 +51,6 @@ _WITH = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An issuer of tokens."""
-
     issuer: str
     audience: str
     keys: str
@@ -60,7 +58,7 @@ class Issuer:
     algorithms: frozenset[str]
     marketplaces: frozenset[str]
     authorities: Path | None = None
-    """Trusted CAs for fetching the keys; None: the system's."""
+    """Trusted CAs; None: the system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,7 @@ class Grants:
 
 
 def load_grants(path: Path) -> Grants:
-    """Read and check a grants file.
-
-    ConfigurationWrong if it cannot be read, is too large or is no TOML; otherwise it lists every error on its own line.
-    """
+    """Read and check a grants file. Raises ConfigurationWrong, with every error."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -93,7 +88,7 @@ def load_grants(path: Path) -> Grants:
         content = tomllib.loads(text)
     except OSError as error:
         raise ConfigurationWrong(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except ValueError as error:  # no TOML, no UTF-8
+    except ValueError as error:
         raise ConfigurationWrong(f"{path}: is no TOML file: {error}") from None
     except RecursionError:
         raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
@@ -107,10 +102,7 @@ def load_grants(path: Path) -> Grants:
 
 
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
-    """Check the content of a grants file. Relative files are beside `path`, which messages name.
-
-    ConfigurationWrong names all errors.
-    """
+    """Check the content of a grants file, named `path`; relative files are beside it. Raises ConfigurationWrong."""
     problems = [f"{key}: is not known; known are {', '.join(_TABLES)}" for key in content if key not in _TABLES]
     issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
     grants = [_grant(table) for table in _tables(content, "grants", problems)]
@@ -159,7 +151,7 @@ _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
 class _Table:
-    """One table of the file; values are taken one by one, and errors go to `problems`."""
+    """Values are taken one by one, and errors go to `problems`."""
 
     def __init__(self, place: str, values: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
@@ -214,7 +206,6 @@ class _Table:
         return [one for one in value if isinstance(one, str)]
 
     def end(self) -> None:
-        """Add each unused key to the problems."""
         for key in self._values:
             self.say(key, "is not known here")
 

@@ -16,7 +16,7 @@ from service.access.principals import Pattern
 from service.access.tokens import Tokens
 
 LOOK_SECONDS = 0.5
-"""How often the file is read. A change applies once two readings agree."""
+"""A change applies once two readings agree."""
 
 Report = Callable[[str, str], object]
 """Called with an event and the problem, empty without one."""
@@ -30,14 +30,13 @@ class Rules:
     limits: Limits
     agreement: Agreement
     readers_kept: tuple[Pattern, ...] = ()
-    """Principals whose reads are audited."""
 
     def is_reader_kept(self, principals: Iterable[str]) -> bool:
         return any(pattern.matches(name) for name in principals for pattern in self.readers_kept)
 
 
 class GrantsFile:
-    """A grants file, followed from `start` to `stop`. While the file is wrong, the last good grants stay in force."""
+    """Followed from `start` to `stop`. While the file is wrong, the last good grants stay in force."""
 
     def __init__(self, path: Path, report: Report) -> None:
         self._path = path
@@ -47,7 +46,6 @@ class GrantsFile:
         self._is_ending = threading.Event()
         self._taken = self._state()
         self.rules = self._build(load_grants(path))
-        """Replaced, never changed."""
 
     def start(self) -> None:
         threading.Thread(target=self._follow, name="grants", daemon=True).start()
@@ -80,7 +78,7 @@ class GrantsFile:
             return None
 
     def _build(self, found: Grants) -> Rules:
-        """Return the rules of a content; unchanged key sets are kept. ConfigurationWrong for a bad file."""
+        """Return the rules of a content; keep unchanged key sets. Raises ConfigurationWrong."""
         sources: dict[Issuer, KeySource] = {}
         try:
             for issuer in found.issuers:

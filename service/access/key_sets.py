@@ -1,4 +1,4 @@
-"""An issuer's keys: a JSON Web Key Set from a file or URL, kept up to date by a thread."""
+"""An issuer's keys: a JSON Web Key Set from a file or URL, followed by a thread."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -19,21 +19,21 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "E
 """Public-key signatures; never `none`, never a shared secret."""
 
 LOOK_SECONDS = 1.0
-"""How often a file is read."""
+"""Of a file."""
 REFRESH_SECONDS = 300.0
-"""How often a URL is read."""
+"""Of a URL."""
 REFETCH_SECONDS = 30.0
-"""How soon a URL is read again after an unknown key or a failure."""
+"""Of a URL, after an unknown key or a failure."""
 MAX_SILENT_SECONDS = 86_400.0
 """How long keys stay valid while their URL does not answer."""
 FETCH_SECONDS = 5.0
-"""The longest time for a URL's whole answer."""
+"""For a URL's whole answer."""
 MAX_SET_BYTES = 256 << 10
 MAX_KEYS = 100
 MIN_RSA_BITS = 2_048
 
 NO_KEYS = "lists no key that signs, so none of its tokens is good"
-"""The report about a valid but empty key set, as when every key was withdrawn."""
+"""For a valid but empty key set."""
 
 _ALGORITHM_OF = {
     ("EC", "P-256"): "ES256",
@@ -45,7 +45,7 @@ _ALGORITHM_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key and its only algorithm."""
+    """With its only algorithm."""
 
     algorithm: str
     key: Any
@@ -54,8 +54,8 @@ class Key:
 def read_key_set(data: bytes) -> Mapping[str, Key]:
     """Parse a JSON Web Key Set into public keys by id.
 
-    Skips keys with another use, of unknown types or algorithms, and without an id. ValueError if it is no key set, or
-    has a private, shared or weak key, a repeated id, or over 100 keys: such a set is a mistake.
+    Skips keys with another use, of unknown types or algorithms, and without an id. Raises ValueError if it is no key
+    set, or has a private, shared or weak key, a repeated id, or over 100 keys.
     """
     if len(data) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES:,} bytes")
@@ -102,7 +102,7 @@ def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
 
 
 class KeySource:
-    """The keys of one place, kept up to date from `start` to `stop`. The last good ones stay in use.
+    """The keys of one place, followed from `start` to `stop`; the last good ones stay in use.
 
     `report` is called with each change of the place's problem.
     """
@@ -110,7 +110,6 @@ class KeySource:
     def __init__(self, place: str, authorities: Path | None = None, report: Callable[[str], object] = print) -> None:
         self._keys: Mapping[str, Key] = MappingProxyType({})
         self.generation = 0
-        """Counts the replacements."""
         self._place = place
         self._is_url = place.startswith("https://")
         self._authorities = authorities
@@ -123,15 +122,12 @@ class KeySource:
 
     @property
     def keys(self) -> Mapping[str, Key]:
-        """Return the present keys by id, a fresh mapping for each change.
-
-        Empty for a URL that has been silent for a day.
-        """
+        """Return the present keys by id, a fresh mapping for each change; empty for a URL silent for a day."""
         is_silent = self._is_url and monotonic() - self._confirmed > MAX_SILENT_SECONDS
         return MappingProxyType({}) if is_silent else self._keys
 
     def start(self) -> None:
-        """Start the thread; a file is read at once, a URL soon. ConfigurationWrong for a bad file."""
+        """Start the thread; a file is read at once, a URL soon. Raises ConfigurationWrong for a bad file."""
         if not self._is_url:
             self.look()
             if self._problem not in {"", NO_KEYS}:
@@ -142,7 +138,7 @@ class KeySource:
         self._is_ending.set()
 
     def report_missing(self) -> None:
-        """Ask the thread to fetch soon, because a token names an unknown key. At most once in 30 s."""
+        """Ask the thread to fetch soon, at most once in 30 s, because a token names an unknown key."""
         self._is_missing = True
 
     def _follow(self) -> None:
@@ -153,8 +149,8 @@ class KeySource:
     def look(self) -> None:
         """Read the file, or the URL if its wait is over, and use the keys.
 
-        A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key. It raises nothing: a failure
-        becomes the source's problem, and the next success clears it.
+        A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key. A failure becomes the source's
+        problem, which the next success clears.
         """
         if self._is_url:
             now = monotonic()

@@ -1,4 +1,4 @@
-"""Limits per caller: token buckets of calls and entries, and open streams, for each principal."""
+"""Limits per principal: token buckets of calls and entries, and open streams."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from time import monotonic
 from service.access.principals import Pattern
 
 CLASSES = ("read", "slow", "write", "model", "stream")
-"""Classes of calls, as in the server's thread pools."""
+"""As in the server's thread pools."""
 
 MAX_BUCKETS = 10_000
 MAX_REMEMBERED = 10_000
@@ -18,15 +18,15 @@ MAX_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What each named principal may use of its classes of calls; 0 means no limit."""
+    """For each named principal; 0 means no limit."""
 
     principals: tuple[Pattern, ...]
     classes: frozenset[str] = frozenset(CLASSES)
-    """The classes that it counts together."""
+    """It counts them together."""
     calls_per_second: float = 0.0
     entries_per_second: float = 0.0
     streams: int = 0
-    """Open streams, if `stream` is among its classes."""
+    """If `stream` is among its classes."""
 
     def names(self, principal: str) -> bool:
         return any(pattern.matches(principal) for pattern in self.principals)
@@ -40,14 +40,14 @@ class Limit:
 
 @dataclass(slots=True)
 class _Bucket:
-    """A token bucket that holds one second's tokens, at least one; one large batch may overdraw it."""
+    """It holds one second's tokens, at least one; one large batch may overdraw it."""
 
     tokens: float
     filled: float
-    """When the tokens were counted, seconds of the clock."""
+    """In seconds of the clock."""
 
     def wait(self, count: float, rate: float, now: float) -> float:
-        """Fill the bucket and return the seconds until the tokens are available. Takes none."""
+        """Fill the bucket and return the seconds until the tokens are available."""
         size = max(rate, 1.0)
         self.tokens = min(size, self.tokens + (now - self.filled) * rate)
         self.filled = now
@@ -56,7 +56,7 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Accounts:
-    """Usage by limit, counter and principal. Of very many, the least recently used is forgotten."""
+    """Usage by limit, counter and principal. The least recently used is forgotten."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     buckets: OrderedDict[tuple[str, str, str], _Bucket] = field(default_factory=OrderedDict)
@@ -72,7 +72,7 @@ class _Accounts:
 
 
 class Limits:
-    """Counts callers' usage. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(
         self,
@@ -94,25 +94,25 @@ class Limits:
         return self._take(principals, call_class, "calls", 1)
 
     def take_call_at_once(self, principals: Iterable[str], call_class: str) -> bool:
-        """Charge one call as `take_call` without waiting; return whether it was charged.
+        """Charge one call without waiting; return whether it was charged.
 
         False also while another thread holds the accounts.
         """
         return not self._take(principals, call_class, "calls", 1, is_patient=False)
 
     def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
-        """Charge `count` entries to the principals; return 0, or the seconds to wait with nothing charged.
+        """Charge entries to the principals; return 0, or the seconds to wait with nothing charged.
 
         A batch beyond a bucket's size is charged when the bucket is full, and overdraws it.
         """
         return self._take(principals, call_class, "entries", count)
 
     def entries_wait(self, principals: Iterable[str], call_class: str) -> float:
-        """Return the seconds until one entry is within all limits of the principals; charges nothing."""
+        """Return the seconds until one entry is within all limits; charges nothing."""
         return self._take(principals, call_class, "entries", 1, is_taken=False)
 
     def streams(self, principal: str) -> int:
-        """Return how many streams a principal may have open, by its lowest limit; 0 without a limit."""
+        """Return the streams that a principal may have open; 0 without a limit."""
         found = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
         return min(found, default=0)
 

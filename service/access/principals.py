@@ -1,4 +1,4 @@
-"""Principals: the authenticated caller of a call, as one text, and the patterns by which grants name callers.
+"""Principals: authenticated callers, each as one text, and the patterns by which grants name them.
 
     spiffe://acme.example/ns/shop/sa/checkout     the URI of a certificate that is a SPIFFE id
     uri:https://acme.example/checkout             any other URI of a certificate
@@ -6,8 +6,8 @@
     jwt:https://login.acme.example#user-17        the issuer and the subject of a bearer token
     local                                         whoever reaches a server that only this machine reaches
 
-A pattern is a principal in which a `*` may stand for one whole segment: between slashes of a URI, between dots of a DNS
-name, between slashes or colons of a subject. A trust domain, a host and an issuer are always exact.
+In a pattern a `*` may stand for one whole segment: between slashes of a URI, dots of a DNS name, slashes or colons of a
+subject. A trust domain, a host and an issuer are exact.
 """
 
 import re
@@ -18,29 +18,26 @@ from math import inf
 from service.call_context import LOCAL_CALLER
 
 MAX_NAME = 2_048
-"""Characters of a principal: SPIFFE's limit."""
+"""SPIFFE's limit."""
 
 FORMS = "spiffe://DOMAIN/PATH, uri:URI, dns:NAME or jwt:ISSUER#SUBJECT, in lower case where case means nothing"
-"""The forms of principals, without `local`."""
+"""Without `local`."""
 
 _TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
 _SPIFFE = re.compile(rf"spiffe://{_TRUST_DOMAIN}(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*")
-_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-)+-~]+")  # printable ASCII except *
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-)+-~]+")
 _DNS = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _SUBJECT = re.compile(r"[!-)+-~]{1,255}")
-_ISSUER = re.compile(r"[!\"$-)+-~]{1,512}")  # no #, which would end it
+_ISSUER = re.compile(r"[!\"$-)+-~]{1,512}")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated identity of a call."""
-
     name: str
-    """In one of the module's forms."""
     is_bound: bool
-    """Whether this connection proves it (a certificate, `local`). A token could be a copy."""
+    """Whether this connection proves it (a certificate, `local`); a token could be a copy."""
     expires: float = inf
-    """End of validity, seconds since 1970."""
+    """In seconds since 1970."""
     marketplaces: frozenset[str] | None = None
     """The marketplaces that its issuer may act for; None: all."""
 
@@ -51,8 +48,8 @@ LOCAL = Principal(LOCAL_CALLER, is_bound=True)
 def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
     """Return the principal named by a certificate's subject alternative names: the one URI, else the one DNS name.
 
-    ValueError if there are none or several, or if it is malformed. `certificate_name([], ["checkout.acme.example"]) ==
-    "dns:checkout.acme.example"`.
+    Raises ValueError if there are none or several, or if it is malformed. `certificate_name([],
+    ["checkout.acme.example"]) == "dns:checkout.acme.example"`.
     """
     found = [*uris]
     if not found:
@@ -76,7 +73,7 @@ def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
 def token_name(issuer: str, subject: object) -> str:
     """Return a token's principal, `jwt:ISSUER#SUBJECT`.
 
-    ValueError unless the subject is 1 to 255 printable ASCII characters without blanks and `*`.
+    Raises ValueError unless the subject is 1 to 255 printable ASCII characters without blanks and `*`.
     """
     if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
         raise ValueError("its subject must be 1 to 255 printable ASCII characters without blanks and *")
@@ -84,12 +81,11 @@ def token_name(issuer: str, subject: object) -> str:
 
 
 def is_issuer(text: str) -> bool:
-    """Return whether a text can name an issuer: 1 to 512 printable ASCII characters without `#` and `*`."""
+    """Return whether it is 1 to 512 printable ASCII characters without `#` and `*`."""
     return _ISSUER.fullmatch(text) is not None
 
 
 def is_principal(text: str) -> bool:
-    """Return whether a text names one principal, `local` included."""
     if text == LOCAL.name:
         return True
     try:
@@ -99,9 +95,9 @@ def is_principal(text: str) -> bool:
 
 
 class Pattern:
-    """A pattern of principals. ValueError if malformed.
+    """`Pattern("dns:*.acme.example")` matches `dns:checkout.acme.example`, but not `dns:a.b.acme.example`.
 
-    `Pattern("dns:*.acme.example")` matches `dns:checkout.acme.example`, but not `dns:a.b.acme.example`.
+    Raises ValueError if malformed.
     """
 
     def __init__(self, text: str) -> None:
@@ -114,7 +110,7 @@ class Pattern:
 
 def _pattern_regex(text: str) -> str:
     scheme, _, rest = text.partition(":")
-    exact = text.replace("*", "x")  # a pattern is well formed if a principal that it matches is
+    exact = text.replace("*", "x")
     match scheme:
         case "spiffe" if _SPIFFE.fullmatch(exact):
             return _segments(text, "/", exact_before=3)
@@ -132,10 +128,7 @@ def _pattern_regex(text: str) -> str:
 
 
 def _segments(text: str, separators: str, exact_before: int, pattern: str = "") -> str:
-    """Return the regular expression of segments; a lone `*` stands for one of them, and the first ones must be exact.
-
-    ValueError, quoting the whole `pattern`, if not.
-    """
+    """Return the regular expression of segments; the first ones must be exact. Raises ValueError."""
     parts = re.split(f"([{separators}])", text)
     for number, part in enumerate(parts[::2]):
         if "*" in part and (part != "*" or number < exact_before):

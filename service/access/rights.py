@@ -1,7 +1,4 @@
-"""The rights, and the right that each method needs. A method without a row stops the server's start.
-
-`docs/how-to/access.md`, `sellertrust access show` and the check of every call use this table.
-"""
+"""The rights, and the right that each method needs. A method without a row stops the server's start."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from scoring.entries.kinds.table import BY_COMMAND, KINDS
 
 
 class Right(Enum):
-    __hash__ = object.__hash__  # Enum's hash is Python code, and each call asks sets of rights
+    __hash__ = object.__hash__  # Enum's hash is Python code
 
     READ_SCORES = "read_scores"
     """Trust scores."""
@@ -57,9 +54,7 @@ class Right(Enum):
 
 
 class Scope(Enum):
-    """The part of a marketplace or server that a call concerns, and where its request says so."""
-
-    __hash__ = object.__hash__  # as for `Right`
+    __hash__ = object.__hash__
 
     SELLER = "the seller in `seller`"
     MEASURES = "the seller in `seller`; a `policy` that is stated needs `read_policies` besides"
@@ -82,9 +77,9 @@ class MethodRow:
     right: Right
     scope: Scope
     action: str = ""
-    """The method's action on a violation, as grants name it; empty without one."""
+    """As grants name it; empty without one."""
     is_emergency: bool = False
-    """Whether it never waits for approval."""
+    """It never waits for approval."""
 
 
 def _decision(action: str) -> MethodRow:
@@ -173,7 +168,7 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
         Kind.COMPLAINT_DECISION: Right.DECIDE_COMPLAINTS,
     }
 )
-"""The right to append entries of each kind. A missing kind stops the server's start."""
+"""For appends. A missing kind stops the server's start."""
 
 BOUND = frozenset(
     {
@@ -181,7 +176,7 @@ BOUND = frozenset(
         *(Right.MODELS, Right.POLICIES, Right.APPROVE, Right.ERASE, Right.OPERATE),
     }
 )
-"""Rights that need a client certificate, because a bearer token can be replayed."""
+"""They need a client certificate, because a bearer token can be replayed."""
 
 READS = frozenset(
     {
@@ -193,33 +188,32 @@ READS = frozenset(
         *("ProposalService/GetProposal", "ProposalService/ListProposals"),
     }
 )
-"""Methods that read about sellers; persons' calls are audited if the grants file says so."""
+"""Persons' calls that read about sellers are audited if the grants file says so."""
 
 MAY_BE_WRITTEN = READS | {
     name for name, row in METHODS.items() if row.right in BOUND or row.scope in {Scope.ENTRIES, Scope.PROPOSED}
 }
-"""Methods whose calls the audit file may have: those with a right of `BOUND`, and `READS`."""
 
 NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
-"""Rights that a grants file may put under four eyes."""
+"""A grants file may put them under four eyes."""
 
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES, Right.OPERATE})
-"""Rights over the whole server: a grant of them covers every marketplace."""
+"""A grant covers every marketplace."""
 
 ACTIONS = frozenset(action.name.lower() for action in Action) | {
     KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right is Right.DECIDE and kind is not Kind.STATUS
 }
-"""What a grant of `decide` names: actions on violations, and kinds of entries that decide without one."""
+"""Actions on violations, and kinds of entries that decide without one, as a grant of `decide` names them."""
 
 WRITING = frozenset(
     {
         *(Right.APPEND, Right.DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS, Right.ERASE),
     }
 )
-"""Rights to append entries with ids that the caller chooses."""
+"""They append entries with ids that the caller chooses."""
 
 FILTERED = frozenset({Scope.SELLERS, Scope.PARENT})
-"""Scopes over many sellers; a caller who may see some gets only those."""
+"""A caller who may see some of the sellers gets only those."""
 
 
 _APPENDING = frozenset(right for kind, right in RIGHT_OF_KIND.items() if kind not in BY_COMMAND)
@@ -232,7 +226,7 @@ def rights_of(method: str) -> frozenset[Right]:
 
 
 def require_rows(methods: Iterable[str]) -> None:
-    """Check that every method and every kind of entry has a row. TypeError names the missing ones."""
+    """Raise TypeError if a method or a kind of entry has no row."""
     missing = [method for method in methods if method not in METHODS]
     missing += [f"entries of the kind {row.key}" for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND]
     if missing:
@@ -240,10 +234,10 @@ def require_rows(methods: Iterable[str]) -> None:
 
 
 def not_granted(right: Right, *, needs_certificate: bool = False, of_entry: bool = False) -> PermissionDenied:
-    """Return the error for a call without a grant, which names the needed right.
+    """Return the error for a call without a grant, which names the needed right but no resource.
 
-    It does not reveal whether the resource exists. `needs_certificate`: the right needs a client certificate besides a
-    token. `of_entry`: the call appends an entry, which one grant must cover completely.
+    `needs_certificate`: a token does not suffice. `of_entry`: the call appends an entry, which one grant must cover
+    completely.
     """
     text = f"the caller is not granted what the call asks for; it needs the right {right.value}"
     if of_entry:

@@ -1,8 +1,8 @@
 """Bearer tokens: JSON Web Tokens of the grants file's issuers, verified and turned into a principal.
 
 Always rejected: a token over 8 KB or valid for over an hour; an algorithm that is not the key's or not listed by the
-issuer; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, by which a token would choose its key or its rules; an
-unpublished key id; another audience; a token bound to another certificate than the call's (`cnf`).
+issuer; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, by which a token would choose its key or rules; an
+unpublished key id; another audience; a token bound to another certificate (`cnf`).
 """
 
 import threading
@@ -23,9 +23,8 @@ from service.access.principals import Principal, token_name
 MAX_TOKEN_BYTES = 8 << 10
 MAX_LIFE_SECONDS = 3_600
 SKEW_SECONDS = 30
-"""How far an issuer's clock may differ."""
+"""An issuer's clock may differ so far."""
 REMEMBERED_SECONDS = 60
-"""How long a verification stays valid."""
 MAX_REMEMBERED = 10_000
 
 _REFUSED_HEADERS = frozenset({"jku", "x5u", "x5c", "jwk", "crit", "b64", "zip", "enc"})
@@ -33,28 +32,27 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
 class TokenRefused(Exception):
-    """A token is not valid. The message says why and quotes nothing from the token."""
+    """The message quotes nothing from the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     principal: Principal
     thumbprint: str | None
-    """The certificate that the token is bound to; None if unbound."""
+    """Of the certificate that the token is bound to; None if unbound."""
     until: float
-    """End of the verification, seconds since 1970."""
+    """In seconds since 1970."""
     generation: int
     """Of the issuer's keys at the verification."""
     source: KeySource
 
     @property
     def is_current(self) -> bool:
-        """Return whether the issuer's keys are unchanged."""
         return self.generation == self.source.generation
 
 
 class Tokens:
-    """Verifies tokens of issuers and their key sources. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(self, issuers: Mapping[str, tuple[Issuer, KeySource]], clock: Callable[[], float] = time.time) -> None:
         self._issuers = issuers
@@ -65,16 +63,15 @@ class Tokens:
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
         """Verify a token and return its principal.
 
-        `thumbprint` is of the call's certificate. TokenRefused if the token is not valid or is bound to another
-        certificate.
+        `thumbprint` is of the call's certificate. Raises TokenRefused.
         """
         return self.verify(token, thumbprint).principal
 
     def verify(self, token: str, thumbprint: str | None = None) -> Verified:
         """Verify a token once and remember the result.
 
-        `thumbprint` is of the call's certificate. TokenRefused if it is too long, expired, not signed by a known key of
-        its issuer, or bound to another certificate.
+        `thumbprint` is of the call's certificate. Raises TokenRefused if it is too long, expired, not signed by a known
+        key of its issuer, or bound to another certificate.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
@@ -127,7 +124,6 @@ class Tokens:
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return a token's header and claims before any verification."""
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -153,7 +149,7 @@ def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key
 
 
 def _expiry(claims: Mapping[str, Any], now: float) -> float:
-    """Return a token's expiry. TokenRefused if it has expired, is not yet valid, or is valid for too long."""
+    """Return a token's expiry. Raises TokenRefused if it has expired, is not yet valid, or is valid for too long."""
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
         raise TokenRefused("states times that are none")
