@@ -1,1 +1,1 @@
-"""The badge in HTTP: a process of its own that asks the server over gRPC, as any caller does, and knows nothing else."""
+"""The badge in HTTP: a process of its own that calls the server over gRPC."""

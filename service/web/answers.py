@@ -1,4 +1,4 @@
-"""The finished responses of the badge server. There are few pictures, so each is made once, with its headers."""
+"""The finished responses of the badge server, each made once."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ from service.web.words import Wording
 class Age(Enum):
     """How old an answer is, with the directive for caches.
 
-    Caches show a badge that was taken back for 6 minutes at most while they can ask, and for an hour while they cannot.
-    Of a badge that is an older answer itself, they do neither.
+    Caches show a withdrawn badge for 6 minutes at most while they can ask, and for an hour while they cannot; an older
+    answer they do not keep.
     """
 
     CURRENT = "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
@@ -31,24 +31,24 @@ EVERYWHERE = {
 }
 """Headers of every response."""
 EMBEDDED = EVERYWHERE | {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-"""Headers of what pages of others show: nobody's cookies are asked for, and nothing in it is of one reader."""
+"""Other pages embed it: no cookies, nothing about one reader."""
 PAGE = EVERYWHERE | {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 }
-"""Headers of the pages: they load our pictures and our stylesheet, and run no script."""
+"""The pages load our pictures and stylesheet, and run no script."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A response, and what is answered to those who have it already."""
+    """A response, and the answer to readers who have it."""
 
     whole: Response
     unchanged: Response
     etag: str
 
     def to(self, if_none_match: str) -> Response:
-        """Return the response for a request's If-None-Match, which is empty if it has none."""
+        """Return the response for a request's If-None-Match, empty if it has none."""
         if if_none_match and (if_none_match.strip() == "*" or self.etag in if_none_match):
             return self.unchanged
         return self.whole
@@ -69,9 +69,9 @@ def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
 
 
 class Pictures:
-    """Every picture of a badge, by look, whether its language was negotiated, badge and age.
+    """Pictures by look, whether its language was negotiated, badge and age.
 
-    A seller without a badge has one and the same picture, whyever that is. A badge without words counts as none.
+    All sellers without a badge have the same picture. A badge without words counts as none.
     """
 
     def __init__(self, words: Mapping[str, Wording]) -> None:
@@ -79,7 +79,6 @@ class Pictures:
         self._made: dict[tuple[Look, bool, str | None, Age], Finished] = {}
 
     def of(self, look: Look, is_negotiated: bool, badge: str, age: Age) -> Finished:
-        """Return the picture of a badge."""
         key = look, is_negotiated, badge if badge in self._words else None, age
         found = self._made.get(key)
         if found is None:
@@ -97,10 +96,7 @@ class Pictures:
 
 
 def refuse(status: int, field: str, problem: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a refusal as JSON that names the wrong part of the request and what it must be.
-
-    No cache keeps it.
-    """
+    """Return an error as JSON that names the wrong part of the request and what it must be."""
     body = json.dumps({"error": {"field": field, "problem": problem}}) + "\n"
     stated = EMBEDDED | {"Cache-Control": "no-store"} | dict(headers or {})
     return Response(body, status_code=status, headers=stated, media_type="application/json")

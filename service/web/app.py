@@ -36,8 +36,8 @@ def build_app(
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application of the badge server.
 
-    `report` gets a line about each unexpected error. With `demo_marketplace` it also has `/demo`, a shop with the
-    demo's sellers, and `/` leads there.
+    `report` gets a line about each unexpected error. With `demo_marketplace` it also has `/demo`, a shop, and `/` leads
+    there.
     """
     routes = _BadgeRoutes(badges, words)
 
@@ -64,7 +64,7 @@ def build_app(
         table += [Route("/demo", answer_demo), Route("/", _answer_root)]
     handlers = {HTTPException: _refuse_request, RequestWrong: _refuse_query, Exception: _fail}
     app = Starlette(routes=table, exception_handlers=handlers)
-    app.router.redirect_slashes = False  # a redirect would name the host that the request states
+    app.router.redirect_slashes = False
     return _without_traces(app, report)
 
 
@@ -83,14 +83,13 @@ class _BadgeRoutes:
         return self._pictures.of(query.look, query.is_negotiated, badge, self._age(row)).to(_held(request))
 
     async def answer_picture_of_badge(self, request: Request) -> Response:
-        """Answer with the picture of a badge, for no seller in particular."""
         query, badge = _query(request), request.path_params["badge"]
         if badge not in self._words:
             return refuse(404, "badge", f"must be one of {', '.join(self._words)}")
         return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(_held(request))
 
     async def answer_list(self, request: Request) -> Response:
-        """Answer with the badges of many sellers as text; sellers without a badge are left out."""
+        """Answer with the badges of many sellers as text; leave out sellers without a badge."""
         query, marketplace = _query(request), request.path_params["marketplace"]
         if not 1 <= len(query.sellers) <= MAX_SELLERS:
             raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times")
@@ -113,7 +112,6 @@ class _BadgeRoutes:
         return finish(body.encode(), "application/json", headers).to(_held(request))
 
     async def answer_record(self, request: Request) -> Response:
-        """Answer with the page behind a badge: who awards it, for what, and when it was checked."""
         query, seller = _query(request), _seller(request)
         rows = await self._rows(seller[0], [seller[1]])
         award, age = self._award(seller, rows[seller[1]]), self._age(rows[seller[1]])
@@ -154,7 +152,7 @@ def _held(request: Request) -> str:
 
 
 def _seller(request: Request) -> Seller:
-    """Return the seller in a path; RequestWrong for a malformed id."""
+    """Return the seller in a path. Raises RequestWrong for a malformed id."""
     marketplace, seller = request.path_params["marketplace"], request.path_params["seller"]
     _require_ids(("marketplace", marketplace), ("seller", seller))
     return marketplace, seller
@@ -172,7 +170,7 @@ def _page(html: str, query: Query, caching: str, request: Request) -> Response:
 
 
 async def _answer_root(_: Request) -> Response:
-    """Redirect to the demo's shop by path, never by the host that the request states."""
+    """Redirect to the demo's shop by path, never by the request's host."""
     return Response(status_code=307, headers=EVERYWHERE | {"Cache-Control": "no-store", "Location": "/demo"})
 
 
@@ -191,7 +189,6 @@ async def _refuse_query(_: Request, error: Exception) -> Response:
 
 
 async def _refuse_request(_: Request, error: Exception) -> Response:
-    """Return the error for an unknown path or method."""
     assert isinstance(error, HTTPException)  # noqa: S101 Starlette hands over what the table of handlers names
     if error.status_code == 405:
         return refuse(405, "method", "must be GET or HEAD", {"Allow": "GET, HEAD"})
@@ -205,7 +202,7 @@ async def _fail(_request: Request, _error: Exception) -> Response:
 def _without_traces(app: Starlette, report: Callable[[str], None]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the application without traces in its answers.
 
-    An unexpected error is reported by its kind; readers never see its text. Starlette has answered by then (`_fail`).
+    An unexpected error is reported by its kind.
     """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

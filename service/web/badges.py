@@ -18,30 +18,28 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_UNKNOWN
 
 FRESH_SECONDS = 30.0
-"""How long a badge is shown without a new call."""
+"""For this time a badge needs no new call."""
 CALL_SECONDS = 1.0
-"""How long one call may take, and how long a reader waits for it."""
+"""For one call, and for a reader's wait."""
 RETRY_SECONDS = 1.0
-"""The pause after a failed call. Then one reader asks, and others ask once it has an answer."""
+"""After a failed call. Then one reader asks first."""
 BUSY_SECONDS = 0.1
-"""The pause after a busy answer about a seller, until CALL_SECONDS have passed."""
+"""After a busy answer about a seller, until CALL_SECONDS have passed."""
 CALLS = 4
-"""Parallel calls."""
 BATCH = 50
-"""The most sellers per call. A timeout halves it for the next calls; each answer doubles it."""
+"""The most sellers per call. A timeout halves it; each answer doubles it."""
 MAX_WAITING = 500
-"""The most sellers that wait for a call: this many with a remembered badge, and this many without.
+"""The most waiting sellers with a remembered badge, and as many without.
 
 Others get the remembered badge.
 """
 
 ABSENT = ""
-"""The badge of a seller that the server does not know or may not answer about."""
+"""For a seller that the server does not know or may not answer about."""
 
 _SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
-"""Errors that are final: another call at once would give the same."""
+"""Another call at once would give the same."""
 _BUSY = frozenset({"SERVER_BUSY", "TOO_MANY_CALLS"})
-"""Reasons of a server that is overloaded."""
 
 Seller = tuple[str, str]
 """Marketplace id and seller id."""
@@ -51,34 +49,30 @@ Ask = Callable[[str, Sequence[str]], Mapping[str, Outcome]]
 
 @dataclass
 class Counts:
-    """Requests by how they were answered."""
-
     kept: int = 0
-    """From a badge younger than FRESH_SECONDS."""
     asked: int = 0
-    """From a new answer."""
     stale: int = 0
     """From an older badge, because no new answer came."""
     unknown: int = 0
-    """Without a badge: no answer came and none was remembered."""
+    """No answer came and none was remembered."""
     failed_calls: int = 0
     """Several requests may wait for one call."""
 
 
 class Row(NamedTuple):
-    """A remembered badge; times in seconds of the clock."""
+    """Times in seconds of the clock."""
 
     badge: str
     asked: float
     checked: float
-    """When the record was as the badge says: before `asked` if the server answered with a stale score."""
+    """Before `asked` if the server answered with a stale score."""
     as_of_time: datetime
     """`checked` by the server's clock."""
 
 
 @dataclass
 class Table:
-    """A bounded table of badges. The one stored longest ago leaves first."""
+    """Bounded: the badge stored longest ago leaves first."""
 
     max_sellers: int
     rows: dict[Seller, Row] = field(default_factory=dict)
@@ -96,8 +90,7 @@ class Badges:
     Sellers requested while calls are running share the next call. `ask` runs in threads; it returns each seller's
     outcome or raises SellertrustCallError. `max_sellers` bounds the remembered badges, and separately the unknown ids,
     so that invented ids displace no badge. A badge is shown for `stale_seconds` after its check if no new answer comes.
-    A reader waits `call_seconds` for a call. `report` gets a line when the server stops answering and when it answers
-    again.
+    `report` gets a line when the server stops answering and when it answers again.
     """
 
     def __init__(
@@ -112,7 +105,6 @@ class Badges:
     ) -> None:
         self.counts = Counts()
         self.is_away = False
-        """Whether the last call failed."""
         self._ask = ask
         self._report = report
         self._stale_seconds = stale_seconds
@@ -121,11 +113,11 @@ class Badges:
         self._sellers = Table(max_sellers)
         self._strangers = Table(max_sellers)
         self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
-        """Sellers who are asked about or wait for it, and since when."""
+        """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
-        """Sellers who wait for a call, by whether a badge of theirs is kept."""
+        """By whether their badge is kept."""
         self._first = True
-        """The lane that fills the next call first. They take turns, so that made-up ids hold up no kept badge."""
+        """The lanes take turns, so that invented ids hold up no kept badge."""
         self._calls: set[asyncio.Task[None]] = set()
         self._batch = BATCH
         self._retry_time = 0.0
@@ -172,7 +164,7 @@ class Badges:
         return None
 
     def _board(self, seller: Seller) -> asyncio.Future[None] | None:
-        """Return the future that ends with a seller's answer; None if the seller is not asked about."""
+        """Return the future of a seller's answer; None if the seller is not asked about."""
         if seller in self._flights:
             return self._flights[seller][0]
         if not self._may_ask(len(self._lane(seller))):
@@ -181,7 +173,7 @@ class Badges:
         flight: asyncio.Future[None] = loop.create_future()
         self._flights[seller] = flight, self._clock()
         self._lane(seller)[seller] = None
-        loop.call_soon(self._start_calls)  # once all sellers of the request wait
+        loop.call_soon(self._start_calls)
         return flight
 
     def _lane(self, seller: Seller) -> dict[Seller, None]:
@@ -284,13 +276,12 @@ class Badges:
             flight.set_result(None)
 
     def _note_denial(self, error: SellertrustCallError) -> None:
-        """Report the first seller that this caller may not ask about, without its id, because readers choose the ids."""
+        """Report the first seller that this caller may not ask about, without its id, which readers choose."""
         if error.code is grpc.StatusCode.PERMISSION_DENIED and not self._is_denial_reported:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")
 
     def _go_away(self, error: SellertrustCallError) -> None:
-        """Note that the server is away; no reader waits for a call any longer."""
         self.counts.failed_calls += 1
         if not self.is_away:
             self._report(f"the server does not answer, so kept badges are shown: {error.code.name} {error.message}")

@@ -1,5 +1,3 @@
-"""Connections of the badge server, bounded in number, time and size."""
-
 import asyncio
 import socket
 from asyncio import Transport
@@ -10,13 +8,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from scoring.base.errors import ConfigurationWrong
 
 MAX_CONNECTIONS = 1_000
-"""Open connections; a further one closes the oldest."""
+"""A further one closes the oldest."""
 CONNECTION_SECONDS = 60.0
-"""The longest life of a connection; a running answer is finished."""
+"""A running answer is finished."""
 MAX_HEAD_BYTES = 8 << 10
 """The longest request line with headers."""
 CHECK_TRIES = 500
-"""How often the start looks for its own connection, every 10 ms."""
+"""The start looks so often for its own connection, every 10 ms."""
 
 
 def bounded_protocol(
@@ -24,16 +22,12 @@ def bounded_protocol(
     max_connections: int = MAX_CONNECTIONS,
     connection_seconds: float = CONNECTION_SECONDS,
 ) -> type[H11Protocol]:
-    """Return uvicorn's protocol with bounds; it keeps the open connections in `oldest_first`.
-
-    Without bounds a client that sends half a request keeps its connection for ever.
-    """
+    """Return uvicorn's protocol with bounds; it keeps the open connections in `oldest_first`."""
 
     class BoundedProtocol(H11Protocol):
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            # asyncio sets it only for sockets that name their protocol; without it a body waits 40 ms for the receipt
-            # of its head.
+            # asyncio sets it only for sockets that name their protocol; without it a body waits 40 ms.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(oldest_first) >= max_connections:
                 oldest = next(iter(oldest_first))
@@ -66,9 +60,9 @@ def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
 
 
 async def require_bounds(address: tuple[str, int], connections: dict[H11Protocol, None]) -> None:
-    """Connect to the server and require that the connection is among the bounded ones. ConfigurationWrong if not.
+    """Raise ConfigurationWrong unless a connection to the server is bounded.
 
-    The bounds rest on the inside of uvicorn: another release could lose them without a word.
+    Another release of uvicorn could lose the bounds.
     """
     _, writer = await asyncio.open_connection(*address)
     try:

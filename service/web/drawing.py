@@ -1,4 +1,4 @@
-"""Badges as SVG, by pure functions. A picture contains nothing about its seller, so equal badges are equal bytes."""
+"""Badges as SVG, by pure functions. Equal badges are equal bytes."""
 
 import unicodedata
 from html import escape
@@ -7,12 +7,12 @@ from typing import NamedTuple
 SIZES = {16: 12, 20: 14, 24: 16}
 """Height and font size of each badge size, in CSS pixels. The baseline is a quarter above the lower edge."""
 WIDTHS = {"en": {16: 176, 20: 204, 24: 232}, "zh": {16: 96, 20: 112, 24: 128}}
-"""The fixed width of every badge with a label, so that pages do not shift."""
+"""Of every badge with a label, so that pages do not shift."""
 COLOURS = {"light": {"tick": "#0b6b4a", "star": "#8a5200"}, "dark": {"tick": "#56d3a2", "star": "#f3c04b"}}
 """Contrast at least 4.5 to 1 on white, and on #24282d and darker."""
 FORMS = ("label", "mark")
 
-# An open ring and a filled seal with a hole: neither colour nor word alone distinguishes badges.
+# An open ring and a filled seal: neither colour nor word alone distinguishes badges.
 MARKS = {
     "tick": '<circle cx="10" cy="10" r="8" fill="none" stroke="{0}" stroke-width="1.8"/>'
     '<path d="M6.2 10.3l2.7 2.7 5-5.6" fill="none" stroke="{0}" stroke-width="2.1" stroke-linecap="round"'
@@ -23,7 +23,7 @@ MARKS = {
     'M10 4.9l1.6 3.3 3.6.5-2.6 2.5.6 3.6-3.2-1.7-3.2 1.7.6-3.6-2.6-2.5 3.6-.5z" fill="{0}" fill-rule="evenodd"/>',
 }
 _FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,Roboto,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
-"""Their Latin letters have about the same width, so text is never stretched."""
+"""Their Latin letters have about the same width."""
 _NARROW, _WIDE = frozenset(" !'(),-./:;I[]fijlrt|"), frozenset("MW@%mw")
 
 
@@ -34,7 +34,7 @@ class Look(NamedTuple):
     form: str = "label"
 
     def box(self) -> tuple[int, int]:
-        """Return width and height of every badge of this look, in CSS pixels."""
+        """Return width and height, in CSS pixels."""
         return self.size if self.form == "mark" else WIDTHS[self.language][self.size], self.size
 
 
@@ -53,12 +53,11 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
 
 
 def draw_nothing(look: Look) -> str:
-    """Draw the picture of a seller without a badge: the size of a badge, and empty."""
+    """Draw an empty picture of a badge's size."""
     return _svg(look, ' aria-hidden="true"', "")
 
 
 def label_fits(label: str, language: str) -> bool:
-    """Return whether a label fits a badge at every size."""
     ems = sum(_ems(character) for character in label)
     return all(size * 5 / 4 + font * ems <= WIDTHS[language][size] for size, font in SIZES.items())
 

@@ -1,4 +1,4 @@
-"""Drawings of the goods of the demo's cast: SVG elements of 320 x 240 on a ground that the page colours."""
+"""SVG elements of 320 x 240 on a ground that the page colours."""
 
 from collections.abc import Mapping
 

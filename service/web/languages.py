@@ -6,7 +6,7 @@ LANGUAGES = ("en", "zh")
 """The first one is the default."""
 
 _MAX_HEADER = 256
-"""Characters of the header that are read; browsers send about 30."""
+"""Browsers send about 30 characters."""
 
 
 def match_language(tag: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The pages of the badge server, by pure functions: the record behind a badge, and the demo's shop. No scripts."""
+"""The pages of the badge server, by pure functions. No scripts."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -23,8 +23,6 @@ _OTHER_LANGUAGE = {"en": ("zh", "中文"), "zh": ("en", "English")}
 
 
 class Award(NamedTuple):
-    """A badge that a seller has."""
-
     marketplace: str
     seller: str
     badge: str
@@ -33,17 +31,15 @@ class Award(NamedTuple):
 
 
 Show = Callable[[Award, Look], str]
-"""Returns the HTML of a badge in a look."""
 
 
 def link_badge(award: Award, look: Look) -> str:
-    """Return the HTML of a badge for a page without scripts: a link to its record."""
+    """Return the HTML of a badge: a link to its record."""
     page = f"/badge/{award.marketplace}/{award.seller}.html?lang={look.language}"
     return f'<a class="badge" href="{escape(page)}">{show_picture(award.badge, award.wording, look)}</a>'
 
 
 def show_picture(badge: str, wording: Wording, look: Look) -> str:
-    """Return the picture of a badge, light or dark with the reader's page."""
     width, height = look.box()
     picture = f"/picture/{escape(badge)}.svg?lang={look.language}&amp;size={look.size}&amp;form={look.form}"
     return (
@@ -56,7 +52,7 @@ def show_picture(badge: str, wording: Wording, look: Look) -> str:
 def shop_page(
     awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str, show: Show = link_badge
 ) -> str:
-    """Return the demo's shop; `awards` has the badge of each seller of the cast by id."""
+    """Return the demo's shop; `awards` by seller id."""
     look = Look(language)
     return _fill(
         "shop.html",
@@ -72,7 +68,7 @@ def shop_page(
 
 
 def record_page(award: Award | None, language: str) -> str:
-    """Return the page behind a badge. All sellers without a badge have the same page."""
+    """Return the page behind a badge; all sellers without a badge have the same page."""
     texts = _TEXTS["record"][language]
     rows = [("none_title", texts["none_text"])]
     title = heading = texts["none"]

@@ -1,5 +1,3 @@
-"""The query of a request for badges."""
-
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -8,9 +6,9 @@ from service.web.drawing import COLOURS, FORMS, SIZES, Look
 from service.web.languages import LANGUAGES, accepted_language, match_language
 
 MAX_SELLERS = 50
-"""Sellers of one list: this many of the longest ids fit into a request's head."""
+"""Of one list: so many of the longest ids fit into a request's head."""
 _SHORT = 128
-"""Bytes of a query worth remembering: most queries name only a look."""
+"""Bytes of a query worth remembering."""
 
 _ALLOWED = {"size": [str(size) for size in SIZES], "theme": list(COLOURS), "form": list(FORMS)}
 
@@ -25,12 +23,12 @@ class RequestWrong(Exception):
 class Query(NamedTuple):
     look: Look
     is_negotiated: bool
-    """Whether the language follows from Accept-Language; caches need to know."""
+    """Whether the language follows from Accept-Language."""
     sellers: tuple[str, ...]
 
 
 def read_query(query: bytes, accept_language: str) -> Query:
-    """Parse the query of a request; RequestWrong names the first wrong part.
+    """Parse the query of a request. Raises RequestWrong for the first wrong part.
 
     `lang` alone decides if it names a language; English is used for languages without labels.
     """

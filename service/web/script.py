@@ -1,5 +1,3 @@
-"""The script that a checkout embeds."""
-
 import base64
 import hashlib
 from pathlib import Path
@@ -7,4 +5,4 @@ from pathlib import Path
 BADGE_SCRIPT = Path(__file__).with_name("badge.js").read_bytes()
 
 INTEGRITY = "sha384-" + base64.b64encode(hashlib.sha384(BADGE_SCRIPT).digest()).decode()
-"""The `integrity` of its script element: a browser runs only this script."""
+"""A browser runs only the script with this `integrity`."""

@@ -1,5 +1,3 @@
-"""The badge server: one event loop over a client of the server."""
-
 import asyncio
 import signal
 import socket
@@ -29,20 +27,19 @@ class Options:
     address: str = "127.0.0.1:8080"
     """HOST:PORT for plain HTTP; port 0: any free port."""
     demo_marketplace: str | None = None
-    """The marketplace of the demo's cast; without it there is no `/demo`."""
+    """Without it there is no `/demo`."""
     words: Path = SHIPPED_WORDS
     max_sellers: int = 100_000
-    """The most badges to remember."""
     stale_hours: float = 1.0
-    """How long after its check a badge is shown without a new answer."""
+    """A badge is shown so long after its check without a new answer."""
     call_seconds: float = CALL_SECONDS
-    """How long one call may take, and how long a reader waits for it."""
+    """For one call, and for a reader's wait."""
 
 
 class BadgeServer:
-    """A badge server that listens from its construction on; `run` answers until `stop`.
+    """It listens from its construction on; `run` answers until `stop`.
 
-    `report` gets lines for the operator. ConfigurationWrong if the words are wrong or it cannot listen.
+    `report` gets lines for the operator. Raises ConfigurationWrong if the words are wrong or it cannot listen.
     """
 
     def __init__(self, client: Client, options: Options, report: Callable[[str], None]) -> None:
@@ -85,7 +82,7 @@ class BadgeServer:
             if self._server.started:
                 await require_bounds(self._listener.getsockname()[:2], self._connections)
         except (ConfigurationWrong, OSError):
-            if self._server.should_exit:  # `stop` came during the check
+            if self._server.should_exit:
                 return
             self.stop()
             raise
@@ -113,7 +110,7 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _listen(address: str) -> socket.socket:
-    """Return a listening socket at HOST:PORT. ConfigurationWrong if that fails."""
+    """Return a listening socket at HOST:PORT. Raises ConfigurationWrong."""
     try:
         host, port = host_and_port(address)
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

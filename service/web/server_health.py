@@ -10,15 +10,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sellertrust.client import Client
 
 KEPT_SECONDS = 1.0
-"""How long one answer serves all requests."""
+"""One answer serves all requests for so long."""
 
 _SERVICE = "sellertrust.v1.TrustScoreService"
 
 
 class ServerHealth:
-    """Asks once for all simultaneous requests whether the server answers. One event loop uses it.
+    """Asks once for all simultaneous requests whether the server answers; for one event loop.
 
-    `ask` runs in a thread and returns within seconds.
+    `ask` runs in a thread.
     """
 
     def __init__(self, ask: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:

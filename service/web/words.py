@@ -1,5 +1,3 @@
-"""The labels of badges by language: a TOML file, checked as a whole."""
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from service.web.languages import LANGUAGES
 
 SHIPPED_WORDS = Path(__file__).with_name("badges.toml")
 NEVER_SHOWN = ("new_seller", "none", "unknown")
-"""Badges of the shipped policies that say nothing good: they look like an unknown seller."""
+"""They say nothing good, and look like an unknown seller."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Wording:
 
 
 def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
-    """Return the wording of each shown badge. ConfigurationWrong names every error of the file."""
+    """Return the wording of each shown badge. Raises ConfigurationWrong with every error of the file."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
