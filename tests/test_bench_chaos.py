@@ -61,8 +61,8 @@ def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other() -> 
 @pytest.mark.timeout(300)
 def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -> None:
     found = figures_of(_database_away.run, 8)
-    assert found["hanging_database_checkouts"] > 100
-    assert found["hanging_database_checkouts_failed"] == 0
+    assert found["chaos.hanging_database_checkouts"] > 100
+    assert found["chaos.hanging_database_checkouts_failed"] == 0
     assert found["database_away.frozen.tries"] > 100
     assert found["database_away.stopped.tries"] > 100
     assert (found["database_away.frozen.unanswered"], found["database_away.stopped.unanswered"]) == (0, 0)

@@ -41,7 +41,7 @@ def run(show: Show, sellers: int = SELLERS) -> None:
             ledger.append(MARKET, [Entry(f"o{n}", f"s{n}", trusted, wall_clock()) for n in range(sellers)])
         alone = _blank(folder, folder / "alone", sellers, 0)
         flooded = _blank(folder, folder / "flooded", min(FEW, sellers), INVENTED_A_SECOND)
-    show("cold_badges_blank", alone + flooded)
+    show("chaos.cold_badges_blank", alone + flooded)
 
 
 def _blank(data: Path, place: Path, sellers: int, invented_a_second: int) -> int:

@@ -55,8 +55,8 @@ def _hang(show: Show, away: AbstractContextManager[None], plan: Plan, address: s
         for _ in range(READERS):
             readers.enter_context(Watching(read, 0))
         found = load([replace(plan, seconds=HANG_SECONDS, deadline_seconds=1)] * PROCESSES)
-    show("hanging_database_checkouts", sum(one.tries for one in found))
-    show("hanging_database_checkouts_failed", sum(one.tries - one.ok for one in found))
+    show("chaos.hanging_database_checkouts", sum(one.tries for one in found))
+    show("chaos.hanging_database_checkouts_failed", sum(one.tries - one.ok for one in found))
 
 
 def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Plan, address: str) -> None:

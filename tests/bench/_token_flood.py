@@ -61,7 +61,7 @@ def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
             with _flood(address, place.authority.ca) if is_flooded else nullcontext():
                 soon[is_flooded].append(_share_soon(client))
             say(f"{'beside the flood' if is_flooded else 'alone'}: {soon[is_flooded][-1]:.1%} within 200 ms")
-    return {"token_flood_kept": round(sum(soon[True]) / sum(soon[False]), 3)}
+    return {"access.token_flood_kept": round(sum(soon[True]) / sum(soon[False]), 3)}
 
 
 def _hold_to_one_core() -> None:

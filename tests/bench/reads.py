@@ -50,6 +50,8 @@ def run(say: Say) -> dict[str, float]:
             for key, value in _of_ledger(ledger):
                 figures[f"{name}.{key}"] = value
                 say(f"  {name + '.' + key:40} {value}")
+    for key in (f"waiting_decisions_ms.{WAITING}", f"flow_restated_ms.{RESTATED}", "limited_list_ms"):
+        figures[f"reads.{key}"] = max(figures[f"sqlite.{key}"], figures[f"postgres.{key}"])
     return figures
 
 
