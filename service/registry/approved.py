@@ -8,13 +8,13 @@ from service.registry.gates import GATES
 from service.registry.moves import CHAMPION, Move, aliases_of, figure_of
 
 GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
-"""The figure with the SHA-256 of a model's gates."""
+"""The SHA-256 of a model's gates."""
 
 
 def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
     """Return the basis of a promotion: `champion`, the number of its moves, and the SHA-256 of the model's gates.
 
-    The first and the last are "" without one. After a rollback the champion is the same, but its moves are one more.
+    The first and the last are "" without one. A rollback raises the number of moves.
     """
     champion = aliases_of(moves).get(CHAMPION) or ""
     moved = str(sum(move.alias == CHAMPION for move in moves))
@@ -26,7 +26,7 @@ def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
 
 
 def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
-    """Raise ProposalClosed if the champion or the model's gates changed since the proposal. The error says which."""
+    """Raise ProposalClosed if the champion or the model's gates changed since the proposal."""
     present = basis_of(moves, digest)
     changed = [name for name, value in present.items() if approval.basis.get(name) != value]
     if changed:
@@ -46,7 +46,7 @@ def is_done_by(moves: Sequence[Move], proposal: str) -> bool:
 
 
 def refuse_return(moves: Sequence[Move]) -> None:
-    """Raise ApprovalRequired for a rollback that would undo a rollback; only a promotion brings that model back."""
+    """Raise ApprovalRequired for a rollback that would undo a rollback."""
     last = [move for move in moves if move.alias == CHAMPION][-1]
     if last.figures.get("rollback") == "yes":
         text = (

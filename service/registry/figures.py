@@ -1,7 +1,4 @@
-"""Flat figures of a model's parts, and the differences of two models.
-
-The parts are read as JSON and never executed, so a server can describe a model that it does not serve.
-"""
+"""Flat figures of a model's parts, read as JSON and never executed, and the differences of two models."""
 
 import json
 import math
@@ -14,12 +11,12 @@ from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 
 Flat = dict[str, Any]
-"""Dotted names, such as `auc.lightgbm.value`, to numbers, texts and booleans; null is None."""
+"""Dotted names, such as `auc.lightgbm.value`; null is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """One figure of two models; None if a model does not state it."""
+    """None if a model does not state it."""
 
     section: str
     name: str
@@ -29,7 +26,7 @@ class FigureRow:
 
 
 def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
-    """Return the test's `auc` and `log_loss`, if stated, from the artifact's parts."""
+    """Return the test's `auc` and `log_loss`, if stated."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
     found = {name: _at(evaluation, place) for name, place in places.items()}
@@ -37,12 +34,11 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a model's features in manifest order."""
     return [_key(row) for row in manifest["features"]]
 
 
 def _key(row: Mapping[str, Any]) -> str:
-    """Return a feature's key; for a feature that this release does not know, the manifest's own words."""
+    """Return a feature's key; for an unknown feature, the manifest's own words."""
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
@@ -86,7 +82,7 @@ def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> l
 
 
 def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FigureRow]:
-    with_lists = section != "evaluation"  # the report shows curves and tables
+    with_lists = section != "evaluation"
     one, other = flatten(first, with_lists=with_lists), flatten(second, with_lists=with_lists)
     for name in sorted(one.keys() | other.keys()):
         yield FigureRow(section, name, one.get(name), other.get(name))

@@ -1,5 +1,3 @@
-"""A registry in a folder, locked by the kernel."""
-
 import fcntl
 import os
 import shutil
@@ -18,7 +16,7 @@ from service.registry.storage import Decide, refuse_size
 class FolderStorage:
     """A folder with `models/{digest}/...` and the log `aliases.jsonl`, one line per move.
 
-    A model is written under another name and then renamed, so a reader never sees half of it.
+    A model is written under another name and then renamed.
     """
 
     look_seconds = 0.2
@@ -74,7 +72,7 @@ class FolderStorage:
                 raise ConfigurationWrong(
                     f"{self._log} is damaged in line {number}; repair or remove that line"
                 ) from error
-        # The machine stopped during this line: the move was never acknowledged.
+        # The machine stopped: the move was never acknowledged.
         return moves + ([parse_move(tail)] if is_move(tail) else [])
 
     def append(self, decide: Decide) -> Move | None:
@@ -85,7 +83,7 @@ class FolderStorage:
             line = line_of(move)
             log.seek(0)
             whole, newline, tail = log.read().rpartition(b"\n")
-            if is_move(tail):  # an editor left out the last line's end
+            if is_move(tail):
                 line = b"\n" + line
             elif tail:
                 log.truncate(len(whole + newline))
@@ -102,7 +100,7 @@ class FolderStorage:
 
     @contextmanager
     def _writing(self) -> Iterator[BinaryIO]:
-        """Hold the log open while no other process or thread writes to the registry."""
+        """Hold the log open while no other process or thread writes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("a+b") as log:
             fcntl.flock(log, fcntl.LOCK_EX)

@@ -13,20 +13,18 @@ from scoring.base.errors import ArtifactRefused, GatesFailed, invalid
 
 GATES = "gates.json"
 NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
-"""Promises of the service: no person can make a model monotone, or make served inputs equal to training's."""
+"""Promises of the service: no person can make a model monotone, or served inputs equal to training's."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate. A hard gate must pass or be overridden; an advisory gate must pass or be signed off."""
+    """A hard gate must pass or be overridden; an advisory gate must pass or be signed off."""
 
     gate: str
     is_hard: bool
     ok: bool
     number: float | None
-    """The measurement; None without one."""
     limit: float | None
-    """None without a limit."""
     text: str
     overridable: bool
 
@@ -34,7 +32,7 @@ class GateResult:
 def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
     """Parse `gates.json`; None if the model has none.
 
-    ArtifactRefused if it cannot be read, repeats a gate, or lacks the hard gates of the promises.
+    Raises ArtifactRefused if it cannot be read, repeats a gate, or lacks the hard gates of the promises.
     """
     if data is None:
         return None
@@ -63,9 +61,9 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     """Return what the log records about the gates of a promotion, or reject the promotion.
 
     `override` and `sign_off` name persons who answer for failed hard and failed advisory gates. Missing gates (None)
-    count as a failed hard gate, unless the model was `served` as champion before. GatesFailed if a name is missing or a
-    failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an override
-    `override` and `overridden`; with a signature `sign_off` and `signed_off`.
+    count as a failed hard gate, unless the model was `served` as champion before. Raises GatesFailed if a name is
+    missing or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an
+    override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
@@ -104,7 +102,7 @@ def _gate(row: Mapping[str, object]) -> GateResult:
     is_hard = kind == "hard"
     if name in NEVER_OVERRIDDEN:
         limit = 0.0
-    # As in training: a hard gate without a measurement fails; an advisory one has nothing to sign off.
+    # A hard gate without a measurement fails; an advisory one has nothing to sign off.
     holds = number <= limit if number is not None and limit is not None else not is_hard
     return GateResult(name, is_hard, row["ok"] and holds, number, limit, text, bool(row.get("overridable", True)))
 

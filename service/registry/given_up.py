@@ -4,10 +4,7 @@ from scoring.model.promises import broken_promises, is_freed
 
 
 def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
-    """Raise PromiseGivenUp, with the remedy, if the model gives up a promise.
-
-    It may be challenger or shadow, never champion.
-    """
+    """Raise PromiseGivenUp if the model gives up a promise; it may be challenger or shadow."""
     lost = broken_promises(features)
     if not lost:
         return

@@ -8,8 +8,8 @@ _OPTIONAL = ("dask", "graphviz", "matplotlib", "pandas", "pyarrow", "sklearn")
 def leave_out_optional() -> None:
     """Keep LightGBM, not yet imported, from importing packages that no model needs.
 
-    The import then takes 0.25 s instead of 1 s with the training packages installed. A later import of such a package
-    in this process raises ModuleNotFoundError.
+    The import then takes 0.25 s instead of 1 s. A later import of these packages in this process raises
+    ModuleNotFoundError.
     """
     for name in _OPTIONAL:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: as if it were not installed

@@ -1,6 +1,6 @@
-"""Moves of aliases: the lines of the log, and the models that the aliases point at.
+"""Moves of aliases: the lines of the log.
 
-`previous` is not stored: it is the champion before the present one in the log, so it never disagrees with the log.
+`previous` is not stored: it is the champion before the present one in the log.
 """
 
 import json
@@ -28,7 +28,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class Move:
     alias: str
     digest: str
-    """The alias's model from then on."""
     actor: str
     reason: str
     time: str
@@ -40,12 +39,11 @@ class Move:
 
 
 def is_digest(text: str) -> bool:
-    """Return whether `text` is a whole digest: 64 hexadecimal digits."""
+    """Return whether it is 64 hexadecimal digits."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def line_of(move: Move) -> bytes:
-    """Return a move as one line of JSON with a line break."""
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
@@ -53,7 +51,7 @@ def line_of(move: Move) -> bytes:
 def parse_move(line: bytes) -> Move:
     """Parse a line of the log; ignore unknown fields.
 
-    ValueError, TypeError or RecursionError unless it is a JSON object with an alias of ALIASES, a digest of 64
+    Raises ValueError, TypeError or RecursionError unless it is a JSON object with an alias of ALIASES, a digest of 64
     hexadecimal digits, texts for actor, reason and time, and texts or numbers as figures.
     """
     stated = parse_json(line)
@@ -64,7 +62,7 @@ def parse_move(line: bytes) -> Move:
     texts = (move.alias, move.digest, move.actor, move.reason, move.time)
     if not all(isinstance(value, str) for value in texts) or not is_digest(move.digest):
         raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
-    if move.alias not in ALIASES:  # a name that begins like a digest would stand for another model
+    if move.alias not in ALIASES:  # it would stand for another model
         raise ValueError(f"an alias is one of {', '.join(ALIASES)}")
     if not isinstance(move.figures, dict) or not all(map(_is_figure, move.figures.values())):
         raise ValueError("the figures of a move are texts and numbers")
@@ -86,7 +84,7 @@ def is_move(line: bytes) -> bool:
 
 
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
-    """Return each alias's digest after these moves. `previous` is the last champion before the present one."""
+    """Return each alias's digest after these moves; `previous` is the last champion before the present one."""
     aliases: dict[str, str] = {}
     for move in moves:
         before = aliases.get(CHAMPION)
@@ -104,7 +102,7 @@ def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
 
 
 def check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:
-    """Require actor and reason, and printable names that fit on a page. InvalidInput names the wrong ones."""
+    """Require actor and reason, and printable names that fit on a page. Raises InvalidInput."""
     wrong = []
     for name, text, longest in (("actor", actor, MAX_NAME), ("reason", reason, MAX_REASON)):
         if not text.strip():

@@ -1,8 +1,7 @@
 """A registry in an object store: `models/{digest}/...` and `moves/{number}.json`, one object per move.
 
-There is no lock and no append. A writer creates the object of the next number, and the store lets only one writer
-create it; the other looks again and takes the next number. A model's manifest is written last; a model without one does
-not exist.
+There is no lock and no append: the store lets only one writer create the object of the next number; the other takes the
+next number. A model's manifest is written last; a model without one does not exist.
 """
 
 import re
@@ -19,7 +18,7 @@ from service.registry.storage import Decide, refuse_size
 
 _NUMBER = re.compile(r"([0-9]{9})\.json")
 _IN_PROCESS = threading.Lock()
-"""Writers of one process take turns, because `memory://` has no other exclusion."""
+"""`memory://` has no other exclusion."""
 
 MAX_TRIES = 100
 
@@ -27,8 +26,8 @@ MAX_TRIES = 100
 class ObjectStorage:
     """The storage at an fsspec URL: `s3://bucket/registry`, `gs://...`, `memory://name`.
 
-    ConfigurationWrong if the URL's package is not installed, or (at the first move) if the store does not create
-    exclusively: two writers could then write the same number and lose a move.
+    Raises ConfigurationWrong if the URL's package is not installed, or (at the first move) if the store does not create
+    exclusively.
     """
 
     look_seconds = 0.5
@@ -37,7 +36,7 @@ class ObjectStorage:
         import fsspec
 
         try:
-            # Listings are read again each time: another process may have written a moment ago.
+            # Another process may have written a moment ago.
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             raise ConfigurationWrong(
@@ -47,7 +46,7 @@ class ObjectStorage:
         except ValueError as error:
             raise ConfigurationWrong(f"the registry's URL cannot be used: {error}") from None
         self.place = f"{url.split('://', 1)[0]}://{str(self._root).lstrip('/')}"
-        self._read: dict[int, Move] = {}  # moves never change, so each is read once
+        self._read: dict[int, Move] = {}
         self._is_exclusive = False
         self._is_emulated = type(self._fs).pipe_file is fsspec.AbstractFileSystem.pipe_file and not self._fs.async_impl
 
@@ -84,7 +83,7 @@ class ObjectStorage:
                 if number not in self._read:
                     self._read[number] = parse_move(self._fs.cat_file(self._path(number)))
             except (ValueError, TypeError, RecursionError) as error:
-                if number == numbers[-1]:  # half written: its move was never acknowledged
+                if number == numbers[-1]:  # its move was never acknowledged
                     break
                 raise ConfigurationWrong(f"{self._path(number)} of the registry is damaged; remove it") from error
             moves.append(self._read[number])
@@ -111,10 +110,7 @@ class ObjectStorage:
         raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
 
     def stamp(self) -> object:
-        """Return the number of the last move.
-
-        It costs one request, for the next move; if that exists, all new moves are read.
-        """
+        """Return the number of the last move, by one request for the next move."""
         last = max(self._read, default=0)
         self._fs.invalidate_cache()
         if self._fs.exists(self._path(last + 1)):
@@ -141,7 +137,7 @@ class ObjectStorage:
     def _refuse_shared_numbers(self) -> None:
         """Create one object twice, once per process: the second creation must fail.
 
-        fsspec's own fallback looks first and writes then, so it is not exclusive.
+        fsspec's own fallback is not exclusive.
         """
         if self._is_exclusive:
             return

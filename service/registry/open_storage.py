@@ -8,7 +8,7 @@ from service.registry.storage import Storage
 def storage_of(place: Path | str) -> Storage:
     """Return the storage at a path (a folder) or a URL (an object store).
 
-    ConfigurationWrong if the URL's package is not installed.
+    Raises ConfigurationWrong if the URL's package is not installed.
     """
     text = str(place)
     if isinstance(place, Path) or "://" not in text:

@@ -44,29 +44,28 @@ from service.registry.open_storage import storage_of
 REPORT = "report.html"
 ATTACHMENTS = (GATES, REPORT)
 MAX_ATTACHMENT_BYTES = 8 << 20
-"""A report should stay under 2 MB; a larger one is still shown."""
+"""A report should stay under 2 MB."""
 
 MIN_BEGINNING = 6
-"""The least characters of a digest that name a model."""
+"""Characters of a digest that name a model."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
 class Registry:
-    """The registry in a folder or at a URL. Any unique beginning of a digest, at least 6 characters, names a model."""
+    """Any unique beginning of a digest, at least 6 characters, names a model."""
 
     def __init__(self, place: Path | str) -> None:
         self._storage = storage_of(place)
 
     @property
     def folder(self) -> Path:
-        """Return the registry's folder; TypeError in an object store."""
+        """Return the registry's folder. Raises TypeError for an object store."""
         if not isinstance(self._storage, FolderStorage):
             raise TypeError(f"{self._storage.place} is no folder")
         return self._storage.folder
 
     @property
     def place(self) -> str:
-        """Return the path or URL, for messages."""
         return self._storage.place
 
     @property
@@ -90,8 +89,8 @@ class Registry:
         """Verify and store an artifact with its attachments (`gates.json`, `report.html`); return its digest.
 
         It becomes champion if there is none and its gates allow it; otherwise challenger. Publishing the same content
-        again changes only the log and the attachments, and repairs damage. ArtifactRefused for an unsound model or
-        gates; InvalidInput for actor, reason or attachments.
+        again changes only the log and the attachments, and repairs damage. Raises ArtifactRefused for an unsound model
+        or gates; InvalidInput for actor, reason or attachments.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
@@ -131,9 +130,8 @@ class Registry:
         """Make a published model champion if its gates allow it; return its whole digest.
 
         `override` and `sign_off` name persons who answer for failed hard and advisory gates, or for a model without
-        gates that was never champion. With an `approval` it is promoted once: a repeated call changes nothing, and
-        ProposalClosed says that its basis changed. Other errors: GatesFailed, PromiseGivenUp, ModelNotFound,
-        ArtifactRefused, InvalidInput.
+        gates that was never champion. With an `approval` a repeated call changes nothing, and ProposalClosed says that
+        its basis changed. Also raises GatesFailed, PromiseGivenUp, ModelNotFound, ArtifactRefused, InvalidInput.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
@@ -143,7 +141,7 @@ class Registry:
         def decide(moves: list[Move]) -> Move | None:
             if approval is not None and is_done_by(moves, approval.proposal):
                 return None
-            # Checked again: the gates may have been replaced meanwhile.
+            # The gates may have been replaced meanwhile.
             stated = self._allowed(digest, moves, override, sign_off)
             if approval is not None:
                 require_basis(moves, digest, approval)
@@ -154,7 +152,7 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
-        """Return the basis of a promotion: `champion` and the gates' SHA-256. Raises what `promote` would."""
+        """Return the basis of a promotion. Raises what `promote` would."""
         self._require_promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
@@ -163,8 +161,8 @@ class Registry:
         """Make the `previous` champion champion again; return its digest.
 
         It served before, so only its SHA-256 is compared and no gate is checked. With `champion`, the digest to roll
-        back, a second call changes nothing. ModelNotFound if there is no earlier champion; ArtifactRefused if it is
-        damaged or `champion` is not the present one; ApprovalRequired if an `is_emergency` rollback would undo a
+        back, a second call changes nothing. Raises ModelNotFound if there is no earlier champion; ArtifactRefused if it
+        is damaged or `champion` is not the present one; ApprovalRequired if an `is_emergency` rollback would undo a
         rollback.
         """
         check_actor_and_reason(actor=actor, reason=reason)
@@ -174,7 +172,7 @@ class Registry:
             digest = aliases.get(PREVIOUS)
             if digest is None:
                 raise ModelNotFound("no model was champion before the present one", {"model": PREVIOUS})
-            if champion and champion == digest:  # already done
+            if champion and champion == digest:
                 return None
             if champion and champion != aliases[CHAMPION]:
                 present = aliases[CHAMPION]
@@ -192,7 +190,7 @@ class Registry:
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Move `challenger` or `shadow` to a published model; return its digest.
 
-        InvalidInput for another alias, actor or reason; ModelNotFound; ArtifactRefused if damaged.
+        Raises InvalidInput for another alias, actor or reason; ModelNotFound; ArtifactRefused if damaged.
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
@@ -210,16 +208,15 @@ class Registry:
         return aliases_of(self.history())
 
     def history(self) -> list[Move]:
-        """Return every move, oldest first."""
         return self._storage.moves()
 
     def digests(self) -> Iterator[str]:
         yield from self._storage.digests()
 
     def resolve(self, name: str, moves: list[Move] | None = None) -> str:
-        """Return the digest for an alias or a unique beginning of a digest. ModelNotFound.
+        """Return the digest for an alias or a unique beginning of a digest. Raises ModelNotFound.
 
-        `moves` is the log if the caller has read it: one answer comes from one reading.
+        `moves` is the log if the caller has read it.
         """
         aliases = aliases_of(self.history() if moves is None else moves)
         if name in aliases:
@@ -243,7 +240,7 @@ class Registry:
     def attachment(self, digest: str, name: str) -> bytes:
         """Return an attachment as last published.
 
-        ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
+        Raises ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
         """
         return self._attachment(digest, name, self.history())
 
@@ -258,24 +255,21 @@ class Registry:
         return data
 
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
-        """Return the published gates; None without any. ArtifactRefused if altered."""
+        """Return the published gates; None without any. Raises ArtifactRefused if altered."""
         try:
             return gates_of(self._attachment(digest, GATES, moves))
         except ModelNotFound:
             return None
 
     def content(self, digest: str) -> dict[str, bytes]:
-        """Return a model's parts by name, compared with its digest; takes milliseconds, without LightGBM.
+        """Return a model's parts by name, compared with its digest, without LightGBM.
 
-        ArtifactRefused if a part is missing or altered.
+        Raises ArtifactRefused if a part is missing or altered.
         """
         return self._compared(digest, self.read(digest), verify_content)
 
     def load(self, digest: str) -> Artifact:
-        """Return a published model, fully verified and loaded.
-
-        ArtifactRefused names the model, the mismatch and the remedy.
-        """
+        """Return a published model, fully verified and loaded. Raises ArtifactRefused."""
 
         def digest_of(parts: Mapping[str, bytes]) -> str:
             found = verify(parts)
@@ -305,7 +299,7 @@ class Registry:
         return parts
 
     def _refused(self, digest: str, problem: str) -> ArtifactRefused:
-        """Return the error about a model without the registry's path, which callers must not see."""
+        """Return the error without the registry's path, which callers must not see."""
         return ArtifactRefused(
             f"model {digest[:12]} is refused: {problem}; publish it again, or promote another"
             " (see: sellertrust model list)",
@@ -313,10 +307,7 @@ class Registry:
         )
 
     def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
-        """Return what the log records about a promotion after these moves, with the gates' SHA-256.
-
-        Raises as `allow`.
-        """
+        """Return what the log records about a promotion, with the gates' SHA-256. Raises as `allow`."""
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = figure_of(moves, digest, _sha_name(GATES))
@@ -340,7 +331,6 @@ def _sha_name(attachment: str) -> str:
 
 
 def _is_allowed(gates: tuple[GateResult, ...] | None) -> bool:
-    """Return whether a model may become champion without a person's name."""
     try:
         allow(gates, "", "")
     except GatesFailed:

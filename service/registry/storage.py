@@ -1,5 +1,3 @@
-"""Where a registry is stored: a folder, or an object store at an fsspec URL."""
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -9,35 +7,32 @@ from service.registry.moves import Move
 MAX_PART_BYTES = 256 << 20
 
 Decide = Callable[[list[Move]], Move | None]
-"""Returns a move after the given moves, or None. Called again with more moves if another writer came first."""
+"""Returns a move after the given moves, or None; called again if another writer came first."""
 
 
 class Storage(Protocol):
     place: str
-    """For messages, without secrets."""
+    """Without secrets."""
     look_seconds: float
-    """How often a follower may call `stamp`."""
+    """A follower may call `stamp` so often."""
 
     def digests(self) -> list[str]:
         """Return the digests of the models that are stored whole, sorted."""
 
     def read(self, digest: str, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the stored parts of a model by name. ArtifactRefused if a part exceeds MAX_PART_BYTES."""
+        """Return the stored parts of a model by name. Raises ArtifactRefused if a part exceeds MAX_PART_BYTES."""
 
     def store(self, digest: str, parts: Mapping[str, bytes]) -> None:
         """Write all of a model's parts or none, replacing damaged ones."""
 
     def attach(self, digest: str, attachments: Mapping[str, bytes]) -> None:
-        """Write files beside a stored model, each whole or not at all, replacing files of the same name."""
+        """Write files beside a stored model, each whole or not at all."""
 
     def moves(self) -> list[Move]:
-        """Return every move, oldest first. ConfigurationWrong names a damaged line."""
+        """Return every move, oldest first. Raises ConfigurationWrong for a damaged line."""
 
     def append(self, decide: Decide) -> Move | None:
-        """Append the move that `decide` returns for all earlier moves, if any; return it.
-
-        No other move comes between.
-        """
+        """Append the move that `decide` returns for all earlier moves, if any; no other move comes between."""
 
     def stamp(self) -> object:
         """Return a value that changes with the log; cheap."""
