@@ -1,1 +1,0 @@
-"""Policy files: the shipped one, and configured ones."""

@@ -18,7 +18,7 @@ def read_caution_flows(
     policy: Policy,
     facts: FactTable | Sequence[FactRow],
 ) -> Flows:
-    """Return the flow of sellers who may be under caution at a cut, by some weeks of flow or by `facts`."""
+    """Return the flow of sellers who may be under caution at a cut."""
     stated, time = policy.caution, cut.observe_time
     if stated is None or not stated.flow_days:
         return NO_FLOWS

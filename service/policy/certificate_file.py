@@ -1,5 +1,3 @@
-"""Files of loss certificates and their assumptions."""
-
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ MAX_BYTES = 500_000_000
 def read_assumptions(path: Path) -> Assumptions:
     """Read and check a file of assumptions.
 
-    Raises PolicyRefused if it is no TOML, CertificateRefused with every fault if it is invalid.
+    Raises PolicyRefused if it is no TOML, CertificateRefused with every fault.
     """
     data = read_toml(path)
     try:
@@ -27,7 +25,6 @@ def read_assumptions(path: Path) -> Assumptions:
 
 
 def read_assumptions_text(path: Path) -> str:
-    """Return the text of a valid file of assumptions. Raises as `read_assumptions`."""
     read_assumptions(path)
     return path.read_text(encoding="utf-8")
 

@@ -1,7 +1,6 @@
 """The committed policies, and the conditions of a commit and a rollback.
 
-Until the first commit each server serves its own file. That commit keeps its server's file as the first policy of the
-history, so that a rollback leads back to it.
+The first commit keeps its server's file as the first policy of the history, so that a rollback leads back to it.
 """
 
 from collections.abc import Sequence
@@ -27,17 +26,16 @@ from service.policy.policy_file import parse_policy_text
 from service.registry.moves import check_actor_and_reason
 
 HEAD = "head"
-"""The name of the policy that is served now."""
+"""The policy served now."""
 
 MAX_TEXT_BYTES = 200_000
 """A proposal has 256 KB."""
 
 MIN_BEGINNING = 6
-"""The shortest prefix that names a digest."""
 
 
 class PolicyHistory:
-    """The policies of one ledger. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -53,8 +51,8 @@ class PolicyHistory:
     def load(self, digest: str) -> Policy:
         """Return a policy of the history by its whole digest.
 
-        Raises PolicyNotFound if the digest was never served; PolicyRefused if its text was changed, or this release
-        cannot read it.
+        Raises PolicyNotFound if it was never served; PolicyRefused if its text was changed, or this release cannot read
+        it.
         """
         text = self._ledger.policies.text(digest)
         if text is None:
@@ -141,8 +139,8 @@ class PolicyHistory:
         """Check that a commit of a policy would be accepted by its loss certificate.
 
         `assumptions`: their TOML text, by default the last committed ones; without any it checks nothing.
-        `accepted_losses`: (failed verdict, the sum in minor units) that the actor accepts; `served`: as for `commit`.
-        Raises LossNotAccepted for each other failed verdict; InvalidInput for each impossible field.
+        `accepted_losses`: (failed verdict, the sum in minor units) that the actor accepts. Raises LossNotAccepted for
+        each other failed verdict; InvalidInput for each impossible field.
         """
         stated = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.moves(0, 2**31), served)
@@ -164,16 +162,16 @@ class PolicyHistory:
         return (self._ledger.policies.assumptions(digest) or "") if digest else ""
 
     def committed(self, digest: str) -> PolicyMove | None:
-        """Return the last commit of a policy, by its whole digest; None if there is none."""
+        """Return the last commit of a policy, by its whole digest; None without one."""
         found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
         return found[-1] if found else None
 
     def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
         """Serve again the policy that the present one had replaced; return the move.
 
-        Another rollback goes further back, and never to a policy that was taken back. With `policy`, the whole digest
-        to take back, a repeated call changes nothing. Raises PolicyNotFound if the present one replaced none;
-        PolicyMoved if another than `policy` is served.
+        Another rollback goes further back, never to a policy that was taken back. With `policy`, the whole digest to
+        take back, a repeated call changes nothing. Raises PolicyNotFound if the present one replaced none; PolicyMoved
+        if another than `policy` is served.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
@@ -193,12 +191,12 @@ class PolicyHistory:
         return self._ledger.policies.move(principal, decide)
 
     def basis(self, served: Policy) -> dict[str, str]:
-        """Return `policy`, the present digest, and the number of its moves, for a proposal."""
+        """Return the present digest and the number of its moves, for a proposal."""
         return basis_of(self.moves(0, 2**31), served)
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
-    """Return the digest served after these moves, and their number; `served` without moves."""
+    """Return the digest served after these moves (`served` without any), and their number."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
 
 
@@ -220,7 +218,6 @@ def list_replaced(moves: Sequence[PolicyMove]) -> list[str]:
 
 
 def _is_taken_back(moves: Sequence[PolicyMove], digest: str) -> bool:
-    """Return whether the last move is this rollback, repeated."""
     return len(moves) > 1 and moves[-1].action is PolicyAction.ROLLED_BACK and moves[-2].digest == digest
 
 
@@ -237,7 +234,7 @@ def check_text(text: str) -> Policy:
 def _find_replaced(
     moves: Sequence[PolicyMove], policy: Policy, expected: str, served: Policy, approval: Approval | None
 ) -> str:
-    """Raises PolicyMoved or ProposalClosed; InvalidInput if the policy is served already."""
+    """Raise PolicyMoved or ProposalClosed; InvalidInput if the policy is served already."""
     head = moves[-1].digest if moves else served.digest
     if policy.digest == head:
         raise invalid("text", "is the policy that is served already")
@@ -251,7 +248,6 @@ def _find_replaced(
 
 
 def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:
-    """Return whether the last move is this commit, repeated."""
     if not moves or moves[-1].action is not PolicyAction.COMMITTED or moves[-1].digest != digest:
         return False
     return len(moves) == 1 or moves[-2].digest == expected

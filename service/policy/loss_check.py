@@ -24,15 +24,14 @@ MAX_ASSUMPTIONS_BYTES = 20_000
 @dataclass(frozen=True, slots=True)
 class LossCheck:
     certificate: str = ""
-    """Its digest; empty without assumptions."""
+    """Empty without assumptions."""
     assumptions: str = ""
-    """Their digest."""
     accepted: tuple[tuple[str, int], ...] = ()
     """(failed verdict, the most that one name can get in minor units)."""
     sequence: tuple[tuple[str, int], ...] = ()
-    """(verdict, the most that one name gets in a run that began under earlier policies); empty if none counts."""
+    """(verdict, the most that one name gets in a run that began under earlier policies)."""
     owed_until: int = 0
-    """The UTC day, in days since 1970-01-01, on which the last such run has ended; 0 without such a run."""
+    """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
 
 
 NO_CHECK = LossCheck()
@@ -50,9 +49,9 @@ def check_loss(
 
     `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`:
     reads what persons granted; `list_served`: returns (policy, last day) of a number of days, the oldest first, the
-    present one included. Raises LossNotAccepted with the sum of each failed verdict, unless that sum or more is
-    accepted; InvalidInput for invalid `assumptions`, for `text` without a proven certificate, and for `accepted_losses`
-    without a failed verdict.
+    present one included. Raises LossNotAccepted for each failed verdict, unless its sum or more is accepted;
+    InvalidInput for invalid `assumptions`, for `text` without a proven certificate, and for `accepted_losses` without a
+    failed verdict.
     """
     sums = dict(accepted)
     if not assumptions:
@@ -118,7 +117,7 @@ def _describe_sum(most_minor: int | None, currency: str) -> str:
 
 
 def check_assumptions(text: str) -> Assumptions:
-    """Parse the TOML text of assumptions. Raises InvalidInput, with the fault, for `assumptions`."""
+    """Parse the TOML text of assumptions. Raises InvalidInput."""
     if len(text.encode()) > MAX_ASSUMPTIONS_BYTES:
         raise invalid("assumptions", f"must have at most {MAX_ASSUMPTIONS_BYTES:,} bytes")
     try:

@@ -13,12 +13,12 @@ SHIPPED_POLICY = Path(__file__).with_name("default.toml")
 
 
 def load_policy(settings: Settings) -> Policy:
-    """Read the configured policy, or the shipped one if none is configured. Raises PolicyRefused."""
+    """Read the configured policy, else the shipped one. Raises PolicyRefused."""
     return read_policy(settings.policy or SHIPPED_POLICY)
 
 
 def read_policy(path: Path) -> Policy:
-    """Read a policy file. Raises PolicyRefused with the file and the fault."""
+    """Read a policy file. Raises PolicyRefused."""
     text = _read_text(path)
     try:
         return parse_policy_text(text)
@@ -27,9 +27,9 @@ def read_policy(path: Path) -> Policy:
 
 
 def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
-    """Parse the TOML text of a policy, which its `text` keeps.
+    """Parse the TOML text of a policy. Raises PolicyRefused with every fault.
 
-    Raises PolicyRefused with every fault. `was_committed`: as for `parse_policy`.
+    `was_committed`: as for `parse_policy`.
     """
     try:
         return replace(parse_policy(tomllib.loads(text), was_committed=was_committed), text=text)
@@ -38,7 +38,7 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
-    """Read a file of cases. Raises PolicyRefused with the file and the fault."""
+    """Read a file of cases. Raises PolicyRefused."""
     data = read_toml(path)
     try:
         return parse_cases(data)

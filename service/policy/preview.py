@@ -1,7 +1,7 @@
-"""The changes that a policy brings for the sellers of a ledger, by segment, now and in a past span.
+"""The changes that a policy brings for a ledger's sellers, by segment, now and in a past span.
 
-Sellers are read in parts, in bounded memory. The past span shows, by the knowledge of then, violations that the new
-policy would have stopped, and good sellers that it would have burdened.
+Memory is bounded. The past span shows, by the knowledge of then, violations that the new policy would have stopped, and
+good sellers that it would have burdened.
 """
 
 from collections import Counter
@@ -37,15 +37,13 @@ from service.ledger.store import Ledger
 from service.policy.caution_flows import read_caution_flows
 
 MAX_ROWS = 20_000
-"""Entries per part."""
 
 MAX_SELLERS = 2_000
-"""Sellers per part."""
 
 MAX_ALLEGATIONS = 2_000
 MAX_EXAMPLES = 20
 SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 999"), (1, "1 to 99"), (0, "none"))
-"""Bands of settled orders by their lower end."""
+"""By their lower end, of settled orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +53,12 @@ class Moved:
     tiers: tuple[str, str]
     """Before and after; `none` without a model."""
     aspects: tuple[str, ...]
-    """Changes of the terms, such as `hold_days 7 -> 14`."""
+    """Such as `hold_days 7 -> 14`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastViolation:
-    """One confirmed violation of the past span, with each policy's terms for its seller then."""
+    """With each policy's terms for its seller then."""
 
     marketplace: str
     seller: str
@@ -83,9 +81,7 @@ class Preview:
     """By (before, after)."""
     aspects: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
-    """Sellers by the new policy's rule that applies, of caution as `caution~ID`; for a group's rule, sellers in its
-    category.
-    """
+    """Sellers by the new policy's rule, of caution as `caution~ID`; for a group's rule, sellers in its category."""
     examples: list[Moved] = field(default_factory=list)
     """At most MAX_EXAMPLES for each change of tier, or of terms alone."""
     violations: list[PastViolation] = field(default_factory=list)
@@ -93,7 +89,7 @@ class Preview:
     good: int = 0
     """Sellers recorded at the span's beginning without a violation since."""
     hurt: int = 0
-    """Good sellers whose terms would have been stricter then."""
+    """Those whose terms would have been stricter then."""
     hurt_examples: list[Moved] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
@@ -103,7 +99,7 @@ class Preview:
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
 
     def rule_rows(self) -> list[tuple[str, int, str]]:
-        """Return (rule, sellers, a warning if it is true for no seller or for every one), in the policy's order."""
+        """Return (rule, sellers, a warning if it is true for none or all), in the policy's order."""
         return [(rule, count, self._note(count)) for rule, count in self.rules.items()]
 
     def _note(self, count: int) -> str:
@@ -121,12 +117,11 @@ class Question:
     artifact: Artifact | None
     cut: Cut
     since_day: int
-    """In days since 1970-01-01."""
+    """Since 1970-01-01."""
     max_violations: int
     """The latest first."""
 
     def policies(self) -> tuple[Policy, Policy]:
-        """Return both policies, the old one first."""
         return self.before, self.after
 
 
@@ -255,7 +250,6 @@ class _Changes:
         shown = np.unique(self.pair).tolist()
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
         self.aspects = {pair: tuple(old.list_changes(new)) for pair, (old, new) in both.items()}
-        """The changes by pair of terms."""
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
         self.stricter = np.isin(self.pair, [pair for pair, (more, _) in strictness.items() if more])
         self.laxer = np.isin(self.pair, [pair for pair, (_, less) in strictness.items() if less])
@@ -346,7 +340,7 @@ def _look_back(
 
 
 def keep_stopping(policy: Policy) -> Policy:
-    """Return a policy with only the rules that can stop a seller, or waive that. Without tiers it needs no model."""
+    """Return a policy with only the rules that can stop a seller, or waive that; it needs no model."""
     rules = [
         rule
         for rule in policy.rule_book.rules
