@@ -1,5 +1,3 @@
-"""The worker's metrics: plain counters, read at each scrape."""
-
 from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric

@@ -6,13 +6,13 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 
 SOURCE = "mechanism"
-"""The source of the worker's progress: partition 0 holds the next sequence."""
+"""Partition 0 holds the next sequence."""
 
 TIME_SOURCE = "mechanism:time"
-"""The source of the time up to which every seller was evaluated, in microseconds."""
+"""The time up to which every seller was evaluated, in microseconds."""
 
 MAX_DAYS_LATE = 31
-"""Days that are recorded afterwards if no worker ran."""
+"""They are recorded afterwards if no worker ran."""
 
 DECIDING = frozenset(
     {
@@ -20,16 +20,16 @@ DECIDING = frozenset(
         *(Kind.INSPECTION, Kind.DISPUTE, Kind.OVERRIDE, Kind.MEASURE, Kind.DEPOSIT, Kind.CASE),
     }
 )
-"""Kinds that are evaluated at their own append."""
+"""Evaluated at their own append."""
 
 LATELY = frozenset({Kind.EXPOSURE, Kind.FLOW})
-"""Kinds that are evaluated at the end of a look."""
+"""Evaluated at the end of a look."""
 
 
 def list_times(since: int, now: int, find_moves: Callable[[int, int], Sequence[int]]) -> list[int]:
     """Return the midnights and policy moves after a time, of the last MAX_DAYS_LATE days, in order.
 
-    `find_moves`: the moves after a time, up to another; all times in microseconds.
+    `find_moves`: the moves after a time, up to another; all in microseconds.
     """
     since = max(since, now - MAX_DAYS_LATE * DAY)
     midnights = range((since // DAY + 1) * DAY, now + 1, DAY)

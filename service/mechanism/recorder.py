@@ -1,7 +1,7 @@
-"""The recorder: states the measures that the policy's rules ask for, as of a place in the ledger.
+"""States the measures that the policy's rules ask for, as of a place in the ledger.
 
-It keeps no state. Every evaluation of one place yields the same entries and ids. The ledger's lock makes sure that the
-record is unchanged since the read, so that no recorder repeats a change or states an outdated one.
+It keeps no state: every evaluation of one place yields the same entries and ids. Under the ledger's lock the record is
+unchanged since the read, so no recorder repeats a change.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ _MAX_TRIES = 20
 class Recorded(NamedTuple):
     appended: int
     next_end: int | None
-    """When its first measure ends by itself, in microseconds; None if no measure ends."""
+    """In microseconds; None if no measure ends."""
 
 
 class _Stamp(TypedDict):
@@ -53,7 +53,7 @@ class _Known(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return (sequence, time) of the last evaluation; (0, 0) if there is none."""
+        """Return (sequence, time) of the last evaluation; (0, 0) without one."""
         places = [(one.fact.at_sequence, one.occur_time) for one in self.cases if one.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
@@ -66,7 +66,6 @@ class _Read(NamedTuple):
     until: int
 
     def add(self, entries: Iterable[Entry], appended: Sequence[Appended]) -> "_Read":
-        """Return this with entries that the service has appended since the read."""
         of: dict[str, list[Stated]] = {}
         for entry, at in zip(entries, appended, strict=True):
             new = Stated(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact)
@@ -76,7 +75,7 @@ class _Read(NamedTuple):
 
 
 class Recorder:
-    """States changes of measures and cases. Thread-safe."""
+    """Thread-safe."""
 
     def __init__(self, ledger: Ledger, scorer: Scorer) -> None:
         self._ledger = ledger
@@ -85,7 +84,7 @@ class Recorder:
     def policy_moves(self, since: int, until: int) -> list[int]:
         """Return the times of moves to another policy after a time, up to another, in microseconds."""
         policy = self._scorer.policy
-        moves = policy.move_times(since, until)  # the first one records the policy that was served already
+        moves = policy.move_times(since, until)  # it records the policy that was served already
         return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
 
     def follows_from_at(self, time: int) -> str:
@@ -93,7 +92,6 @@ class Recorder:
 
     @property
     def follows_from(self) -> str:
-        """Return the digests of model and policy."""
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
@@ -122,14 +120,13 @@ class Recorder:
     def record_pending(self, marketplace: str, seller: str) -> None:
         """State all changes of a seller's measures up to now that the worker has not stated yet, in the same order.
 
-        So a measure on show can be contested, and restitution finds it. If the ledger rejects a statement, the worker
-        handles that seller.
+        So a measure on show can be contested. The worker handles a seller whose statement is rejected.
         """
         if (self._ledger.positions.find(name_refused((marketplace, seller)), 0) or 0) % 2:
             return
-        with suppress(InvalidInput):  # the worker reports it, and tries again
+        with suppress(InvalidInput):
             for cut in self._list_pending(marketplace, seller):
-                Context().run(self.record, marketplace, [seller], cut)  # outside the call: it is no act of the caller
+                Context().run(self.record, marketplace, [seller], cut)  # it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
         """State the pending changes of sellers whose measures these entries contest or judge."""
@@ -188,7 +185,6 @@ class Recorder:
     def _evaluate(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, StatedTerms]
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
-        """Yield each seller with its measures in effect, now or after their notice, and its cautions."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return
@@ -196,6 +192,6 @@ class Recorder:
             wanted = [
                 Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
                 for one in (() if found is None else found.measures)
-                if one.rule and one.has_effect and not isinstance(one.current, Waiver)  # persons' measures are recorded
+                if one.rule and one.has_effect and not isinstance(one.current, Waiver)
             ]
             yield seller, (wanted, () if found is None else found.score.cautions)

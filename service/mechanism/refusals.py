@@ -1,4 +1,4 @@
-"""Sellers whose measures could not be recorded: the worker retries each later, and goes on with all others.
+"""Sellers whose measures could not be recorded: the worker retries each later.
 
 The ledger keeps the rejection, so that a restart retries the seller and `sellertrust doctor` shows it.
 """
@@ -12,24 +12,22 @@ from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 
 PREFIX = "mechanism:refused:"
-"""Prefix of a rejected seller's source in the ledger; an odd position means rejected."""
+"""Of a rejected seller's source in the ledger; an odd position means rejected."""
 
 FIRST_RETRY_SECONDS = 10.0
 LAST_RETRY_SECONDS = 3_600.0
-"""The longest time between two tries, which doubles."""
+"""Between two tries; it doubles."""
 
 MAX_REFUSED = 1_000
-"""More mean a general fault."""
 
 MAX_MISSED = 1_000
-"""The latest missed evaluations, made up for in order."""
+"""The latest ones, made up for in order."""
 
 Seller = tuple[str, str]
-"""Marketplace and seller."""
 
 
 class TooManyRefused(RuntimeError):
-    """More than MAX_REFUSED sellers are rejected: the fault concerns all."""
+    """More than MAX_REFUSED: the fault concerns all."""
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Refused:
     """By the steady clock, in seconds."""
     tries: int = 0
     missed: deque[Cut] = field(default_factory=lambda: deque(maxlen=MAX_MISSED))
-    """The places still to be evaluated, in order; empty: the present."""
+    """In order; empty: the present."""
 
 
 class Refusals:
@@ -46,7 +44,7 @@ class Refusals:
         self._ledger = ledger
         self._held: dict[Seller, Refused] | None = None
         self.count = 0
-        """The number of rejections so far, retries included."""
+        """Retries included."""
 
     def __len__(self) -> int:
         return len(self._held or ())

@@ -1,5 +1,3 @@
-"""The progress of the record of measures, read from the ledger."""
-
 from dataclasses import dataclass
 
 from service.ledger.store import Ledger
@@ -10,10 +8,10 @@ from service.mechanism.refusals import Seller, read_refused
 @dataclass(frozen=True, slots=True)
 class MechanismStatus:
     sequence: int
-    """The sequence up to which the ledger is certainly followed."""
+    """The ledger is certainly followed up to it."""
     ledger_sequence: int
     time: int | None
-    """The last time at which every seller was evaluated, in microseconds; None before the first."""
+    """The last evaluation of every seller, in microseconds; None before the first."""
     refused: tuple[Seller, ...]
     """By marketplace and id."""
     open_cases: int

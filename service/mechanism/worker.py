@@ -1,8 +1,8 @@
-"""The worker: follows the ledger, the day, the model and the policy, and has the recorder state how measures change.
+"""The worker: follows the ledger, the day, the model and the policy, and has the recorder state changes of measures.
 
-Decisions (a confirmation, an overturn, an override, a lift) are evaluated at their own append, in the ledger's order,
-so the record is the same whenever the worker ran. Settled orders are evaluated at the end of a look. Every seller is
-evaluated at each midnight and policy move, and once after a change of the model. A rejected seller delays no other.
+Decisions are evaluated at their own append, in the ledger's order, so the record is the same whenever the worker ran.
+Settled orders are evaluated at the end of a look; every seller at each midnight and policy move, and once after a
+change of the model.
 """
 
 import threading
@@ -24,22 +24,21 @@ COUNT_SECONDS = 15.0
 
 LOOK_SECONDS = 1.0
 PAGE = 20_000
-"""Entries read at once: more than one append holds."""
+"""More than one append holds."""
 
 BATCH = 100
-"""Sellers that are read, scored and stated together."""
 
 KEPT_AFTER = 1_000
-"""Entries between two records of progress, which a restart evaluates again."""
+"""A restart evaluates at most so many entries again."""
 
 
 class MechanismWorker:
-    """One worker. Any number may run on one ledger."""
+    """Any number may run on one ledger."""
 
     def __init__(
         self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0, check: Callable[[], None] = lambda: None
     ) -> None:
-        """Create the worker; `run` or `look` begins its work.
+        """Create the worker.
 
         `share`: of one core, 0 to 1; `check` is called before each seller, and may raise to end.
         """
@@ -55,14 +54,11 @@ class MechanismWorker:
         self.report: Callable[[str], None] = lambda _: None
         """Gets a sentence about each rejected seller, without its name; `run` sets it."""
         self.refusals = Refusals(ledger)
-        """The sellers that wait for a retry."""
         self.appended = 0
         self.behind = 0
-        """The number of entries not followed yet."""
+        """Entries not followed yet."""
         self.open_cases = 0
-        """Open cases of cautions at the last count."""
         self.overdue_cases = 0
-        """Overdue cases at the last count."""
         self._count_due = 0.0
         self._behind_since = 0
 
@@ -143,7 +139,7 @@ class MechanismWorker:
         if begin is None:
             self._keep(last)
             return True
-        # The ledger may be another one, as after the promotion of a standby that lagged.
+        # As after the promotion of a standby that lagged.
         is_kept = self._ledger.seals.chain_at(self._done) == self._chain
         done = self._done = max(begin - 1, self._done) if is_kept else begin - 1
         while done < last:
@@ -169,7 +165,7 @@ class MechanismWorker:
     def _record_every(self, cut: Cut, name: str = "") -> bool:
         """Evaluate every seller as of a cut; return whether it is done.
 
-        `name`: the source of the number done, behind which a restart resumes; empty: none is kept.
+        `name`: the source of the number done, behind which a restart resumes; empty: none.
         """
         done, count = (self._ledger.positions.find(name, 0) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
@@ -236,7 +232,6 @@ class MechanismWorker:
             self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
 
     def _every_seller(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """Yield every seller with an entry, BATCH at a time, with their marketplace."""
         for marketplace in self._ledger.sellers.list_marketplaces():
             after = ""
             while page := self._ledger.sellers.list(marketplace, after, BATCH):
@@ -260,7 +255,6 @@ def _name_marker(now: Cut, follows_from: str) -> str:
 
 
 def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:
-    """Return a page without an append that continues behind it."""
     if page[-1].sequence == last or page[0].record_time == page[-1].record_time:
         return page
     return [change for change in page if change.record_time < page[-1].record_time]
