@@ -1,1 +1,0 @@
-"""What people decide from: the queue, the notifiers' reliability, decisions about many violations."""

@@ -1,12 +1,12 @@
 """Bulk decisions: one action on every violation that a selection names, except a random sample left to a person.
 
 The entry id of each change is made of the decision's id, its parameters and the violation's id. A repeated call
-therefore continues, and another decision with the same id is rejected. The selection uses each violation's state before
-this decision, so set, sample and etag stay the same while it runs.
+therefore continues. The selection uses each violation's state before this decision, so set, sample and etag stay the
+same while it runs.
 
-No one can choose the sample: each violation's lot depends only on its report (its id and record time). Equal shares
-give equal samples; a smaller share gives a subset. Alleged violations in the sample are put under review and marked;
-bulk decisions leave them alone until a person decides.
+No one can choose the sample: each violation's lot depends only on its report (its id and record time). A smaller share
+gives a subset. Alleged violations in the sample are put under review and marked; bulk decisions leave them alone until
+a person decides.
 """
 
 import json
@@ -32,7 +32,7 @@ BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, 
 MAX_SELECTED = 100_000
 MAX_PER_CALL = 10_000
 BATCH = 2_000
-"""Entries per append: the ledger's lock is held for a fraction of a second, so other appends come between."""
+"""The ledger's lock is held for a fraction of a second."""
 
 SAMPLE_FRACTION = 0.05
 _PAGE = 10_000
@@ -41,29 +41,26 @@ _PAGE = 10_000
 @dataclass(frozen=True, slots=True)
 class BulkDecision:
     decision_id: str
-    """The caller's id: a repeated call continues the decision."""
     action: Action
-    """One of BULK_ACTIONS."""
     actor: str
     reason: str
     ground: str
-    """The legal or contractual ground; may be empty."""
+    """Legal or contractual; may be empty."""
     selection: Selection
     statuses: tuple[Status, ...] = ()
-    """Empty for all that allow the action, except DISMISSED, which is reviewed again only if stated."""
+    """Empty for all that allow the action, except DISMISSED."""
     sample_fraction: float = SAMPLE_FRACTION
-    """The random share, above 0 and at most 1, left to a person."""
+    """Above 0 and at most 1, left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
     violation: str
     status: Status
-    """The status before this decision."""
+    """Before this decision."""
     done: bool
-    """Whether this decision has changed it."""
     held_back: bool = False
-    """Whether a person decides it."""
+    """A person decides it."""
     changes: int = 0
     """Number of recorded decisions about it."""
     lot: float = 0.0
@@ -75,7 +72,7 @@ class Selected:
     def is_to_do(self) -> bool:
         """Return whether an entry must still be appended.
 
-        In the sample only alleged violations get one: they are put under review.
+        In the sample only alleged violations get one.
         """
         return not self.done and (not self.held_back or self.status is Status.ALLEGED)
 
@@ -85,11 +82,10 @@ class BulkOutcome:
     selected: Sequence[Selected]
     """In the order of their reports."""
     etag: str
-    """Identifies the set of violations and all parameters except the id."""
+    """Of the set of violations and all parameters except the id."""
     appended: set[str] = field(default_factory=set)
-    """Violations that this call changed."""
     changed: list[str] = field(default_factory=list)
-    """Violations that another call decided meanwhile; left as they are."""
+    """Violations that another call decided meanwhile."""
 
     @property
     def by_status(self) -> Mapping[Status, int]:
@@ -110,7 +106,6 @@ class BulkOutcome:
 
     @property
     def remaining(self) -> int:
-        """Return how many entries must still be appended."""
         gone = self.appended.union(self.changed)
         return sum(one.is_to_do and one.violation not in gone for one in self.selected)
 
@@ -127,7 +122,7 @@ def parameters_of(decision: BulkDecision) -> str:
 
 
 def prefix_of(decision: BulkDecision) -> str:
-    """Return the beginning of all entry ids under a decision's id: `bulk~`, a digest of the id, and `~`."""
+    """Return the beginning of a decision's entry ids: `bulk~`, a digest of its id, and `~`."""
     return f"{BULK_ID_PREFIX}{_digest(decision.decision_id, 16)}~"
 
 
@@ -137,7 +132,6 @@ def own_prefix_of(decision: BulkDecision) -> str:
 
 
 def entry_id_of(decision: BulkDecision, violation: str) -> str:
-    """Return the entry id of one violation's change: the decision's prefix and a digest of the violation."""
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
 
@@ -146,7 +140,7 @@ def _digest(text: str, digits: int) -> str:
 
 
 def check(decision: BulkDecision) -> None:
-    """Validate the parameters of a bulk decision without reading. InvalidInput names each wrong one."""
+    """Validate the parameters without reading. Raises InvalidInput."""
     wrong = []
     if not is_id(decision.decision_id):
         wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
@@ -172,9 +166,9 @@ def check(decision: BulkDecision) -> None:
 
 
 def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOutcome:
-    """Return what a bulk decision would select and hold back; appends nothing.
+    """Return what a bulk decision would select and hold back.
 
-    InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
+    Raises InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
     """
     check(decision)
     _require_own_id(ledger, marketplace, decision)
@@ -200,8 +194,8 @@ def execute(
 ) -> BulkOutcome:
     """Append at most `limit` entries of a bulk decision; return its progress.
 
-    Each batch is appended whole or not at all; call again while entries remain. SelectionChanged if the set or the
-    `etag` differs from the dry run; InvalidInput and EntryContentDiffers as in `dry_run`.
+    Call again while entries remain. Raises SelectionChanged if the set or the `etag` differs from the dry run;
+    InvalidInput and EntryContentDiffers as in `dry_run`.
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same(outcome, expected_count, etag)
@@ -225,7 +219,7 @@ def execute(
 def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
     """Raise EntryContentDiffers if another decision has this id."""
     prefix = prefix_of(decision)
-    for name in ledger.entries.first_and_last_id(marketplace, prefix, prefix + "g"):  # after all hexadecimal digits
+    for name in ledger.entries.first_and_last_id(marketplace, prefix, prefix + "g"):
         if not name.startswith(own_prefix_of(decision)):
             raise decision_id_taken_error(decision.decision_id, name)
 
@@ -248,12 +242,12 @@ def _require_same(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
 
 
 def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
-    """Yield what is wrong with the change, checked on a made-up violation so that a dry run finds it."""
+    """Yield what is wrong with the change, checked on a made-up violation."""
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
         for one in error.violations:
-            if one.path[-1] != "entry_id":  # made of the decision's id, which has its own part
+            if one.path[-1] != "entry_id":
                 yield FieldViolation(one.path[-1:], one.description)
 
 
@@ -270,7 +264,6 @@ def _change(decision: BulkDecision, one: Selected) -> Entry:
 
 
 def _lot(report: SelectedReport) -> float:
-    """Return the violation's lot, 0 to below 1, always the same."""
     drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 

@@ -1,5 +1,3 @@
-"""The order in which people should look at open violations."""
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,22 +7,20 @@ from scoring.base.enums import Category, Severity
 HARM_WEIGHTS: Mapping[Severity, int] = MappingProxyType(
     {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, Severity.CRITICAL: 27}
 )
-"""Harm of one order that ships in spite of a violation, by severity. Only the queue uses it."""
+"""Harm of one order that ships in spite of a violation; only the queue uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueItem:
     violation: str
     sequence: int
-    """The sequence of its report."""
     category: Category
     severity: Severity
     probability_upheld: float
-    """0 to 1."""
     recent_orders: int
-    """Orders that the seller settled in the last 30 days; it stands for orders in transit."""
+    """Settled in the last 30 days; they stand for orders in transit."""
     held_back: bool
-    """Whether a bulk decision left it to a person."""
+    """A bulk decision left it to a person."""
 
     @property
     def harm_weight(self) -> int:
@@ -32,7 +28,7 @@ class QueueItem:
 
     @property
     def is_safety(self) -> bool:
-        """Safety comes before all others, because people may be hurt."""
+        """Return whether it comes before all others, because people may be hurt."""
         return self.category is Category.SAFETY
 
     @property

@@ -1,6 +1,6 @@
 """A notifier's reliability: a Beta posterior, with an interval, of the decisions about its reports.
 
-It serves people and their queue. It never enters a score: a score depends on decisions, not on the notifier.
+It serves people and their queue, and never enters a score.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,6 @@ class NotifierPrior:
 
     @property
     def mean(self) -> float:
-        """Return `NotifierPrior(4, 4, "").mean == 0.5`."""
         return self.upheld / (self.upheld + self.failed)
 
 
@@ -41,22 +40,18 @@ PRIORS: Mapping[Source, NotifierPrior] = MappingProxyType(
         Source.BUYER: NotifierPrior(4, 4, "holds the goods, and may be mistaken, or a competitor"),
     }
 )
-"""By source, with the reason.
-
-These are assumptions, each worth eight to ten decided reports. Authorities have none, because they are not judged.
-"""
+"""By source, with the reason: assumptions, each worth eight to ten decided reports. Authorities are not judged."""
 
 AGAINST: Mapping[ReportOutcome, float] = MappingProxyType(
     {ReportOutcome.OVERTURNED: 1.0, ReportOutcome.DISMISSED: 1.0, ReportOutcome.WITHDRAWN: 0.5}
 )
 """How much a failed report counts.
 
-Withdrawal counts half, so admitting a mistake pays and reporting at random does not. Dismissed includes unproven: the
-notifier has to prove a report.
+Withdrawal counts half, so admitting a mistake pays. Dismissed includes unproven.
 """
 
 TAIL = 0.05
-"""Probability on each side of the 90 % interval."""
+"""On each side of the 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +59,19 @@ class Reliability:
     """The probability that a decided report is upheld."""
 
     mean: float
-    """The posterior mean."""
     low: float
     high: float
     prior: float
-    """The prior mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     record: Record
-    """Judged reports by outcome."""
+    """By outcome."""
     authority_reports: int
-    """Reports as an authority, not judged."""
+    """Not judged."""
     source: Source | None
-    """The source of the prior; None if it reported only as an authority."""
+    """None if it reported only as an authority."""
     reliability: Reliability | None
     """None if it reported only as an authority."""
 
@@ -111,8 +104,8 @@ def assess(records: Mapping[Source, Record]) -> Assessment:
 
 
 def probability_upheld(source: Source, assessment: Assessment | None = None) -> float:
-    """Return the probability that a report is upheld: 1 for an authority, else the notifier's mean reliability, else
-    the prior mean.
+    """Return the probability that a report is upheld: 1 for an authority, else the notifier's mean, else the prior
+    mean.
     """
     if source in AUTHORITIES:
         return 1.0

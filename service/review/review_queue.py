@@ -7,13 +7,13 @@ from service.review.priority import QueueItem, rank_items
 from service.review.reliability import assess, probability_upheld
 
 MAX_OPEN = 20_000
-"""Open violations to sort: the newest of safety, and as many others, which cannot displace safety."""
+"""The newest of safety, and as many others."""
 
 
 def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OPEN) -> tuple[list[QueueItem], bool]:
     """Return (open violations, most urgent first; whether some were left out), as of the cut.
 
-    Some are left out beyond the `limit` newest of safety, or the `limit` newest others.
+    It reads the `limit` newest of safety, and the `limit` newest others.
     """
     found = [
         ledger.violations.list_open(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)
@@ -39,7 +39,6 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
-    """Return those under review that a bulk decision left to a person, by their last change."""
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
     histories = ledger.violations.decisions(marketplace, cut.sequence, names)
     return {name for name, changes in histories.items() if is_held_back_for_person(changes)}
