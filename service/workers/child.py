@@ -1,5 +1,3 @@
-"""A worker process from its supervisor's view."""
-
 import os
 import signal
 import socket
@@ -12,11 +10,11 @@ from time import monotonic
 from service.workers.link import DRAIN, METRICS, Line
 
 COMMAND = (sys.executable, "-P", "-c", "from service.cli import main; main()", "serve", "--worker")
-"""A worker's command, given its number and its socket's descriptor. gRPC and threads do not survive a fork."""
+"""Given its number and its socket's descriptor; gRPC and threads do not survive a fork."""
 
 
 class Child:
-    """One worker. Only `ask_for_metrics` is thread-safe."""
+    """Only `ask_for_metrics` is thread-safe."""
 
     def __init__(self, number: int, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
         ours, theirs = socket.socketpair()
@@ -25,16 +23,15 @@ class Child:
                 [*command, str(number), str(theirs.fileno())],
                 env=environment,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the supervisor, which ends the worker once
+                start_new_session=True,  # Ctrl-C is for the supervisor
             )
         self.line = Line(ours)
         self.number = number
         """From 1 on; the worker's replacement gets the same number."""
         self.started = self.heard = monotonic()
-        """Its start and last message, in seconds of the monotonic clock."""
+        """In seconds of the monotonic clock."""
         self.was_heard = False
         self.address = ""
-        """Empty until it answers calls."""
         self.is_draining = False
 
     @property
@@ -62,7 +59,7 @@ class Child:
         """Wait at most `seconds`, then kill it and its children; return its exit code."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        with suppress(ProcessLookupError):  # also a process in which it tried a model
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.line.close()
         return self._process.wait()

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 GATHER_SECONDS = 2.0
-"""A scrape's wait; later workers are down, and left out."""
+"""Later workers are left out."""
 
 
 class GatheredMetrics(Collector):
@@ -27,7 +27,7 @@ class GatheredMetrics(Collector):
         self._found: dict[int, str] = {}
         self._scraping = threading.Lock()
         self.restarts: Counter[tuple[int, str]] = Counter()
-        """Restarts, by a worker's number and cause: `ended` or `silent`."""
+        """By a worker's number and cause: `ended` or `silent`."""
 
     def describe(self) -> Iterable[Any]:
         """Return no metric, so that no worker is asked before the first scrape."""
@@ -61,7 +61,6 @@ class GatheredMetrics(Collector):
 
 
 def merge_metrics(texts: Mapping[int, str]) -> dict[str, Metric]:
-    """Return metrics in text format, by process, as families by name."""
     families: dict[str, Metric] = {}
     for number, text in sorted(texts.items()):
         for family in text_string_to_metric_families(text):

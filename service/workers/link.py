@@ -19,7 +19,7 @@ DRAIN = b"drain\n"
 
 
 class WorkerLink:
-    """The worker's end, with its own thread. It calls `end` once if the worker is to end."""
+    """The worker's end, with its own thread. It calls `end` once."""
 
     def __init__(self, channel: socket.socket, end: Callable[[], None]) -> None:
         self._channel = channel
@@ -55,7 +55,6 @@ class WorkerLink:
                     self._end()
 
     def _made_metrics(self) -> str:
-        """Return the metrics; "" if that fails."""
         try:
             return self._metrics().decode()
         except Exception:  # noqa: BLE001 (whatever a collector raises)
@@ -75,7 +74,6 @@ class Line:
         self._waiting = bytearray()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable after a message or the worker's end."""
         return self._channel.fileno()
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
@@ -94,7 +92,7 @@ class Line:
         return [json.loads(line) for line in lines], is_there
 
     def ask(self, request: bytes) -> None:
-        """Send `METRICS` or `DRAIN`; do nothing if the worker is gone or its buffer is full."""
+        """Send `METRICS` or `DRAIN`, unless the worker is gone or its buffer is full."""
         with suppress(OSError):
             self._channel.send(request)
 

@@ -11,8 +11,8 @@ from service.settings import host_and_port
 def holding_port(address: str) -> Iterator[str]:
     """Hold the port of HOST:PORT for the workers; yield the address with the real port if it was 0.
 
-    Raises ConfigurationWrong if any process has the port. Only afterwards may sockets of this user share it
-    (SO_REUSEPORT). The supervisor itself does not listen.
+    Raises ConfigurationWrong if any process has the port. Only sockets of this user may share it (SO_REUSEPORT); the
+    supervisor does not listen.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationWrong("this system cannot share a port among processes: set SELLERTRUST_PROCESSES to 1")

@@ -1,7 +1,7 @@
 """The supervisor starts the workers of one server, replaces those that end or fall silent, and ends them all.
 
-It owns what all workers share: the port, the port of metrics, the key of pseudonyms. A worker that is silent for
-SILENT_SECONDS is killed: it may still take connections and answer none.
+It owns the port, the port of metrics and the key of pseudonyms. A worker that is silent for SILENT_SECONDS is killed:
+it may still take connections and answer none.
 """
 
 import os
@@ -28,7 +28,7 @@ from service.workers.port import holding_port
 SILENT_SECONDS = 5.0
 
 START_SECONDS = 60.0
-"""A starting worker's longest silence."""
+"""While a worker starts."""
 
 TURN_SECONDS = 0.25
 
@@ -41,7 +41,7 @@ LASTING_SECONDS = 60.0
 MAX_DELAY_SECONDS = 30.0
 
 END_SECONDS = 25.0
-"""A worker's time to end, beside `drain_seconds`: `Server.stop` takes 20."""
+"""Beside `drain_seconds`: `Server.stop` takes 20."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class _Place:
 
 
 class Supervisor:
-    """`command` starts a worker, given its number and its line's descriptor."""
+    """`command` starts a worker."""
 
     def __init__(self, settings: Settings, log: Log | None = None, command: Sequence[str] = COMMAND) -> None:
         self._settings = settings
@@ -161,10 +161,8 @@ class Supervisor:
         codes = [child.end(max(0.0, until - monotonic())) for child in children]
         return int(any(codes))
 
-    # --- what is one for all -----------------------------------------------------------------------------------------
-
     def _environment(self, number: int) -> Mapping[str, str]:
-        """Return the environment that all workers share. A Unix socket is for the first worker alone."""
+        """Return the workers' environment. A Unix socket is for the first one alone."""
         shared = {"ADDRESS": self._address, "METRICS_ADDRESS": "", "PSEUDONYM_KEY": self._key}
         if number > 1:
             shared["SOCKET"] = ""

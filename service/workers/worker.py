@@ -9,9 +9,9 @@ from service.workers.link import WorkerLink
 
 
 def work(settings: Settings, number: int, descriptor: int) -> int:
-    """Serve as the worker of a number until asked to end; return the exit code. It needs the main thread.
+    """Serve as a worker until asked to end; return the exit code. It needs the main thread.
 
-    `descriptor`: of the socket to the supervisor; its end is a request to end.
+    `descriptor`: of the socket to the supervisor.
     """
     requests = EndRequests()
     link = WorkerLink(socket.socket(fileno=descriptor), requests.ask)
