@@ -18,22 +18,22 @@ from training.observation.snapshots import Exclusions, Snapshot
 from training.study.definition import Study
 
 MAX_UNSOLD = 0.05
-"""Tolerated share of sellers with a counted violation who never settled an order."""
+"""Of sellers with a counted violation, who never settled an order."""
 MAX_REPEATED = 0.2
-"""Tolerated share of incidents that share seller, time, category and harm with another."""
+"""Of incidents that share seller, time, category and harm with another."""
 MAX_UNDECIDED = 0.1
-"""Tolerated share of violations older than UNDECIDED_DAYS that are still open."""
+"""Of violations older than UNDECIDED_DAYS that are still open."""
 UNDECIDED_DAYS = 365
 MAX_CONSTANT = 0.5
-"""Tolerated share of the used features that are the same for every row."""
+"""Of used features that are the same for every row."""
 MAX_JUMP = 1.5
-"""Tolerated ratio of the shares of bad rows at two successive points."""
+"""Ratio of the shares of bad rows at two successive points."""
 JUMP_DEVIATIONS = 4.0
 """Standard errors within which a step of the share of bad rows is chance."""
 MAX_EXCLUDED = 0.2
-"""Tolerated share of the eligible rows without a known outcome."""
+"""Of eligible rows without a known outcome."""
 MAX_UNSEEN = 0.05
-"""Tolerated share of the bad sellers left out since they sold nothing in the window."""
+"""Of bad sellers left out since they sold nothing in the window."""
 
 
 def data_checks(
@@ -46,7 +46,7 @@ def data_checks(
     """Run all checks of a ledger's export and of the rows observed in it, in the order of the report.
 
     `observed`: the settled rows of each observation point, in order; `exclusions`: of each point, the number of rows
-    left out, by reason; `final`: from `final_facts`, computed from the table if None.
+    left out, by reason; `final`: from `final_facts`.
     """
     final = final or final_facts(table)
     return [
@@ -65,10 +65,7 @@ def data_checks(
 
 
 def report_before_occur(table: LedgerTable) -> Check:
-    """Check that no entry was reported before it happened.
-
-    An exposure happens at the beginning of its day.
-    """
+    """Check that no entry was reported before it happened; an exposure happens at the beginning of its day."""
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     found = int((columns.report_time < happened).sum())
@@ -85,10 +82,7 @@ def future_dates(table: LedgerTable) -> Check:
 
 
 def exposure_gaps(table: LedgerTable) -> Check:
-    """Check that every month between the first and the last with exposure has some.
-
-    A gap suggests a missing file. The check also fails without any exposure.
-    """
+    """Check that every month between the first and the last with exposure has some: a gap suggests a missing file."""
     sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
     if not len(sold.day):
         return Check("exposure_gaps", False, 0, "the ledger has no exposure: rates per order cannot be told")
@@ -118,9 +112,8 @@ def violations_without_exposure(final: Facts) -> Check:
 
 
 def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
-    """Check that at most MAX_REPEATED of the incidents look like one event reported twice.
-
-    Such incidents share seller, time, category and harm. Only incidents with counted violations are compared.
+    """Check that at most MAX_REPEATED of the incidents with counted violations share seller, time, category and harm
+    with another.
     """
     v = final.violations
     times = np.zeros(len(table.harm), dtype=np.int64)
@@ -141,10 +134,7 @@ def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
 
 
 def never_decided(table: LedgerTable) -> Check:
-    """Check that at most MAX_UNDECIDED of the violations reported over UNDECIDED_DAYS ago are still open.
-
-    Labels would call their sellers good.
-    """
+    """Check that at most MAX_UNDECIDED of the violations reported over UNDECIDED_DAYS ago are still open."""
     columns = table.columns.take(
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
     )
@@ -197,20 +187,14 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
-    """Return the least and the largest value of each feature over all rows: shape (features,).
-
-    NaN if a value is NaN; zeros if there are no rows.
-    """
+    """Return the least and the largest value of each feature; NaN if a value is NaN, zeros without rows."""
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
     return low, high
 
 
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Check that every value of every feature is finite and in the range of the feature's unit.
-
-    The number counts wrong values.
-    """
+    """Count the values of features that are not finite or outside the range of the feature's unit."""
     wrong, where = 0, []
     lowest, highest = _extremes(study, observed)
     for place, feature in enumerate(study.features):
@@ -230,7 +214,7 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
 def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
     """Check that the share of bad rows moves by at most a factor MAX_JUMP from point to point.
 
-    The number is the largest factor, at least 1; only steps of more than JUMP_DEVIATIONS standard errors count.
+    Only steps of more than JUMP_DEVIATIONS standard errors count.
     """
     bad = np.array([part.bad.sum() for part in observed])
     rows = np.array([max(len(part.bad), 1) for part in observed])
@@ -256,7 +240,7 @@ def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
 def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
     """Check that at most MAX_UNSEEN of the bad sellers are left out for lack of settled orders in the window.
 
-    The model learns nothing of them. Sellers with fewer orders than the study demands are only mentioned in the text.
+    Sellers with fewer orders than the study demands are only mentioned in the text.
     """
     lost = sum(part.get("bad_without_orders_in_window", 0) for part in exclusions)
     few = sum(part.get("bad_with_too_few_orders", 0) for part in exclusions)
@@ -274,10 +258,7 @@ def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions])
 
 
 def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that at most MAX_EXCLUDED of the eligible rows are indeterminate or left.
-
-    With more, the remaining rows are another population. The text counts all rows left out, by reason.
-    """
+    """Check that at most MAX_EXCLUDED of the eligible rows are indeterminate or left."""
     total = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})
     }

@@ -28,8 +28,7 @@ MAX_SHARE = 0.01
 def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
     """Check that at most MAX_SHARE of the tested sellers have the history of a training seller with another id.
 
-    `train`, `test`: codes of sellers, in any order and number. A history has at least MIN_ENTRIES exposures and
-    violations, and the identity attributes.
+    `train`, `test`: codes of sellers, in any order and number.
     """
     tested, print_of = np.unique(test), fingerprints(table)
     trained = np.unique(train)
@@ -65,7 +64,7 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     for part in (entries.kind, times, entries.category, entries.severity, entries.product, entries.orders):
         code = mix(code ^ part.astype(np.uint64))
     found = np.zeros(columns.cases, dtype=np.uint64)
-    np.add.at(found, entries.case, code)  # independent of their order
+    np.add.at(found, entries.case, code)
     number = np.bincount(entries.case, minlength=columns.cases)
     found = mix(mix(found) ^ _identities(table))
     return np.where(number >= MIN_ENTRIES, found, np.uint64(0))
@@ -84,10 +83,8 @@ def _identities(table: LedgerTable) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Agreement of outcomes within groups of like rows, beyond chance."""
-
     observed: float
-    """The observed chance that two rows of a group have one outcome."""
+    """Chance that two rows of a group have one outcome."""
     expected: float
     """The same chance if the two outcomes were independent."""
     kappa: Interval
@@ -97,12 +94,10 @@ class Agreement:
 def identical_rows(rows: Snapshot, study: Study) -> Check:
     """Check that rows with another seller's features of the same day do not also share its outcome.
 
-    Rows have at least MIN_INCIDENTS incidents. With few features many sellers are alike, which is no fault; sellers
-    with the same outcomes too may be one seller under two names. The check passes with the number 0 if at most
-    MAX_SHARE of the rows are alike, or too few outcomes differ to judge. Otherwise the number is the share of alike
-    rows times the lower bound, at least 0, of their agreement beyond the expectation of a logistic model of the study
-    (`agreement`), and the check passes up to MAX_SHARE. Worked: of 1,000 rows 100 are alike in 50 pairs; a kappa of 0.6
-    (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
+    Rows have at least MIN_INCIDENTS incidents. The check passes with the number 0 if at most MAX_SHARE of the rows are
+    alike, or too few outcomes differ to judge. Otherwise the number is the share of alike rows times the lower bound,
+    at least 0, of their `agreement` beyond a logistic model of the study; it passes up to MAX_SHARE. Worked: of 1,000
+    rows 100 are alike in 50 pairs; a kappa of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
     """
     rows = rows.take(rows.raw_count >= MIN_INCIDENTS)
     code = mix(rows.day.astype(np.uint64))
@@ -136,12 +131,11 @@ def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreemen
     """Return Cohen's kappa, with its interval, of outcomes within groups of like rows.
 
     Arrays of shape (n,): `group`: any codes, each of at least two rows; `bad`: 0 or 1; `p_bad`: each row's chance to be
-    bad; `seller`: rows of one seller are dependent.
+    bad, since like features predict like outcomes; `seller`: rows of one seller are dependent.
 
-    Kappa is 1 - observed / expected disagreement. Chance is each row's own, since like features predict like outcomes.
-    A group of m rows counts m times its share of pairs that disagree. Worked: 20 pairs at a chance of 0.5, 2 of which
-    disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) / (1 - 0.5) = 0.8. Below thirty disagreeing pairs
-    the interval also covers Poisson's: here 0.8 (0.28 to 1).
+    Kappa is 1 - observed / expected disagreement. A group of m rows counts m times its share of pairs that disagree.
+    Worked: 20 pairs at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) /
+    (1 - 0.5) = 0.8. Below thirty disagreeing pairs the interval also covers Poisson's: here 0.8 (0.28 to 1).
     """
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
 

@@ -1,6 +1,6 @@
 """Check for leaks into the rows from the future or from the outcome, each on at most SAMPLE rows.
 
-`adversarial` is advice, since the world may move; the other checks find faults of the data or of its preparation.
+`adversarial` is advice, since the world may move; the other checks find faults.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ SAMPLE = 20_000
 MAX_DAYS = 100
 """Observation days that are rebuilt."""
 MAX_SINGLE_AUC = 0.9
-"""Tolerated AUC of one feature alone, either way."""
+"""Of one feature alone, either way."""
 MAX_ADVERSARIAL_AUC = 0.8
-"""Tolerated AUC of training against test rows."""
+"""Of training against test rows."""
 DEVIATIONS = 4.0
 """Tolerated standard errors of shuffled labels from 0.5: one honest training in 16,000 exceeds them."""
 
@@ -64,11 +64,10 @@ def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
 
 
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
-    """Check that sampled rows keep their features, bit by bit, if the future is deleted.
+    """Check that sampled rows keep their features, bit by bit, if `build` computes them without the entries from the
+    point on.
 
-    Everything that happened or was reported from the observation point on is deleted, and `build` computes the features
-    again. Context of the window is left out: it describes how the outcome became known. The number counts rows that
-    differ.
+    Context of the window is left out. The number counts rows that differ.
     """
     of_window = {feature for source in study.context if not source.looks_back for feature in source.features}
     compared = [place for place, feature in enumerate(study.features) if feature not in of_window]
@@ -93,9 +92,8 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
 
 
 def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
-    """Return the table with only `sellers` and entries that happened and were reported before a day.
-
-    `sellers`: ascending codes; case k of the result is the k-th.
+    """Return the table with only `sellers` (ascending codes, then numbered from 0) and entries that happened and were
+    reported before a day.
     """
     columns = table.columns
     place = np.full(columns.cases, -1)
@@ -136,10 +134,7 @@ def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
 
 
 def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Floats]:
-    """Return rows, their folds, and one shuffled label for all rows of each seller.
-
-    As many sellers were ever bad as were not.
-    """
+    """Return rows, their folds, and one shuffled label for all rows of each seller; half of the sellers were ever bad."""
     rng = np.random.default_rng(seed)
     sellers, place = np.unique(rows.seller, return_inverse=True)
     was_bad = np.zeros(len(sellers), dtype=bool)
@@ -154,10 +149,7 @@ def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Float
 
 
 def single_features(rows: Snapshot, study: Study) -> Check:
-    """Check that no feature alone ranks bad from good with an AUC above MAX_SINGLE_AUC.
-
-    It would restate the outcome. The number is the best AUC.
-    """
+    """Check that no feature alone ranks bad from good with an AUC above MAX_SINGLE_AUC: it would restate the outcome."""
     rows = rows.take(_sample(len(rows.bad), SAMPLE, study.model.seed))
     found = [auc(column, rows.bad) for column in rows.x.T]
     strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
@@ -171,10 +163,8 @@ def single_features(rows: Snapshot, study: Study) -> Check:
 
 
 def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
-    """Check that a model distinguishes test from training rows with an AUC of at most MAX_ADVERSARIAL_AUC.
-
-    The number is the AUC; the text names the features that the model uses most. It ranks rows of sellers that it has
-    not learned from.
+    """Check that a model distinguishes test from training rows of unseen sellers with an AUC of at most
+    MAX_ADVERSARIAL_AUC.
     """
     parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
     rows = join(parts)
@@ -194,7 +184,7 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
 
 
 def _most(gains: Floats, study: Study) -> str:
-    """Return, in words, the three features with the largest gains, with their shares of all gain."""
+    """Return, in words, the three features with the largest gains."""
     shares = gains / max(gains.sum(), 1e-12)
     first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
     return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)

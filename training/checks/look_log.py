@@ -1,6 +1,6 @@
 """Record every look at a test window in an append-only file.
 
-Frequent looks find a model that is good by chance: every earlier study on a window weakens its figures.
+Frequent looks find a model that is good by chance.
 """
 
 import json
@@ -14,16 +14,13 @@ from scoring.base.time import format_day, parse_day
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at the test windows of a study."""
-
     time: str
     """An RFC 3339 text in UTC."""
     marketplace: str
     study: str
     study_digest: str
-    """The study's digest; it changes with any parameter."""
     ledger_digest: str
-    """Digest of the ledger's export."""
+    """Of the ledger's export."""
     first_day: int
     """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int
@@ -59,7 +56,7 @@ def log_look(path: Path, look: Look) -> None:
 def read_looks(path: Path) -> list[Look]:
     """Return all looks logged in a file, in order; empty if there is no file.
 
-    Raises ConfigurationWrong if the file cannot be read; it names a line that is no look.
+    Raises ConfigurationWrong if the file cannot be read, or that names a line that is no look.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -75,8 +72,8 @@ def read_looks(path: Path) -> list[Look]:
 def earlier_looks(path: Path, look: Look) -> list[Look]:
     """Return the looks of other studies of the marketplace at windows that overlap `look`'s, in order.
 
-    The same study with other parameters counts as another study. Looks after the study's own first look are left out: a
-    repeated study then finds the same looks, and its figures stay the same.
+    The same study with other parameters counts as another study. Looks after the study's own first look are left out,
+    so that a repeated study finds the same looks.
     """
     before = []
     for past in read_looks(path):

@@ -6,17 +6,16 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 MAX_BY_VOLUME = 0.55
-"""Tolerated AUC of past orders alone: the check fails if the whole 95 % interval is above it."""
+"""Tolerated AUC of past orders alone."""
 
 RESAMPLES = 200
 
 
 def check_bad_by_volume(study: Study, rows: Snapshot) -> Check:
-    """Check that past orders alone do not rank the bad sellers, unless the study allows for it.
+    """Check that the 95 % interval of past orders' AUC, over training rows, does not lie wholly above MAX_BY_VOLUME.
 
-    `rows`: of the training points. The check passes untested if bad is a rate or over reference orders, or if no
-    feature of exposure has a fixed direction. Otherwise it fails if the 95 % interval of the AUC of past orders lies
-    wholly above MAX_BY_VOLUME.
+    The check passes untested if bad is a rate or over reference orders, or if no feature of exposure has a fixed
+    direction.
     """
     name = "count_label"
     if study.exposure.reference_orders is not None or study.is_rate:

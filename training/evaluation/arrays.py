@@ -31,7 +31,7 @@ class Interval:
     def of(value: float, draws: Floats) -> "Interval":
         """Return `value` with the percentile interval of bootstrap draws.
 
-        Draws that are NaN or infinite are left out; both ends are NaN if no draw is left.
+        Draws that are not finite are left out; both ends are NaN if no draw is left.
         """
         known = draws[np.isfinite(draws)]
         if not len(known):
@@ -53,15 +53,14 @@ class Interval:
 
 
 FEW_BAD = 30
-"""Number of bad sellers below which a bootstrap's interval is too narrow, and Poisson's is added."""
+"""Number of bad sellers below which a bootstrap's interval is too narrow."""
 
 
 def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Interval:
     """Widen a ratio's interval to cover the Poisson interval of its count, if fewer than FEW_BAD are bad.
 
-    `increment`: how much one bad seller adds to the ratio. A bootstrap of no bad seller has no width, and one of three
-    bad sellers never draws zero. The Poisson interval is Garwood's exact 95 % one. Worked: 0 of 0.4 expected is 0 (0 to
-    9.22).
+    `increment`: how much one bad seller adds to the ratio. The Poisson interval is Garwood's exact 95 % one. Worked: 0
+    of 0.4 expected is 0 (0 to 9.22).
     """
     if bad_count >= FEW_BAD:
         return ratio
@@ -71,7 +70,7 @@ def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Inter
 
 
 def sigmoid(log_odds: Floats) -> Floats:
-    """Return the probability of log-odds, without overflow: `sigmoid(0) = 0.5`."""
+    """Return the probability of log-odds, without overflow."""
     return np.asarray(np.exp(-np.logaddexp(0.0, -log_odds)))
 
 

@@ -1,11 +1,11 @@
 """Bands of points: each band's share of sellers, and its bad rate at the reference exposure.
 
-Sellers with more orders are bad more often, so a raw rate also measures volume. The rate of a band is therefore
+Sellers with more orders are bad more often, so the rate of a band is
 
     rate = observed x (predicted at the reference exposure / predicted at each row's own exposure)
 
-Worked: 10 of 200 sellers were bad, 5 %. The model predicted 6 % at their own exposure and 3 % at the reference
-exposure. The band's rate is 5 % x 3 / 6 = 2.5 %, and its interval is scaled alike.
+Worked: 5 % of 200 sellers were bad. The model predicted 6 % at their own exposure and 3 % at the reference exposure.
+The band's rate is 5 % x 3 / 6 = 2.5 %, and its interval is scaled alike.
 """
 
 import itertools
@@ -30,9 +30,9 @@ Strips = Mapping[str, Any]
 def count_strips(case: Case) -> dict[str, Any]:
     """Count the rated test rows in strips of 5 points; the rates of any bands follow from these counts.
 
-    Lists by strip: `points_from`, `rows`, and weighted sums: `weight`, `bad`, `own` and `reference` (the candidate's
-    predictions at each row's own and at the reference exposure). `unrated`: number of other rows. `independence`:
-    independent sellers per row, by Kish.
+    Lists by strip: `points_from`, `rows`, and weighted sums: `weight`, `bad`, `own` and `reference` (predictions at
+    each row's own and at the reference exposure). `unrated`: number of other rows. `independence`: independent sellers
+    per row, by Kish.
     """
     rated = ~case.unrated
     strip = case.points[rated] // STEP
@@ -96,8 +96,7 @@ def propose_cut_offs(strips: Strips, shares: Sequence[float]) -> dict[Tier, int]
     """Return cut-offs that give each tier about the stated share of the rated rows.
 
     `shares`: of the rated tiers, the lowest first; only their ratio counts. Worked: shares 1, 1, 2 and 4 give the
-    lowest tier an eighth. Each cut-off is above the one before, at the step where the rows below come nearest to their
-    share.
+    lowest tier an eighth.
     """
     below: Floats = np.concatenate([[0.0], np.cumsum(np.array(strips["rows"], dtype=np.float64))])
     edges = [*np.array(strips["points_from"]).tolist(), MAX_POINTS]

@@ -27,7 +27,6 @@ class Train:
     """The m training rows that the test rows are compared with: shape (m,), `x` (m, features)."""
 
     bad: Floats
-    """0 or 1."""
     seller: Ints
     """Codes as in the test rows."""
     points: Ints
@@ -38,8 +37,7 @@ class Train:
 class Case:
     """n test rows; arrays have the shape (n,) unless stated otherwise.
 
-    `log_odds` holds the candidate, `lightgbm`, and the `champion` if there is one. ValueError names everything that is
-    inconsistent.
+    ValueError names everything that is inconsistent.
     """
 
     bad: Floats
@@ -48,7 +46,7 @@ class Case:
     day: Ints
     """Observation day, in days since 1970."""
     weight: Floats
-    """Weight of the row, above 0."""
+    """Above 0."""
     loss: Floats
     """Cost of a bad row, at least 0; 0 for good rows."""
     orders: Floats
@@ -68,27 +66,24 @@ class Case:
     unrated: Bools
     """The policy gives no tier at any points."""
     x: Floats
-    """Inputs of the model, shape (n, features), in the order of `features`."""
+    """Shape (n, features), in the order of `features`."""
     features: tuple[str, ...]
     log_odds: Mapping[str, Floats]
-    """By model: log-odds of bad over each row's own exposure in the window.
+    """By model: log-odds of bad over each row's own exposure in the window. Only log-loss and calibration use them.
 
-    Only log-loss and calibration use them, since that exposure is unknown when a seller is scored.
+    It holds the candidate, `lightgbm`, and the `champion` if there is one.
     """
     served: Mapping[str, Floats]
-    """By the same models: log-odds of bad over the reference exposure.
-
-    Models rank by these; points are rounded from them.
-    """
+    """By the same models: log-odds of bad over the reference exposure, by which models rank."""
     window_orders: Floats
     points: Ints
-    """The candidate's points at the reference exposure, 0 to 1000; they never rise with `served`."""
+    """The candidate's, 0 to 1000; they never rise with `served`."""
     policy: Policy
     train: Train
     rankings: Mapping[str, Floats] = field(default_factory=dict)
-    """By model without probabilities: its scores; higher is worse. No model is also in `log_odds`."""
+    """By model without probabilities: its scores; higher is worse."""
     champion_points: Ints | None = None
-    """The champion's points at the reference exposure; None without a champion."""
+    """None without a champion."""
     indeterminate: int = 0
     """Sellers without a row because their outcome is indeterminate."""
     left: int = 0
@@ -149,16 +144,15 @@ class Case:
         return [row for row in expected if row[1] != row[2]]
 
     def scores(self) -> dict[str, Floats]:
-        """Return each model's ranking scores of the test rows; higher is worse.
+        """Return each model's ranking scores of the test rows, in the order of MODELS, then by name; higher is worse.
 
-        In the order of MODELS, then by name. A model with probabilities ranks by its served log-odds at the reference
-        exposure.
+        A model with probabilities ranks by its served log-odds.
         """
         given = {**self.served, **self.rankings}
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return each model's probability of bad for every row, shape (n,), over the row's own exposure.
+        """Return each model's probability of bad for every row, over the row's own exposure.
 
         Models that only rank are left out.
         """

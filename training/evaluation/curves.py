@@ -26,10 +26,7 @@ def lift(shares: Shares) -> dict[str, Floats]:
 
 
 def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
-    """Return y at the wanted places on the line through (x, y); x never falls.
-
-    At a vertical step, return its top.
-    """
+    """Return y at the wanted places on the line through (x, y), at a vertical step its top; x never falls."""
     last = np.append(np.flatnonzero(np.diff(x)), len(x) - 1)
     first = np.append(0, last[:-1] + 1)
     right = np.clip(np.searchsorted(x[last], wanted, side="left"), 0, len(last) - 1)
@@ -44,8 +41,7 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
 def ks(case: Case) -> dict[str, Any]:
     """Return the weighted shares of `good` and of `bad` rows with at most `x` points.
 
-    `x` goes from 0 to MAX_POINTS in hundredths of it. A line without weight is NaN throughout. The statistic itself is
-    not included.
+    `x` goes from 0 to MAX_POINTS in hundredths of it. A line without weight is NaN throughout.
     """
     x = np.arange(0, MAX_POINTS + 1, MAX_POINTS // 100)
     lines: dict[str, Any] = {"x": x}
@@ -58,8 +54,7 @@ def ks(case: Case) -> dict[str, Any]:
 def reliability(case: Case) -> list[dict[str, Any]]:
     """Return a table for each tenth of the rows by prediction, lowest first.
 
-    Each has the predicted and the observed rate, weighted by `case.weight`, and Jeffreys' interval of the observed
-    rate.
+    Each has the weighted predicted and observed rate, and Jeffreys' interval of the observed rate.
     """
     p_bad = case.probabilities()[CANDIDATE]
     parts = equal_bins(p_bad)

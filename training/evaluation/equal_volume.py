@@ -1,7 +1,6 @@
 """Ranking at equal volume: over pairs of a bad and a good row whose windows settled about as many orders.
 
-Large sellers are bad more often by volume alone, so an AUC over all pairs rewards a score that predicts volume. Here
-each bad row is compared only with good rows of like volume, and the effect of volume cancels.
+Large sellers are bad more often, so an AUC over all pairs rewards a score that predicts volume.
 """
 
 from collections.abc import Mapping
@@ -30,11 +29,10 @@ class EqualVolume:
 
 
 def between(value: float, influence: Floats) -> Interval:
-    """Return a figure with its 95 % interval, computed from each seller's influence.
+    """Return a figure with its 95 % interval by the infinitesimal jackknife, with sellers as clusters.
 
-    This is the infinitesimal jackknife with sellers as clusters; its variance is the sum of squared influences. To
-    first order it equals the bootstrap's interval, but a thousand resamplings of pairs would take minutes. Worked: 0.6
-    with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
+    The variance is the sum of squared influences. To first order it equals the bootstrap's, which would take minutes.
+    Worked: 0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
     """
     return Interval.within(value, float(np.sqrt((influence**2).sum())))
 
@@ -45,9 +43,8 @@ def auc_at_equal_volume(
     """Return the AUC over bad-good pairs of like volume, the pairs' weight, and the sellers' influence.
 
     The larger volume of a pair is at most 6/5 of the smaller. A higher score is worse; ties count one half. A pair
-    counts by the product of its rows' weights; without `weight` each row counts 1. `seller`: code of each row's seller;
-    influence is in the order of the codes: the change of the AUC for one more copy of the seller's rows. Without a
-    pair: NaN, 0 and zeros. O(n log n).
+    counts by the product of its rows' weights. `seller`: code of each row's seller. Without a pair: NaN, 0 and zeros.
+    O(n log n).
 
     Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad: 10 pairs with 12 (in order), not
     with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
@@ -71,9 +68,8 @@ def auc_at_equal_volume(
 def at_equal_volume(
     scores: Mapping[str, Floats], bad: Floats, volume: Floats, seller: Ints, weight: Floats, candidate: str
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC at equal volume by name, and the candidate's differences to the others.
-
-    Differences are named `candidate-other` and have paired intervals.
+    """Return each score's AUC at equal volume by name, and the candidate's differences to the others
+    (`candidate-other`), with paired intervals.
     """
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight) for name, score in scores.items()}
     own = found[candidate]
@@ -88,8 +84,8 @@ def at_equal_volume(
 class _Counts:
     """Sums weights of rows with like volume and lower score: a wavelet matrix over the ranks of the scores.
 
-    Rows are in the order of volume. Each bit, from the highest, splits them stably into zeros and ones, so a range of
-    rows stays a range in either part.
+    Each bit, from the highest, splits the rows stably into zeros and ones, so a range of rows stays a range in either
+    part.
     """
 
     def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:
@@ -106,12 +102,10 @@ class _Counts:
             rank, weight = rank[parted], weight[parted]
 
     def of(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
-        """Return the weights of the rows of like volume and, among them, of the rows that score lower.
-
-        Both have the shape (m,), one for each volume and score asked for. A row with an equal score counts one half as
-        lower.
+        """Return the weights of the rows of like volume and, among them, of the rows that score lower; equal scores
+        count one half.
         """
-        # 1.2 is no binary fraction; 6 / 5 of a whole number is rounded right. So 12 is as near to 10 as 10 is to 12.
+        # 1.2 is no binary fraction; 6 / 5 of a whole number is rounded right.
         first = np.searchsorted(self._volume, LESS * volume / MORE, side="left")
         last = np.searchsorted(self._volume, MORE * volume / LESS, side="right")
         lower = self._below(first, last, np.searchsorted(self._scores, score, side="left"))
@@ -119,7 +113,7 @@ class _Counts:
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
-        """Return the weight of the rows in [first, last) with a score rank below `rank`: shape (m,)."""
+        """Return the weight of the rows in [first, last) with a score rank below `rank`."""
         found = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
             one = (rank >> bit) & 1 == 1

@@ -12,8 +12,8 @@ from training.evaluation.arrays import LEVEL
 def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
     """Return (low, high), the equal-tailed 95 % interval of a rate under Jeffreys' prior.
 
-    It is the interval of Beta(bad + 1/2, rows - bad + 1/2). It begins at 0 if none is bad, ends at 1 if all are, and is
-    0 to 1 for no rows. Worked: 1 of 10: 0.0110 to 0.3813.
+    It is the interval of Beta(bad + 1/2, rows - bad + 1/2), from 0 if none is bad, to 1 if all are. Worked: 1 of 10:
+    0.0110 to 0.3813.
     """
     a, b = bad + 0.5, rows - bad + 0.5
     low = 0.0 if bad <= 0 else float(betaincinv(a, b, (1 - LEVEL) / 2))
@@ -23,21 +23,17 @@ def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
 def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, float]:
     """Return two p-values of a predicted rate: that it is too low, and that it is too high.
 
-    The first is the probability that the true rate is not above `predicted`; small means too low a prediction. The
-    second is the probability that the true rate is not below it; small means too high. They add up to 1. A test of the
-    first alone would reward a model that predicts too much. `bad` and `rows` are observed.
-
-    Worked: 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686.
+    They are the probabilities that the true rate is not above, and not below, `predicted`, and add up to 1. `bad` and
+    `rows` are observed. Worked: 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686.
     """
     under = float(betainc(bad + 0.5, rows - bad + 0.5, min(max(predicted, 0.0), 1.0)))
     return under, 1.0 - under
 
 
 def holm(p_values: Floats) -> Floats:
-    """Return Holm's adjusted p-values, shape (n,).
+    """Return Holm's adjusted p-values, shape (n,); NaN marks no test and stays NaN.
 
-    They keep the chance of any false alarm among n tests at the level. NaN marks no test and stays NaN. Worked: 0.01,
-    0.04, 0.03 become 0.03, 0.06, 0.06.
+    Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06.
     """
     adjusted = np.full(len(p_values), np.nan)
     asked = np.flatnonzero(~np.isnan(p_values))
@@ -65,8 +61,7 @@ class Rate:
         """Compute the predicted and the observed rate over the rows at `index`, with an interval.
 
         At least one row has a weight above 0. Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110
-        to 0.3813, 10 effective rows; each row twice, of the same ten sellers: the same interval, still 10 effective
-        rows.
+        to 0.3813, 10 effective rows; the same if each row occurs twice.
         """
         w, b = weight[index], bad[index]
         observed = float(w @ b / w.sum())
@@ -75,23 +70,19 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def test(self, predicted: float | None = None) -> tuple[float, float]:
-        """Return the two p-values of `jeffreys_test` for a prediction: too low, too high.
-
-        `predicted`: another model's prediction; default: the prediction of this rate.
-        """
+        """Return the two p-values of `jeffreys_test` for a prediction, by default of this rate: too low, too high."""
         chance = self.predicted if predicted is None else predicted
         return jeffreys_test(chance, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
-        """Return the fields of a report table."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 
 def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
-    """Return the rows over the design effect.
+    """Return the rows over the design effect: the variance of the rate by seller over that of as many independent
+    rows.
 
-    The design effect is the variance of the rate by seller over the variance of as many independent rows. The result is
-    at most the number of rows. If the rate has no variance, it is also at most Kish's (sum w)^2 / sum w^2 of sellers.
+    At most the number of rows. If the rate has no variance, also at most Kish's (sum w)^2 / sum w^2 of sellers.
     """
     _, cluster = np.unique(seller, return_inverse=True)
     by_seller = np.bincount(cluster, weights=weight)

@@ -12,7 +12,7 @@ BINS = 10
 
 
 def losses(log_odds: Floats, bad: Floats) -> Floats:
-    """Return the log-loss of each row, shape (n,): -ln of the predicted probability of its outcome.
+    """Return the log-loss of each row: -ln of the predicted probability of its outcome.
 
     Worked: log-odds 0: ln 2.
     """
@@ -21,9 +21,9 @@ def losses(log_odds: Floats, bad: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Brier:
-    """Brier's score in parts: reliability - resolution + uncertainty + within.
+    """Brier's score in parts over bins of rows: reliability - resolution + uncertainty + within.
 
-    Murphy 1973; Stephenson 2008. The first three compare bins of rows.
+    Murphy 1973; Stephenson 2008.
     """
 
     value: float
@@ -35,9 +35,7 @@ class Brier:
     uncertainty: float
     """rate (1 - rate) of all rows."""
     within: float
-    """Variance of the prediction inside bins less twice its covariance with the outcome; 0 if all predictions of a bin
-    are equal.
-    """
+    """Variance of the prediction inside bins less twice its covariance with the outcome."""
 
 
 def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier:
@@ -77,7 +75,7 @@ def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
     first.
 
     Equal values are in one part. Each cut goes to the nearest place where the value changes, the lower of two equally
-    near. Many equal rows leave fewer parts. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
+    near. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.
     """
     order = np.argsort(values, kind="stable")
     changes = np.flatnonzero(np.diff(values[order])) + 1
@@ -93,9 +91,9 @@ def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
 class Recalibration:
     """Logistic recalibration: the line that corrects the model's log-odds z on some rows.
 
-    `slope`: of logit p = a + slope x z with a free; 1 is right, below 1 the predictions are too far apart. `intercept`:
-    of logit p = intercept + z, slope 1; 0 is right, above 0 the model predicts too little. NaN without both outcomes,
-    or if no line fits best (all z equal, or z separates the outcomes).
+    `slope`: of logit p = a + slope x z with a free; below 1 the predictions are too far apart. `intercept`: of logit p
+    = intercept + z; above 0 the model predicts too little. NaN without both outcomes, or if no line fits best (all z
+    equal, or z separates the outcomes).
     """
 
     def __init__(self, log_odds: Floats, bad: Floats, weight: Floats) -> None:
@@ -152,10 +150,10 @@ class Recalibration:
             return np.concatenate([self._line_terms(self._line), level], axis=1)
 
     def intervals(self, sums: Floats) -> tuple[Interval, Interval]:
-        """Return slope and intercept with their intervals, from the sums of `terms` in each draw.
+        """Return slope and intercept with their intervals, from the sums of `terms` in each draw, shape (resamples,
+        7).
 
-        `sums` has the shape (resamples, 7). Each draw moves the fitted line by one step of Newton's method. For weights
-        near the rows' own this equals a refit to second order, without another pass over the rows.
+        Each draw moves the line by one step of Newton's method, which equals a refit to second order.
         """
         left, left_z, curve, curve_z, curve_zz = sums[:, :5].T
         with np.errstate(all="ignore"):

@@ -24,7 +24,6 @@ class Ranking:
 
     @staticmethod
     def of(score: Floats, bad: Floats) -> "Ranking":
-        """Sort rows by a score, shape (n,); `bad` is 0 or 1."""
         good = np.flatnonzero(bad == 0)
         good = good[np.argsort(score[good], kind="stable")]
         worse = np.flatnonzero(bad == 1)
@@ -33,13 +32,13 @@ class Ranking:
         return Ranking(good, worse, below, np.searchsorted(ordered, score[worse], side="right"))
 
     def figures(self, weight: Floats, loss: Floats, harm: float = HARM) -> tuple[float, float]:
-        """Return AUC and recall of loss under the given weights; NaN if undefined.
+        """Return AUC and recall of loss with `weight` copies of each row; NaN if undefined.
 
-        `weight`, shape (n,): copies of each row. AUC: chance that a bad row scores above a good row, ties one half.
-        Recall of loss: reject rows worst first until `harm` of the good rows (by weight) are rejected, and the same
-        share of rows with equal scores; the figure is the share of all loss rejected. Worked: scores 1, 2, 2 with bad
-        0, 0, 1: the bad row beats one good row and ties with one: AUC 0.75. At a harm of one quarter, half a good row
-        may be rejected, so half of the two tied rows: recall of loss 0.5.
+        AUC: chance that a bad row scores above a good row, ties one half. Recall of loss: reject rows worst first until
+        `harm` of the good rows (by weight) are rejected, and the same share of rows with equal scores; the figure is
+        the share of all loss rejected. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad row beats one good row and ties
+        with one: AUC 0.75. At a harm of one quarter, half a good row may be rejected, so half of the two tied rows:
+        recall of loss 0.5.
         """
         goods = np.empty(len(self.good) + 1)
         goods[0] = 0.0
@@ -51,7 +50,7 @@ class Ranking:
         auc = float(bads @ (below + upto)) / (2 * pairs) if pairs > 0 else np.nan
         if total <= 0 or lost.sum() <= 0:
             return auc, np.nan
-        budget = harm * total - (total - upto)  # what is left when all higher scores are rejected
+        budget = harm * total - (total - upto)
         tied = upto - below
         share = np.clip(budget / np.where(tied > 0, tied, 1.0), 0.0, 1.0)
         share = np.where(tied > 0, share, budget >= -1e-9 * total)  # a budget spent to the last good row is no less
@@ -59,18 +58,12 @@ class Ranking:
 
 
 def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
-    """Return the AUC alone, as in `Ranking.figures`.
-
-    `weight`: copies of each row, 1 without. NaN without both outcomes.
-    """
+    """Return the AUC of `Ranking.figures`; NaN without both outcomes."""
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
 
 
 def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
-    """Return the recall of loss alone, as in `Ranking.figures`.
-
-    `weight`: copies of each row, 1 without. NaN without a good row or without loss.
-    """
+    """Return the recall of loss of `Ranking.figures`; NaN without a good row or without loss."""
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
 
 
@@ -78,8 +71,7 @@ def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM,
 class Shares:
     """Cumulative shares of the weight of rows rejected, worst score first.
 
-    One step for each distinct score. Each array has the shape (steps + 1,) and goes from 0 to 1; it stays 0 if it
-    counts no rows.
+    Each array has the shape (distinct scores + 1,) and goes from 0 to 1; it stays 0 if it counts no rows.
     """
 
     good: Floats
@@ -103,7 +95,7 @@ class Shares:
 
     @property
     def ks(self) -> float:
-        """Return the Kolmogorov-Smirnov distance: the largest difference of bad and good rows' shares by weight.
+        """Return the Kolmogorov-Smirnov distance: the largest difference of bad and good rows' shares.
 
         Worked: 1 in the example of `of`.
         """

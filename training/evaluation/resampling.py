@@ -16,12 +16,9 @@ CHUNK = 20
 
 @dataclass(slots=True)
 class Draws:
-    """The figures of each draw, by model."""
-
     auc: dict[str, Floats] = field(default_factory=dict)
-    """Shape (resamples,)."""
+    """Shape (resamples,), like `recall`."""
     recall: dict[str, Floats] = field(default_factory=dict)
-    """Shape (resamples,)."""
     sums: dict[str, Floats] = field(default_factory=dict)
     """Weighted sums of the model's terms, shape (resamples, k)."""
 
@@ -39,7 +36,7 @@ def draw(
     """Draw sellers with replacement `resamples` times; return the figures of each draw.
 
     The figures are AUC and recall of loss of each ranking, and the sums of each model's `terms`, shape (n, k), by name.
-    Rows of one seller are dependent: a formula for independent rows (DeLong's) would be too narrow.
+    A formula for independent rows (DeLong's) would be too narrow.
     """
     rng = np.random.default_rng(seed)
     sellers, cluster = np.unique(seller, return_inverse=True)
@@ -82,9 +79,8 @@ def bootstrap_auc(
 
 
 def with_pairs(points: Mapping[str, float], draws: Mapping[str, Floats]) -> dict[str, Interval]:
-    """Return each figure by name, and each pair's difference as `a-b`, with intervals.
-
-    `points`: the figures; `draws`: the same figures of each draw, by the same names.
+    """Return each figure by name, and each pair's difference as `a-b`, with intervals from the same figures of each
+    draw.
     """
     found = {name: Interval.of(point, draws[name]) for name, point in points.items()}
     names = list(points)

@@ -18,7 +18,7 @@ FLOOR_ROWS = 100
 """Countries and product categories with fewer rows are pooled into `other`."""
 
 AT_MOST = 20
-"""Countries and product categories shown; smaller ones are pooled into `other`."""
+"""Countries and product categories shown."""
 
 FLOOR_BAD = 10
 """Least number of bad rows, and of good rows, that an AUC needs."""
@@ -85,8 +85,8 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
     """Return the figures of one segment by name, weighted by `case.weight`.
 
     AUC is as served, with an interval of 200 draws; None below 10 bad or 10 good rows. `predicted` is over each row's
-    own exposure; `observed` has Jeffreys' interval and test. The unconstrained twin and the champion have the same
-    figures. `auc_difference` is the candidate's AUC less the champion's, from the same draws.
+    own exposure; `observed` has Jeffreys' interval and test. `auc_difference` is the candidate's AUC less the
+    champion's, from the same draws.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -119,7 +119,7 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
 def by_month(case: Case) -> list[dict[str, Any]]:
     """Return a table of figures for each month of the observation day, in order, weighted by `case.weight`.
 
-    The AUC has a value and an interval from 10 bad and 10 good rows on, else NaN.
+    The AUC is NaN below 10 bad or 10 good rows.
     """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
@@ -132,10 +132,9 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 
 
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
-    """Return a table of calibration and log-loss for each tenth of volume, smallest first.
+    """Return a table of calibration and log-loss for each tenth of volume, smallest first, weighted by `case.weight`.
 
-    Means are weighted by `case.weight`. Equal volumes are together. The unconstrained twin's figures show the cost of
-    the constraints by volume (None without a twin).
+    The unconstrained twin's figures show the cost of the constraints by volume (None without a twin).
     """
     predicted = case.probabilities()
     table = []

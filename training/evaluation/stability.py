@@ -23,10 +23,11 @@ class Shift:
 
 
 def edges_of(reference: Floats, bins: int = BINS) -> Floats:
-    """Return the upper edges (inclusive) of quantile bins, of all but the last bin.
+    """Return the upper edges (inclusive) of quantile bins, of all but the last bin: distinct quantiles of the
+    reference.
 
-    The edges are distinct quantiles of the reference. If many rows share the lowest value, lower values have a bin of
-    their own. Worked: 1 to 10 in two bins: [5.5]; 0, 0, 0, 1 in two bins: [just below 0, 0].
+    If many rows share the lowest value, lower values have a bin of their own. Worked: 1 to 10 in two bins: [5.5]; 0, 0,
+    0, 1 in two bins: [just below 0, 0].
     """
     edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins))
     lowest = reference.min()
@@ -34,10 +35,11 @@ def edges_of(reference: Floats, bins: int = BINS) -> Floats:
 
 
 def psi(reference: Floats, other: Floats) -> float:
-    """Return the population stability index of counts (or weights) in the same bins.
+    """Return the population stability index of counts (or weights) in the same bins: sum of (q - p) ln(q / p) over
+    shares.
 
-    It is the sum of (q - p) ln(q / p) over shares p and q. A bin that is empty on one side counts as half a row there;
-    a bin that is empty on both is left out. Worked: 50 and 50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
+    A bin that is empty on one side counts as half a row there; a bin that is empty on both is left out. Worked: 50 and
+    50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
     """
     known = (reference > 0) | (other > 0)
     p, q = (np.where(counts[known] > 0, counts[known], 0.5) for counts in (reference, other))
@@ -46,7 +48,7 @@ def psi(reference: Floats, other: Floats) -> float:
 
 
 class Samples:
-    """Two samples, the reference and the other, as codes of their rows' sellers, shapes (n,) and (m,)."""
+    """The reference and another sample, as codes of their rows' sellers, shapes (n,) and (m,)."""
 
     def __init__(self, reference_seller: Ints, other_seller: Ints) -> None:
         sellers, cluster = np.unique(np.concatenate([reference_seller, other_seller]), return_inverse=True)
@@ -54,12 +56,13 @@ class Samples:
         self._first, self._second = cluster[: len(reference_seller)], cluster[len(reference_seller) :]
 
     def shift(self, reference: Floats, other: Floats, seed: int | list[int]) -> Shift:
-        """Return the stability index of one column, over quantile bins of the reference.
+        """Return the stability index of one column, over quantile bins of the reference; `reference` has the shape
+        (n,), `other` (m,).
 
-        `reference` has the shape (n,), `other` (m,). The critical value is a multiplier bootstrap by seller, as if both
-        samples had one source. Each draw gives every seller a normal weight, the same in both samples, and moves the
-        shares by these weights. The index of a draw is its second-order form, sum of d^2 / share. For independent rows
-        this is chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) = 0.034.
+        The critical value is a multiplier bootstrap by seller, as if both samples had one source. Each draw gives every
+        seller a normal weight, the same in both samples; its index is the second-order form, sum of d^2 / share. For
+        independent rows this is chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) =
+        0.034.
         """
         edges = edges_of(reference)
         binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)

@@ -29,10 +29,11 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
 
 
 def grades(case: Case) -> list[dict[str, Any]]:
-    """Return a table for each tier that has rows: points, predicted and observed rate, tests.
+    """Return a table for each tier that has rows: points, predicted and observed rate weighted by `case.weight`,
+    tests.
 
-    Rates are weighted by `case.weight`. Jeffreys' test is two-sided, with Holm's correction over all tiers and sides.
-    Unrated rows are a tier of their own, without a range of points.
+    Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. Unrated rows are a tier of their own,
+    without a range of points.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
     p_bad = case.probabilities()[CANDIDATE]
@@ -57,8 +58,8 @@ def grades(case: Case) -> list[dict[str, Any]]:
 def migration(case: Case) -> dict[str, Any] | None:
     """Count rated rows by the champion's tier (down) and the candidate's (across); None without a champion.
 
-    Keys: `tiers`, their names; `matrix`, the unweighted counts; `same` and `within_one`, the shares of rows that keep
-    their tier, or move by at most one (both None if no row is rated).
+    `matrix`: the unweighted counts; `same` and `within_one`: the shares of rows that keep their tier, or move by at
+    most one (None if no row is rated).
     """
     if case.champion_points is None:
         return None
@@ -77,12 +78,13 @@ def migration(case: Case) -> dict[str, Any] | None:
 
 
 def swap(case: Case) -> dict[str, Any] | None:
-    """Compare the rows that candidate and champion reject at an equal share, in three groups; None without a champion.
+    """Compare the rated rows that candidate and champion reject at an equal share, in three groups; None without a
+    champion.
 
-    `in`: rejected by the champion, accepted by the candidate; `out`: the reverse; `kept`: accepted by both. Only rated
-    rows count. Row counts are unweighted, bad rates weighted by `case.weight`. Each model rejects as many rows as the
-    champion has in the lowest tier (5 % if it has none): lowest points first, at equal points the higher served
-    log-odds. A better candidate has a higher bad rate in `out` than in `in`.
+    `in`: rejected by the champion, accepted by the candidate; `out`: the reverse; `kept`: accepted by both. Row counts
+    are unweighted, bad rates weighted by `case.weight`. Each model rejects as many rows as the champion has in the
+    lowest tier (5 % if it has none): lowest points first, at equal points the higher served log-odds. A better
+    candidate has a higher bad rate in `out` than in `in`.
     """
     if case.champion_points is None:
         return None
@@ -106,10 +108,7 @@ def swap(case: Case) -> dict[str, Any] | None:
 
 
 def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
-    """Count good and bad rows in bands of 20 points: `edges`, `good`, `bad`.
-
-    Band k holds the points from `edges[k]` up to but excluding `edges[k + 1]`.
-    """
+    """Count good and bad rows in bands of 20 points, from `edges[k]` up to but excluding `edges[k + 1]`."""
     first, last = int(points.min()) // STEP, int(points.max()) // STEP
     band = points // STEP - first
     count = last - first + 1

@@ -1,8 +1,8 @@
-"""The additive start of a model: each feature's own contribution, as a curve, before LightGBM looks for more.
+"""The additive start of a model: each feature's own contribution to the log-odds, as a step function, before LightGBM
+adds trees.
 
-It is a logistic regression on the logarithm of each column and on its rank, with signs bound by the features'
-directions. On little data it ranks better than trees alone; on much data the trees that follow correct it. Each
-column's part is a monotone step function over at most KNOTS values.
+It is a logistic regression on each column's logarithm and rank, with signs bound by the features' directions. On little
+data it ranks better than trees alone.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ KNOTS = 64
 """Most values of a column at which its part may step."""
 MAX_ROWS = 50_000
 PENALTY = 50.0
-"""Against the sum of log-losses, of squared weights of standardised columns."""
+"""Of squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 300
 DIGITS = 9
@@ -30,11 +30,11 @@ DIGITS = 9
 def fit_additive(
     x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
 ) -> list[Curve]:
-    """Fit, for each feature, a step function of its contribution to the log-odds of bad.
+    """Fit, for each feature that adds something, a step function of its contribution to the log-odds of bad, without a
+    constant.
 
-    There is no constant; features that add nothing are left out. `start`: log-odds that each row has already.
-    `directions`: +1 never raises the log-odds, -1 never lowers them, 0 is free. Each row counts 1 without `weight`.
-    More than MAX_ROWS rows are thinned evenly.
+    `start`: log-odds that each row has already. `directions`: +1 never raises the log-odds, -1 never lowers them, 0 is
+    free. More than MAX_ROWS rows are thinned evenly.
     """
     some = _thinned(len(x))
     weight = np.ones(len(bad)) if weight is None else weight
@@ -51,9 +51,8 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Return the slope of the log-odds of bad in one more column, `own`, fitted together with all features.
-
-    The slope is not penalised and may have any sign. Otherwise as `fit_additive`.
+    """Return the unpenalised slope of the log-odds of bad in one more column, `own`, fitted together with all
+    features.
     """
     some = _thinned(len(x))
     columns = _columns(x[some], directions)
@@ -65,7 +64,6 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
 
 
 UNPENALISED = 100.0
-"""Factor of a column that makes the penalty on its weight vanish."""
 
 
 def _thinned(rows: int) -> Ints:
@@ -74,14 +72,12 @@ def _thinned(rows: int) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """The design of the regression: two columns for each feature used."""
-
     knots: list[Floats]
-    """By feature, used or not: the values at which it may step."""
+    """By feature, used or not."""
     used: list[int]
     """Features with at least two knots."""
     tables: list[tuple[Floats, NDArray[np.intp]]]
-    """By feature used: the two columns by knot, and the knot of each row; see `_table`."""
+    """By feature used; see `_table`."""
     signs: Ints
     """0: any sign."""
     design: Floats
@@ -108,7 +104,7 @@ def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def log1p(x: Floats) -> Floats:
-    """Return ln(1 + x), and for x below 0 its mirror image, -ln(1 - x).
+    """Return ln(1 + x), and -ln(1 - x) for x below 0.
 
     Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
     """
@@ -116,9 +112,8 @@ def log1p(x: Floats) -> Floats:
 
 
 def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
-    """Return the weights of the columns that minimise the penalised log-loss.
-
-    `signs` bind the weights' signs (0: any). A free constant is fitted too and not returned.
+    """Return the weights of the columns that minimise the penalised log-loss; a free constant is fitted and not
+    returned.
     """
     bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
 
@@ -130,7 +125,7 @@ def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints
         return value, np.concatenate([[gone.sum()], design.T @ gone + 2 * PENALTY * beta[1:]])
 
     begin = np.zeros(design.shape[1] + 1)
-    # One thread: on a busy machine two threads took two to five times as long, and never gained.
+    # One thread: two took two to five times as long on a busy machine.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
     return np.asarray(found.x[1:], dtype=np.float64)

@@ -1,7 +1,6 @@
 """Cross-fitting: score sellers by models that were not fitted on them.
 
-Windows overlap, so a seller that is bad at one observation point is often bad at the next. A held-back point would
-therefore test outcomes that the model has learnt. A seller that is left out is new to the model.
+Windows overlap, so the same seller at a later point would test outcomes that the model has learnt.
 """
 
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from training.observation.snapshots import Snapshot
 
 FOLDS = 3
 MAX_FITTED = 50_000
-"""Most rows that the models share, so that a million rows are not fitted three more times for two numbers."""
+"""Most rows that the models share."""
 MIN_BAD = 10
 """Least bad rows of every fit."""
 
@@ -25,9 +24,8 @@ def cross_fit(
 ) -> Floats | None:
     """Return raw scores of the rows `asked`, each by a model that was not fitted on its seller.
 
-    Sellers are in FOLDS folds; each model is fitted on the `rows` of the other folds. `x`: the inputs of `asked`. `fit`
-    gets the fold, from 0, and the rows without it, and returns a scorer of inputs. None if a model would have fewer
-    than MIN_BAD bad rows.
+    `x`: the inputs of `asked`. `fit` gets the fold, from 0, and the `rows` of the other folds, and returns a scorer.
+    None if a model would have fewer than MIN_BAD bad rows.
     """
     own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
     if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < MIN_BAD:

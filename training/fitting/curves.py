@@ -1,7 +1,6 @@
 """Turn a fitted model into curves, and curves into the page's tables of whole points.
 
-Every tree uses one feature, or one pair that the study names, so the model is a sum of step functions. Each is cut to a
-few steps for a human reader, and rounded to whole points after the calibration.
+Every tree uses one feature, or one pair that the study names, so the model is a sum of step functions.
 """
 
 import json
@@ -55,10 +54,7 @@ class Curves:
 def add_up_trees(
     constant: float, steps: Iterable[Curve], trees: Sequence[Mapping[str, Any]], share: float, columns: int
 ) -> Curves:
-    """Return the model of a constant, of step functions, and of `share` of each of LightGBM's trees (`dump_model`).
-
-    A tree that uses two features is part of a pair's curve.
-    """
+    """Return the model of a constant, of step functions, and of `share` of each of LightGBM's trees (`dump_model`)."""
     by_features: dict[tuple[int, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for tree in trees:
         by_features[tuple(sorted({feature for feature, _ in _splits(tree)}))].append(tree)
@@ -146,7 +142,7 @@ def _cut(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], F
 
 
 def segments(values: Floats, weight: Floats, most: int) -> Ints:
-    """Return the beginnings of at most so many segments of values with the least weighted squares about their means.
+    """Return the beginnings of at most so many segments of values, with the least weighted squares about their means.
 
     Worked: 1, 1, 5, 6 in two segments begin at 0 and 2.
     """

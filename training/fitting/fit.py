@@ -34,7 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "feature_fraction": 0.5,
     "extra_trees": True,
 }
-"""One configuration for every study, chosen inside the training periods of real ledgers (docs/benchmarks.md)."""
+"""Chosen inside the training periods of real ledgers (docs/benchmarks.md)."""
 
 FIXED: dict[str, Any] = {
     "objective": "binary",
@@ -49,9 +49,8 @@ FIXED: dict[str, Any] = {
 def offset(snapshot: Snapshot, study: Study) -> Floats:
     """Return each row's own exposure as log-odds: slope x ln(window orders / reference orders).
 
-    0 without a reference exposure; the slope is 1 if the study has none. Only training and evaluation add it to the raw
-    score; serving answers for the reference exposure. Worked: a row that settles 500 orders in its window, with 1,000
-    as reference, has ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
+    0 without a reference exposure; the slope is 1 if the study has none. Serving answers for the reference exposure and
+    adds no offset. Worked: 500 orders with 1,000 as reference give ln 0.5 = -0.693 at slope 1, -0.347 at slope 0.5.
     """
     slope = 1.0 if study.exposure.slope is None else study.exposure.slope
     return slope * log_exposure(snapshot.window_orders, study)
@@ -71,9 +70,8 @@ def at_reference(rows: Snapshot, study: Study) -> Snapshot:
 def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> Curves:
     """Fit the monotone model of the page; its raw score is the log-odds of bad over the reference exposure.
 
-    Rows must be in canonical order; a row counts by its `weight`. The additive start (`training.fitting.additive`)
-    comes first; LightGBM adds trees of one feature, or of one pair that the study names. With `study.seeds` above 1 it
-    is the mean of so many models. `done` is called with progress after each round.
+    Rows must be in canonical order. LightGBM's trees follow the additive start. With `study.seeds` above 1 the model is
+    the mean of so many. `done` is called with progress after each round.
     """
     steps, start = _start(rows, study)
     together = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
@@ -150,10 +148,9 @@ _PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
 
 
 def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
-    """Return the constant c that makes the mean of sigmoid(start + c) the base rate.
+    """Return the constant c that makes the mean of sigmoid(start + c) the base rate, by Newton's method.
 
-    By Newton's method from the mean; each row counts 1 without `weight`. Worked: half the rows bad and start 0 gives 0;
-    start 1 for all gives -1.
+    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
     """
     rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
     c = math.log(rate / (1 - rate)) - float(start.mean())
@@ -171,7 +168,7 @@ def baseline_seller(rows: Snapshot) -> Floats:
     """Return the baseline seller: median features of established clean sellers, shape (features,).
 
     Clean: without a counted incident; if no seller is clean, all count. Established: at least as many settled orders as
-    the median clean seller. At most MAX_ESTABLISHED sellers are used, evenly spread.
+    the median clean seller.
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]
@@ -185,9 +182,8 @@ MAX_ESTABLISHED = 100_000
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
-    """Return up to `count` training rows at even steps: float64 of shape (count, features).
-
-    They are the inputs of the golden vectors, which check a loaded model.
+    """Return up to `count` training rows at even steps, the inputs of the golden vectors: float64 of shape (count,
+    features).
     """
     index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
     return rows.x[list(index)]

@@ -1,7 +1,6 @@
 """Logistic regression on the logarithms of the model's own columns: the baseline that a model must beat.
 
-Counts and masses range from zero to thousands, and the tenth incident adds less than the first. Without logarithms a
-few large sellers dominate a regression, with log-odds beyond 1,000.
+Without logarithms a few large sellers dominate a regression, with log-odds beyond 1,000.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 PENALTY = 5.0
-"""Against the sum of log-losses, of squared weights of standardised columns."""
+"""Of squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 100
 SINGULAR = 1e10
@@ -24,10 +23,7 @@ SINGULAR = 1e10
 
 
 class Logistic:
-    """Logistic regression on the logarithm of each column, standardised.
-
-    A row counts by its weight, and its own exposure is an offset. The fit holds over the reference exposure.
-    """
+    """Logistic regression on the logarithm of each column, standardised; a row's own exposure is an offset."""
 
     def __init__(self, rows: Snapshot, study: Study) -> None:
         self._study = study
@@ -62,8 +58,7 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
     """Fit a logistic regression with a ridge penalty, by Newton's method.
 
     The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the
-    rows bad, no column but the constant, all start at 1: [-1]. It runs on one thread, so that bits do not depend on the
-    machine.
+    rows bad, no column but the constant, all start at 1: [-1]. One thread, so that bits do not depend on the machine.
     """
     # A little penalty on the constant makes columns of few values solvable.
     factors = np.full(design.shape[1], 2 * penalty)
@@ -98,7 +93,7 @@ def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = N
     """Fit Platt's calibration of raw scores; return (intercept, slope), the slope >= 0.
 
     logit p = intercept + slope x raw + start, the slope shrunk a little towards 1. `start` is each row's own exposure
-    offset; a row counts by its `weight`, 1 without. If all rows are good or all are bad, return (0, 1).
+    offset. If all rows are good or all are bad, return (0, 1).
     """
     if not 0 < bad.sum() < len(bad):
         return 0.0, 1.0

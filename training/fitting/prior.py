@@ -1,7 +1,7 @@
 """Fit the prior of the sellers' own rates, from all that was known at one observation point.
 
-Each seller's incidents are Poisson with a rate of its own, Gamma distributed over sellers. Counts are then negative
-binomial; the fit maximises their likelihood over the Gamma's two numbers.
+A seller's incidents are Poisson, with a rate that is Gamma distributed over sellers; the fit maximises the likelihood
+of the negative binomial counts.
 """
 
 import numpy as np
@@ -18,11 +18,10 @@ from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
 MAX_SELLERS = 100_000
-"""Most sellers read: more would not visibly move the prior."""
+"""More would not visibly move the prior."""
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
-    """Fit the prior of sellers' rates from the study's sellers at `point`, or from one in `sellers // MAX_SELLERS`."""
     columns = table.columns
     step = max(columns.cases // MAX_SELLERS, 1)
     if step > 1:
@@ -33,10 +32,9 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
 
 
 def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
-    """Return the likeliest prior of sellers' rates, by their facts and sums.
+    """Return the likeliest prior of sellers' rates, by the facts and sums of sellers with an order.
 
-    Sellers without an order are left out, and many are thinned. Events that no seller has are taken from the default
-    prior.
+    Events that no seller has are taken from the default prior.
     """
     default = default_prior(constants)
     sold = np.flatnonzero(sums.orders[LONGEST] > 0)

@@ -1,14 +1,12 @@
 """Estimate the slope of exposure: how much the log-odds of bad rise with the logarithm of a row's own orders.
 
-If every order were equally risky, bad as "at least one incident" would rise with slope 1. A label of k incidents rises
-more steeply; a label that a person gives per seller hardly rises. A wrongly assumed slope of 1 teaches the model that
-large sellers are safe or dangerous. So the slope is estimated, on training points alone.
+Bad as "at least one incident" rises with slope 1 if every order is equally risky; other labels rise otherwise. A wrong
+slope teaches the model that large sellers are safe or dangerous.
 
-Score and slope compensate for each other: a score fitted with a wrong slope leans on earlier sales, and the wrong slope
-then looks right (in a simulation without any slope, 0.4 was found with a model that had assumed 1; of 0.4 it was 0.7).
-So the estimate has two steps. The first fits the slope together with each feature's contribution. The second uses
-models with that slope that have not seen the seller, together with earlier orders (of slopes 0, 0.4 and 1 it found
--0.03, 0.40 and 0.99 in 3,000 rows). Changes in a seller's volume identify the slope.
+Score and slope compensate for each other, so the estimate has two steps. The first fits the slope together with each
+feature's contribution. The second uses models with that slope that have not seen the seller, together with earlier
+orders (of slopes 0, 0.4 and 1 it found -0.03, 0.40 and 0.99 in 3,000 rows). Changes in a seller's volume identify the
+slope.
 """
 
 from collections.abc import Callable
@@ -30,7 +28,7 @@ ESTIMATED, STATED, ASSUMED, CHAMPIONS = "estimated", "stated", "assumed", "of th
 """Origin of a slope: from the training points; from the study; 1 for want of data; kept by a recalibration."""
 
 DIGITS = 4
-"""Decimals kept: the last digits of a search differ between machines."""
+"""The last digits of a search differ between machines."""
 
 MOST = 10.0
 """Largest absolute slope."""
@@ -65,8 +63,8 @@ _HOW = {
 def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study], Raw]) -> Slope:
     """Estimate the slope of the log-odds of bad in ln(orders), at the training points `rows`.
 
-    `fit` gets a fold, some rows and a study, and returns a scorer of inputs by a model of these. The slope is 1,
-    ASSUMED, if all rows have the same exposure or are too few.
+    `fit` gets a fold, some rows and a study, and returns a scorer. The slope is 1, ASSUMED, if all rows have the same
+    exposure or are too few.
     """
     own = log_exposure(rows.window_orders, study)
     if np.ptp(own) == 0:
@@ -91,8 +89,8 @@ def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[floa
     """Return (slope, standard error) of `own` in the log-odds of bad, fitted with a score and the log of earlier
     orders.
 
-    The score may have any slope. The standard error counts rows of one seller as one (Huber's sandwich). None if the
-    rows do not determine the slope, or the steps do not converge.
+    The standard error counts rows of one seller as one (Huber's sandwich). None if the rows do not determine the slope,
+    or the steps do not converge.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
@@ -115,16 +113,14 @@ class SlopeAtTest:
     low: float
     high: float
     agrees: bool
-    """It agrees with the slope used."""
     text: str
-    """The result as a sentence."""
 
 
 def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> SlopeAtTest | None:
     """Compare the slope trained with to the slope of the test rows; None if they determine none.
 
-    `raw`: the model's scores of the test rows. They contradict the slope if the distance exceeds both intervals' reach
-    by more than MATERIAL.
+    `raw`: the model's scores of the test rows. The slopes disagree if their distance exceeds both intervals' reach by
+    more than MATERIAL.
     """
     found = slope_beside_score(raw, log_exposure(test.window_orders, study), test)
     if found is None:

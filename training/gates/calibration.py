@@ -69,10 +69,8 @@ def _share(evidence: GateEvidence, observed: float) -> str:
 
 
 def calibration_grades(evidence: GateEvidence) -> GateFinding:
-    """Find the largest proven ratio of observed and predicted of any tier, either way; 1 if none is proven.
-
-    The interval of all tiers together (`proven_ratio`) proves it. With many rows a test finds faults that do not
-    matter; with few rows an estimate finds faults that do not exist.
+    """Find the largest ratio of observed and predicted of any tier, either way, that `proven_ratio` proves; 1 if none
+    is proven.
     """
     grades = evidence.evaluation["grades"]
     found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
@@ -90,8 +88,7 @@ def calibration_grades(evidence: GateEvidence) -> GateFinding:
 def segments_calibration(evidence: GateEvidence) -> GateFinding:
     """Find the largest ratio of observed and predicted, either way, proven of a harmed segment; 1 if none is.
 
-    Harmed: enough rows and, with a champion, further out than the champion on the same rows. Proven as for tiers, over
-    all segments with enough rows.
+    Harmed: enough rows and, with a champion, further out than the champion on the same rows.
     """
     judged = [(kind, row) for kind, row in segments(evidence) if row["rows"] >= evidence.segment_rows]
     harmed = []
@@ -125,7 +122,6 @@ def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
 
 
 def _off(row: Mapping[str, Any], number: float) -> str:
-    """Return a row's observed and predicted rates and proven factor, in words."""
     return (
         f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, off by a factor of"
         f" {number:.2f} at least"

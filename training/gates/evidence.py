@@ -20,34 +20,31 @@ class Measured:
     parity_rows: int = 0
     """Rows whose features were read again over gRPC."""
     parity_mismatches: int | None = None
-    """Rows of `parity_rows` whose features over gRPC differ from training's in any bit."""
+    """Rows of `parity_rows` whose features differ in any bit."""
     golden_rows: int = 0
     """Golden rows that the packed model scored again."""
     golden_mismatches: int | None = None
-    """Rows of `golden_rows` with a different score."""
     digests: tuple[str, ...] = ()
-    """Digests of trainings of the same study, data and seed; fewer than two prove nothing."""
+    """Of trainings of the same study, data and seed; fewer than two prove nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateEvidence:
     evaluation: Mapping[str, Any]
-    """The evaluation as JSON values."""
     measured: Measured
     segment_rows: int
     """Least rows of a segment that is judged."""
 
     @property
     def has_champion(self) -> bool:
-        """Return whether there is a champion of the same label; figures of another label prove nothing."""
+        """Return whether there is a champion of the same label."""
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["paired"] and not of_another_label
 
     @property
     def reference(self) -> str | None:
-        """Return the name of the model that the candidate must match.
-
-        The champion, else the logistic regression; None if the evaluation compares with neither.
+        """Return the name of the model that the candidate must match: the champion, else the logistic regression, else
+        None.
         """
         if self.has_champion:
             return CHAMPION
@@ -67,17 +64,16 @@ class GateFinding:
     None if the number is no estimate, or only a test can prove it.
     """
     is_ratio: bool = False
-    """The number is a ratio, compared by its logarithm."""
+    """The number is compared by its logarithm."""
     passes: str = ""
-    """The condition for passing, as a sentence with `{limit}` for the gate's limit; empty if the text needs none."""
+    """The condition for passing, as a sentence with `{limit}`; empty if the text needs none."""
 
     def verdict(self, limit: float, bad: int) -> "Verdict":
         """Judge the number by its limit, as far as `bad` bad test rows can show it; `ok` None: left open.
 
-        If the spread is within the limit, a fault as large as the limit is visible, and the number decides. If the
-        spread is wider, only an interval wholly on one side of the limit decides. A missing or infinite number, or an
-        infinite spread, is left open. Worked: a loss of 0.01 give or take 0.06 from 50 bad rows, at most 0.03: open,
-        and 50 x (0.06 / 0.03)^2 = 200 bad rows are needed; a loss of 0.1 give or take 0.06 fails.
+        If the spread is wider than the limit, only an interval wholly on one side of the limit decides. A missing or
+        infinite number, or an infinite spread, is left open. Worked: a loss of 0.01 give or take 0.06 from 50 bad rows,
+        at most 0.03: open, and 50 x (0.06 / 0.03)^2 = 200 bad rows are needed; a loss of 0.1 give or take 0.06 fails.
         """
         if self.number is None or not math.isfinite(self.number) or self.spread == math.inf:
             return Verdict(ok=None)
@@ -92,16 +88,13 @@ class GateFinding:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     ok: bool | None
-    """The number keeps within its limit; None: undecided."""
+    """None: undecided."""
     needed: int | None = None
     """Bad test rows that would decide; None if unknown or not needed."""
 
 
 def segments(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (kind, figures) of every segment of the evaluation.
-
-    A kind of one segment is left out: other gates judge the whole.
-    """
+    """Return (kind, figures) of every segment of the evaluation, without kinds of one segment."""
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 
 

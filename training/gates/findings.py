@@ -56,10 +56,7 @@ def leakage(evidence: GateEvidence) -> GateFinding:
 
 
 def drift(evidence: GateEvidence) -> GateFinding:
-    """Return 1 if the recorded drift check fails, 0 if it passes; no number if it was not recorded.
-
-    It fails if training and test rows are too easy to distinguish.
-    """
+    """Return 1 if the recorded drift check fails, 0 if it passes; no number if it was not recorded."""
     return _checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
@@ -72,7 +69,6 @@ PSI_EFFECT = 0.1
 """The least stability index of the points that needs a signature, as `training.monitoring.monitor.Thresholds.psi`."""
 
 DRIFT = "adversarial"
-"""The leakage check that finds drift: a moved world, when retraining is needed most."""
 
 
 def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
@@ -157,9 +153,8 @@ def ranking(evidence: GateEvidence) -> GateFinding:
 
 
 def log_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the excess log-loss as a share of the champion's or, without one, logistic regression's.
-
-    No number without either.
+    """Find the excess log-loss as a share of the champion's or, without one, logistic regression's; no number without
+    either.
     """
     other = evidence.reference
     if other is None:
@@ -178,9 +173,8 @@ def log_loss(evidence: GateEvidence) -> GateFinding:
 
 
 def recall_of_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the recall of loss lost against the champion or, without one, logistic regression.
-
-    No number without either.
+    """Find the recall of loss lost against the champion or, without one, logistic regression; no number without
+    either.
     """
     other = evidence.reference
     if other is None:
@@ -196,9 +190,8 @@ def recall_of_loss(evidence: GateEvidence) -> GateFinding:
 
 
 def migration(evidence: GateEvidence) -> GateFinding:
-    """Find the share of rated rows whose tier moves by more than one from the champion's.
-
-    No number without a champion.
+    """Find the share of rated rows whose tier moves by more than one from the champion's; no number without a
+    champion.
     """
     found = evidence.evaluation["migration"]
     if found is None or found["within_one"] is None:
@@ -212,8 +205,7 @@ def migration(evidence: GateEvidence) -> GateFinding:
 def psi(evidence: GateEvidence) -> GateFinding:
     """Find the PSI of the points from training to test, over the larger of its critical value and PSI_EFFECT.
 
-    Chance exceeds the critical value in 5 % of such samples; with many rows it is far below any effect. No number if
-    all points are equal.
+    With many rows the critical value is far below any effect. No number if all points are equal.
     """
     score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
     if not score["critical"]:
@@ -231,8 +223,8 @@ def psi(evidence: GateEvidence) -> GateFinding:
 def stability(evidence: GateEvidence) -> GateFinding:
     """Find the standard deviation of the AUC between months beyond chance, by DerSimonian and Laird.
 
-    Each month is weighted by the certainty of its AUC. 0 if Cochran's test at 5 % leaves the variation to chance; no
-    number with fewer than two months with enough bad rows.
+    0 if Cochran's test at 5 % leaves the variation to chance; no number with fewer than two months with enough bad
+    rows.
     """
     overall = evidence.evaluation["auc"][CANDIDATE]["value"]
     known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]
@@ -253,10 +245,11 @@ def stability(evidence: GateEvidence) -> GateFinding:
 
 
 def _auc_error(row: Mapping[str, Any], overall: float) -> float:
-    """Return the standard error of a month's AUC: the larger of the bootstrap's and Hanley and McNeil's.
+    """Return the standard error of a month's AUC: the larger of the bootstrap's and Hanley and McNeil's at the overall
+    AUC.
 
-    Hanley and McNeil's is at the overall AUC. The bootstrap's alone is too small in months with few bad rows and a high
-    AUC: 10 % false alarms instead of 5 %. Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
+    The bootstrap's alone is too small in months with few bad rows and a high AUC: 10 % false alarms instead of 5 %.
+    Worked for the formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
     """
     bad, good = row["bad"], row["rows"] - row["bad"]
     two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)

@@ -1,8 +1,7 @@
 """The gates that a candidate must pass to become champion, each with its number and its limit.
 
-A number of at most its limit passes; an unmeasured number does not. An estimate from too few bad rows states how many
-are needed, and asks for a signature. A study's table `[gates]` may move limits within bounds and switch off advisory
-gates, never hard ones.
+A number of at most its limit passes; an unmeasured number does not. A study's table `[gates]` may move limits within
+bounds and switch off advisory gates, never hard ones.
 """
 
 import math
@@ -21,8 +20,6 @@ HARD, ADVISORY = "hard", "advisory"
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate: a number that must be at most a limit."""
-
     name: str
     """Its key in `[gates]` of a study and in reports."""
     kind: str
@@ -56,7 +53,7 @@ GATES = (
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
     Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
-"""Every gate, in the order of the report; the docstrings of `training.gates.findings` define the numbers."""
+"""In the order of the report; the docstrings of `training.gates.findings` define the numbers."""
 
 SEGMENT_ROWS = (200, 50, 5000)
 """Least rows of a segment that is judged: default, least and most."""
@@ -74,11 +71,10 @@ def _defaults() -> Mapping[str, float]:
 @dataclass(frozen=True, slots=True)
 class Gates:
     limits: Mapping[str, float] = field(default_factory=_defaults)
-    """The limit by gate, without gates that are switched off."""
+    """By gate, without gates that are switched off."""
     segment_rows: int = int(SEGMENT_ROWS[0])
-    """Least rows of a segment that is judged."""
     harm_to_good: float = HARM_TO_GOOD[0]
-    """Share of good rows rejected when the recall of loss is read (`Case.harm`)."""
+    """See `Case.harm`."""
 
 
 def gates_of(table: Mapping[str, Any]) -> Gates:
@@ -112,17 +108,16 @@ def gates_of(table: Mapping[str, Any]) -> Gates:
 
 
 def _remedy(gate: Gate) -> str:
-    """Return what a study may write about a gate, as the end of a message."""
     if gate.least == gate.most:
         return "its limit is always 0; take the line out"
     return f"set its limit, from {gate.least:g} to {gate.most:g}"
 
 
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
-    """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`.
+    """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`: all hard gates are ok.
 
-    `evaluation`: from `evaluate`. `gates`, in the order of the table, without gates switched off: each with `gate`,
-    `kind`, `ok`, `number`, `limit`, `needed`, `text` and `overridable`. `passed`: all hard gates are ok.
+    `evaluation`: from `evaluate`. `gates`, without gates switched off: each with `gate`, `kind`, `ok`, `number`,
+    `limit`, `needed`, `text` and `overridable`.
 
     Without a number (no champion, one month only) an advisory gate is ok and a hard gate is not. A gate with too few
     bad rows to decide is not ok and becomes advisory: a person signs, or waits for the number of rows in `needed`.
@@ -134,7 +129,6 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
 
 
 def _judged(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
-    """Return the verdict of one gate as JSON; `bad`: bad test rows."""
     finding = gate.find(evidence)
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     verdict = finding.verdict(limit, bad)

@@ -8,10 +8,10 @@ from training.market.parameters import Echo, MarketParameters
 from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, draw_delays, draw_index
 
-# Fates of an allegation; the first is a final act that needs no decision.
+# The first is a final act that needs no decision.
 ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
 
-# A later act of the same day comes at a later second; a ceiling for each kind of act leaves room.
+# A ceiling for each kind of act leaves room for a later act of the same day.
 OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
 
 Columns = dict[str, Ints]
@@ -150,7 +150,7 @@ def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, viol
     liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
     place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
-    # A prime step spreads the liars, so that they are not the first numbers of every source.
+    # A prime step spreads the liars over the numbers of every source.
     return np.asarray((place * 7_919 + 13) % crowd)
 
 

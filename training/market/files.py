@@ -14,20 +14,19 @@ import polars as pl
 from training.market.parameters import HARMS, LEVELS
 from training.market.records import ACTIONS, Market
 
-# Level 1 is four times as fast as the default, for files a fifth larger.
+# Four times as fast as the default, for files a fifth larger.
 GZIP_LEVEL = 1
 _REASONS = ("evidence-sufficient", "evidence-insufficient", "notifier-withdrew", "appeal-upheld")
 _OFFICES = ("staff", "staff", "staff", "appeals")
 
 
 def write_market(market: Market | Iterable[Market], folder: Path) -> None:
-    """Write a market as CSV files, and its hidden truth.
+    """Write a market, or consecutive runs of its sellers, as CSV files, and its hidden truth.
 
-    `market` may be consecutive runs of sellers, as from `simulate_blocks`. violations.csv.gz, decisions.csv.gz,
-    exposure.csv.gz and identity.csv.gz hold the knowledge at the end of the last day, without later reports and
-    decisions. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is hidden from the
-    market. Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder and
-    replaces files; raises OSError if that fails.
+    violations.csv.gz, decisions.csv.gz, exposure.csv.gz and identity.csv.gz hold the knowledge at the end of the last
+    day. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is hidden from the market.
+    Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder and replaces
+    files; raises OSError if that fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     truths = []
@@ -125,7 +124,6 @@ def _digits(column: str, width: int) -> pl.Expr:
 
 
 def _seller() -> pl.Expr:
-    """Return the ids of sellers: s-000123."""
     return pl.concat_str(pl.lit("s-"), _digits("seller", 6)).alias("seller_id")
 
 

@@ -1,11 +1,8 @@
 """Every parameter of the simulated marketplace, fixed from domain sense before any model was tried.
 
-The market is stylised after the cross-border marketplaces of 2014: counterfeits, patents, customs seizures, quality
-failures, complaints in bad faith, slow decisions, and a November peak. The numbers are fitted to no platform's data and
-tuned to no model's results. A changed parameter makes another market, and every published result names its market.
-
-Informative by construction: violations (type, harm, source, status, times), exposure, service failures, identity level
-and tenure. Uninformative by construction: country, listing, price and volume.
+The market is stylised after the cross-border marketplaces of 2014. The numbers are fitted to no platform's data and
+tuned to no model's results. Informative by construction: violations (type, harm, source, status, times), exposure,
+service failures, identity level and tenure. Uninformative: country, listing, price and volume.
 """
 
 from __future__ import annotations
@@ -20,21 +17,18 @@ LEVELS: tuple[str, ...] = ("basic", "business", "enhanced")
 class DelayDays:
     """A delay in whole days: the floor of a log-normal number of days; 0 is the same UTC day.
 
-    Because of the floor, knowledge before the day of observation depends on whole days alone, and its probability is an
-    exact sum. `sigma` of 1 and more is a heavy tail (at 1.3 the 95th percentile is 8.5 times the median).
+    Because of the floor, knowledge before a day depends on whole days alone, and its probability is an exact sum. At
+    `sigma` 1.3 the 95th percentile is 8.5 times the median.
     """
 
     median_days: float
     sigma: float
-    """The standard deviation of the logarithm."""
+    """Of the logarithm."""
 
 
 @dataclass(frozen=True)
 class BetaRate:
-    """A seller's own probability of one kind of service failure.
-
-    Beta with this mean and concentration (a + b).
-    """
+    """A seller's own probability of one kind of service failure: Beta with this mean and concentration (a + b)."""
 
     mean: float
     concentration: float
@@ -42,10 +36,7 @@ class BetaRate:
 
 @dataclass(frozen=True)
 class ReportSource:
-    """A source of reports.
-
-    A final act that names the seller by a verified identifier is confirmed on arrival.
-    """
+    """A source of reports. Its final acts that name the seller by a verified identifier are confirmed on arrival."""
 
     name: str
     report: DelayDays
@@ -54,7 +45,7 @@ class ReportSource:
     """From the report to the decision."""
     notifiers: int
     final_share: float
-    """The share of its true reports that are final acts."""
+    """Of its true reports."""
     verified_share: float
 
 
@@ -100,11 +91,11 @@ class SellerClass:
 
 @dataclass(frozen=True)
 class Echo:
-    """A second report of the same goods: it shares incident, harm and fate, and is never known earlier.
+    """A second report, by an authority, of the same goods: it shares incident, harm and fate, and is never known
+    earlier.
 
-    A coin independent of the class decides its existence, so it adds no information to its primary: the exact posterior
-    leaves echoes out. Only acts of authorities have echoes; an echo of a private complaint would distinguish the true
-    from the false.
+    A coin independent of the class decides its existence, so it adds no information, and the exact posterior leaves
+    echoes out.
     """
 
     type: str
@@ -113,7 +104,7 @@ class Echo:
     echo_type: str
     echo_source: str
     latest_days: int
-    """The most days from the primary's report to the echo's."""
+    """From the primary's report to the echo's."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +124,13 @@ class BadFaith:
     withdrawn_share: float
     confirmed_share: float
     overturned_share: float
-    """The share of the wrongly confirmed that are overturned; the rest stay confirmed."""
+    """Of the wrongly confirmed; the rest stay confirmed."""
     appeal: DelayDays
-    """The days of an appeal; the overturning comes one day more after the decision."""
+    """The overturning comes one day more after the decision."""
     notifier_share: float
-    """The share of a source's notifiers that act in bad faith."""
+    """Of a source's notifiers."""
 
 
-# Tables are read by rows.
 # fmt: off
 _SOURCES: tuple[ReportSource, ...] = (
     ReportSource("customs", DelayDays(12, 0.7), DelayDays(20, 1.0), 12, 0.9, 0.8),
@@ -188,7 +178,7 @@ _TYPES: tuple[MarketViolationType, ...] = (
                   (("platform_detection", 0.60), ("market_regulator", 0.20), ("random_audit", 0.20))),
 )
 
-# Shares, hazard, sprees and tilt in the order of SellerClass; type shares in the order of _TYPES.
+# In the order of SellerClass; type shares in the order of _TYPES.
 _CLASSES: tuple[SellerClass, ...] = (
     SellerClass("honest", 0.82, 0.74, 0.8, 0.6, 0.02, 0.70, 3.0, 0.6,
                 (0.02, 0.07, 0.04, 0.07, 0.01, 0.05, 0.08, 0.34, 0.03, 0.02, 0.01, 0.14, 0.12),
@@ -221,7 +211,7 @@ class MarketParameters:
     """The whole market; the defaults are the market of published results.
 
     Units: hazards in true violations per 1,000 settled orders, delays in whole days, money in minor units, months
-    January to December, days of the week Monday to Sunday. Raises ValueError if probabilities do not add up.
+    January to December, days of the week Monday to Sunday.
     """
 
     classes: tuple[SellerClass, ...] = _CLASSES
@@ -235,9 +225,9 @@ class MarketParameters:
     # A true violation is confirmed unless the evidence gets lost.
     true_confirmed_share: float = 0.96
 
-    # Hazard by month of the year: stock bought in haste for Singles' Day and Christmas breaks more rules.
+    # Stock bought in haste for Singles' Day and Christmas breaks more rules.
     hazard_season: tuple[float, ...] = (0.95, 0.85, 0.95, 0.95, 1.0, 1.1, 0.95, 0.95, 1.0, 1.1, 1.5, 1.25)
-    # Volume by month, by day of the week and on the big days (month, day, multiplier).
+    # By month, by day of the week and on the big days (month, day, multiplier).
     volume_season: tuple[float, ...] = (0.95, 0.70, 0.90, 0.95, 1.0, 1.15, 0.95, 0.95, 1.0, 1.05, 1.5, 1.25)
     volume_weekday: tuple[float, ...] = (1.05, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0)
     volume_days: tuple[tuple[int, int, float], ...] = (
@@ -252,8 +242,7 @@ class MarketParameters:
 
     # Volume: size ~ N(0, 1). Active days come at rate active_median x exp(active_sigma x size) a day; an active day has
     # 1 + Poisson(extra) orders, extra = extra_median x exp(extra_sigma x size + extra_spread x N(0, 1)) times the
-    # volume of the day and a Gamma of mean 1 and shape day_shape. The median seller has some dozen active days in two
-    # years, one in a hundred sells on most days, and 1 % of the sellers have half of the orders.
+    # volume of the day and a Gamma of mean 1 and shape day_shape. 1 % of the sellers have half of the orders.
     active_median: float = 0.03
     active_sigma: float = 1.5
     extra_median: float = 2.5
@@ -267,8 +256,8 @@ class MarketParameters:
     price_day_sigma: float = 0.2
     currency: str = "EUR"
 
-    # Sellers: veterans joined evenly over veteran_days before the start, the others evenly over the simulated days, up
-    # to the last week. Lifetimes are exponential and independent of the class, so leaving shows nothing.
+    # Veterans joined evenly over veteran_days before the start, the others evenly over the simulated days, up to the
+    # last week. Lifetimes are exponential and independent of the class.
     veteran_share: float = 0.6
     veteran_days: int = 1_500
     lifetime_days: float = 2_000.0

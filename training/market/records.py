@@ -18,16 +18,12 @@ CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
 
 @dataclass(frozen=True)
 class Market:
-    """A simulated market, or a run of its sellers.
-
-    Days count from `start` (day 0), seconds from midnight UTC.
-    """
+    """A simulated market, or a run of its sellers. Days count from `start` (day 0), seconds from midnight UTC."""
 
     parameters: MarketParameters
     start: date
     days: int
     first_seller: int
-    """The number of the first seller; the others follow."""
     identity: pl.DataFrame
     """One row a seller: seller, join_day (negative for veterans), join_second, level, country.
 
@@ -51,7 +47,7 @@ class Market:
     decisions: pl.DataFrame
     """By violation and time: violation (row in `violations`), day, second, action (index into ACTIONS), actor.
 
-    A final act with a verified identifier is confirmed on arrival and has no decision.
+    A final act with a verified identifier has no decision.
     """
 
     @property

@@ -1,7 +1,7 @@
 """Simulate a marketplace: sellers, their exposure and service failures, and (in `breaches`) their violations.
 
-Sellers are drawn in blocks of BLOCK_SELLERS, each from a generator seeded by (seed, block number). So a market of n
-sellers is the beginning of every larger market with the same seed, days and start.
+Each block of BLOCK_SELLERS has a generator seeded by (seed, block number), so a market of n sellers is the beginning of
+every larger market with the same seed, days and start.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from training.market.parameters import BetaRate, MarketParameters, SellerClass
 from training.market.records import Market, join_markets
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
-# Part of the market's definition: another size gives other draws. Small, so that a test of few sellers is cheap.
+# Part of the market's definition: another size gives other draws.
 BLOCK_SELLERS = 250
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The latent sellers of a block [n]."""
-
     join_day: Ints
     leave_day: Ints
     """The first day without sales."""
@@ -35,7 +33,7 @@ class Drawn:
     level: Ints
     country: Ints
     size: Floats
-    """The standard normal size."""
+    """Standard normal."""
     spree: Ints
     """1 in months of the spree regime: [n, months]."""
     failure_rates: Floats
@@ -45,9 +43,8 @@ class Drawn:
 def simulate(sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None) -> Market:
     """Simulate a market of `sellers` sellers over `days` days from `start`.
 
-    `parameters` default to the published market's. The same arguments give the same market; the first n sellers do not
-    depend on later ones. 5,000 sellers and 730 days give about 200,000 exposure rows. Raises ValueError for less than
-    one seller or day.
+    The same arguments give the same market; the first n sellers do not depend on later ones. 5,000 sellers and 730 days
+    give about 200,000 exposure rows. Raises ValueError for less than one seller or day.
     """
     return join_markets(list(simulate_blocks(sellers, days, start, seed, parameters)))
 
@@ -188,7 +185,6 @@ def _draw_exposure(
     orders = 1 + rng.poisson(extra[seller] * calendar.volume[day] * busy)
     units = orders + rng.poisson(p.units_per_order_extra * orders)
     value = units * price[seller] * np.exp(p.price_day_sigma * rng.standard_normal(len(seller)))
-    # An order counts by its first failure: cancelled, not received, late, returned.
     failed, left = [], orders
     for kind in range(4):
         failed.append(rng.binomial(left, drawn.failure_rates[seller, kind]))

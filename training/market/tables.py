@@ -1,6 +1,6 @@
 """The parameters as arrays, the calendar as indices, delays as probabilities of whole days.
 
-The simulation draws from these tables, and `tests/bench/_attainable.py` integrates over them, so both use one market.
+The simulation and `tests/bench/_attainable.py` share these tables.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Calendar:
     """The simulated days. Arrays of shape [days]."""
 
     month: Ints
-    """The calendar month, 0 for the month of the start."""
+    """0 for the month of the start."""
     hazard_season: Floats
     volume: Floats
 
@@ -123,10 +123,9 @@ def delay_probabilities(delay: DelayDays, length: int) -> Floats:
 
 
 def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) -> Ints:
-    """Draw one delay in whole days for each element: int64 [n].
+    """Draw one delay in whole days for each element, as in `delay_probabilities`: int64 [n].
 
-    `median_days` and `sigma` [n]; the distribution is that in `delay_probabilities`. Capped at 10,000 days, so that
-    every day is a date.
+    Capped at 10,000 days, so that every day is a date.
     """
     days = np.floor(median_days * np.exp(sigma * rng.standard_normal(len(median_days))))
     return np.minimum(days, 10_000.0).astype(np.int64)
@@ -135,5 +134,5 @@ def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) ->
 def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
     """Draw a column index for each row of `shares` [n, K], by the row's probabilities: int64 [n]."""
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
-    # A last cumulative share slightly below 1 must not yield an index beyond the last.
+    # The last cumulative share may be slightly below 1.
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)

@@ -1,13 +1,9 @@
 """Backtest: a model's answers about every seller on past days, and the tier changes that it would have made.
 
-`answers_at` computes many sellers in columns, and gives each the answer of `scoring.scores.score`: the points at the
-beginning of the day and the tier with look-back, thin files and overrides.
-
-THEN is the knowledge of the day: entries reported before it, including decisions. It equals a server's answer for
-`observe_time` = `known_time` = the day, if entries were recorded when they were reported.
-
-TODAY adds every decision in the export. It equals today's answer for `observe_time` alone, also in a ledger with
-imported history.
+The answers equal `scoring.scores.score`. THEN is the knowledge of the day: entries reported before it, including
+decisions. It equals a server's answer for `observe_time` = `known_time` = the day, if entries were recorded when they
+were reported. TODAY adds every decision in the export. It equals today's answer for `observe_time` alone, also in a
+ledger with imported history.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +31,7 @@ from training.observation.export import LedgerTable
 from training.study.definition import Study
 
 MAX_ENTRIES = 50_000
-"""Entries folded together: about 50 MB; what fits the caches is folded faster."""
+"""Entries folded together: about 50 MB."""
 
 ABSENT = 0
 """The state of a seller without any entry."""
@@ -55,9 +51,9 @@ class Answers:
     """The answers about every seller of the table, in its order. Arrays of shape (sellers,)."""
 
     points: Ints
-    """Points, int64; -1: the seller is absent or unrated."""
+    """int64; -1: the seller is absent or unrated."""
     tier: Ints
-    """Tier, int64; ABSENT: none."""
+    """int64; ABSENT: none."""
     raw: Floats
     """Raw score, float64, also of the unrated; NaN of the absent."""
 
@@ -85,7 +81,7 @@ class BacktestDay:
     day: int
     """Days since 1970-01-01."""
     sellers: Ints
-    """Sellers by state, shape (6,)."""
+    """By state, shape (6,)."""
     moved: Ints | None
     """Sellers by (state at the step before, state now), shape (6, 6); None at the first step."""
     changed: int
@@ -114,10 +110,7 @@ class Backtest:
 
     @property
     def demotions(self) -> int:
-        """Count moves from one rated tier to a worse one between days, over all days.
-
-        Moves to or from the unrated tier do not count.
-        """
+        """Count moves from one rated tier to a worse one between days, over all days."""
         return int(np.tril(self.moved[_RATED, _RATED], -1).sum())
 
     @property
@@ -133,9 +126,8 @@ _RATED = slice(int(RATED_TIERS[0]), int(RATED_TIERS[-1]) + 1)
 def answers_at(
     table: LedgerTable, artifact: Artifact, policy: Policy, day: int, knowledge: Knowledge = Knowledge.THEN
 ) -> Answers:
-    """Compute the answer of model and policy about every seller of the table at the beginning of `day`.
-
-    `day`: days since 1970-01-01. Parts of MAX_ENTRIES entries bound the memory, with three numbers a seller.
+    """Compute the answer of model and policy about every seller of the table at the beginning of `day`, in days since
+    1970-01-01.
     """
     sellers = table.columns.cases
     answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
@@ -157,12 +149,11 @@ def backtest(
     knowledge: Knowledge = Knowledge.THEN,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Backtest:
-    """Answer every seller on each of `days`; compare with the day before and with the model `against`.
+    """Answer every seller on each of `days`, ascending; compare with the day before and with the model `against`.
 
-    `days`: ascending. With a study, days whose window and maturity are over by the table's end have figures.
-    `progress`: called with the step, days done, and all days.
-
-    Raises ConfigurationWrong for a study at events: its outcomes cover only sellers with an event.
+    With a study, days whose window and maturity are over by the table's end have figures. `progress`: called with the
+    step, days done, and all days. Raises ConfigurationWrong for a study at events: its outcomes cover only sellers with
+    an event.
     """
     if study is not None and study.observation.events is not None:
         raise ConfigurationWrong(
@@ -271,7 +262,7 @@ def _judged(
     rated = facts.exists & (is_guilty | ~is_thin)
 
     tier = np.where(rated, _tiers(points, policy), int(Tier.UNRATED))
-    # The lowest tier cannot fall, so only the others need the day-ends before.
+    # The lowest tier cannot fall.
     high = np.flatnonzero(rated & (tier > RATED_TIERS[0]))
     if len(high) and policy.clear_days > 1:
         lowest = _lowest_points(columns, high, attributes, artifact, policy, moment, as_reported)
@@ -295,9 +286,8 @@ def _lowest_points(
     moment: int,
     as_reported: bool,
 ) -> Ints:
-    """Return the lowest points of the given cases on the day-ends before `moment`, shape (cases,).
-
-    Answers use the knowledge of `moment`, a day-end in microseconds, which is excluded.
+    """Return the lowest points of the given cases on the day-ends before `moment` (microseconds, excluded), with its
+    knowledge.
     """
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))

@@ -2,14 +2,10 @@
 
 Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored.
 
-Drift compares sellers of that day with sellers of the model's training points, as known then. The critical value is the
-bootstrap's (`training.evaluation.stability`); for features, the critical value of the largest index of all.
-
-Calibration is observed over expected bad sellers in mature windows, by the tier at their beginning.
-
-The estimate covers open windows. The development of past windows from the same age lifts the sellers known as bad so
-far (a chain ladder of one step); the expectation for the orders so far divides them. It moves months before the labels
-do.
+Drift compares sellers of that day with sellers of the model's training points, as known then; for features, the
+critical value is that of the largest index of all. Calibration is observed over expected bad sellers in mature windows,
+by the tier at their beginning. The estimate covers open windows: a chain ladder of one step lifts the sellers known as
+bad so far, and the expectation for the orders so far divides them. It moves months before the labels do.
 """
 
 from collections.abc import Mapping
@@ -60,10 +56,7 @@ NOT_AT_EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Limits of alerts: the table `[monitor]` of a study.
-
-    A drift below `psi` or `csi` may be certain and still not matter.
-    """
+    """Limits of alerts: the table `[monitor]` of a study."""
 
     psi: float = 0.1
     """The least index of the score that alerts, if it also passes its critical value."""
@@ -104,10 +97,10 @@ def _is_number(value: object, least: float) -> bool:
 def monitor(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None
 ) -> MonitorReport:
-    """Measure drift and calibration of a model with the knowledge of day `as_of`; return a report.
+    """Measure drift and calibration of a model with the knowledge of day `as_of`, by default the table's last day.
 
-    `as_of`: default the table's last day. Raises ConfigurationWrong if the study is not the model's, the model does not
-    state its training points, or no seller was known.
+    Raises ConfigurationWrong if the study is not the model's, the model does not state its training points, or no
+    seller was known.
     """
     limits = thresholds_of(study.monitor)
     study = as_the_model_sees(study, artifact)
@@ -161,10 +154,10 @@ def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Fact
 def drift(
     reference: Snapshot, today: Snapshot, artifact: Artifact, limits: Thresholds, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
-    """Return (drift of the score, drifts of the features), the features with the largest first.
+    """Return (drift of the score, drifts of the features) from `reference` to `today`, the features with the largest
+    first.
 
-    `reference`: rows of training; `today`: rows of now. A drift alerts above both the critical value and the threshold
-    in `limits`.
+    A drift alerts above both the critical value and the threshold in `limits`.
     """
     reference, today = _some(reference, seed), _some(today, seed)
     samples = Samples(reference.seller, today.seller)
@@ -192,8 +185,8 @@ def calibration(
 ) -> tuple[Calibration, dict[str, Calibration]]:
     """Compare observed with expected bad sellers in the latest mature windows.
 
-    Returns (all sellers together, by name of the tier at the beginning of the window). Both are weighted as the study
-    weighs its rows.
+    Returns (all sellers together, by name of the tier at the beginning of the window), weighted as the study weighs its
+    rows.
     """
     learned = last_training_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
@@ -215,7 +208,7 @@ def calibration(
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
         draws = _draws(part, study.model.seed)
-        with np.errstate(invalid="ignore"):  # with few sellers a draw may be empty: it has no ratio
+        with np.errstate(invalid="ignore"):  # with few sellers a draw may be empty
             drawn = draws[:, 0] / draws[:, 1]
         one_more = (observed / bad if bad else 1.0) / expected
         ratio = widen_by_poisson(Interval.of(observed / expected, drawn), bad, one_more)
@@ -289,7 +282,7 @@ def _open_window(
     observed = np.zeros(table.columns.cases)
     kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
-    # As if every seller went on to sell at its rate: a part of this exposure of the whole window has passed.
+    # As if every seller went on to sell at its rate.
     passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     if study.is_rate:
         start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them
@@ -302,7 +295,7 @@ def _open_window(
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to, rows_then = np.zeros((3, table.columns.cases))
-    # Labels without a demand on orders do not need the exposures, which are most of a ledger.
+    # Exposures are most of a ledger.
     is_sale = table.columns.kind == Kind.EXPOSURE
     conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
     for first in past:
@@ -348,10 +341,7 @@ def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int,
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
-    """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first.
-
-    Fewer if the ledger begins later; none if no window is over.
-    """
+    """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first."""
     first = table.first_day
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
     if latest is None:

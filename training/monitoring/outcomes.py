@@ -26,16 +26,12 @@ class DayOutcomes:
     seller: Ints
     """Places in the table's sellers."""
     bad: Floats
-    """0 or 1."""
     start: Floats
     """The log-odds that each seller's own exposure adds."""
     weight: Floats
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Return each seller's probability to be known as bad at the study's maturity, shape (n,).
-
-        It is the sigmoid of the log-odds as served plus `start`. `raw`: the model's raw scores, shape (n,).
-        """
+        """Return each seller's probability to be known as bad at the study's maturity, from the model's raw scores."""
         return sigmoid(served_log_odds(artifact, raw) + self.start)
 
 
@@ -61,9 +57,9 @@ def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
-    """Return the outcomes, by training's label, of the sellers observed on `day`.
+    """Return the outcomes, by training's label, of the sellers observed on `day`, whose window must be mature.
 
-    The window after `day` must be mature. `final`: from `training.observation.labels.final_facts`, if known already.
+    `final`: from `training.observation.labels.final_facts`.
     """
     seen = snapshot(table, study, study.point_at(day), final)
     return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
@@ -86,9 +82,8 @@ def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
 
 
 def study_of_model(study: Study, artifact: Artifact) -> Study:
-    """Return the study with features, constants and exposure slope replaced by the model's.
-
-    Only the context sources that the model knows stay.
+    """Return the study with features, constants and exposure slope replaced by the model's, and only the context
+    sources that it knows.
     """
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
@@ -110,10 +105,7 @@ def slope_of(artifact: Artifact) -> float:
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:
-    """Return (observation day, day after its window) of the model's training points, in its lineage's order.
-
-    Empty if it states none.
-    """
+    """Return (observation day, day after its window) of the model's training points, in its lineage's order."""
     points: list[dict[str, Any]] = lineage_of(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
 

@@ -26,9 +26,7 @@ class Calibration:
     bad: int
     """Sellers known as bad, in open windows so far."""
     expected: float
-    """Bad sellers that the model expected, weighted as the study weighs sellers; in open windows, for the part that
-    has passed.
-    """
+    """Weighted as the study weighs sellers; in open windows, for the part that has passed."""
     ratio: Interval | None
     """Observed over expected, with its interval; None: `why_not` states why.
 
@@ -44,10 +42,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class MonitorReport:
-    """The findings about a model on day `as_of`.
-
-    `tiers` are of mature windows: unrated, then worst to best.
-    """
+    """The findings about a model on day `as_of`; `tiers` are of mature windows: unrated, then worst to best."""
 
     as_of: int
     model: str
@@ -61,7 +56,6 @@ class MonitorReport:
 
     @property
     def alerts(self) -> dict[str, bool]:
-        """Return whether each check alerts, by its name in CHECKS."""
         found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert, self.estimated.alert)
         return dict(zip(CHECKS, found, strict=True))
 

@@ -1,8 +1,7 @@
 """A study's definition of bad: what counts, how much is enough, and the day on which it was reached.
 
 Counted are incidents that a rule names, or settled orders that failed. Enough is a number, a share of the seller's
-settled orders in the window, or a rate among the worst of the market; amounts may be required too. All stated
-conditions must hold.
+settled orders in the window, a rate among the worst of the market, or an amount; all stated conditions must hold.
 """
 
 import math
@@ -37,19 +36,14 @@ class Counted:
     """Severity weight."""
 
     def take(self, rows: Bools) -> "Counted":
-        """Return the counted things at `rows`, a mask of shape (n,)."""
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows], self.loss[rows])
 
     def by_case(self, cases: int) -> Ints:
-        """Sum `number` by case; int64 of shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
 def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Return which violations match at least one rule of a bad definition.
-
-    A rule states a least severity and harm, and may name a violation type and a category.
-    """
+    """Return which violations match at least one rule of a bad definition."""
     found = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
@@ -68,9 +62,9 @@ def severity_weights(study: Study) -> Ints:
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
-    """Return each violation's amount in minor units, 0 without one.
+    """Return each violation's amount in minor units, 0 without one; all 0 if the study needs no amount.
 
-    All 0 if the study needs no amount. ConfigurationWrong for another currency: there is no exchange rate.
+    ConfigurationWrong for another currency: there is no exchange rate.
     """
     if study.bad.amount_minor is None or not len(v.row):
         return np.zeros(len(v.row), dtype=np.int64)
@@ -132,9 +126,9 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
     """Return the lowest rate (count over orders) among the worst `study.bad.worst` of a market.
 
     Infinity if the study states no share, or no seller is among the worst. Only sellers with enough orders in the
-    window (`study.orders_needed`) are the market. Sellers with a zero rate are never among the worst; sellers with
-    equal rates are included together or not at all, so the worst never exceed the share. Worked: rates 0, 0, 0.1, 0.1
-    and 0.5 with the worst 0.4 give 0.5; with the worst 0.6 they give 0.1.
+    window are the market. Sellers with a zero rate are never among the worst; sellers with equal rates are included
+    together or not at all, so the worst never exceed the share. Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4
+    give 0.5; with the worst 0.6 they give 0.1.
     """
     if study.bad.worst is None:
         return math.inf
@@ -198,5 +192,4 @@ def _running(values: Ints, new: Bools) -> Ints:
 
 
 def _numbers(texts: pl.Series) -> Ints:
-    """Return texts as integers, 0 for none."""
     return texts.cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64)

@@ -9,10 +9,10 @@ from scoring.features.columns import EntryColumns
 
 
 def runs(sizes: Ints, most: int) -> Iterator[slice]:
-    """Yield slices of consecutive items with a total size of at most `most`.
+    """Yield slices of consecutive items, at most `most` items with a total size of at most `most`; a larger item is
+    alone.
 
-    A slice has also at most `most` items; a larger item is alone. Worked: sizes 2, 3, 4 with at most 5 give 0 to 2 and
-    2 to 3.
+    Worked: sizes 2, 3, 4 with at most 5 give 0 to 2 and 2 to 3.
     """
     before, start = np.cumsum(sizes) - sizes, 0
     while start < len(sizes):
@@ -25,8 +25,8 @@ def runs(sizes: Ints, most: int) -> Iterator[slice]:
 def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
     """Yield (slice of cases, their entries) of parts of whole sellers, at least one part.
 
-    Entries number their cases from 0. `columns` must be sorted by case, one case per seller; a part has at most `most`
-    entries, unless one seller has more.
+    Entries number their cases from 0. `columns` must be sorted by case; a part has at most `most` entries, unless one
+    seller has more.
     """
     if not columns.cases:
         yield slice(0, 0), columns

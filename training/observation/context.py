@@ -1,6 +1,6 @@
 """Context: how outcomes were detected and which measures were in force, for training only.
 
-Serving never reads it, and scores with every context at its reference (`at_reference`).
+Serving scores with every context at its reference (`at_reference`).
 """
 
 from collections.abc import Callable, Mapping
@@ -25,10 +25,9 @@ PER_MILLION = 1e6
 
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
-    """Write each context feature into the model's input `x`, shape (n, features), in place.
+    """Write each context feature into the model's input `x`, shape (n, features), in place; the reference if unknown.
 
-    Values are of the observation point, or of the first inspection in the window; the reference if unknown. Features
-    that look back ignore later corrections; features of the window use all knowledge.
+    Features that look back ignore later corrections; features of the window use all knowledge.
     """
     if not study.context:
         return
@@ -58,7 +57,6 @@ def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, po
 
 
 def _per_month(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return the detections per 30 days before the point."""
     return _detections(table, entries, source, point) / (source.days / MONTH_DAYS)
 
 
@@ -95,8 +93,8 @@ def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource
 def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
     """Count the measures in force at the point, by case.
 
-    A measure is in force if its last statement known then imposes it and it has not ended. If the source names a kind,
-    only that kind counts; measures of a policy's rules never count.
+    A measure is in force if its last statement known then imposes it and it has not ended; measures of a policy's rules
+    never count.
     """
     moment = point.day * DAY
     known = (entries.kind == Kind.MEASURE) & (entries.report_time < moment) & (entries.occur_time < moment)
@@ -144,17 +142,15 @@ def _stated(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
 
 
 def _numbers(texts: NDArray[np.object_], missing: float) -> Floats:
-    """Return texts as numbers, `missing` for others."""
     numbers = pl.Series(texts.tolist(), dtype=pl.String).cast(pl.Float64, strict=False).fill_null(missing)
     return numbers.to_numpy(allow_copy=True).astype(np.float64)
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:
-    """Return `over` / `under`; NaN if `under` is 0."""
+    """NaN if `under` is 0."""
     ratio: Floats = np.divide(over, under, out=np.full(len(under), np.nan), where=under > 0)
     return ratio
 
 
 def _counts(entries: EntryColumns, weights: Floats | Ints | None = None) -> Floats:
-    """Count each case's entries, or sum their weights."""
     return np.bincount(entries.case, weights=weights, minlength=entries.cases).astype(np.float64)

@@ -22,15 +22,14 @@ class DecisionDelay:
     """Days from report to confirmation or dismissal. A figure is None if too many violations are open to know it."""
 
     median_days: float | None
-    """Open violations are included as unfinished."""
+    """Open violations are included as unfinished, as in `p95_days`."""
     p95_days: float | None
-    """Open violations are included as unfinished."""
     p95_closed_only_days: float | None
     """Of decided violations only; it looks too short."""
     decided: int
     open: int
     withdrawn: int
-    """Withdrawn without a decision."""
+    """Without a decision."""
 
     def as_dict(self) -> dict[str, float | int | None]:
         return asdict(self)
@@ -39,7 +38,7 @@ class DecisionDelay:
 def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDelay:
     """Return the decision delay by Kaplan and Meier, with open violations censored at `as_of` (default: the table's).
 
-    Violations confirmed on arrival needed no decision and are left out.
+    Violations confirmed on arrival are left out.
     """
     days, status = _cases(table, as_of)
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))

@@ -1,8 +1,7 @@
 """Growth of labels: the share of finally bad sellers that is known at the maturity.
 
 Labels at a fixed maturity miss later confirmations. The development triangle shows how many, and so how much
-calibration must be lifted. It counts sellers, not incidents: a seller that needs two incidents is known with the
-second, a seller with five is known with the first.
+calibration must be lifted. It counts sellers, from the day on which enough was known of each.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +28,6 @@ from training.observation.labels import final_facts, suspensions_for
 from training.study.definition import Study
 
 MONTH_DAYS = 365.25 / 12
-"""Mean days in a month."""
 MAX_AGE_MONTHS = 36
 """No growth is assumed after these months."""
 MIN_COHORT = 20
@@ -64,15 +62,13 @@ class Development:
             return 1.0
         if days >= MONTH_DAYS:
             return float(np.interp(days / MONTH_DAYS, np.arange(len(self.share)), self.share))
-        # Most of a month's knowledge comes in its first days: a straight line would be far off.
+        # A straight line would be far off.
         within = self.share[min(1, len(self.share) - 1)]
         return float(within * np.interp(days, np.arange(FIRST_DAYS), self.first_month))
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """The factor for the odds of bad at the study's maturity."""
-
     factor: float
     """At least 1; turns odds at the maturity into final odds."""
     text: str
@@ -84,7 +80,6 @@ class _Windows:
     """n consecutive windows; days of shape (n,)."""
 
     start: Ints
-    """First day."""
     end: Ints
     """Day after the last one."""
     month: Ints
@@ -103,8 +98,8 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
 
     share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
     last age with MIN_COHORT bad sellers (times the windows around a day) no growth is assumed. Sellers count if they
-    are bad by today's knowledge, from the day when the window was over and enough was known. `final` comes from
-    `final_facts`; computed if missing.
+    are bad by today's knowledge, from the day when the window was over and enough was known. `final`: from
+    `final_facts`.
     """
     windows = _windows(table, study)
     place, days = _known_sellers(table, study, windows, final or final_facts(table))
@@ -144,7 +139,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     sellers = float(np.nansum(found.ultimate)) / found.overlap
     if sellers < MIN_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
-    # At most half of the good rows are assumed to turn bad: no triangle can be trusted beyond.
+    # No triangle can be trusted beyond.
     ultimate = min(rate / share, (1 + rate) / 2)
     factor = max(ultimate / (1 - ultimate) / (rate / (1 - rate)), 1.0)
     return Lift(
@@ -176,7 +171,6 @@ def _windows(table: LedgerTable, study: Study) -> _Windows:
 
 
 def _first_day(month: int) -> int:
-    """Return a month's first day; both since 1970."""
     return int(np.datetime64(month, "M").astype("datetime64[D]").astype(np.int64))
 
 
@@ -201,9 +195,8 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
 
 
 def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
-    """Return (case, window index, day) when enough was known to be bad.
-
-    Sellers with too few orders in the window (`Study.orders_needed`) are left out.
+    """Return (case, window index, day) when enough was known to be bad, without sellers with too few orders in the
+    window.
     """
     matching = np.flatnonzero(matches(final.violations, study.bad.rules, table))
     v, known = final.violations.take(matching), known[matching]

@@ -1,7 +1,7 @@
 """Observation at events: each inspection of a seller is an observation point, at the beginning of its day.
 
-Every case, a (seller, day), is moved in time so that one snapshot observes all. A snapshot depends only on time between
-entries, never on the calendar.
+Every case, a (seller, day), is moved in time so that one snapshot observes all: a snapshot never depends on the
+calendar.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,6 @@ AT_ONCE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Cases moved to one observation point."""
-
     table: LedgerTable
     """One case each."""
     point: Observation

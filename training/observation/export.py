@@ -43,7 +43,7 @@ SCHEMA: Mapping[str, Any] = {
     "units": pl.Int64,
     "until_time": pl.Int64,
 }
-"""The export's columns in order; times in microseconds, null for what a kind lacks."""
+"""Times in microseconds, null for what a kind lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,12 @@ class LedgerTable:
     violation_type: NDArray[np.object_]
     """None if not stated."""
     harm: Ints
-    """By number; 0 if not stated."""
+    """0 if not stated."""
     attributes: dict[int, Mapping[str, str]]
     """By row of an identity with attributes."""
     products: list[str]
     """By the code in `columns`."""
     stated: Stated
-    """Other statements of the entries' content."""
     statement_rows: Ints
     """Rows of violations, inspections and measures, ascending."""
     statements: pl.Series
@@ -94,10 +93,9 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 
 
 def read_export(path: Path) -> LedgerTable:
-    """Read an export, sorted by (seller, sequence), so that training sees one order.
+    """Read an export, sorted by (seller, sequence), without rows about products.
 
-    Rows about products, without a seller, are left out: sellers have derived entries. ConfigurationWrong if it is no
-    export.
+    ConfigurationWrong if it is no export.
     """
     try:
         table = pl.read_parquet(path)
@@ -112,7 +110,7 @@ def read_export(path: Path) -> LedgerTable:
     # Entries about a product have no seller; sellers get derived entries.
     table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
-    # Most entries are exposure without any of this: they are not parsed.
+    # Most entries are exposure without any of this.
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     types = conduct.str.json_path_match("$.violation_type")
     columns = EntryColumns(
@@ -183,7 +181,7 @@ def _ints(column: pl.Series) -> Ints:
 
 
 def _sources(table: pl.DataFrame) -> Ints:
-    """Return each inspection's source; 0 for other entries, which are not parsed."""
+    """Return each inspection's source; 0 for other entries."""
     inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
     return _ints(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
@@ -211,7 +209,7 @@ def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]
 def _digest(table: pl.DataFrame) -> str:
     """Return the SHA-256 over seller and content of every row, each with a zero byte, without sealed texts."""
     digest = sha256()
-    # Sealed texts differ between ledgers, and training does not read them.
+    # Sealed texts differ between ledgers.
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
     for part in table.iter_slices(HASHED_AT_ONCE):
         digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())

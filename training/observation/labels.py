@@ -1,10 +1,10 @@
 """Labels: each observed seller's outcome in its window, by the truth known at one fixed maturity after it.
 
 Bad: enough in the window of what the bad definition counts (`training.observation.badness`) or, if the study asks for
-it, a suspension imposed in it that rests on a counted violation. Violations overturned since count for no one. A seller
-has left if it settled no order from some day to the window's end, and that day came before the study's least share of
-the window. No entry states a closed account, so leaving is inferred. A seller is indeterminate if it left, is not bad,
-and would be bad if the allegations still open at the maturity were upheld.
+it, a suspension imposed in it that rests on a counted violation. Violations overturned since do not count. A seller has
+left if it settled no order from some day to the window's end, and that day came before the study's least share of the
+window. A seller is indeterminate if it left, is not bad, and would be bad if the allegations still open at the maturity
+were upheld.
 """
 
 import math
@@ -41,17 +41,14 @@ EVER = np.iinfo(np.int64).max // DAY * DAY
 STRATA = 5
 """Groups of sellers by volume; the probability of staying is estimated in each."""
 MAX_WEIGHT = 10.0
-"""The largest weight of a row."""
 
 _IS_OF_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-"""By kind number, whether it reports violations or decides about them."""
+"""By kind number."""
 _IS_OF_SALES = kind_mask(Kind.EXPOSURE, Kind.CORRECTION)
 """By kind number, whether it states or corrects exposure."""
 
 
 class Outcome(IntEnum):
-    """A seller's outcome in its window."""
-
     GOOD = 0
     BAD = 1
     INDETERMINATE = 2
@@ -63,12 +60,10 @@ class Windows:
     """Each case's performance window, in days of shape (cases,)."""
 
     day: Ints
-    """First day."""
     end: Ints
     """Day after the last one."""
 
     def hold(self, case: Ints, day: Ints) -> Bools:
-        """Return whether each day is in its case's window."""
         return (day >= self.day[case]) & (day < self.end[case])
 
 
@@ -80,8 +75,8 @@ class Labels:
     loss: Floats
     """Severity weight of what makes a case bad; 0 for others.
 
-    The sum, over matching incidents in the window, of each incident's largest weight; a failed order weighs as a minor
-    violation. For a suspension at least the weight of the gravest violation behind it.
+    The sum of each matching incident's largest weight; a failed order weighs as a minor violation. For a suspension at
+    least the weight of the gravest violation behind it.
     """
     bad_day: Ints
     """NEVER if it is not bad."""
@@ -116,10 +111,8 @@ def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Fac
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
     """Return each case's outcome, loss, bad day, left day, orders and inspection in its window.
 
-    BAD from the day on which enough violations count or, if the study asks for it, the seller is suspended, as known at
-    the maturity; LEFT if it stopped selling too early, unless the study keeps such sellers; INDETERMINATE if it left
-    with open allegations that would make it bad; else GOOD. `final` comes from `final_facts`. `cut` is the market's
-    threshold from `market_cut_of`; required if the table is a part of the market.
+    LEFT does not occur if the study keeps such sellers. `final`: from `final_facts`. `cut` is the market's threshold
+    from `market_cut_of`; required if the table is a part of the market.
     """
     if cut is None:
         cut = market_cut_of(table, study, windows, final)
@@ -150,11 +143,11 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
-    """Return inverse probabilities of staying, shape (n,), which compensate for sellers that left (weight 0).
+    """Return inverse probabilities of staying, shape (n,), at most MAX_WEIGHT, which compensate for sellers that left
+    (weight 0).
 
-    At most MAX_WEIGHT. `time` is the share of the window after which each left or became bad, else 1. The probability
-    is Kaplan and Meier's, in STRATA groups of equal size by `volume`; a seller that became bad need not have stayed
-    longer.
+    `time` is the share of the window after which each left or became bad, else 1. The probability is Kaplan and
+    Meier's, in STRATA groups of equal size by `volume`; a seller that became bad need not have stayed longer.
     """
     weight = np.zeros(len(outcome))
     for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):
@@ -164,7 +157,6 @@ def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> 
 
 
 def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
-    """Return the incidents in each case's window that match a rule."""
     v = mature.take(windows.hold(mature.case, mature.day))
     v = v.take(matches(v, study.bad.rules, table))
     return count_incidents(v, v.day, amounts(v, study, table), study)

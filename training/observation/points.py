@@ -14,10 +14,7 @@ from training.study.definition import Observation, Study
 ENOUGH_BAD = 50
 """Bad rows for a test point: with fewer, an AUC's interval is wider than most differences."""
 WORTH_GOING_BACK = 1.5
-"""An earlier test point needs this many times the bad rows of a later one.
-
-Half as many again make an interval a fifth narrower; for less, the later point is preferred.
-"""
+"""An earlier test point needs this many times the bad rows of a later one: an interval a fifth narrower."""
 MAX_TRIED = 24
 """Test points tried, back from the latest in steps of `step_days`."""
 
@@ -25,9 +22,7 @@ MAX_TRIED = 24
 @dataclass(frozen=True, slots=True)
 class Points:
     train: list[Observation]
-    """In order."""
     test: list[Observation]
-    """In order."""
     why: str
     """Why this test point; empty if the study states it or observes at events."""
 
@@ -35,11 +30,10 @@ class Points:
 def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
     """Return the study's points, or choose the latest test point with enough bad rows.
 
-    Stated points and events are used as they are. Otherwise the candidates are the latest point whose window and
-    maturity are over, and earlier ones by `step_days`, at most MAX_TRIED, while the first training point is after
-    `LedgerTable.first_day`. The search ends at ENOUGH_BAD bad rows; the choice is the latest candidate with at least
-    1/WORTH_GOING_BACK of them. Without enough, the latest candidate. `final` comes from `final_facts`; computed if
-    missing. ConfigurationWrong if the ledger is too short for one point.
+    Without stated points, the candidates are the latest point whose window and maturity are over, and earlier ones by
+    `step_days`, at most MAX_TRIED, while the first training point is after `LedgerTable.first_day`. The search ends at
+    ENOUGH_BAD bad rows; the choice is the latest candidate with at least 1/WORTH_GOING_BACK of them. Without enough,
+    the latest candidate. `final`: from `final_facts`. ConfigurationWrong if the ledger is too short for one point.
     """
     train, test = study.find_points(table.as_of)
     if study.observation.test or study.observation.events is not None:

@@ -1,7 +1,7 @@
 """Snapshots: what was known of each seller at an observation point, and its outcome.
 
-Features use what was reported before the point. Labels use the truth at one fixed maturity after the window, without
-what was overturned since. What occurred before the point and was reported after it enters neither.
+Features use what was reported before the point. Labels use the truth at one fixed maturity after the window. What
+occurred before the point and was reported after it enters neither.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
 RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
-"""Points of the hand-made rule, by severity."""
+"""By severity."""
 RULE_EXPIRY_DAYS = 180
 RAW_COUNT_DAYS = 730
 """24 months."""
@@ -46,7 +46,6 @@ class Snapshot:
     x: Floats
     """The model's input, shape (n, features)."""
     bad: Floats
-    """0 or 1."""
     seller: Ints
     """Code in the export."""
     day: Ints
@@ -55,13 +54,12 @@ class Snapshot:
     """Settled orders before the window."""
     rule_points: Floats
     clean: Bools
-    """Whether it has had no incident."""
+    """Without an incident."""
     outcome: NDArray[np.int8]
-    """As `labels.Outcome`."""
     weight: Floats
     """1, unless the study weights rows by staying or by orders."""
     loss: Floats
-    """Severity weight; see `labels.Labels`."""
+    """See `labels.Labels`."""
     raw_count: Floats
     """Counted incidents of the last 24 months."""
     tenure_days: Ints
@@ -91,22 +89,19 @@ class EligibleRows:
 
 @dataclass(frozen=True, slots=True)
 class KnownFacts:
-    """Knowledge of every seller at an observation point."""
-
     facts: Facts
     """From reports before the point."""
     sums: Sums
 
 
 class FeatureBuffer:
-    """Memory for the inputs of many rows, so that `join` need not copy. Untouched parts cost nothing."""
+    """Memory for the inputs of many rows, so that `join` need not copy."""
 
     def __init__(self, rows: int, features: int) -> None:
         self._x = np.empty((rows, features), dtype=np.float64)
         self._filled = 0
 
     def take(self, rows: int) -> Floats:
-        """Return the buffer's next `rows` rows."""
         start, self._filled = self._filled, self._filled + rows
         return self._x[start : self._filled]
 
@@ -121,8 +116,7 @@ def observe(
 ) -> EligibleRows:
     """Compute features and labels of each eligible seller at a point, or at a span's events.
 
-    `final` comes from `final_facts`. `room` is memory for the inputs; events have their own. Rows are weighted as the
-    study asks.
+    `final`: from `final_facts`. `room` is memory for the inputs; events have their own.
     """
     if point.last_day is not None:
         return _weighed(_together([_of_events(moved, study) for moved in moved_cases(table, study, point)]), study)
@@ -245,7 +239,6 @@ def _of_events(moved: Moved, study: Study) -> EligibleRows:
 
 
 def _together(parts: list[EligibleRows]) -> EligibleRows:
-    """Join parts and add up their exclusions."""
     exclusions: Counter[str] = Counter()
     for part in parts:
         exclusions.update(part.exclusions)
@@ -280,7 +273,7 @@ def _eligible(
     """Return which known sellers are eligible, and the exclusions by the first failed condition."""
     conditions = {}
     if study.orders_needed:
-        # Excluded bad sellers are counted separately: the model learns nothing from them, and the report must show it.
+        # The model learns nothing from excluded bad sellers, and the report must show it.
         is_good, sold = labels.outcome != Outcome.BAD, labels.window_orders
         conditions["bad_without_orders_in_window"] = is_good | (sold > 0)
         conditions["no_orders_in_window"] = sold > 0

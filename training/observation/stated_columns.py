@@ -19,7 +19,7 @@ class Stated:
     country: NDArray[np.int32]
     """For identities, the index in `countries`, shape (n,); 0 if not stated."""
     countries: NDArray[np.object_]
-    """In order; the first is empty."""
+    """The first is empty."""
     is_random: Bools
     """Whether an inspection drew its seller at random, shape (n,)."""
     suspensions: Ints

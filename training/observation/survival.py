@@ -14,7 +14,7 @@ class Curve:
     time: Floats
     """Ascending, shape (m,)."""
     share: Floats
-    """The unfinished share from each time on, shape (m,)."""
+    """From each time on, shape (m,)."""
 
     def before(self, time: Floats) -> Floats:
         """Return the unfinished share just before each time."""

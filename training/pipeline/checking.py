@@ -33,7 +33,6 @@ class DataChecked:
     lift: Lift
     """From the triangle: labels not yet known at the maturity."""
     summary: str
-    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,6 @@ class LeakageChecked:
     looks: list[dict[str, str]]
     """Earlier looks of other studies at the test window."""
     summary: str
-    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +89,7 @@ def _waiting(delay: DecisionDelay) -> str:
 
 
 def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
-    """Run the leakage checks: features for the future, training rows for the test's.
-
-    If it `is_look`, because a model will be judged there, the look at the test window is logged.
-    """
+    """Run the leakage checks; if it `is_look`, because a model will be judged there, log the look at the test window."""
     looks = _looks(job, observed, is_look=is_look)
     with step.apart("sampled checks"):
         rows = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)
@@ -128,7 +123,6 @@ def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str
 
 
 def _spell(checks: Sequence[Check]) -> str:
-    """Return how many checks pass, and the findings of the others."""
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         return f"{len(checks)} checks hold"
@@ -136,14 +130,13 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def _spell_leakage(checks: Sequence[Check]) -> str:
-    """Spell the checks as `_spell`, with drift separate: it is no leak, and has its own gate."""
+    """Spell the checks as `_spell`, with drift separate: it is no leak."""
     drift = [check for check in checks if check.check == DRIFT]
     sentence = _spell([check for check in checks if check.check != DRIFT])
     return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> Checked:
-    """Return the evaluation's `checks` (`data` and `leakage`), `labels` and `looks`."""
     return Checked(
         {
             "checks": {

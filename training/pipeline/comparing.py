@@ -39,33 +39,24 @@ class Compared:
     """The figures of an evaluation and their n test rows. Arrays of shape (n,)."""
 
     test: Snapshot
-    """The test rows, with context at its reference."""
+    """With context at its reference."""
     scores: Mapping[str, Floats]
     """By model, the served ranking."""
     log_odds: Mapping[str, Floats]
     """By model, the log-odds of bad at the maturity, over each row's own exposure."""
     p_bad: Floats
-    """The candidate's probability of bad."""
     points: Ints
-    """The candidate's points over the reference exposure."""
+    """Over the reference exposure."""
     tiers: NDArray[np.str_]
-    """The policy's tiers for these points."""
     figures: dict[str, Any]
-    """As JSON values."""
     summary: str
-    """The line of this step."""
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
-    """Score the test rows by every model, and compute the evaluation's figures.
-
-    The models: the candidate, logistic regression, the twin without a page, simple rankings and the champion, if any;
-    all with context at its reference.
-    """
+    """Score the test rows by every model, with context at its reference, and compute the evaluation's figures."""
     study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
     rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)
-    # Judged as served: every model answers with context at its reference.
     test = at_reference(as_it_was, study)
     raw = page.raw_score(test.x)
     own = offset(test, study)
@@ -153,7 +144,6 @@ def _case(
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
-    """Return the AUC of the candidate and the other models, in words."""
     found = figures["auc"][CANDIDATE]
     others = [
         f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]

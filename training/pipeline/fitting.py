@@ -31,15 +31,12 @@ class Fitted:
     model: Curves | Artifact
     """Each feature's effect on the log-odds of bad, or the champion with fixed tables."""
     summary: str
-    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certified:
     certificate: dict[str, object]
-    """As JSON values."""
     summary: str
-    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +46,17 @@ class Calibrated:
     lift: float
     """The log-odds added for labels that are unknown at the maturity; the page's base includes it."""
     summary: str
-    """The line of this step."""
 
     @property
     def scale(self) -> Scale:
-        """Return the page's scale, from raw score to points and probability."""
         return Scale(self.page.base)
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Train the model on all training points; a recalibration keeps the champion's tables.
+    """Train the model on all training points, or continue an interrupted training; a recalibration keeps the
+    champion's tables.
 
-    An interrupted training continues with its kept model. ConfigurationWrong if fewer than two features vary, or if all
-    golden rows get the same score.
+    ConfigurationWrong if fewer than two features vary, or if all golden rows get the same score.
     """
     if job.recalibrate and job.champion is not None:
         return Fitted(job.champion, f"the tables of champion {job.champion.digest[:12]}, as they are")
@@ -98,9 +93,8 @@ def certify_fit(step: Step, job: Job, calibrated: Calibrated) -> Certified:
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
     """Calibrate the model on the latest training point, and round it to whole points.
 
-    Each seller is scored by a model that never saw it, and no test row is used; context is at its reference. `lift` is
-    added to the log-odds, because some bad sellers are unknown at the maturity. ConfigurationWrong if all golden rows
-    get the same points.
+    Each seller is scored by a model that never saw it; context is at its reference. `lift` is added to the log-odds,
+    because some bad sellers are unknown at the maturity. ConfigurationWrong if all golden rows get the same points.
     """
     latest = sample_rows(observed.parts[-1], MAX_ROWS, job.study.model.seed)
     if isinstance(fitted.model, Curves):

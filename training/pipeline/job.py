@@ -1,5 +1,3 @@
-"""The input and the result of a training."""
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,6 @@ class Sample:
 
     sellers: Sequence[str]
     days: Sequence[int]
-    """Each seller is observed at the beginning of its day."""
     x: Floats
     """By the study's features."""
     study: Study
@@ -42,11 +39,9 @@ class Shell:
 @dataclass(frozen=True, slots=True)
 class Job:
     table: LedgerTable
-    """The ledger's export."""
     study: Study
     policy: Policy
     champion: Artifact | None = None
-    """None without one."""
     recalibrate: bool = False
     """Keep the champion's tables, and fit only the level."""
     verify: bool = True
@@ -61,9 +56,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Planned:
     evaluation: Mapping[str, Any]
-    """The checks' findings, as JSON values."""
     lines: Mapping[str, str]
-    """The line of each step."""
+    """By step."""
     train_rows: int
     test_rows: int
 
@@ -77,20 +71,19 @@ class Trained:
     gates: Mapping[str, Any]
     """From `training.gates.table.judge`."""
     evaluation: Mapping[str, Any]
-    """Out of time."""
     seconds: Mapping[str, float]
     """By step."""
     apart: Mapping[str, float]
     """Seconds timed outside the steps."""
     lines: Mapping[str, str]
-    """The line of each step."""
+    """By step."""
     test: Snapshot
     test_scores: Mapping[str, Floats]
     """By model, the served ranking."""
     test_points: Ints
-    """The candidate's served points."""
+    """As served."""
     test_p_bad: Floats
-    """The candidate's probability of bad over each row's own exposure."""
+    """Over each row's own exposure."""
     test_log_odds: Mapping[str, Floats]
     """By model, over each row's own exposure."""
 

@@ -39,15 +39,13 @@ class Impact:
     """The artifact's parts by name."""
     evaluation: dict[str, Any]
     summary: str
-    """The line of this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     gates: dict[str, Any]
-    """As JSON values (`training.gates.table.judge`)."""
+    """From `training.gates.table.judge`."""
     summary: str
-    """The line of this step."""
 
 
 def assess(
@@ -93,7 +91,6 @@ def assess(
 
 
 def _impact(evaluation: Mapping[str, Any]) -> str:
-    """Return the share of test rows whose tier would change, in words."""
     migration = evaluation.get("migration")
     if not migration:
         return "no champion to compare with"
@@ -157,9 +154,8 @@ def _digest(job: Job, calibrated: Calibrated) -> str:
 
 
 def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
-    """Return the model's origin as JSON values: study, ledger, points, calibration.
-
-    It has no time of day, so the same training gives the same bytes.
+    """Return the model's origin as JSON values: study, ledger, points, calibration; without a time of day, so that
+    bytes repeat.
     """
     study, table = job.study, job.table
 

@@ -9,7 +9,6 @@ import scoring
 
 LIBRARIES = ("lightgbm", "numpy", "polars", "scipy")
 PACKAGES = (Path(scoring.__file__).parent, Path(__file__).parents[1])
-"""The folders of code that a model depends on."""
 
 
 def code_versions(packages: Sequence[Path] = PACKAGES) -> dict[str, str]:

@@ -24,11 +24,9 @@ MIN_OF_EACH = 10
 @dataclass(frozen=True, slots=True)
 class Observed:
     train_points: list[Observation]
-    """In order."""
     test_points: list[Observation]
-    """In order."""
     parts: list[Snapshot]
-    """Rows by training point."""
+    """By training point."""
     rows: Snapshot
     """Of all training points."""
     test: Snapshot
@@ -40,11 +38,9 @@ class Observed:
     left_out: list[Mapping[str, int]]
     """By point, the number of excluded rows by reason."""
     summary: str
-    """The line of this step."""
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        """Return the excluded rows of all points by reason."""
         return _sum(self.left_out)
 
     @property
@@ -127,7 +123,7 @@ def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
 
 
 def sample_rows(rows: Snapshot, most: int, seed: int) -> Snapshot:
-    """Return at most `most` rows in order, drawn at random without replacement; equal `seed`, equal rows."""
+    """Return at most `most` rows in order, drawn at random without replacement."""
     if len(rows.bad) <= most:
         return rows
     chosen = np.sort(np.random.default_rng(seed).choice(len(rows.bad), most, replace=False))

@@ -23,16 +23,12 @@ EndOf = Callable[[int], int]
 REASON_ROWS = 2_000
 """Test rows at most whose reasons are counted."""
 MISSES = 20
-"""Worst misses that are shown."""
 MISS_ENTRIES = 12
 """Entries at most of each span that are shown of a miss."""
 
 
 def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
-    """Count the test rows that would have each reason code; return a list, most frequent first.
-
-    Tables of `reason_code`, `rows` and `share`. At most 2,000 rows are looked at, evenly spread.
-    """
+    """Count the test rows that would have each reason code, among at most 2,000 evenly spread; most frequent first."""
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(REASON_ROWS, len(test.bad))).astype(np.int64))
     rows, folder = test.take(chosen), Folder(study.constants)
     counts: Counter[str] = Counter()
@@ -52,10 +48,7 @@ def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snaps
 
 
 def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
-    """Return what was known of some sellers at the beginning of a day.
-
-    One case each, in their order.
-    """
+    """Return what was known of some sellers at the beginning of a day, one case each, in their order."""
     place = np.full(table.columns.cases, -1, dtype=np.int64)
     place[sellers] = np.arange(len(sellers))
     theirs = table.columns.take(place[table.columns.case] >= 0)
@@ -69,7 +62,7 @@ def worst_misses(
     """Return the rows whose outcome was furthest from the prediction, the worst first.
 
     A table for each, with the latest `entries` of what was known when it was observed, and the first ones of its window
-    in `after`. `end_of`: returns the end of the window of an observation day.
+    in `after`.
     """
     chance = np.where(test.bad > 0, p_bad, 1 - p_bad)
     worst = np.lexsort((test.seller, chance))[:MISSES]
@@ -105,7 +98,6 @@ def _entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, l
 
 
 def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the evaluation shows of an entry."""
     return {
         "entry_id": row["entry_id"],
         "kind": Kind(row["kind"]).name.lower(),
@@ -115,6 +107,5 @@ def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _what(row: Mapping[str, Any]) -> str:
-    """Return the violation type, harm and action of an entry, those that it has."""
     parts: Sequence[str | None] = (row.get("violation_type"), row.get("harm"), row.get("action"))
     return " ".join(part for part in parts if part)

@@ -23,7 +23,6 @@ from training.study.definition import Study
 class SlopeResult:
     job: Job
     summary: str
-    """The line of this step."""
 
 
 def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:

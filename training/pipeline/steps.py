@@ -45,7 +45,6 @@ class Step:
 
     def __call__(self, done: int, total: int) -> None:
         """Show progress. Parts may come one after the other, so done == total does not end the step."""
-        # A step ends when it returns, whatever its parts reported: they may come one after the other.
         self._total = max(total, 1)
         self._progress(self.name, min(done, self._total - 1), self._total)
 
@@ -69,9 +68,8 @@ class Steps:
     seconds: dict[str, float] = field(default_factory=dict)
     """By step, without time apart."""
     apart: dict[str, float] = field(default_factory=dict)
-    """Seconds timed apart."""
     lines: dict[str, str] = field(default_factory=dict)
-    """The line of each step."""
+    """By step."""
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
         """Run `function(step, *arguments)` with its progress under `name`; record summary and seconds."""
@@ -92,7 +90,7 @@ class Steps:
 class Kept:
     """Results of earlier runs of the same training, by name.
 
-    The folder is of one training: the same study, ledger, code and libraries (`training.pipeline.made_by`).
+    The folder is of the same study, ledger, code and libraries (`training.pipeline.made_by`).
     """
 
     def __init__(self, folder: Path | None) -> None:

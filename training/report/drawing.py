@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
 
 Form = Callable[[float], str]
-"""Formats a number as a tick."""
 
 
 def short_percent(value: float) -> str:
@@ -87,17 +86,15 @@ def whisker(
 
 
 def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
-    """Return a vertical bar from the low end of y to `value`, between `left` and `right`."""
+    """Return a vertical bar from the low end of y to `value`."""
     return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 
 def level(value: float, y: Axis, style: str = "rule", says: str = "") -> Rule:
-    """Return a horizontal line across the plot."""
     return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style, says)
 
 
 def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
-    """Return a vertical line across the plot."""
     return Rule(x.at(value), 0, x.at(value), 100, style, says)
 
 
@@ -105,7 +102,6 @@ class Scaled:
     """Intervals of a column on one scale, with the place of `rule` (zero, say) marked."""
 
     def __init__(self, values: Iterable[float | None], rule: float | None = None) -> None:
-        """Start a column whose scale contains all values; ignores None."""
         known = [v for v in values if v is not None] + ([] if rule is None else [rule])
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0

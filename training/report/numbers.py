@@ -25,7 +25,6 @@ def signed(value: float | None, digits: int = 3) -> Num:
 
 
 def count(value: float | None) -> Num:
-    """Format an integer: "12,345"."""
     return Num(UNKNOWN if value is None else f"{round(value):,}".replace("-", "−"))
 
 
@@ -44,7 +43,7 @@ def general(value: float | None) -> Num:
 
 
 def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
-    """Format an interval (table of value, low, high) in words: "0.812 (0.790 to 0.834)"."""
+    """Format an interval in words: "0.812 (0.790 to 0.834)"."""
     form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -53,7 +52,7 @@ def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
 
 
 def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
-    """Format an interval (table of value, low, high) in two lines, for a narrow column."""
+    """Format an interval in two lines, for a narrow column."""
     form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -62,7 +61,7 @@ def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
 
 
 def plural(amount: float, one: str, many: str | None = None) -> str:
-    """Join number and noun: `plural(1, "row")` is "1 row", `plural(2, "row")` "2 rows"; `many` is an irregular plural."""
+    """Join number and noun: `plural(2, "row")` is "2 rows"; `many` is an irregular plural."""
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
 
 
@@ -83,7 +82,6 @@ MODELS = {
     "past_volume": "past volume alone",
     "champion": "champion",
 }
-"""Names of an evaluation's models in the report."""
 
 
 def model_name(key: str) -> str:

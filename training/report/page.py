@@ -1,8 +1,4 @@
-"""A model's report: one offline HTML file that says whether to promote it, and why.
-
-Nothing is loaded or run: styles are inline, figures are SVG, there is no script. Figures are in per cent of their
-space, so lines stretch and text keeps its size. Equal input gives equal bytes.
-"""
+"""A model's report: one offline HTML file, without scripts, that says whether to promote it, and why."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -27,11 +23,11 @@ def render(
     gates: Mapping[str, Json] | None,
     digest: str,
 ) -> str:
-    """Return a model's report as a page of HTML.
+    """Return a model's report as a page of HTML; equal input gives equal bytes.
 
     `manifest`, `evaluation`, `lineage` and `certificate` are the artifact's parts (parsed JSON), `gates` those beside
     it or None, `digest` the artifact's. Missing figures are replaced by a sentence. A part that fails by an error of
-    this program is named, with a `ReportFault` warning. All texts are escaped.
+    this program is named, with a `ReportFault` warning.
     """
     reading = Reading(
         JsonTable.of(manifest),
@@ -65,7 +61,6 @@ def _templates() -> Environment:
 
 
 def _kind(thing: object) -> str:
-    """Return the template of a block, cell or mark: its type's name."""
     return type(thing).__name__.lower()
 
 

@@ -22,9 +22,9 @@ class Range:
     low: float
     high: float
     mark: float | None = None
-    """A second value, or None."""
+    """A second value."""
     rule: float | None = None
-    """The column's rule, such as zero, or None."""
+    """The column's rule, such as zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Heat:
     share: float
     """0 to 1."""
     own: bool = False
-    """Whether it is on the diagonal."""
+    """On the diagonal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Table:
 class Text:
     text: str
     quiet: bool = False
-    """Whether it is a remark."""
+    """A remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class Bullets:
 @dataclass(frozen=True, slots=True)
 class Facts:
     rows: Sequence[tuple[str, str]]
-    """(term, value), in order."""
+    """(term, value)."""
     code: bool = False
-    """Whether the values are digests and the like."""
+    """The values are digests and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +137,16 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve or area."""
-
     path: str
     """SVG in a square of 100 by 100, y down."""
     style: str
     fill: bool = False
-    """Whether it is an area."""
+    """An area."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A bar."""
-
     x: float
-    """Left."""
     y: float
     """Top."""
     width: float
@@ -163,7 +158,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A straight line: a whisker, a threshold, the present."""
+    """A whisker, a threshold, the present."""
 
     x1: float
     y1: float
@@ -187,8 +182,6 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A word in the plot."""
-
     x: float
     y: float
     text: str
@@ -226,7 +219,7 @@ class Plot:
     left: int = 46
     """Pixels for the ticks of the vertical axis."""
     small: bool = False
-    """Whether it is one of many."""
+    """One of many."""
     grid: str = "both"
 
 
@@ -234,7 +227,7 @@ class Plot:
 class Plots:
     plots: Sequence[Plot]
     wide: bool = False
-    """Whether each has the whole width."""
+    """Each has the whole width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +241,6 @@ class Multiples:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A heading, a line of figures, and facts."""
-
     title: str
     text: str
     chip: Chip

@@ -28,7 +28,6 @@ class JsonTable(dict[str, Json]):
 @dataclass(frozen=True, slots=True)
 class Reading:
     manifest: Mapping[str, Json]
-    """Part of the artifact, like `evaluation`, `lineage` and `certificate`."""
     evaluation: Mapping[str, Json]
     lineage: Mapping[str, Json]
     certificate: Mapping[str, Json]
@@ -46,7 +45,6 @@ class Reading:
 
     @property
     def study(self) -> str:
-        """Return the study's name from manifest or lineage."""
         return str(self.manifest.get("study", self.lineage.get("study", "unnamed study")))
 
     @property
@@ -55,7 +53,6 @@ class Reading:
 
 
 def _walk(part: Json, path: str, name: str) -> Json:
-    """Return a part's value at a path. Absent names part and path."""
     for step in path.split("."):
         part = part.get(step) if isinstance(part, Mapping) else None
         if part is None or (isinstance(part, Mapping | list) and not part):

@@ -1,5 +1,3 @@
-"""The bad definition of a study: which violations count, how, over which orders, and each row's weight."""
-
 from typing import Any
 
 from scoring.base.enums import Category, Harm, Severity

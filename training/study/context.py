@@ -16,9 +16,7 @@ LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
 """Sources about the time before the observation point; the others are about the window after it."""
 
 OF_INSPECTION = ("inspector", "method", "source", "product_category")
-"""Fields of an inspection that a study may take as context, as `inspection.FIELD`; the result would be the outcome
-itself.
-"""
+"""Fields of an inspection that may be context, as `inspection.FIELD`; the result would be the outcome itself."""
 
 ATTRIBUTE = "inspection.attributes."
 _KEYS = frozenset(["name", "source", "one_of", "reference", "days", "measure_kind"])
@@ -37,7 +35,7 @@ class ContextSource:
     days: int = 365
     """Number of days before the point in which detections are counted."""
     measure_kind: MeasureKind | None = None
-    """The measures counted; None: all."""
+    """None: all."""
 
     @property
     def looks_back(self) -> bool:
@@ -68,10 +66,7 @@ class EventPoints:
 
 
 def read_context(r: Reader) -> tuple[ContextSource, ...]:
-    """Read every `[[context]]` of a study, in order.
-
-    Invalid ones are left out and added to the reader's problems.
-    """
+    """Read every `[[context]]` of a study, in order; add invalid ones to the reader's problems."""
     text = "context must list tables of name, source and reference, and at most one_of, days and measure_kind"
     found = [r.attempt(text, partial(_context, row)) for row in r.take("context", list, [])]
     return tuple(source for source in found if source is not None)

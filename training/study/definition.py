@@ -30,13 +30,13 @@ COUNTS = ("incidents", "service_failures")
 """Counts that may make a seller bad: incidents that a rule names, or settled orders that failed."""
 
 WEIGHTS = ("sellers", "orders")
-"""Weights of rows: each seller the same, or each settled order in the window the same."""
+"""Each seller the same, or each settled order in the window the same."""
 
 LEFT = ("keep", "exclude", "weight")
 """Treatment of sellers that leave.
 
-They are labelled by what was seen, or they are left out, or they are left out and the stayers are reweighted (inverse
-probability of staying).
+They are labelled by what was seen, or left out, or left out and the stayers are reweighted (inverse probability of
+staying).
 """
 
 
@@ -112,7 +112,7 @@ class ExposureTable:
     """The table `[exposure]` of a study: how the chance of bad depends on the orders in the window."""
 
     reference_orders: float | None
-    """The reference exposure in settled orders; None: bad counts over the window at any exposure."""
+    """In settled orders; None: bad counts over the window at any exposure."""
     slope: float | None
     """Slope of the log-odds of bad in ln(orders in the window).
 
@@ -139,7 +139,7 @@ class ModelTable:
     """Trees of each seed, in addition to the additive start."""
     seed: int
     seeds: int
-    """Number of models averaged as one, each with its own seed."""
+    """Number of models averaged as one."""
     parameters: Mapping[str, Any]
 
 
@@ -204,23 +204,20 @@ class Study:
         return Observation(day, _add_months(day, self.window.months or 0))
 
     def window_end_of(self, day: int) -> int:
-        """Return the day after the window of an observation on `day`.
-
-        At events each case has a window of its own.
-        """
+        """Return the day after the window of an observation on `day`; at events each case has its own."""
         return self.point_at(day).window_end
 
     def find_points(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
         """Return two lists, the training points and the test points, each in order.
 
         `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, if the
-        study states none (`training.observation.points` finds it).
+        study states none.
 
         Stated days are used unchanged. A study at events has spans of days: one to test, and `train_points` equal ones
-        to train, so that the latest can be held out. Otherwise the test point is the latest whose window and maturity
-        are over by `as_of`. Training points go back from it by `step_days`; window, maturity and embargo of each are
-        over before the test point begins. Raises ConfigurationWrong if a training window is not over by the first test
-        point, or a test window not by `as_of`.
+        to train. Otherwise the test point is the latest whose window and maturity are over by `as_of`. Training points
+        go back from it by `step_days`; window, maturity and embargo of each are over before the test point begins.
+        Raises ConfigurationWrong if a training window is not over by the first test point, or a test window not by
+        `as_of`.
         """
         when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
         if when.events is not None:
@@ -259,9 +256,8 @@ class Study:
         return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
-        """Return the latest point whose window and maturity are over by `day`.
-
-        A search, since months differ in length.
+        """Return the latest point whose window and maturity are over by `day`, by a search, since months differ in
+        length.
         """
         about = 2 * day - self.point_at(day).window_end - self.window.maturity_days
         candidates = map(self.point_at, range(about + 6, about - 7, -1))

@@ -1,5 +1,3 @@
-"""Load a study from a TOML file."""
-
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -223,7 +221,7 @@ PAGE_FEATURES = (
     *("violation_rate_365d", "incident_rate_365d", "incident_rate_ever", "severe_rate_ever"),
     *("service_failure_rate_365d", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
 )
-"""Default features of a study, unless `[features]` changes them: few enough for a page."""
+"""Default features of a study: few enough for a page."""
 
 
 def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
@@ -266,10 +264,7 @@ def _declared(r: Reader) -> list[AttributeFeature]:
 
 
 def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
-    """Return the features of one declared attribute: one for a number, one for each text.
-
-    Raises ValueError that names what is wrong.
-    """
+    """Return the features of one declared attribute: one for a number, one for each text. Raises ValueError."""
     name, one_of = row["name"], row.get("one_of")
     if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:
         raise ValueError(f"{dict(row)} is none")

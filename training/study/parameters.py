@@ -1,7 +1,6 @@
 """LightGBM's parameters that a study may set: all except parameters that training sets or that break its promises.
 
-LightGBM has several names for most parameters, and silently drops one of two names for the same. So a study must write
-the first name.
+LightGBM silently drops one of two names for the same parameter, so a study must write the first name.
 """
 
 from collections.abc import Mapping
@@ -49,14 +48,11 @@ DEFAULTED: Mapping[str, str] = {
     "extra_trees": "extra_tree",
     "boosting": "boosting_type boost",
 }
-"""Parameters that a study may set, over the defaults, with their other names, which would be dropped."""
+"""Parameters that a study may set, over the defaults, with their other names."""
 
 
 def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each error in a study's `model.parameters`.
-
-    Errors are parameters that training sets itself, that would break the certificate, and unknown ones.
-    """
+    """Return a sentence for each error in a study's `model.parameters`."""
     given = set(parameters)
     found: list[str] = []
     if theirs := sorted(given & _names(OURS)):

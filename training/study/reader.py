@@ -19,7 +19,7 @@ class Reader:
         """Return the value at a path (`table.key`), or the default if it is missing.
 
         `kind`: its allowed types; true and false are no numbers. A missing value without a default, or one of the wrong
-        type, is added to the problems and replaced by the default (None without one). The path counts as known.
+        type, is added to the problems and replaced by the default (None without one).
         """
         self._taken.add(path)
         value: Any = self._data
@@ -36,9 +36,8 @@ class Reader:
         return value
 
     def positive(self, path: str, default: Default) -> int | Default:
-        """Return the whole number above 0 at a path, or the default if it is missing.
-
-        Another value is added to the problems.
+        """Return the whole number above 0 at a path, or the default if it is missing; add another value to the
+        problems.
         """
         value = self.take(path, int, default)
         self.check(value is None or value > 0, f"{path} must be above 0")
@@ -50,9 +49,8 @@ class Reader:
             self._wrong.append(text)
 
     def attempt(self, text: str, make: Callable[[], Any]) -> Any:
-        """Return the result of `make`; on an error, None, and add `text` and the error to the problems.
-
-        ValueError, KeyError, TypeError and AttributeError are caught.
+        """Return the result of `make`; on a ValueError, KeyError, TypeError or AttributeError None, and add `text` and
+        the error to the problems.
         """
         try:
             return make()

@@ -1,5 +1,3 @@
-"""The sections of the report in their order, each with its parts."""
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -164,7 +162,7 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
         except Absent as absent:
             missing.append((name, str(absent)))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # A report without this part is better than none, but the program is at fault and not the model.
+            # The program is at fault and not the model.
             kind = type(error).__name__
             faults.append((name, kind))
             warnings.warn(f"the report lacks its part {name!r} by an error of this program ({kind}: {error})",

@@ -97,7 +97,6 @@ def grades(r: Reading) -> list[Block]:
             if high
             else Chip("good", "agrees")
         )
-        # The tier of sellers without a score has no points.
         has_points = row["points_from"] is not None
         points = f"{count(row['points_from'])} to {count(row['points_to'])}" if has_points else "none"
         share = percent(row["rows"] / total)
@@ -183,7 +182,7 @@ def spoken_difference(price: Json) -> str:
 
 
 def _auc_by_volume(rows: list[Json]) -> Plot:
-    # Names such as "3 of 10: 2 to 14 orders" do not fit under an axis, so each point shows its own in a tooltip.
+    # Names such as "3 of 10: 2 to 14 orders" do not fit under an axis.
     x = names([str(k + 1) for k in range(len(rows))], "parts by volume, few orders to many", len(rows))
     known = [row for row in rows if row["auc"]]
     y = axis([v for row in known for v in (*row["auc"].values(), row["auc_unconstrained"])], "AUC")

@@ -1,5 +1,3 @@
-"""Section on limits and intended use, reproduction, and the glossary."""
-
 import shlex
 from typing import Any
 

@@ -200,7 +200,6 @@ def indeterminates(r: Reading) -> list[Block]:
 
 
 def data_checks(r: Reading) -> list[Block]:
-    """Tabulate the recorded checks of the data: result, number, threshold and text."""
     return [
         _checks(r.found("checks.data"), "data check", "Look for anything not passed, and at the numbers next to it.")
     ]
@@ -267,10 +266,7 @@ def _triangle(development: Json) -> list[Block]:
 
 
 def looks(r: Reading) -> list[Block]:
-    """Tabulate every earlier look at the test window, or state in a sentence that there was none.
-
-    Each look weakens its independence. Raises Absent if looks are not recorded.
-    """
+    """Tabulate every earlier look at the test window. Raises Absent if looks are not recorded."""
     rows = r.evaluation.get("looks")
     if rows is None:
         raise Absent("evaluation.json of this model does not hold looks")

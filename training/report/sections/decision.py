@@ -97,7 +97,7 @@ def _show(r: Reading) -> Command:
 
 
 TRAIN = "sellertrust train STUDY.toml"
-"""The command for training; a model knows the name of its study, not of the file."""
+"""A model knows the name of its study, not of the file."""
 
 
 def gates(r: Reading) -> list[Block]:
@@ -125,10 +125,7 @@ def _gate(gate: Json) -> list[Cell]:
 
 
 def headline(r: Reading) -> list[Block]:
-    """Show the main figures as tiles with their meanings.
-
-    AUC, AUC above logistic regression, AUC at equal volume, and predicted against observed.
-    """
+    """Show AUC, AUC above logistic regression, AUC at equal volume, and predicted against observed as tiles."""
     tiles = [_auc_tile(r)]
     logistic = (r.evaluation.get("difference") or {}).get("lightgbm-logistic")
     if logistic:

@@ -50,7 +50,7 @@ def _over(row: Json) -> bool:
 
 
 def certificate(r: Reading) -> list[Block]:
-    """Show the proof: the number of tables, and the features in which the score is monotone."""
+    """Show the number of tables, and the features in which the score is monotone."""
     c = r.certificate
     directions = c.get("directions")
     if not directions:

@@ -26,10 +26,7 @@ MAX_AFTER = 3
 
 
 def segments(r: Reading) -> list[Block]:
-    """Tabulate AUC and rates by segment, a table for each kind of segment.
-
-    A sentence replaces a kind with fewer than two segments.
-    """
+    """Tabulate AUC and rates by segment; a sentence replaces a kind with fewer than two segments."""
     found = r.found("segments")
     order = [kind for kind in KINDS if kind in found] + [kind for kind in found if kind not in KINDS]
     text = (
@@ -41,7 +38,7 @@ def segments(r: Reading) -> list[Block]:
         name, rows = KINDS.get(kind, kind.replace("_", " ")), found[kind]
         if len(rows) > 1:
             blocks.append(_segment(name, rows))
-        else:  # one group alone would repeat the figures of the whole
+        else:
             of = f": all test rows are {rows[0]['name']}" if rows else ""
             blocks.append(Text(f"{name}: the data does not tell sellers apart by it{of}.", quiet=True))
     return blocks
@@ -107,10 +104,7 @@ def migration(r: Reading) -> list[Block]:
 
 
 def swap(r: Reading) -> list[Block]:
-    """Tabulate the sellers that candidate and champion judge differently at an equal share rejected.
-
-    With numbers and bad rates of each group, and of the sellers judged alike.
-    """
+    """Tabulate the sellers that candidate and champion judge differently at an equal share rejected."""
     found = _champion(r, "swap")
     groups = (
         ("in", "let in: rejected by the champion only"),
