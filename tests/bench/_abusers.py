@@ -49,14 +49,14 @@ def work():
 for _ in range(8):
     threading.Thread(target=work).start()
 """
-"""A process that calls without pause and ignores refusals; on request with invalid tokens."""
+"""A process that calls without pause, on request with invalid tokens."""
 
 ABUSERS = {"beside_over_alone": "abuser", "bad_tokens": "abuser", "no_grant": "stranger"}
-"""By figure, the first label of the abuser's certificate: limited, with bad tokens, without grants."""
+"""By figure, the first label of the abuser's certificate."""
 
 
 def abused(folder: Path, say: Say) -> dict[str, float]:
-    """Return a victim's calls a second with each abuser over those alone; this machine runs both."""
+    """Return a victim's calls a second with each abuser over those alone."""
     place = Place(folder)
     limits = '[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n'
     place.write("dns:a.example", "dns:abuser.example", limits=limits)

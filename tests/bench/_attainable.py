@@ -1,11 +1,9 @@
 """The best possible scorer of the simulated market: the exact posterior of a bad performance window.
 
 The latent state of a seller is (class, hazard, regime of each month). Given class and hazard, the regimes are a
-two-state Markov chain and violations are Poisson. Violations reported by the observation form a thinned Poisson
-process, so a forward pass over the months gives the exact likelihood. Its continuation through the window gives the
-probability of no bad violation. The hazard is integrated numerically over its logarithm, on a grid that narrows to each
-seller's posterior; class is summed. Forward algorithm: Rabiner 1989, Proceedings of the IEEE 77(2); thinning: Kingman
-1993, Poisson Processes, section 5.1.
+two-state Markov chain and reported violations a thinned Poisson process, so a forward pass over the months gives the
+exact likelihood. The hazard is integrated numerically over its logarithm; class is summed. Rabiner 1989, Proceedings of
+the IEEE 77(2); Kingman 1993, Poisson Processes, section 5.1.
 
 Only recorded facts enter: entries dated before the observation, and the seller's own exposure in the window.
 """
@@ -32,13 +30,12 @@ from training.market.tables import (
 COARSE_POINTS, FINE_POINTS, CLOSING_IN = 48, 64, 2
 """Grid points of the hazard in each narrowing.
 
-The trapezoid rule on a smooth peak errs below 1e-6 with steps of one standard deviation; 64 points over the last
-interval suffice up to some thousand violations of one seller.
+The trapezoid rule on a smooth peak errs below 1e-6 with steps of one standard deviation.
 """
 NEGLIGIBLE_LOG = 25.0
 """Log weight below the best at which grid points carry less than 1e-10 of the posterior."""
 SELLERS_AT_ONCE = 250
-"""The working arrays of [sellers, classes, points] then fit into a processor's cache."""
+"""Arrays of [sellers, classes, points] then fit into the cache."""
 SERIOUS = slice(HARMS.index("high"), None)
 
 
@@ -47,7 +44,7 @@ class Evidence:
     """The facts about n sellers in C classes over M months."""
 
     log_prior: Floats
-    """Class prior by cohort, identity level and service failures, as a logarithm: [n, C]."""
+    """Of each class, as a logarithm: [n, C]."""
     reported_mass: Floats
     """Thousands of season-weighted orders before the observation: [n, M, C].
 
@@ -61,23 +58,23 @@ class Evidence:
     false_mass: Floats
     """Expected complaints in bad faith that the label takes for bad: [n]."""
     observe_month: int
-    """The month of the observation; all its days share its state."""
+    """All its days share its state."""
     month: Ints
-    """The month in which each allegation occurred, 0 for the month of the start: [k]. Sorted by month and seller."""
+    """Of each allegation, 0 for the month of the start: [k]. Sorted by month and seller."""
     seller: Ints
-    """The position of its seller: [k]."""
+    """Position: [k]."""
     true_weight: Floats
-    """Its weight if it is true, by class: [k, C]; its intensity is hazard x regime x true_weight + false_weight."""
+    """By class: [k, C]; the intensity is hazard x regime x true_weight + false_weight."""
     false_weight: Floats
-    """Its weight if it was made in bad faith: [k]."""
+    """[k]."""
 
 
 def attainable_probability(market: Market, observe_day: int, window_days: int, maturity_days: int) -> Floats:
     """Return P(bad by the record in the window | the record at observation): float64 [sellers].
 
-    Day `observe_day` is the first unknown day; the window is [observe_day, observe_day + window_days). The event: a
-    violation of high or extreme harm occurred in the window, was confirmed less than `maturity_days` after it, and was
-    not overturned by then. The seller's exposure in the window is given.
+    Day `observe_day` is the first unknown day; the window is [observe_day, observe_day + window_days). Bad: a violation
+    of high or extreme harm occurred in the window, was confirmed less than `maturity_days` after it, and was not
+    overturned by then. The seller's exposure in the window is given.
 
     Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a reported
     mass of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
@@ -93,10 +90,10 @@ def attainable_probability(market: Market, observe_day: int, window_days: int, m
 
 
 def status_at(market: Market, day: int) -> Ints:
-    """Return the last action on each violation decided before `day`, or -1.
+    """Return the last action on each violation decided before `day`, or -1: indices into ACTIONS, shape [k].
 
-    Shape [k], indices into ACTIONS. A final violation with a verified identifier is CONFIRM without a decision. Reports
-    are ignored: a violation reported after `day` also has a status.
+    A final violation with a verified identifier is CONFIRM without a decision. A violation reported after `day` also
+    has a status.
     """
     violations = market.violations
     arrived = violations["final"].to_numpy() & violations["identifier_verified"].to_numpy()
@@ -134,7 +131,7 @@ def gather(market: Market, observe_day: int, window_days: int, maturity_days: in
 
 
 def _reported_share(parameters: MarketParameters, tables: Tables, length: int) -> Floats:
-    """Return P(a violation is reported at most `age` days after it occurred | class): [length, C], the row by age."""
+    """Return P(a violation is reported at most `age` days after it occurred | class): [length, C]."""
     by_source = np.stack([np.cumsum(delay_probabilities(s.report, length)) for s in parameters.sources])
     return np.asarray((tables.type_share @ tables.source_share @ by_source).T)
 
@@ -160,15 +157,11 @@ def _bad_shares(parameters: MarketParameters, tables: Tables, length: int) -> tu
 
 
 def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int) -> Floats:
-    """Return the log of the prior of each class, given the undated facts: float64 [n, C].
-
-    Cohort prior x P(identity level | class) x P(service failures | class).
-    """
+    """Return the log of the prior of each class, given the undated facts: float64 [n, C]."""
     classes = market.parameters.classes
     joined = market.identity["join_day"].to_numpy()
     prior = np.log([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
     levels = np.log([c.levels for c in classes]).T
-    # Before a seller joins, only its newcomer cohort is known.
     level = np.where((joined < observe_day)[:, None], levels[market.identity["level"].to_numpy()], 0.0)
     total = prior[(joined < 0).astype(np.int64)] + level
 
@@ -190,8 +183,7 @@ def beta_binomial_log(failed: Ints, orders: Ints, mean: float, concentration: fl
     """Return the log-probability of each seller's sequence of service failures: float64 [n].
 
     The log of B(a + failed, b + orders - failed) / B(a, b), with a = mean x concentration, b the rest of the
-    concentration (the binomial coefficient is the same in every class). For 1 failure in 2 orders at mean 0.5 and
-    concentration 2: B(2, 2) / B(1, 1) = 1/6, log -1.791759.
+    concentration. For 1 failure in 2 orders at mean 0.5 and concentration 2: B(2, 2) / B(1, 1) = 1/6, log -1.791759.
     """
     a, b = mean * concentration, (1.0 - mean) * concentration
     constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
@@ -207,13 +199,12 @@ def _allegations(
 ) -> tuple[Ints, Ints, Floats, Floats]:
     """Return month, seller and both weights of the informative allegations: no echo, possibly true.
 
-    Factors that neither class, hazard nor regime changes are left out: delay densities, equal for complaints in bad
-    faith, and the tables of final acts, which are never in bad faith.
+    Delay densities are equal for complaints in bad faith, and left out.
     """
     v, p = market.violations, market.parameters
     status = status_at(market, observe_day)
     keep = (v["report_day"].to_numpy() < observe_day) & ~v["echo"].to_numpy()
-    # Only complaints in bad faith are withdrawn or overturned; these carry no information about the seller.
+    # Only complaints in bad faith are withdrawn or overturned.
     keep &= (status != WITHDRAW) & (status != OVERTURN)
     seller, day, types, harm, source = (
         v[name].to_numpy()[keep] for name in ("seller", "occur_day", "type", "harm", "source")
@@ -243,7 +234,7 @@ def _standing_in_bad_faith(market: Market, observe_day: int, keep: Flags) -> Flo
     decided = market.decisions.filter((pl.col("action") == CONFIRM) & (pl.col("day") < observe_day))
     first[decided["violation"].to_numpy()] = decided["day"].to_numpy()
     overturned = np.cumsum(np.concatenate([[0.0], delay_probabilities(bad.appeal, observe_day)]))
-    # In the confirmed cases the decision precedes the observation; others read an unused entry.
+    # Others read an unused entry.
     age = np.maximum(observe_day - 1 - first[keep], 0)
     return np.asarray(bad.confirmed_share * (1.0 - bad.overturned_share * overturned[age]))
 
@@ -257,7 +248,7 @@ def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> F
         low, high = _close_in(log_hazard, likelihood + _log_hazard_density(log_hazard, parameters))
     log_hazard = _grid(low, high, FINE_POINTS)
     likelihood, spree = _forward(log_hazard, evidence, parameters)
-    # The trapezoid rule without the ends, where the integrand is negligible: each class has its own step.
+    # The trapezoid rule without the ends, where the integrand is negligible.
     step = (log_hazard[..., 1] - log_hazard[..., 0])[..., None]
     log_weight = likelihood + _log_hazard_density(log_hazard, parameters) + np.log(step) + evidence.log_prior[..., None]
     weight = np.exp(log_weight - log_weight.max(axis=(1, 2), keepdims=True))
@@ -301,7 +292,6 @@ def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
 
 
 def _log_hazard_density(log_hazard: Floats, parameters: MarketParameters) -> Floats:
-    """Return the log density of the logarithm of a Gamma hazard in each class: float64 [n, C, points]."""
     shape, rate = _gamma(parameters)
     constant = shape * np.log(rate) - np.array([math.lgamma(s) for s in shape])
     return np.asarray(shape[:, None] * log_hazard - rate[:, None] * np.exp(log_hazard) + constant[:, None])
@@ -332,7 +322,7 @@ def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameter
             begins = np.nonzero(np.concatenate([[True], seller[1:] != seller[:-1]]))[0]
             calm_log[seller[begins]] += np.add.reduceat(np.log(true_rate + false_rate), begins, axis=0)
             spree_log[seller[begins]] += np.add.reduceat(np.log(true_rate * multiplier + false_rate), begins, axis=0)
-        # The larger likelihood is factored out, so that neither sum nor posterior underflows.
+        # The larger likelihood is factored out against underflow.
         best = np.maximum(calm_log, spree_log)
         in_spree = spree * np.exp(spree_log - best)
         either = in_spree + (1.0 - spree) * np.exp(calm_log - best)
@@ -342,10 +332,7 @@ def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameter
 
 
 def _clean_probability(hazard: Floats, spree: Floats, evidence: Evidence, parameters: MarketParameters) -> Floats:
-    """Return P(no true bad violation in the window | class, hazard, record): float64 [n, C, points].
-
-    `spree` is P(spree) in the month of observation, whose remaining days share its state.
-    """
+    """Return P(no true bad violation in the window | class, hazard, record): float64 [n, C, points]."""
     starts, ends, multiplier = _chain(parameters)
     calm_clean, spree_clean = 1.0 - spree, spree
     for month in range(evidence.observe_month, evidence.window_mass.shape[1]):

@@ -1,4 +1,4 @@
-"""Cancelled calls: whether a server's memory grows with the number of calls, some of them cancelled by their callers."""
+"""Whether a server's memory grows with the number of calls, some of them cancelled by their callers."""
 
 import shutil
 import tempfile
@@ -27,8 +27,7 @@ FIRST_RATE = 250.0
 def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
     """Return the growth of memory after the first rounds, in MB, and the number of calls.
 
-    Rounds of fixed length run until `calls` were made. h2load makes most, and gRPC clients make the cancelled calls;
-    without h2load gRPC clients make all.
+    h2load makes most calls, gRPC clients the cancelled ones; without h2load gRPC clients make all.
     """
     has_h2load = shutil.which("h2load") is not None
     with tempfile.TemporaryDirectory() as name:

@@ -43,7 +43,7 @@ def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
-    """Return (days of the stop, least price of a name, in thousands of the currency, that makes `unconditional` hold)."""
+    """Return (days of the stop, least price of a name, in thousands, that makes `unconditional` hold)."""
     found = []
     for days in STOP_DAYS:
         slower = replace(assumptions, stop_days=days)

@@ -1,7 +1,7 @@
 """Two servers of one ledger with clocks that differ by seconds and by hours: each answer against a recomputation.
 
-On PostgreSQL the database's clock counts, and a server whose own is off by more than a minute cannot append. SQLite has
-no other clock; there the second server represents a server started after the clock was set.
+On PostgreSQL the database's clock counts, and a server whose own is off by more than a minute cannot append. On SQLite
+the second server represents one started after the clock was set.
 """
 
 from collections.abc import Callable

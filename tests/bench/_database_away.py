@@ -19,7 +19,7 @@ from tests.helpers.servers import MARKET
 from tests.helpers.shells import serving, shell_of
 
 SECONDS = 180.0
-"""Seconds of calls with a frozen database; seven tenths of it with a stopped one."""
+"""With a frozen database; seven tenths of it with a stopped one."""
 
 PROCESSES = 2
 BEYOND = 10**9

@@ -1,8 +1,8 @@
 """The alternative that a team would build, in its own environment: `python -m tests.bench._fastapi_app FOLDER KIND
 PORT`.
 
-`predict`: each request is one `Booster.predict` of the seller's inputs in memory. `table`: each request reads one row
-of a table that a nightly job filled.
+`predict`: each request is one `Booster.predict` of inputs in memory. `table`: each request reads one row of a nightly
+job's table.
 """
 
 import json

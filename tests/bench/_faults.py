@@ -42,7 +42,6 @@ class Unable(Exception):
 
 
 def batch(number: int) -> list[Entry]:
-    """Return the entries of one batch: the same for the same number."""
     return [Entry(f"f-{number}-{i}", f"s-{i}", ExposureStated(10_000, 1 + i, revision=number)) for i in range(BATCH)]
 
 
@@ -59,7 +58,7 @@ def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
 
 
 def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -> dict[str, int]:
-    """Kill a writer at random points, spread over all of its entries, and restart it from its acknowledged ones."""
+    """Kill a writer at random points, and restart it from its acknowledged entries."""
     last = entries // BATCH
     acknowledged = killed = 0
     with database(backend, folder) as url:
@@ -170,8 +169,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
     """Append until the disk is full, repeatedly, after each enlargement.
 
     `untyped`: errors other than LEDGER_UNAVAILABLE that names the disk. `unreadable`: reads that were wrong, or
-    rejected by SQLite. PostgreSQL may answer LEDGER_UNAVAILABLE until it has room (`refused_reads`), because it first
-    writes its unwritten pages.
+    rejected by SQLite. `refused_reads`: PostgreSQL must first write its pages.
     """
     acknowledged, untyped, unreadable, refused_reads, number = set[int](), 0, 0, 0, 1
     with (
@@ -191,7 +189,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
             disk.enlarge(MORE_MEBIBYTES)
             number, is_typed = _fill(ledger, acknowledged, number, most=random.randint(1, 5))
             untyped += not is_typed
-        # To read everything PostgreSQL first writes its unwritten pages, anywhere in the tables.
+        # To read everything PostgreSQL first writes its unwritten pages.
         disk.enlarge(MEBIBYTES[backend])
         found = breaches(ledger, acknowledged)
     counts = {"tries": rounds, "acknowledged": len(acknowledged) * BATCH, "refused_reads": refused_reads}

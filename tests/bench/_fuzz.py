@@ -1,7 +1,6 @@
 """Fuzzed requests: valid ones with changed fields, others truncated and garbled, by several identities.
 
-They go to gRPC's handlers, streams included, on a real server over a real ledger, without sockets: a thousand or more a
-second. `_fuzz_callers` states each identity's rights independently, by request.
+They go to gRPC's handlers on a real server without sockets: a thousand or more a second.
 """
 
 import random
@@ -163,7 +162,7 @@ def _call(running: Running, method: str, messages: list[bytes], context: _Contex
         found = [handler.unary_unary(messages[0], context)]
     elif handler.unary_stream:
         with closing(handler.unary_stream(messages[0], context)) as responses:
-            found = [*islice(responses, 1)]  # the next may come after a heartbeat
+            found = [*islice(responses, 1)]  # after a heartbeat
     else:
         with closing(handler.stream_stream(iter(messages), context)) as responses:
             found = [*responses]
@@ -211,7 +210,7 @@ def _mutated(request: Message, chance: random.Random) -> bytes:
 
 
 def _change(message: Message, chance: random.Random) -> None:
-    """Change one field of a message, or of one within it; do nothing without fields."""
+    """Change one field of a message, or of one within it."""
     if not message.DESCRIPTOR.fields:
         return None
     field = chance.choice(message.DESCRIPTOR.fields)

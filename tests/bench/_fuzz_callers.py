@@ -88,9 +88,7 @@ def may(identity: str, method: str, kind: type[Message], data: bytes, parent: st
         return False
     if parent and not request.parent:
         request.parent = parent
-    asked = (
-        _MAY["reader"] if identity == "token" else _MAY.get(identity)
-    )  # the token's issuer speaks for the marketplace
+    asked = _MAY["reader"] if identity == "token" else _MAY.get(identity)
     return asked is not None and asked(method.rpartition("/")[2], request)
 
 

@@ -33,7 +33,7 @@ def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int,
     """Return calls a second of `Service/Method`, so many in flight on each connection; raise unless all have the HTTP
     status 200.
 
-    The status of gRPC must be checked separately.
+    It does not check the status of gRPC.
     """
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
     load = ("-c", str(connections), "-m", str(at_a_time), "-d", str(body))
@@ -64,10 +64,7 @@ def _run(count: int, *arguments: str) -> float:
 
 @contextmanager
 def showing(target: str, shown: Shown, folder: Path) -> Iterator[str]:
-    """Yield the address of a plain-text proxy that shows a certificate to a server, since h2load cannot.
-
-    Each connection to the proxy has one connection to the server.
-    """
+    """Yield the address of a plain-text proxy that shows a certificate to a server, a connection for a connection."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

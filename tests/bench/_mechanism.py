@@ -1,7 +1,6 @@
 """The record of measures under kills: workers that end by SIGKILL between two appends, and two workers at once.
 
-Worker processes follow random histories of a few sellers; each is killed after one to three appends, until one
-finishes. Other histories have two workers at once, on two connections. The record is compared with an undisturbed
+Each worker is killed after one to three appends, until one finishes; the record is compared with an undisturbed
 worker's: `worker.tries` kills, and the statements that are `lost`, `duplicated` or `out_of_order`.
 """
 
@@ -60,7 +59,7 @@ def _work_in_a_process(url: str, now: int, appends: int) -> bool:
     child = os.fork()
     if child == 0:
         with ExitStack() as stack:
-            stack.callback(os._exit, 1)  # an error ends the process, and never returns
+            stack.callback(os._exit, 1)
             clock = Clock(now)
             ledger = stack.enter_context(Ledger.open(url, clock=clock))
             append, left = ledger.append, [appends]

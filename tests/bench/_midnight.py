@@ -1,7 +1,7 @@
 """A change of the day under load, with and without the next day's generation: the minute after over the minute before.
 
-The server's clock is at noon until all is ready, then set to shortly before midnight (`python -m
-tests.bench._midnight_server`). The load is an open process of its own: so many calls a second with any outcome.
+The server's clock is at noon until all is ready, then set to shortly before midnight. The load is open: so many calls a
+second with any outcome.
 """
 
 import json
@@ -54,7 +54,7 @@ def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
             with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
                 fill(ledger, sellers)
             now = wall_clock()
-            midnight = (now // DAY + 2) * DAY  # so that noon is after all recorded entries, at any time of day
+            midnight = (now // DAY + 2) * DAY  # so that noon is after all recorded entries
             noon = midnight - DAY // 2 - now
             with _serving(folder, noon) as server:
                 if kind == "with_generation":
@@ -75,7 +75,7 @@ def _pass_midnight(server: "Server", midnight: int, seconds: float, sellers: int
         text=True,
     ) as load:
         assert load.stdout is not None
-        load.stdout.readline()  # it is ready
+        load.stdout.readline()
         before = server.counts(midnight - round(seconds * SECOND) - wall_clock())
         began = time.monotonic() + seconds
         asked, _ = load.communicate("\n")

@@ -65,6 +65,6 @@ def _in_turn(calls: Mapping[str, Callable[[], object]]) -> dict[str, list[float]
             for _ in range(IN_A_ROW):
                 started = time.perf_counter()
                 call()
-                if number:  # the first ones warm
+                if number:
                     found[key].append(time.perf_counter() - started)
     return found

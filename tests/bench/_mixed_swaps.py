@@ -1,7 +1,6 @@
 """Alternating swaps of models and policies under load: whether an answer or a batch ever mixes two of them, or fails.
 
-There are two models and two policies, so each swap is a server's own: promotions and rollbacks in the registry, commits
-and rollbacks over gRPC. An answer must equal, to the bit, the answer of the model and policy in its stamp.
+An answer must equal, to the bit, the answer of the model and policy in its stamp.
 """
 
 import random
@@ -41,7 +40,7 @@ Bodies = dict[tuple[MadeBy, str], bytes]
 @dataclass
 class Seen:
     expected: Bodies
-    """The answers by model, policy and seller, without stamp and freshness."""
+    """By model, policy and seller, without stamp and freshness."""
     calls: int = 0
     failures: list[str] = field(default_factory=list)
     mixed: int = 0

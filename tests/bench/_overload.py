@@ -113,10 +113,10 @@ def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
 
 
 def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
-    """Return goodput over the peak with h2load as callers, if it is installed.
+    """Return goodput over the peak with h2load as callers, if it is installed, for remembered scores and for computed
+    ones (`.computed`).
 
-    For remembered scores (checkouts) and for computed scores (`.computed`). h2load sends the deadline but knows no gRPC
-    status: the server's metrics count OK answers, and a gRPC client measures times and outcomes.
+    The server's metrics count OK answers; a gRPC client measures times and outcomes.
     """
     if shutil.which("h2load") is None:
         return
@@ -149,7 +149,7 @@ def asking(address: str, request: bytes) -> Iterator["Watching"]:
 def _by_python(show: Show, address: str, seconds: float, processes: int) -> None:
     """Return the same for computed scores with Python callers, which use much of both cores."""
     plan = Plan(address, max(3.0, seconds / 10), deadline_seconds=5, sellers=SELLERS, is_past=True)
-    load([replace(plan, at_a_time=2)])  # warm
+    load([replace(plan, at_a_time=2)])
     peak = _peak(plan, processes)
     plan = replace(plan, seconds=seconds, deadline_seconds=DEADLINE_SECONDS, rate=TIMES * peak / processes)
     _show_overload(show, load([plan] * processes), peak)
@@ -179,7 +179,7 @@ def _show_overload(show: Show, found: list[Found], peak: float) -> None:
 class Answered(NamedTuple):
     a_second: float
     a_core_second: float
-    """For each core second of the server's process, since others share the machine."""
+    """For each core second of the server's process."""
 
 
 def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> Answered:

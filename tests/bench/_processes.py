@@ -28,7 +28,7 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
     """Return scores a second and a core second, of calls for one seller and for three, by the number of processes.
 
     `url`: of PostgreSQL. The load shares the cores, so the scores of a core second determine the processes, one a core:
-    `processes_for_240000`, of calls for the sellers of an order.
+    `processes_for_240000`.
     """
     parent = f"marketplaces/{marketplace}"
     names = [f"{parent}/sellers/{seller}" for seller in sellers[:SELLERS_AN_ORDER]]

@@ -1,8 +1,7 @@
 """Threads that write everything writable and read each other's writes, on two servers of one ledger, on both
 databases.
 
-A separate scorer and ledger recompute each answer at its own stamp, and a sample again at the end. An answer to
-`at_least_sequence` must reflect that sequence.
+A separate scorer and ledger recompute each answer at its own stamp, and a sample again at the end.
 """
 
 import random
@@ -48,8 +47,6 @@ IN_DOUBT = "the time of this append is in doubt"
 
 
 class Racers:
-    """Threads of random calls, on servers of one ledger, until `end`."""
-
     def __init__(self, addresses: Sequence[str], ledger: Ledger, scorer: Scorer, threads: int, seed: int) -> None:
         self._clients = [Client(address, deadline_seconds=DEADLINE_SECONDS) for address in addresses]
         self._ledger, self._scorer = ledger, scorer
@@ -61,7 +58,6 @@ class Racers:
         self.counts: Counter[str] = Counter()
         """Number of answers (`tries`), those that `differ` or are `behind`, that `failed`, and that were `refused`."""
         self.problems: list[str] = []
-        """The first errors."""
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(f"{seed}-{number}"), number))
             for number in range(threads)
@@ -208,7 +204,6 @@ class Racers:
                 self._kept[rng.randrange(KEPT)] = score
 
     def _compare(self, score: score_pb.TrustScore) -> None:
-        """Recompute an answer at its stamp, and record a difference."""
         stamp, seller = score.stamp, score.seller.rpartition("/")[2]
         cut = Cut(_microseconds(stamp.observe_time), _microseconds(stamp.known_time), stamp.ledger_sequence)
         [outcome], made_by = self._scorer.scores(MARKET, [seller], cut)
@@ -218,7 +213,7 @@ class Racers:
         self._note("tries")
         again = score_message(score.seller, outcome, stamp_message(made_by))
         bare = score_pb.TrustScore.FromString(score.SerializeToString())
-        bare.ClearField("freshness")  # which is about the present
+        bare.ClearField("freshness")
         if bare.SerializeToString(deterministic=True) != again.SerializeToString(deterministic=True):
             self._note("differ", f"{score.seller} at {stamp}")
 

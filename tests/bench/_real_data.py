@@ -1,5 +1,3 @@
-"""Folders of the real ledgers, and a real ledger's path through import and export."""
-
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator

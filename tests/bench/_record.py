@@ -31,8 +31,7 @@ COMMITTED, RECALLED, LARGEST = 5_000, 2_000, 10_000
 
 
 def measure() -> dict[str, float]:
-    """Return all figures; the ladder is committed after the general policy."""
-    freeze_loaded_objects()  # as a server does
+    freeze_loaded_objects()
     before, after = (read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")) for name in ("general", "ladder"))
     return _commit(before, after) | _recall(before)
 

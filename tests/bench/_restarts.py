@@ -21,7 +21,7 @@ AT_A_TIME = 4
 DEADLINE_SECONDS = 5.0
 START_SECONDS = 60.0
 PAUSE_SECONDS = 3.0
-"""Between two restarts: the client looks for a missing server every 2.4 s at the latest."""
+"""The client looks for a missing server every 2.4 s at the latest."""
 
 
 class Restarted:

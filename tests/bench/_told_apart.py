@@ -61,10 +61,7 @@ thing.
 
 
 def told_apart(folder: Path, say: Say) -> dict[str, float]:
-    """Return a classifier's AUC for the question whose times reveal most; 0.5 reveals nothing.
-
-    Each question's is printed.
-    """
+    """Return a classifier's AUC for the question whose times reveal most; 0.5 reveals nothing."""
     place = Place(folder)
     write_grants(
         place.grants,

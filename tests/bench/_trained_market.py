@@ -1,5 +1,3 @@
-"""A simulated market in PostgreSQL and in SQLite with its champion model, for benchmarks of serving."""
-
 import tempfile
 import tomllib
 from collections.abc import Iterator

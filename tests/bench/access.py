@@ -148,7 +148,6 @@ def _rotation(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _rotate(place: Place, number: int, token: Path, shown: Any) -> None:
-    """Publish a new key, use it, withdraw the old one; change certificate and grants meanwhile."""
     place.issuer.keys[f"k{number}"] = ec.generate_private_key(ec.SECP256R1())
     place.issuer.publish()
     place.write("dns:a.example", "jwt:https://login.example#*", *(f"dns:x{n}.example" for n in range(number)))

@@ -1,37 +1,31 @@
 """The loss certificate: its time, its statements about the shipped policies, and attempts to exceed its bounds.
 
-Of each shipped policy, NAME being `general` or `ladder`, under the shipped assumptions: `NAME.certify_s`,
-`NAME.check_s`: seconds to make the certificate, and to prove it by the other code; `NAME.states`, `NAME.edges`: their
-numbers; `NAME.against_faked_history`, `NAME.unconditional`: 1 if the verdict holds, else 0, with `.most_minor`, the
-most that one name gets; `NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the largest take by tier;
-`NAME.VERDICT.largest_stop_days`, `.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for
-nowhere.
+Of each shipped policy, NAME being `general` or `ladder`: `NAME.certify_s`, `NAME.check_s`: seconds to make the
+certificate, and to prove it by the other code; `NAME.states`, `NAME.edges`; `NAME.against_faked_history`,
+`NAME.unconditional`: 1 if the verdict holds, else 0, with `.most_minor`, the most that one name gets;
+`NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the largest take by tier; `NAME.VERDICT.largest_stop_days`,
+`.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
 
 `attacks.replayed`: printed attacks, of the shipped policies and 1,000 random ones, played by the real terms and
-payouts; `attacks.differ`: attacks with another sum (beyond the minor unit that the price of a history is rounded by).
-`attackers.tried`: adaptive attackers in the simulated market, with its delays, disputes and cautions;
-`attackers.above_bound`: attackers that got more than the bound; `attackers.best_over_bound`: the best take over the
-smallest bound of the failed verdicts. `refinement.histories`: random real histories by random policies, some with
-violations, overturns, pauses and refunds; `refinement.laxer_than_abstract`: histories with a day of laxer terms, or of
-more growth in a run, than the abstract state has. `altered.tried`: certificates damaged in one place, or forged as a
-whole (buckets, days and deposits left out, states permuted, verdicts swapped, tables lowered, laxer assumptions,
-another currency), with a new digest; `altered.accepted`: those still proven. `forged.tried`: certificates and policies
-with assumptions without sources, invalid sections, or unprovable statements; `forged.accepted`: those neither rejected
-nor listed as not proven. `lp.states`: states of the shipped policies and 200 random ones; `lp.differ`: states with
-another value by HiGHS.
+payouts; `attacks.differ`: attacks with another sum (beyond one minor unit). `attackers.tried`: adaptive attackers in
+the simulated market; `attackers.above_bound`: those that got more than the bound; `attackers.best_over_bound`: the best
+take over the smallest bound of the failed verdicts. `refinement.histories`: random real histories by random policies;
+`refinement.laxer_than_abstract`: histories with a day of laxer terms, or of more growth in a run, than the abstract
+state has. `altered.tried`: certificates damaged in one place, or forged as a whole, with a new digest;
+`altered.accepted`: those still proven. `forged.tried`: certificates and policies with assumptions without sources,
+invalid sections, or unprovable statements; `forged.accepted`: those neither rejected nor listed as not proven.
+`lp.states`: states of the shipped policies and 200 random ones; `lp.differ`: states with another value by HiGHS.
 
-`monotone.policies`: random accepted policies, with notices, counts, waivers, deposits and UNRATED; `monotone.broken`:
-policies by which one of two random sellers has a laxer term on one of 23 later days, with one more or one worse
-violation.
+`monotone.policies`: random accepted policies; `monotone.broken`: policies by which one of two random sellers has a
+laxer term on one of 23 later days, with one more or one worse violation.
 
-`joined.histories`: lives by random sequences of policies, random or greedy, with commits in the middle of their runs, hold
-limits, carriers, notices, seasons at any time, deposits, violations, overturns and tiers that change, by the functions of the
-core; `joined.above_bound`: those that took more than is certified of their sequence; `joined.near_bound`: the share of
-sequences of which one took at least nine tenths of that. `joined.ledger.histories`: histories through the real ledger,
-mechanism, terms and payouts, with commits, promotions, stops, lifts, complaints and overturns in the middle; `.above_bound`:
-likewise; `.traces`: sellers of whom all was overturned that differ from a twin of whom nothing was reported, in any field of
-what is in force or of payouts; `.contested`: measures on show that were contested before the mechanism looked;
-`.not_contestable`: those that were refused; `.unrecorded`: looks after which a seller's record was not what is in force.
+`joined.histories`: lives by random sequences of policies, with commits in the middle of their runs, by the functions of
+the core; `joined.above_bound`: those that took more than is certified of their sequence; `joined.near_bound`: the share
+of sequences of which one took at least nine tenths of that. `joined.ledger.histories`: histories through the real
+ledger, mechanism, terms and payouts; `.above_bound`: likewise; `.traces`: sellers of whom all was overturned that
+differ from a twin of whom nothing was reported; `.contested`: measures on show that were contested before the mechanism
+looked; `.not_contestable`: those that were refused; `.unrecorded`: looks after which a seller's record was not what is
+in force.
 
 Half an hour on an idle core.
 """

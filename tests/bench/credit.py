@@ -1,26 +1,23 @@
 """The credit mechanism: measures in force for a seller, and the exact difference of two policies.
 
 `measures_us.p50`, `measures_us.p99`: microseconds of the core for the measures in force of one seller of 50 entries,
-nine of them confirmed violations, by the general policy, with the day-ends of the tier's look-back; `score_us.p50`: the
-same seller's trust score. `diff.cells`: situations in which the ladder and the general policy differ, and in which a
-seller was found; `diff.s`: seconds to find them. `diff.checked`: sellers checked: 10,000 at random and one example at
-each end of the points and settled values of each changed cell; `diff.wrong`: sellers about whom the difference is
-wrong. `payout.unbalanced`: of 1,000,000 random orders, on random days and by random terms, those whose released, drawn
+nine of them confirmed violations, by the general policy; `score_us.p50`: the same seller's trust score. `diff.cells`:
+situations in which the ladder and the general policy differ, and in which a seller was found; `diff.s`: seconds to find
+them. `diff.checked`: sellers checked, 10,000 at random and examples at the ends of each changed cell; `diff.wrong`:
+sellers about whom the difference is wrong. `payout.unbalanced`: of 1,000,000 random orders, those whose released, drawn
 and held amounts do not add up to captured less refunded; `payout.us`: microseconds an order. `preview_s`: seconds of a
-preview of the ladder against the general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries, with a
-look-back on the 1,000 latest violations of 90 days; `preview.sellers`, and `preview.moved` with other terms.
-`caution.false_hold_days`: mean days of a year that a clean seller of the simulated market was under caution, by the
-general policy; `caution.false_value_share`: the share of clean sellers' value whose payout a caution delayed;
-`caution.days_until_stopped`: mean days from the first day of a runner's run until it is stopped; `year.*`: the
-simulated year by all terms, as in `./dev bench year`. `worker.tries`: kills, between two appends, of workers that
-record measures; `worker.statements`, and the `worker.lost`, `worker.duplicated` and `worker.out_of_order` statements,
-there and with two parallel workers.
+preview of the ladder against the general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries;
+`preview.sellers`, and `preview.moved` with other terms. `caution.false_hold_days`: mean days of a year that a clean
+seller of the simulated market was under caution, by the general policy; `caution.false_value_share`: the share of clean
+sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean days from the first day of a runner's
+run until it is stopped; `year.*`: as in `./dev bench year`. `worker.tries`: kills, between two appends, of workers that
+record measures; `worker.statements`, and the `worker.lost`, `worker.duplicated` and `worker.out_of_order` statements.
 
-`poison.small_sellers`: small sellers that strangers try to freeze free of charge, `poison.frozen_free`: those frozen
+`poison.small_sellers`, `poison.frozen_free`: small sellers that strangers try to freeze, and those frozen
 (`tests/bench/_poison.py`); `record_s`, `mechanism.sellers_per_s`, `mechanism.over_rescoring`: delay of the record
 (`tests/bench/_record.py`).
 
-Eight minutes on an idle core, each part shown as it ends.
+Eight minutes on an idle core.
 """
 
 import random
@@ -131,7 +128,7 @@ def payouts() -> dict[str, float]:
         drawn = chance.choice([0, 0, chance.randrange(captured - refunded + 1)])
         is_delivered = chance.random() < 0.9
         confirmed_time = (20_000 + chance.randrange(1, 30)) * DAY if is_delivered else None
-        drawn_day = 20_000 if drawn else None  # when all of it was held
+        drawn_day = 20_000 if drawn else None
         order = Order(
             captured, 20_000, "EUR", is_delivered, refunded, drawn, drawn, confirmed_time, drawn_day=drawn_day
         )

@@ -1,9 +1,9 @@
 """Remembered scores against a team's own alternatives, each in its own process, over the same model and sellers.
 
-`get_over_echo.c1`, `.c32`, `get_over_echo_mtls.*`: calls a second over those of gRPC's own echo of the same bytes,
-answered by a thread pool, with 1 and 32 calls in flight. `over_fastapi`: over FastAPI that calls `Booster.predict` on
-inputs in memory. `over_nightly_table`: over FastAPI that reads scores of a nightly job from a table of PostgreSQL.
-Medians of interleaved rounds, by h2load. This server logs each call, peers log nothing. Three minutes on an idle core.
+`get_over_echo.c1`, `.c32`, `get_over_echo_mtls.*`: calls a second over those of gRPC's own echo of the same bytes, with
+1 and 32 calls in flight. `over_fastapi`: over FastAPI that calls `Booster.predict` on inputs in memory.
+`over_nightly_table`: over FastAPI that reads scores of a nightly job from a table of PostgreSQL. Medians of interleaved
+rounds, by h2load. This server logs each call, peers log nothing. Three minutes on an idle core.
 """
 
 import json
@@ -46,7 +46,7 @@ from tests.helpers.shells import ROOT, serving, shell_of
 from tests.tls_folders import with_folders
 
 WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
-"""In addition to this project's packages: uvicorn's quick loop and parser."""
+"""In addition to this project's packages."""
 ROUNDS, CALLS, AT_A_TIME = 7, 6_000, 32
 START_SECONDS = 60.0
 SERVICE = "sellertrust.v1.TrustScoreService"
@@ -100,7 +100,6 @@ def _beside_fastapi(
 
 
 def environment_of_rivals() -> Path:
-    """Return the Python of this benchmark's own environment, made once."""
     folder = Path(sys.prefix).with_name(".venv-rivals")
     python, stamp = folder / "bin" / "python", folder / "stamp"
     lock = ROOT / "requirements" / "runtime.lock"
@@ -189,9 +188,9 @@ def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Sh
         with Client(server.address, **({} if shown is None else shown.options())) as client:
             stub = client.channel.unary_unary(f"/{METHOD}")
             request = pb.GetTrustScoreRequest(seller=seller).SerializeToString()
-            for _ in range(3):  # it is remembered then
+            for _ in range(3):
                 answer: bytes = stub(request, timeout=30)
-        count = server._registry.get_sample_value  # the server's own count of answers
+        count = server._registry.get_sample_value
         ours = Target(server.address, lambda: count("sellertrust_requests_total", labels) or 0.0)
         echo = stack.enter_context(
             _echo(

@@ -89,8 +89,6 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
 def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
     """Measure lists that a caller can make long: waiting decisions, restated days, lists for a caller that sees some
     sellers.
-
-    Of 4,000 decisions a hundred wait for each of 40 violations, which are reported at once.
     """
     waited = range(WAITING // MAX_WAITING)
     actions = (Action.CONFIRM, Action.APPEAL)

@@ -60,7 +60,7 @@ def run(say: Say) -> dict[str, float]:
 def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
     """Return the ranking scores of each test row without its own exposure: the model, and every baseline.
 
-    With a context `lightgbm` is the model's curves with the real context, and `served` the page, which needs none.
+    With a context `lightgbm` is the model's curves with the real context, and `served` the page.
     """
     model = load(trained.parts)
     found = {
@@ -79,7 +79,7 @@ def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> d
 def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, float]) -> Floats:
     """Return the City's own score of each test row; of two inspections of a place and day the higher one.
 
-    The recomputed AUC over its inspections must be the published one, which checks the reading of the file.
+    The recomputed AUC over its inspections must be the published one.
     """
     published = pl.read_csv(data / "published_benchmark.csv.gz", try_parse_dates=True).filter(pl.col("is_test") == 1)
     recomputed = auc(published["city_score"].to_numpy(), published["critical_found"].to_numpy().astype(np.float64))

@@ -1,7 +1,6 @@
 """Reasons: every point of some 100,000 explanations has a name; 1,000 sums are repeated by a separate script.
 
-A simulated market as large as the demo's, trained and scored by the shipped study and policy, on many days of its last
-year with the knowledge of its end.
+A simulated market as large as the demo's, scored on many days of its last year with the knowledge of its end.
 """
 
 import gc

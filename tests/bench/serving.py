@@ -1,7 +1,6 @@
 """Remembered scores, batches, computed scores, processes, and peers; on SQLite and PostgreSQL.
 
-Figures of a server and its ledger are SQLite's; PostgreSQL's have the prefix `postgres.`. `./dev bench peers` measures
-only echo and FastAPI.
+PostgreSQL's figures have the prefix `postgres.`. `./dev bench peers` measures only echo and FastAPI.
 """
 
 import time

@@ -1,7 +1,6 @@
 """The simulated market: the model's distance from the attainable AUC, the exact posterior's, at equal volume.
 
-Over all pairs most of the AUC is volume: larger sellers are bad more often, and the posterior of a row knows its own
-window's orders. So the gap is over pairs of like window volume.
+The posterior of a row knows its own window's orders, so the gap is over pairs of like window volume.
 """
 
 import tempfile
@@ -52,7 +51,7 @@ def _trained(study: Study, seed: int, say: Say) -> tuple[Market, LedgerTable, Tr
 
 
 def _prices(trained: list[Trained], say: Say) -> dict[str, float]:
-    """Return the differences as served and at equal volume: means over the markets, whose sellers are independent."""
+    """Return the differences as served and at equal volume: means over the markets."""
     figures: dict[str, float] = {"page_rows": float(np.mean([load(each.parts).page.rows for each in trained]))}
     for name, place in (("additive.served", None), ("additive", "equal_volume")):
         each = [

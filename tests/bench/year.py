@@ -8,7 +8,7 @@ worse; `.payout_days` of their value; `.refused`, the share of a seller's value 
 `.caution_days` and `.caution_value_share` of clean sellers. Clean sellers are honest and truly broke no rule. By
 `general` and `general_without_caution`: `.stopped_days_99`, the days within which 99 % of 473 runners are stopped.
 
-A minute on an idle core. The table of docs/benchmarks.md is shown.
+A minute on an idle core.
 """
 
 import tomllib
@@ -114,9 +114,6 @@ def policy_named(name: str) -> Policy:
 
 
 def credit_figures(say: Say) -> dict[str, float]:
-    """Return the year's figures for `./dev bench credit`: caution by the general policy, and each regime under
-    `year.`.
-    """
     results = simulated_year(say)
     found = results["general"]
     return {

@@ -94,9 +94,6 @@ class FixedReserve:
         self._held, self._usual = Terms(hold_days=days), Terms(hold_days=usual_days)
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return the longer hold for new sellers and for those above the allowed share of disputes, else the usual
-        hold.
-        """
         is_bad = seller.defects > self._defects
         return (self._held if is_bad or seller.tenure_days < self._new_days else self._usual), is_bad
 
@@ -113,8 +110,8 @@ class NoTerms:
 def draw_points(incidents: Floats, orders: Floats) -> Ints:
     """Return points by incidents and orders of a year: 600 at odds 20 to 1, 50 double the odds; int64 of their shape.
 
-    A stand-in for a model: a Gamma prior with a mean of 0.02 incidents in 1,000 orders, worth 1,000 orders. Worked:
-    none in 10,000 orders is a chance of 0.0018, odds of 549 to 1, 839 points.
+    A Gamma prior with a mean of 0.02 incidents in 1,000 orders, worth 1,000 orders. Worked: none in 10,000 orders is a
+    chance of 0.0018, odds of 549 to 1, 839 points.
     """
     rate = (0.02 + incidents) / (1.0 + orders / 1_000.0)
     odds = np.exp(-rate) / -np.expm1(-rate)

@@ -1,7 +1,7 @@
 """The market's orders: captures, arrivals and disputes, with runners among the sellers.
 
 A runner builds trust by small honest trade, then sells many times as much for some days, ships nothing and takes the
-payouts. All other orders are the simulated market's, captured on the days of its exposure.
+payouts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ DISPUTE_DAYS = 10
 
 
 RETURNS_A_DISPUTE = 10
-"""Returned orders for each dispute."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,9 @@ class RunnerPlan:
     """Mean orders a day while trust is built."""
     price_minor: int = 3_000
     times: int = 15
-    """Factor of the orders on each day of the run: unshipped goods can be cheap."""
+    """Factor of the orders on each day of the run."""
     faking_share: float = 0.5
-    """The share of runners that fake tracking, so that their orders are stated as delivered."""
+    """The share of runners that fake tracking."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Trade:
     """Orders of n sellers on d days; arrays of shape [n, d] by day of capture, or [n]."""
 
     first_day: int
-    """The first day, in days since 1970-01-01."""
+    """In days since 1970-01-01."""
     join_day: Ints
     """Counted from the first day; negative for earlier sellers."""
     orders: Ints
@@ -69,9 +68,8 @@ class Trade:
 
 
 def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Trade:
-    """Return the orders of a market, and those of runners behind its sellers.
-
-    The run of each runner lies in the second half of the days. The same arguments give the same trade.
+    """Return the orders of a market, and those of runners behind its sellers, whose runs lie in the second half of the
+    days.
     """
     plan = plan or RunnerPlan()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))

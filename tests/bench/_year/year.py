@@ -41,14 +41,14 @@ class Known:
     standing: Ints
     """By day: int64 of shape [n, d]."""
     points: Ints
-    """The lowest points of the clear days: int64 of shape [n, d]."""
+    """The lowest of the clear days: int64 of shape [n, d]."""
     reports: Mapping[int, Sequence[FactRow]]
-    """By seller, reports and decisions about them, in the order of time."""
+    """By seller, in the order of time."""
 
 
 @dataclass(frozen=True)
 class YearResult:
-    """The results of a year. Money in minor units, shares from 0 to 1."""
+    """Money in minor units, shares from 0 to 1."""
 
     taken_minor: int
     """Payments to runners for orders that they never shipped."""
@@ -57,19 +57,19 @@ class YearResult:
     run_minor: int
     """Buyers' payments for these orders."""
     days_until_stopped: float
-    """Mean of days from the first day of a run until the seller is stopped, or the run is over."""
+    """Mean, from the first day of a run until the seller is stopped, or the run is over."""
     wrongly: float
     """The share of clean sellers that were suspended, under caution, or among the worse by the terms' own metric."""
     clean_caution_days: float
-    """Mean days under caution of a clean seller that traded."""
+    """Mean, of a clean seller that traded."""
     clean_value_delayed: float
     """The share of clean sellers' value whose payout a caution delayed."""
     clean_payout_days: float
-    """Mean days from capture to payout of clean sellers' value, reserves included."""
+    """Mean from capture to payout of clean sellers' value, reserves included."""
     refused: float
     """The share of a clean seller's value that limits refused, mean of the sellers."""
     refused_value: float
-    """The share of all clean sellers' value that limits refused, mostly of the few largest."""
+    """The share of all clean sellers' value that limits refused."""
     newcomers_month: float
     """The share that a clean newcomer may sell of buyers' orders in its first 30 days, mean of the newcomers."""
 
@@ -88,7 +88,7 @@ class _Ledger:
 
 
 def run_year(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> YearResult:
-    """Return the results of the second half of a trade under a regime. The same arguments give the same result.
+    """Return the results of the second half of a trade under a regime.
 
     `chance`: seed of the cases of cautions that a person recognises (SEEN_SHARE).
     """
@@ -279,7 +279,6 @@ def _sum_up(
 
 
 def _sell_first_month(trade: Trade, flow: Stated, traded: Flags) -> float:
-    """Return the share that clean newcomers may sell of buyers' orders in their first month, mean of the newcomers."""
     shares = []
     for seller in np.flatnonzero(traded & (trade.join_day >= trade.days // 2)).tolist():
         month = slice(int(trade.join_day[seller]), int(trade.join_day[seller]) + MONTH)
