@@ -50,11 +50,8 @@ class RecordedEntry:
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """Times are its report's, corrected."""
-
     violation: str
     seller: str
-    """Empty if the violation is of a product."""
     incident: str
     violation_type: str
     category: Category

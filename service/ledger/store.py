@@ -164,14 +164,12 @@ class Ledger:
         return results
 
     def finish(self) -> None:
-        """Append what an interrupted append left undone."""
         with self.database.read() as connection:
             left = following.find_unfinished(connection)
         for marketplace, entry_id, _ in left:
             self._follow_on(marketplace, entry_id)
 
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
-        """Append an entry's remaining consequences; other appends may come between."""
         while True:
             before = self.clock.present(self.clock.end())
             with self.clock.locked(before) as (connection, present):

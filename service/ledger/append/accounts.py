@@ -43,7 +43,6 @@ _STATED = select(
 _DEPOSITS = _STATED.where(_HERE, among(_E.seller, _NAMES), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
     _E.seller, _E.sequence
 )
-# So the partial index serves.
 _OF_TARGET = _STATED.where(_HERE, _E.target.is_not(None), among(_E.target, _NAMES)).order_by(_E.target, _E.sequence)
 _IS_OF_SELLERS = of_sellers(_E.seller)
 _CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)), _IS_OF_SELLERS)
@@ -84,7 +83,6 @@ def load_accounts(
 def load_contests(
     connection: Connection, marketplace: str, met: DerivationContext, fresh: Sequence[PreparedEntry]
 ) -> None:
-    """Add to `met` the complaints that a batch decides, and the contested measures with authors and deciders."""
     entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}

@@ -46,7 +46,6 @@ _STATED_BY = {
 }
 
 BULK_ID_PREFIX = "bulk~"
-"""Closed to callers."""
 
 _BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
@@ -62,7 +61,6 @@ class _Stored:
 class AppendedBatch(NamedTuple):
     results: list[Appended]
     unfinished: list[str]
-    """Ids of entries with more consequences than one append derives."""
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
@@ -124,8 +122,8 @@ def append_batch(
 ) -> "AppendedBatch":
     """Append the unrecorded entries, in order, and those derived from them; the caller locks and commits.
 
-    Raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or PermissionDenied for the caller's
-    own reports, with the entry's index; an error of `database.CONFLICT` if a revision of exposure or flow is taken.
+    With the entry's index it raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or
+    PermissionDenied for the caller's own reports; also an error of `database.CONFLICT` for a taken revision.
     """
     sequence, last_time = last_entry(connection)
     known = _known(connection, marketplace, batch)

@@ -20,10 +20,10 @@ MAX_ROWS = 50_000
 
 
 class Batch:
-    """The unrecorded entries of a batch: added one by one, then inserted together.
+    """The unrecorded entries of a batch, inserted together.
 
     `first`: the sequence of the first row. Record times are the present, but later than `last_time` (microseconds). If
-    that ran ahead, times that are not stated are still the present, so that reads see the entries.
+    that ran ahead, times that are not stated are still the present.
     """
 
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:

@@ -19,7 +19,6 @@ from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import Appended
 
 PATIENCE = 5
-"""In seconds."""
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
@@ -70,5 +69,5 @@ def _drive_out(database: Database, entry_id: str) -> None:
                 )
             time.sleep(0.1)
         return
-    with suppress(exc.ProgrammingError):  # otherwise autovacuum does it later
+    with suppress(exc.ProgrammingError):
         database.maintain("VACUUM (FULL) seller_key")

@@ -1,7 +1,6 @@
 """Consequences of one entry in several appends, for example a recall for very many sellers.
 
-Each append derives up to `known.CHUNK` entries and commits its progress in `source_position`, where a later call
-resumes.
+Each append derives up to `known.CHUNK` entries and commits its progress in `source_position`.
 """
 
 from typing import cast
@@ -22,7 +21,6 @@ from service.ledger.database.tables import ENTRY, SOURCE_POSITION
 from service.ledger.records import Position
 
 PREFIX = "follow:"
-"""`follow:{marketplace}/{entry}`."""
 
 DONE = 2**63 - 1
 _E, _P = ENTRY.c, SOURCE_POSITION.c
@@ -47,7 +45,6 @@ def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
 
 
 def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
-    """Return (marketplace, entry id, sequence reached) of each unfinished entry."""
     found = connection.execute(_OPEN).all()
     return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
 
@@ -71,7 +68,7 @@ def follow_on(
     """Append the next part of what is derived from an entry, under the caller's lock.
 
     Returns (the ledger's last sequence, that of the last finished listing or violation, or 0 at the end). `after`: the
-    latter of the part before; `last`: the ledger's (sequence, record_time).
+    latter of the part before.
     """
     sequence, last_time = last
     with read_mended_times(connection, present.mendings):

@@ -105,7 +105,6 @@ def load_known(connection: Connection, marketplace: str, fresh: Sequence[Prepare
     met.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
     decided = {f.violation for f in facts if isinstance(f, StatusChanged)}
     met.waiting_decisions = load_decisions(connection, _WAITING, marketplace, decided | reports)
-    # A decision about an unrecorded violation waits for it.
     sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
     met.states = load_states(connection, marketplace, about, sellers)
     met.awaited_ids = {*about, *met.waiting_decisions}

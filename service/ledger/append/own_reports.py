@@ -69,7 +69,6 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
 
 
 def _decided_by(fact: Fact) -> str:
-    """Return the id of the report that a fact decides and its reporter may not; "" for others."""
     match fact:
         case StatusChanged() if fact.action in _OTHERS_DECIDE:
             return fact.violation

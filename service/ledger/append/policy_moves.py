@@ -64,14 +64,12 @@ class NewMove:
     reason: str
     proposal: str = ""
     content: str | None = None
-    """None if recorded."""
     certificate: str = ""
     assumptions: str = ""
     accepted: tuple[tuple[str, int], ...] = ()
     sequence: tuple[tuple[str, int], ...] = ()
     owed_until: int = 0
     assumptions_content: str | None = None
-    """None if recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,9 +79,7 @@ class Taken:
     principal: str
     step_time: int
     actor: str = ""
-    """Empty if erased."""
     reason: str = ""
-    """Empty if erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,6 @@ class Proposals:
         return found
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
-        """Return one proposal. Raises ProposalNotFound."""
         now = self._read_now()
         with self.clock.database.read() as connection:
             return _load_one(connection, marketplace, proposal, now)
@@ -221,7 +218,6 @@ def _target(proposal: str) -> str:
 
 
 def _stated(content: Content) -> tuple[object, ...]:
-    """Return the parts that make two proposals equal."""
     return content.method, content.request, content.actor, content.reason
 
 

@@ -11,8 +11,6 @@ MARKER = ".sellertrust-demo"
 
 
 class DemoClock:
-    """In microseconds."""
-
     def __init__(self, start: int) -> None:
         self._ahead = start - steady_clock()
 

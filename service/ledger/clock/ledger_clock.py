@@ -29,7 +29,6 @@ class LedgerEnd(NamedTuple):
     record_time: int
     mended: int
     clock: int | None
-    """None if it was not asked."""
 
 
 class LedgerClock:
@@ -74,7 +73,6 @@ class LedgerClock:
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
-        """Open a connection that reads times with the corrections known up to the sequence."""
         if sequence > self.seen_sequence:
             self.end()
         known = self.mendings.as_of(sequence)

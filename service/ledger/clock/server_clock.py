@@ -1,9 +1,8 @@
 """The clock of record times, and the evidence that may contradict it.
 
-Record times never go back, so one append by a clock years ahead would move all later ones. On PostgreSQL its own clock
-counts, and the server's must agree with it. On SQLite the server's must not have run ahead of the monotonic clock since
-it was last sound. After a rest longer than REST, an operator must vouch for the clock (`sellertrust ledger mend-clock
---rested`).
+Record times never go back, so one append by a clock years ahead would move all later ones. On PostgreSQL the server's
+clock must agree with the database's, which counts. On SQLite it must not have run ahead of the monotonic clock. After a
+rest longer than REST, an operator must vouch for it (`sellertrust ledger mend-clock --rested`).
 """
 
 import time
@@ -27,8 +26,6 @@ def time_at_end(clock: int, last_record_time: int) -> int:
 
 
 class Present(NamedTuple):
-    """The time of an append, in microseconds."""
-
     clock: int
     taken: tuple[tuple[int, int], ...] = ()
     """Spans of record times that were given before and corrected since."""
@@ -126,7 +123,6 @@ class ServerClock:
         return Present(wall if database is None else database)
 
     def _read(self) -> tuple[int, int]:
-        """Return the clock, and its jump since it was last sound."""
         before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:
             return wall, 0

@@ -14,7 +14,6 @@ WAIT_SECONDS = 10.0
 """A read's wait if its call has no deadline."""
 
 MARGIN_SECONDS = 0.05
-"""The part of a deadline that a waiting read leaves for its error."""
 
 TICK_SECONDS = 0.01
 
@@ -22,7 +21,6 @@ SILENT_TICKS = 6
 """In ticks, since seconds pass for a busy process, too."""
 
 WRITE_TICKS = 50
-"""An append may wait longer."""
 
 FAR_AHEAD = 100_000
 """Beyond this no read waits."""

@@ -18,19 +18,19 @@ from service.ledger.database.one_writer import WriterLock
 from service.ledger.database.postgresql import CONNECT_SECONDS, Connector
 from service.ledger.database.tables import ENTRY
 
-READERS = 16  # further threads wait
+READERS = 16
 WAIT_SECONDS = 10
 STATEMENT_SECONDS = 30
 ANSWER_SECONDS = 5
 IDLE_SECONDS = 30
 
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
-"""PostgreSQL's clock in microseconds, now rather than at the transaction's beginning."""
+"""Now, rather than at the transaction's beginning; in microseconds."""
 
 RELAXED = "sellertrust.durability"
 """Its value `relaxed` allows a test database to lose commits."""
 
-_LOCK = 7_310_012_417  # PostgreSQL's advisory lock
+_LOCK = 7_310_012_417
 _DURABILITY = (
     "current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
     f" coalesce(current_setting('{RELAXED}', true), '') AS durability"
@@ -60,13 +60,13 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _usable(url)
         self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
-        """They get the committed entries of each write of this object, as rows."""
+        """They get the committed entries of each write of this object."""
         self._inserted: list[Sequence[Any]] = []
         self._closed = False
         self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
         self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")
-        # One connection checkpoints: two can corrupt a file before SQLite 3.51.3.
+        # Two that checkpoint can corrupt a file before SQLite 3.51.3.
         self._writer = self._engine(1, _writer_options())
         event.listen(self._writer, "begin", _begin)
         if self.is_sqlite:
@@ -79,7 +79,6 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
-        """Return whether it is a SQLite file that does not exist."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager
@@ -151,7 +150,6 @@ class Database:
             yield connection
 
     def ping(self) -> None:
-        """Raise LedgerUnavailable if the database does not answer."""
         with self.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 
@@ -228,7 +226,7 @@ class Database:
         else:
             arguments = {
                 "connect_timeout": CONNECT_SECONDS,
-                "tcp_user_timeout": WAIT_SECONDS * 1000,  # a network may drop packets
+                "tcp_user_timeout": WAIT_SECONDS * 1000,
                 # Every statement walks one index; a plan per call made reading a seller 45 us slower.
                 "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c plan_cache_mode=force_generic_plan"
                 f" {settings} {self.url.query.get('options', '')}",
@@ -275,7 +273,6 @@ class Database:
 
 
 def lift_limits(connection: Connection) -> None:
-    """Remove PostgreSQL's time limits, for statements over whole tables."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     raw: Any = connection.connection.driver_connection
@@ -310,7 +307,7 @@ def _usable(url: str) -> URL:
     try:
         parsed = make_url(url)
     except exc.ArgumentError:
-        raise ConfigurationWrong(f"the database URL cannot be read; {_FORMS}") from None  # it may hold a password
+        raise ConfigurationWrong(f"the database URL cannot be read; {_FORMS}") from None
     backend = parsed.get_backend_name()
     if backend in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
@@ -358,7 +355,7 @@ def _require_durable(settings: Mapping[Any, Any]) -> None:
 def _set(connection: Any, pragmas: Sequence[str]) -> None:
     end = time.monotonic() + WAIT_SECONDS
     for pragma in pragmas:
-        # Connections that switch a new file to WAL together collide.
+        # Connections that switch a file to WAL together collide.
         while True:
             try:
                 connection.execute(f"PRAGMA {pragma}")
@@ -388,7 +385,6 @@ def _forget_rows(error: Exception) -> None:
 
 
 def outage_of(error: Exception) -> str:
-    """Return a few words for LedgerUnavailable."""
     while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     cause, text = _cause(error), str(_cause(error))

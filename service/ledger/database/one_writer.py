@@ -1,7 +1,6 @@
 """One process alone may write to a SQLite ledger: a server, or local commands that share one process.
 
-The kernel's lock (`flock`) on a file beside the ledger ends with its process. A local command takes it at its first
-write. Readers need no lock.
+The kernel's lock (`flock`) on a file beside the ledger ends with its process. Readers need no lock.
 """
 
 import errno
@@ -32,7 +31,7 @@ class WriterLock:
     """One open ledger's lock. Thread-safe. If it is held, or not enforced, taking it does nothing."""
 
     def __init__(self, ledger: Path) -> None:
-        self._ledger = ledger.resolve()  # the same file by another path
+        self._ledger = ledger.resolve()
         self._file = self._ledger.with_name(self._ledger.name + ".lock")
         self._descriptor: int | None = None
         self._is_shared = False
@@ -122,7 +121,6 @@ class WriterLock:
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
-        """Return whether the path still names this file."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._file.stat())
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that give up a silent server, which PostgreSQL's own limits do not notice."""
+"""Connections to PostgreSQL that give up a silent server."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -10,7 +10,6 @@ import psycopg
 from sqlalchemy import Engine, event
 
 CONNECT_SECONDS = 3
-"""libpq's least is 2."""
 
 PING_SECONDS = 2.0
 
@@ -35,8 +34,6 @@ class Connector:
         self._trying = threading.Lock()
 
     def serve(self, engine: Engine, limit_seconds: float) -> None:
-        """Make an engine connect here. Answers may take `limit_seconds`."""
-
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
             connection = self.connect(*arguments, **parameters)
             connection.limit_seconds = limit_seconds

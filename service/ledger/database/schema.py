@@ -149,7 +149,6 @@ def _known(scripts: ScriptDirectory) -> set[str]:
 
 
 def _writable_by(connection: Connection, version: str) -> str | None:
-    """Return the oldest schema whose release may write a newer one."""
     if not connection.dialect.has_table(connection, COMPATIBILITY_TABLE):
         return None
     return connection.execute(_STATED, {"version": version}).scalar()

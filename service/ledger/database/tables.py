@@ -13,7 +13,6 @@ class TableBase(SQLModel, registry=registry()):
     """A separate registry, hence separate metadata."""
 
 
-# Ordered by bytes: no locale can break an index.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
@@ -34,7 +33,7 @@ CASES = f"kind = {int(Kind.CASE)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
 FACTS, ACTING = "kind < 1000", "kind > 1000"
 LATER = f"kind > {int(max(Kind))} AND {FACTS}"
-"""Queries repeat these conditions of partial indexes, without parameters."""
+"""Queries repeat these conditions, without parameters."""
 
 
 class EntryRow(TableBase, table=True):
@@ -45,8 +44,8 @@ class EntryRow(TableBase, table=True):
     partitioned.
 
     `status`: the one that an entry leads to (NULL: a pending change), or an outcome. `target`: what the entry is about
-    or derived from. `units`: distinct units. `until_time`: when it ends by itself. `principal`: the authenticated
-    caller (NULL: no call). `content` holds personal data only under the seller's key.
+    or derived from. `until_time`: when it ends by itself. `principal`: NULL without a call. `content` holds personal
+    data only under the seller's key.
     """
 
     __tablename__ = "entry"
@@ -84,7 +83,6 @@ class EntryRow(TableBase, table=True):
         _index("entry_id_once", "marketplace", "entry_id", unique=True),
         _index("entry_of_marketplace", "marketplace", "sequence"),
         _index("entry_of_seller", "marketplace", "seller", "sequence"),
-        # With them SQLite counts by the index alone.
         _index("entry_counting", "marketplace", "seller", "sequence", "kind", "status", where=COUNTING),
         _index(
             "entry_alleged",

@@ -118,7 +118,6 @@ def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
 
 
 def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
-    """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
     values = {"marketplace": marketplace, "first": first, "end": end}
     orders = (_E.entry_id, _E.entry_id.desc())
     found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]

@@ -41,7 +41,6 @@ _FACT_COLUMNS = (
     case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
     case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'listing'")))),
 )
-# The plus keeps SQLite off another index.
 _HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
 _OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
@@ -119,7 +118,6 @@ class FactQueries:
             return found
 
     def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """Return the sellers' entries that scores depend on, by (seller, sequence)."""
         with self.clock.as_of(sequence) as connection:
             values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
             return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
@@ -175,7 +173,6 @@ class FactQueries:
             return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
 
     def valued_sales(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> list[tuple[Any, ...]]:
-        """Return the sellers' exposure with values in a currency, or 0, in place of orders."""
         with self.clock.as_of(cut.sequence) as connection:
             values = {"marketplace": marketplace, "sellers": [*sellers], "last": cut.sequence}
             return [
@@ -193,7 +190,6 @@ def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: i
 
 
 def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
-    """Return the driver's own rows, for speed."""
     result = connection.execute(query, values)
     if result.cursor is None:
         raise RuntimeError("a query of exposure gave no rows to read")

@@ -39,7 +39,6 @@ _HAS_VERIFIED = frozenset(
 class StatedMatch(NamedTuple):
     seller: str
     verified: bool | None
-    """None if its kind does not state it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,6 @@ def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
 
 
 def _read_flow(row: Any) -> FlowStated:
-    """Read a row's numbers directly, three times as fast."""
     stated: dict[str, Any] = json.loads(row.content)
     counts = {name: stated[name] for name in _IN_CONTENT if name in stated}
     return FlowStated(row.exposure_day, row.product_category, row.revision, **counts)

@@ -11,7 +11,6 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut
 
 ORDER_DAYS = 30
-"""They represent the orders still shipping."""
 
 _E = ENTRY.c
 _NEXT_MARKETPLACE = select(func.min(_E.marketplace)).where(_E.marketplace > bindparam("after"))
@@ -51,7 +50,6 @@ class SellerQueries:
     clock: LedgerClock
 
     def list_marketplaces(self) -> Sequence[str]:
-        """Return the ids of all marketplaces with entries, sorted by their bytes."""
         with self.clock.database.read() as connection:
             found: list[str] = []
             while (

@@ -101,7 +101,6 @@ class OpenViolation(NamedTuple):
     category: int
     severity: int
     notifier: str | None
-    """None if the report names none."""
     source: Source
     status: Status
 
@@ -118,7 +117,6 @@ class Selection:
     seller: str = ""
     reported_from: int | None = None
     reported_before: int | None = None
-    """Exclusive."""
     listing: str = ""
     right: str = ""
 
@@ -143,7 +141,7 @@ class ViolationQueries:
             *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
             *(_E.sequence <= cut.sequence, *seen_by(cut)),
         )
-        if seller:  # so another seller's takes no longer
+        if seller:
             query = query.where(_E.seller == seller)
         with self.clock.as_of(cut.sequence) as connection:
             found = resolve(connection, marketplace, cut, connection.execute(query).all())
@@ -213,7 +211,7 @@ class ViolationQueries:
     ) -> Sequence[SelectedReport]:
         """Return the first `count` reports after a sequence that meet all conditions.
 
-        Violations derived from a product's report are excluded, unless the selection names a seller.
+        Violations derived from a product's report need a seller in the selection.
         """
         with self.clock.as_of(cut.sequence) as connection:
             columns = (
@@ -258,7 +256,6 @@ class ViolationQueries:
             ]
 
     def derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Return the ids of sellers' derived violations by the product's violation."""
         with self.clock.database.read() as connection:
             found: dict[str, list[str]] = {}
             values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
@@ -270,12 +267,11 @@ class ViolationQueries:
 def read_decisions(
     connection: Connection, marketplace: str, sequence: int, names: Collection[str]
 ) -> dict[str, list[RecordedChange]]:
-    """Return the decisions up to a sequence by the violation's id, in order."""
     found: dict[str, list[RecordedChange]] = {}
     values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
     rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
     for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
-        held_back = str(flag).lower() in ("1", "true")  # PostgreSQL has text, SQLite numbers
+        held_back = str(flag).lower() in ("1", "true")
         change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
         found.setdefault(violation, []).append(change)
     return found

@@ -37,7 +37,6 @@ class BackupTable(BaseModel):
     rows: int = Field(ge=0)
     columns: list[str]
     bytes_columns: list[str]
-    """In base64."""
     sha256: str
 
 
@@ -45,11 +44,9 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: Literal["sellertrust-backup-1"] = "sellertrust-backup-1"
     made: str
-    """In RFC 3339."""
     schema_version: str
     sequence: int = Field(ge=0)
     chain: str = Field(pattern="[0-9a-f]{64}")
-    """In hexadecimal."""
     left_out: list[str]
     tables: dict[str, BackupTable]
 
@@ -82,7 +79,6 @@ def write_backup(
 
 
 def _claim(file: Path) -> None:
-    """Create the file. Raises BackupRefused if it exists."""
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
@@ -90,7 +86,6 @@ def _claim(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
-    """Return the tables by name, for any version, each after those it refers to."""
     inspector = inspect(connection)
     found = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):

@@ -71,5 +71,4 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
 
 
 def chain_of(before: bytes, root: bytes, first: int, last: int) -> bytes:
-    """Return the chain's value after a seal over the sequences `first` to `last`."""
     return sha256(before + root + _RANGE.pack(first, last)).digest()

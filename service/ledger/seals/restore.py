@@ -165,7 +165,6 @@ def _load(connection: Connection, name: str, about: BackupTable, archive: zipfil
 
 
 def _lines(member: IO[bytes], name: str) -> list[bytes]:
-    """Return up to ROWS next lines, within one longest line's memory."""
     lines: list[bytes] = []
     size = 0
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
@@ -213,7 +212,6 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member. Raises KeyError, or ValueError if its packing is not a backup's."""
     about = archive.getinfo(name)
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed by another method")

@@ -54,7 +54,6 @@ def seal_texts(connection: Connection, marketplace: str, rows: Sequence[Row], se
 
 
 def keys_made(connection: Connection, marketplace: str, sellers: Collection[str]) -> dict[str, Key]:
-    """Return (key id, key) by seller; insert missing keys under the caller's lock."""
     known = keys(connection, marketplace, sellers)
     fresh = {seller: (secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in sorted({*sellers} - set(known))}
     if fresh:

@@ -58,11 +58,8 @@ class Verified:
     sequence: int
     chain: bytes
     mismatch: Mismatch | None = None
-    """None if every entry is as it was sealed."""
     key_lost: Mismatch | None = None
-    """The first entry whose key is gone without an erasure."""
     key_wrong: Mismatch | None = None
-    """The first entry that its key does not open."""
     position_ahead: Mismatch | None = None
     """A source's position beyond the ledger's end."""
 
@@ -159,7 +156,6 @@ class _Walk:
 
 
 def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
-    """Return the problem of the entry; empty without one. Without a leaf only its shape counts."""
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
     if not leaf:

@@ -1,5 +1,3 @@
-"""Runs in the transaction of `service.ledger.database.schema.upgrade`."""
-
 from alembic import context
 
 from service.ledger.database.schema import VERSION_TABLE

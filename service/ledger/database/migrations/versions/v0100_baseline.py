@@ -7,7 +7,6 @@ down_revision = None
 
 _TYPES = {
     "sqlite": {"{ID}": "TEXT", "{KEY}": "INTEGER", "{BYTES}": "BLOB"},
-    # Ordered by bytes: no locale can break an index.
     "postgresql": {"{ID}": 'TEXT COLLATE "C"', "{KEY}": "BIGINT", "{BYTES}": "BYTEA"},
 }
 
