@@ -16,7 +16,6 @@ LOOKS_TO_RETRY = 10
 """A rejected model is tried again after this many looks, then after twice as many, and so on."""
 MAX_RETRY_SECONDS = 60.0
 MAX_FORMER = 3
-"""A few cover the captures of months."""
 
 CLOCK_SKEW = 60_000_000
 """Microseconds by which the mover's clock may differ from this server's."""
@@ -53,7 +52,6 @@ class Champion:
 
     @property
     def digest(self) -> str:
-        """Return the served model's digest, or ""."""
         artifact = self._artifact
         return artifact.digest if artifact else ""
 
@@ -66,7 +64,7 @@ class Champion:
         if registry is None:
             return self._artifact
         asked = time.time_ns() // 1_000
-        if moment + CLOCK_SKEW >= self._moves_read:  # the log only grows
+        if moment + CLOCK_SKEW >= self._moves_read:
             self._moves, self._moves_read = registry.history(), asked
         digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
         if digest is None:

@@ -63,7 +63,6 @@ class Payouts:
         return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, capture_stamp, stamp)
 
     def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
-        """Return whether a violation of a seller is confirmed, and its own."""
         try:
             view = self._ledger.violations.find(marketplace, violation, cut, seller)
         except ViolationNotFound:

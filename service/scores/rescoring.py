@@ -32,7 +32,6 @@ from service.scores.scorer import Scorer
 from service.scores.several_processes import map_in_processes
 
 PART = 1_000
-"""Sellers scored together."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,10 +64,10 @@ class Rescored:
 def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes: int, progress: Progress) -> Rescored:
     """Write today's or the next day's generation into a private folder; return what was written.
 
-    `opened` is for this process; `open_again` gives it to each of `processes` others, if more than one. `days` is 0 for
-    today in UTC, 1 for tomorrow. `progress` gets (step, done, total). It replaces a generation of the same day, model
-    and policy, and deletes days before yesterday. Raises ConfigurationWrong if the folder is not private or there is no
-    model; LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process died.
+    `open_again` gives `opened` to each of `processes` others, if more than one. `days` is 0 for today in UTC, 1 for
+    tomorrow. `progress` gets (step, done, total). It replaces a generation of the same day, model and policy, and
+    deletes days before yesterday. Raises ConfigurationWrong if the folder is not private or there is no model;
+    LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process died.
     """
     make_private(folder)
     delete_abandoned(folder)
@@ -138,7 +137,6 @@ def _prepare(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
 
 
 def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
-    """Return a part's answers as records; sellers without valid entries have none."""
     names = opened.ledger.sellers.list(part.marketplace, part.after, PART)
     sellers = [seller for seller in names if seller <= part.last]
     while names and names[-1] < part.last:

@@ -24,7 +24,6 @@ from service.scores.served_policy import ServedPolicy
 from service.scores.shadow import Answered
 
 MAX_ROWS = 20_000
-"""Read and scored together: about 100 MB."""
 
 MAX_ALLEGATIONS = 2_000
 """Per seller: inspectors' first, then the gravest. All are counted."""
@@ -45,7 +44,6 @@ class Scorer:
 
     @property
     def unknown_badge(self) -> str:
-        """Return the badge for a seller without a known answer."""
         return self.policy.now.badges[None]
 
     def scores(
@@ -69,7 +67,6 @@ class Scorer:
     def _score_part(
         self, marketplace: str, part: Sequence[str], cut: Cut, artifact: Artifact | None, policy: Policy, stamp: Stamp
     ) -> list[TrustScore | SellertrustError]:
-        """Return the outcomes of sellers read together; one by one if an entry cannot be read."""
         try:
             facts, omitted = self._facts(marketplace, part, cut)
         except EntryKindUnknown as error:
@@ -86,7 +83,6 @@ class Scorer:
         return [seller_not_found(marketplace, seller) if answer is None else answer for seller, answer in named]
 
     def _parts(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Yield the sellers in parts of at most MAX_ROWS rows. A seller with too many is alone."""
         if len(sellers) == 1:
             yield sellers
             return

@@ -10,12 +10,10 @@ from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest
 
 LOOK_SECONDS = 0.5
-"""Another server may have moved the policy."""
 
 _ALL_MOVES = 2**31
 
 MAX_KEPT = 8
-"""For rollbacks and answers by earlier policies."""
 
 
 class ServedPolicy:

@@ -1,7 +1,7 @@
 """Work in several processes: spawned, not forked, and ended with their parent.
 
 `python -c "from service.scores.several_processes import main; main()" DESCRIPTOR` is such a process: it reads tasks
-from the socket and answers there. So the parent may be started in any way.
+from the socket and answers there.
 """
 
 import os
@@ -25,9 +25,7 @@ Result = TypeVar("Result")
 
 _COMMAND = (sys.executable, "-P", "-c", "from service.scores.several_processes import main; main()")
 END_SECONDS = 10.0
-"""After a process closed its connection."""
 _LOST = (EOFError, OSError)
-"""The other end is gone, even within a message."""
 
 
 def map_in_processes(
@@ -76,7 +74,7 @@ class _Process:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the parent
+                start_new_session=True,
             )
         self.connection: Connection[Any, Any] = Connection(ours.detach())
         self.give(prepare)
@@ -133,7 +131,6 @@ def _unpickled(message: bytes) -> Any:
 
 
 def _read(connection: "Connection[Any, Any]", messages: "SimpleQueue[bytes]") -> None:
-    """Read messages in a thread: the parent's end stops a running task."""
     try:
         while True:
             messages.put(connection.recv_bytes())

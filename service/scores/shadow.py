@@ -1,8 +1,7 @@
 """The shadow: a model that scores live requests beside the champion; no caller gets its answers.
 
-`offer` queues an answered request, or counts it as dropped, and returns at once. One thread scores it again with at
-most SHARE of a core, and appends the comparison to a file of JSON lines. Failures there are counted and reported, and
-change no answer.
+`offer` queues an answered request, or counts it as dropped, and returns at once. One thread scores it with at most
+SHARE of a core, and appends the comparison to a file of JSON lines. Its failures change no answer.
 """
 
 import fcntl
@@ -43,7 +42,6 @@ class ModelSource(Protocol):
 class Answered(NamedTuple):
     marketplace: str
     facts: FactTable
-    """The sellers' entries."""
     sellers: Sequence[str]
     answers: Sequence[TrustScore | None]
     """One per seller; None without a score."""
@@ -113,7 +111,6 @@ class Shadow:
             self._stop.wait(min((time.thread_time() - began) * (1 / SHARE - 1), 1.0))
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Run a step and return whether it worked; report a new problem."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 (whatever it is, no answer may suffer)
@@ -169,7 +166,6 @@ class Shadow:
             self._reported = now
 
     def _append(self, digest: str, lines: Sequence[dict[str, Any]]) -> None:
-        """Append lines to the model's file; one process of several at a time."""
         if not lines:
             return
         path = file_of(self._folder, digest)
@@ -188,7 +184,6 @@ def append_whole(path: Path, data: bytes) -> None:
 
 
 def _append_to(path: Path, data: bytes) -> bool:
-    """Append data to a file; return False, with nothing written, if the file was set aside."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -20,20 +20,16 @@ class ShadowReport:
 
     compared: int = 0
     dropped: int = 0
-    """For lack of time."""
     failed: int = 0
     damaged: int = 0
-    """Lines that are no comparison."""
     differences: Any = field(default_factory=lambda: np.zeros(2 * MAX_POINTS + 1, dtype=np.int64))
     """`differences[d + MAX_POINTS]`: answers that differ by d points."""
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Answers by (champion's tier, shadow's tier)."""
     champions: Counter[str] = field(default_factory=Counter)
-    """Answers by digest."""
     sellers: dict[str, tuple[int, int]] = field(default_factory=dict)
     """(champion's points, shadow's points) at the largest difference of each seller."""
     first: int | None = None
-    """In microseconds, or None."""
     last: int | None = None
 
     def add(self, line: dict[str, Any]) -> None:

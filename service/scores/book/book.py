@@ -1,7 +1,7 @@
 """The score book: remembered answers, each the answer of a known sequence.
 
-An answer that no entry has ended is valid at the watermark. Its stamp therefore has the watermark, or its own sequence
-if that is later, and replays to it. The book does not answer for stated times, and keeps only scores.
+An answer that no entry has ended is valid at the watermark: its stamp has the watermark, or its own later sequence, and
+replays to it. The book does not answer for stated times, and keeps only scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -92,8 +92,7 @@ class Book:
             self.keeper.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the threads; wait at most `seconds` for each."""
-        self._end_listening()  # may be repeated
+        self._end_listening()
         self.follower.close(seconds)
         self.checker.close(seconds)
         if self.keeper is not None:
@@ -164,8 +163,6 @@ class Book:
     def _is_fresh(self) -> bool:
         return self.follower.is_fresh(self._fresh_seconds)
 
-    # --- from what is remembered -------------------------------------------------------------------------------------
-
     def remembered(self, name: str, wanted: int = 0) -> bytes | None:
         """Return the response from the table if it is exact and reflects `wanted`, else None. Lock-free."""
         # Read before the answer, which has all marks up to it.
@@ -197,7 +194,7 @@ class Book:
         if mark.sequence >= sequence:
             sequence, known_time = mark.sequence, mark.known_time
         observe_time = self._observe_time(known_time - 1)
-        if answer.since > observe_time + SKEW:  # the clock was set back
+        if answer.since > observe_time + SKEW:
             return None
         observe_time = max(observe_time, answer.since)
         if sequence < wanted or not known_time <= observe_time < answer.until:
@@ -236,8 +233,6 @@ class Book:
             raise busy_error()
         return wire.score_response(*self._without_ledger(name, standing))
 
-    # --- from the ledger ---------------------------------------------------------------------------------------------
-
     def _read(self, name: str, asked: Asked) -> bytes:
         """Return the response of a seller that must be computed, by the first caller who asks.
 
@@ -246,7 +241,7 @@ class Book:
         wanted = asked.sequence
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
-            asked.reach()  # it may wait long, so it takes no seat
+            asked.reach()
             if (found := self._remembered(name, wanted)) is not None:
                 return found
         with self.seats.seat() as is_free:
@@ -259,7 +254,6 @@ class Book:
                 return self._computed(name, asked) if found is None else found
 
     def _begin(self, asked: Asked) -> "Computation":
-        """Return what to compute at. Table life and settled time are read before the cut."""
         life, beat = self.table.life, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             settled = beat.time
@@ -380,8 +374,6 @@ class Book:
             self.table.store(name, answer, begun.life)
         return body
 
-    # --- while the database is away ----------------------------------------------------------------------------------
-
     def _reaches(self, wanted: int) -> bool:
         return wanted == 0 or self.follower.has(wanted)
 
@@ -395,7 +387,6 @@ class Book:
             )
 
     def _now(self) -> int:
-        """Return the time for answers without the ledger, in microseconds."""
         return self._not_before_midnight(self._ledger.clock.now() + 1)
 
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
@@ -407,7 +398,6 @@ class Book:
         return standing.body, self._stamps.stale(standing)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
-        """Return a seller's answer at a cut, without its stamp, with its model and policy; None without one."""
         marketplace, seller = parse_seller(name, "seller")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):

@@ -11,16 +11,13 @@ from service.ledger.records import Cut
 from service.tally import Tally
 
 SHARE = 0.01
-"""Of a core."""
 
 MAX_REST_SECONDS = 10.0
 
 
 class Remembered(NamedTuple):
     name: str
-    """The resource name."""
     body: bytes
-    """The TrustScore without its stamp."""
     made_by: MadeBy
     cut: Cut
 

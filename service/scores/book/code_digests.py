@@ -1,5 +1,3 @@
-"""Digests of the code and the contract behind an answer."""
-
 import ast
 import inspect
 from functools import cache
@@ -23,7 +21,7 @@ def core_digest() -> str:
     """
     sources = [*Path(inspect.getfile(scoring)).parent.rglob("*.py")]
     sources += [Path(inspect.getfile(module)) for module in (facts, scorer)]
-    digests = {digest_code(source.read_text()) for source in sources}  # so a new `__init__` adds nothing
+    digests = {digest_code(source.read_text()) for source in sources}
     return sha256("".join(sorted(digests)).encode()).hexdigest()
 
 

@@ -8,7 +8,6 @@ from scoring.base.errors import ServerBusy
 from service.call_context import current_call
 
 WAIT_SECONDS = 2.0
-"""How long a call waits for another's computation."""
 
 
 class Flights:

@@ -1,8 +1,7 @@
-"""The follower: one thread that reads the ledger's new entries in order, marks their sellers, then moves the
-watermark.
+"""The follower: one thread that reads the ledger's new entries, marks their sellers, then moves the watermark.
 
-Only the follower moves the watermark. The time since its last success, by the monotonic clock, says how fresh the book
-is; otherwise a stuck follower would look like a quiet ledger.
+The time since its last success, by the monotonic clock, says how fresh the book is; otherwise a stuck follower would
+look like a quiet ledger.
 """
 
 import threading
@@ -26,20 +25,14 @@ POLL_SECONDS = 0.2
 """This process's own appends are read at once."""
 
 PAGE = 5_000
-"""Entries per read."""
 
 PAGES_OF_GENERATIONS = 4
-"""Per reading, for joining generations."""
 
 FOR_ALL = frozenset({int(Kind.CLOCK)})
-"""Kinds of entries that concern every seller."""
 
 
 SILENT_SECONDS = 1.5
-"""How long a reading may wait before the database counts as away.
-
-It is shorter than the fresh time, so that no caller waits for the database.
-"""
+"""Longer silence means that the database is away; shorter than the fresh time."""
 
 
 class Beat(NamedTuple):
@@ -54,7 +47,6 @@ class Joining(NamedTuple):
     generation: Generation
     after: int
     last: int
-    """The watermark when it joined: later entries are marked as they come."""
 
 
 class Watermark(NamedTuple):
@@ -72,10 +64,7 @@ class Watermark(NamedTuple):
 
 
 class Follower:
-    """Follows a ledger for a table.
-
-    `moved` gets each sequence read, `lost` the end of a ledger that lost entries, `report` each new problem once.
-    """
+    """`moved` gets each sequence read, `lost` the end of a ledger that lost entries, `report` each new problem once."""
 
     def __init__(
         self,
@@ -99,12 +88,10 @@ class Follower:
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="book-follower", daemon=True)
         self.watermark: Watermark | None = None
-        """Read it before the answer that it is compared with."""
         self.heartbeat: Beat | None = None
-        self._asked: int | None = None  # the database's silence began, by the monotonic clock
+        self._asked: int | None = None
         self._is_refused = False
         self.failures = self.restarts = 0
-        """Failed readings, and ledgers that turned out to be another one."""
         self.problem = ""
 
     def start(self) -> None:
@@ -224,7 +211,6 @@ class Follower:
             after = page[-1].sequence
 
     def _page(self, after: int, last: int) -> Sequence[Change]:
-        """Return the next changes after a sequence, up to `last`; at least one exists."""
         page = self._ledger.changes.list(after, last, PAGE)
         self._asked = steady_clock()
         if not page:
@@ -232,7 +218,6 @@ class Follower:
         return page
 
     def _restart(self, tip: LedgerEnd) -> None:
-        """Begin again at a ledger's present end; nothing earlier is known."""
         self._forget(tip.sequence)
         self._move(tip)
 

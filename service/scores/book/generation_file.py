@@ -30,7 +30,6 @@ MAGIC = b"sellertrust-generation-1\n"
 SUFFIX = ".generation"
 ENTRY_BYTES, KEY_BYTES, OFFSET_BYTES, SIZE_BYTES = 16, 8, 5, 3
 BLOCK = 64
-"""Index entries per read; memory has each block's first key."""
 
 READ_BYTES = 1 << 20
 _RECORD = struct.Struct(">IHq")
@@ -52,7 +51,6 @@ class GenerationHead(NamedTuple):
     known_time: int
     """Just after the record time of `sequence`."""
     sequence: int
-    """The last ledger entry in it."""
     chain: str
     """The chain of the seal that ends there, in hex."""
     made_time: int
@@ -82,17 +80,13 @@ def day_of(name: str) -> int | None:
 
 class Found(NamedTuple):
     place: int
-    """In the index."""
     until: int
-    """In microseconds."""
     body: bytes
-    """The TrustScore on the wire, without stamp and freshness."""
 
 
 class Records(NamedTuple):
     data: bytes
     keys: bytes
-    """8 bytes per record."""
     sizes: list[int]
 
 
@@ -137,7 +131,7 @@ class GenerationWriter:
 
     def __enter__(self) -> Self:
         self._file = open(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")  # noqa: PTH123
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # until this process ends
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         self._write(MAGIC)
         return self
 

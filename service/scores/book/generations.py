@@ -1,7 +1,7 @@
 """The generations that a book answers from, and which answers an entry has ended.
 
-A generation joins once its chain matches the ledger's. From then on each mark in the table is made in it too, and the
-follower marks the entries between its sequence and the watermark. Until that is done its answers are stale.
+A generation joins once its chain matches the ledger's. Its answers are stale until the follower has marked the entries
+between its sequence and the watermark.
 """
 
 import threading
@@ -21,13 +21,10 @@ class Generation:
         self.head = file.head
         self.made_by = MadeBy(file.head.model, file.head.policy)
         self.key = (file.head.day, self.made_by)
-        """Day (days since 1970), model and policy."""
         self.is_joined = False
         self.is_complete = False
-        """Whether the entries between its sequence and the watermark are marked."""
         self.is_foreign = False
         self.problem = ""
-        """Empty without damage."""
         self._ended = bytearray(file.sellers)
 
     def end(self, name: str, sequence: int) -> None:
@@ -40,7 +37,6 @@ class Generation:
             self.problem = str(error)
 
     def holds(self, found: Found) -> bool:
-        """Return whether an answer lacks no known entry."""
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:
@@ -81,7 +77,6 @@ class Generations:
             self._all = tuple(sorted((*self._all, generation), key=_order, reverse=True))
 
     def drop(self, generation: Generation) -> None:
-        """Remove a generation; the table keeps its whole answers."""
         with self._lock:
             self._all = tuple(other for other in self._all if other is not generation)
 

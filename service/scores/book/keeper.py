@@ -20,10 +20,8 @@ from service.scores.book.private_folder import find_exposure
 LOOK_SECONDS = 1.0
 
 RETRY_SECONDS = 30.0
-"""After a file could not be read or is of another ledger."""
 
 MAX_OPEN = 8
-"""Today's and tomorrow's by each model and policy, and the previous ones."""
 
 DAMAGED = ".damaged"
 
@@ -59,7 +57,6 @@ class Keeper:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-keeper", daemon=True)
         self.damaged = 0
-        """Generations set aside."""
 
     def start(self) -> None:
         self._thread.start()
@@ -98,16 +95,13 @@ class Keeper:
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
     def _let_go(self, found: list[Identity]) -> None:
-        """Release generations that are damaged, foreign, deleted or replaced."""
         named = {identity.name: identity for identity in found}
         for identity, generation in list(self._open.items()):
             if generation.problem:
                 self._set_aside(identity, generation.problem)
             elif generation.is_foreign:
                 self._pass_over(identity, "it is of another ledger")
-            elif (
-                not generation.is_joined or generation in self._generations
-            ):  # otherwise the ledger turned out to be another one
+            elif not generation.is_joined or generation in self._generations:
                 successor = named.get(identity.name)
                 if successor == identity or (successor is not None and not self._is_ready(successor)):
                     continue

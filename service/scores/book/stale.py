@@ -23,7 +23,6 @@ class Standing(NamedTuple):
     as_of_time: int
     """The answer has everything recorded by then, in microseconds."""
     age: int
-    """In microseconds."""
 
     @property
     def made_for(self) -> tuple[int, MadeBy]:
@@ -131,6 +130,5 @@ def require_young(
 
 
 def unknown_body(name: str, badge: str) -> bytes:
-    """Return a serialized TrustScore in state UNKNOWN."""
     state = pb.ScoreState.ValueType(ScoreState.UNKNOWN)
     return pb.TrustScore(seller=name, state=state, badge=badge).SerializeToString()

@@ -17,12 +17,10 @@ class Stamps:
         self._fresh: tuple[Beat | None, bytes] = (None, b"")
 
     def computed(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
-        """Return the fields of an answer computed at a cut, from everything recorded by `as_of` (microseconds)."""
         rest = self._rest_of(cut.sequence, cut.known_time, stamp.made_by)
         return wire.stamp_field(rest, cut.observe_time) + wire.freshness_field(FreshnessState.FRESH, as_of)
 
     def remembered(self, sequence: int, known_time: int, made_by: MadeBy, observe_time: int, beat: Beat) -> bytes:
-        """Return the fields of a remembered answer that is exact at a reading. Times in microseconds."""
         known, fresh = self._fresh
         if known is not beat:
             fresh = wire.freshness_field(FreshnessState.FRESH, beat.time)

@@ -1,9 +1,8 @@
 """The table of the score book: answers by seller, and each seller's newest known entry.
 
 An answer computed at the sequence `at` is exact if `last`, the seller's newest known entry, is not later. `last` is
-stored with the answer, or in a second table for a seller without one: no answer that was computed while an entry came
-is taken as exact. Both tables are bounded. Removing a row from the second raises the floor: entries of absent sellers
-are unknown up to there.
+stored with the answer, or in a second table for a seller without one. Removing a row from the second raises the floor:
+entries of absent sellers are unknown up to there.
 """
 
 import threading
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterable
 from scoring.scores.answer import MadeBy
 
 UNKNOWN = 2**63 - 1
-"""Before the first reading of the ledger no answer is exact."""
 
 
 class Answer:
@@ -36,9 +34,7 @@ class Answer:
         self.as_of = since
         """It has everything recorded before this time, in microseconds; before `since` if a commit was running."""
         self.last = 0
-        """The seller's newest known entry."""
         self.is_used = False
-        """Since the last search for an answer to evict."""
 
 
 class Table:
@@ -131,7 +127,6 @@ class Table:
             self._floor, self.epoch = floor, 0
 
     def _evict(self) -> None:
-        """Evict an answer by the clock algorithm."""
         while True:
             name, answer = self._answers.popitem(last=False)
             if not answer.is_used:

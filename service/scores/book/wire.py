@@ -51,7 +51,6 @@ _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_sc
 
 
 def stamp_rest(stamp: Stamp) -> bytes:
-    """Serialize a stamp without its observe time, the part that answers share."""
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()
@@ -73,13 +72,11 @@ def _time_field(time: int) -> bytes:
 
 
 def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | None = None) -> bytes:
-    """Serialize a TrustScore's freshness field. Times in microseconds."""
     data = freshness_message(state, as_of_time, age).SerializeToString()
     return b"".join((_FRESHNESS, varint(len(data)), data))
 
 
 def score_response(body: bytes, rest: bytes) -> bytes:
-    """Serialize a GetTrustScoreResponse: `body` is the TrustScore, `rest` its stamp and freshness."""
     return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
 
 
