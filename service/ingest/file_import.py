@@ -32,7 +32,6 @@ from service.ledger.store import Ledger
 
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
 ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-"""Files with the contract's entries, one JSON object per line."""
 
 
 @dataclass(slots=True)
@@ -85,7 +84,6 @@ def import_files(
             for join in file.joins:
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
             items = run.mapped(file, rows, attempt)
-            # Counted exposure needs every row.
             run.append(file.path, items, attempt, resumable=not file.counts)
     return run.finished()
 
@@ -113,7 +111,6 @@ def import_entries(
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
-    """Append (line, row) pairs by their files' rules; a row that has a match keeps it."""
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.attempt(file.path, Attempt(ledger)) as attempt:
@@ -136,7 +133,6 @@ class _Run:
         self._progress = progress
         self._dry_now = dry_now
         self._begun = None if dry_now is not None else ledger.cut().sequence
-        # Repeated rows are one entry; only a dry run has to check.
         self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
         self._attempts: list[Attempt] = []
         self._done: Callable[[], tuple[int, int]] = _nothing
@@ -153,7 +149,6 @@ class _Run:
 
     @contextmanager
     def attempt(self, name: str, attempt: Attempt) -> Iterator[Attempt]:
-        """Begin an attempt; its rejects enter the report in line order."""
         if attempt.is_read:
             self._report.read_before.append(name)
         elif attempt.start:
@@ -182,7 +177,6 @@ class _Run:
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
-        """Yield the outcome of rows, each with its match if a rule needs one."""
         if file.matched.rules:
             reject, unmatched = _reject_to(attempt), self._report.unmatched
             rows = with_matches(self._ledger, self._marketplace, file, rows, reject, unmatched)
@@ -229,13 +223,11 @@ class _Run:
         self._progress(step, total, total)
 
     def finished(self) -> ImportReport:
-        """Return the outcome and forget the attempts."""
         for attempt in self._attempts:
             attempt.finish()
         return self._report
 
     def _append(self, batch: list[tuple[int, Entry]], attempt: Attempt, resumable: bool) -> None:
-        """Append a batch; refused entries become rejects."""
         if not batch:
             return
         if self._dry_now is not None:
@@ -243,7 +235,6 @@ class _Run:
         self._report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
-        # Reading continues with the last row itself.
         position = attempt.position(batch[-1][0]) if resumable else None
         attempt.keep()
         done = accept(
@@ -328,14 +319,11 @@ def _nothing() -> tuple[int, int]:
 
 
 def _far_in(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
-    """Return (bytes read, bytes of the file)."""
     size = os.fstat(raw.fileno()).st_size
     return lambda: (min(raw.tell(), size - 1), size)
 
 
 def _reject_to(attempt: Attempt) -> Reject:
-    """Add rejects to an attempt; those before its start are already in it."""
-
     def reject(line: int, reason: str) -> None:
         if line >= attempt.start:
             attempt.rejects.append((line, reason))

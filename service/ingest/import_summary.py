@@ -29,7 +29,6 @@ class Spans:
     by_kind: dict[Kind, _Span] = field(default_factory=dict)
     timed: int = 0
     early: int = 0
-    """Before 1990."""
     seen: set[int] | None = None
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 

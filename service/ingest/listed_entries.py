@@ -65,7 +65,6 @@ def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_repo
 
 
 def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> dict[int, RecordedEntry]:
-    """Return the marketplace's entries with these sequences, and some between them."""
     runs: list[list[int]] = []
     for sequence in sorted(sequences):
         if runs and sequence - runs[-1][-1] <= _MAX_GAP and sequence - runs[-1][0] < _MAX_RUN:

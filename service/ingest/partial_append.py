@@ -32,7 +32,6 @@ class AppendResult:
     repeated: int = 0
     """Present entries appended after `begun`."""
     refused: dict[int, str] = field(default_factory=dict)
-    """Reasons by index."""
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
@@ -57,9 +56,9 @@ def accept(
     """Append a batch; return what was appended, and what was refused and why.
 
     `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
-    so that they outlive a crash; then the position is committed. LedgerUnavailable leaves the position, and the batch
-    may be given again. `rows` says which row made each entry: entries about a violation whose report on the same row is
-    refused are refused too.
+    so that they outlive a crash; then the position is committed. After LedgerUnavailable the batch may be given again.
+    `rows` says which row made each entry: entries about a violation whose report on the same row is refused are refused
+    too.
     """
     accepted = AppendResult(begun)
     indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))

@@ -1,5 +1,3 @@
-"""Rejects grouped by reason: number, example and remedy."""
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,14 +48,11 @@ REMEDIES: Sequence[tuple[str, str]] = (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows of a file with the same reason, except for its values."""
-
     file: str
     number: int
     line: int
     reason: str
     remedy: str
-    """Empty if unknown."""
 
 
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
@@ -76,7 +71,6 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
 
 
 def _form(reason: str) -> str:
-    """Return the reason without its values."""
     return _NUMBERED.sub("...", _QUOTED.sub("...", reason))
 
 

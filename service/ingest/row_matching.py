@@ -18,13 +18,11 @@ class UnmatchedRow:
     line: int
     reason: str
     candidates: str
-    """Ids separated by blanks."""
     row: Row
     ids: tuple[str, ...]
     """The entry ids it would give, which identify it."""
     seller: str = ""
     verified: str = ""
-    """Whether that is certain."""
     decided_by: str = ""
 
 

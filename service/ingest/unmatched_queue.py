@@ -1,7 +1,6 @@
 """The queue of rows without a seller: a CSV file in which a person fills in the sellers.
 
-Imports add rows. Rows leave when a person fills them in and imports them, or a later import finds the seller. They then
-go to a file of matched rows.
+Rows leave for a file of matched rows when a person's rows are imported, or a later import finds the seller.
 """
 
 import csv
@@ -155,12 +154,11 @@ def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> lis
 
 
 def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
-    """Write the queue, whole or not at all; no file without rows."""
     if not rows:
         path.unlink(missing_ok=True)
         return
     new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)  # of an interrupted run
+    new.unlink(missing_ok=True)
     with open(new, "w", newline="", encoding="utf-8", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)

@@ -37,7 +37,6 @@ def _column(name: str) -> Value:
 
 
 def _hole(name: str, dates: Dates) -> Value:
-    """Return the text for `{name}`; for `{name:day}` the UTC day."""
     if not name.endswith(_DAY):
         return _column(name)
     column = name.removesuffix(_DAY)
@@ -83,7 +82,6 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
 
 
 def _first(data: Mapping[str, Any], where: str) -> Value:
-    """Return the first non-empty text of several columns, else `default`."""
     columns, default = data["first"], _text(data.get("default", ""))
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise ConfigurationWrong(f"{where}.first must list columns")
@@ -96,7 +94,6 @@ def _first(data: Mapping[str, Any], where: str) -> Value:
 
 
 Change = Callable[[str], str | None]
-"""None means no text, and a default applies."""
 
 
 def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
@@ -303,5 +300,4 @@ _OPERATORS: Mapping[str, _Operator] = {
 
 
 def are_tables(data: object) -> bool:
-    """Return whether a TOML value is a non-empty list of tables."""
     return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)

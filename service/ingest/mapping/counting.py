@@ -1,5 +1,3 @@
-"""Counts over the rows of one seller and day."""
-
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any

@@ -28,9 +28,7 @@ _HOURS = re.compile(r"%[HIcX]")
 @dataclass(frozen=True, slots=True)
 class Dates:
     formats: tuple[str, ...] = ()
-    """Tried in their order; empty: RFC 3339."""
     offset: timezone | None = None
-    """Of times that state none."""
 
     @property
     def are_plain(self) -> bool:

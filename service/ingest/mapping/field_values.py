@@ -41,7 +41,6 @@ def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
 
 
 def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
-    """Return `reader(text)`. Raises RowRejected, naming the field, for its ValueError."""
     try:
         return reader(text)
     except ValueError as error:

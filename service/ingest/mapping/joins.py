@@ -22,11 +22,8 @@ class Join:
     """
 
     path: str
-    """Below the data folder."""
     on: str
-    """The column of this file."""
     key: str
-    """The column of the other file."""
     take: tuple[str, ...]
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,6 @@ from service.ledger.records import Identity
 
 Row = Mapping[str, str]
 SELLER, VERIFIED = "@seller", "@verified"
-"""A matched row's columns: the seller's id, and `true` or `false`."""
 
 
 class Match(NamedTuple):

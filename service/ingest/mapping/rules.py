@@ -16,11 +16,10 @@ A mapping lists files; each file lists rules; each rule turns a row into an entr
 
 A value is a text with `{column}` in it (`{line}` is the row's line, `{column:day}` the UTC day), a constant, or a
 column with a `map`. A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column =
-"delivered", plus_days = 14 }`. If an exposure's number is `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an
-optional `when`, it counts the column's distinct values, or adds its numbers, among the rows of one seller and UTC day;
-the entry comes after the last row. `dates` states other forms of dates (`dates.py`); `columns` names those of a file
-without a header; a `join` adds columns of another file (`joins.py`); a `count_so_far` counts what the file stated
-before a row (`so_far.py`).
+"delivered", plus_days = 14 }`. An exposure's `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`,
+counts distinct values, or adds numbers, of one seller and UTC day; its entry comes after the last row. `dates` states
+other forms of dates (`dates.py`); `columns` names those of a file without a header; a `join` adds columns of another
+file (`joins.py`); a `count_so_far` counts earlier rows (`so_far.py`).
 
 A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date.
 
@@ -67,8 +66,6 @@ class ReportRejected(RowRejected):
 
 
 class _Asked(dict[str, str]):
-    """A row of empty cells that records which columns were read."""
-
     def __missing__(self, column: str) -> str:
         self[column] = ""
         return ""
@@ -80,9 +77,7 @@ class MappedFile:
     """Below the data folder."""
     rules: tuple["Rule", ...]
     identifiers: tuple[Identifier, ...] = ()
-    """In order."""
     columns: tuple[str, ...] = ()
-    """If the file has no header."""
     joins: tuple[Join, ...] = ()
     so_far: CountSoFar | None = None
 
@@ -119,7 +114,6 @@ class MappedFile:
 
     @property
     def counts(self) -> bool:
-        """Return whether rows are counted, so that none may be skipped."""
         return self.so_far is not None or any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
@@ -162,7 +156,6 @@ class ForeignMapping:
     marketplace: str
     files: tuple[MappedFile, ...]
     digest: str
-    """SHA-256 of its source."""
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
@@ -288,11 +281,9 @@ class Rule:
 
     @property
     def counts(self) -> bool:
-        """Return whether the rule counts rows."""
         return bool(self._counts)
 
     def apply(self, row: Row) -> Entry | None:
-        """Return a row's entry; None if the rule does not apply or counts the row. Raises RowRejected."""
         if self.needs_match and SELLER not in row:
             return None
         for test in self._when:
@@ -310,7 +301,6 @@ class Rule:
         return None
 
     def ask(self, row: "_Asked") -> None:
-        """Read every column that the rule may read."""
         for read in (*self._when, *self._values.values(), *self._attributes.values()):
             read_or_none(read, row)
         for count in self._counts.values():
@@ -352,7 +342,6 @@ class Rule:
     def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
         occur_text = texts.get("occur_time", "")
         occur = read_text("occur_time", occur_text, parse_time) if occur_text else None
-        # A day is known at its end.
         report: int | None
         if report_text := texts.get("report_time", ""):
             report = read_text("report_time", report_text, parse_time) + (DAY - 1 if is_date(report_text) else 0)

@@ -21,7 +21,6 @@ from service.ingest.mapping.static_checks import refuse_unknown
 
 _PARTS = frozenset(["by", "among", "when", "distinct", "sum"])
 Added = tuple[str, str]
-"""Whose, and a number or value."""
 
 
 class Column:
@@ -132,7 +131,6 @@ class CountSoFar:
                 column.add(added)
             self._waiting, self._latest, self._line = [], moment, row["line"]
         found = {name: column.read(row) for name, column in self.columns.items()}
-        # A rejected row counts for no one.
         adds = [(column, column.adds(row)) for column in self.columns.values()]
         self._waiting += [(column, added) for column, added in adds if added is not None]
         return found

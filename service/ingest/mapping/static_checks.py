@@ -9,7 +9,6 @@ from scoring.entries.violation_types import TABLES
 
 _TYPES = frozenset(key for _, table in TABLES for key in table)
 _NEEDED = frozenset(["id", "text", "word", "time", "ids"])
-"""Days are handled separately, and a count is 0."""
 
 
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, kind: str = "") -> None:
@@ -20,13 +19,11 @@ def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str, k
 
 
 def find_missing_fields(kind: str, data: Mapping[str, Any], fields: tuple[FactField, ...]) -> list[str]:
-    """Return a rule's missing required fields."""
     names = [field.name for field in fields if field.required and field.shape.kind in _NEEDED]
     return [name for name in names if name not in data and (kind, name) != ("identity", "level")]
 
 
 def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
-    """Return messages about constants, maps and bands that the rule's fields refuse."""
     wrong = []
     for field in fields:
         for place, value in _known(data.get(field.name), f"{where}.{field.name}"):

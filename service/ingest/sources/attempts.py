@@ -1,7 +1,7 @@
 """Progress of a file's import, so that an interrupted import continues with its rejects.
 
-The ledger has the line, committed with the entries before it; a file has the rejects before it. Both are keyed by the
-SHA-256 of the file, of joined files and of the mapping.
+The ledger has the line, a file the rejects before it, both by the SHA-256 of the file, of joined files and of the
+mapping.
 """
 
 import hashlib
@@ -17,10 +17,8 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 
 READ = 1 << 62
-"""Other files of the import are not read yet."""
 
 FINISHED = READ + 1
-"""The next import is another attempt."""
 
 
 class Attempt:
@@ -57,13 +55,11 @@ class Attempt:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
         if position is not None and not path.is_file():
-            # The rejects are gone: only a new attempt can list them.
             self._ledger.positions.advance(Position(self._source, self._number, FINISHED))
             return self._find(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
         kept = [parse_json(line) for line in _whole_lines(path)]
-        # The line itself is read again.
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path
         staging = path.with_suffix(".partial")

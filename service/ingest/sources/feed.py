@@ -34,7 +34,6 @@ class FeedReport:
     already_present: int = 0
     rejected: int = 0
     positions: dict[int, int] = field(default_factory=dict)
-    """By partition."""
 
 
 class Feed:
@@ -131,7 +130,7 @@ class Feed:
         def append() -> AppendResult | None:
             kept = self._ledger.positions.find(name, last.partition)
             if (kept or 0) < self.report.positions.get(last.partition, 0):
-                return None  # for example after the promotion of a standby
+                return None
             return accept(
                 *(self._ledger, self._marketplace, entries, position),
                 lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
@@ -148,7 +147,6 @@ class Feed:
         self.report.positions[last.partition] = last.next_position
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """Return `call()`, retried while ledger or source are silent."""
         began = time.monotonic()
         wait, longest = RETRY_SECONDS
         while True:

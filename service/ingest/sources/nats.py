@@ -93,12 +93,11 @@ class NatsSource:
                 max_reconnect_attempts=2,
                 allow_reconnect=True,
                 disconnected_cb=self._disconnected,
-                error_cb=_ignored,  # errors that matter are raised by their call
+                error_cb=_ignored,
             )
         return self._connection.jetstream(timeout=ANSWER_SECONDS)
 
     async def _disconnected(self) -> None:
-        # Messages on the way are lost: begin again at the position.
         self._consumer = None
 
     async def _info(self) -> api.StreamInfo:
@@ -128,7 +127,6 @@ class NatsSource:
                 f"the stream {self._stream} ends at {state.last_seq}, before {position}, where reading is to go on; if it"
                 " was made anew, read it under another --source name, from its beginning: nothing is added twice"
             )
-        # Expired messages may be of other subjects.
         if position < state.first_seq and not self._subject:
             raise ConfigurationWrong(
                 f"the stream {self._stream} begins at {state.first_seq}, after {position}, where reading is to go on:"
@@ -146,7 +144,7 @@ class NatsSource:
         for message in fetched:
             sequence = message.metadata.sequence
             if sequence.consumer != self._delivered + 1:
-                self._consumer = None  # read again from the gap
+                self._consumer = None
                 break
             self._delivered = sequence.consumer
             self._next = sequence.stream + 1

@@ -1,5 +1,3 @@
-"""Entries from message payloads: the contract's `Entry` as protobuf or JSON."""
-
 from google.protobuf.message import DecodeError
 
 from scoring.base.errors import invalid
@@ -22,7 +20,7 @@ def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
 
 
 def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
-    """Parse a JSON object; its seller is a name in `marketplace` or a bare id. Raises InvalidInput."""
+    """Parse a JSON object as `entry_from_payload` does. Raises InvalidInput."""
     try:
         message = entry_of_json(text, marketplace)
     except ValueError as error:

@@ -1,5 +1,3 @@
-"""The file of rejected messages: one JSON line each."""
-
 import base64
 import json
 import os

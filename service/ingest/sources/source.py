@@ -12,7 +12,6 @@ __all__ = ["Message", "Source"]
 class Message(NamedTuple):
     partition: int
     next_position: int
-    """Where reading continues after it."""
     payload: bytes
 
 

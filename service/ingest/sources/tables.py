@@ -16,10 +16,8 @@ Reject = Callable[[int, str], None]
 Rows = Iterator[tuple[int, Row]]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 RESERVED = "@"
-"""A row's match columns begin so."""
 
 MAX_RECORD_LINES = 50
-"""Lines of one record, by line breaks within quotes."""
 
 MAX_CELL = 1 << 20
 csv.field_size_limit(MAX_CELL)
@@ -67,7 +65,6 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
 
     `names` are its columns if it has no header. Malformed rows, or all the rest, go to `reject`.
     """
-    # A byte that is no UTF-8 becomes a surrogate and costs its row, not the file.
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
     records = _records(text)
@@ -123,7 +120,6 @@ def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[
 
 
 def _as_text(pl: Any, name: str, kind: Any) -> Any:
-    """Return a column as texts; None if it has none."""
     column = pl.col(name)
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return None
@@ -134,7 +130,6 @@ def _as_text(pl: Any, name: str, kind: Any) -> Any:
 
 
 def _wrong_header(header: list[str]) -> str:
-    """Return why the header is unusable; empty if it is sound."""
     if not any(header):
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
