@@ -4,8 +4,7 @@
 
 The hash is the last member of a line. A changed, missing or moved line breaks the chain unless all later lines are
 written again; a copy of the last hash detects that too. The line of a call (`event` is `call`) is on disk before the
-work begins; the server rejects a call that it cannot write. A second line (`end`) has the result and the first line's
-hash.
+work begins. A second line (`end`) has the result and the first line's hash.
 
 Retention removes old lines. The first remaining line (`cut`) has the last removed hash, and a line of the chain records
 the cut.
@@ -46,7 +45,7 @@ class AuditFile:
         self._keep_days = keep_days
         self._clock = clock
         self._lock = threading.Lock()
-        self._cut_at = 0.0  # the first line will be old enough to remove
+        self._cut_at = 0.0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as file:
@@ -84,13 +83,12 @@ class AuditFile:
 
     @contextmanager
     def _open(self) -> Iterator[int]:
-        """Yield the file while no other process appends."""
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if not _is_file_at(file, self._path):
-                    continue  # another process removed lines
+                    continue
                 yield file
                 return
             finally:
@@ -112,7 +110,6 @@ class AuditFile:
         self._cut_at = now + DAY_SECONDS
 
     def _replace(self, rest: BinaryIO, before: str, count: int) -> None:
-        """Replace the file by one that begins after the hash `before` and records the cut at its end."""
         beside = self._path.with_name(f".{self._path.name}.new")
         file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
@@ -139,7 +136,7 @@ def _write(file: int, data: bytes) -> None:
     """Append data and force it to disk, or leave the file unchanged and raise OSError."""
     size = os.fstat(file).st_size
     try:
-        if os.write(file, data) < len(data):  # a full disk
+        if os.write(file, data) < len(data):
             raise OSError("no space left")
         os.fsync(file)
     except OSError:
@@ -148,7 +145,6 @@ def _write(file: int, data: bytes) -> None:
 
 
 def fits(text: bytes, before: str) -> bool:
-    """Return whether a line's bytes match its hash after the previous line."""
     stated = text[: -len(_END % GENESIS.encode())]
     return text == stated + _END % _hash_of(before, stated).encode()
 
@@ -168,7 +164,7 @@ def _last_hash(file: int) -> str:
     if not size:
         return GENESIS
     length, tail = 0, b""
-    while b"\n" not in tail[:-1] and length < size:  # a long line needs more than one read
+    while b"\n" not in tail[:-1] and length < size:
         length = min(size, max(_TAIL_BYTES, 2 * length))
         tail = os.pread(file, length, size - length)
     if not tail.endswith(b"\n"):

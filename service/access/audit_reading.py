@@ -6,14 +6,12 @@ from scoring.base.canonical import parse_json
 from service.access.audit import GENESIS, fits, is_cut
 
 MAX_LOOKED_AT = 20_000
-"""Per page: many lines may be of other marketplaces."""
 
 MAX_PAGE_BYTES = 4 << 20
 
 
 class AuditLine(NamedTuple):
     text: str
-    """Without its line break."""
     content: Mapping[str, Any]
 
 
@@ -27,11 +25,9 @@ class Verified(NamedTuple):
     lines: int
     last: str
     problem: str
-    """Of the next line; empty without a problem."""
 
 
 def is_place(text: str) -> bool:
-    """Return whether a text may be a line's place: its first byte's position and its hash."""
     begins, _, name = text.partition("-")
     return begins.isdecimal() and len(begins) <= 18 and len(name) == 64 and not name.strip("0123456789abcdef")
 
@@ -91,7 +87,6 @@ def verify_audit(path: Path) -> tuple[int, str]:
 
 
 def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield the lines that begin before a position in bytes."""
     while file.tell() < size and (text := file.readline()):
         yield text
 

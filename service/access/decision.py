@@ -13,8 +13,6 @@ MAX_REMEMBERED = 10_000
 
 
 class Asked(NamedTuple):
-    """One thing that a call asks for; one grant must cover it completely."""
-
     right: Right
     marketplace: str = ""
     """Empty for the server as a whole."""
@@ -40,14 +38,12 @@ class Grant:
     sources: frozenset[str] = frozenset()
     notifiers: frozenset[str] = frozenset()
     entry_ids: tuple[str, ...] = ()
-    """Prefixes; `*` for any."""
     actions: frozenset[str] = frozenset()
 
     def names(self, principal: str) -> bool:
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether the grant covers the request, whoever the caller is."""
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
             right in self.rights
@@ -139,12 +135,10 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    """Return whether some grant names each principal. Others learn nothing about their request's errors."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 
 def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
-    """Return whether each principal has one of these rights anywhere."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

@@ -59,7 +59,6 @@ class _Deadline:
 
     def hold(self, made: socket.socket) -> None:
         with self._lock:
-            # A second handle of the connection can still close it under TLS.
             self._sockets.append(made.dup())
         if self.is_over:
             self._end()
@@ -80,8 +79,6 @@ class _Deadline:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """The deadline can close it from the first byte of TLS on."""
-
     def __init__(self, host: str, *, deadline: _Deadline, tls: ssl.SSLContext, **options: Any) -> None:
         super().__init__(host, **options)
         self._deadline, self._tls, self._name = deadline, tls, self.host
@@ -107,7 +104,5 @@ class _Handler(urllib.request.HTTPSHandler):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would choose the document."""
-
     def redirect_request(self, *_: Any) -> None:
         raise URLError("redirects, which is not followed")

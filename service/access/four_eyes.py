@@ -36,9 +36,7 @@ class Person:
 class FourEyes:
     rights: frozenset[Right]
     marketplaces: frozenset[str]
-    """Ids; `*` for all."""
     hours: float = DEFAULT_HOURS
-    """Of a proposal."""
 
     def covers(self, asked: Asked) -> bool:
         return asked.right in self.rights and not self.marketplaces.isdisjoint({"*", asked.marketplace or "*"})
@@ -48,10 +46,8 @@ class FourEyes:
 class Agreement:
     rules: tuple[FourEyes, ...] = ()
     person_of: Mapping[str, str] = field(default_factory=dict)
-    """By principal name."""
     grants: GrantList = field(default_factory=GrantList)
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Of each issuer's tokens."""
 
     def right_in_need(self, call: Sequence[Asked]) -> Right | None:
         """Return the first requested right that needs two persons, or None."""
@@ -59,7 +55,6 @@ class Agreement:
         return found[min(found)] if found else None
 
     def hours(self, call: Sequence[Asked]) -> float:
-        """Return the life of this call's proposal, by the strictest rule."""
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
@@ -68,7 +63,6 @@ class Agreement:
         return found.pop() if len(found) == 1 else ""
 
     def names_of(self, principals: Iterable[str]) -> frozenset[str]:
-        """Return these principals' names with all other names of their persons."""
         found = frozenset(principals)
         persons = {self.person_of[name] for name in found if name in self.person_of}
         return found.union(name for name, person in self.person_of.items() if person in persons)
@@ -100,7 +94,6 @@ class Agreement:
         return any(first_refused(principals, self.grants, one) is None for one in asked if one)
 
     def _principals(self, caller: str) -> list[Principal]:
-        """Return a recorded caller's principals as of now."""
         return [self._principal(name) for name in caller.split()]
 
     def _principal(self, name: str) -> Principal:

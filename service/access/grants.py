@@ -41,7 +41,6 @@ SOURCES = frozenset(source.name.lower() for source in Source)
 APPENDABLE = frozenset(
     row.key for kind, row in KINDS.items() if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
 )
-"""Under the right `append`."""
 
 _WITH = {
     name: frozenset(row.key for row in KINDS.values() if any(field.name == name for field in row.fields))
@@ -67,7 +66,6 @@ class Grants:
     grants: tuple[Grant, ...] = ()
     limits: tuple[Limit, ...] = ()
     readers_kept: tuple[Pattern, ...] = ()
-    """Principals whose reads are audited."""
     persons: tuple[Person, ...] = ()
     four_eyes: tuple[FourEyes, ...] = ()
 
@@ -151,8 +149,6 @@ _REQUIRED_TEXT = "is required: a text of at most 512 characters"
 
 
 class _Table:
-    """Values are taken one by one, and errors go to `problems`."""
-
     def __init__(self, place: str, values: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
         self._place = place
@@ -172,7 +168,6 @@ class _Table:
         return value
 
     def number(self, key: str, form: str = _NUMBER, most: float = 1e9) -> float:
-        """Take a number above 0; 0 if wrong or missing."""
         value = self._values.pop(key, None)
         if value is None:
             return 0
@@ -182,7 +177,6 @@ class _Table:
         return value
 
     def count(self, key: str) -> int:
-        """Take an integer above 0; 0 if wrong or missing."""
         value = self._values.pop(key, None)
         if value is None:
             return 0
@@ -192,7 +186,6 @@ class _Table:
         return value
 
     def words(self, key: str, known: Iterable[str] | Callable[[str], bool], form: str, *, required: bool) -> list[str]:
-        """Take a list of known texts; empty if missing."""
         value = self._values.pop(key, None)
         if value is None and not required:
             return []
@@ -219,7 +212,6 @@ def _tables(content: Mapping[str, Any], name: str, problems: list[str]) -> list[
 
 
 def _table(content: Mapping[str, Any], name: str, problems: list[str]) -> _Table:
-    """Return the single table of a name; empty if missing."""
     found = content.get(name, {})
     if not isinstance(found, dict):
         problems.append(f"{name}: must be a table, under [{name}]")
@@ -379,7 +371,6 @@ def _grant(table: _Table) -> tuple[_Table, Grant]:
 
 
 def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
-    """Return the kinds of entries under other rights than `append`, without kinds that no one appends."""
     beside = rights - {Right.APPEND}
     return frozenset(
         KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside and kind not in BY_COMMAND

@@ -1,5 +1,3 @@
-"""The grants in force: a grants file and its issuers' keys, followed while the server runs."""
-
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from service.access.principals import Pattern
 from service.access.tokens import Tokens
 
 LOOK_SECONDS = 0.5
-"""A change applies once two readings agree."""
 
 Report = Callable[[str, str], object]
 """Called with an event and the problem, empty without one."""

@@ -16,24 +16,18 @@ from sellertrust.local import file_state
 from service.access.fetching import fetch
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-"""Public-key signatures; never `none`, never a shared secret."""
 
 LOOK_SECONDS = 1.0
-"""Of a file."""
 REFRESH_SECONDS = 300.0
-"""Of a URL."""
 REFETCH_SECONDS = 30.0
-"""Of a URL, after an unknown key or a failure."""
 MAX_SILENT_SECONDS = 86_400.0
 """How long keys stay valid while their URL does not answer."""
 FETCH_SECONDS = 5.0
-"""For a URL's whole answer."""
 MAX_SET_BYTES = 256 << 10
 MAX_KEYS = 100
 MIN_RSA_BITS = 2_048
 
 NO_KEYS = "lists no key that signs, so none of its tokens is good"
-"""For a valid but empty key set."""
 
 _ALGORITHM_OF = {
     ("EC", "P-256"): "ES256",
@@ -45,8 +39,6 @@ _ALGORITHM_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """With its only algorithm."""
-
     algorithm: str
     key: Any
 
@@ -82,7 +74,6 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
 
 
 def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:
-    """Return the algorithm of a key if its type and statement agree, else None."""
     kind, stated = jwk.get("kty"), jwk.get("alg")
     if kind == "RSA":
         algorithm = "RS256" if stated is None else stated
@@ -149,8 +140,7 @@ class KeySource:
     def look(self) -> None:
         """Read the file, or the URL if its wait is over, and use the keys.
 
-        A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key. A failure becomes the source's
-        problem, which the next success clears.
+        A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key.
         """
         if self._is_url:
             now = monotonic()
@@ -185,7 +175,6 @@ class KeySource:
             self._take(MappingProxyType({}))
 
     def _read(self) -> bytes | None:
-        """Return the file's content if it changed, else None."""
         path = Path(self._place)
         state = file_state(path)
         if state == self._seen:

@@ -10,7 +10,6 @@ from time import monotonic
 from service.access.principals import Pattern
 
 CLASSES = ("read", "slow", "write", "model", "stream")
-"""As in the server's thread pools."""
 
 MAX_BUCKETS = 10_000
 MAX_REMEMBERED = 10_000
@@ -18,15 +17,11 @@ MAX_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """For each named principal; 0 means no limit."""
-
     principals: tuple[Pattern, ...]
     classes: frozenset[str] = frozenset(CLASSES)
-    """It counts them together."""
     calls_per_second: float = 0.0
     entries_per_second: float = 0.0
     streams: int = 0
-    """If `stream` is among its classes."""
 
     def names(self, principal: str) -> bool:
         return any(pattern.matches(principal) for pattern in self.principals)
@@ -44,10 +39,8 @@ class _Bucket:
 
     tokens: float
     filled: float
-    """In seconds of the clock."""
 
     def wait(self, count: float, rate: float, now: float) -> float:
-        """Fill the bucket and return the seconds until the tokens are available."""
         size = max(rate, 1.0)
         self.tokens = min(size, self.tokens + (now - self.filled) * rate)
         self.filled = now
@@ -56,8 +49,6 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Accounts:
-    """Usage by limit, counter and principal. The least recently used is forgotten."""
-
     lock: threading.Lock = field(default_factory=threading.Lock)
     buckets: OrderedDict[tuple[str, str, str], _Bucket] = field(default_factory=OrderedDict)
 
@@ -86,7 +77,6 @@ class Limits:
         self._of_principal: dict[str, tuple[tuple[Limit, str], ...]] = {}
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
-        """Return new limits with the present usage."""
         return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:
@@ -152,7 +142,6 @@ class Limits:
         return wait
 
     def _of(self, principal: str) -> tuple[tuple[Limit, str], ...]:
-        """Return the limits that name a principal, each with its account's key."""
         found = self._of_principal.get(principal)
         if found is None:
             found = tuple(one for one in self._limits if one[0].names(principal))

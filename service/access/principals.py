@@ -18,10 +18,8 @@ from math import inf
 from service.call_context import LOCAL_CALLER
 
 MAX_NAME = 2_048
-"""SPIFFE's limit."""
 
 FORMS = "spiffe://DOMAIN/PATH, uri:URI, dns:NAME or jwt:ISSUER#SUBJECT, in lower case where case means nothing"
-"""Without `local`."""
 
 _TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
 _SPIFFE = re.compile(rf"spiffe://{_TRUST_DOMAIN}(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*")
@@ -37,7 +35,6 @@ class Principal:
     is_bound: bool
     """Whether this connection proves it (a certificate, `local`); a token could be a copy."""
     expires: float = inf
-    """In seconds since 1970."""
     marketplaces: frozenset[str] | None = None
     """The marketplaces that its issuer may act for; None: all."""
 

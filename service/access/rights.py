@@ -77,9 +77,7 @@ class MethodRow:
     right: Right
     scope: Scope
     action: str = ""
-    """As grants name it; empty without one."""
     is_emergency: bool = False
-    """It never waits for approval."""
 
 
 def _decision(action: str) -> MethodRow:

@@ -41,7 +41,6 @@ class Verified:
     thumbprint: str | None
     """Of the certificate that the token is bound to; None if unbound."""
     until: float
-    """In seconds since 1970."""
     generation: int
     """Of the issuer's keys at the verification."""
     source: KeySource
@@ -61,17 +60,14 @@ class Tokens:
         self._remembered: OrderedDict[bytes, Verified] = OrderedDict()
 
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
-        """Verify a token and return its principal.
-
-        `thumbprint` is of the call's certificate. Raises TokenRefused.
-        """
+        """Verify a token and return its principal. Raises TokenRefused."""
         return self.verify(token, thumbprint).principal
 
     def verify(self, token: str, thumbprint: str | None = None) -> Verified:
         """Verify a token once and remember the result.
 
-        `thumbprint` is of the call's certificate. Raises TokenRefused if it is too long, expired, not signed by a known
-        key of its issuer, or bound to another certificate.
+        Raises TokenRefused if it is too long, expired, not signed by a known key of its issuer, or bound to another
+        certificate than `thumbprint`.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
@@ -137,7 +133,6 @@ def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key:
-    """Return the key that a token names; its algorithm must be the token's, and listed by the issuer."""
     name = header.get("kid")
     key = source.keys.get(name) if isinstance(name, str) else None
     if key is None:
@@ -169,7 +164,6 @@ def _expiry(claims: Mapping[str, Any], now: float) -> float:
 
 
 def _bound_to(claims: Mapping[str, Any]) -> str | None:
-    """Return the thumbprint of the certificate that a token is bound to (RFC 8705)."""
     confirmation = claims.get("cnf")
     if confirmation is None:
         return None
