@@ -49,10 +49,8 @@ def work():
 for _ in range(8):
     threading.Thread(target=work).start()
 """
-"""A process that calls without pause, on request with invalid tokens."""
 
 ABUSERS = {"beside_over_alone": "abuser", "bad_tokens": "abuser", "no_grant": "stranger"}
-"""By figure, the first label of the abuser's certificate."""
 
 
 def abused(folder: Path, say: Say) -> dict[str, float]:

@@ -35,7 +35,6 @@ The trapezoid rule on a smooth peak errs below 1e-6 with steps of one standard d
 NEGLIGIBLE_LOG = 25.0
 """Log weight below the best at which grid points carry less than 1e-10 of the posterior."""
 SELLERS_AT_ONCE = 250
-"""Arrays of [sellers, classes, points] then fit into the cache."""
 SERIOUS = slice(HARMS.index("high"), None)
 
 
@@ -58,15 +57,12 @@ class Evidence:
     false_mass: Floats
     """Expected complaints in bad faith that the label takes for bad: [n]."""
     observe_month: int
-    """All its days share its state."""
     month: Ints
     """Of each allegation, 0 for the month of the start: [k]. Sorted by month and seller."""
     seller: Ints
-    """Position: [k]."""
     true_weight: Floats
     """By class: [k, C]; the intensity is hazard x regime x true_weight + false_weight."""
     false_weight: Floats
-    """[k]."""
 
 
 def attainable_probability(market: Market, observe_day: int, window_days: int, maturity_days: int) -> Floats:
@@ -131,7 +127,6 @@ def gather(market: Market, observe_day: int, window_days: int, maturity_days: in
 
 
 def _reported_share(parameters: MarketParameters, tables: Tables, length: int) -> Floats:
-    """Return P(a violation is reported at most `age` days after it occurred | class): [length, C]."""
     by_source = np.stack([np.cumsum(delay_probabilities(s.report, length)) for s in parameters.sources])
     return np.asarray((tables.type_share @ tables.source_share @ by_source).T)
 
@@ -157,7 +152,6 @@ def _bad_shares(parameters: MarketParameters, tables: Tables, length: int) -> tu
 
 
 def _log_prior(market: Market, past_seller: Ints, past: Flags, observe_day: int) -> Floats:
-    """Return the log of the prior of each class, given the undated facts: float64 [n, C]."""
     classes = market.parameters.classes
     joined = market.identity["join_day"].to_numpy()
     prior = np.log([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
@@ -234,7 +228,6 @@ def _standing_in_bad_faith(market: Market, observe_day: int, keep: Flags) -> Flo
     decided = market.decisions.filter((pl.col("action") == CONFIRM) & (pl.col("day") < observe_day))
     first[decided["violation"].to_numpy()] = decided["day"].to_numpy()
     overturned = np.cumsum(np.concatenate([[0.0], delay_probabilities(bad.appeal, observe_day)]))
-    # Others read an unused entry.
     age = np.maximum(observe_day - 1 - first[keep], 0)
     return np.asarray(bad.confirmed_share * (1.0 - bad.overturned_share * overturned[age]))
 
@@ -248,7 +241,6 @@ def posterior_probability(evidence: Evidence, parameters: MarketParameters) -> F
         low, high = _close_in(log_hazard, likelihood + _log_hazard_density(log_hazard, parameters))
     log_hazard = _grid(low, high, FINE_POINTS)
     likelihood, spree = _forward(log_hazard, evidence, parameters)
-    # The trapezoid rule without the ends, where the integrand is negligible.
     step = (log_hazard[..., 1] - log_hazard[..., 0])[..., None]
     log_weight = likelihood + _log_hazard_density(log_hazard, parameters) + np.log(step) + evidence.log_prior[..., None]
     weight = np.exp(log_weight - log_weight.max(axis=(1, 2), keepdims=True))
@@ -267,7 +259,6 @@ def _gamma(parameters: MarketParameters) -> tuple[Floats, Floats]:
 
 
 def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return the log hazards that bound the whole posterior, each [n, C]."""
     shape, rate = _gamma(parameters)
     spree = np.array([max(c.spree_multiplier, 1.0) for c in parameters.classes])
     mass = evidence.reported_mass.sum(axis=1)
@@ -322,7 +313,6 @@ def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameter
             begins = np.nonzero(np.concatenate([[True], seller[1:] != seller[:-1]]))[0]
             calm_log[seller[begins]] += np.add.reduceat(np.log(true_rate + false_rate), begins, axis=0)
             spree_log[seller[begins]] += np.add.reduceat(np.log(true_rate * multiplier + false_rate), begins, axis=0)
-        # The larger likelihood is factored out against underflow.
         best = np.maximum(calm_log, spree_log)
         in_spree = spree * np.exp(spree_log - best)
         either = in_spree + (1.0 - spree) * np.exp(calm_log - best)

@@ -40,7 +40,6 @@ def measure(place: Path, url: str) -> dict[str, float]:
 
 
 def _visible(book: Book, other: Ledger) -> dict[str, float]:
-    """Return milliseconds from the end of another process's append until this server's book reflects it."""
     waits = []
     for number in range(APPENDS):
         entry = exposure(day=19_000 + number, seller="bench-visible", entry_id=f"bench-visible-{time.time_ns()}")

@@ -61,7 +61,6 @@ def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
 
 
 def _round(address: str, body: Path, seconds: float, rate: float) -> list[Found]:
-    """Make calls and cancel `rate` a second beside h2load; 0: without h2load."""
     if not rate:
         plan = Plan(address, seconds, at_a_time=8, deadline_seconds=10, cancelled_share=SHARE, sellers=SELLERS)
         with loading([plan] * 4) as found:

@@ -15,7 +15,6 @@ from tests.helpers.databases import BACKENDS
 SECONDS = 40.0
 THREADS = 16
 AHEAD_SECONDS = {"seconds": 2.5, "hours": 5 * 3_600.0}
-"""Lead of the second server's clock, and lag of the first one's."""
 
 
 def run(show: Show, seconds: float = SECONDS, threads: int = THREADS) -> None:

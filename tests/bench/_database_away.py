@@ -19,7 +19,6 @@ from tests.helpers.servers import MARKET
 from tests.helpers.shells import serving, shell_of
 
 SECONDS = 180.0
-"""With a frozen database; seven tenths of it with a stopped one."""
 
 PROCESSES = 2
 BEYOND = 10**9
@@ -35,7 +34,7 @@ def run(show: Show, seconds: float = SECONDS) -> None:
         prepare(folder, url)
         with serving(shell_of(folder, database_url=url), folder) as address:
             plan = Plan(address, 3.0, at_a_time=4, deadline_seconds=5, is_read=True, sellers=SELLERS)
-            load([replace(plan, at_a_time=1)])  # so that every seller is known
+            load([replace(plan, at_a_time=1)])
             _show(show, "there", load([plan] * PROCESSES))
             _hang(show, postgresql.hanging(), plan, address)
             for kind, away in (("frozen", postgresql.hanging), ("stopped", postgresql.stopped)):
@@ -77,7 +76,6 @@ def _be_away(show: Show, kind: str, away: AbstractContextManager[None], plan: Pl
 
 
 def _asking_beyond(client: Client) -> Watching:
-    """Ask five times a second for a score as of an unknown sequence, which must be rejected within 100 ms."""
     return Watching(lambda: client.get_trust_score(MARKET, "s0", at_least_sequence=BEYOND, deadline_seconds=1), 0.2)
 
 

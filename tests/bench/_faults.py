@@ -30,9 +30,7 @@ from tests.helpers.hanging_postgresql import hanging_postgresql
 BATCH = 50
 MARKETPLACE = "faults"
 AN_APPEND_SECONDS = 0.02
-"""A kill comes at any point within."""
 WRITERS, PER_WRITER = 6, 100_000
-"""Writers, and batch numbers of each; a revision is at most 1,000,000."""
 MEBIBYTES, MORE_MEBIBYTES = {"sqlite": 4, "postgresql": 16}, 2
 MAX_BATCHES = 20_000
 
@@ -70,7 +68,6 @@ def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -
 
 
 def _write(url: str, acknowledged: int, last: int, point: int | None) -> tuple[int, bool]:
-    """Run a writer from the acknowledged batch on; kill it after batch `point`. Return (acknowledged, killed)."""
     command = [sys.executable, "-m", "tests.bench._faults", url, str(acknowledged + 1), str(last)]
     is_killed = False
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
@@ -189,7 +186,6 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
             disk.enlarge(MORE_MEBIBYTES)
             number, is_typed = _fill(ledger, acknowledged, number, most=random.randint(1, 5))
             untyped += not is_typed
-        # To read everything PostgreSQL first writes its unwritten pages.
         disk.enlarge(MEBIBYTES[backend])
         found = breaches(ledger, acknowledged)
     counts = {"tries": rounds, "acknowledged": len(acknowledged) * BATCH, "refused_reads": refused_reads}
@@ -212,7 +208,6 @@ def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MAX_B
 
 @contextmanager
 def _ledger_on(backend: str, folder: Path) -> Iterator[str]:
-    """Return the URL of a new ledger whose data are in `folder`; PostgreSQL's journal is elsewhere."""
     if backend == "sqlite":
         url = f"sqlite:///{folder / 'ledger.db'}"
         upgrade(url)

@@ -81,7 +81,6 @@ def _count_wrong(folder: Path, url: str, shift: int) -> tuple[int, int]:
 def _ask_on(client: Any, found: list[tuple[int, int, int]]) -> None:
     until = time.monotonic() + ASKED_SECONDS
     while time.monotonic() < until:
-        # Sellers that this clock does not know are UNKNOWN; NOT_FOUND would end this.
         scores = [client.get_trust_score(MARKET, seller).message for seller in (*SELLERS[:3], "new")]
         scores += fresh.ask_batch(client, SELLERS[:3])
         found += [(score.freshness.state, score.points, score.tier) for score in scores]

@@ -140,7 +140,6 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
 
 
 def _note_passed(running: Running) -> list[Message]:
-    """Return a list to which a server's gate appends each request that it admits."""
     gate, passed = running.gate, list[Message]()
     require = gate.require
 
@@ -162,7 +161,7 @@ def _call(running: Running, method: str, messages: list[bytes], context: _Contex
         found = [handler.unary_unary(messages[0], context)]
     elif handler.unary_stream:
         with closing(handler.unary_stream(messages[0], context)) as responses:
-            found = [*islice(responses, 1)]  # after a heartbeat
+            found = [*islice(responses, 1)]
     else:
         with closing(handler.stream_stream(iter(messages), context)) as responses:
             found = [*responses]
@@ -184,7 +183,6 @@ def _parent_of(kind: type[Message], data: bytes) -> str:
 
 
 def _mutated(request: Message, chance: random.Random) -> bytes:
-    """Return a request with some fields changed within their types; one in four is also garbled."""
     copy = type(request)()
     copy.CopyFrom(request)
     for _ in range(chance.choice((0, 1, 1, 2, 4))):
@@ -210,7 +208,6 @@ def _mutated(request: Message, chance: random.Random) -> bytes:
 
 
 def _change(message: Message, chance: random.Random) -> None:
-    """Change one field of a message, or of one within it."""
     if not message.DESCRIPTOR.fields:
         return None
     field = chance.choice(message.DESCRIPTOR.fields)

@@ -116,7 +116,7 @@ def _keeps(name: str, request: Any) -> bool:
 
 def _checks_out(name: str, request: Any) -> bool:
     if name == "BatchGetTrustScores":
-        return bool(request.parent == PARENT)  # each other seller is rejected by itself: `is_shown_rightly`
+        return bool(request.parent == PARENT)
     return bool(name == "GetTrustScore" and request.seller == SELLERS["s-1"])
 
 
@@ -126,7 +126,6 @@ def _measures(name: str, request: Any) -> bool:
 
 
 def _appends(is_own: Callable[[Any], bool], least: int = 1) -> Callable[[str, Any], bool]:
-    """Return a predicate: the caller may append at least so many entries, each of them permitted."""
     return lambda name, request: (
         name in APPENDS
         and request.parent == PARENT
@@ -180,7 +179,6 @@ def _approves(name: str, request: Any) -> bool:
 
 
 def _sound() -> list[tuple[str, Message]]:
-    """Return valid requests that append, one after the other and as a stream."""
     said: dict[str, Any] = {"actor": "a", "reason": "so"}
     facts: dict[str, Any] = {
         "measure": entry_pb.MeasureChanged(
@@ -218,7 +216,7 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "reader": _reads,
     "keeper": _keeps,
     "checkout": _checks_out,
-    "brand": _appends(_is_brands, least=0),  # callers that may append are told that there is nothing
+    "brand": _appends(_is_brands, least=0),
     "measurer": _measures,
     "officer": _appends(_is_officers),
     "decider": _decides,

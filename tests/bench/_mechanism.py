@@ -55,7 +55,6 @@ def _killed(folder: Path, seed: int) -> dict[str, int]:
 
 
 def _work_in_a_process(url: str, now: int, appends: int) -> bool:
-    """Run a worker's pass in a process that is killed before one append too many; return whether it was killed."""
     child = os.fork()
     if child == 0:
         with ExitStack() as stack:

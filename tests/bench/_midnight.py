@@ -54,7 +54,7 @@ def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
             with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
                 fill(ledger, sellers)
             now = wall_clock()
-            midnight = (now // DAY + 2) * DAY  # so that noon is after all recorded entries
+            midnight = (now // DAY + 2) * DAY
             noon = midnight - DAY // 2 - now
             with _serving(folder, noon) as server:
                 if kind == "with_generation":
@@ -114,9 +114,6 @@ class Server:
         self.address = self._read()["address"]
 
     def counts(self, shift: int | None = None) -> dict[str, int]:
-        """Return the number of scores by kind of answer since the start; first set its clock off by `shift`
-        microseconds.
-        """
         assert self._process.stdin is not None
         self._process.stdin.write("\n" if shift is None else f"{shift}\n")
         self._process.stdin.flush()
@@ -139,7 +136,6 @@ def _serving(folder: Path, shift: int) -> Iterator[Server]:
 
 
 def _ask(address: str, seconds: float, sellers: int) -> list[tuple[float, float, str]]:
-    """Begin RATE calls a second for random sellers; return (begin, seconds, code) of each."""
     found: list[tuple[float, float, str]] = []
     requests, chance = requests_of(SCORE, sellers), random.Random(17)
     with Client(address, service_config={}) as client:

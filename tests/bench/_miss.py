@@ -22,7 +22,6 @@ RATINGS = 20_000
 
 
 def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> dict[str, float]:
-    """Return `miss_ms.*`, medians of milliseconds."""
     files = {
         "50": file_of("m-50", 50),
         "2000": file_of("m-2000", 2_000),
@@ -58,7 +57,6 @@ def _answer(scorer: Scorer, ledger: Ledger, seller: str) -> bytes:
 
 
 def _in_turn(calls: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Return seconds of each call in ROUNDS rounds: one seller some times in a row, then the next."""
     found: dict[str, list[float]] = {key: [] for key in calls}
     for number in range(ROUNDS // IN_A_ROW + 1):
         for key, call in calls.items():

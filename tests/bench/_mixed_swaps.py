@@ -40,11 +40,9 @@ Bodies = dict[tuple[MadeBy, str], bytes]
 @dataclass
 class Seen:
     expected: Bodies
-    """By model, policy and seller, without stamp and freshness."""
     calls: int = 0
     failures: list[str] = field(default_factory=list)
     mixed: int = 0
-    """Answers that differ from their stamp's, and batches with several stamps."""
     made_by: set[MadeBy] = field(default_factory=set)
 
     def ask(self, address: str, stop: threading.Event, seed: int) -> None:
@@ -106,7 +104,6 @@ def run(show: Show, count: int = SWAPS) -> None:
 
 
 def _swaps(client: Client, registry: Registry, models: list[str], number: int) -> list[Callable[[], object]]:
-    """Return four swaps that restore the state; each waits until the server answers by it."""
     first, second = models
     policies = PolicyClient(client)
     shipped = read_policy(SHIPPED_POLICY).digest

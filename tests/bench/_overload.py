@@ -31,10 +31,8 @@ TIMES = 5
 PROCESSES = 4
 DEADLINE_SECONDS = 0.2
 AT_A_TIME = (2, 4, 8)
-"""Parallel calls of each process; the best gives the peak."""
 H2LOAD_CONNECTIONS = 8
 STREAMS = 64
-"""Most parallel calls of each of these connections."""
 SLOW_CALLERS = 4
 SLOW_CALLS = 50
 SLOW = [
@@ -54,8 +52,6 @@ def server() -> Iterator[tuple[str, str]]:
 
 
 class Watching:
-    """Repeats one request while a body runs, and counts failures by code."""
-
     def __init__(self, ask: Callable[[], object], pause_seconds: float) -> None:
         self._ask = ask
         self._pause_seconds = pause_seconds
@@ -147,7 +143,6 @@ def asking(address: str, request: bytes) -> Iterator["Watching"]:
 
 
 def _by_python(show: Show, address: str, seconds: float, processes: int) -> None:
-    """Return the same for computed scores with Python callers, which use much of both cores."""
     plan = Plan(address, max(3.0, seconds / 10), deadline_seconds=5, sellers=SELLERS, is_past=True)
     load([replace(plan, at_a_time=2)])
     peak = _peak(plan, processes)
@@ -179,7 +174,6 @@ def _show_overload(show: Show, found: list[Found], peak: float) -> None:
 class Answered(NamedTuple):
     a_second: float
     a_core_second: float
-    """For each core second of the server's process."""
 
 
 def _answered(address: str, metrics: str, body: Path, seconds: float, *arguments: str) -> Answered:
@@ -197,7 +191,6 @@ def answered_ok(metrics: str) -> float:
 
 
 def _slow_reads(show: Show, address: str, seconds: float) -> None:
-    """Measure checkouts, by the published client, beside 200 parallel slow reads."""
     plan = Plan(address, seconds / 2, at_a_time=SLOW_CALLS, deadline_seconds=10, methods=SLOW, sellers=100)
     number = iter(range(1_000_000))
     with (

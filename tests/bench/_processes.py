@@ -63,7 +63,6 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
 
 
 def metrics_address(log: Path) -> str:
-    """Return the address of a server's metrics, by its log; of several processes the address of their sum."""
     until = time.monotonic() + LOG_SECONDS
     while time.monotonic() < until:
         for line in map(json.loads, [text for text in log.read_text().splitlines() if text.startswith("{")]):

@@ -40,10 +40,8 @@ KEPT = 2_000
 DEADLINE_SECONDS = 60.0
 
 ILLEGAL = {"LIFECYCLE_FORBIDS", "VIOLATION_NOT_FOUND", "EXPOSURE_REVISION_TAKEN", "OCCUR_TIME_AHEAD"}
-"""Expected reasons for rejecting random writes."""
 
 IN_DOUBT = "the time of this append is in doubt"
-"""The reason for rejecting appends when a server's clock disagrees."""
 
 
 class Racers:
@@ -68,7 +66,6 @@ class Racers:
             thread.start()
 
     def end(self) -> None:
-        """End all threads, and recompute a sample of their answers from the final ledger."""
         self._is_over.set()
         for thread in self._threads:
             thread.join()
@@ -102,9 +99,9 @@ class Racers:
     def _note_error(self, error: SellertrustCallError) -> None:
         if IN_DOUBT in error.message:
             self._note("refused")
-        elif error.reason == "SERVER_BUSY":  # which says so, and is asked again
+        elif error.reason == "SERVER_BUSY":
             self._note("busy")
-        elif error.reason == "SELLER_NOT_FOUND":  # a clock that runs behind does not see later entries
+        elif error.reason == "SELLER_NOT_FOUND":
             self._note("not_found")
         elif error.reason in ILLEGAL or error.code.name in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}:
             self._note(error.code.name.lower())
@@ -162,7 +159,6 @@ class Racers:
         self._check(other, f"s{number}", result.sequence, rng)
 
     def _erase(self, client: Client, other: Client, rng: random.Random, name: str) -> None:
-        """Erase the texts of a seller, by a ledger of its own, as the command does."""
         seller = f"s{rng.randrange(SELLERS)}"
         done = self._ledger.erase(MARKET, seller, actor="privacy", entry_id=f"e-{name}")
         self._check(other, seller, done.sequence, rng)
@@ -186,9 +182,8 @@ class Racers:
         self._check(client, f"s{rng.randrange(SELLERS)}", newest if rng.random() < 0.3 else 0, rng)
 
     def _check(self, client: Client, seller: str, sequence: int, rng: random.Random) -> None:
-        """Ask for a score that reflects a sequence, and recompute it."""
         score = client.get_trust_score(MARKET, seller, at_least_sequence=sequence)
-        if score.freshness.state == score_pb.FRESHNESS_STATE_UNKNOWN:  # a clock in doubt does not say NOT_FOUND
+        if score.freshness.state == score_pb.FRESHNESS_STATE_UNKNOWN:
             self._note("not_found")
             return
         if score.stamp.ledger_sequence < sequence:

@@ -16,7 +16,6 @@ Say = Callable[[str], None]
 
 
 def toronto() -> Path | None:
-    """Return the folder; None if absent."""
     folder = SHARED / "toronto_dinesafe"
     return folder if folder.is_dir() else None
 
@@ -28,7 +27,6 @@ def chicago() -> Path | None:
 
 @contextmanager
 def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Ledger, LedgerTable]]:
-    """Return a fresh SQLite ledger with the mapped files imported, and its export read back."""
     mapping = mapping_of(tomllib.loads(mapping_file.read_text()))
     with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         report = import_files(ledger, mapping, data, lambda step, done, total: None)

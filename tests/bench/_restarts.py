@@ -25,8 +25,6 @@ PAUSE_SECONDS = 3.0
 
 
 class Restarted:
-    """A server at a fixed address, whose process ends and begins again."""
-
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -50,7 +48,6 @@ class Restarted:
             time.sleep(0.02)
 
     def stop(self) -> int:
-        """End it as operators do, and return its exit code."""
         if self._process is None:
             return 0
         self._process.send_signal(signal.SIGTERM)

@@ -42,7 +42,6 @@ def work():
 for _ in range(40):
     threading.Thread(target=work).start()
 """
-"""A process of 40 connections, sixty parallel calls each, limited to a quarter of a core."""
 
 
 def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
@@ -65,7 +64,6 @@ def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _hold_to_one_core() -> None:
-    """Run every thread of the server, the youngest child of this process, on one core."""
     server = max(psutil.Process().children(recursive=True), key=lambda process: process.create_time())
     core = min(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{server.pid}/task").iterdir():

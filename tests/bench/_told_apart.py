@@ -14,7 +14,6 @@ from tests.helpers.callers import grant, write_grants
 from tests.helpers.servers import MARKET, running_server, violation
 
 COUNT = 500
-"""Sellers of others, each with a violation and a measure."""
 TRIES = 4_000
 WARM = 200
 LIMITS = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}

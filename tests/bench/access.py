@@ -51,9 +51,6 @@ def _table(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _edited(folder: Path, say: Say) -> dict[str, float]:
-    """Edit tables and files as their owner; `verify.unfound` counts edits that docs/how-to/access.md lists with the
-    reason.
-    """
     found = list(edits(folder))
     unfound = sorted({edit.of for edit in found if not edit.is_found})
     say(f"not named: {', '.join(unfound)}")
@@ -70,7 +67,6 @@ def _fuzzed(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _costs(folder: Path, say: Say) -> dict[str, float]:
-    """Return the gate's microseconds of a call (p50): by a certificate alone, by one and a token, by a token alone."""
     place = Place(folder)
     asking, token = place.authority.server_settings(), place.issuer.token_file()
     silent = {name: path for name, path in asking.items() if name != "tls_client_ca"}
@@ -95,7 +91,6 @@ def _costs(folder: Path, say: Say) -> dict[str, float]:
 
 
 def _timed(running: Running) -> list[float]:
-    """Return a list to which a server's gate appends the seconds that it takes of each call."""
     gate = running.gate
     times: list[float] = []
     identify, require = gate.identify, gate.require
@@ -117,7 +112,6 @@ def _timed(running: Running) -> list[float]:
 
 
 def _rotation(folder: Path, say: Say) -> dict[str, float]:
-    """Count calls, and failed ones, while keys, tokens, certificates and grants are renewed."""
     place = Place(folder)
     token = place.issuer.token_file()
     shown = place.authority.certificate(dns=["a.example"])

@@ -77,7 +77,6 @@ def run(say: Say) -> dict[str, float]:
 
 
 def shipped() -> dict[str, float]:
-    """Measure the certificates of the shipped policies; times are medians of a few."""
     figures: dict[str, float] = {}
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
     for name in POLICIES:
@@ -230,7 +229,6 @@ def across() -> dict[str, float]:
 
 
 def _worlds(count: int) -> Iterator[World]:
-    """Yield random valid policies, with assumptions."""
     chance = random.Random(2026)
     while count:
         data, parts = make_world(chance.randint)

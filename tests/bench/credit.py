@@ -144,7 +144,6 @@ def payouts() -> dict[str, float]:
 
 
 def _edges(space: Space, example: Sample) -> Iterator[Sample]:
-    """Return the example, at the low ends of its cell, and sellers at the high ends of points and settled values."""
     yield example
     if example.points is not None and example.tier is None:
         edges = [points for points in space.points if points is not None and points > example.points]

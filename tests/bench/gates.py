@@ -49,7 +49,6 @@ def run(say: Say) -> dict[str, float]:
 
 
 def verdict(found: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return `refused`, with the gates that say no, `signed` if a person's signature is needed, or `passed`."""
     refusing = [row["gate"] for row in found["gates"] if row["kind"] == "hard" and not row["ok"]]
     is_open = any(row["needed"] is not None for row in found["gates"])
     return ("refused" if refusing else "signed" if is_open else "passed"), refusing

@@ -49,7 +49,6 @@ def run(say: Say, only: str = "") -> dict[str, float]:
 
 
 def million(backend: str, folder: Path, entries: int = ENTRIES) -> dict[str, float]:
-    """Return seconds by step; `verified` and `restored` count entries."""
     figures: dict[str, float] = {}
     file = folder / "ledger.backup"
     with database(backend, folder) as url, database(backend, folder, empty=True) as target:

@@ -46,7 +46,6 @@ from tests.helpers.shells import ROOT, serving, shell_of
 from tests.tls_folders import with_folders
 
 WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
-"""In addition to this project's packages."""
 ROUNDS, CALLS, AT_A_TIME = 7, 6_000, 32
 START_SECONDS = 60.0
 SERVICE = "sellertrust.v1.TrustScoreService"
@@ -62,7 +61,6 @@ def run(say: Say) -> dict[str, float]:
 
 
 def measure(place: Path, url: str, artifact: Artifact) -> dict[str, float]:
-    """Return figures of a rated seller. `url`: of PostgreSQL; the artifact is champion of the registry in `place`."""
     require_programs()
     shell = shell_of(place, database_url=url)
     with serving(shell, place) as address, Client(address) as client:
@@ -114,7 +112,6 @@ def environment_of_rivals() -> Path:
 
 
 def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
-    """Write the model, the current inputs of the sellers, and a table of their points, as a team would have them."""
     (place / "model.txt").write_bytes(artifact.parts["model.txt"])
     policy = load_policy(load({}))
     with Ledger.open(url) as ledger:
@@ -214,7 +211,6 @@ def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Sh
 
 
 def _load(target: Target, at_a_time: int, body: Path) -> float:
-    """Return calls a second; raise unless each ended with OK."""
     before = target.answered()
     rate = h2load(target.address, METHOD, body, count=CALLS, at_a_time=at_a_time)
     if target.answered() - before != CALLS:

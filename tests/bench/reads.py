@@ -87,9 +87,6 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
 
 
 def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
-    """Measure lists that a caller can make long: waiting decisions, restated days, lists for a caller that sees some
-    sellers.
-    """
     waited = range(WAITING // MAX_WAITING)
     actions = (Action.CONFIRM, Action.APPEAL)
     _append(
@@ -141,7 +138,6 @@ def incidents(seller: str, count: int) -> list[Entry]:
 
 
 def merges(seller: str, count: int) -> list[Entry]:
-    """Return incidents, each merged into the next: a chain."""
     reports = [_confirmed(f"m-{seller}-{k}", seller, ago(1 + k % 300)) for k in range(count + 1)]
     names = [report.entry_id for report in reports]
     changes = [

@@ -28,7 +28,6 @@ SELLERS, STEPS, STEP_DAYS = 5_000, 24, 15
 BY_HAND, TIMED = 1_000, 200
 MARKET = "demo"
 END = ((START - date(1970, 1, 1)).days + DAYS) * DAY
-"""In microseconds."""
 
 
 def run(say: Say, sellers: int = SELLERS) -> dict[str, float]:
@@ -83,7 +82,6 @@ def _explain_all(ledger: Ledger, artifact: Artifact, sellers: int, say: Say) -> 
 
 
 def _check(explained: Explanation, found: Counter[str]) -> None:
-    """Count an explanation's gaps: a reason below the base, a point in the sum, a fact behind PROBATION."""
     answer, base = explained.score, explained.baseline_points
     if answer.points is None or base is None:
         return
@@ -112,7 +110,6 @@ def _count_tiers(explained: Explanation, rows: list[FactRow], now: int, tiers: C
 
 
 def _explain_over_score(rows: list[FactRow], seller: str, artifact: Artifact) -> float:
-    """Return the time of an explanation over that of a score, each the shortest of five, without garbage collection."""
     best = {}
     gc.disable()
     for name, ask in (("score", lambda: score(rows, [seller], END, artifact, POLICY)),

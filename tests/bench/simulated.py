@@ -51,7 +51,6 @@ def _trained(study: Study, seed: int, say: Say) -> tuple[Market, LedgerTable, Tr
 
 
 def _prices(trained: list[Trained], say: Say) -> dict[str, float]:
-    """Return the differences as served and at equal volume: means over the markets."""
     figures: dict[str, float] = {"page_rows": float(np.mean([load(each.parts).page.rows for each in trained]))}
     for name, place in (("additive.served", None), ("additive", "equal_volume")):
         each = [

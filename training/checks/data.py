@@ -18,22 +18,15 @@ from training.observation.snapshots import Exclusions, Snapshot
 from training.study.definition import Study
 
 MAX_UNSOLD = 0.05
-"""Of sellers with a counted violation, who never settled an order."""
 MAX_REPEATED = 0.2
-"""Of incidents that share seller, time, category and harm with another."""
 MAX_UNDECIDED = 0.1
-"""Of violations older than UNDECIDED_DAYS that are still open."""
 UNDECIDED_DAYS = 365
 MAX_CONSTANT = 0.5
-"""Of used features that are the same for every row."""
 MAX_JUMP = 1.5
-"""Ratio of the shares of bad rows at two successive points."""
 JUMP_DEVIATIONS = 4.0
 """Standard errors within which a step of the share of bad rows is chance."""
 MAX_EXCLUDED = 0.2
-"""Of eligible rows without a known outcome."""
 MAX_UNSEEN = 0.05
-"""Of bad sellers left out since they sold nothing in the window."""
 
 
 def data_checks(
@@ -187,7 +180,6 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
-    """Return the least and the largest value of each feature; NaN if a value is NaN, zeros without rows."""
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
     return low, high
@@ -200,7 +192,7 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
     for place, feature in enumerate(study.features):
         unit = getattr(feature, "unit", None)
         low, high = (-np.inf, np.inf) if unit is None else _RANGES.get(unit, (0.0, np.inf))
-        if -np.inf < lowest[place] >= low and np.inf > highest[place] <= high:  # every comparison with NaN is false
+        if -np.inf < lowest[place] >= low and np.inf > highest[place] <= high:
             continue
         found = sum(
             int((~(np.isfinite(c) & (c >= low) & (c <= high))).sum()) for c in (p.x[:, place] for p in observed)

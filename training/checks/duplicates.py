@@ -18,9 +18,7 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 MIN_ENTRIES = 5
-"""Least entries of a history that is compared."""
 MIN_INCIDENTS = 3
-"""Least incidents of a row that is compared."""
 MAX_SHARE = 0.01
 """Tolerated share of tested sellers, or of rows, with a twin."""
 
@@ -37,7 +35,6 @@ def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
     key, owner = key[order], owner[order]
     wanted = print_of[tested]
     first, end = np.searchsorted(key, wanted, "left"), np.searchsorted(key, wanted, "right")
-    # A seller that is also in training is not its own twin.
     itself = np.isin(tested, trained)
     has_twin = (wanted != 0) & (end - first > itself)
     share = float(has_twin.mean()) if len(tested) else 0.0
@@ -153,7 +150,6 @@ def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreemen
     _, cluster = np.unique(first, return_inverse=True)
     error = float(np.sqrt((np.bincount(cluster, weights=differ - ratio * expected) ** 2).sum())) / total
     interval = Interval.within(ratio, error).cut(0.0, np.inf)
-    # Each pair that disagrees adds at least 2 to `differ`, whatever the size of its group.
     interval = widen_by_poisson(interval, int(differ.sum() / 2), 2 / total)
     kappa = Interval(1 - ratio, 1 - interval.high, 1 - interval.low)
     rows = float(size.sum())

@@ -22,11 +22,8 @@ from training.study.definition import Observation, Study
 
 SAMPLE = 20_000
 MAX_DAYS = 100
-"""Observation days that are rebuilt."""
 MAX_SINGLE_AUC = 0.9
-"""Of one feature alone, either way."""
 MAX_ADVERSARIAL_AUC = 0.8
-"""Of training against test rows."""
 DEVIATIONS = 4.0
 """Tolerated standard errors of shuffled labels from 0.5: one honest training in 16,000 exceeds them."""
 
@@ -184,14 +181,12 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
 
 
 def _most(gains: Floats, study: Study) -> str:
-    """Return, in words, the three features with the largest gains."""
     shares = gains / max(gains.sum(), 1e-12)
     first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
     return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)
 
 
 def _fit(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
-    """Fit a model with enough capacity to memorise the rows."""
     return lightgbm.train({**_MODEL, "seed": seed}, lightgbm.Dataset(x, y), _ROUNDS)
 
 

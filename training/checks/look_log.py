@@ -20,11 +20,9 @@ class Look:
     study: str
     study_digest: str
     ledger_digest: str
-    """Of the ledger's export."""
     first_day: int
     """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int
-    """The day after that span."""
     why: str
     """Purpose of the look, such as `train`."""
 

@@ -6,7 +6,6 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 MAX_BY_VOLUME = 0.55
-"""Tolerated AUC of past orders alone."""
 
 RESAMPLES = 200
 

@@ -16,7 +16,6 @@ Labels = NDArray[Any]
 
 LEVEL = 0.95
 ERRORS_95 = 1.959964
-"""Standard errors from the middle of a 95 % interval to its ends."""
 
 
 @dataclass(frozen=True, slots=True)

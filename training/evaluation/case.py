@@ -52,13 +52,11 @@ class Case:
     orders: Floats
     """Orders settled before the observation."""
     tenure_days: Floats
-    """Days since the seller's first exposure or identity."""
     country: Labels
     """Empty: unknown."""
     product_category: Labels
     """Empty: unknown."""
     file: Labels
-    """Thin, medium or thick."""
     seen: Bools
     """The seller is among the training rows."""
     inspected: Bools
@@ -83,14 +81,10 @@ class Case:
     rankings: Mapping[str, Floats] = field(default_factory=dict)
     """By model without probabilities: its scores; higher is worse."""
     champion_points: Ints | None = None
-    """None without a champion."""
     indeterminate: int = 0
-    """Sellers without a row because their outcome is indeterminate."""
     left: int = 0
-    """Sellers without a row because they left."""
     seed: int = 1
     resamples: int = RESAMPLES
-    """Number of bootstrap draws."""
     harm: float = HARM
     """Share of the good rows that may be rejected when the recall of loss is read."""
 
@@ -116,7 +110,6 @@ class Case:
             raise ValueError("the case of the evaluation does not hold together: " + "; ".join(wrong))
 
     def _against_points(self) -> list[str]:
-        """Return the models whose points rise with their served log-odds."""
         given = {CANDIDATE: self.points, CHAMPION: self.champion_points}
         return [
             name

@@ -26,7 +26,6 @@ def lift(shares: Shares) -> dict[str, Floats]:
 
 
 def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
-    """Return y at the wanted places on the line through (x, y), at a vertical step its top; x never falls."""
     last = np.append(np.flatnonzero(np.diff(x)), len(x) - 1)
     first = np.append(0, last[:-1] + 1)
     right = np.clip(np.searchsorted(x[last], wanted, side="left"), 0, len(last) - 1)

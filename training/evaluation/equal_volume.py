@@ -12,7 +12,6 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval
 
 MORE, LESS = 6, 5
-"""Largest ratio of the volumes in a pair: 6/5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,6 @@ class EqualVolume:
     value: float
     """Chance that a bad row scores above a good row of like volume, ties one half; NaN without a pair."""
     pairs: float
-    """Weight of all these pairs."""
     influence: Floats
     """Change of the value for one more copy of each seller, shape (sellers,), in the order of the sellers' codes."""
 
@@ -58,7 +56,6 @@ def auc_at_equal_volume(
         return EqualVolume(np.nan, 0.0, np.zeros(len(sellers)))
     value = float(weight[bads] @ below) / pairs
     beside, lower = _Counts(volume[bads], score[bads], weight[bads]).of(volume[goods], score[goods])
-    # One more copy of a row adds its ordered pairs, less the average of as many pairs.
     moved = np.empty(len(bad))
     moved[bads] = weight[bads] * (below - value * inside)
     moved[goods] = weight[goods] * ((beside - lower) - value * beside)
@@ -113,7 +110,6 @@ class _Counts:
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
-        """Return the weight of the rows in [first, last) with a score rank below `rank`."""
         found = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
             one = (rank >> bit) & 1 == 1

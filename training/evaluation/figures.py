@@ -14,7 +14,6 @@ from training.evaluation.resampling import Draws, draw, with_pairs
 from training.evaluation.stability import Samples
 
 PAIRED = (CHAMPION, "logistic", TWIN)
-"""Models that the candidate is compared with in log-loss and recall of loss."""
 
 
 def evaluate(case: Case) -> dict[str, Any]:

@@ -103,7 +103,6 @@ class Recalibration:
         self.intercept = self._level()
 
     def _fit(self) -> tuple[Floats, Floats]:
-        """Return intercept and slope of the fitted line, and the Hessian there; NaN if no line fits best."""
         lost = np.full(2, np.nan), np.full((2, 2), np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
             return lost
@@ -144,7 +143,7 @@ class Recalibration:
 
         Five are derivatives at the fitted line, two at the intercept with slope 1.
         """
-        with np.errstate(invalid="ignore"):  # NaN stays NaN
+        with np.errstate(invalid="ignore"):
             p = sigmoid(self.intercept + self._z)
             level = np.stack([self._weight * (self._bad - p), self._weight * p * (1 - p)], axis=1)
             return np.concatenate([self._line_terms(self._line), level], axis=1)

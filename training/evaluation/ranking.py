@@ -12,8 +12,6 @@ HARM = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows in the order of one score, so that each further weighting costs one pass."""
-
     good: Ints
     """Indices of rows, lowest score first, like `bad`."""
     bad: Ints
@@ -53,7 +51,7 @@ class Ranking:
         budget = harm * total - (total - upto)
         tied = upto - below
         share = np.clip(budget / np.where(tied > 0, tied, 1.0), 0.0, 1.0)
-        share = np.where(tied > 0, share, budget >= -1e-9 * total)  # a budget spent to the last good row is no less
+        share = np.where(tied > 0, share, budget >= -1e-9 * total)
         return auc, float(lost @ share) / float(lost.sum())
 
 

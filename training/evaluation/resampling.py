@@ -11,7 +11,6 @@ from training.evaluation.ranking import HARM, Ranking
 
 RESAMPLES = 1000
 CHUNK = 20
-"""Draws summed up together: 100,000 sellers fit into memory."""
 
 
 @dataclass(slots=True)

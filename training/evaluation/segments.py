@@ -15,13 +15,10 @@ from training.evaluation.ranking import auc
 from training.evaluation.resampling import bootstrap_auc
 
 FLOOR_ROWS = 100
-"""Countries and product categories with fewer rows are pooled into `other`."""
 
 AT_MOST = 20
-"""Countries and product categories shown."""
 
 FLOOR_BAD = 10
-"""Least number of bad rows, and of good rows, that an AUC needs."""
 
 RESAMPLES = 200
 TENURE = (90, 365, 730, 1825)

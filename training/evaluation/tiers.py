@@ -14,7 +14,6 @@ from training.evaluation.jeffreys import Rate, holm
 TIERS = (Tier.UNRATED, *RATED_TIERS)
 NAMES = [tier.name.lower() for tier in TIERS]
 REJECTED = 0.05
-"""Share of rows rejected in the swap set if the champion has no seller in the lowest tier."""
 
 STEP = 20
 

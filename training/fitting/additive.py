@@ -17,10 +17,8 @@ from scoring.base.arrays import Floats, Ints
 from training.fitting.curves import Curve
 
 KNOTS = 64
-"""Most values of a column at which its part may step."""
 MAX_ROWS = 50_000
 PENALTY = 50.0
-"""Of squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 300
 DIGITS = 9
@@ -56,7 +54,6 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
     """
     some = _thinned(len(x))
     columns = _columns(x[some], directions)
-    # The column is large, so the penalty on its slope is negligible.
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
     start = np.zeros(len(some))
     weights = _fit(design, bad[some], start, weight[some], np.append(columns.signs, 0))
@@ -75,11 +72,9 @@ class _Columns:
     knots: list[Floats]
     """By feature, used or not."""
     used: list[int]
-    """Features with at least two knots."""
     tables: list[tuple[Floats, NDArray[np.intp]]]
     """By feature used; see `_table`."""
     signs: Ints
-    """0: any sign."""
     design: Floats
 
 

@@ -14,9 +14,7 @@ from training.observation.snapshots import Snapshot
 
 FOLDS = 3
 MAX_FITTED = 50_000
-"""Most rows that the models share."""
 MIN_BAD = 10
-"""Least bad rows of every fit."""
 
 
 def cross_fit(

@@ -123,7 +123,6 @@ def tabulate(
 
 
 def _cut(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], Floats]:
-    """Return edges and values of a curve of few steps: means of the joined steps, weighted by their rows."""
     rows = find_rows(curve.features, curve.edges, x)
     shares = [
         np.bincount(own, weight, len(cuts) + 1) + 1e-9 * weight.sum()
@@ -166,7 +165,6 @@ def segments(values: Floats, weight: Floats, most: int) -> Ints:
 
 
 def _shorten(edges: Floats, seen: Floats) -> Floats:
-    """Return edges of the fewest digits that leave every value seen in its row; `seen` rises."""
     found: list[float] = []
     for edge in edges.tolist():
         place = int(np.searchsorted(seen, edge, side="right"))

@@ -22,7 +22,7 @@ SMALL = 5_000_000
 
 Raw = Callable[[Floats], Floats]
 
-RoundDone = Callable[[int, int], None]  # (rounds done, rounds in all)
+RoundDone = Callable[[int, int], None]
 
 DEFAULTS: dict[str, Any] = {
     "learning_rate": 0.03,
@@ -98,7 +98,6 @@ def fit_full(rows: Snapshot, study: Study) -> Raw:
 
 
 def _start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
-    """Return the additive start, and each row's log-odds by it and by its own exposure."""
     own = offset(rows, study)
     steps = fit_additive(rows.x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
     return steps, sum((step.raw(rows.x) for step in steps), own)

@@ -60,7 +60,6 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
     The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the
     rows bad, no column but the constant, all start at 1: [-1]. One thread, so that bits do not depend on the machine.
     """
-    # A little penalty on the constant makes columns of few values solvable.
     factors = np.full(design.shape[1], 2 * penalty)
     factors[0] = 0.0
     ridge = np.diag(factors + 1e-9) if penalty else np.zeros((len(factors), len(factors)))
@@ -80,7 +79,6 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
                 break
             step = np.linalg.solve(hessian, gradient)
             least = loss(beta)
-            # When predictions are far too sure, a whole step overshoots the least loss.
             while loss(beta - step) > least and np.abs(step).max() > 1e-10:
                 step /= 2
             beta = beta - step

@@ -82,5 +82,4 @@ def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
 
 
 def _short(value: float) -> float:
-    """Return the value to 4 digits: the last digits of a search differ between machines."""
     return float(f"{value:.4g}")

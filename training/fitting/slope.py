@@ -28,10 +28,8 @@ ESTIMATED, STATED, ASSUMED, CHAMPIONS = "estimated", "stated", "assumed", "of th
 """Origin of a slope: from the training points; from the study; 1 for want of data; kept by a recalibration."""
 
 DIGITS = 4
-"""The last digits of a search differ between machines."""
 
 MOST = 10.0
-"""Largest absolute slope."""
 MATERIAL = 0.1
 """Tolerated difference of the test rows' slope beyond chance: over ten times the orders, 0.1 moves odds by a quarter.
 """
@@ -107,8 +105,6 @@ def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[floa
 
 @dataclass(frozen=True, slots=True)
 class SlopeAtTest:
-    """The slope of the test rows, fitted with the score."""
-
     value: float
     low: float
     high: float

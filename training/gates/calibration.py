@@ -10,7 +10,6 @@ from training.evaluation.case import CANDIDATE
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
 
 FACTOR = "A factor of up to {limit:g} passes."
-"""Condition for passing a gate of a ratio."""
 NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
@@ -32,7 +31,6 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
 
 
 def _meaning(slope: Mapping[str, Any]) -> str:
-    """Return, in words, what a slope means; predictions are wrong only if the interval excludes 1."""
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
@@ -47,7 +45,7 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
     if not found["observed"] or not found["predicted"]:
         return GateFinding(None, "No row is bad, or none was predicted to be.")
     ratio = found["observed"] / found["predicted"]
-    spread = half_width(found["intercept"]) * (1 - found["observed"])  # d ln(p) = (1 - p) d ln(p / (1 - p))
+    spread = half_width(found["intercept"]) * (1 - found["observed"])
     ends = {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
     return GateFinding(
         _ratio(ratio),
@@ -60,7 +58,6 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
 
 
 def _share(evidence: GateEvidence, observed: float) -> str:
-    """Return the share of bad rows in words; if rows have unequal weights, also the unweighted share."""
     test = evidence.evaluation["test"]
     by_number = test["bad"] / test["rows"]
     if math.isclose(observed, by_number, rel_tol=1e-6):

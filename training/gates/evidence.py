@@ -18,11 +18,9 @@ class Measured:
     certificate_breaches: int | None = None
     """Rows of tables that move a constrained feature the wrong way."""
     parity_rows: int = 0
-    """Rows whose features were read again over gRPC."""
     parity_mismatches: int | None = None
     """Rows of `parity_rows` whose features differ in any bit."""
     golden_rows: int = 0
-    """Golden rows that the packed model scored again."""
     golden_mismatches: int | None = None
     digests: tuple[str, ...] = ()
     """Of trainings of the same study, data and seed; fewer than two prove nothing."""
@@ -53,8 +51,6 @@ class GateEvidence:
 
 @dataclass(frozen=True, slots=True)
 class GateFinding:
-    """A gate's number, and the sentence that states it."""
-
     number: float | None
     """A larger number is worse; None if there is none."""
     text: str

@@ -72,7 +72,6 @@ DRIFT = "adversarial"
 
 
 def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
-    """Return the number of failed checks of a kind whose name `concerns`; no number if there are none."""
     rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")

@@ -8,10 +8,8 @@ from training.market.parameters import Echo, MarketParameters
 from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, draw_delays, draw_index
 
-# The first is a final act that needs no decision.
 ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
 
-# A ceiling for each kind of act leaves room for a later act of the same day.
 OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
 
 Columns = dict[str, Ints]
@@ -63,7 +61,6 @@ def draw_breaches(
 
 
 def _later(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
-    """Draw a second of `day` below `end`, after the previous act if that is on the same day: int64 [n]."""
     base = np.where(day == before_day, before_second + 1, 0)
     return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
 
@@ -145,7 +142,6 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
 
 
 def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Ints:
-    """Draw the number of the notifier within its source: int64 [n]. A notifier always or never acts in bad faith."""
     crowd = np.array([s.notifiers for s in parameters.sources])[violations["source"]]
     liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
@@ -155,7 +151,6 @@ def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, viol
 
 
 def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Sort violations by seller and report, and decisions by violation and time; number violations within the seller."""
     order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
     v = {name: column[order] for name, column in violations.items()}
     position = np.empty(len(order), dtype=np.int64)

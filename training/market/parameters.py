@@ -45,7 +45,6 @@ class ReportSource:
     """From the report to the decision."""
     notifiers: int
     final_share: float
-    """Of its true reports."""
     verified_share: float
 
 
@@ -128,7 +127,6 @@ class BadFaith:
     appeal: DelayDays
     """The overturning comes one day more after the decision."""
     notifier_share: float
-    """Of a source's notifiers."""
 
 
 # fmt: off
@@ -141,7 +139,6 @@ _SOURCES: tuple[ReportSource, ...] = (
     ReportSource("court", DelayDays(90, 0.8), DelayDays(20, 1.0), 25, 1.0, 0.7),
     ReportSource("test_buy", DelayDays(14, 0.6), DelayDays(6, 1.0), 5, 0.0, 1.0),
     ReportSource("random_audit", DelayDays(10, 0.7), DelayDays(6, 1.0), 3, 0.0, 1.0),
-    # Brands find goods late and dispute long: the 95th percentile of the decision is 212 days.
     ReportSource("brand", DelayDays(18, 1.1), DelayDays(25, 1.3), 400, 0.0, 0.3),
     ReportSource("platform_detection", DelayDays(3, 1.3), DelayDays(4, 1.4), 6, 0.0, 1.0),
     ReportSource("buyer", DelayDays(9, 0.8), DelayDays(5, 1.3), 50_000, 0.0, 0.0),
@@ -178,7 +175,6 @@ _TYPES: tuple[MarketViolationType, ...] = (
                   (("platform_detection", 0.60), ("market_regulator", 0.20), ("random_audit", 0.20))),
 )
 
-# In the order of SellerClass; type shares in the order of _TYPES.
 _CLASSES: tuple[SellerClass, ...] = (
     SellerClass("honest", 0.82, 0.74, 0.8, 0.6, 0.02, 0.70, 3.0, 0.6,
                 (0.02, 0.07, 0.04, 0.07, 0.01, 0.05, 0.08, 0.34, 0.03, 0.02, 0.01, 0.14, 0.12),
@@ -186,7 +182,6 @@ _CLASSES: tuple[SellerClass, ...] = (
     SellerClass("careless", 0.15, 0.18, 1.0, 8.0, 0.05, 0.50, 4.0, 1.0,
                 (0.04, 0.08, 0.06, 0.06, 0.02, 0.12, 0.15, 0.24, 0.04, 0.01, 0.01, 0.11, 0.06),
                 (0.55, 0.37, 0.08), BetaRate(0.03, 40), BetaRate(0.008, 100), BetaRate(0.07, 30), BetaRate(0.05, 40)),
-    # Sells fakes and buys reviews, in sprees; a heavy tail of hazard (shape below 1).
     SellerClass("rogue", 0.03, 0.08, 0.7, 20.0, 0.12, 0.35, 6.0, 1.8,
                 (0.28, 0.14, 0.03, 0.04, 0.11, 0.02, 0.01, 0.09, 0.05, 0.10, 0.08, 0.04, 0.01),
                 (0.70, 0.27, 0.03), BetaRate(0.035, 40), BetaRate(0.02, 60), BetaRate(0.06, 30), BetaRate(0.08, 40)),
@@ -222,12 +217,9 @@ class MarketParameters:
         Echo("customs_seizure", "customs", 0.35, "counterfeit_goods", "brand", 14),
         Echo("unsafe_product", "quality_regulator", 0.30, "unsafe_product", "buyer", 10),
     )
-    # A true violation is confirmed unless the evidence gets lost.
     true_confirmed_share: float = 0.96
 
-    # Stock bought in haste for Singles' Day and Christmas breaks more rules.
     hazard_season: tuple[float, ...] = (0.95, 0.85, 0.95, 0.95, 1.0, 1.1, 0.95, 0.95, 1.0, 1.1, 1.5, 1.25)
-    # By month, by day of the week and on the big days (month, day, multiplier).
     volume_season: tuple[float, ...] = (0.95, 0.70, 0.90, 0.95, 1.0, 1.15, 0.95, 0.95, 1.0, 1.05, 1.5, 1.25)
     volume_weekday: tuple[float, ...] = (1.05, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0)
     volume_days: tuple[tuple[int, int, float], ...] = (
@@ -250,7 +242,6 @@ class MarketParameters:
     extra_spread: float = 0.8
     day_shape: float = 1.5
     units_per_order_extra: float = 0.35
-    # Price of a unit: log-normal between sellers, and within the seller's day.
     price_median_minor: int = 2_500
     price_sigma: float = 1.0
     price_day_sigma: float = 0.2

@@ -33,7 +33,6 @@ class Drawn:
     level: Ints
     country: Ints
     size: Floats
-    """Standard normal."""
     spree: Ints
     """1 in months of the spree regime: [n, months]."""
     failure_rates: Floats
@@ -168,7 +167,6 @@ def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters
     day = np.arange(len(calendar.month))
     rate = parameters.active_median * np.exp(parameters.active_sigma * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
-    # Identity comes first: a seller sells from the day after it has joined.
     there = (day > drawn.join_day[:, None]) & (day < drawn.leave_day[:, None])
     return np.asarray(sells & there)
 

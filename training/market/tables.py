@@ -79,8 +79,6 @@ def build_tables(parameters: MarketParameters) -> Tables:
 
 @dataclass(frozen=True)
 class Calendar:
-    """The simulated days. Arrays of shape [days]."""
-
     month: Ints
     """0 for the month of the start."""
     hazard_season: Floats
@@ -134,5 +132,4 @@ def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) ->
 def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
     """Draw a column index for each row of `shares` [n, K], by the row's probabilities: int64 [n]."""
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
-    # The last cumulative share may be slightly below 1.
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)

@@ -31,10 +31,8 @@ from training.observation.export import LedgerTable
 from training.study.definition import Study
 
 MAX_ENTRIES = 50_000
-"""Entries folded together: about 50 MB."""
 
 ABSENT = 0
-"""The state of a seller without any entry."""
 
 STATES = (ABSENT, *Tier)
 MONTH_DAYS = 365.25 / 12
@@ -81,7 +79,6 @@ class BacktestDay:
     day: int
     """Days since 1970-01-01."""
     sellers: Ints
-    """By state, shape (6,)."""
     moved: Ints | None
     """Sellers by (state at the step before, state now), shape (6, 6); None at the first step."""
     changed: int
@@ -98,9 +95,7 @@ class BacktestDay:
 class Backtest:
     steps: tuple[BacktestDay, ...]
     moved: Ints
-    """The sum of the steps' `moved`, shape (6, 6)."""
     affected: int
-    """Sellers who changed their tier at least once."""
     months: float
     """Total time of the sellers under a tier, in seller months."""
 
@@ -218,7 +213,6 @@ def _figures(
     against: Artifact | None,
     others: Answers | None,
 ) -> Figures | None:
-    """Return the quality of a day's answers; None without a study, or if the day's window is not mature."""
     if study is None or not is_mature(table, study, day):
         return None
     seen = outcome(table, study.with_exposure_slope(slope_of(artifact)), day)
@@ -250,7 +244,6 @@ def _judged(
     knowledge: Knowledge,
 ) -> Answers:
     moment, as_reported = day * DAY, knowledge is Knowledge.THEN
-    # No view sees entries reported later; TODAY sees all decisions.
     if as_reported:
         columns = columns.take(columns.report_time < moment)
     facts = resolve(columns, np.full(columns.cases, moment), reported_before=moment, as_reported=as_reported)
@@ -262,7 +255,6 @@ def _judged(
     rated = facts.exists & (is_guilty | ~is_thin)
 
     tier = np.where(rated, _tiers(points, policy), int(Tier.UNRATED))
-    # The lowest tier cannot fall.
     high = np.flatnonzero(rated & (tier > RATED_TIERS[0]))
     if len(high) and policy.clear_days > 1:
         lowest = _lowest_points(columns, high, attributes, artifact, policy, moment, as_reported)

@@ -208,7 +208,7 @@ def calibration(
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
         draws = _draws(part, study.model.seed)
-        with np.errstate(invalid="ignore"):  # with few sellers a draw may be empty
+        with np.errstate(invalid="ignore"):
             drawn = draws[:, 0] / draws[:, 1]
         one_more = (observed / bad if bad else 1.0) / expected
         ratio = widen_by_poisson(Interval.of(observed / expected, drawn), bad, one_more)
@@ -263,7 +263,6 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thres
 
 
 _BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS, _ROWS_BAD, _ROWS_BAD_THEN = range(7)
-"""Columns of an open window: four weighted as the study weighs its rows, then three counts."""
 
 
 def _open_window(
@@ -282,10 +281,9 @@ def _open_window(
     observed = np.zeros(table.columns.cases)
     kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
-    # As if every seller went on to sell at its rate.
     passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
     if study.is_rate:
-        start = np.zeros(len(everyone.seller))  # a share of the orders so far is as high as of all of them
+        start = np.zeros(len(everyone.seller))
     elif study.exposure.reference_orders is None:
         start = passed
     else:
@@ -295,7 +293,6 @@ def _open_window(
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
     then, came_to, rows_then = np.zeros((3, table.columns.cases))
-    # Exposures are most of a ledger.
     is_sale = table.columns.kind == Kind.EXPOSURE
     conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
     for first in past:
@@ -321,7 +318,6 @@ def _weights(labels: Labels, study: Study, is_row: Bools) -> Floats:
 
 
 def _bad_rows(labels: Labels, study: Study) -> Bools:
-    """Return which cases are bad and sold enough to be rows."""
     found: Bools = (labels.window_orders >= study.orders_needed) & (labels.outcome == Outcome.BAD)
     return found
 
@@ -354,7 +350,6 @@ def _is_off(ratio: Interval, limits: Thresholds) -> bool:
 
 
 def _draws(cells: Floats, seed: int) -> Floats:
-    """Return sums of `cells` (sellers, k) in DRAWS bootstrap draws of sellers: shape (DRAWS, k)."""
-    kept = cells[(cells != 0).any(axis=1)]  # the others add nothing to any sum
+    kept = cells[(cells != 0).any(axis=1)]
     rng = np.random.default_rng(seed)
     return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

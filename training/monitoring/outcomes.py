@@ -87,7 +87,6 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
     """
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
-    # A verified artifact's decay tables are the core's own, which a study without tables means.
     constants = replace(artifact.folder.constants, decay=None)
     return replace(
         study,

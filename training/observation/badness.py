@@ -24,8 +24,6 @@ FINEST_SHARE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """n things that count towards bad; int64 arrays of shape (n,)."""
-
     case: Ints
     day: Ints
     number: Ints
@@ -183,7 +181,6 @@ def _fraction(share: float) -> Fraction:
 
 
 def _running(values: Ints, new: Bools) -> Ints:
-    """Return running sums that restart where `new` is true."""
     total = np.cumsum(values)
     before = np.where(new, total - values, 0)
     starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))

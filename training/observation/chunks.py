@@ -17,7 +17,7 @@ def runs(sizes: Ints, most: int) -> Iterator[slice]:
     before, start = np.cumsum(sizes) - sizes, 0
     while start < len(sizes):
         stop = int(np.searchsorted(before + sizes, before[start] + most, side="right"))
-        stop = max(min(stop, start + most), start + 1)  # items of size 0 cost too
+        stop = max(min(stop, start + most), start + 1)
         yield slice(start, stop)
         start = stop
 

@@ -49,7 +49,6 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
 
 
 def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return each case's context value; NaN if unknown."""
     if source.source in _NUMBERS:
         return _NUMBERS[source.source](table, entries, source, point)
     texts = _of_inspection(table, entries, source.source, point)
@@ -61,7 +60,6 @@ def _per_month(table: LedgerTable, entries: EntryColumns, source: ContextSource,
 
 
 def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return detections over settled orders of the same days; NaN without an order."""
     facts = resolve(table.columns, np.full(entries.cases, point.day * DAY), as_reported=True)
     lately = facts.exposure_day >= point.day - source.days
     orders = np.bincount(
@@ -116,7 +114,6 @@ _NUMBERS: Mapping[str, Callable[[LedgerTable, EntryColumns, ContextSource, Obser
     "selection_probability": _selection,
     "measures_in_force": _measures,
 }
-"""Sources with a computed value; inspections state the others."""
 
 
 def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point: Observation) -> NDArray[np.object_]:
@@ -125,7 +122,7 @@ def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)
     path = "$" + source.removeprefix("inspection")
-    texts[inspections.case[order]] = _stated(table, inspections.row, path)[order]  # the last assignment wins
+    texts[inspections.case[order]] = _stated(table, inspections.row, path)[order]
     return texts
 
 
@@ -135,7 +132,6 @@ def _in_window(entries: EntryColumns, point: Observation) -> EntryColumns:
 
 
 def _stated(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
-    """Return the texts at a JSON path in the entries at `rows` of the export, or None."""
     place = np.searchsorted(table.statement_rows, rows)
     texts: NDArray[np.object_] = table.statements.gather(place).str.json_path_match(path).to_numpy(allow_copy=True)
     return texts.astype(object)
@@ -147,7 +143,6 @@ def _numbers(texts: NDArray[np.object_], missing: float) -> Floats:
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:
-    """NaN if `under` is 0."""
     ratio: Floats = np.divide(over, under, out=np.full(len(under), np.nan), where=under > 0)
     return ratio
 

@@ -22,14 +22,12 @@ class DecisionDelay:
     """Days from report to confirmation or dismissal. A figure is None if too many violations are open to know it."""
 
     median_days: float | None
-    """Open violations are included as unfinished, as in `p95_days`."""
     p95_days: float | None
     p95_closed_only_days: float | None
     """Of decided violations only; it looks too short."""
     decided: int
     open: int
     withdrawn: int
-    """Without a decision."""
 
     def as_dict(self) -> dict[str, float | int | None]:
         return asdict(self)

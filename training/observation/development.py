@@ -29,11 +29,9 @@ from training.study.definition import Study
 
 MONTH_DAYS = 365.25 / 12
 MAX_AGE_MONTHS = 36
-"""No growth is assumed after these months."""
 MIN_COHORT = 20
 """The least bad sellers to develop an age to the next; with fewer it does not grow."""
 FIRST_DAYS = 32
-"""Whole days from 0 to the end of the longest month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,6 @@ class Development:
             return 1.0
         if days >= MONTH_DAYS:
             return float(np.interp(days / MONTH_DAYS, np.arange(len(self.share)), self.share))
-        # A straight line would be far off.
         within = self.share[min(1, len(self.share) - 1)]
         return float(within * np.interp(days, np.arange(FIRST_DAYS), self.first_month))
 
@@ -72,7 +69,6 @@ class Lift:
     factor: float
     """At least 1; turns odds at the maturity into final odds."""
     text: str
-    """How the factor was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +77,7 @@ class _Windows:
 
     start: Ints
     end: Ints
-    """Day after the last one."""
     month: Ints
-    """Months since 1970 to the window's first day."""
 
     def holding(self, day: Ints) -> tuple[Ints, Ints]:
         """Return each pair of a day and a window that contains it, as two index arrays."""
@@ -139,7 +133,6 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     sellers = float(np.nansum(found.ultimate)) / found.overlap
     if sellers < MIN_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
-    # No triangle can be trusted beyond.
     ultimate = min(rate / share, (1 + rate) / 2)
     factor = max(ultimate / (1 - ultimate) / (rate / (1 - rate)), 1.0)
     return Lift(
@@ -152,7 +145,6 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
 
 
 def _windows(table: LedgerTable, study: Study) -> _Windows:
-    """Return the study's windows from the first month with a violation to the table's end."""
     nothing = np.empty(0, dtype=np.int64)
     happened = table.columns.occur_time[table.columns.kind == Kind.VIOLATION] // DAY
     if not len(happened):
@@ -214,14 +206,12 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
         orders = _orders(final, study, start, end)
         cut = market_cut(study, counted.by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
-        # A seller with too few orders is no row, and its outcome no label.
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
         found.append((case, np.full(len(case), place), day[case]))
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
 
 
 def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
-    """Return each case's settled orders in a window; 0 if the study needs none."""
     if not study.orders_needed:
         return np.zeros(final.cases, dtype=np.int64)
     inside = (final.exposure_day >= start) & (final.exposure_day < end)

@@ -19,18 +19,15 @@ from training.observation.export import LedgerTable
 from training.study.definition import Observation, Study
 
 AT_ONCE = 1_000_000
-"""Entries of cases moved together: about 0.5 GB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
     table: LedgerTable
-    """One case each."""
     point: Observation
     seller: Ints
     """Index in the original table."""
     day: Ints
-    """Before the move."""
 
 
 def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[Moved]:
@@ -66,7 +63,6 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
 
 
 def _histories(columns: EntryColumns) -> tuple[Ints, Ints]:
-    """Return each seller's first entry and number of entries; the export is sorted by seller."""
     count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
     return np.cumsum(count) - count, count
 

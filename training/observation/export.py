@@ -53,13 +53,9 @@ class LedgerTable:
     columns: EntryColumns
     """One case per seller, sorted by seller."""
     sellers: list[str]
-    """By case."""
     violation_type: NDArray[np.object_]
-    """None if not stated."""
     harm: Ints
-    """0 if not stated."""
     attributes: dict[int, Mapping[str, str]]
-    """By row of an identity with attributes."""
     products: list[str]
     """By the code in `columns`."""
     stated: Stated
@@ -107,10 +103,8 @@ def read_export(path: Path) -> LedgerTable:
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
-    # Entries about a product have no seller; sellers get derived entries.
     table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
-    # Most entries are exposure without any of this.
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     types = conduct.str.json_path_match("$.violation_type")
     columns = EntryColumns(
@@ -176,23 +170,19 @@ _INTEGERS = {
 
 
 def _ints(column: pl.Series) -> Ints:
-    """Return a column as integers, 0 for null."""
     return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
 
 
 def _sources(table: pl.DataFrame) -> Ints:
-    """Return each inspection's source; 0 for other entries."""
     inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
     return _ints(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
 def _codes(column: pl.Series) -> Ints:
-    """Return dense codes in the order of the texts; -1 for none."""
     return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
 
 
 def _names(table: pl.DataFrame) -> dict[str, Ints]:
-    """Return codes of entries, incidents and targets; equal codes for equal texts."""
     columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
     codes = _codes(pl.concat([column.alias("name") for column in columns.values()]))
     return dict(zip(columns, np.split(codes, len(columns)), strict=True))

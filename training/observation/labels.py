@@ -37,15 +37,11 @@ from training.observation.survival import kaplan_meier
 from training.study.definition import Study
 
 EVER = np.iinfo(np.int64).max // DAY * DAY
-"""A time after all others, in microseconds."""
 STRATA = 5
-"""Groups of sellers by volume; the probability of staying is estimated in each."""
 MAX_WEIGHT = 10.0
 
 _IS_OF_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
-"""By kind number."""
 _IS_OF_SALES = kind_mask(Kind.EXPOSURE, Kind.CORRECTION)
-"""By kind number, whether it states or corrects exposure."""
 
 
 class Outcome(IntEnum):
@@ -61,7 +57,6 @@ class Windows:
 
     day: Ints
     end: Ints
-    """Day after the last one."""
 
     def hold(self, case: Ints, day: Ints) -> Bools:
         return (day >= self.day[case]) & (day < self.end[case])
@@ -84,7 +79,6 @@ class Labels:
     """First day without a further settled order in the window."""
     window_orders: Floats
     inspected: Bools
-    """Whether a random inspection in the window drew it."""
 
 
 def final_facts(table: LedgerTable) -> Facts:
@@ -217,7 +211,6 @@ def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
 
 
 def _place(v: Violations, case: Ints, row: Ints) -> Ints:
-    """Return the index in `v` of the violation reported at each row; -1 without one."""
     order = np.lexsort((v.row, v.case))
     span = int(max(v.row.max(initial=0), row.max(initial=0))) + 1
     key, wanted = v.case[order] * span + v.row[order], case * span + row
@@ -226,7 +219,6 @@ def _place(v: Violations, case: Ints, row: Ints) -> Ints:
 
 
 def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
-    """Return the valid entries of a kind, as corrected, in row order."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
@@ -259,7 +251,6 @@ def _has_open_claims(
 
 
 def _inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
-    """Return whether a random inspection in the window, known at the truth time, drew each case."""
     inspections = _standing(table, Kind.INSPECTION)
     drawn = table.stated.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
     drawn &= windows.hold(inspections.case, inspections.occur_time // DAY)

@@ -16,7 +16,6 @@ ENOUGH_BAD = 50
 WORTH_GOING_BACK = 1.5
 """An earlier test point needs this many times the bad rows of a later one: an interval a fifth narrower."""
 MAX_TRIED = 24
-"""Test points tried, back from the latest in steps of `step_days`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
 
 
 def _spell(days: list[int], bad: list[int], chosen: int) -> str:
-    """Say why the test point at `chosen` was taken; `days` and `bad` are of the tried points, latest first."""
     day = format_day(days[chosen])
     if bad[-1] < ENOUGH_BAD:
         others = f"; none of {len(bad) - 1} earlier ones has so many, {int(np.max(bad[1:]))} at most" if bad[1:] else ""

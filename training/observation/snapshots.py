@@ -25,10 +25,8 @@ from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
 RULE_POINTS = np.array([0, 1, 2, 4, 12], dtype=np.int64)
-"""By severity."""
 RULE_EXPIRY_DAYS = 180
 RAW_COUNT_DAYS = 730
-"""24 months."""
 
 Exclusions = Mapping[str, int]
 """Excluded rows by the first reason that applies.
@@ -59,13 +57,11 @@ class Snapshot:
     weight: Floats
     """1, unless the study weights rows by staying or by orders."""
     loss: Floats
-    """See `labels.Labels`."""
     raw_count: Floats
     """Counted incidents of the last 24 months."""
     tenure_days: Ints
     """Days since the first exposure or identity."""
     country: Texts
-    """'' if unknown."""
     product_category: Texts
     """With the most settled orders; '' if unknown."""
     inspected: Bools
@@ -83,14 +79,12 @@ class Snapshot:
 @dataclass(frozen=True, slots=True)
 class EligibleRows:
     rows: Snapshot
-    """All eligible rows, also of unknown outcome."""
     exclusions: Exclusions
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFacts:
     facts: Facts
-    """From reports before the point."""
     sums: Sums
 
 
@@ -129,7 +123,7 @@ def _observe_day(
     """Observe every eligible seller on one day, in parts of bounded memory; weights by orders come later (`_weighed`)."""
     room = room or FeatureBuffer(table.columns.cases, len(study.features))
     everyone = _windows(table.columns.cases, point)
-    cut = market_cut_of(table, study, everyone, final)  # the market is the whole table
+    cut = market_cut_of(table, study, everyone, final)
     parts = []
     for cases, columns in of_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
@@ -156,7 +150,6 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
 
 
 AT_ONCE = 100_000
-"""Entries observed together: they fit the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +165,6 @@ def _windows(cases: int, point: Observation) -> Windows:
 
 
 def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
-    """Weight rows by orders in the window over their mean, if the study asks for it."""
     rows = found.rows
     if study.bad.weigh_by != "orders" or not len(rows.bad):
         return found
@@ -183,7 +175,6 @@ def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
 def _observe(
     table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer, first: int, cut: float
 ) -> _Part:
-    """Observe a part's sellers; `first` is its first seller's number, `cut` the whole market's."""
     known = known_at(table, study, point)
     windows = _windows(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
@@ -253,7 +244,6 @@ def join(snapshots: list[Snapshot]) -> Snapshot:
 
 
 def _stacked(inputs: list[Floats]) -> Floats:
-    """Return inputs stacked, as a view if they are adjacent in one buffer."""
     inputs = [x for x in inputs if len(x)] or inputs[:1]
     if len(inputs) == 1:
         return inputs[0]
@@ -316,7 +306,6 @@ def _raw_count(facts: Facts) -> Floats:
 
 
 def _by_incident(facts: Facts, value: Ints) -> Floats:
-    """Sum each incident's largest value by case; values are by violation."""
     v = facts.violations
     new = first_of_runs(v.case, v.incident)
     starts = np.flatnonzero(new)
@@ -326,7 +315,7 @@ def _by_incident(facts: Facts, value: Ints) -> Floats:
 
 def _countries(table: LedgerTable, facts: Facts) -> Texts:
     row = facts.identity_row
-    code = np.where(row >= 0, table.stated.country[row], 0)  # no identity: row -1 and no country
+    code = np.where(row >= 0, table.stated.country[row], 0)
     texts: Texts = table.stated.countries[code]
     return texts
 
@@ -339,6 +328,6 @@ def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
     orders = np.bincount(place, weights=facts.exposure_orders, minlength=len(slot))
     best = slot[np.lexsort((-(slot % kinds), orders, slot // kinds))]
     main = np.full(facts.cases, kinds - 1)
-    main[best // kinds] = best % kinds  # the last assignment wins
+    main[best // kinds] = best % kinds
     texts: Texts = names[main]
     return texts

@@ -14,8 +14,6 @@ from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """Of the export's n rows."""
-
     country: NDArray[np.int32]
     """For identities, the index in `countries`, shape (n,); 0 if not stated."""
     countries: NDArray[np.object_]

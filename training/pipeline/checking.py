@@ -20,9 +20,7 @@ from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 
 TRIANGLE_MONTHS = 24
-"""Months of the triangle in the evaluation."""
 MAX_ROWS = 100_000
-"""The most rows that the checks read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,6 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
 
 
 def _development(found: Development, raised: Lift) -> dict[str, Any]:
-    """Return the triangle of the last two years as JSON values; null is in the future."""
     latest = slice(-TRIANGLE_MONTHS, None)
     rows = found.triangle[latest, :TRIANGLE_MONTHS]
     return {
@@ -101,7 +98,6 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
 
 
 def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
-    """Return other studies' earlier looks, and log this one if it `is_look`; none without a file."""
     file = job.shell.looks
     if file is None:
         return []

@@ -31,7 +31,6 @@ WITH_CONTEXT = "with_context"
 """The candidate's ranking with the actual context, which serving never has."""
 
 MAX_ROWS = 100_000
-"""The most rows for baselines and resampled figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,6 @@ class Compared:
     """By model, the log-odds of bad at the maturity, over each row's own exposure."""
     p_bad: Floats
     points: Ints
-    """Over the reference exposure."""
     tiers: NDArray[np.str_]
     figures: dict[str, Any]
     summary: str
@@ -87,7 +85,6 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
         case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
         figures = evaluate(case)
-        # Figures may be of a sample; training uses all rows.
         figures["train"] = counted(observed.rows.bad, observed.rows.seller)
         figures["test"]["drawn_from"] = len(observed.test.bad)
         if job.champion is not None:
@@ -188,7 +185,6 @@ def _twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
 
 
 def _inputs_of(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
-    """Return the test rows' inputs by another study's features, in order."""
     rows = join([snapshot(job.table, study, point, observed.final) for point in observed.test_points])
     place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
     return rows.x[[place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)]]
@@ -203,7 +199,6 @@ def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats
 
 
 def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
-    """Return the champion's raw scores of the test rows, from its own features and context reference."""
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)

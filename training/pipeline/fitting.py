@@ -23,7 +23,6 @@ from training.pipeline.observing import Observed, sample_rows
 from training.pipeline.steps import Step
 
 MAX_ROWS = 100_000
-"""The most rows for calibration and steps of curves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,6 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 
 
 def _calibrated(step: Step, job: Job, observed: Observed, curves: Curves, latest: Snapshot, lift: float) -> Calibrated:
-    """Return the page, cross-fitted; with too few bad sellers the raw score stays as trained."""
     raw = _unseen(step, job, sample_rows(observed.rows, MAX_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < MIN_BAD:
         intercept, slope = 0.0, 1.0

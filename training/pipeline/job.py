@@ -15,8 +15,6 @@ from training.study.definition import Study
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Snapshot rows that the shell reads again from the ledger."""
-
     sellers: Sequence[str]
     days: Sequence[int]
     x: Floats
@@ -31,7 +29,6 @@ class Shell:
     parity: Callable[[Sample], int] | None = None
     """Reads a sample again over gRPC; returns how many rows differ in any bit."""
     looks: Path | None = None
-    """The log of looks at test windows."""
     now: int = 0
     """In microseconds."""
 
@@ -57,7 +54,6 @@ class Job:
 class Planned:
     evaluation: Mapping[str, Any]
     lines: Mapping[str, str]
-    """By step."""
     train_rows: int
     test_rows: int
 
@@ -67,21 +63,17 @@ class Trained:
     """A trained model and its n test rows. Arrays of shape (n,)."""
 
     parts: dict[str, bytes]
-    """The artifact's parts by name."""
     gates: Mapping[str, Any]
     """From `training.gates.table.judge`."""
     evaluation: Mapping[str, Any]
     seconds: Mapping[str, float]
-    """By step."""
     apart: Mapping[str, float]
     """Seconds timed outside the steps."""
     lines: Mapping[str, str]
-    """By step."""
     test: Snapshot
     test_scores: Mapping[str, Floats]
     """By model, the served ranking."""
     test_points: Ints
-    """As served."""
     test_p_bad: Floats
     """Over each row's own exposure."""
     test_log_odds: Mapping[str, Floats]

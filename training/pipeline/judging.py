@@ -30,13 +30,11 @@ from training.pipeline.steps import Kept, Step
 from training.study.words import definition
 
 PARITY_ROWS = 50
-"""Test rows read again over gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Impact:
     parts: dict[str, bytes]
-    """The artifact's parts by name."""
     evaluation: dict[str, Any]
     summary: str
 
@@ -44,7 +42,6 @@ class Impact:
 @dataclass(frozen=True, slots=True)
 class Judged:
     gates: dict[str, Any]
-    """From `training.gates.table.judge`."""
     summary: str
 
 
@@ -86,7 +83,7 @@ def assess(
     evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checked.evaluation)
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
-    load(parts)  # rejects a model that no server would load
+    load(parts)
     return Impact(parts, evaluation, _impact(evaluation))
 
 
@@ -106,7 +103,7 @@ def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated
     with step.apart("training twice"):
         digests = _digests(step, job, calibrated)
     measured = Measured(
-        certificate_breaches=0,  # `assess` loaded the model, which verified this and the golden vectors
+        certificate_breaches=0,
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
         golden_rows=golden,
@@ -127,16 +124,14 @@ def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sample(job: Job, observed: Observed) -> Sample:
-    """Return at most PARITY_ROWS test rows, evenly spread, with context at its reference."""
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
-    x = at_reference(test.x[chosen], job.study.features)  # serving never asks for context
+    x = at_reference(test.x[chosen], job.study.features)
     return Sample(names, test.day[chosen].tolist(), x, job.study)
 
 
 def _digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
-    """Return the digests of this page and, if the job verifies, of a second training."""
     found = [_digest(job, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))

@@ -26,11 +26,8 @@ class Observed:
     train_points: list[Observation]
     test_points: list[Observation]
     parts: list[Snapshot]
-    """By training point."""
     rows: Snapshot
-    """Of all training points."""
     test: Snapshot
-    """Of all test points."""
     final: Facts
     """By today's knowledge."""
     every: list[Snapshot]
@@ -81,7 +78,6 @@ def observe(step: Step, job: Job) -> Observed:
 
 
 def _spell_unsold(left_out: Mapping[str, int]) -> str:
-    """Return how many sellers lack orders in the window, and how many are bad, in words; empty without any."""
     bad = left_out.get("bad_without_orders_in_window", 0) + left_out.get("bad_with_too_few_orders", 0)
     good = left_out.get("no_orders_in_window", 0) + left_out.get("too_few_orders_in_window", 0)
     if not bad + good:
@@ -90,7 +86,6 @@ def _spell_unsold(left_out: Mapping[str, int]) -> str:
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
-    """Raise ConfigurationWrong, with a remedy, without MIN_OF_EACH bad and good rows in `name`."""
     bad = int(part.bad.sum())
     if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
         return
@@ -115,7 +110,6 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
 
 
 def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
-    """Return sums of counts by name, sorted, without zeros."""
     total: Counter[str] = Counter()
     for part in counts:
         total.update(part)

@@ -10,7 +10,6 @@ from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
 
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
-"""By the file's ending."""
 
 
 def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:

@@ -19,12 +19,9 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 EndOf = Callable[[int], int]
-"""Returns the end of the window of an observation day."""
 REASON_ROWS = 2_000
-"""Test rows at most whose reasons are counted."""
 MISSES = 20
 MISS_ENTRIES = 12
-"""Entries at most of each span that are shown of a miss."""
 
 
 def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
@@ -48,7 +45,6 @@ def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snaps
 
 
 def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
-    """Return what was known of some sellers at the beginning of a day, one case each, in their order."""
     place = np.full(table.columns.cases, -1, dtype=np.int64)
     place[sellers] = np.arange(len(sellers))
     theirs = table.columns.take(place[table.columns.case] >= 0)

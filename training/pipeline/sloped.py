@@ -34,7 +34,6 @@ def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
 
 
 def _slope(step: Step, job: Job, observed: Observed) -> Slope:
-    """Return the slope of `find_slope`; keep an estimate for a repeated run."""
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(slope_of(job.champion), CHAMPIONS)
@@ -64,7 +63,6 @@ def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapp
 
 
 def _check(at_test: SlopeAtTest | None) -> Check:
-    """Return whether the test rows agree with the slope; passes if they show none (None)."""
     if at_test is None:
         return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
     return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)

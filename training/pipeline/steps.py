@@ -69,7 +69,6 @@ class Steps:
     """By step, without time apart."""
     apart: dict[str, float] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
-    """By step."""
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
         """Run `function(step, *arguments)` with its progress under `name`; record summary and seconds."""
@@ -110,14 +109,12 @@ class Kept:
         return text
 
     def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
-        """Write a file whole or not at all, with its digest beside it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         digest = _replace(file, write)
         _replace(_digest_file(file), lambda path: path.write_text(digest, encoding="ascii"))
 
 
 def _replace(file: Path, write: Callable[[Path], Any]) -> str:
-    """Write under a temporary name and rename once it is on disk; return the SHA-256."""
     staging = file.with_name(f".{file.name}.partial{file.suffix}")
     write(staging)
     with staging.open("rb") as data:

@@ -36,18 +36,15 @@ def axis(values: Iterable[float | None], label: str, form: Form = plain, about: 
 
 
 def _round_step(rough: float) -> float:
-    """Return the smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
 
 
 def shares(label: str) -> Axis:
-    """Return an axis from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
 def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
-    """Return an axis of evenly placed names, with at most `most` ticks from the first on."""
     every = -(-len(labels) // most)
     ticks = [(k + 0.5, text) for k, text in enumerate(labels) if k % every == 0]
     return Axis(0.0, float(len(labels)), label, ticks)
@@ -64,7 +61,6 @@ def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Ax
 
 
 def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
-    """Return the SVG path through points, in a square of 100 by 100, y down."""
     points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
     return "M" + "L".join(points)
 

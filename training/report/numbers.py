@@ -38,7 +38,6 @@ def percent(value: float | None) -> Num:
 
 
 def general(value: float | None) -> Num:
-    """Format with four digits below 10,000, else in full."""
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 

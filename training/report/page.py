@@ -43,7 +43,7 @@ def render(
 def render_template(name: str, **values: Json) -> str:
     """Return the HTML of a template of `templates`, with all texts escaped."""
     html = _templates().get_template(name).render(**values)
-    return html.replace(" %", "\u00a0%")  # no line begins with the sign of a number that ended the last line
+    return html.replace(" %", "\u00a0%")
 
 
 @cache

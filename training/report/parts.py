@@ -15,8 +15,6 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A table cell with an interval on the column's scale."""
-
     text: str
     at: float
     low: float
@@ -29,13 +27,10 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """A table cell shaded by a share."""
-
     text: str
     share: float
     """0 to 1."""
     own: bool = False
-    """On the diagonal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +42,6 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A table cell with a figure and its interval."""
-
     text: str
     below: str
 
@@ -72,7 +65,6 @@ class Table:
 class Text:
     text: str
     quiet: bool = False
-    """A remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +84,6 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Command:
     text: str
-    """Its effect."""
     command: str
 
 
@@ -108,8 +99,6 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A headline figure with its interval and meaning."""
-
     name: str
     value: str
     interval: str
@@ -141,19 +130,16 @@ class Line:
     """SVG in a square of 100 by 100, y down."""
     style: str
     fill: bool = False
-    """An area."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     x: float
     y: float
-    """Top."""
     width: float
     height: float
     style: str
     says: str = ""
-    """Tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +152,6 @@ class Rule:
     y2: float
     style: str
     says: str = ""
-    """Tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +162,6 @@ class Dot:
     shape: str = "round"
     """Round, diamond, square or ring, so that colour is not needed."""
     says: str = ""
-    """Tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +181,6 @@ Mark = Line | Box | Rule | Dot | Label
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry of a legend."""
-
     shape: str
     style: str
     name: str
@@ -219,7 +201,6 @@ class Plot:
     left: int = 46
     """Pixels for the ticks of the vertical axis."""
     small: bool = False
-    """One of many."""
     grid: str = "both"
 
 

@@ -32,7 +32,6 @@ class Reading:
     lineage: Mapping[str, Json]
     certificate: Mapping[str, Json]
     gates: Mapping[str, Json] | None
-    """None if not recorded."""
     digest: str
 
     def found(self, path: str) -> Json:

@@ -59,7 +59,6 @@ def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:
 
 
 def _part(r: Reader, path: str) -> float | None:
-    """Read a share above 0 and at most 1; None if missing."""
     value = r.take(path, _NUMBER, None)
     r.check(value is None or 0 < value <= 1, f"{path} must be above 0 and at most 1")
     return None if value is None else float(value)

@@ -13,7 +13,6 @@ from training.study.reader import Reader
 COUNTED = ("detections_per_month", "detections_per_order", "selection_probability", "measures_in_force")
 
 LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
-"""Sources about the time before the observation point; the others are about the window after it."""
 
 OF_INSPECTION = ("inspector", "method", "source", "product_category")
 """Fields of an inspection that may be context, as `inspection.FIELD`; the result would be the outcome itself."""
@@ -35,7 +34,6 @@ class ContextSource:
     days: int = 365
     """Number of days before the point in which detections are counted."""
     measure_kind: MeasureKind | None = None
-    """None: all."""
 
     @property
     def looks_back(self) -> bool:
@@ -73,7 +71,6 @@ def read_context(r: Reader) -> tuple[ContextSource, ...]:
 
 
 def _context(row: Mapping[str, Any]) -> ContextSource:
-    """Return the context source of a table. Raise ValueError that names what is wrong."""
     if unknown := sorted(set(row) - _KEYS):
         raise ValueError(f"{', '.join(unknown)} is no part of it")
     name, source, reference, one_of = row["name"], row["source"], row["reference"], row.get("one_of")

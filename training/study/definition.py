@@ -21,13 +21,10 @@ class BadRule:
     severity: Severity = Severity.MINOR
     harm: Harm = Harm.LOW
     violation_type: str | None = None
-    """None: any."""
     category: Category | None = None
-    """None: any."""
 
 
 COUNTS = ("incidents", "service_failures")
-"""Counts that may make a seller bad: incidents that a rule names, or settled orders that failed."""
 
 WEIGHTS = ("sellers", "orders")
 """Each seller the same, or each settled order in the window the same."""
@@ -42,8 +39,6 @@ staying).
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One observation point. Days since 1970-01-01."""
-
     day: int
     """The UTC day at whose beginning sellers are observed; with `last_day` the first day of a span."""
     window_end: int
@@ -99,7 +94,6 @@ class BadTable:
     amount_minor: int | None
     """Least sum of the counted amounts, in minor units of `currency`."""
     currency: str
-    """Empty without an amount."""
     worst: float | None
     """Share of the market, the worst by count over orders."""
     least_orders: int
@@ -128,7 +122,6 @@ class EligibleTable:
     """Only sellers with an exposure or violation in so many months before are observed; None: all sellers are."""
     active_in_window: bool
     left: str
-    """One of LEFT."""
     least_share: float
     """The share of the window after which a seller that leaves counts as one that stayed."""
 
@@ -139,7 +132,6 @@ class ModelTable:
     """Trees of each seed, in addition to the additive start."""
     seed: int
     seeds: int
-    """Number of models averaged as one."""
     parameters: Mapping[str, Any]
 
 
@@ -250,7 +242,6 @@ class Study:
         return Observation(first, self.point_at(last).window_end, last)
 
     def _spans(self, first: int, last: int) -> list[Observation]:
-        """Return `train_points` spans of equal length from `first` to `last`; fewer if there are fewer days."""
         count = min(self.observation.train_points, last - first + 1)
         starts = [first + (last - first + 1) * k // count for k in range(count)]
         return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]

@@ -62,7 +62,6 @@ def _plain(value: Any) -> Any:
 
 
 def _study(r: Reader, digest: str) -> Study | None:
-    """Read all parts of a study; None if any is wrong, with the problems in the reader."""
     context, events = read_context(r), read_events(r)
     features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
     features = (*features, *(feature for source in context for feature in source.features))
@@ -107,7 +106,6 @@ def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
 
 
 def _window(r: Reader, *, at_events: bool) -> WindowTable:
-    """Read the table `[window]`; at events the window is the observation's day by default."""
     days, months = r.positive("window.days", None), r.positive("window.months", None)
     if at_events and days is None and months is None:
         days = 1
@@ -146,7 +144,6 @@ def _exposure(r: Reader) -> ExposureTable:
 
 _NUMBER = (int, float)
 MAX_ROUNDS = 20_000
-"""Most trees of a study, of all its seeds together."""
 
 MAX_SLOPE = 10
 """The largest absolute slope of the log-odds in ln(orders): a count of k incidents rises by at most k."""
@@ -165,7 +162,6 @@ def _eligible(r: Reader) -> EligibleTable:
 
 
 def _gates(r: Reader) -> Gates:
-    """Read `[gates]`; the defaults if it is wrong."""
     try:
         return gates_of(r.take("gates", dict, {}))
     except ConfigurationWrong as error:
@@ -174,7 +170,6 @@ def _gates(r: Reader) -> Gates:
 
 
 def _constants(r: Reader) -> Constants | None:
-    """Read `[constants]`; None if the severity weights are wrong."""
     weights = r.take("constants.severity_weights", dict, {})
     damping = float(r.take("constants.rate_damping_orders", _NUMBER, 50.0))
     scale = float(r.take("constants.exposure_scale_orders", _NUMBER, 1000.0))
@@ -221,7 +216,6 @@ PAGE_FEATURES = (
     *("violation_rate_365d", "incident_rate_365d", "incident_rate_ever", "severe_rate_ever"),
     *("service_failure_rate_365d", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
 )
-"""Default features of a study: few enough for a page."""
 
 
 def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:

@@ -83,7 +83,7 @@ def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
 @cache
 def _known() -> frozenset[str]:
     """Return every name under which LightGBM knows a parameter; LightGBM silently accepts unknown names."""
-    from lightgbm.basic import _ConfigAliases  # the list that LightGBM itself keeps, made by its C library
+    from lightgbm.basic import _ConfigAliases
 
     aliases = _ConfigAliases._get_all_param_aliases()
     return (

@@ -70,7 +70,6 @@ class Reader:
 
 
 def _like(key: str, known: Iterable[str]) -> str:
-    """Return a question for the known name most similar to a mistyped one; empty if none is."""
     alike = get_close_matches(key, sorted(known), n=1)
     return f"; did you mean {alike[0]}?" if alike else ""
 

@@ -31,7 +31,6 @@ def definition(study: Study) -> dict[str, Any]:
 
 
 LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity_days")
-"""Parts of a definition that make the label: what is bad, within which window, as known when."""
 
 
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
@@ -54,7 +53,6 @@ def _spell(value: Any) -> str:
 
 
 def _asks(study: Study) -> list[str]:
-    """Return, in words, the demands of the bad definition other than the count."""
     asks = []
     if study.bad.share is not None:
         asks.append(f"at least {study.bad.share:.6g} of the settled orders in the window")

@@ -59,7 +59,6 @@ def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Kn
 
 
 def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
-    """Add a value from one day up to but excluding another, as differences from day to day that are summed later."""
     last = len(row) - 1
     if value and begin < min(end, last):
         row[max(begin, 0)] += value
@@ -80,7 +79,6 @@ def _find_counted(report: FactRow, decided: list[FactRow], first_day: int) -> tu
 
 
 def _list_rows(market: Market, first_day: int) -> dict[int, list[FactRow]]:
-    """Return reports and decisions by place of their seller, in the order of time, as the ledger's rows."""
     found: dict[int, list[FactRow]] = defaultdict(list)
     types = [one.name for one in market.parameters.types]
     sources = [Source[one.name.upper()] for one in market.parameters.sources]

@@ -27,7 +27,6 @@ class View:
     tenure_days: int
     standing: int
     points: int
-    """The lowest of the clear days."""
     defects: float
     """The share of the orders of the last 60 days that were disputed; 0 without orders."""
 
@@ -35,7 +34,6 @@ class View:
 class Regime(Protocol):
     name: str
     waits_for_delivery: bool
-    """Nothing is paid out before an order is stated as delivered."""
     caution: CautionTable | None
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
@@ -59,7 +57,6 @@ class ByPolicy:
         self._known: dict[tuple[Tier, int, int, int, Season | None, bool], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return the terms of the applicable rules, and whether a rule on confirmed facts is among them."""
         policy = self.policy
         is_thin = policy.is_thin(seller.orders, seller.tenure_days)
         tier = policy.tier_with_standing(seller.points, seller.standing)
@@ -119,7 +116,6 @@ def draw_points(incidents: Floats, orders: Floats) -> Ints:
 
 
 def cap_of(terms: Terms) -> int:
-    """Return the most value captured in a day, in minor units."""
     return min((cap for category, cap in terms.value_caps if not category), default=NO_CAP)
 
 

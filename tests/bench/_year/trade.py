@@ -18,7 +18,6 @@ DELIVERY = (0.0, 0.0, 0.1, 0.2, 0.25, 0.2, 0.12, 0.08, 0.05)
 """Shares of orders that arrive so many days after their capture."""
 
 FAKED_DAYS = 5
-"""Days after which a runner that fakes tracking has its orders stated as delivered."""
 
 DISPUTE_DAYS = 10
 """Days after its capture on which a buyer disputes an order that did not arrive, or came back."""
@@ -34,12 +33,10 @@ class RunnerPlan:
     """The fewest and the most days of honest trade."""
     run_days: int = 14
     orders: float = 12.0
-    """Mean orders a day while trust is built."""
     price_minor: int = 3_000
     times: int = 15
     """Factor of the orders on each day of the run."""
     faking_share: float = 0.5
-    """The share of runners that fake tracking."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,7 @@ class Trade:
     orders: Ints
     value_minor: Ints
     lost: Ints
-    """The part of `orders` that never arrives."""
     returned: Ints
-    """The part of `orders` that comes back for a defect."""
     run_day: Ints
     """The first day of a runner's run; -1 for all others."""
     is_faking: Flags
@@ -121,7 +116,6 @@ class Stated:
     captured: Ints
     captured_minor: Ints
     delivered: Ints
-    """Truly or not."""
     disputed: Ints
     refunded: Ints
     """Orders that did not arrive and were refunded; none of a runner."""
@@ -150,7 +144,6 @@ def state_flow(trade: Trade, allowed: Floats) -> Stated:
 
 
 def _later(counts: Ints, days: int) -> Ints:
-    """Return counts moved to so many days later; counts after the last day are left out."""
     moved = np.zeros_like(counts)
     moved[:, days:] = counts[:, : counts.shape[1] - days]
     return moved

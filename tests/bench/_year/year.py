@@ -21,10 +21,8 @@ from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE,
 from training.market.tables import Flags, Floats, Ints
 
 METRIC_ORDERS = 30
-"""Least orders of 60 days for the share of disputes."""
 
 SETTLED_DAYS = 30
-"""Days after its capture on which an order is settled."""
 
 DISPUTES, DISPUTED_WITHIN, LOOKED_INTO_DAYS = 20, 7, 5
 """Without caution, a marketplace investigates a seller with so many disputes within so many days, for so many days."""
@@ -39,11 +37,9 @@ CURRENCY = "EUR"
 @dataclass(frozen=True)
 class Known:
     standing: Ints
-    """By day: int64 of shape [n, d]."""
     points: Ints
     """The lowest of the clear days: int64 of shape [n, d]."""
     reports: Mapping[int, Sequence[FactRow]]
-    """By seller, in the order of time."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,6 @@ class YearResult:
     buyers_loss_minor: int
     """The same less the amounts from their deposits."""
     run_minor: int
-    """Buyers' payments for these orders."""
     days_until_stopped: float
     """Mean, from the first day of a run until the seller is stopped, or the run is over."""
     wrongly: float
@@ -177,7 +172,6 @@ def list_flow(trade: Trade, flow: Stated, seller: int) -> list[FlowDay]:
 def _find_cautions(
     trade: Trade, known: Known, flow: Stated, stated: CautionTable | None
 ) -> dict[int, dict[int, tuple[Caution, ...]]]:
-    """Return, by seller and day, the cautions in force in the morning of the day, in the second half of the days."""
     found: dict[int, dict[int, tuple[Caution, ...]]] = defaultdict(dict)
     if stated is None:
         return found
@@ -210,7 +204,6 @@ def _find_stops(
     stated: CautionTable | None,
     rng: np.random.Generator,
 ) -> dict[int, int]:
-    """Return the day on which each runner is stopped: when its disputes, or the case of a caution, were investigated."""
     stops = {}
     for seller in np.flatnonzero(trade.run_day >= 0).tolist():
         run = int(trade.run_day[seller])
@@ -296,7 +289,6 @@ def _paid_before(
     value: int,
     stop: int,
 ) -> int:
-    """Return a runner's payments for one day's value before it is stopped; unshipped orders never arrive."""
     seller, day = where
     if regime.waits_for_delivery and not trade.is_faking[seller]:
         return 0
@@ -309,7 +301,6 @@ def _paid_before(
 
 
 def _release_day(book: _Ledger, cautions: Mapping[int, tuple[Caution, ...]], seller: int, day: int) -> int:
-    """Return the first day on which an order is past its hold, and past the holds of that day's cautions."""
     at = day + int(book.hold[seller, day])
     while at in cautions and at - day < _held_by(cautions[at]):
         at += 1
@@ -317,5 +308,4 @@ def _release_day(book: _Ledger, cautions: Mapping[int, tuple[Caution, ...]], sel
 
 
 def _held_by(cautions: Sequence[Caution]) -> int:
-    """Return the longest hold of cautions, in days after capture."""
     return max((m.days for one in cautions for m in one.measures if isinstance(m, SettlementHold)), default=0)

@@ -12,8 +12,6 @@ Build = Callable[[Reading], list[Block]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A section to be built: anchor, title, purpose, and its parts by name."""
-
     key: str
     title: str
     lead: str
@@ -162,7 +160,6 @@ def _blocks(plan: Plan, reading: Reading) -> list[Block]:
         except Absent as absent:
             missing.append((name, str(absent)))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # The program is at fault and not the model.
             kind = type(error).__name__
             faults.append((name, kind))
             warnings.warn(f"the report lacks its part {name!r} by an error of this program ({kind}: {error})",

@@ -182,7 +182,6 @@ def spoken_difference(price: Json) -> str:
 
 
 def _auc_by_volume(rows: list[Json]) -> Plot:
-    # Names such as "3 of 10: 2 to 14 orders" do not fit under an axis.
     x = names([str(k + 1) for k in range(len(rows))], "parts by volume, few orders to many", len(rows))
     known = [row for row in rows if row["auc"]]
     y = axis([v for row in known for v in (*row["auc"].values(), row["auc_unconstrained"])], "AUC")

@@ -97,7 +97,6 @@ def _show(r: Reading) -> Command:
 
 
 TRAIN = "sellertrust train STUDY.toml"
-"""A model knows the name of its study, not of the file."""
 
 
 def gates(r: Reading) -> list[Block]:

@@ -95,7 +95,7 @@ def migration(r: Reading) -> list[Block]:
     down = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j < k)
     title = f"{percent(found['same'])} keep their tier, {percent(found['within_one'])} move by at most one"
     if "probation" in tiers and tiers.index("probation") > 0:
-        up, down = down, up  # the best tier comes first
+        up, down = down, up
     caption = (
         "Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay."
         f" {count(up)} sellers rise and {count(down)} fall: look for weight far from the outline."
@@ -198,7 +198,6 @@ def worst(r: Reading) -> list[Block]:
 
 
 def _tiers(rows: list[Json], *, bad: bool) -> str:
-    """Return the number of these rows in each tier, most first: " (9 standard, 5 trusted)"; empty if no tier is known."""
     tiers = Counter(str(row["tier"]) for row in rows if bool(row["bad"]) == bad and "tier" in row)
     ordered = sorted(tiers.items(), key=lambda item: (-item[1], item[0]))
     return f" ({', '.join(f'{number} {tier}' for tier, number in ordered)})" if tiers else ""

@@ -20,7 +20,7 @@ def style(name: str) -> str:
 
 def _curves(found: Json, x: Any, y: Any) -> tuple[list[Mark], list[Key]]:
     order = [name for name in DRAWN if name in found] + [name for name in found if name not in DRAWN]
-    order.sort(key=lambda name: name == "lightgbm")  # the candidate on top
+    order.sort(key=lambda name: name == "lightgbm")
     marks: list[Mark] = [curve(found[n]["x"], found[n]["y"], x, y, style(n)) for n in order]
     return marks, [Key("line", style(name), model_name(name)) for name in reversed(order)]
 
