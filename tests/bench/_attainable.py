@@ -1,11 +1,9 @@
 """The best possible scorer of the simulated market: the exact posterior of a bad performance window.
 
-The latent state of a seller is (class, hazard, regime of each month). Given class and hazard, the regimes are a
-two-state Markov chain and reported violations a thinned Poisson process, so a forward pass over the months gives the
-exact likelihood. The hazard is integrated numerically over its logarithm; class is summed. Rabiner 1989, Proceedings of
-the IEEE 77(2); Kingman 1993, Poisson Processes, section 5.1.
-
-Only recorded facts enter: entries dated before the observation, and the seller's own exposure in the window.
+Given class and hazard, a seller's monthly regimes are a two-state Markov chain and reported violations a thinned
+Poisson process, so a forward pass gives the exact likelihood (Rabiner 1989; Kingman 1993, section 5.1). The hazard is
+integrated numerically over its logarithm; class is summed. Only entries dated before the observation, and the seller's
+own exposure in the window, enter.
 """
 
 import math
@@ -68,9 +66,8 @@ class Evidence:
 def attainable_probability(market: Market, observe_day: int, window_days: int, maturity_days: int) -> Floats:
     """Return P(bad by the record in the window | the record at observation): float64 [sellers].
 
-    Day `observe_day` is the first unknown day; the window is [observe_day, observe_day + window_days). Bad: a violation
-    of high or extreme harm occurred in the window, was confirmed less than `maturity_days` after it, and was not
-    overturned by then. The seller's exposure in the window is given.
+    The window is [observe_day, observe_day + window_days). Bad: a violation of high or extreme harm occurred in the
+    window, was confirmed less than `maturity_days` after it, and was not overturned by then.
 
     Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a reported
     mass of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
@@ -191,14 +188,10 @@ def beta_binomial_log(failed: Ints, orders: Ints, mean: float, concentration: fl
 def _allegations(
     market: Market, tables: Tables, calendar: Calendar, observe_day: int
 ) -> tuple[Ints, Ints, Floats, Floats]:
-    """Return month, seller and both weights of the informative allegations: no echo, possibly true.
-
-    Delay densities are equal for complaints in bad faith, and left out.
-    """
+    """Return month, seller and both weights of the informative allegations: no echo, possibly true."""
     v, p = market.violations, market.parameters
     status = status_at(market, observe_day)
     keep = (v["report_day"].to_numpy() < observe_day) & ~v["echo"].to_numpy()
-    # Only complaints in bad faith are withdrawn or overturned.
     keep &= (status != WITHDRAW) & (status != OVERTURN)
     seller, day, types, harm, source = (
         v[name].to_numpy()[keep] for name in ("seller", "occur_day", "type", "harm", "source")
@@ -268,10 +261,7 @@ def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Flo
 
 
 def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
-    """Return the interval of the points that matter, one point wider at either side: two of shape [n, C].
-
-    A peak narrower than the step may lie between the best point and a neighbour.
-    """
+    """Return the interval of the points that matter, one point wider at either side: two of shape [n, C]."""
     last = log_hazard.shape[2] - 1
     matters = log_weight > log_weight.max(axis=2, keepdims=True) - NEGLIGIBLE_LOG
     ends = (

@@ -25,10 +25,7 @@ FIRST_RATE = 250.0
 
 
 def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
-    """Return the growth of memory after the first rounds, in MB, and the number of calls.
-
-    h2load makes most calls, gRPC clients the cancelled ones; without h2load gRPC clients make all.
-    """
+    """Return the growth of memory after the first rounds, in MB, and the number of calls."""
     has_h2load = shutil.which("h2load") is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,8 +1,4 @@
-"""Two servers of one ledger with clocks that differ by seconds and by hours: each answer against a recomputation.
-
-On PostgreSQL the database's clock counts, and a server whose own is off by more than a minute cannot append. On SQLite
-the second server represents one started after the clock was set.
-"""
+"""Two servers of one ledger with clocks that differ by seconds and by hours: each answer against a recomputation."""
 
 from collections.abc import Callable
 

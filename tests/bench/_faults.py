@@ -166,7 +166,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
     """Append until the disk is full, repeatedly, after each enlargement.
 
     `untyped`: errors other than LEDGER_UNAVAILABLE that names the disk. `unreadable`: reads that were wrong, or
-    rejected by SQLite. `refused_reads`: PostgreSQL must first write its pages.
+    rejected by SQLite.
     """
     acknowledged, untyped, unreadable, refused_reads, number = set[int](), 0, 0, 0, 1
     with (

@@ -1,8 +1,4 @@
-"""Count fresh answers that claim too much: with delayed commits, and with wrong clocks.
-
-`fresh_overstated`: answers that lack an entry recorded before their `as_of_time`. `clock_fresh_wrong`: fresh answers by
-a wrong clock whose points differ from those by the right clock.
-"""
+"""Count fresh answers that claim too much: with delayed commits, and with wrong clocks."""
 
 import tempfile
 import threading

@@ -1,6 +1,5 @@
-"""Fuzzed requests: valid ones with changed fields, others truncated and garbled, by several identities.
-
-They go to gRPC's handlers on a real server without sockets: a thousand or more a second.
+"""Fuzzed requests by several identities to gRPC's handlers on a real server without sockets: a thousand or more a
+second.
 """
 
 import random

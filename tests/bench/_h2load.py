@@ -1,6 +1,4 @@
-"""Load by h2load, which needs a tenth of a Python client's processor time, and a proxy that shows a certificate for
-it.
-"""
+"""Load by h2load, and a proxy that shows a certificate for it."""
 
 import re
 import shutil
@@ -32,8 +30,6 @@ def write_body(path: Path, message: bytes) -> Path:
 def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int, connections: int = 1) -> float:
     """Return calls a second of `Service/Method`, so many in flight on each connection; raise unless all have the HTTP
     status 200.
-
-    It does not check the status of gRPC.
     """
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
     load = ("-c", str(connections), "-m", str(at_a_time), "-d", str(body))
@@ -41,7 +37,7 @@ def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int,
 
 
 def h2load_http1(address: str, *, count: int, connections: int) -> float:
-    """Return requests a second of HTTP/1.1, one in flight on each connection; raise unless all have the status 200."""
+    """Return requests a second of HTTP/1.1, one in flight on each connection."""
     return _run(count, "--h1", "-c", str(connections), f"http://{address}")
 
 

@@ -1,7 +1,6 @@
 """The record of measures under kills: workers that end by SIGKILL between two appends, and two workers at once.
 
-Each worker is killed after one to three appends, until one finishes; the record is compared with an undisturbed
-worker's: `worker.tries` kills, and the statements that are `lost`, `duplicated` or `out_of_order`.
+The record is compared with an undisturbed worker's.
 """
 
 import os

@@ -1,7 +1,6 @@
 """A change of the day under load, with and without the next day's generation: the minute after over the minute before.
 
-The server's clock is at noon until all is ready, then set to shortly before midnight. The load is open: so many calls a
-second with any outcome.
+The load is open: so many calls a second with any outcome.
 """
 
 import json

@@ -111,8 +111,6 @@ def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
 def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
     """Return goodput over the peak with h2load as callers, if it is installed, for remembered scores and for computed
     ones (`.computed`).
-
-    The server's metrics count OK answers; a gRPC client measures times and outcomes.
     """
     if shutil.which("h2load") is None:
         return

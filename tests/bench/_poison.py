@@ -1,7 +1,6 @@
 """Small sellers that strangers try to freeze free of charge: refunded purchases, and reports by crowds.
 
-A seller is frozen if one of its orders is held longer, or it must provide more, than without the attack. Earlier
-confirmed orders are checked at any time, all others after the strangers' refunds.
+A seller is frozen if one of its orders is held longer, or it must provide more, than without the attack.
 """
 
 import random

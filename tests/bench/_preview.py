@@ -1,8 +1,4 @@
-"""The preview of a policy over a ledger of many sellers, on SQLite: read, placed by both policies, and compared.
-
-Each seller has an identity and two days of orders with a value; one in twenty has a confirmed violation of the past
-span.
-"""
+"""The preview of a policy over a ledger of many sellers, on SQLite: read, placed by both policies, and compared."""
 
 import random
 import tempfile

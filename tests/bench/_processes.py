@@ -27,8 +27,7 @@ ROUNDS, CALLS, CONNECTIONS, AT_A_TIME = 5, 6_000, 16, 4
 def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequence[str]) -> dict[str, float]:
     """Return scores a second and a core second, of calls for one seller and for three, by the number of processes.
 
-    `url`: of PostgreSQL. The load shares the cores, so the scores of a core second determine the processes, one a core:
-    `processes_for_240000`.
+    `url`: of PostgreSQL.
     """
     parent = f"marketplaces/{marketplace}"
     names = [f"{parent}/sellers/{seller}" for seller in sellers[:SELLERS_AN_ORDER]]

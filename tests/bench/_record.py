@@ -1,8 +1,8 @@
 """Delay of the complete record of measures: after a commit, by a server's share, and after a recall, by a whole core.
 
-`record_s`: seconds from a commit until the record of 5,000 sellers is complete. `mechanism.sellers_per_s`: sellers a
-second whose record is made after the recall of a product that 2,000 sell, and its confirmation.
-`mechanism.over_rescoring`: its time over the time of scoring the same sellers twice.
+`record_s`: seconds until the record of 5,000 sellers is complete. `mechanism.sellers_per_s`: sellers a second whose
+record is made after a recall and its confirmation. `mechanism.over_rescoring`: its time over the time of scoring the
+same sellers twice.
 """
 
 import tempfile

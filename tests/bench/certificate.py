@@ -1,31 +1,25 @@
 """The loss certificate: its time, its statements about the shipped policies, and attempts to exceed its bounds.
 
-Of each shipped policy, NAME being `general` or `ladder`: `NAME.certify_s`, `NAME.check_s`: seconds to make the
-certificate, and to prove it by the other code; `NAME.states`, `NAME.edges`; `NAME.against_faked_history`,
-`NAME.unconditional`: 1 if the verdict holds, else 0, with `.most_minor`, the most that one name gets;
-`NAME.take.TIER.gross_minor`, `.after_refunds_minor`: the largest take by tier; `NAME.VERDICT.largest_stop_days`,
+Of each shipped policy: seconds to make and to prove the certificate, states, edges; verdicts as 1 or 0, with
+`.most_minor`, the most that one name gets; the largest take by tier; `NAME.VERDICT.largest_stop_days`,
 `.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
 
-`attacks.replayed`: printed attacks, of the shipped policies and 1,000 random ones, played by the real terms and
-payouts; `attacks.differ`: attacks with another sum (beyond one minor unit). `attackers.tried`: adaptive attackers in
-the simulated market; `attackers.above_bound`: those that got more than the bound; `attackers.best_over_bound`: the best
-take over the smallest bound of the failed verdicts. `refinement.histories`: random real histories by random policies;
-`refinement.laxer_than_abstract`: histories with a day of laxer terms, or of more growth in a run, than the abstract
-state has. `altered.tried`: certificates damaged in one place, or forged as a whole, with a new digest;
-`altered.accepted`: those still proven. `forged.tried`: certificates and policies with assumptions without sources,
-invalid sections, or unprovable statements; `forged.accepted`: those neither rejected nor listed as not proven.
-`lp.states`: states of the shipped policies and 200 random ones; `lp.differ`: states with another value by HiGHS.
+`attacks.differ`: printed attacks with another sum by the real terms and payouts (beyond one minor unit).
+`attackers.above_bound`: adaptive attackers in the simulated market that got more than the bound;
+`attackers.best_over_bound`: the best take over the smallest bound of the failed verdicts.
+`refinement.laxer_than_abstract`: random real histories with a day of laxer terms, or of more growth in a run, than the
+abstract state has. `altered.accepted`: damaged or forged certificates, with a new digest, still proven.
+`forged.accepted`: assumptions without sources, invalid sections, or unprovable statements neither rejected nor listed
+as not proven. `lp.differ`: states with another value by HiGHS.
 
-`monotone.policies`: random accepted policies; `monotone.broken`: policies by which one of two random sellers has a
-laxer term on one of 23 later days, with one more or one worse violation.
+`monotone.broken`: random policies by which one of two random sellers has a laxer term on one of 23 later days, with one
+more or one worse violation.
 
-`joined.histories`: lives by random sequences of policies, with commits in the middle of their runs, by the functions of
-the core; `joined.above_bound`: those that took more than is certified of their sequence; `joined.near_bound`: the share
-of sequences of which one took at least nine tenths of that. `joined.ledger.histories`: histories through the real
-ledger, mechanism, terms and payouts; `.above_bound`: likewise; `.traces`: sellers of whom all was overturned that
-differ from a twin of whom nothing was reported; `.contested`: measures on show that were contested before the mechanism
-looked; `.not_contestable`: those that were refused; `.unrecorded`: looks after which a seller's record was not what is
-in force.
+`joined.above_bound`: lives by random sequences of policies that took more than is certified of their sequence;
+`joined.near_bound`: the share of sequences of which one took at least nine tenths of that. `joined.ledger`: the same
+through the real ledger; `.traces`: sellers of whom all was overturned that differ from a twin of whom nothing was
+reported; `.contested`: measures contested before the mechanism looked; `.not_contestable`: those that were refused;
+`.unrecorded`: looks after which a seller's record was not what is in force.
 
 Half an hour on an idle core.
 """

@@ -1,21 +1,15 @@
 """The credit mechanism: measures in force for a seller, and the exact difference of two policies.
 
-`measures_us.p50`, `measures_us.p99`: microseconds of the core for the measures in force of one seller of 50 entries,
-nine of them confirmed violations, by the general policy; `score_us.p50`: the same seller's trust score. `diff.cells`:
-situations in which the ladder and the general policy differ, and in which a seller was found; `diff.s`: seconds to find
-them. `diff.checked`: sellers checked, 10,000 at random and examples at the ends of each changed cell; `diff.wrong`:
-sellers about whom the difference is wrong. `payout.unbalanced`: of 1,000,000 random orders, those whose released, drawn
-and held amounts do not add up to captured less refunded; `payout.us`: microseconds an order. `preview_s`: seconds of a
-preview of the ladder against the general policy for 100,000 sellers of a ledger on SQLite, 300,000 entries;
-`preview.sellers`, and `preview.moved` with other terms. `caution.false_hold_days`: mean days of a year that a clean
-seller of the simulated market was under caution, by the general policy; `caution.false_value_share`: the share of clean
-sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean days from the first day of a runner's
-run until it is stopped; `year.*`: as in `./dev bench year`. `worker.tries`: kills, between two appends, of workers that
-record measures; `worker.statements`, and the `worker.lost`, `worker.duplicated` and `worker.out_of_order` statements.
-
-`poison.small_sellers`, `poison.frozen_free`: small sellers that strangers try to freeze, and those frozen
-(`tests/bench/_poison.py`); `record_s`, `mechanism.sellers_per_s`, `mechanism.over_rescoring`: delay of the record
-(`tests/bench/_record.py`).
+`measures_us`: microseconds of the core for the measures of one seller of 50 entries, nine of them confirmed violations;
+`score_us`: for its score. `diff.cells`: situations in which the ladder and the general policy differ; `diff.wrong`: of
+`diff.checked` sellers, those about whom the difference is wrong. `payout.unbalanced`: of 1,000,000 random orders, those
+whose released, drawn and held amounts do not add up to captured less refunded. `preview_s`: seconds of a preview of the
+ladder for 100,000 sellers and 300,000 entries on SQLite; `preview.moved`: sellers with other terms.
+`caution.false_hold_days`: mean days of a year that a clean seller was under caution; `caution.false_value_share`: the
+share of clean sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean, from the first day of
+a runner's run. `year.*`: as in `./dev bench year`. `worker.lost`, `.duplicated`, `.out_of_order`: of
+`worker.statements`, after `worker.tries` kills. `poison.*`, `record_s`, `mechanism.*`: `tests/bench/_poison.py`,
+`tests/bench/_record.py`.
 
 Eight minutes on an idle core.
 """

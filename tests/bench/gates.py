@@ -1,14 +1,10 @@
 """Gates: the shares of good models rejected and of broken models passed, by the number of bad test rows.
 
-For N in 50, 100, 200 and 400 bad test rows (simulation and faults: tests/helpers/gate_worlds.py):
-
-`gates.good_refused.N`: share of good models rejected by a hard gate. `gates.good_passed.N`: share that passes all hard
-gates without a signature; `gates.good_signed.N`: the rest, which needs a signature. `gates.broken_passed.N`: share of
-broken models that passes all hard gates without a signature; `gates.KIND_passed.N` of one kind: leaked (a feature knows
-the outcome, or one seller in ten has a second name), shuffled (fitted to random outcomes), turned (good and bad
-exchanged), shifted (twice or half the odds), miscalibrated (log-odds twice or half as far apart).
-`gates.broken_signed.N`: share that a person could sign. `gates.refused_by.GATE.N`: share of good models that this gate
-rejects. `gates.good` and `gates.broken`: models simulated.
+For N in 50, 100, 200 and 400 bad test rows (tests/helpers/gate_worlds.py): `refused`: rejected by a hard gate;
+`passed`: all hard gates without a signature; `signed`: the rest. Broken models are leaked (a feature knows the outcome,
+or one seller in ten has a second name), shuffled (fitted to random outcomes), turned (good and bad exchanged), shifted
+(twice or half the odds), miscalibrated (log-odds twice or half as far apart). `gates.refused_by.GATE.N`: share of good
+models that this gate rejects.
 
 Two minutes on two idle cores.
 """

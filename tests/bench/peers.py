@@ -1,9 +1,8 @@
 """Remembered scores against a team's own alternatives, each in its own process, over the same model and sellers.
 
-`get_over_echo.c1`, `.c32`, `get_over_echo_mtls.*`: calls a second over those of gRPC's own echo of the same bytes, with
-1 and 32 calls in flight. `over_fastapi`: over FastAPI that calls `Booster.predict` on inputs in memory.
-`over_nightly_table`: over FastAPI that reads scores of a nightly job from a table of PostgreSQL. Medians of interleaved
-rounds, by h2load. This server logs each call, peers log nothing. Three minutes on an idle core.
+Calls a second over those of gRPC's own echo of the same bytes, of FastAPI that calls `Booster.predict` on inputs in
+memory, and of FastAPI that reads a nightly job's scores from PostgreSQL. Medians of interleaved rounds, by h2load. This
+server logs each call, peers log nothing. Three minutes on an idle core.
 """
 
 import json

@@ -60,7 +60,7 @@ def run(say: Say) -> dict[str, float]:
 def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
     """Return the ranking scores of each test row without its own exposure: the model, and every baseline.
 
-    With a context `lightgbm` is the model's curves with the real context, and `served` the page.
+    With a context `lightgbm` is the curves with the real context, and `served` the page.
     """
     model = load(trained.parts)
     found = {

@@ -1,7 +1,4 @@
-"""Reasons: every point of some 100,000 explanations has a name; 1,000 sums are repeated by a separate script.
-
-A simulated market as large as the demo's, scored on many days of its last year with the knowledge of its end.
-"""
+"""Reasons: every point of some 100,000 explanations has a name; 1,000 sums are repeated by a separate script."""
 
 import gc
 import tempfile

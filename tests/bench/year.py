@@ -1,12 +1,11 @@
 """The simulated year by five terms: buyers' loss, wrongly treated sellers, days until a cheat is stopped, newcomers.
 
-By regime (`general`, `general_without_caution`, `ladder`, `fixed_reserve`, `none`): `.buyers_loss_share`, runners' take
-less their deposits, over buyers' payments in their runs; `.taken_share`, the same before deposits; `.stopped_days`,
-from the first day of a run; `.wrongly`, the share of clean sellers that were suspended, under caution or among the
-worse; `.payout_days` of their value; `.refused`, the share of a seller's value that limits refused, and
-`.refused_value` of all value; `.newcomers_month`, the share of its first month's orders that a clean newcomer may sell;
-`.caution_days` and `.caution_value_share` of clean sellers. Clean sellers are honest and truly broke no rule. By
-`general` and `general_without_caution`: `.stopped_days_99`, the days within which 99 % of 473 runners are stopped.
+By regime: `.buyers_loss_share`, runners' take less their deposits, over buyers' payments in their runs; `.taken_share`,
+the same before deposits; `.stopped_days`, from the first day of a run; `.wrongly`, the share of clean sellers that were
+suspended, under caution or among the worse; `.payout_days` of their value; `.refused`, the share of a seller's value
+that limits refused, and `.refused_value` of all value; `.newcomers_month`, the share of its first month's orders that a
+clean newcomer may sell. Clean sellers are honest and truly broke no rule. `.stopped_days_99`: the days within which 99
+% of 473 runners are stopped.
 
 A minute on an idle core.
 """

@@ -1,7 +1,4 @@
-"""Check for leaks into the rows from the future or from the outcome, each on at most SAMPLE rows.
-
-`adversarial` is advice, since the world may move; the other checks find faults.
-"""
+"""Check for leaks into the rows from the future or from the outcome, each on at most SAMPLE rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

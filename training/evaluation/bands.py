@@ -1,11 +1,9 @@
 """Bands of points: each band's share of sellers, and its bad rate at the reference exposure.
 
-Sellers with more orders are bad more often, so the rate of a band is
-
     rate = observed x (predicted at the reference exposure / predicted at each row's own exposure)
 
-Worked: 5 % of 200 sellers were bad. The model predicted 6 % at their own exposure and 3 % at the reference exposure.
-The band's rate is 5 % x 3 / 6 = 2.5 %, and its interval is scaled alike.
+Worked: 5 % were bad, 6 % predicted at their own exposure and 3 % at the reference exposure: 5 % x 3 / 6 = 2.5 %. The
+interval is scaled alike.
 """
 
 import itertools

@@ -82,8 +82,7 @@ def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints,
     """Return the figures of one segment by name, weighted by `case.weight`.
 
     AUC is as served, with an interval of 200 draws; None below 10 bad or 10 good rows. `predicted` is over each row's
-    own exposure; `observed` has Jeffreys' interval and test. `auc_difference` is the candidate's AUC less the
-    champion's, from the same draws.
+    own exposure. `auc_difference` is the candidate's AUC less the champion's, from the same draws.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)

@@ -60,9 +60,8 @@ class Samples:
         (n,), `other` (m,).
 
         The critical value is a multiplier bootstrap by seller, as if both samples had one source. Each draw gives every
-        seller a normal weight, the same in both samples; its index is the second-order form, sum of d^2 / share. For
-        independent rows this is chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) =
-        0.034.
+        seller a normal weight; its index is the second-order form, sum of d^2 / share. For independent rows this is
+        chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) = 0.034.
         """
         edges = edges_of(reference)
         binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)

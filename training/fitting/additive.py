@@ -1,8 +1,7 @@
 """The additive start of a model: each feature's own contribution to the log-odds, as a step function, before LightGBM
 adds trees.
 
-It is a logistic regression on each column's logarithm and rank, with signs bound by the features' directions. On little
-data it ranks better than trees alone.
+On little data it ranks better than trees alone.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""Fit the prior of the sellers' own rates, from all that was known at one observation point.
-
-A seller's incidents are Poisson, with a rate that is Gamma distributed over sellers; the fit maximises the likelihood
-of the negative binomial counts.
-"""
+"""Fit the prior of the sellers' own rates, from all that was known at one observation point."""
 
 import numpy as np
 from scipy.optimize import minimize

@@ -1,12 +1,8 @@
 """Estimate the slope of exposure: how much the log-odds of bad rise with the logarithm of a row's own orders.
 
-Bad as "at least one incident" rises with slope 1 if every order is equally risky; other labels rise otherwise. A wrong
-slope teaches the model that large sellers are safe or dangerous.
-
 Score and slope compensate for each other, so the estimate has two steps. The first fits the slope together with each
 feature's contribution. The second uses models with that slope that have not seen the seller, together with earlier
-orders (of slopes 0, 0.4 and 1 it found -0.03, 0.40 and 0.99 in 3,000 rows). Changes in a seller's volume identify the
-slope.
+orders (of slopes 0, 0.4 and 1 it found -0.03, 0.40 and 0.99 in 3,000 rows).
 """
 
 from collections.abc import Callable

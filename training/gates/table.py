@@ -1,7 +1,6 @@
 """The gates that a candidate must pass to become champion, each with its number and its limit.
 
-A number of at most its limit passes; an unmeasured number does not. A study's table `[gates]` may move limits within
-bounds and switch off advisory gates, never hard ones.
+A study's table `[gates]` may move limits within bounds and switch off advisory gates, never hard ones.
 """
 
 import math

@@ -1,8 +1,7 @@
 """Every parameter of the simulated marketplace, fixed from domain sense before any model was tried.
 
-The market is stylised after the cross-border marketplaces of 2014. The numbers are fitted to no platform's data and
-tuned to no model's results. Informative by construction: violations (type, harm, source, status, times), exposure,
-service failures, identity level and tenure. Uninformative: country, listing, price and volume.
+The numbers are fitted to no platform's data and tuned to no model's results. Country, listing, price and volume are
+uninformative by construction.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Backtest: a model's answers about every seller on past days, and the tier changes that it would have made.
 
-The answers equal `scoring.scores.score`. THEN is the knowledge of the day: entries reported before it, including
-decisions. It equals a server's answer for `observe_time` = `known_time` = the day, if entries were recorded when they
-were reported. TODAY adds every decision in the export. It equals today's answer for `observe_time` alone, also in a
-ledger with imported history.
+THEN is the knowledge of the day: a server's answer for `observe_time` = `known_time` = the day, if entries were
+recorded when they were reported. TODAY adds every decision in the export: today's answer for `observe_time` alone, also
+in a ledger with imported history.
 """
 
 from collections.abc import Mapping, Sequence

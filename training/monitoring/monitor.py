@@ -1,11 +1,9 @@
 """Monitor a model: drift of its score and features, and calibration, on mature and on open windows.
 
-Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored.
-
-Drift compares sellers of that day with sellers of the model's training points, as known then; for features, the
-critical value is that of the largest index of all. Calibration is observed over expected bad sellers in mature windows,
-by the tier at their beginning. The estimate covers open windows: a chain ladder of one step lifts the sellers known as
-bad so far, and the expectation for the orders so far divides them. It moves months before the labels do.
+Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored. Drift
+compares sellers of that day with sellers of the model's training points, as known then. Calibration is observed over
+expected bad sellers in mature windows. The estimate covers open windows: a chain ladder of one step lifts the sellers
+known as bad so far. It moves months before the labels do.
 """
 
 from collections.abc import Mapping

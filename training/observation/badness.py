@@ -1,7 +1,6 @@
 """A study's definition of bad: what counts, how much is enough, and the day on which it was reached.
 
-Counted are incidents that a rule names, or settled orders that failed. Enough is a number, a share of the seller's
-settled orders in the window, a rate among the worst of the market, or an amount; all stated conditions must hold.
+Counted are incidents that a rule names, or settled orders that failed.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Growth of labels: the share of finally bad sellers that is known at the maturity.
 
-Labels at a fixed maturity miss later confirmations. The development triangle shows how many, and so how much
-calibration must be lifted. It counts sellers, from the day on which enough was known of each.
+The development triangle shows how much calibration must be lifted. It counts sellers, from the day on which enough was
+known of each.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,6 @@
 """Observation at events: each inspection of a seller is an observation point, at the beginning of its day.
 
-Every case, a (seller, day), is moved in time so that one snapshot observes all: a snapshot never depends on the
-calendar.
+Every case, a (seller, day), is moved in time so that one snapshot observes all.
 """
 
 from collections.abc import Iterator

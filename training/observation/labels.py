@@ -1,10 +1,9 @@
 """Labels: each observed seller's outcome in its window, by the truth known at one fixed maturity after it.
 
-Bad: enough in the window of what the bad definition counts (`training.observation.badness`) or, if the study asks for
-it, a suspension imposed in it that rests on a counted violation. Violations overturned since do not count. A seller has
-left if it settled no order from some day to the window's end, and that day came before the study's least share of the
-window. A seller is indeterminate if it left, is not bad, and would be bad if the allegations still open at the maturity
-were upheld.
+Bad: enough in the window of what the bad definition counts or, if the study asks for it, a suspension in it that rests
+on a counted violation. Violations overturned since do not count. Left: no settled order from some day before the
+study's least share of the window to its end. Indeterminate: left, not bad, and bad if the allegations still open at the
+maturity were upheld.
 """
 
 import math

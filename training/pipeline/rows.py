@@ -17,8 +17,7 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
 
     Columns: `seller`, `observe_day`, `bad` (0 or 1), `weight`; settled `orders_before` and `orders_in_window`; `points`
     as served (reference exposure and context); `p_bad` over the row's own exposure, known at the maturity; and per
-    model `score_NAME`, its served ranking, higher is worse. `score_lightgbm` is the candidate's log-odds over the
-    reference exposure; `points` is its rounded and clipped form.
+    model `score_NAME`, its served ranking, higher is worse.
     """
     test = trained.test
     columns: dict[str, object] = {

@@ -26,8 +26,8 @@ def render(
     """Return a model's report as a page of HTML; equal input gives equal bytes.
 
     `manifest`, `evaluation`, `lineage` and `certificate` are the artifact's parts (parsed JSON), `gates` those beside
-    it or None, `digest` the artifact's. Missing figures are replaced by a sentence. A part that fails by an error of
-    this program is named, with a `ReportFault` warning.
+    it or None, `digest` the artifact's. A part that fails by an error of this program is named, with a `ReportFault`
+    warning.
     """
     reading = Reading(
         JsonTable.of(manifest),
