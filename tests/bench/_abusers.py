@@ -1,5 +1,3 @@
-"""Measure a victim's calls while abusers of each kind load the same server."""
-
 import statistics
 import subprocess
 import sys
@@ -54,7 +52,6 @@ ABUSERS = {"beside_over_alone": "abuser", "bad_tokens": "abuser", "no_grant": "s
 
 
 def abused(folder: Path, say: Say) -> dict[str, float]:
-    """Return a victim's calls a second with each abuser over those alone."""
     place = Place(folder)
     limits = '[[limits]]\nprincipals = ["dns:abuser.example"]\ncalls_per_second = 20\n'
     place.write("dns:a.example", "dns:abuser.example", limits=limits)

@@ -129,10 +129,6 @@ def _reported_share(parameters: MarketParameters, tables: Tables, length: int) -
 
 
 def _bad_shares(parameters: MarketParameters, tables: Tables, length: int) -> tuple[Floats, Floats]:
-    """Return P(a violation is bad and confirmed within `age` days), if true by class and if made in bad faith.
-
-    Shapes [length, C] and [length].
-    """
     faith = parameters.bad_faith
     overturned = np.cumsum(np.concatenate([[0.0], delay_probabilities(faith.appeal, length)]))[:length]
     true, false = [], []
@@ -261,7 +257,6 @@ def _hazard_range(evidence: Evidence, parameters: MarketParameters) -> tuple[Flo
 
 
 def _close_in(log_hazard: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
-    """Return the interval of the points that matter, one point wider at either side: two of shape [n, C]."""
     last = log_hazard.shape[2] - 1
     matters = log_weight > log_weight.max(axis=2, keepdims=True) - NEGLIGIBLE_LOG
     ends = (
@@ -285,7 +280,6 @@ def _chain(parameters: MarketParameters) -> tuple[Floats, Floats, Floats]:
 
 
 def _forward(log_hazard: Floats, evidence: Evidence, parameters: MarketParameters) -> tuple[Floats, Floats]:
-    """Return the log likelihood of the record and P(spree in the observation month | record), each [n, C, points]."""
     starts, ends, multiplier = _chain(parameters)
     hazard = np.exp(log_hazard)
     spree = np.broadcast_to(starts / (starts + ends), hazard.shape)

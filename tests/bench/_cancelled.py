@@ -25,7 +25,6 @@ FIRST_RATE = 250.0
 
 
 def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
-    """Return the growth of memory after the first rounds, in MB, and the number of calls."""
     has_h2load = shutil.which("h2load") is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -44,7 +44,6 @@ def batch(number: int) -> list[Entry]:
 
 
 def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
-    """Return violated guarantees, given the numbers of the acknowledged batches."""
     exported = (row for rows in ledger.entries.export(MARKETPLACE, ledger.cut()) for row in rows)
     counts = Counter(int(row[2].split("-")[1]) for row in exported)
     return {
@@ -84,9 +83,6 @@ def _write(url: str, acknowledged: int, last: int, point: int | None) -> tuple[i
 
 
 def restart(backend: str, folder: Path, restarts: int = 50) -> dict[str, int]:
-    """Let writers repeat unacknowledged batches while PostgreSQL crashes and restarts; `untyped` counts other
-    failures.
-    """
     if backend == "sqlite":
         raise Unable("SQLite has no server to restart; kill covers it")
     acknowledged, failed, is_over = set[int](), Counter[str](), threading.Event()

@@ -90,7 +90,6 @@ class _Context:
 
 
 def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17) -> dict[str, float]:
-    """Send so many requests; return their number and the violated guarantees."""
     chance = random.Random(seed)
     authority, issuer = Authority(folder), TokenIssuer(folder)
     path = folder / "grants.toml"

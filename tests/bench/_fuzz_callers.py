@@ -34,7 +34,6 @@ marketplaces = ["*"]
 
 
 def grants_text(issuer: TokenIssuer) -> str:
-    """Return a grants file so narrow that most requests are rejected."""
     brand = {"kinds": ["violation"], "sources": ["brand"], "notifiers": ["brand-1"], "entry_ids": ["m-"]}
     return "".join(
         (
@@ -93,7 +92,6 @@ def may(identity: str, method: str, kind: type[Message], data: bytes, parent: st
 
 
 def is_shown_rightly(identity: str, response: Message) -> bool:
-    """Return whether a response holds only data that its caller may see."""
     if identity == "auditor":
         return all(record.parent == PARENT for record in getattr(response, "records", ()))
     if identity == "checkout":
@@ -227,4 +225,3 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "privacy": _erases,
     "operator": lambda name, _: name == "MendClock",
 }
-"""By method and request, the rights of each caller with grants; all others have none."""

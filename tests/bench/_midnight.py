@@ -39,7 +39,6 @@ DEADLINE_SECONDS = 2.0
 
 class Asked(NamedTuple):
     began: float
-    """Seconds after midnight, by the server's clock."""
     seconds: float
     code: str
 

@@ -44,7 +44,6 @@ SLOW = [
 
 @contextmanager
 def server() -> Iterator[tuple[str, str]]:
-    """Run a server in its own process, over a filled ledger and a model; yield its address, and its metrics' address."""
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
         with serving(shell_of(Path(name), metrics_address="127.0.0.1:0"), Path(name)) as address:
@@ -86,8 +85,6 @@ class Watching:
 
 @contextmanager
 def health_checks(address: str) -> Iterator[Watching]:
-    """Ask ten times a second, each time by a new connection, as balancers do."""
-
     def ask() -> None:
         with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
@@ -97,7 +94,6 @@ def health_checks(address: str) -> Iterator[Watching]:
 
 
 def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
-    """Return all figures; `seconds` of overload of each kind."""
     with server() as (address, metrics):
         with health_checks(address) as health:
             _by_h2load(show, address, metrics, seconds)

@@ -15,7 +15,6 @@ from tests.bench._h2load import h2load, write_body
 from tests.helpers.shells import serving, shell_of
 
 SCORES_A_SECOND = 240_000
-"""Of 80,000 orders a second, each of three sellers."""
 
 SELLERS_AN_ORDER = 3
 PROCESSES = (1, 2)

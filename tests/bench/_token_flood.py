@@ -45,7 +45,6 @@ for _ in range(40):
 
 
 def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
-    """Return the share of calls answered within 200 ms during the flood, over that without it."""
     prepare(folder)
     place = Place(folder)
     tls = {name: path for name, path in place.authority.server_settings().items() if name != "tls_client_ca"}

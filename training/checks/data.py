@@ -1,5 +1,3 @@
-"""Checks of a ledger's export and of the rows observed in it."""
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,7 +64,6 @@ def report_before_occur(table: LedgerTable) -> Check:
 
 
 def future_dates(table: LedgerTable) -> Check:
-    """Check that no entry happened after the last report."""
     columns = table.columns
     last = int(columns.report_time.max()) if len(columns.case) else 0
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)

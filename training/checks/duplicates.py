@@ -20,7 +20,6 @@ from training.study.definition import Study
 MIN_ENTRIES = 5
 MIN_INCIDENTS = 3
 MAX_SHARE = 0.01
-"""Tolerated share of tested sellers, or of rows, with a twin."""
 
 
 def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
@@ -85,7 +84,6 @@ class Agreement:
     expected: float
     """The same chance if the two outcomes were independent."""
     kappa: Interval
-    """The agreement beyond chance, with its 95 % interval."""
 
 
 def identical_rows(rows: Snapshot, study: Study) -> Check:

@@ -24,7 +24,6 @@ class Look:
     """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int
     why: str
-    """Purpose of the look, such as `train`."""
 
     def as_dict(self) -> dict[str, str]:
         window = f"{format_day(self.first_day)} to {format_day(self.end_day - 1)}"

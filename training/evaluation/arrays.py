@@ -1,5 +1,3 @@
-"""Arrays by row, and an estimate with its interval."""
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from scipy.special import gammaincinv
 from scoring.base.arrays import Floats, Ints, first_of_runs
 
 Labels = NDArray[Any]
-"""Texts by row, of numpy's string or object type."""
 
 LEVEL = 0.95
 ERRORS_95 = 1.959964

@@ -20,7 +20,6 @@ from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import jeffreys_interval
 
 STEP = 5
-"""Width of a strip in points; cut-offs are multiples of it."""
 
 Strips = Mapping[str, Any]
 

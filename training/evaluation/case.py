@@ -1,5 +1,3 @@
-"""The input of an evaluation: test rows as plain arrays, and training rows to compare them with."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +17,6 @@ and orders before it.
 """
 
 MODELS = (CANDIDATE, TWIN, "logistic", "points_rule", "raw_count", *VOLUMES, CHAMPION)
-"""Names of models in the order of every table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,6 @@ class Train:
 
     bad: Floats
     seller: Ints
-    """Codes as in the test rows."""
     points: Ints
     x: Floats
 
@@ -41,24 +37,19 @@ class Case:
     """
 
     bad: Floats
-    """0 or 1."""
     seller: Ints
     day: Ints
     """Observation day, in days since 1970."""
     weight: Floats
-    """Above 0."""
     loss: Floats
     """Cost of a bad row, at least 0; 0 for good rows."""
     orders: Floats
     """Orders settled before the observation."""
     tenure_days: Floats
     country: Labels
-    """Empty: unknown."""
     product_category: Labels
-    """Empty: unknown."""
     file: Labels
     seen: Bools
-    """The seller is among the training rows."""
     inspected: Bools
     """The seller was chosen for inspection by chance."""
     unrated: Bools

@@ -97,8 +97,6 @@ def counted(bad: Floats, seller: Any) -> dict[str, int]:
 
 
 class _Figures:
-    """Values that several tables share, computed once from one bootstrap."""
-
     def __init__(self, case: Case) -> None:
         self.case = case
         self.predicted = case.probabilities()

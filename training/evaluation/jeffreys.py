@@ -1,5 +1,3 @@
-"""Rates with Jeffreys' interval and two-sided test, and Holm's correction for many tests."""
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +45,7 @@ class Rate:
     rows: int
     bad: int
     predicted: float
-    """Weighted mean of the predictions."""
     observed: float
-    """Weighted share of bad rows."""
     low: float
     """Jeffreys' 95 % interval of `observed`, to `high`."""
     high: float

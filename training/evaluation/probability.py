@@ -1,5 +1,3 @@
-"""Quality of a probability: log-loss, Brier's score in parts, and logistic recalibration."""
-
 import math
 from dataclasses import dataclass
 

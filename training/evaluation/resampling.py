@@ -19,7 +19,6 @@ class Draws:
     """Shape (resamples,), like `recall`."""
     recall: dict[str, Floats] = field(default_factory=dict)
     sums: dict[str, Floats] = field(default_factory=dict)
-    """Weighted sums of the model's terms, shape (resamples, k)."""
 
 
 def draw(

@@ -1,5 +1,3 @@
-"""Figures by segment: volume, tenure, country, product category, file, sellers, inspection and month."""
-
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any

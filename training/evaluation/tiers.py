@@ -1,5 +1,3 @@
-"""Tiers under the policy: their calibration, and the changes from the champion to the candidate."""
-
 from typing import Any
 
 import numpy as np

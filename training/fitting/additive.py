@@ -69,10 +69,8 @@ def _thinned(rows: int) -> Ints:
 @dataclass(frozen=True, slots=True)
 class _Columns:
     knots: list[Floats]
-    """By feature, used or not."""
     used: list[int]
     tables: list[tuple[Floats, NDArray[np.intp]]]
-    """By feature used; see `_table`."""
     signs: Ints
     design: Floats
 

@@ -1,5 +1,3 @@
-"""Fit the monotone LightGBM; choose the baseline seller and rows for the golden vectors."""
-
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,6 @@ def folds(seller: Ints, k: int, seed: int) -> Ints:
 
 
 def mix(value: Words) -> Words:
-    """Hash 64-bit numbers (splitmix64), arrays of at least one dimension."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

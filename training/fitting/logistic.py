@@ -19,7 +19,6 @@ PENALTY = 5.0
 
 MAX_STEPS = 100
 SINGULAR = 1e10
-"""Condition of a Hessian from which its columns do not determine their weights."""
 
 
 class Logistic:
@@ -38,7 +37,6 @@ class Logistic:
         return np.asarray(self._design(log1p(rows.x)) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
-        """Return the log-odds of bad over each row's own exposure."""
         return self.served(rows) + offset(rows, self._study)
 
     def _design(self, columns: Floats) -> Floats:
@@ -49,7 +47,6 @@ class Logistic:
 class LogisticFit:
     beta: Floats
     hessian: Floats
-    """Hessian of the penalised log-loss."""
     ended: bool
     """The steps converged; otherwise the weights mean nothing."""
 

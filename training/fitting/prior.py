@@ -1,5 +1,3 @@
-"""Fit the prior of the sellers' own rates, from all that was known at one observation point."""
-
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln

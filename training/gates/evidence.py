@@ -1,5 +1,3 @@
-"""The evidence of gates: the evaluation, other measurements, and the certainty of a number."""
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,11 +29,9 @@ class GateEvidence:
     evaluation: Mapping[str, Any]
     measured: Measured
     segment_rows: int
-    """Least rows of a segment that is judged."""
 
     @property
     def has_champion(self) -> bool:
-        """Return whether there is a champion of the same label."""
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["paired"] and not of_another_label
 

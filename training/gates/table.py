@@ -20,7 +20,6 @@ HARD, ADVISORY = "hard", "advisory"
 @dataclass(frozen=True, slots=True)
 class Gate:
     name: str
-    """Its key in `[gates]` of a study and in reports."""
     kind: str
     """HARD: must pass or be overridden before promotion; ADVISORY: must pass or be signed off by name."""
     limit: float
@@ -52,7 +51,6 @@ GATES = (
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
     Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
-"""In the order of the report; the docstrings of `training.gates.findings` define the numbers."""
 
 SEGMENT_ROWS = (200, 50, 5000)
 """Least rows of a segment that is judged: default, least and most."""
@@ -73,7 +71,6 @@ class Gates:
     """By gate, without gates that are switched off."""
     segment_rows: int = int(SEGMENT_ROWS[0])
     harm_to_good: float = HARM_TO_GOOD[0]
-    """See `Case.harm`."""
 
 
 def gates_of(table: Mapping[str, Any]) -> Gates:

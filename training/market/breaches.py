@@ -1,5 +1,3 @@
-"""Draw violations: true breaches, complaints made in bad faith, echoes of incidents, and their decisions."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -101,7 +99,6 @@ def _draw_fates(
     on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
     confirmed = parameters.true_confirmed_share
     overturned = bad.confirmed_share * bad.overturned_share
-    # Columns: confirmed for good, dismissed, withdrawn, confirmed and later overturned.
     true_shares = np.array([confirmed, 1.0 - confirmed, 0.0, 0.0])
     false_shares = np.array([bad.confirmed_share - overturned, bad.dismissed_share, bad.withdrawn_share, overturned])
     fate = CONFIRMED + draw_index(rng, np.where(bad_faith[:, None], false_shares, true_shares))

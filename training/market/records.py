@@ -79,7 +79,6 @@ def _rows(ordered: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
 
 
 def join_markets(parts: Sequence[Market]) -> Market:
-    """Join consecutive runs of sellers into one market. Raise ValueError if there is none."""
     if not parts:
         raise ValueError("no sellers: ask for at least one")
     decisions, rows = [], 0

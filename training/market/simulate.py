@@ -26,7 +26,6 @@ BLOCK_SELLERS = 250
 class Drawn:
     join_day: Ints
     leave_day: Ints
-    """The first day without sales."""
     seller_class: Ints
     hazard: Floats
     """True violations per 1,000 settled orders."""

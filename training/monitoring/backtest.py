@@ -68,7 +68,6 @@ class Figures:
     """Bad weight that the model expected over each seller's own exposure, by tier."""
     auc: float
     auc_against: float | None
-    """None without another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,6 @@ class BacktestDay:
     """One day of a backtest. States are ABSENT, then the tiers."""
 
     day: int
-    """Days since 1970-01-01."""
     sellers: Ints
     moved: Ints | None
     """Sellers by (state at the step before, state now), shape (6, 6); None at the first step."""

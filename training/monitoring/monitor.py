@@ -63,7 +63,6 @@ class Thresholds:
     calibration: float = 1.25
     """Tolerated factor of observed over expected, either way; the whole 95 % interval must exceed it to alert."""
     points: int = 3
-    """Number of mature windows, and of open windows."""
     ignore: tuple[str, ...] = ()
     """Prefixes of features that never alert, such as tenure in a growing marketplace."""
 
@@ -128,7 +127,6 @@ def monitor(
 
 
 def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
-    """Return a snapshot of every seller that the study observes on a day, with any outcome."""
     return snapshot(table, study.ahead(), study.point_at(day), final)
 
 

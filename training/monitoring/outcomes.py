@@ -22,9 +22,7 @@ class DayOutcomes:
     """The sellers that a study observes on a day, with their outcomes. Arrays of shape (n,)."""
 
     day: int
-    """Days since 1970-01-01."""
     seller: Ints
-    """Places in the table's sellers."""
     bad: Floats
     start: Floats
     """The log-odds that each seller's own exposure adds."""

@@ -35,7 +35,6 @@ class Calibration:
     factors: tuple[float, ...] = ()
     """In open windows, each day's factor from the known bad sellers to those that will be known."""
     in_sample: bool = False
-    """The model learned from one of the windows."""
     why_not: str = ""
     alert: bool = False
 

@@ -69,7 +69,6 @@ def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource,
 
 
 def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Count inspections and platform reports by case, in the `source.days` days before the point, as known then."""
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
     lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
@@ -80,7 +79,6 @@ def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource
 
 
 def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource, point: Observation) -> Floats:
-    """Return the mean stated probability of the window's inspections; NaN if none states one."""
     inspections = _in_window(entries, point)
     chance = _numbers(_stated(table, inspections.row, "$.selection_probability_ppm"), 0.0) / PER_MILLION
     known = chance > 0
@@ -117,7 +115,6 @@ _NUMBERS: Mapping[str, Callable[[LedgerTable, EntryColumns, ContextSource, Obser
 
 
 def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point: Observation) -> NDArray[np.object_]:
-    """Return what the first inspection in the window states, by case, or None."""
     inspections = _in_window(entries, point)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)

@@ -48,7 +48,6 @@ class Development:
     share: Floats
     """Share of the final number known at each age, shape (ages + 1,)."""
     ultimate: Floats
-    """Final number of bad sellers by month, shape (cohorts,)."""
     first_month: Floats
     """Of what is known within a month, the share known within each whole day, shape (32,)."""
     overlap: float
@@ -73,8 +72,6 @@ class Lift:
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """n consecutive windows; days of shape (n,)."""
-
     start: Ints
     end: Ints
     month: Ints
@@ -239,7 +236,6 @@ _NOTHING = np.empty(0, dtype=np.int64)
 
 
 def _known_days(table: LedgerTable, final: Facts) -> Ints:
-    """Return the day on which each counted violation was known to count."""
     v, columns = final.violations, table.columns
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation

@@ -25,7 +25,6 @@ class Moved:
     table: LedgerTable
     point: Observation
     seller: Ints
-    """Index in the original table."""
     day: Ints
 
 
@@ -67,7 +66,6 @@ def _histories(columns: EntryColumns) -> tuple[Ints, Ints]:
 
 
 def _moved(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
-    """Return each case's entries with all times `days` later; `first` and `count` locate its seller's entries."""
     case = np.repeat(np.arange(len(count), dtype=np.int64), count)
     index = np.arange(len(case), dtype=np.int64) + np.repeat(first - (np.cumsum(count) - count), count)
     later = days[case]

@@ -57,7 +57,6 @@ class LedgerTable:
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
     products: list[str]
-    """By the code in `columns`."""
     stated: Stated
     statement_rows: Ints
     """Rows of violations, inspections and measures, ascending."""
@@ -66,9 +65,7 @@ class LedgerTable:
     as_of: int
     """The day after the last event; 0 without an entry."""
     digest: str
-    """SHA-256 over the entries' content."""
     shown: pl.DataFrame
-    """What `entries_of` shows of each row."""
 
     @property
     def first_day(self) -> int:
@@ -199,7 +196,6 @@ def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]
 def _digest(table: pl.DataFrame) -> str:
     """Return the SHA-256 over seller and content of every row, each with a zero byte, without sealed texts."""
     digest = sha256()
-    # Sealed texts differ between ledgers.
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
     for part in table.iter_slices(HASHED_AT_ONCE):
         digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())

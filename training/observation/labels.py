@@ -156,7 +156,6 @@ def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Wind
 
 
 def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
-    """Return the failed orders in each case's window known at the maturity, without those taken back since."""
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
     inside = windows.hold(counted.case, counted.day)
@@ -166,7 +165,6 @@ def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, tr
 def _mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, Counted]:
-    """Return the violations known at the maturity that still count, and what counts towards bad."""
     truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
@@ -200,7 +198,6 @@ def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, In
 
 
 def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
-    """Return index pairs (measure row, report row) of suspensions and their reports."""
     suspension, report = table.stated.suspensions.T
     start, end = (np.searchsorted(suspension, measures, side) for side in ("left", "right"))
     count = end - start

@@ -45,7 +45,6 @@ class Snapshot:
     """The model's input, shape (n, features)."""
     bad: Floats
     seller: Ints
-    """Code in the export."""
     day: Ints
     window_orders: Floats
     orders: Floats
@@ -65,7 +64,6 @@ class Snapshot:
     product_category: Texts
     """With the most settled orders; '' if unknown."""
     inspected: Bools
-    """Whether a random inspection in the window drew it."""
 
     def take(self, index: Bools | Ints) -> "Snapshot":
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
@@ -89,8 +87,6 @@ class KnownFacts:
 
 
 class FeatureBuffer:
-    """Memory for the inputs of many rows, so that `join` need not copy."""
-
     def __init__(self, rows: int, features: int) -> None:
         self._x = np.empty((rows, features), dtype=np.float64)
         self._filled = 0
@@ -101,7 +97,6 @@ class FeatureBuffer:
 
 
 def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
-    """Return the eligible sellers of one observation point with a good or bad outcome."""
     return observe(table, study, point, final).rows.settled()
 
 
@@ -137,7 +132,6 @@ def _observe_day(
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    """Count the bad rows of one observation day without computing features."""
     cut = market_cut_of(table, study, _windows(table.columns.cases, point), final)
     found = 0
     for cases, columns in of_sellers(table.columns, AT_ONCE):
@@ -157,7 +151,6 @@ class _Part:
     rows: Snapshot
     exclusions: dict[str, int]
     share: Floats
-    """Share of the window until each row left or became bad."""
 
 
 def _windows(cases: int, point: Observation) -> Windows:
@@ -260,7 +253,6 @@ def _stacked(inputs: list[Floats]) -> Floats:
 def _eligible(
     study: Study, point: Observation, facts: Facts, final: Facts, labels: Labels
 ) -> tuple[Bools, dict[str, int]]:
-    """Return which known sellers are eligible, and the exclusions by the first failed condition."""
     conditions = {}
     if study.orders_needed:
         # The model learns nothing from excluded bad sellers, and the report must show it.

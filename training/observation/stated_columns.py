@@ -17,7 +17,6 @@ class Stated:
     country: NDArray[np.int32]
     """For identities, the index in `countries`, shape (n,); 0 if not stated."""
     countries: NDArray[np.object_]
-    """The first is empty."""
     is_random: Bools
     """Whether an inspection drew its seller at random, shape (n,)."""
     suspensions: Ints
@@ -48,7 +47,6 @@ def _random(table: pl.DataFrame) -> Bools:
 
 
 def _suspensions(table: pl.DataFrame) -> Ints:
-    """Return row pairs of a suspension that a person imposed and a report behind it, in order."""
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
     imposed = imposed.filter(

@@ -27,9 +27,7 @@ MAX_ROWS = 100_000
 class DataChecked:
     checks: list[Check]
     labels: dict[str, Any]
-    """Delay and completeness of labels, as JSON values."""
     lift: Lift
-    """From the triangle: labels not yet known at the maturity."""
     summary: str
 
 
@@ -37,7 +35,6 @@ class DataChecked:
 class LeakageChecked:
     checks: list[Check]
     looks: list[dict[str, str]]
-    """Earlier looks of other studies at the test window."""
     summary: str
 
 

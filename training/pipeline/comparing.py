@@ -38,7 +38,6 @@ class Compared:
     """The figures of an evaluation and their n test rows. Arrays of shape (n,)."""
 
     test: Snapshot
-    """With context at its reference."""
     scores: Mapping[str, Floats]
     """By model, the served ranking."""
     log_odds: Mapping[str, Floats]

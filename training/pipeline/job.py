@@ -18,7 +18,6 @@ class Sample:
     sellers: Sequence[str]
     days: Sequence[int]
     x: Floats
-    """By the study's features."""
     study: Study
 
 
@@ -30,7 +29,6 @@ class Shell:
     """Reads a sample again over gRPC; returns how many rows differ in any bit."""
     looks: Path | None = None
     now: int = 0
-    """In microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,6 @@ class Job:
     recalibrate: bool = False
     """Keep the champion's tables, and fit only the level."""
     verify: bool = True
-    """Train twice and compare."""
     slope: Slope | None = None
     """The slope of exposure once known; None without a reference exposure."""
     kept: Kept = field(default_factory=lambda: Kept(None))
@@ -68,7 +65,6 @@ class Trained:
     evaluation: Mapping[str, Any]
     seconds: Mapping[str, float]
     apart: Mapping[str, float]
-    """Seconds timed outside the steps."""
     lines: Mapping[str, str]
     test: Snapshot
     test_scores: Mapping[str, Floats]
@@ -81,5 +77,4 @@ class Trained:
 
     @property
     def passed(self) -> bool:
-        """Return whether every hard gate passed."""
         return bool(self.gates["passed"])

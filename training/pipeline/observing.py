@@ -29,11 +29,8 @@ class Observed:
     rows: Snapshot
     test: Snapshot
     final: Facts
-    """By today's knowledge."""
     every: list[Snapshot]
-    """Rows by point, training and test."""
     left_out: list[Mapping[str, int]]
-    """By point, the number of excluded rows by reason."""
     summary: str
 
     @property

@@ -1,5 +1,3 @@
-"""The scored test rows as a table, for comparing another model on the same rows."""
-
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""What a person looks at: reason frequencies, and the worst misses with the entries behind them."""
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,5 +1,3 @@
-"""The slope of exposure, between checks and training, for a study with a reference exposure."""
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace

@@ -55,7 +55,6 @@ def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str
 
 
 def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    """Return the filled area between two curves over the same xs."""
     back = _path(list(reversed(xs)), list(reversed(high)), x, y).replace("M", "L", 1)
     return Line(f"{_path(xs, low, x, y)}{back}Z", style, fill=True)
 
@@ -82,7 +81,6 @@ def whisker(
 
 
 def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
-    """Return a vertical bar from the low end of y to `value`."""
     return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 

@@ -9,8 +9,6 @@ UNKNOWN = "–"
 
 
 class Num(str):
-    """A formatted number; tables align it to the right."""
-
     __slots__ = ()
 
 

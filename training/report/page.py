@@ -41,7 +41,6 @@ def render(
 
 
 def render_template(name: str, **values: Json) -> str:
-    """Return the HTML of a template of `templates`, with all texts escaped."""
     html = _templates().get_template(name).render(**values)
     return html.replace(" %", "\u00a0%")
 
@@ -69,7 +68,6 @@ def _per_cent(value: float) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Return a long name as escaped HTML that may break after each underscore."""
     return Markup("_<wbr>").join(text.split("_"))
 
 

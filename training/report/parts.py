@@ -20,16 +20,13 @@ class Range:
     low: float
     high: float
     mark: float | None = None
-    """A second value."""
     rule: float | None = None
-    """The column's rule, such as zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heat:
     text: str
     share: float
-    """0 to 1."""
     own: bool = False
 
 
@@ -37,7 +34,6 @@ class Heat:
 class Bar:
     text: str
     share: float
-    """0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,6 @@ class Facts:
     rows: Sequence[tuple[str, str]]
     """(term, value)."""
     code: bool = False
-    """The values are digests and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +114,6 @@ class Axis:
     """(value, text)."""
 
     def at(self, value: float) -> float:
-        """Return a value's position, within 0 and 100."""
         span = self.high - self.low
         return min(max(100 * (value - self.low) / span if span else 50.0, 0.0), 100.0)
 
@@ -144,8 +138,6 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A whisker, a threshold, the present."""
-
     x1: float
     y1: float
     x2: float
@@ -171,7 +163,6 @@ class Label:
     text: str
     anchor: str = "start"
     dx: float = 0
-    """Pixels to the right."""
     dy: float = 0
     """Pixels down."""
 
@@ -208,7 +199,6 @@ class Plot:
 class Plots:
     plots: Sequence[Plot]
     wide: bool = False
-    """Each has the whole width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +246,6 @@ Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Mul
 @dataclass(frozen=True, slots=True)
 class Section:
     key: str
-    """Its anchor."""
     title: str
     lead: str
-    """Its purpose."""
     blocks: Sequence[Block] = field(default_factory=tuple)

@@ -58,7 +58,6 @@ class ObservationTable:
     train_points: int
     """At events, number of spans of days."""
     step_days: int
-    """Days between training points."""
     embargo_days: int
     """Days between the end of a training window's maturity and the first test point."""
     events: EventPoints | None
@@ -84,7 +83,6 @@ class BadTable:
     """
 
     rules: tuple[BadRule, ...]
-    """The rules for counted violations, `any` in the file; empty if service failures are counted."""
     at_least: int
     suspended: bool
     """A suspension in the window that rests on a counted violation makes bad."""
@@ -123,7 +121,6 @@ class EligibleTable:
     active_in_window: bool
     left: str
     least_share: float
-    """The share of the window after which a seller that leaves counts as one that stayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,6 @@ class Study:
     eligible: EligibleTable
     constants: Constants
     features: tuple[AnyFeature, ...]
-    """The model's inputs, in order: those of the table, attributes, context."""
     pairs: tuple[tuple[int, int], ...]
     """Places of two features that one table may hold together; the points belong to the first."""
     context: tuple[ContextSource, ...]

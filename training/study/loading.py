@@ -53,7 +53,6 @@ def load_study(path: Path) -> Study:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with dates as texts: TOML knows dates without quotes."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -219,7 +218,6 @@ PAGE_FEATURES = (
 
 
 def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
-    """Read `features.pairs`: the names of two features each, the first of conduct, both with a direction."""
     places = {getattr(feature, "name", feature.key): place for place, feature in enumerate(features)}
     found: list[tuple[int, int]] = []
     for names in r.take("features.pairs", list, []):
@@ -258,7 +256,6 @@ def _declared(r: Reader) -> list[AttributeFeature]:
 
 
 def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
-    """Return the features of one declared attribute: one for a number, one for each text. Raises ValueError."""
     name, one_of = row["name"], row.get("one_of")
     if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:
         raise ValueError(f"{dict(row)} is none")

@@ -1,5 +1,3 @@
-"""The definitions of a study in words: for the lineage of a model, and its report."""
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -21,7 +21,6 @@ from training.market.tables import Floats, Ints
 @dataclass(frozen=True)
 class View:
     day: int
-    """In days since 1970-01-01."""
     orders: int
     settled_minor: int
     tenure_days: int
@@ -36,9 +35,7 @@ class Regime(Protocol):
     waits_for_delivery: bool
     caution: CautionTable | None
 
-    def terms(self, seller: View) -> tuple[Terms, bool]:
-        """Return (the terms of an order captured now, whether the seller is treated as one of the worse)."""
-        ...
+    def terms(self, seller: View) -> tuple[Terms, bool]: ...
 
 
 class ByPolicy:

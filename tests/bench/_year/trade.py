@@ -15,12 +15,10 @@ from training.market.records import Market
 from training.market.tables import Flags, Floats, Ints
 
 DELIVERY = (0.0, 0.0, 0.1, 0.2, 0.25, 0.2, 0.12, 0.08, 0.05)
-"""Shares of orders that arrive so many days after their capture."""
 
 FAKED_DAYS = 5
 
 DISPUTE_DAYS = 10
-"""Days after its capture on which a buyer disputes an order that did not arrive, or came back."""
 
 
 RETURNS_A_DISPUTE = 10
@@ -30,12 +28,10 @@ RETURNS_A_DISPUTE = 10
 class RunnerPlan:
     runners: int = 60
     build_days: tuple[int, int] = (60, 180)
-    """The fewest and the most days of honest trade."""
     run_days: int = 14
     orders: float = 12.0
     price_minor: int = 3_000
     times: int = 15
-    """Factor of the orders on each day of the run."""
     faking_share: float = 0.5
 
 
@@ -44,7 +40,6 @@ class Trade:
     """Orders of n sellers on d days; arrays of shape [n, d] by day of capture, or [n]."""
 
     first_day: int
-    """In days since 1970-01-01."""
     join_day: Ints
     """Counted from the first day; negative for earlier sellers."""
     orders: Ints
@@ -63,9 +58,6 @@ class Trade:
 
 
 def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Trade:
-    """Return the orders of a market, and those of runners behind its sellers, whose runs lie in the second half of the
-    days.
-    """
     plan = plan or RunnerPlan()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     n, days, names = market.sellers, market.days, market.exposure

@@ -28,7 +28,6 @@ DISPUTES, DISPUTED_WITHIN, LOOKED_INTO_DAYS = 20, 7, 5
 """Without caution, a marketplace investigates a seller with so many disputes within so many days, for so many days."""
 
 SEEN_SHARE = 0.9
-"""The share of cases of cautions in which a person recognises a runner."""
 
 MONTH = 30
 CURRENCY = "EUR"
@@ -38,7 +37,6 @@ CURRENCY = "EUR"
 class Known:
     standing: Ints
     points: Ints
-    """The lowest of the clear days: int64 of shape [n, d]."""
     reports: Mapping[int, Sequence[FactRow]]
 
 
@@ -56,7 +54,6 @@ class YearResult:
     wrongly: float
     """The share of clean sellers that were suspended, under caution, or among the worse by the terms' own metric."""
     clean_caution_days: float
-    """Mean, of a clean seller that traded."""
     clean_value_delayed: float
     """The share of clean sellers' value whose payout a caution delayed."""
     clean_payout_days: float
@@ -95,7 +92,6 @@ def run_year(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> Yea
 
 
 def find_run_cases(trade: Trade, known: Known, regime: Regime, chance: int = 7) -> tuple[RunCase, ...]:
-    """Return a case for each runner of a trade under a regime, with its begin and stop, as a ledger would have it."""
     flow = state_flow(trade, _trade_on(trade, known, regime).allowed)
     cautions = _find_cautions(trade, known, flow, regime.caution)
     stops = _find_stops(trade, flow, cautions, regime.caution, np.random.default_rng(chance))
@@ -140,7 +136,6 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
 
 
 def _settled_before(trade: Trade, seller: int) -> int:
-    """Return a seller's settled value before the first day: as much a day as in the first half of the days."""
     half = trade.days // 2
     return int(trade.value_minor[seller, :half].sum()) * max(-int(trade.join_day[seller]), 0) // half
 

@@ -81,7 +81,6 @@ def calibration_table(r: Reading) -> list[Block]:
 
 
 def grades(r: Reading) -> list[Block]:
-    """Tabulate the sellers of each tier, and whether predicted and observed rate agree."""
     rows = r.found("grades")
     cells: list[list[Cell]] = []
     off = []

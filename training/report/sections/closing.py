@@ -11,7 +11,6 @@ Json = Any
 
 
 def limits(r: Reading) -> list[Block]:
-    """List the model's purposes, its limits, and the warnings of its own figures."""
     intended = [
         "To give each seller of one marketplace points, a tier, a badge and measures that can be taken back, beside reasons"
         " that name ledger entries.",

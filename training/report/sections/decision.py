@@ -243,7 +243,6 @@ def differences(r: Reading) -> list[Block]:
 
 
 def sizes(r: Reading) -> list[Block]:
-    """State in a sentence how many rows, bad rows and sellers all figures rest on."""
     train, test = r.found("train"), r.found("test")
     sellers = f", of {plural(train['sellers'], 'seller')}" if "sellers" in train else ""
     text = (

@@ -50,7 +50,6 @@ def _over(row: Json) -> bool:
 
 
 def certificate(r: Reading) -> list[Block]:
-    """Show the number of tables, and the features in which the score is monotone."""
     c = r.certificate
     directions = c.get("directions")
     if not directions:
@@ -133,7 +132,6 @@ def _curve(table: Json, y: Axis) -> Plot:
 
 
 def reasons(r: Reading) -> list[Block]:
-    """Tabulate how many sellers of the test get each reason code, the most frequent first."""
     rows = sorted(r.found("reasons"), key=lambda row: -row["rows"])
     most = max(row["share"] for row in rows)
     first = rows[0]
