@@ -28,7 +28,7 @@ def contract(present: str) -> str:
 
 def _choices() -> Iterator[str]:
     for kind, row in KINDS.items():
-        yield _comment(_sentence(row), 4)
+        yield _comment(f"See {row.fact.__name__}.", 4)
         yield f"    {row.fact.__name__} {row.key} = {kind + FIRST_FIELD};\n"
 
 
@@ -38,10 +38,6 @@ def _message(row: KindRow) -> str:
         _comment(field.text, 2) + f"  {_type(field)} {field.name} = {field.number};\n" for field in row.fields
     )
     return _comment(text, 0) + f"message {row.fact.__name__} {{\n{fields}}}\n"
-
-
-def _sentence(row: KindRow) -> str:
-    return " ".join((row.fact.__doc__ or "").split()).split(". ")[0].rstrip(".") + "."
 
 
 def _type(field: FactField) -> str:

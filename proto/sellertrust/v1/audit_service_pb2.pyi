@@ -35,26 +35,26 @@ class AuditRecord(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     CALL_FIELD_NUMBER: _builtins.int
     line: _builtins.str
-    """The line, JSON. Its hash is the SHA-256 of the previous line's hash and of its own bytes before `, "hash"`."""
+    """JSON. Its hash is the SHA-256 of the previous line's hash and of its own bytes before `, "hash"`."""
     hash: _builtins.str
-    """The line's hash, 64 hexadecimal digits."""
+    """64 hexadecimal digits."""
     event: _builtins.str
-    """`call`: an admitted call, before its work began; `end`: its result; `cut`: older lines were removed. Empty for the
-    first line after a cut, which holds the last removed hash.
+    """`call`: admitted, before its work; `end`: its result; `cut`: older lines were removed. Empty for the line after a
+    cut, with the last removed hash.
     """
     caller: _builtins.str
     """The authenticated caller. Only for a call."""
     method: _builtins.str
     """`Service/Method`. Only for a call."""
     parent: _builtins.str
-    """`marketplaces/{marketplace}` that the call concerned; empty if it concerned the server."""
+    """`marketplaces/{marketplace}` concerned, or empty."""
     code: _builtins.str
-    """The name of the result's `google.rpc.Code`, such as `OK`. Only for an end."""
+    """The result's `google.rpc.Code`, such as `OK`. Only for an end."""
     call: _builtins.str
     """The hash of the call's line. Only for an end."""
     @_builtins.property
     def write_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was written. Not set if `event` is empty."""
+        """Not set if `event` is empty."""
 
     def __init__(
         self,
@@ -87,11 +87,11 @@ class ListAuditRecordsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`: only its lines. Default: all lines, which needs the right for every marketplace."""
+    """Only of `marketplaces/{marketplace}`. Default: all, with the right for every marketplace."""
     page_size: _builtins.int
-    """Lines a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -116,7 +116,7 @@ class ListAuditRecordsResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]:
         """Oldest first."""
@@ -162,11 +162,11 @@ class VerifyAuditResponse(_message.Message):
     LAST_HASH_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     line_count: _builtins.int
-    """Valid lines from the beginning: all lines if `problem` is empty."""
+    """Valid lines from the beginning."""
     last_hash: _builtins.str
-    """Hash of the last valid line; 64 zeros without one."""
+    """Of the last valid line; else 64 zeros."""
     problem: _builtins.str
-    """What is wrong with the next line; empty if nothing is."""
+    """The next line's fault, or empty."""
     def __init__(
         self,
         *,

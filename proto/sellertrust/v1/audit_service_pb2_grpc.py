@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub(object):
-    """Reads the audit file of the server that answers. Servers on different machines have separate files.
+    """Reads the audit file of the answering server. Other machines have other files.
     """
 
     def __init__(self, channel):
@@ -48,20 +48,19 @@ class AuditServiceStub(object):
 
 
 class AuditServiceServicer(object):
-    """Reads the audit file of the server that answers. Servers on different machines have separate files.
+    """Reads the audit file of the answering server. Other machines have other files.
     """
 
     def ListAuditRecords(self, request, context):
-        """Lists the lines of the audit file, oldest first. Lines that retention removed are gone; a running list continues
-        after them. A page may hold fewer lines than `page_size`, even none, before the last page.
+        """Lists the lines, oldest first, without those removed by retention. Any page may hold fewer than `page_size`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Checks that no line was changed, removed or moved. Keep the last hash where the server cannot write: only that hash
-        reveals a file that was written again as a whole.
+        """Checks that no line was changed, removed or moved. Only a last hash kept elsewhere reveals a file written again as
+        a whole.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +88,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService(object):
-    """Reads the audit file of the server that answers. Servers on different machines have separate files.
+    """Reads the audit file of the answering server. Other machines have other files.
     """
 
     @staticmethod

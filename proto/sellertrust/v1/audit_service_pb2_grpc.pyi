@@ -27,37 +27,33 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Reads the audit file of the server that answers. Servers on different machines have separate files."""
+    """Reads the audit file of the answering server. Other machines have other files."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
     ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditRecordsRequest, _audit_service_pb2.ListAuditRecordsResponse]
-    """Lists the lines of the audit file, oldest first. Lines that retention removed are gone; a running list continues
-    after them. A page may hold fewer lines than `page_size`, even none, before the last page.
-    """
+    """Lists the lines, oldest first, without those removed by retention. Any page may hold fewer than `page_size`."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]
-    """Checks that no line was changed, removed or moved. Keep the last hash where the server cannot write: only that hash
-    reveals a file that was written again as a whole.
+    """Checks that no line was changed, removed or moved. Only a last hash kept elsewhere reveals a file written again as
+    a whole.
     """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Reads the audit file of the server that answers. Servers on different machines have separate files."""
+    """Reads the audit file of the answering server. Other machines have other files."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAuditRecords: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditRecordsRequest, _audit_service_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
-    """Lists the lines of the audit file, oldest first. Lines that retention removed are gone; a running list continues
-    after them. A page may hold fewer lines than `page_size`, even none, before the last page.
-    """
+    """Lists the lines, oldest first, without those removed by retention. Any page may hold fewer than `page_size`."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
-    """Checks that no line was changed, removed or moved. Keep the last hash where the server cannot write: only that hash
-    reveals a file that was written again as a whole.
+    """Checks that no line was changed, removed or moved. Only a last hash kept elsewhere reveals a file written again as
+    a whole.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads the audit file of the server that answers. Servers on different machines have separate files."""
+    """Reads the audit file of the answering server. Other machines have other files."""
 
     @_abc_1.abstractmethod
     def ListAuditRecords(
@@ -65,9 +61,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.ListAuditRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.ListAuditRecordsResponse, _abc.Awaitable[_audit_service_pb2.ListAuditRecordsResponse]]:
-        """Lists the lines of the audit file, oldest first. Lines that retention removed are gone; a running list continues
-        after them. A page may hold fewer lines than `page_size`, even none, before the last page.
-        """
+        """Lists the lines, oldest first, without those removed by retention. Any page may hold fewer than `page_size`."""
 
     @_abc_1.abstractmethod
     def VerifyAudit(
@@ -75,8 +69,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.VerifyAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.VerifyAuditResponse, _abc.Awaitable[_audit_service_pb2.VerifyAuditResponse]]:
-        """Checks that no line was changed, removed or moved. Keep the last hash where the server cannot write: only that hash
-        reveals a file that was written again as a whole.
+        """Checks that no line was changed, removed or moved. Only a last hash kept elsewhere reveals a file written again as
+        a whole.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

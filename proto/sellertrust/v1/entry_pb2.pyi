@@ -27,7 +27,7 @@ class _Harm:
 class _HarmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Harm.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     HARM_UNSPECIFIED: _Harm.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     HARM_LOW: _Harm.ValueType  # 1
     """A nuisance."""
     HARM_MEDIUM: _Harm.ValueType  # 2
@@ -44,7 +44,7 @@ class Harm(_Harm, metaclass=_HarmEnumTypeWrapper):
     """
 
 HARM_UNSPECIFIED: Harm.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 HARM_LOW: Harm.ValueType  # 1
 """A nuisance."""
 HARM_MEDIUM: Harm.ValueType  # 2
@@ -73,8 +73,8 @@ class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.Val
     """Counts for years."""
 
 class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
-    """The severity of a violation. It follows from the violation type, the source and the harm by the table in force at
-    `occur_time`. Only adjudication changes it.
+    """The severity of a violation, from violation type, source and harm by the table in force at `occur_time`. Only
+    adjudication changes it.
     """
 
 SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
@@ -100,15 +100,15 @@ class _CategoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Category.Val
     CATEGORY_COUNTERFEIT: _Category.ValueType  # 1
     """Fake goods."""
     CATEGORY_IP: _Category.ValueType  # 2
-    """Other infringed rights: trademark, patent, copyright."""
+    """Infringed trademarks, patents or copyrights."""
     CATEGORY_SAFETY: _Category.ValueType  # 3
     """Danger to health or safety."""
     CATEGORY_QUALITY: _Category.ValueType  # 4
     """Goods worse than described."""
     CATEGORY_RESTRICTED: _Category.ValueType  # 5
-    """Goods that may not be sold, or not by this seller."""
+    """Goods that the seller may not sell."""
     CATEGORY_INTEGRITY: _Category.ValueType  # 6
-    """Deceit of buyers or of the marketplace itself."""
+    """Deceit of buyers or the marketplace."""
     CATEGORY_SERVICE: _Category.ValueType  # 7
     """Orders not fulfilled as promised."""
     CATEGORY_DISCLOSURE: _Category.ValueType  # 8
@@ -122,15 +122,15 @@ CATEGORY_UNSPECIFIED: Category.ValueType  # 0
 CATEGORY_COUNTERFEIT: Category.ValueType  # 1
 """Fake goods."""
 CATEGORY_IP: Category.ValueType  # 2
-"""Other infringed rights: trademark, patent, copyright."""
+"""Infringed trademarks, patents or copyrights."""
 CATEGORY_SAFETY: Category.ValueType  # 3
 """Danger to health or safety."""
 CATEGORY_QUALITY: Category.ValueType  # 4
 """Goods worse than described."""
 CATEGORY_RESTRICTED: Category.ValueType  # 5
-"""Goods that may not be sold, or not by this seller."""
+"""Goods that the seller may not sell."""
 CATEGORY_INTEGRITY: Category.ValueType  # 6
-"""Deceit of buyers or of the marketplace itself."""
+"""Deceit of buyers or the marketplace."""
 CATEGORY_SERVICE: Category.ValueType  # 7
 """Orders not fulfilled as promised."""
 CATEGORY_DISCLOSURE: Category.ValueType  # 8
@@ -144,7 +144,7 @@ class _Source:
 class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SOURCE_UNSPECIFIED: _Source.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     SOURCE_COURT: _Source.ValueType  # 1
     """A court. An authority."""
     SOURCE_POLICE: _Source.ValueType  # 2
@@ -174,7 +174,7 @@ class Source(_Source, metaclass=_SourceEnumTypeWrapper):
     """The party that made or established a report."""
 
 SOURCE_UNSPECIFIED: Source.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 SOURCE_COURT: Source.ValueType  # 1
 """A court. An authority."""
 SOURCE_POLICE: Source.ValueType  # 2
@@ -208,45 +208,45 @@ class _Action:
 class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACTION_UNSPECIFIED: _Action.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     ACTION_REVIEW: _Action.ValueType  # 1
     """Taken up for review."""
     ACTION_CONFIRM: _Action.ValueType  # 2
     """Found true; on appeal: upheld."""
     ACTION_DISMISS: _Action.ValueType  # 3
-    """Found untrue or unproven before any confirmation."""
+    """Found untrue or unproven."""
     ACTION_WITHDRAW: _Action.ValueType  # 4
-    """Taken back by its notifier before any confirmation."""
+    """Taken back by its notifier."""
     ACTION_APPEAL: _Action.ValueType  # 5
-    """Appealed by the seller; the violation counts until it is overturned."""
+    """Appealed by the seller; still counts."""
     ACTION_REDUCE: _Action.ValueType  # 6
     """Confirmed with a lower severity."""
     ACTION_OVERTURN: _Action.ValueType  # 7
-    """Found wrong after a confirmation; the violation leaves no trace in any score."""
+    """Found wrong after a confirmation; leaves no trace in any score."""
     ACTION_REINSTATE: _Action.ValueType  # 8
-    """Confirmed again by a legal order, after it was dismissed or overturned."""
+    """Confirmed again by a legal order."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
     """A decision about a violation."""
 
 ACTION_UNSPECIFIED: Action.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 ACTION_REVIEW: Action.ValueType  # 1
 """Taken up for review."""
 ACTION_CONFIRM: Action.ValueType  # 2
 """Found true; on appeal: upheld."""
 ACTION_DISMISS: Action.ValueType  # 3
-"""Found untrue or unproven before any confirmation."""
+"""Found untrue or unproven."""
 ACTION_WITHDRAW: Action.ValueType  # 4
-"""Taken back by its notifier before any confirmation."""
+"""Taken back by its notifier."""
 ACTION_APPEAL: Action.ValueType  # 5
-"""Appealed by the seller; the violation counts until it is overturned."""
+"""Appealed by the seller; still counts."""
 ACTION_REDUCE: Action.ValueType  # 6
 """Confirmed with a lower severity."""
 ACTION_OVERTURN: Action.ValueType  # 7
-"""Found wrong after a confirmation; the violation leaves no trace in any score."""
+"""Found wrong after a confirmation; leaves no trace in any score."""
 ACTION_REINSTATE: Action.ValueType  # 8
-"""Confirmed again by a legal order, after it was dismissed or overturned."""
+"""Confirmed again by a legal order."""
 Global___Action: _TypeAlias = Action  # noqa: Y015
 
 class _ViolationStatus:
@@ -268,11 +268,11 @@ class _ViolationStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Viola
     VIOLATION_STATUS_WITHDRAWN: _ViolationStatus.ValueType  # 5
     """Taken back by its notifier. Counts as if never reported."""
     VIOLATION_STATUS_APPEALED: _ViolationStatus.ValueType  # 6
-    """Confirmed, and the seller appealed. Counts."""
+    """Confirmed, then appealed. Counts."""
     VIOLATION_STATUS_REDUCED: _ViolationStatus.ValueType  # 7
     """Confirmed with a lower severity. Counts."""
     VIOLATION_STATUS_OVERTURNED: _ViolationStatus.ValueType  # 8
-    """Confirmed once, later found wrong. Counts as if never reported."""
+    """Confirmed, later found wrong. Counts as if never reported."""
 
 class ViolationStatus(_ViolationStatus, metaclass=_ViolationStatusEnumTypeWrapper):
     """The status of a violation."""
@@ -290,11 +290,11 @@ VIOLATION_STATUS_DISMISSED: ViolationStatus.ValueType  # 4
 VIOLATION_STATUS_WITHDRAWN: ViolationStatus.ValueType  # 5
 """Taken back by its notifier. Counts as if never reported."""
 VIOLATION_STATUS_APPEALED: ViolationStatus.ValueType  # 6
-"""Confirmed, and the seller appealed. Counts."""
+"""Confirmed, then appealed. Counts."""
 VIOLATION_STATUS_REDUCED: ViolationStatus.ValueType  # 7
 """Confirmed with a lower severity. Counts."""
 VIOLATION_STATUS_OVERTURNED: ViolationStatus.ValueType  # 8
-"""Confirmed once, later found wrong. Counts as if never reported."""
+"""Confirmed, later found wrong. Counts as if never reported."""
 Global___ViolationStatus: _TypeAlias = ViolationStatus  # noqa: Y015
 
 class _IdentityLevel:
@@ -304,7 +304,7 @@ class _IdentityLevel:
 class _IdentityLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IdentityLevel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     IDENTITY_LEVEL_UNSPECIFIED: _IdentityLevel.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     IDENTITY_LEVEL_NONE: _IdentityLevel.ValueType  # 1
     """Not verified; the entry states attributes only."""
     IDENTITY_LEVEL_BASIC: _IdentityLevel.ValueType  # 2
@@ -318,7 +318,7 @@ class IdentityLevel(_IdentityLevel, metaclass=_IdentityLevelEnumTypeWrapper):
     """The verified level of a seller's identity."""
 
 IDENTITY_LEVEL_UNSPECIFIED: IdentityLevel.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 IDENTITY_LEVEL_NONE: IdentityLevel.ValueType  # 1
 """Not verified; the entry states attributes only."""
 IDENTITY_LEVEL_BASIC: IdentityLevel.ValueType  # 2
@@ -336,9 +336,9 @@ class _Attribution:
 class _AttributionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribution.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ATTRIBUTION_UNSPECIFIED: _Attribution.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     ATTRIBUTION_CONTESTED: _Attribution.ValueType  # 1
-    """The seller denies it; the violation counts until the denial is accepted."""
+    """The seller denies it; the violation still counts."""
     ATTRIBUTION_ACCEPTED: _Attribution.ValueType  # 2
     """The goods were another seller's. Counts as if never reported."""
     ATTRIBUTION_REJECTED: _Attribution.ValueType  # 3
@@ -348,9 +348,9 @@ class Attribution(_Attribution, metaclass=_AttributionEnumTypeWrapper):
     """A statement about whether a violation's goods were the seller's."""
 
 ATTRIBUTION_UNSPECIFIED: Attribution.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 ATTRIBUTION_CONTESTED: Attribution.ValueType  # 1
-"""The seller denies it; the violation counts until the denial is accepted."""
+"""The seller denies it; the violation still counts."""
 ATTRIBUTION_ACCEPTED: Attribution.ValueType  # 2
 """The goods were another seller's. Counts as if never reported."""
 ATTRIBUTION_REJECTED: Attribution.ValueType  # 3
@@ -364,7 +364,7 @@ class _DisputeOutcome:
 class _DisputeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisputeOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DISPUTE_OUTCOME_UNSPECIFIED: _DisputeOutcome.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     DISPUTE_OUTCOME_BUYER: _DisputeOutcome.ValueType  # 1
     """The buyer."""
     DISPUTE_OUTCOME_SELLER: _DisputeOutcome.ValueType  # 2
@@ -376,7 +376,7 @@ class DisputeOutcome(_DisputeOutcome, metaclass=_DisputeOutcomeEnumTypeWrapper):
     """The party that won a dispute."""
 
 DISPUTE_OUTCOME_UNSPECIFIED: DisputeOutcome.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 DISPUTE_OUTCOME_BUYER: DisputeOutcome.ValueType  # 1
 """The buyer."""
 DISPUTE_OUTCOME_SELLER: DisputeOutcome.ValueType  # 2
@@ -392,9 +392,9 @@ class _InspectionMethod:
 class _InspectionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InspectionMethod.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INSPECTION_METHOD_UNSPECIFIED: _InspectionMethod.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     INSPECTION_METHOD_TEST_BUY: _InspectionMethod.ValueType  # 1
-    """Goods bought as any buyer would, unknown to the seller."""
+    """Goods bought as any buyer would."""
     INSPECTION_METHOD_SITE_VISIT: _InspectionMethod.ValueType  # 2
     """A visit to the premises."""
     INSPECTION_METHOD_LABORATORY: _InspectionMethod.ValueType  # 3
@@ -406,9 +406,9 @@ class InspectionMethod(_InspectionMethod, metaclass=_InspectionMethodEnumTypeWra
     """The method of an inspection of goods or premises."""
 
 INSPECTION_METHOD_UNSPECIFIED: InspectionMethod.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 INSPECTION_METHOD_TEST_BUY: InspectionMethod.ValueType  # 1
-"""Goods bought as any buyer would, unknown to the seller."""
+"""Goods bought as any buyer would."""
 INSPECTION_METHOD_SITE_VISIT: InspectionMethod.ValueType  # 2
 """A visit to the premises."""
 INSPECTION_METHOD_LABORATORY: InspectionMethod.ValueType  # 3
@@ -424,21 +424,21 @@ class _InspectionResult:
 class _InspectionResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InspectionResult.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INSPECTION_RESULT_UNSPECIFIED: _InspectionResult.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     INSPECTION_RESULT_PASSED: _InspectionResult.ValueType  # 1
     """No breach found."""
     INSPECTION_RESULT_FAILED: _InspectionResult.ValueType  # 2
-    """A breach found, which is reported as a separate violation."""
+    """A breach found; reported as a separate violation."""
 
 class InspectionResult(_InspectionResult, metaclass=_InspectionResultEnumTypeWrapper):
     """The result of an inspection."""
 
 INSPECTION_RESULT_UNSPECIFIED: InspectionResult.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 INSPECTION_RESULT_PASSED: InspectionResult.ValueType  # 1
 """No breach found."""
 INSPECTION_RESULT_FAILED: InspectionResult.ValueType  # 2
-"""A breach found, which is reported as a separate violation."""
+"""A breach found; reported as a separate violation."""
 Global___InspectionResult: _TypeAlias = InspectionResult  # noqa: Y015
 
 class _BusinessModel:
@@ -448,13 +448,13 @@ class _BusinessModel:
 class _BusinessModelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BusinessModel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BUSINESS_MODEL_UNSPECIFIED: _BusinessModel.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     BUSINESS_MODEL_OWN_BRAND: _BusinessModel.ValueType  # 1
     """Its own brand."""
     BUSINESS_MODEL_RESELLER: _BusinessModel.ValueType  # 2
     """Goods of others, bought by the seller."""
     BUSINESS_MODEL_THIRD_PARTY_SUPPLIER: _BusinessModel.ValueType  # 3
-    """Goods that a third party supplies and ships."""
+    """Goods supplied and shipped by a third party."""
     BUSINESS_MODEL_PRIVATE_SELLER: _BusinessModel.ValueType  # 4
     """A private person."""
 
@@ -462,13 +462,13 @@ class BusinessModel(_BusinessModel, metaclass=_BusinessModelEnumTypeWrapper):
     """The role in which a seller sells."""
 
 BUSINESS_MODEL_UNSPECIFIED: BusinessModel.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 BUSINESS_MODEL_OWN_BRAND: BusinessModel.ValueType  # 1
 """Its own brand."""
 BUSINESS_MODEL_RESELLER: BusinessModel.ValueType  # 2
 """Goods of others, bought by the seller."""
 BUSINESS_MODEL_THIRD_PARTY_SUPPLIER: BusinessModel.ValueType  # 3
-"""Goods that a third party supplies and ships."""
+"""Goods supplied and shipped by a third party."""
 BUSINESS_MODEL_PRIVATE_SELLER: BusinessModel.ValueType  # 4
 """A private person."""
 Global___BusinessModel: _TypeAlias = BusinessModel  # noqa: Y015
@@ -480,7 +480,7 @@ class _ControlReason:
 class _ControlReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ControlReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONTROL_REASON_UNSPECIFIED: _ControlReason.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     CONTROL_REASON_SOLD: _ControlReason.ValueType  # 1
     """It was sold."""
     CONTROL_REASON_TAKEN_OVER: _ControlReason.ValueType  # 2
@@ -490,7 +490,7 @@ class ControlReason(_ControlReason, metaclass=_ControlReasonEnumTypeWrapper):
     """The cause of an account's transfer to another party."""
 
 CONTROL_REASON_UNSPECIFIED: ControlReason.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 CONTROL_REASON_SOLD: ControlReason.ValueType  # 1
 """It was sold."""
 CONTROL_REASON_TAKEN_OVER: ControlReason.ValueType  # 2
@@ -504,7 +504,7 @@ class _LinkState:
 class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     LINK_STATE_UNSPECIFIED: _LinkState.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     LINK_STATE_OBSERVED: _LinkState.ValueType  # 1
     """A source observed it."""
     LINK_STATE_CONTESTED: _LinkState.ValueType  # 2
@@ -516,7 +516,7 @@ class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
     """The status of a link between two sellers."""
 
 LINK_STATE_UNSPECIFIED: LinkState.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 LINK_STATE_OBSERVED: LinkState.ValueType  # 1
 """A source observed it."""
 LINK_STATE_CONTESTED: LinkState.ValueType  # 2
@@ -532,7 +532,7 @@ class _MeasureKind:
 class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEASURE_KIND_UNSPECIFIED: _MeasureKind.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     MEASURE_KIND_DEPOSIT: _MeasureKind.ValueType  # 1
     """The seller must pay a deposit."""
     MEASURE_KIND_SETTLEMENT_HOLD: _MeasureKind.ValueType  # 2
@@ -553,10 +553,10 @@ class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKi
     """It exempts the seller from another kind of measure."""
 
 class MeasureKind(_MeasureKind, metaclass=_MeasureKindEnumTypeWrapper):
-    """The kind of a measure that the marketplace takes against a seller."""
+    """The kind of a measure against a seller."""
 
 MEASURE_KIND_UNSPECIFIED: MeasureKind.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 MEASURE_KIND_DEPOSIT: MeasureKind.ValueType  # 1
 """The seller must pay a deposit."""
 MEASURE_KIND_SETTLEMENT_HOLD: MeasureKind.ValueType  # 2
@@ -584,25 +584,25 @@ class _MeasureState:
 class _MeasureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEASURE_STATE_UNSPECIFIED: _MeasureState.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     MEASURE_STATE_IMPOSED: _MeasureState.ValueType  # 1
     """It begins."""
     MEASURE_STATE_LIFTED: _MeasureState.ValueType  # 2
     """It ends before its time."""
     MEASURE_STATE_UPDATED: _MeasureState.ValueType  # 3
-    """It continues with another value, another end or other violations."""
+    """It continues with other values, end or violations."""
 
 class MeasureState(_MeasureState, metaclass=_MeasureStateEnumTypeWrapper):
-    """The change of a measure: imposed, updated or lifted."""
+    """The change of a measure."""
 
 MEASURE_STATE_UNSPECIFIED: MeasureState.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 MEASURE_STATE_IMPOSED: MeasureState.ValueType  # 1
 """It begins."""
 MEASURE_STATE_LIFTED: MeasureState.ValueType  # 2
 """It ends before its time."""
 MEASURE_STATE_UPDATED: MeasureState.ValueType  # 3
-"""It continues with another value, another end or other violations."""
+"""It continues with other values, end or violations."""
 Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
 
 class _CaseState:
@@ -612,33 +612,33 @@ class _CaseState:
 class _CaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaseState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CASE_STATE_UNSPECIFIED: _CaseState.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     CASE_STATE_OPENED: _CaseState.ValueType  # 1
-    """The caution or stop began; a person is to decide. The service states it."""
+    """A caution or stop began. By the service."""
     CASE_STATE_CONFIRMED: _CaseState.ValueType  # 2
-    """The suspicion is right: the violations are confirmed. The caution continues until it ends by itself."""
+    """The violations are confirmed. The caution continues until it ends by itself."""
     CASE_STATE_ENDED: _CaseState.ValueType  # 3
-    """The suspicion is wrong: the caution ends, and never begins again on the same facts."""
+    """The suspicion is wrong: the caution ends for good on the same facts."""
     CASE_STATE_WITHDRAWN: _CaseState.ValueType  # 4
-    """The caution ended early: its facts were taken back, or another policy is served. The service states it."""
+    """The caution ended early: facts taken back, or another policy. By the service."""
     CASE_STATE_EXTENDED: _CaseState.ValueType  # 5
-    """A stop of payouts continues until a later day, on new facts. A person states it."""
+    """A stop of payouts continues to a later day, on new facts. By a person."""
 
 class CaseState(_CaseState, metaclass=_CaseStateEnumTypeWrapper):
     """The state of the case of a caution or of a stop of payouts."""
 
 CASE_STATE_UNSPECIFIED: CaseState.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 CASE_STATE_OPENED: CaseState.ValueType  # 1
-"""The caution or stop began; a person is to decide. The service states it."""
+"""A caution or stop began. By the service."""
 CASE_STATE_CONFIRMED: CaseState.ValueType  # 2
-"""The suspicion is right: the violations are confirmed. The caution continues until it ends by itself."""
+"""The violations are confirmed. The caution continues until it ends by itself."""
 CASE_STATE_ENDED: CaseState.ValueType  # 3
-"""The suspicion is wrong: the caution ends, and never begins again on the same facts."""
+"""The suspicion is wrong: the caution ends for good on the same facts."""
 CASE_STATE_WITHDRAWN: CaseState.ValueType  # 4
-"""The caution ended early: its facts were taken back, or another policy is served. The service states it."""
+"""The caution ended early: facts taken back, or another policy. By the service."""
 CASE_STATE_EXTENDED: CaseState.ValueType  # 5
-"""A stop of payouts continues until a later day, on new facts. A person states it."""
+"""A stop of payouts continues to a later day, on new facts. By a person."""
 Global___CaseState: _TypeAlias = CaseState  # noqa: Y015
 
 class _DepositChange:
@@ -648,7 +648,7 @@ class _DepositChange:
 class _DepositChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DepositChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DEPOSIT_CHANGE_UNSPECIFIED: _DepositChange.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     DEPOSIT_CHANGE_PLACED: _DepositChange.ValueType  # 1
     """The seller placed money."""
     DEPOSIT_CHANGE_DRAWN: _DepositChange.ValueType  # 2
@@ -660,7 +660,7 @@ class DepositChange(_DepositChange, metaclass=_DepositChangeEnumTypeWrapper):
     """The change of a seller's deposit."""
 
 DEPOSIT_CHANGE_UNSPECIFIED: DepositChange.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 DEPOSIT_CHANGE_PLACED: DepositChange.ValueType  # 1
 """The seller placed money."""
 DEPOSIT_CHANGE_DRAWN: DepositChange.ValueType  # 2
@@ -676,7 +676,7 @@ class _PayoutsChange:
 class _PayoutsChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PayoutsChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PAYOUTS_CHANGE_UNSPECIFIED: _PayoutsChange.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     PAYOUTS_CHANGE_STOPPED: _PayoutsChange.ValueType  # 1
     """Payouts stop."""
     PAYOUTS_CHANGE_RESUMED: _PayoutsChange.ValueType  # 2
@@ -686,7 +686,7 @@ class PayoutsChange(_PayoutsChange, metaclass=_PayoutsChangeEnumTypeWrapper):
     """The change of payouts to a seller."""
 
 PAYOUTS_CHANGE_UNSPECIFIED: PayoutsChange.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 PAYOUTS_CHANGE_STOPPED: PayoutsChange.ValueType  # 1
 """Payouts stop."""
 PAYOUTS_CHANGE_RESUMED: PayoutsChange.ValueType  # 2
@@ -700,21 +700,21 @@ class _ClaimChange:
 class _ClaimChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClaimChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CLAIM_CHANGE_UNSPECIFIED: _ClaimChange.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     CLAIM_CHANGE_PAID: _ClaimChange.ValueType  # 1
     """The marketplace paid the buyer."""
     CLAIM_CHANGE_RECOVERED: _ClaimChange.ValueType  # 2
-    """The seller gave the money back, other than by its deposit."""
+    """The seller repaid it, other than by its deposit."""
 
 class ClaimChange(_ClaimChange, metaclass=_ClaimChangeEnumTypeWrapper):
     """The change of a buyer's adjudicated claim."""
 
 CLAIM_CHANGE_UNSPECIFIED: ClaimChange.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 CLAIM_CHANGE_PAID: ClaimChange.ValueType  # 1
 """The marketplace paid the buyer."""
 CLAIM_CHANGE_RECOVERED: ClaimChange.ValueType  # 2
-"""The seller gave the money back, other than by its deposit."""
+"""The seller repaid it, other than by its deposit."""
 Global___ClaimChange: _TypeAlias = ClaimChange  # noqa: Y015
 
 class _ComplaintOutcome:
@@ -724,7 +724,7 @@ class _ComplaintOutcome:
 class _ComplaintOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ComplaintOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     COMPLAINT_OUTCOME_UNSPECIFIED: _ComplaintOutcome.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     COMPLAINT_OUTCOME_UPHELD: _ComplaintOutcome.ValueType  # 1
     """The measure is lifted."""
     COMPLAINT_OUTCOME_REJECTED: _ComplaintOutcome.ValueType  # 2
@@ -734,7 +734,7 @@ class ComplaintOutcome(_ComplaintOutcome, metaclass=_ComplaintOutcomeEnumTypeWra
     """The outcome of a complaint about a measure."""
 
 COMPLAINT_OUTCOME_UNSPECIFIED: ComplaintOutcome.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 COMPLAINT_OUTCOME_UPHELD: ComplaintOutcome.ValueType  # 1
 """The measure is lifted."""
 COMPLAINT_OUTCOME_REJECTED: ComplaintOutcome.ValueType  # 2
@@ -748,17 +748,17 @@ class _IncidentChange:
 class _IncidentChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IncidentChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     INCIDENT_CHANGE_UNSPECIFIED: _IncidentChange.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     INCIDENT_CHANGE_MERGED: _IncidentChange.ValueType  # 1
     """One incident becomes part of another."""
     INCIDENT_CHANGE_SPLIT: _IncidentChange.ValueType  # 2
     """One violation goes to another incident."""
 
 class IncidentChange(_IncidentChange, metaclass=_IncidentChangeEnumTypeWrapper):
-    """The way in which a violation or an incident joins another incident."""
+    """The way into another incident."""
 
 INCIDENT_CHANGE_UNSPECIFIED: IncidentChange.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 INCIDENT_CHANGE_MERGED: IncidentChange.ValueType  # 1
 """One incident becomes part of another."""
 INCIDENT_CHANGE_SPLIT: IncidentChange.ValueType  # 2
@@ -772,21 +772,21 @@ class _CorrectionKind:
 class _CorrectionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CorrectionKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CORRECTION_KIND_UNSPECIFIED: _CorrectionKind.ValueType  # 0
-    """Not stated. Rejected on append."""
+    """Rejected on append."""
     CORRECTION_KIND_MOVED: _CorrectionKind.ValueType  # 1
     """The entry happened at another time."""
     CORRECTION_KIND_VOID: _CorrectionKind.ValueType  # 2
-    """The entry should not have been stated. It counts as if never stated."""
+    """It counts as if never stated."""
 
 class CorrectionKind(_CorrectionKind, metaclass=_CorrectionKindEnumTypeWrapper):
     """The effect of a correction on its entry."""
 
 CORRECTION_KIND_UNSPECIFIED: CorrectionKind.ValueType  # 0
-"""Not stated. Rejected on append."""
+"""Rejected on append."""
 CORRECTION_KIND_MOVED: CorrectionKind.ValueType  # 1
 """The entry happened at another time."""
 CORRECTION_KIND_VOID: CorrectionKind.ValueType  # 2
-"""The entry should not have been stated. It counts as if never stated."""
+"""It counts as if never stated."""
 Global___CorrectionKind: _TypeAlias = CorrectionKind  # noqa: Y015
 
 class _Tier:
@@ -827,12 +827,16 @@ Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
-    """One appended fact about one seller; a violation of a product is about all sellers who listed it. Entries are never changed
-    or deleted; a correction is another entry.
+    """One appended fact about one seller; a violation of a product is about all who listed it. Entries are never changed or
+    deleted; a correction is another entry.
 
-    Identifiers (marketplace, seller, entry, incident, violation, notifier, listing) are the caller's own: 1 to 128
-    characters of `[A-Za-z0-9._~:-]`. They must not contain personal data; use pseudonyms. Texts and values of attributes are
-    one line: control characters (U+0000 to U+001F, U+007F) are rejected.
+    Identifiers are the caller's own: 1 to 128 characters of `[A-Za-z0-9._~:-]`, without personal data. Texts are one
+    line without control characters (U+0000 to U+001F, U+007F).
+
+    In facts, a field that is not required is optional. Orders are 0 to 100,000,000, units 0 to 10,000,000,000, amounts
+    and values 0 to 10^15 minor units of `currency` (cents). An `actor` is a pseudonym or a role. A `reason` has 1 to 500
+    characters; the seller reads it, so it must not name persons. A `ground` has at most 200 characters, a place of
+    evidence 500.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -876,162 +880,156 @@ class Entry(_message.Message):
     COMPLAINT_DECISION_FIELD_NUMBER: _builtins.int
     CASE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
-    """The caller's identifier of this entry, unique in the marketplace. It makes a retry safe: for the same content under
-    the same `entry_id` the server returns the sequence of the first append. It rejects other content with ALREADY_EXISTS
-    and the reason `ENTRY_CONTENT_DIFFERS`. Required. For a violation it is also the violation's id.
+    """The caller's identifier, unique in the marketplace; of a violation also the violation's id. It makes a retry safe:
+    the same content returns the first append's sequence, other content fails with ALREADY_EXISTS and
+    `ENTRY_CONTENT_DIFFERS`. Required.
     """
     seller: _builtins.str
-    """The seller of the fact, as `marketplaces/{marketplace}/sellers/{seller}`. Required. For a status change, an
-    attribution and a correction it is optional: the violation or entry has its seller, and a given seller must be the
-    same. Empty for a violation of a product.
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required. Optional for a status change, an attribution and a
+    correction, but then the recorded one. Empty for a violation of a product.
     """
     sequence: _builtins.int
     """Position in the ledger, from 1, without gaps. Output only."""
     pending: _builtins.bool
-    """True for a status change that was appended before its violation was recorded. A derived entry applies it when the
-    report arrives, or after a decision that happened no later than the change. It is never applied after a valid decision
-    that happened later. Output only.
+    """True for a status change appended before its violation. A derived entry applies it when the report or a decision no
+    later than it arrives, never after a valid later decision. Output only.
     """
     origin: _builtins.str
-    """The `entry_id` of the entry from which the ledger derived this one: a pending status change, or a fact about a product
-    that the seller listed. Empty if a caller stated the entry. Output only.
-    """
+    """The `entry_id` of the entry from which the ledger derived this one; else empty. Output only."""
     erased: _builtins.bool
-    """True if the sealed texts of this entry were erased. A required text then reads `[erased]`. Output only."""
+    """True if its sealed texts were erased. A required text then reads `[erased]`. Output only."""
     principal: _builtins.str
-    """The caller that recorded the entry, authenticated by the server: the principals of a client certificate and of a bearer
-    token with a blank between them, or `local`. The fact's actor does not affect it. Empty for an import, and for entries
-    of releases before 0.3. Output only.
+    """The authenticated caller: the principals of a client certificate and of a bearer token, separated by a blank, or
+    `local`. Empty for an import, and before 0.3. Output only.
     """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
-        """The time at which the fact happened (UTC, microseconds). Not before 1970, and not later than the ledger's clock. A
-        time at most 5 s ahead is rejected with UNAVAILABLE, `OCCUR_TIME_AHEAD` and a RetryInfo; a later time with
-        INVALID_ARGUMENT. Required for violations and identities. Rejected for exposure, which has a `day`. For a status change
-        the default is `record_time`.
+        """When the fact happened (UTC, microseconds). Not before 1970. Ahead of the ledger's clock, it fails with
+        INVALID_ARGUMENT; at most 5 s ahead with UNAVAILABLE, `OCCUR_TIME_AHEAD` and a RetryInfo. Required for violations
+        and identities, rejected for exposure. Default for a status change: `record_time`.
         """
 
     @_builtins.property
     def report_time(self) -> _timestamp_pb2.Timestamp:
-        """The time at which the source learned of the fact. Only imports may set it: AppendEntries rejects it. AppendEntries
-        ignores it in an entry that a ledger listed (with a `record_time` or `sequence`). Default and maximum: `record_time`.
+        """When the source learned of it. Only imports set it: AppendEntries rejects it, or ignores it in an entry with a
+        `record_time` or `sequence`. Default and maximum: `record_time`.
         """
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
-        """The time at which this ledger recorded the entry. Output only; never decreases with `sequence`."""
+        """When this ledger recorded it. Output only; never decreases with `sequence`."""
 
     @_builtins.property
     def violation(self) -> Global___ViolationReported:
-        """A report of a breach."""
+        """See ViolationReported."""
 
     @_builtins.property
     def status(self) -> Global___StatusChanged:
-        """A change of a violation's status, with its actor and reason."""
+        """See StatusChanged."""
 
     @_builtins.property
     def exposure(self) -> Global___ExposureStated:
-        """The settled orders of one seller on one UTC day in one product category."""
+        """See ExposureStated."""
 
     @_builtins.property
     def identity(self) -> Global___IdentityVerified:
-        """The verified level of a seller's identity, and attributes that a study may declare as features."""
+        """See IdentityVerified."""
 
     @_builtins.property
     def attribution(self) -> Global___AttributionStated:
-        """A statement about whether the goods of a violation were this seller's."""
+        """See AttributionStated."""
 
     @_builtins.property
     def rating(self) -> Global___RatingGiven:
-        """A buyer's rating of an order."""
+        """See RatingGiven."""
 
     @_builtins.property
     def dispute(self) -> Global___DisputeResolved:
-        """A dispute between a buyer and the seller was resolved."""
+        """See DisputeResolved."""
 
     @_builtins.property
     def inspection(self) -> Global___InspectionDone:
-        """An inspection or a test buy, passed or failed."""
+        """See InspectionDone."""
 
     @_builtins.property
     def profile(self) -> Global___ProfileStated:
-        """The seller's business model, product categories and country."""
+        """See ProfileStated."""
 
     @_builtins.property
     def operator(self) -> Global___OperatorStated:
-        """The legal entity behind the account, the same on every marketplace."""
+        """See OperatorStated."""
 
     @_builtins.property
     def control(self) -> Global___ControlChanged:
-        """Another party took over the account."""
+        """See ControlChanged."""
 
     @_builtins.property
     def product(self) -> Global___ProductListed:
-        """A seller offered a product."""
+        """See ProductListed."""
 
     @_builtins.property
     def product_violation(self) -> Global___ProductViolationReported:
-        """A breach of a product or batch, for all its sellers."""
+        """See ProductViolationReported."""
 
     @_builtins.property
     def link(self) -> Global___LinkChanged:
-        """A link between two sellers was observed, contested or severed."""
+        """See LinkChanged."""
 
     @_builtins.property
     def remediation(self) -> Global___RemediationDone:
-        """The seller's remedy of a violation."""
+        """See RemediationDone."""
 
     @_builtins.property
     def measure(self) -> Global___MeasureChanged:
-        """A measure against a seller was imposed, updated or lifted."""
+        """See MeasureChanged."""
 
     @_builtins.property
     def override(self) -> Global___OverrideImposed:
-        """A person sets a seller's tier until a time."""
+        """See OverrideImposed."""
 
     @_builtins.property
     def incident(self) -> Global___IncidentChanged:
-        """Incidents of one seller were merged, or a violation was split off into another incident."""
+        """See IncidentChanged."""
 
     @_builtins.property
     def correction(self) -> Global___EntryCorrected:
-        """An earlier entry happened at another time, or should not have been stated."""
+        """See EntryCorrected."""
 
     @_builtins.property
     def erasure(self) -> Global___SellerErased:
-        """The seller's sealed texts were erased."""
+        """See SellerErased."""
 
     @_builtins.property
     def clock(self) -> Global___ClockMended:
-        """Record times ran ahead: from which entry on, and by how much."""
+        """See ClockMended."""
 
     @_builtins.property
     def flow(self) -> Global___FlowStated:
-        """The events of one UTC day in one seller's orders of one product category, stated without delay."""
+        """See FlowStated."""
 
     @_builtins.property
     def deposit(self) -> Global___DepositChanged:
-        """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller."""
+        """See DepositChanged."""
 
     @_builtins.property
     def payouts(self) -> Global___PayoutsChanged:
-        """Payouts to a seller were stopped or resumed."""
+        """See PayoutsChanged."""
 
     @_builtins.property
     def claim(self) -> Global___ClaimChanged:
-        """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit."""
+        """See ClaimChanged."""
 
     @_builtins.property
     def complaint(self) -> Global___ComplaintFiled:
-        """A seller contests a measure, within six months (184 days)."""
+        """See ComplaintFiled."""
 
     @_builtins.property
     def complaint_decision(self) -> Global___ComplaintDecided:
-        """A person decided a complaint about a measure."""
+        """See ComplaintDecided."""
 
     @_builtins.property
     def case(self) -> Global___CaseChanged:
-        """A caution or a stop of payouts opened a case, or a person decided the case."""
+        """See CaseChanged."""
 
     def __init__(
         self,
@@ -1118,58 +1116,54 @@ class ViolationReported(_message.Message):
     EVIDENCE_URI_FIELD_NUMBER: _builtins.int
     EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
     violation_type: _builtins.str
-    """Key of the table of violation types, for example `counterfeit_goods`; `sellertrust violation types` lists them.
-    Required.
-    """
+    """Key of the table of violation types, such as `counterfeit_goods`. Required."""
     harm: Global___Harm.ValueType
-    """The actual or possible harm. With the type and the source it decides the severity. Required."""
+    """The actual or possible harm. Required."""
     source: Global___Source.ValueType
     """The source of the report. Required."""
     incident: _builtins.str
-    """The incident of the violation: all violations of one incident have one effect. Default: reports of one notifier
-    about the same right and listing in one week (Monday to Sunday, UTC) are one incident; else the violation's own
-    `entry_id`.
+    """The incident. All its violations have one effect. Default: one incident for one notifier's reports about the same
+    right and listing in one week (Monday to Sunday, UTC); else the violation's own `entry_id`.
     """
     notifier: _builtins.str
-    """The notifier (a pseudonym). Optional."""
+    """The notifier, a pseudonym."""
     final: _builtins.bool
-    """True if the source's act is final, with no ordinary remedy left. Default false."""
+    """True if the source's act is final, without ordinary remedy."""
     identifier_verified: _builtins.bool
-    """True if the source matched the seller by a verified identifier (licence, tax number), not by a name. Default false."""
+    """True if the source matched the seller by a verified identifier (licence, tax number), not a name."""
     listing: _builtins.str
-    """The listing concerned. Optional."""
+    """The listing concerned."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     orders: _builtins.int
-    """Orders concerned, 0 to 100,000,000. Default 0: not stated."""
+    """Orders concerned."""
     units: _builtins.int
-    """Distinct units concerned, 0 to 10,000,000,000. Default 0: not stated. Units of a report that is confirmed on
-    arrival are adjudicated. The adjudicated units of an incident together raise its severity (10 units by one step,
-    1,000 by two, never beyond critical).
+    """Distinct units concerned; adjudicated if confirmed on arrival. An incident's adjudicated units raise its severity
+    (10 by one step, 1,000 by two, at most to critical).
     """
     amount_minor: _builtins.int
-    """Value concerned in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """The value concerned."""
     currency: _builtins.str
-    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    """ISO 4217 code. Required with an amount."""
     brand: _builtins.str
-    """The brand concerned (an id). Optional."""
+    """The brand concerned."""
     right: _builtins.str
-    """The right infringed: a registration number (an id). Optional."""
+    """The registration number of the right."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     automated: _builtins.bool
-    """True if it was detected by automated means. Default false."""
+    """True if detected by automated means."""
     product: _builtins.str
-    """The product concerned (an id). Optional."""
+    """The product concerned."""
     batch: _builtins.str
-    """The batch of the product (an id). Optional."""
+    """The batch of the product."""
     evidence_uri: _builtins.str
-    """The place of the evidence, in at most 500 characters. Optional. Sealed."""
+    """The place of the evidence. Sealed."""
     evidence_sha256: _builtins.str
-    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    """SHA-256 of the evidence, in hex."""
     @_builtins.property
     def more_listings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Further listings concerned, at most 100. Optional."""
+        """Further listings, at most 100."""
 
     def __init__(
         self,
@@ -1226,30 +1220,23 @@ class StatusChanged(_message.Message):
     UNITS_FIELD_NUMBER: _builtins.int
     HELD_BACK_FIELD_NUMBER: _builtins.int
     violation: _builtins.str
-    """The violation's id: the `entry_id` under which it was reported. Required."""
+    """The violation's id. Required."""
     action: Global___Action.ValueType
     """The action taken. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     severity: Global___Severity.ValueType
-    """The new severity, lower than the present one. Required for ACTION_REDUCE, rejected otherwise."""
+    """The new severity, a lower one. Only, and required, for ACTION_REDUCE."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Required for ACTION_REINSTATE: the legal
-    order.
-    """
+    """The legal or policy ground. Required for ACTION_REINSTATE: the legal order."""
     units: _builtins.int
-    """Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The last stated
-    number counts, so the right number corrects a mistaken one. To confirm an appealed violation with fewer units is
-    therefore a reduction, and may raise points. An appeal or an overturn keeps the number: a violation reinstated
-    without units has its earlier units. Rejected for a violation of a product. Default 0: as before. See
-    `ViolationReported.units`.
+    """Distinct units adjudicated; only to confirm or reinstate, not of a product's violation. The last stated number
+    counts, so fewer units may raise points. Default 0: as before.
     """
     held_back: _builtins.bool
-    """True if a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW.
-    Default false.
-    """
+    """True if a bulk decision's random sample left it to a person. Only for ACTION_REVIEW."""
     def __init__(
         self,
         *,
@@ -1295,31 +1282,29 @@ class ExposureStated(_message.Message):
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Default empty: everything."""
+    """The product category; empty: everything."""
     revision: _builtins.int
-    """Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,
-    product category and revision. Default 0.
-    """
+    """Number of this statement: the highest of a day and product category counts, 0 to 1,000,000. None is stated twice."""
     settled_orders: _builtins.int
-    """Settled orders, 0 to 100,000,000. Required to be at least each of the failure counts below."""
+    """Settled orders, at least each failure count below."""
     units: _builtins.int
-    """Units in these orders, 0 to 10,000,000,000."""
+    """Units in these orders."""
     value_minor: _builtins.int
-    """Value of these orders in minor units of `currency` (cents), 0 to 10^15."""
+    """Value of these orders."""
     currency: _builtins.str
-    """ISO 4217 code, such as `CNY`. Required if there is a value."""
+    """ISO 4217 code. Required with a value."""
     cancelled: _builtins.int
-    """Orders cancelled by the seller. A service failure, like the next three counts: 0 to `settled_orders`."""
+    """Orders cancelled by the seller, a service failure like the next three."""
     late: _builtins.int
     """Orders handed over late."""
     returned: _builtins.int
-    """Orders returned because of a defect."""
+    """Orders returned for a defect."""
     not_received: _builtins.int
     """Orders paid for and not received."""
     value_in_claim_window_minor: _builtins.int
-    """Value paid out to the seller inside its claim window, in minor units, 0 to 10^15."""
+    """Value paid out inside its claim window."""
     value_held_minor: _builtins.int
-    """Value held back from the seller at the end of the day, in minor units, 0 to 10^15."""
+    """Value held back at the day's end."""
     def __init__(
         self,
         *,
@@ -1379,13 +1364,12 @@ class IdentityVerified(_message.Message):
     level: Global___IdentityLevel.ValueType
     """The verified level of identity. Required."""
     country: _builtins.str
-    """ISO 3166-1 alpha-2 country of establishment, such as `CN`. Optional."""
+    """ISO 3166-1 alpha-2 country of establishment."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Further attributes that a study may declare as features. Imports of authorities' files match sellers by them, too.
-        At most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business,
-        such as a licence number or a shop name. They are not sealed: an erasure leaves them. They must not name a person;
-        attributes of a sole trader may be personal data.
+        """Attributes for studies, and identifiers by which imports match sellers: at most 64, keys `[a-z][a-z0-9_]{0,62}`,
+        values of at most 128 characters. Not sealed: an erasure leaves them. They must not name a person; those of a sole
+        trader may be personal data.
         """
 
     def __init__(
@@ -1422,11 +1406,11 @@ class AttributionStated(_message.Message):
     outcome: Global___Attribution.ValueType
     """Contested, then accepted (not the seller's goods) or rejected (the seller's goods). Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -1457,11 +1441,11 @@ class RatingGiven(_message.Message):
     stars: _builtins.int
     """One (bad) to five (good). Required."""
     order: _builtins.str
-    """The order rated (a pseudonym). Optional."""
+    """The order rated, a pseudonym."""
     listing: _builtins.str
-    """The listing rated. Optional."""
+    """The listing rated."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     def __init__(
         self,
         *,
@@ -1496,17 +1480,17 @@ class DisputeResolved(_message.Message):
     outcome: Global___DisputeOutcome.ValueType
     """The party that won. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     order: _builtins.str
-    """The order disputed (a pseudonym). Optional."""
+    """The order disputed, a pseudonym."""
     amount_minor: _builtins.int
-    """The amount returned to the buyer, in minor units of `currency`, 0 to 10^15. Default 0."""
+    """The amount returned to the buyer."""
     currency: _builtins.str
-    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    """ISO 4217 code. Required with an amount."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -1574,29 +1558,27 @@ class InspectionDone(_message.Message):
     source: Global___Source.ValueType
     """The inspecting source. Required."""
     selection_probability_ppm: _builtins.int
-    """Probability, in parts per million, with which a random draw selected this seller at that time. Default 0: not drawn
-    at random, or unknown.
-    """
+    """Probability of the seller's random selection, in parts per million; 0: not random, or unknown."""
     product: _builtins.str
-    """The product inspected (an id). Optional."""
+    """The product inspected."""
     batch: _builtins.str
-    """The batch of the product (an id). Optional."""
+    """The batch of the product."""
     listing: _builtins.str
-    """The listing inspected. Optional."""
+    """The listing inspected."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     incident: _builtins.str
-    """The incident under which its violations are reported. Optional."""
+    """The incident of its violations."""
     evidence_uri: _builtins.str
-    """The place of the evidence, in at most 500 characters. Optional. Sealed."""
+    """The place of the evidence. Sealed."""
     evidence_sha256: _builtins.str
-    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    """SHA-256 of the evidence, in hex."""
     inspector: _builtins.str
-    """The inspector (a pseudonym, an id). Optional. Training may use it as context; no answer depends on it."""
+    """The inspector, a pseudonym. Context for training; no answer depends on it."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Circumstances of the inspection, such as the season, that a study may declare as context: at most 64, keys
-        `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Never personal data.
+        """Circumstances that a study may declare as context: at most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128
+        characters. Never personal data.
         """
 
     def __init__(
@@ -1636,10 +1618,10 @@ class ProfileStated(_message.Message):
     business_model: Global___BusinessModel.ValueType
     """The role in which the seller sells. Required."""
     country: _builtins.str
-    """ISO 3166-1 alpha-2 country from which it ships. Optional."""
+    """ISO 3166-1 alpha-2 country of shipment."""
     @_builtins.property
     def product_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The product categories sold, at most 100 ids. Optional."""
+        """The product categories sold, at most 100."""
 
     def __init__(
         self,
@@ -1666,11 +1648,11 @@ class OperatorStated(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     IDENTIFIER_VERIFIED_FIELD_NUMBER: _builtins.int
     operator: _builtins.str
-    """The entity (a pseudonym of its registration). Required."""
+    """The entity, a pseudonym of its registration. Required."""
     source: Global___Source.ValueType
     """The source that established it. Required."""
     identifier_verified: _builtins.bool
-    """True if established by a verified identifier, not by a name. Default false."""
+    """True if established by a verified identifier, not a name."""
     def __init__(
         self,
         *,
@@ -1700,9 +1682,9 @@ class ControlChanged(_message.Message):
     cause: Global___ControlReason.ValueType
     """The cause: sold or taken over. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     def __init__(
         self,
         *,
@@ -1734,13 +1716,13 @@ class ProductListed(_message.Message):
     product: _builtins.str
     """The product (an id such as a GTIN). Required."""
     batch: _builtins.str
-    """The batch. Default empty: any."""
+    """The batch; empty: any."""
     supplier: _builtins.str
-    """The supplier (a pseudonym). Optional."""
+    """The supplier, a pseudonym."""
     listing: _builtins.str
-    """The listing. Optional."""
+    """The listing."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     def __init__(
         self,
         *,
@@ -1788,25 +1770,23 @@ class ProductViolationReported(_message.Message):
     product: _builtins.str
     """The product (an id). Required."""
     batch: _builtins.str
-    """The batch. Default empty: every batch."""
+    """The batch; empty: every one."""
     supplier: _builtins.str
-    """Only goods of this supplier. Default empty: of every supplier."""
+    """Only goods of this supplier; empty: of all."""
     notifier: _builtins.str
-    """The notifier (a pseudonym). Optional."""
+    """The notifier, a pseudonym."""
     final: _builtins.bool
-    """True if the source's act is final, with no ordinary remedy left. Default false."""
+    """True if the source's act is final, without ordinary remedy."""
     identifier_verified: _builtins.bool
-    """True if the product was matched by a verified identifier. Default false."""
+    """True if matched by a verified identifier."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     evidence_uri: _builtins.str
-    """The place of the evidence, in at most 500 characters. Optional. Sealed. Must not name a seller or a person: the
-    erasure of a seller leaves it.
-    """
+    """The place of the evidence. Sealed. Names no seller or person: erasures leave it."""
     evidence_sha256: _builtins.str
-    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    """SHA-256 of the evidence, in hex."""
     def __init__(
         self,
         *,
@@ -1846,15 +1826,15 @@ class LinkChanged(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     other: _builtins.str
-    """The other seller's id in the same marketplace. Required."""
+    """The other seller of the marketplace. Required."""
     state: Global___LinkState.ValueType
     """The state of the link. Required."""
     basis: _builtins.str
     """The basis of the link, such as `shared_payout_account`. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     def __init__(
         self,
         *,
@@ -1890,15 +1870,15 @@ class RemediationDone(_message.Message):
     remedy: _builtins.str
     """The remedy, such as `refund` or `recall`. Required."""
     units: _builtins.int
-    """Units remedied, 0 to 10,000,000,000. Default 0."""
+    """Units remedied."""
     amount_minor: _builtins.int
-    """The cost, in minor units of `currency`, 0 to 10^15. Default 0."""
+    """The cost."""
     currency: _builtins.str
-    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    """ISO 4217 code. Required with an amount."""
     evidence_uri: _builtins.str
-    """The place of the evidence, in at most 500 characters. Optional. Sealed."""
+    """The place of the evidence. Sealed."""
     evidence_sha256: _builtins.str
-    """SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."""
+    """SHA-256 of the evidence, in hex."""
     def __init__(
         self,
         *,
@@ -1952,40 +1932,40 @@ class MeasureChanged(_message.Message):
     state: Global___MeasureState.ValueType
     """Imposed, updated or lifted. Required."""
     amount_minor: _builtins.int
-    """Deposit, amount held or value cap, in minor units of `currency`, 0 to 10^15. Default 0."""
+    """Deposit, amount held or value cap."""
     currency: _builtins.str
-    """ISO 4217 code, such as `CNY`. Required if there is an amount."""
+    """ISO 4217 code. Required with an amount."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     rule: _builtins.str
-    """The rule of the policy that asks for it. Only the service states it; empty in a person's statement."""
+    """The policy's rule. Only by the service."""
     policy: _builtins.str
-    """The digest of the policy. Only the service states it; empty in a person's statement."""
+    """The policy's digest. Only by the service."""
     at_sequence: _builtins.int
-    """The ledger's sequence that it follows from. Only the service states it; empty in a person's statement."""
+    """The ledger's sequence behind it. Only by the service."""
     days: _builtins.int
-    """Days of a hold, a reserve or a suspension; 0 for one without an end."""
+    """Days of a hold, a reserve or a suspension; 0: no end."""
     ppm: _builtins.int
-    """The share of a rolling reserve, in parts per million."""
+    """A rolling reserve's share, in parts per million."""
     listings: _builtins.int
-    """Listings of a listing cap or an intake cap."""
+    """Listings of a listing or intake cap."""
     product_category: _builtins.str
-    """The product category of a cap; empty for all categories together."""
+    """Of a cap; empty: all categories together."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """The time at which it ends by itself. Default: it ends when it is lifted."""
+        """When it ends by itself. Default: when lifted."""
 
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The violations it rests on, at most 100 ids. Required for a suspension, and then confirmed."""
+        """The violations it rests on, at most 100. Required for a suspension, and then confirmed."""
 
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """The begin. Default: at the statement, or more than 180 days before it."""
+        """The begin. Default: the statement, or over 180 days before."""
 
     def __init__(
         self,
@@ -2033,14 +2013,14 @@ class OverrideImposed(_message.Message):
     tier: Global___Tier.ValueType
     """The tier until then. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """The end; at most 366 days after now. Required."""
+        """The end, at most 366 days from now. Required."""
 
     def __init__(
         self,
@@ -2076,15 +2056,15 @@ class IncidentChanged(_message.Message):
     change: Global___IncidentChange.ValueType
     """Merged or split. Required."""
     into: _builtins.str
-    """The incident that remains, or the new incident of the violation. Required."""
+    """The remaining incident, or the violation's new one. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     incident: _builtins.str
-    """The incident that is merged into the other. Required to merge, rejected to split."""
+    """The merged incident. Only, and required, to merge."""
     violation: _builtins.str
-    """The violation that is split off. Required to split, rejected to merge."""
+    """The violation split off. Only, and required, to split."""
     def __init__(
         self,
         *,
@@ -2119,20 +2099,18 @@ class EntryCorrected(_message.Message):
     entry: _builtins.str
     """The `entry_id` corrected. Required."""
     correction: Global___CorrectionKind.ValueType
-    """Moved to another time, or void. A violation cannot be void: overturn it. Exposure cannot be corrected: state it
-    again with a higher revision. Status changes, attributions, corrections, erasures, listings and violations of
-    products cannot be corrected. But the derived violations of products may be moved, and an attribution may be
-    rejected. Required.
+    """Moved to another time, or void. A violation is never void: overturn it. Exposure is stated again. Status changes,
+    attributions, corrections, erasures, listings and violations of products cannot be corrected; but a product's
+    derived violations may be moved, and an attribution rejected. Required.
     """
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     @_builtins.property
     def moved_to(self) -> _timestamp_pb2.Timestamp:
-        """The right time, not in the future; for a violation not later than its `report_time`. A violation moved into another
-        week goes to that week's incident, unless a merge or a split named its present incident. Required to move, rejected
-        to void.
+        """The right time, not in the future; of a violation at most its `report_time`. A violation moved to another week
+        joins that week's incident, unless a merge or split named its present one. Only, and required, to move.
         """
 
     def __init__(
@@ -2163,9 +2141,9 @@ class SellerErased(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -2194,13 +2172,13 @@ class ClockMended(_message.Message):
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     AHEAD_MICROS_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     first_sequence: _builtins.int
-    """The first entry with a record time ahead; all later entries up to this one are ahead too. Default 0: none."""
+    """The first entry ahead; later ones up to this entry are, too. 0: none."""
     ahead_micros: _builtins.int
-    """Microseconds by which record times ran ahead. Default 0."""
+    """Microseconds that record times ran ahead."""
     def __init__(
         self,
         *,
@@ -2247,41 +2225,39 @@ class FlowStated(_message.Message):
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Default empty: everything."""
+    """The product category; empty: everything."""
     revision: _builtins.int
-    """Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,
-    product category and revision. Default 0.
-    """
+    """Number of this statement: the highest of a day and product category counts, 0 to 1,000,000. None is stated twice."""
     currency: _builtins.str
-    """ISO 4217 code of the values, such as `CNY`. Required if there is a value."""
+    """ISO 4217 code. Required with a value."""
     captured_orders: _builtins.int
-    """Orders whose payment was captured on the day, 0 to 100,000,000. Default 0."""
+    """Orders captured on the day."""
     captured_minor: _builtins.int
-    """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Their value."""
     shipped_orders: _builtins.int
-    """Orders handed over to a carrier on the day, 0 to 100,000,000. Default 0."""
+    """Orders handed to a carrier on the day."""
     shipped_minor: _builtins.int
-    """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Their value."""
     delivered_orders: _builtins.int
-    """Orders that reached their buyers on the day, 0 to 100,000,000. Default 0."""
+    """Orders that reached their buyers on the day."""
     delivered_minor: _builtins.int
-    """Their value, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Their value."""
     disputed_orders: _builtins.int
-    """Orders with a newly opened dispute on the day, 0 to 100,000,000. Default 0."""
+    """Orders with a new dispute on the day."""
     disputed_minor: _builtins.int
-    """The value in dispute, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Value in dispute."""
     refunded_orders: _builtins.int
-    """Orders with a refund on the day, 0 to 100,000,000. Default 0."""
+    """Orders with a refund on the day."""
     refunded_minor: _builtins.int
-    """The amount refunded, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Amount refunded."""
     charged_back_orders: _builtins.int
-    """Orders charged back by the buyer's bank on the day, 0 to 100,000,000. Default 0."""
+    """Orders charged back on the day."""
     charged_back_minor: _builtins.int
-    """The amount charged back, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Amount charged back."""
     paid_out_orders: _builtins.int
-    """Orders with a payout to the seller on the day, 0 to 100,000,000. Default 0."""
+    """Orders with a payout on the day."""
     paid_out_minor: _builtins.int
-    """The amount paid out, in minor units of `currency` (cents), 0 to 10^15. Default 0."""
+    """Amount paid out."""
     def __init__(
         self,
         *,
@@ -2330,15 +2306,15 @@ class DepositChanged(_message.Message):
     change: Global___DepositChange.ValueType
     """Placed, drawn or returned. Required."""
     amount_minor: _builtins.int
-    """The amount, in minor units of `currency` (cents), 1 to 10^15. Required."""
+    """The amount, at least 1. Required."""
     currency: _builtins.str
-    """ISO 4217 code of the amount, such as `CNY`. Required."""
+    """ISO 4217 code. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     claim: _builtins.str
-    """The adjudicated claim for which it is drawn. Required for DEPOSIT_CHANGE_DRAWN, rejected otherwise."""
+    """The adjudicated claim. Only, and required, for DEPOSIT_CHANGE_DRAWN."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -2373,11 +2349,11 @@ class PayoutsChanged(_message.Message):
     change: Global___PayoutsChange.ValueType
     """Stopped or resumed. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -2412,21 +2388,21 @@ class ClaimChanged(_message.Message):
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
-    """The claim's id, the caller's own. Required. Another seller's claim of the same id is another claim."""
+    """The claim's id, the caller's own, unique per seller. Required."""
     change: Global___ClaimChange.ValueType
     """Paid or recovered. Required."""
     amount_minor: _builtins.int
-    """The amount, in minor units of `currency` (cents), 1 to 10^15. Required."""
+    """The amount, at least 1. Required."""
     currency: _builtins.str
-    """ISO 4217 code of the amount, such as `CNY`. Required."""
+    """ISO 4217 code. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     order: _builtins.str
-    """The order concerned (a pseudonym). Optional."""
+    """The order concerned, a pseudonym."""
     product_category: _builtins.str
-    """The product category, in the marketplace's own words (an id). Optional."""
+    """The product category."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -2459,9 +2435,9 @@ class ComplaintFiled(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
-    """The measure contested, by its id. Required."""
+    """The measure's id. Required."""
     reason: _builtins.str
-    """The seller's statement, in 1 to 500 characters. Required. Sealed."""
+    """The seller's statement. Required. Sealed."""
     def __init__(
         self,
         *,
@@ -2495,11 +2471,11 @@ class ComplaintDecided(_message.Message):
     outcome: Global___ComplaintOutcome.ValueType
     """Upheld or rejected. Required."""
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -2545,41 +2521,41 @@ class CaseChanged(_message.Message):
     case: _builtins.str
     """The case, as in Caution. Required."""
     state: Global___CaseState.ValueType
-    """The new state. A person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, for a stop of payouts,
-    CASE_STATE_EXTENDED. Required.
+    """The new state. A person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, for a stop, CASE_STATE_EXTENDED.
+    Required.
     """
     actor: _builtins.str
-    """The decider (a pseudonym or a role, an id). Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """The reason, in 1 to 500 characters. Required. The seller reads it; it must not name persons. Sealed."""
+    """The reason. Required. Sealed."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, in at most 200 characters. Optional."""
+    """The legal or policy ground."""
     rule: _builtins.str
-    """The rule of caution. Only the service states it; empty in a person's statement."""
+    """The rule of caution. Only by the service."""
     policy: _builtins.str
-    """The digest of the policy. Only the service states it; empty in a person's statement."""
+    """The policy's digest. Only by the service."""
     at_sequence: _builtins.int
-    """The ledger's sequence that it follows from. Only the service states it; empty in a person's statement."""
+    """The ledger's sequence behind it. Only by the service."""
     authority_order: _builtins.str
-    """An authority's order for a stop of more than 180 days, in at most 200 characters. Optional."""
+    """An authority's order for a stop of over 180 days, at most 200 characters."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The violations that confirm the case, at most 100 ids. Required for CASE_STATE_CONFIRMED, rejected otherwise."""
+        """The confirming violations, at most 100. Only, and required, for CASE_STATE_CONFIRMED."""
 
     @_builtins.property
     def decide_by(self) -> _timestamp_pb2.Timestamp:
-        """The time by which a person is to decide. The service states it. A person states it to extend a stop: later than
-        before, and at most 180 days after the stop, unless `authority_order` is stated.
+        """When a person must have decided. By the service, or to extend a stop: later than before, at most 180 days after the
+        stop without `authority_order`.
         """
 
     @_builtins.property
     def caution_end(self) -> _timestamp_pb2.Timestamp:
-        """The time at which the caution ends by itself. Only the service states it; empty in a person's statement."""
+        """When the caution ends by itself. Only by the service."""
 
     @_builtins.property
     def rests_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries that the caution rests on; if more than 100, the latest. The service states them. To extend a stop, a
-        person states the new facts: entries about the seller recorded since the stop or its last extension.
+        """Entries behind the caution, at most the latest 100. By the service; to extend a stop, the new facts: entries about
+        the seller since the stop or its last extension.
         """
 
     def __init__(

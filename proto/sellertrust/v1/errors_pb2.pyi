@@ -26,13 +26,13 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """Not stated: the details are a BadRequest that names the wrong fields."""
+    """Not stated: a BadRequest names the wrong fields."""
     ERROR_REASON_SELLER_NOT_FOUND: _ErrorReason.ValueType  # 1
-    """NOT_FOUND: the seller has no valid entries. Metadata: `seller`, the name in the request.
+    """NOT_FOUND: the seller has no valid entries. Metadata: `seller`, as requested.
     Example: {"reason": "SELLER_NOT_FOUND", "domain": "sellertrust", "metadata": {"seller": "marketplaces/de/sellers/s-1"}}
     """
     ERROR_REASON_VIOLATION_NOT_FOUND: _ErrorReason.ValueType  # 2
-    """NOT_FOUND: no violation of this id was recorded by the known time. Metadata: `violation`, the id.
+    """NOT_FOUND: not recorded by the known time. Metadata: `violation`, the id.
     Example: {"reason": "VIOLATION_NOT_FOUND", "domain": "sellertrust", "metadata": {"violation": "v-17"}}
     """
     ERROR_REASON_ENTRY_CONTENT_DIFFERS: _ErrorReason.ValueType  # 3
@@ -40,13 +40,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "ENTRY_CONTENT_DIFFERS", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
     """
     ERROR_REASON_EXPOSURE_REVISION_TAKEN: _ErrorReason.ValueType  # 4
-    """ALREADY_EXISTS: another entry stated this day, product category and revision. Use a higher revision. Metadata:
-    `entry_id` of that entry.
+    """ALREADY_EXISTS: the day, product category and revision is stated. Use a higher revision. Metadata: `entry_id` of
+    that entry.
     Example: {"reason": "EXPOSURE_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
     """
     ERROR_REASON_LIFECYCLE_FORBIDS: _ErrorReason.ValueType  # 5
-    """FAILED_PRECONDITION: the violation's status does not allow this action. Metadata: `status`; `allowed`, the allowed
-    actions separated by commas, or `none`.
+    """FAILED_PRECONDITION: the status does not allow this action. Metadata: `status`; `allowed`, the actions separated by
+    commas, or `none`.
     Example: {"reason": "LIFECYCLE_FORBIDS", "domain": "sellertrust",
       "metadata": {"status": "OVERTURNED", "allowed": "reinstate"}}
     """
@@ -55,183 +55,174 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "LEDGER_UNAVAILABLE", "domain": "sellertrust"}
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 7
-    """INTERNAL: an unexpected error. The operator finds it in the log by its id. Metadata: `error_id`.
+    """INTERNAL: an unexpected error, in the operator's log. Metadata: `error_id`.
     Example: {"reason": "INTERNAL", "domain": "sellertrust", "metadata": {"error_id": "0f8fad5bd9cb469fa16570867728950e"}}
     """
     ERROR_REASON_SEQUENCE_NOT_REACHED: _ErrorReason.ValueType  # 8
-    """FAILED_PRECONDITION: the ledger did not reach the requested sequence within the call's time. Retry. Metadata:
-    `last_sequence` of the ledger.
+    """FAILED_PRECONDITION: the sequence was not reached within the call's time. Retry. Metadata: `last_sequence` of the
+    ledger.
     Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
     """
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED: the server has too many calls of this kind, or no free stream or waiting read, and has not
-    begun this call. Or this client, by certificate or host, has its share of streams open. Close a stream, or retry
-    later or on another server. Or the caller exceeds its limits in the grants file: retry after the RetryInfo's delay.
-    Metadata: `limit`, the allowed streams, reads or waiting calls, or `calls` or `entries`.
+    """RESOURCE_EXHAUSTED: no free call, stream or waiting read of this kind, or this client has its share. Close a
+    stream, retry later, or use another server. Or the caller exceeds its limits in the grants file: retry after the
+    RetryInfo's delay. Metadata: `limit`, the allowed streams, reads or waiting calls, or `calls` or `entries`.
     Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
     """
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 10
-    """UNAVAILABLE: the server stops. Retry to reach another server. Streams resume from their position.
+    """UNAVAILABLE: the server stops. Retry; streams resume from their position.
     Example: {"reason": "SERVER_STOPPING", "domain": "sellertrust"}
     """
     ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 11
-    """NOT_FOUND: no entry with this id is recorded, so it cannot be corrected, or the complaint cannot be decided.
-    Metadata: `entry_id`.
+    """NOT_FOUND: no entry with this id to correct, or complaint to decide. Metadata: `entry_id`.
     Example: {"reason": "ENTRY_NOT_FOUND", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
     """
     ERROR_REASON_NOTIFIER_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """NOT_FOUND: no report of this notifier was recorded by the known time. Metadata: `notifier`, the name in the request.
+    """NOT_FOUND: no report of it was recorded by the known time. Metadata: `notifier`, as requested.
     Example: {"reason": "NOTIFIER_NOT_FOUND", "domain": "sellertrust",
       "metadata": {"notifier": "marketplaces/de/notifiers/brand-watch"}}
     """
     ERROR_REASON_SELECTION_CHANGED: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION: the bulk decision selects other violations than its dry run. Repeat the dry run. Metadata:
-    `count` and `etag` of the present selection.
+    """FAILED_PRECONDITION: the dry run selected other violations. Repeat it. Metadata: `count` and `etag` of the present
+    selection.
     Example: {"reason": "SELECTION_CHANGED", "domain": "sellertrust",
       "metadata": {"count": "412", "etag": "5f2b0c9e1d7a4e63"}}
     """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """NOT_FOUND: no published model has this name, or the model has no such report. Metadata: `model`, the name in the
-    request or the model's digest.
+    """NOT_FOUND: no such published model or report. Metadata: `model`, the requested name or the digest.
     Example: {"reason": "MODEL_NOT_FOUND", "domain": "sellertrust", "metadata": {"model": "challenger"}}
     """
     ERROR_REASON_GATES_FAILED: _ErrorReason.ValueType  # 15
-    """FAILED_PRECONDITION: failed gates forbid the model's promotion or require a named person. Metadata, each a list of
-    gates separated by commas: `fixed` (no one may override them), `hard` (need an override), `advisory` (need a
-    signature).
+    """FAILED_PRECONDITION: failed gates forbid the promotion or require a named person. Metadata, gates separated by
+    commas: `fixed` (never overridden), `hard` (need an override), `advisory` (need a signature).
     Example: {"reason": "GATES_FAILED", "domain": "sellertrust",
       "metadata": {"fixed": "", "hard": "calibration", "advisory": "impact,drift"}}
     """
     ERROR_REASON_MODEL_REFUSED: _ErrorReason.ValueType  # 16
-    """FAILED_PRECONDITION: the model or its attachment is damaged, altered, uncertified or made for another release, or
-    the named model is not the champion. Metadata: `model`, its digest.
+    """FAILED_PRECONDITION: model or attachment is damaged, altered, uncertified or of another release, or the model is
+    not the champion. Metadata: `model`, its digest.
     Example: {"reason": "MODEL_REFUSED", "domain": "sellertrust",
       "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
     """
     ERROR_REASON_OCCUR_TIME_AHEAD: _ErrorReason.ValueType  # 17
-    """UNAVAILABLE: an entry's `occur_time` is up to 5 s ahead of the ledger's clock. Send it again after the RetryInfo's
-    delay. Metadata: `entry_id`.
+    """UNAVAILABLE: an `occur_time` is up to 5 s ahead of the ledger's clock. Retry after the RetryInfo's delay. Metadata:
+    `entry_id`.
     Example: {"reason": "OCCUR_TIME_AHEAD", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
     """
     ERROR_REASON_CALLER_UNAUTHENTICATED: _ErrorReason.ValueType  # 18
-    """UNAUTHENTICATED: the call has no client certificate and no bearer token, or its credential is not valid: expired,
-    unknown issuer, wrong audience, or sent in plain text. The message says which.
+    """UNAUTHENTICATED: no client certificate or bearer token, or an invalid one: expired, unknown issuer, wrong audience,
+    or in plain text. The message says which.
     Example: {"reason": "CALLER_UNAUTHENTICATED", "domain": "sellertrust"}
     """
     ERROR_REASON_CALLER_NOT_GRANTED: _ErrorReason.ValueType  # 19
-    """PERMISSION_DENIED: the caller has no grant for the requested resource; the resource may or may not exist. Metadata:
-    `right`, the right that the method needs.
+    """PERMISSION_DENIED: no grant for the resource, which may not exist. Metadata: `right` that the method needs.
     Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
     """
     ERROR_REASON_PROMISE_GIVEN_UP: _ErrorReason.ValueType  # 20
-    """FAILED_PRECONDITION: the model gives up a promise that every champion keeps. No one can promote it. Metadata:
-    `model`, its digest; `promises`, their names separated by commas.
+    """FAILED_PRECONDITION: the model gives up a champion's promise; no one can promote it. Metadata: `model`, its digest;
+    `promises`, separated by commas.
     Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
       "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
     """
     ERROR_REASON_AUDIT_UNAVAILABLE: _ErrorReason.ValueType  # 21
-    """UNAVAILABLE: the server cannot write a privileged call to its audit file and rejects the call before any work. Or
-    the requested audit file cannot be read or has a damaged line. Retry with backoff.
+    """UNAVAILABLE: the audit file cannot be written, so nothing was done; or it cannot be read or is damaged. Retry with
+    backoff.
     Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
     """
     ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 22
-    """FAILED_PRECONDITION: the call needs a second person, and names no approved proposal of exactly this request.
-    Propose it with CreateProposal, let another person approve it, and call again with its name in `proposal`.
-    Metadata: `right`, the right that requires approval; `proposal`, the named proposal or empty; `persons_missing`,
-    how many approvals that proposal lacks, 0 if it is of another request or does not exist.
+    """FAILED_PRECONDITION: the call names no approved proposal of exactly this request. Propose it with CreateProposal,
+    let another person approve it, and call with its name in `proposal`. Metadata: `right` that requires it;
+    `proposal`, as named; `persons_missing`, the approvals that it lacks, 0 if it is another request's or does not
+    exist.
     Example: {"reason": "APPROVAL_REQUIRED", "domain": "sellertrust",
       "metadata": {"right": "models", "proposal": "proposals/promote-7", "persons_missing": "1"}}
     """
     ERROR_REASON_PROPOSAL_NOT_FOUND: _ErrorReason.ValueType  # 23
-    """NOT_FOUND: no proposal has this name. Metadata: `proposal`, the name in the request.
+    """NOT_FOUND: no such proposal. Metadata: `proposal`, as requested.
     Example: {"reason": "PROPOSAL_NOT_FOUND", "domain": "sellertrust", "metadata": {"proposal": "proposals/promote-7"}}
     """
     ERROR_REASON_PROPOSAL_CLOSED: _ErrorReason.ValueType  # 24
-    """FAILED_PRECONDITION: the proposal can no longer be approved or used. Make a new one. Metadata: `proposal`; `state`:
-    `EXPIRED`, `WITHDRAWN`, `ERASED` (its seller was erased), `OUTDATED` (its basis changed), or `ALTERED` (entries
-    since the proposal do not match their seals).
+    """FAILED_PRECONDITION: it can no longer be approved or used. Make a new one. Metadata: `proposal`; `state`:
+    `EXPIRED`, `WITHDRAWN`, `ERASED` (its seller was), `OUTDATED` (its basis changed), or `ALTERED` (entries do not
+    match their seals).
     Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
       "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
     """
     ERROR_REASON_TOO_STALE: _ErrorReason.ValueType  # 25
-    """UNAVAILABLE: the ledger's database is away, and the server remembers no answer as young as `max_staleness`. Retry
-    after the RetryInfo's delay, or accept an older answer. Metadata: `age_seconds` of the remembered answer; empty if
-    none.
+    """UNAVAILABLE: the ledger's database is away, and no remembered answer is as young as `max_staleness`. Retry after
+    the RetryInfo's delay, or accept an older one. Metadata: `age_seconds` of the remembered answer, or empty.
     Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
     """
     ERROR_REASON_POLICY_NOT_FOUND: _ErrorReason.ValueType  # 26
-    """NOT_FOUND: no policy of this name was ever served, or no policy before the present one. Metadata: `policy`, the
-    name in the request, or `head`.
+    """NOT_FOUND: never served, or none before the present one. Metadata: `policy`, as requested, or `head`.
     Example: {"reason": "POLICY_NOT_FOUND", "domain": "sellertrust", "metadata": {"policy": "3f79bb7b435b"}}
     """
     ERROR_REASON_POLICY_MOVED: _ErrorReason.ValueType  # 27
-    """FAILED_PRECONDITION: the served policy is not the one that the call expects to replace or roll back. Look at the
-    served policy, and call again. Metadata: `policy`, its digest.
+    """FAILED_PRECONDITION: another policy is served than the call expects. Look, and call again. Metadata: `policy`, its
+    digest.
     Example: {"reason": "POLICY_MOVED", "domain": "sellertrust",
       "metadata": {"policy": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
     """
     ERROR_REASON_FLOW_REVISION_TAKEN: _ErrorReason.ValueType  # 28
-    """ALREADY_EXISTS: another entry stated the flow of this day, product category and revision. Use a higher revision.
-    Metadata: `entry_id` of that entry.
+    """ALREADY_EXISTS: the flow of the day, product category and revision is stated. Use a higher revision. Metadata:
+    `entry_id` of that entry.
     Example: {"reason": "FLOW_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "f-s-1-2026-11-20-0"}}
     """
     ERROR_REASON_MEASURE_NOT_FOUND: _ErrorReason.ValueType  # 29
-    """NOT_FOUND: no measure of this id was recorded, so it cannot be contested. Metadata: `measure`, the id.
+    """NOT_FOUND: no such measure to contest. Metadata: `measure`, the id.
     Example: {"reason": "MEASURE_NOT_FOUND", "domain": "sellertrust", "metadata": {"measure": "m-17"}}
     """
     ERROR_REASON_BALANCE_FORBIDS: _ErrorReason.ValueType  # 30
-    """FAILED_PRECONDITION: the deposit holds less than the amount to draw or return, the claim is open for less than the
-    amount, or the currency differs from the recorded one. Metadata: `available_minor`, the most that can be stated;
-    `currency`.
+    """FAILED_PRECONDITION: deposit or open claim is less than the amount, or in another currency. Metadata:
+    `available_minor`, the most that can be stated; `currency`.
     Example: {"reason": "BALANCE_FORBIDS", "domain": "sellertrust",
       "metadata": {"available_minor": "30000", "currency": "EUR"}}
     """
     ERROR_REASON_CONTEST_FORBIDS: _ErrorReason.ValueType  # 31
-    """FAILED_PRECONDITION: it is too late to contest the measure, or the complaint cannot be decided in this way.
-    Metadata: `why`: `LATE` (more than 184 days after the last statement about the measure), `DECIDED` (already
-    decided) or `SAME_PERSON` (the actor or caller decided about the measure before, or filed the complaint).
+    """FAILED_PRECONDITION: the measure or complaint cannot be contested or decided so. Metadata: `why`: `LATE` (over 184
+    days after the measure's last statement), `DECIDED` (already) or `SAME_PERSON` (who decided about the measure
+    before, or filed the complaint).
     Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"why": "SAME_PERSON"}}
     """
     ERROR_REASON_LOSS_NOT_ACCEPTED: _ErrorReason.ValueType  # 32
-    """FAILED_PRECONDITION: verdicts of the policy's loss certificate fail, and the call does not accept them with their
-    sum. Commit another policy, or accept the losses. Metadata: `losses`, separated by spaces: each verdict with the
-    most that one name can get in minor units, or `any` if unbounded.
+    """FAILED_PRECONDITION: verdicts of the policy's loss certificate fail and are not accepted with their sum. Commit
+    another policy, or accept. Metadata: `losses`, separated by spaces: each verdict with the most that one name can
+    get in minor units, or `any`.
     Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
       "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
     """
     ERROR_REASON_ERASURE_REFUSED: _ErrorReason.ValueType  # 33
-    """FAILED_PRECONDITION: the server's database role may not delete sellers' keys. Use a role that may, or grant it.
+    """FAILED_PRECONDITION: the server's database role may not delete sellers' keys. Grant it.
     Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
     """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 34
-    """UNAVAILABLE: half of the server's threads for scores are busy, and the server remembers no answer that the caller
-    accepts. Retry after the RetryInfo's delay, or ask another server.
+    """UNAVAILABLE: half of the threads for scores are busy, and no remembered answer is accepted. Retry after the
+    RetryInfo's delay, or elsewhere.
     Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
     """
     ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 35
-    """NOT_FOUND: no case of this name was opened for this seller, so it cannot be decided. Metadata: `case`, the name.
+    """NOT_FOUND: this seller has no such case to decide. Metadata: `case`, the name.
     Example: {"reason": "CASE_NOT_FOUND", "domain": "sellertrust", "metadata": {"case": "reports~r-17"}}
     """
     ERROR_REASON_ENTRY_KIND_UNKNOWN: _ErrorReason.ValueType  # 36
-    """FAILED_PRECONDITION: this server's release does not know the kind of one of the seller's entries, and answers
-    nothing that may depend on it. Other sellers get answers. Ask a server of the newer release, and upgrade this one.
-    Metadata: `sequence` of the entry.
+    """FAILED_PRECONDITION: this release does not know the kind of one of the seller's entries. Ask a newer server, and
+    upgrade this one. Metadata: `sequence` of the entry.
     Example: {"reason": "ENTRY_KIND_UNKNOWN", "domain": "sellertrust", "metadata": {"sequence": "1204"}}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """The reason of a failed call: the `google.rpc.ErrorInfo` in its details, without the prefix `ERROR_REASON_`, in the
-    domain `sellertrust`. Each example is an ErrorInfo as JSON. Names are stable.
+    """The reason of a failed call: the `google.rpc.ErrorInfo` in its details, without `ERROR_REASON_`, in the domain
+    `sellertrust`. Examples are ErrorInfos as JSON. Names are stable.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""Not stated: the details are a BadRequest that names the wrong fields."""
+"""Not stated: a BadRequest names the wrong fields."""
 ERROR_REASON_SELLER_NOT_FOUND: ErrorReason.ValueType  # 1
-"""NOT_FOUND: the seller has no valid entries. Metadata: `seller`, the name in the request.
+"""NOT_FOUND: the seller has no valid entries. Metadata: `seller`, as requested.
 Example: {"reason": "SELLER_NOT_FOUND", "domain": "sellertrust", "metadata": {"seller": "marketplaces/de/sellers/s-1"}}
 """
 ERROR_REASON_VIOLATION_NOT_FOUND: ErrorReason.ValueType  # 2
-"""NOT_FOUND: no violation of this id was recorded by the known time. Metadata: `violation`, the id.
+"""NOT_FOUND: not recorded by the known time. Metadata: `violation`, the id.
 Example: {"reason": "VIOLATION_NOT_FOUND", "domain": "sellertrust", "metadata": {"violation": "v-17"}}
 """
 ERROR_REASON_ENTRY_CONTENT_DIFFERS: ErrorReason.ValueType  # 3
@@ -239,13 +230,13 @@ ERROR_REASON_ENTRY_CONTENT_DIFFERS: ErrorReason.ValueType  # 3
 Example: {"reason": "ENTRY_CONTENT_DIFFERS", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
 """
 ERROR_REASON_EXPOSURE_REVISION_TAKEN: ErrorReason.ValueType  # 4
-"""ALREADY_EXISTS: another entry stated this day, product category and revision. Use a higher revision. Metadata:
-`entry_id` of that entry.
+"""ALREADY_EXISTS: the day, product category and revision is stated. Use a higher revision. Metadata: `entry_id` of
+that entry.
 Example: {"reason": "EXPOSURE_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
 """
 ERROR_REASON_LIFECYCLE_FORBIDS: ErrorReason.ValueType  # 5
-"""FAILED_PRECONDITION: the violation's status does not allow this action. Metadata: `status`; `allowed`, the allowed
-actions separated by commas, or `none`.
+"""FAILED_PRECONDITION: the status does not allow this action. Metadata: `status`; `allowed`, the actions separated by
+commas, or `none`.
 Example: {"reason": "LIFECYCLE_FORBIDS", "domain": "sellertrust",
   "metadata": {"status": "OVERTURNED", "allowed": "reinstate"}}
 """
@@ -254,167 +245,158 @@ ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 6
 Example: {"reason": "LEDGER_UNAVAILABLE", "domain": "sellertrust"}
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 7
-"""INTERNAL: an unexpected error. The operator finds it in the log by its id. Metadata: `error_id`.
+"""INTERNAL: an unexpected error, in the operator's log. Metadata: `error_id`.
 Example: {"reason": "INTERNAL", "domain": "sellertrust", "metadata": {"error_id": "0f8fad5bd9cb469fa16570867728950e"}}
 """
 ERROR_REASON_SEQUENCE_NOT_REACHED: ErrorReason.ValueType  # 8
-"""FAILED_PRECONDITION: the ledger did not reach the requested sequence within the call's time. Retry. Metadata:
-`last_sequence` of the ledger.
+"""FAILED_PRECONDITION: the sequence was not reached within the call's time. Retry. Metadata: `last_sequence` of the
+ledger.
 Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
 """
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED: the server has too many calls of this kind, or no free stream or waiting read, and has not
-begun this call. Or this client, by certificate or host, has its share of streams open. Close a stream, or retry
-later or on another server. Or the caller exceeds its limits in the grants file: retry after the RetryInfo's delay.
-Metadata: `limit`, the allowed streams, reads or waiting calls, or `calls` or `entries`.
+"""RESOURCE_EXHAUSTED: no free call, stream or waiting read of this kind, or this client has its share. Close a
+stream, retry later, or use another server. Or the caller exceeds its limits in the grants file: retry after the
+RetryInfo's delay. Metadata: `limit`, the allowed streams, reads or waiting calls, or `calls` or `entries`.
 Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
 """
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
-"""UNAVAILABLE: the server stops. Retry to reach another server. Streams resume from their position.
+"""UNAVAILABLE: the server stops. Retry; streams resume from their position.
 Example: {"reason": "SERVER_STOPPING", "domain": "sellertrust"}
 """
 ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 11
-"""NOT_FOUND: no entry with this id is recorded, so it cannot be corrected, or the complaint cannot be decided.
-Metadata: `entry_id`.
+"""NOT_FOUND: no entry with this id to correct, or complaint to decide. Metadata: `entry_id`.
 Example: {"reason": "ENTRY_NOT_FOUND", "domain": "sellertrust", "metadata": {"entry_id": "x-s-1-2026-11-20"}}
 """
 ERROR_REASON_NOTIFIER_NOT_FOUND: ErrorReason.ValueType  # 12
-"""NOT_FOUND: no report of this notifier was recorded by the known time. Metadata: `notifier`, the name in the request.
+"""NOT_FOUND: no report of it was recorded by the known time. Metadata: `notifier`, as requested.
 Example: {"reason": "NOTIFIER_NOT_FOUND", "domain": "sellertrust",
   "metadata": {"notifier": "marketplaces/de/notifiers/brand-watch"}}
 """
 ERROR_REASON_SELECTION_CHANGED: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION: the bulk decision selects other violations than its dry run. Repeat the dry run. Metadata:
-`count` and `etag` of the present selection.
+"""FAILED_PRECONDITION: the dry run selected other violations. Repeat it. Metadata: `count` and `etag` of the present
+selection.
 Example: {"reason": "SELECTION_CHANGED", "domain": "sellertrust",
   "metadata": {"count": "412", "etag": "5f2b0c9e1d7a4e63"}}
 """
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 14
-"""NOT_FOUND: no published model has this name, or the model has no such report. Metadata: `model`, the name in the
-request or the model's digest.
+"""NOT_FOUND: no such published model or report. Metadata: `model`, the requested name or the digest.
 Example: {"reason": "MODEL_NOT_FOUND", "domain": "sellertrust", "metadata": {"model": "challenger"}}
 """
 ERROR_REASON_GATES_FAILED: ErrorReason.ValueType  # 15
-"""FAILED_PRECONDITION: failed gates forbid the model's promotion or require a named person. Metadata, each a list of
-gates separated by commas: `fixed` (no one may override them), `hard` (need an override), `advisory` (need a
-signature).
+"""FAILED_PRECONDITION: failed gates forbid the promotion or require a named person. Metadata, gates separated by
+commas: `fixed` (never overridden), `hard` (need an override), `advisory` (need a signature).
 Example: {"reason": "GATES_FAILED", "domain": "sellertrust",
   "metadata": {"fixed": "", "hard": "calibration", "advisory": "impact,drift"}}
 """
 ERROR_REASON_MODEL_REFUSED: ErrorReason.ValueType  # 16
-"""FAILED_PRECONDITION: the model or its attachment is damaged, altered, uncertified or made for another release, or
-the named model is not the champion. Metadata: `model`, its digest.
+"""FAILED_PRECONDITION: model or attachment is damaged, altered, uncertified or of another release, or the model is
+not the champion. Metadata: `model`, its digest.
 Example: {"reason": "MODEL_REFUSED", "domain": "sellertrust",
   "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
 """
 ERROR_REASON_OCCUR_TIME_AHEAD: ErrorReason.ValueType  # 17
-"""UNAVAILABLE: an entry's `occur_time` is up to 5 s ahead of the ledger's clock. Send it again after the RetryInfo's
-delay. Metadata: `entry_id`.
+"""UNAVAILABLE: an `occur_time` is up to 5 s ahead of the ledger's clock. Retry after the RetryInfo's delay. Metadata:
+`entry_id`.
 Example: {"reason": "OCCUR_TIME_AHEAD", "domain": "sellertrust", "metadata": {"entry_id": "v-17"}}
 """
 ERROR_REASON_CALLER_UNAUTHENTICATED: ErrorReason.ValueType  # 18
-"""UNAUTHENTICATED: the call has no client certificate and no bearer token, or its credential is not valid: expired,
-unknown issuer, wrong audience, or sent in plain text. The message says which.
+"""UNAUTHENTICATED: no client certificate or bearer token, or an invalid one: expired, unknown issuer, wrong audience,
+or in plain text. The message says which.
 Example: {"reason": "CALLER_UNAUTHENTICATED", "domain": "sellertrust"}
 """
 ERROR_REASON_CALLER_NOT_GRANTED: ErrorReason.ValueType  # 19
-"""PERMISSION_DENIED: the caller has no grant for the requested resource; the resource may or may not exist. Metadata:
-`right`, the right that the method needs.
+"""PERMISSION_DENIED: no grant for the resource, which may not exist. Metadata: `right` that the method needs.
 Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
 """
 ERROR_REASON_PROMISE_GIVEN_UP: ErrorReason.ValueType  # 20
-"""FAILED_PRECONDITION: the model gives up a promise that every champion keeps. No one can promote it. Metadata:
-`model`, its digest; `promises`, their names separated by commas.
+"""FAILED_PRECONDITION: the model gives up a champion's promise; no one can promote it. Metadata: `model`, its digest;
+`promises`, separated by commas.
 Example: {"reason": "PROMISE_GIVEN_UP", "domain": "sellertrust",
   "metadata": {"model": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", "promises": "clean_orders"}}
 """
 ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 21
-"""UNAVAILABLE: the server cannot write a privileged call to its audit file and rejects the call before any work. Or
-the requested audit file cannot be read or has a damaged line. Retry with backoff.
+"""UNAVAILABLE: the audit file cannot be written, so nothing was done; or it cannot be read or is damaged. Retry with
+backoff.
 Example: {"reason": "AUDIT_UNAVAILABLE", "domain": "sellertrust"}
 """
 ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 22
-"""FAILED_PRECONDITION: the call needs a second person, and names no approved proposal of exactly this request.
-Propose it with CreateProposal, let another person approve it, and call again with its name in `proposal`.
-Metadata: `right`, the right that requires approval; `proposal`, the named proposal or empty; `persons_missing`,
-how many approvals that proposal lacks, 0 if it is of another request or does not exist.
+"""FAILED_PRECONDITION: the call names no approved proposal of exactly this request. Propose it with CreateProposal,
+let another person approve it, and call with its name in `proposal`. Metadata: `right` that requires it;
+`proposal`, as named; `persons_missing`, the approvals that it lacks, 0 if it is another request's or does not
+exist.
 Example: {"reason": "APPROVAL_REQUIRED", "domain": "sellertrust",
   "metadata": {"right": "models", "proposal": "proposals/promote-7", "persons_missing": "1"}}
 """
 ERROR_REASON_PROPOSAL_NOT_FOUND: ErrorReason.ValueType  # 23
-"""NOT_FOUND: no proposal has this name. Metadata: `proposal`, the name in the request.
+"""NOT_FOUND: no such proposal. Metadata: `proposal`, as requested.
 Example: {"reason": "PROPOSAL_NOT_FOUND", "domain": "sellertrust", "metadata": {"proposal": "proposals/promote-7"}}
 """
 ERROR_REASON_PROPOSAL_CLOSED: ErrorReason.ValueType  # 24
-"""FAILED_PRECONDITION: the proposal can no longer be approved or used. Make a new one. Metadata: `proposal`; `state`:
-`EXPIRED`, `WITHDRAWN`, `ERASED` (its seller was erased), `OUTDATED` (its basis changed), or `ALTERED` (entries
-since the proposal do not match their seals).
+"""FAILED_PRECONDITION: it can no longer be approved or used. Make a new one. Metadata: `proposal`; `state`:
+`EXPIRED`, `WITHDRAWN`, `ERASED` (its seller was), `OUTDATED` (its basis changed), or `ALTERED` (entries do not
+match their seals).
 Example: {"reason": "PROPOSAL_CLOSED", "domain": "sellertrust",
   "metadata": {"proposal": "proposals/promote-7", "state": "OUTDATED"}}
 """
 ERROR_REASON_TOO_STALE: ErrorReason.ValueType  # 25
-"""UNAVAILABLE: the ledger's database is away, and the server remembers no answer as young as `max_staleness`. Retry
-after the RetryInfo's delay, or accept an older answer. Metadata: `age_seconds` of the remembered answer; empty if
-none.
+"""UNAVAILABLE: the ledger's database is away, and no remembered answer is as young as `max_staleness`. Retry after
+the RetryInfo's delay, or accept an older one. Metadata: `age_seconds` of the remembered answer, or empty.
 Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
 """
 ERROR_REASON_POLICY_NOT_FOUND: ErrorReason.ValueType  # 26
-"""NOT_FOUND: no policy of this name was ever served, or no policy before the present one. Metadata: `policy`, the
-name in the request, or `head`.
+"""NOT_FOUND: never served, or none before the present one. Metadata: `policy`, as requested, or `head`.
 Example: {"reason": "POLICY_NOT_FOUND", "domain": "sellertrust", "metadata": {"policy": "3f79bb7b435b"}}
 """
 ERROR_REASON_POLICY_MOVED: ErrorReason.ValueType  # 27
-"""FAILED_PRECONDITION: the served policy is not the one that the call expects to replace or roll back. Look at the
-served policy, and call again. Metadata: `policy`, its digest.
+"""FAILED_PRECONDITION: another policy is served than the call expects. Look, and call again. Metadata: `policy`, its
+digest.
 Example: {"reason": "POLICY_MOVED", "domain": "sellertrust",
   "metadata": {"policy": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"}}
 """
 ERROR_REASON_FLOW_REVISION_TAKEN: ErrorReason.ValueType  # 28
-"""ALREADY_EXISTS: another entry stated the flow of this day, product category and revision. Use a higher revision.
-Metadata: `entry_id` of that entry.
+"""ALREADY_EXISTS: the flow of the day, product category and revision is stated. Use a higher revision. Metadata:
+`entry_id` of that entry.
 Example: {"reason": "FLOW_REVISION_TAKEN", "domain": "sellertrust", "metadata": {"entry_id": "f-s-1-2026-11-20-0"}}
 """
 ERROR_REASON_MEASURE_NOT_FOUND: ErrorReason.ValueType  # 29
-"""NOT_FOUND: no measure of this id was recorded, so it cannot be contested. Metadata: `measure`, the id.
+"""NOT_FOUND: no such measure to contest. Metadata: `measure`, the id.
 Example: {"reason": "MEASURE_NOT_FOUND", "domain": "sellertrust", "metadata": {"measure": "m-17"}}
 """
 ERROR_REASON_BALANCE_FORBIDS: ErrorReason.ValueType  # 30
-"""FAILED_PRECONDITION: the deposit holds less than the amount to draw or return, the claim is open for less than the
-amount, or the currency differs from the recorded one. Metadata: `available_minor`, the most that can be stated;
-`currency`.
+"""FAILED_PRECONDITION: deposit or open claim is less than the amount, or in another currency. Metadata:
+`available_minor`, the most that can be stated; `currency`.
 Example: {"reason": "BALANCE_FORBIDS", "domain": "sellertrust",
   "metadata": {"available_minor": "30000", "currency": "EUR"}}
 """
 ERROR_REASON_CONTEST_FORBIDS: ErrorReason.ValueType  # 31
-"""FAILED_PRECONDITION: it is too late to contest the measure, or the complaint cannot be decided in this way.
-Metadata: `why`: `LATE` (more than 184 days after the last statement about the measure), `DECIDED` (already
-decided) or `SAME_PERSON` (the actor or caller decided about the measure before, or filed the complaint).
+"""FAILED_PRECONDITION: the measure or complaint cannot be contested or decided so. Metadata: `why`: `LATE` (over 184
+days after the measure's last statement), `DECIDED` (already) or `SAME_PERSON` (who decided about the measure
+before, or filed the complaint).
 Example: {"reason": "CONTEST_FORBIDS", "domain": "sellertrust", "metadata": {"why": "SAME_PERSON"}}
 """
 ERROR_REASON_LOSS_NOT_ACCEPTED: ErrorReason.ValueType  # 32
-"""FAILED_PRECONDITION: verdicts of the policy's loss certificate fail, and the call does not accept them with their
-sum. Commit another policy, or accept the losses. Metadata: `losses`, separated by spaces: each verdict with the
-most that one name can get in minor units, or `any` if unbounded.
+"""FAILED_PRECONDITION: verdicts of the policy's loss certificate fail and are not accepted with their sum. Commit
+another policy, or accept. Metadata: `losses`, separated by spaces: each verdict with the most that one name can
+get in minor units, or `any`.
 Example: {"reason": "LOSS_NOT_ACCEPTED", "domain": "sellertrust",
   "metadata": {"losses": "against_faked_history=77980000 unconditional=377980000"}}
 """
 ERROR_REASON_ERASURE_REFUSED: ErrorReason.ValueType  # 33
-"""FAILED_PRECONDITION: the server's database role may not delete sellers' keys. Use a role that may, or grant it.
+"""FAILED_PRECONDITION: the server's database role may not delete sellers' keys. Grant it.
 Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
 """
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 34
-"""UNAVAILABLE: half of the server's threads for scores are busy, and the server remembers no answer that the caller
-accepts. Retry after the RetryInfo's delay, or ask another server.
+"""UNAVAILABLE: half of the threads for scores are busy, and no remembered answer is accepted. Retry after the
+RetryInfo's delay, or elsewhere.
 Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
 """
 ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 35
-"""NOT_FOUND: no case of this name was opened for this seller, so it cannot be decided. Metadata: `case`, the name.
+"""NOT_FOUND: this seller has no such case to decide. Metadata: `case`, the name.
 Example: {"reason": "CASE_NOT_FOUND", "domain": "sellertrust", "metadata": {"case": "reports~r-17"}}
 """
 ERROR_REASON_ENTRY_KIND_UNKNOWN: ErrorReason.ValueType  # 36
-"""FAILED_PRECONDITION: this server's release does not know the kind of one of the seller's entries, and answers
-nothing that may depend on it. Other sellers get answers. Ask a server of the newer release, and upgrade this one.
-Metadata: `sequence` of the entry.
+"""FAILED_PRECONDITION: this release does not know the kind of one of the seller's entries. Ask a newer server, and
+upgrade this one. Metadata: `sequence` of the entry.
 Example: {"reason": "ENTRY_KIND_UNKNOWN", "domain": "sellertrust", "metadata": {"sequence": "1204"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
@@ -453,12 +435,12 @@ class ItemError(_message.Message):
     code: _builtins.int
     """A `google.rpc.Code`, such as 5 for NOT_FOUND."""
     reason: _builtins.str
-    """A name of `ErrorReason`, without its prefix, such as `SELLER_NOT_FOUND`. Empty if fields are wrong."""
+    """An `ErrorReason` without its prefix; empty if fields are wrong."""
     message: _builtins.str
-    """What is wrong and what to do, for people."""
+    """For people: what is wrong, what to do."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Data of the reason, as `ErrorReason` names it."""
+        """As of the `ErrorReason`."""
 
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldError]:
@@ -490,7 +472,7 @@ class FieldError(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Its path in the request, such as `entries[17].violation.harm`."""
+    """Its path, such as `entries[17].violation.harm`."""
     description: _builtins.str
     """What it should be."""
     def __init__(

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Violation(_message.Message):
-    """One breach, computed from its entries as of the requested time."""
+    """One breach, from its entries as of the requested time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -44,28 +44,28 @@ class Violation(_message.Message):
     ALLOWED_ACTIONS_FIELD_NUMBER: _builtins.int
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`marketplaces/{marketplace}/violations/{violation}`; the id is the `entry_id` of its report."""
+    """`marketplaces/{marketplace}/violations/{violation}`; the id is its report's `entry_id`."""
     seller: _builtins.str
-    """`marketplaces/{marketplace}/sellers/{seller}`. Empty for a violation of a product."""
+    """`marketplaces/{marketplace}/sellers/{seller}`; empty for a product's violation."""
     incident: _builtins.str
-    """The event it belongs to, an id."""
+    """Its incident, an id."""
     violation_type: _builtins.str
     """Key of its type."""
     category: _entry_pb2.Category.ValueType
     """Family of its type."""
     severity: _entry_pb2.Severity.ValueType
-    """Its severity after all changes."""
+    """After all changes."""
     harm: _entry_pb2.Harm.ValueType
-    """How bad the outcome was or could have been."""
+    """The actual or possible harm."""
     source: _entry_pb2.Source.ValueType
-    """Who stands behind the report."""
+    """The source of the report."""
     notifier: _builtins.str
-    """Who reported it; empty if not stated."""
+    """Empty if not stated."""
     status: _entry_pb2.ViolationStatus.ValueType
     """Its status."""
     attribution: _entry_pb2.Attribution.ValueType
-    """Whether the seller contested that the goods were its own, and the outcome. If accepted, the violation is as if
-    never reported, whatever its status. Not stated if no one contested it.
+    """The outcome of the seller's contest of the goods. If accepted, it counts as if never reported. Not stated without
+    one.
     """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
@@ -77,15 +77,15 @@ class Violation(_message.Message):
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
-        """When this ledger learned of it."""
+        """When this ledger recorded it."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its entries by `entry_id`, in the order of their sequence: the report, then each change."""
+        """Its entries by sequence: the report, then each change."""
 
     @_builtins.property
     def allowed_actions(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.Action.ValueType]:
-        """The decisions that its status allows now."""
+        """Decisions that its status allows."""
 
     def __init__(
         self,
@@ -125,11 +125,10 @@ class AppendEntriesRequest(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`; every entry's seller must be in it. Required."""
+    """`marketplaces/{marketplace}` of every entry's seller. Required."""
     proposal: _builtins.str
-    """`marketplaces/{marketplace}/proposals/{proposal}`: the approved proposal of exactly this request. Required if the
-    server asks for four eyes for these entries, such as overrides. FAILED_PRECONDITION with `APPROVAL_REQUIRED` says
-    so.
+    """`marketplaces/{marketplace}/proposals/{proposal}`, approved for exactly this request. Required if the server asks
+    for four eyes, such as for overrides (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
     """
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
@@ -158,7 +157,7 @@ class AppendEntriesResponse(_message.Message):
 
     @_typing.final
     class Result(_message.Message):
-        """The recorded entry with one `entry_id`."""
+        """The recorded entry of one `entry_id`."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -173,16 +172,14 @@ class AppendEntriesResponse(_message.Message):
         sequence: _builtins.int
         """Its position in the ledger."""
         already_present: _builtins.bool
-        """Whether it was recorded before this call."""
+        """Whether it was recorded before."""
         pending: _builtins.bool
-        """Whether it is a status change that waits because its violation is not recorded yet."""
+        """Whether it waits for its violation."""
         erased: _builtins.bool
-        """Whether it was recorded before this call and its sealed texts were erased since. The server cannot compare its
-        content with this call's.
-        """
+        """Whether it was recorded before and erased since, so its content cannot be compared."""
         @_builtins.property
         def record_time(self) -> _timestamp_pb2.Timestamp:
-            """When the ledger learned of it."""
+            """When the ledger recorded it."""
 
         def __init__(
             self,
@@ -203,10 +200,10 @@ class AppendEntriesResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The highest sequence of the results. As `at_least_sequence` of a read, it makes the read see the batch."""
+    """The highest of the results, for `at_least_sequence` of a read."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppendEntriesResponse.Result]:
-        """One result per entry, in the order of the request."""
+        """One per entry, in order."""
 
     def __init__(
         self,
@@ -231,9 +228,7 @@ class StreamEntriesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`; every entry's seller must be in it. Required in the first message of a stream; in
-    later messages empty or the same.
-    """
+    """As in AppendEntriesRequest. Required in the first message; later empty or the same."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
         """1 to 10,000 entries."""
@@ -262,14 +257,14 @@ class StreamEntriesResponse(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Index, from 0, of the request message of this stream that this answers. Answers come in order, without gaps."""
+    """The request message's index from 0, without gaps."""
     @_builtins.property
     def acknowledgement(self) -> Global___AppendEntriesResponse:
-        """The batch is recorded: the response of AppendEntries."""
+        """The batch is recorded."""
 
     @_builtins.property
     def error(self) -> _errors_pb2.ItemError:
-        """Why nothing of the batch is recorded. Paths are as in AppendEntries, such as `entries[17].violation.harm`."""
+        """Nothing is recorded. Paths as in AppendEntries."""
 
     def __init__(
         self,
@@ -301,16 +296,16 @@ class ListEntriesRequest(_message.Message):
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
+    """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}`. Required."""
     page_size: _builtins.int
-    """Entries a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer: at most 8 MB."""
+    """1 to 1,000, at most 8 MB. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     at_least_sequence: _builtins.int
-    """As in GetTrustScoreRequest. Default 0, no wait."""
+    """As in GetTrustScoreRequest."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries that occurred and were reported before this time. Default: no bound."""
+        """Only entries that occurred and were reported before. Default: no bound."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
@@ -343,10 +338,10 @@ class ListEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
-        """In the order of their sequence."""
+        """By sequence."""
 
     def __init__(
         self,
@@ -372,11 +367,11 @@ class WatchEntriesRequest(_message.Message):
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
+    """As in ListEntriesRequest. Required."""
     after_sequence: _builtins.int
-    """Only entries after this sequence: `sequence` of the last response. Not negative. Default 0: from the first entry."""
+    """`sequence` of the last response. Default 0: from the first entry."""
     page_size: _builtins.int
-    """The most entries per response, 1 to 1,000, and at most 8 MB. Default 1,000; larger values are taken as 1,000."""
+    """Most entries per response, 1 to 1,000, at most 8 MB. Default and maximum 1,000."""
     def __init__(
         self,
         *,
@@ -401,14 +396,10 @@ class WatchEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The position to resume from: every entry of the parent up to this sequence was sent. It advances with the whole
-    ledger, also while the parent is quiet.
-    """
+    """The position to resume from: every earlier entry of the parent was sent. It advances with the whole ledger."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
-        """In the order of their sequence. Empty in a heartbeat: without new entries of the parent one comes at once, then at
-        least every 10 s.
-        """
+        """By sequence. Empty in a heartbeat: at once, then at least every 10 s without new entries."""
 
     def __init__(
         self,
@@ -436,10 +427,10 @@ class GetViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     at_least_sequence: _builtins.int
-    """As in GetTrustScoreRequest. Default 0, no wait."""
+    """As in GetTrustScoreRequest."""
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only entries recorded before this time. Default: now."""
+        """Only entries recorded before this time. Default: now."""
 
     def __init__(
         self,
@@ -494,26 +485,24 @@ class ListViolationsRequest(_message.Message):
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`, or `marketplaces/{marketplace}/sellers/{seller}` for one seller's. Required."""
+    """As in ListEntriesRequest. Required."""
     page_size: _builtins.int
-    """Violations a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     at_least_sequence: _builtins.int
-    """As in GetTrustScoreRequest. Default 0, no wait."""
+    """As in GetTrustScoreRequest."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.ViolationStatus.ValueType]:
-        """Only violations with these statuses. A page may then hold fewer than `page_size`. Default: all."""
+        """Only these statuses; pages may then hold fewer. Default: all."""
 
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """Only violations that occurred and were reported before this time, with the status known by `known_time`, as in a
-        trust score. Default: no bound.
-        """
+        """Only violations that occurred and were reported before, with the status known by `known_time`. Default: no bound."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only entries recorded before this time. Default: now."""
+        """Only entries recorded before this time. Default: now."""
 
     def __init__(
         self,
@@ -543,10 +532,10 @@ class ListViolationsResponse(_message.Message):
     VIOLATIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Violation]:
-        """In the order of their report."""
+        """By report."""
 
     def __init__(
         self,
@@ -577,19 +566,15 @@ class ConfirmViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     units: _builtins.int
-    """Distinct units adjudicated, 0 to 10,000,000,000; they raise the incident's severity. Default 0: the last stated
-    number.
-    """
+    """Distinct units adjudicated; they raise the incident's severity. Default 0: the last stated number."""
     def __init__(
         self,
         *,
@@ -617,10 +602,10 @@ class ConfirmViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -650,15 +635,13 @@ class DismissViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -685,10 +668,10 @@ class DismissViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -718,15 +701,13 @@ class WithdrawViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -753,10 +734,10 @@ class WithdrawViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -786,15 +767,13 @@ class OverturnViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -821,10 +800,10 @@ class OverturnViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -854,15 +833,13 @@ class ReviewViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -889,10 +866,10 @@ class ReviewViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -922,15 +899,13 @@ class AppealViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     def __init__(
         self,
         *,
@@ -957,10 +932,10 @@ class AppealViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -991,17 +966,15 @@ class ReduceViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     severity: _entry_pb2.Severity.ValueType
-    """The severity that remains, lower than the present one. Required."""
+    """The lower severity that remains. Required."""
     def __init__(
         self,
         *,
@@ -1029,10 +1002,10 @@ class ReduceViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -1063,17 +1036,15 @@ class ReinstateViolationRequest(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/violations/{violation}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The seller sees it; name no persons."""
+    """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default. Without one, a retry after a
-    success fails with `LIFECYCLE_FORBIDS`.
-    """
+    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
     ground: _builtins.str
-    """The legal order, in 1 to 200 characters. Required."""
+    """The legal order, 1 to 200 characters. Required."""
     units: _builtins.int
-    """Distinct units adjudicated, 0 to 10,000,000,000. Default 0: as before."""
+    """Distinct units adjudicated. Default 0: as before."""
     def __init__(
         self,
         *,
@@ -1101,10 +1072,10 @@ class ReinstateViolationResponse(_message.Message):
     VIOLATION_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The change's position in the ledger."""
+    """The change's sequence."""
     @_builtins.property
     def violation(self) -> Global___Violation:
-        """The violation after the change."""
+        """The changed violation."""
 
     def __init__(
         self,
@@ -1133,13 +1104,11 @@ class EraseSellerRequest(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     ground: _builtins.str
-    """The legal ground, such as an article, at most 200 characters. Optional."""
+    """The legal ground."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. Entries after the first erasure stay. The client library makes one by
-    default.
-    """
+    """As `Entry.entry_id`. Entries after the first erasure stay."""
     def __init__(
         self,
         *,
@@ -1165,9 +1134,9 @@ class EraseSellerResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The erasure's position in the ledger."""
+    """Of the erasure."""
     entry_id: _builtins.str
-    """The `entry_id` of the erasure."""
+    """Of the erasure."""
     def __init__(
         self,
         *,
@@ -1195,19 +1164,17 @@ class MendClockRequest(_message.Message):
     AHEAD_MICROS_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`: where the entry about it is recorded. Required."""
+    """`marketplaces/{marketplace}` that records it. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
     """Which clock was wrong, how, and how that is known, 1 to 500 characters. Required."""
     first_sequence: _builtins.int
-    """The first entry whose record time ran ahead. Default 0 with `ahead_micros` 0: none did; the clock is right, and the
-    ledger rested for over a year.
-    """
+    """The first entry ahead. Default 0, with `ahead_micros` 0: the clock is right after over a year's rest."""
     ahead_micros: _builtins.int
-    """By how much, in microseconds."""
+    """Microseconds ahead."""
     entry_id: _builtins.str
-    """Makes a retry safe, as `Entry.entry_id`. The client library makes one by default."""
+    """As `Entry.entry_id`."""
     def __init__(
         self,
         *,
@@ -1236,12 +1203,12 @@ class MendClockResponse(_message.Message):
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The entry's position in the ledger."""
+    """Of the entry."""
     entry_id: _builtins.str
-    """The `entry_id` of the entry."""
+    """Of the entry."""
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was recorded, by the corrected clock."""
+        """By the corrected clock."""
 
     def __init__(
         self,

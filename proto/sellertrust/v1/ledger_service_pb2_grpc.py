@@ -28,11 +28,11 @@ if _version_not_supported:
 class LedgerServiceStub(object):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
-    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
+    Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
+    Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     def __init__(self, channel):
@@ -126,104 +126,101 @@ class LedgerServiceStub(object):
 class LedgerServiceServicer(object):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
-    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
+    Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
+    Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     def AppendEntries(self, request, context):
-        """Appends a batch in the given order: all entries or none. An entry that is already recorded (same `entry_id`, same
-        content) gets its first answer again. INVALID_ARGUMENT names the first wrong fields, such as
-        `entries[17].violation.harm`.
+        """Appends a batch in order: all entries or none. An already recorded entry gets its first answer again.
+        INVALID_ARGUMENT names the first wrong fields, such as `entries[17].violation.harm`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEntries(self, request_iterator, context):
-        """Appends batches on one stream. Each request message is one batch, atomic as in AppendEntries, and gets one response
-        message, in order: an acknowledgement or an error. After an error the stream goes on. A client may send batches
-        before their answers; the server reads one at a time. If the stream breaks (UNAVAILABLE), open a new one and send
-        the unanswered batches again: `entry_id` makes that safe. The stream ends with INVALID_ARGUMENT if the first
-        message has no valid `parent` or a message is garbled. It ends with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the
-        server, or this client's share of it, has no free stream. It ends with DEADLINE_EXCEEDED if the first message takes
-        over a second, so make the first batch small on a slow line. Later silence is allowed.
+        """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
+        message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
+        their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
+        INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
+        `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
+        a second. Later silence is allowed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEntries(self, request, context):
-        """Lists entries in the order of their sequence, as of any time.
+        """Lists entries by sequence, as of any time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchEntries(self, request, context):
-        """Streams the entries after a position, in the order of their sequence: first the recorded ones by page, then new
-        ones within a second. Each response has the position to resume from. Resume there after a broken stream
-        (UNAVAILABLE): no entry is lost or repeated. The stream ends only when the client ends it or on an error:
-        FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position is beyond the ledger's end, RESOURCE_EXHAUSTED with
-        `TOO_MANY_CALLS` if the server, or this client's share of it, has no free stream.
+        """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
+        resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
+        `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
+        stream for this client.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetViolation(self, request, context):
-        """Returns one violation, computed from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """Returns one violation as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListViolations(self, request, context):
-        """Lists violations in the order of their report, as of any time.
+        """Lists violations by report, as of any time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmViolation(self, request, context):
-        """Confirms a violation that is alleged, under review, or appealed without success. It counts from then on.
+        """Confirms a violation that is alleged, under review or appealed. It counts from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DismissViolation(self, request, context):
-        """Dismisses a violation that is alleged or under review, as untrue or unproven.
+        """Dismisses an alleged or reviewed violation as untrue or unproven.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawViolation(self, request, context):
-        """Withdraws a violation that is alleged or under review, on behalf of its notifier.
+        """Withdraws an alleged or reviewed violation for its notifier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def OverturnViolation(self, request, context):
-        """Overturns a confirmed, reduced or appealed violation. Scores are then as if it had never been reported.
+        """Overturns a confirmed, reduced or appealed violation, as if never reported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReviewViolation(self, request, context):
-        """Takes up an alleged violation for review, or a dismissed one again.
+        """Takes up an alleged or dismissed violation for review.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppealViolation(self, request, context):
-        """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned.
+        """Appeals a confirmed or reduced violation for the seller. It still counts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,26 +234,24 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReinstateViolation(self, request, context):
-        """Confirms a dismissed or overturned violation again. `ground` names the legal order.
+        """Confirms a dismissed or overturned violation again by a legal order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EraseSeller(self, request, context):
-        """Erases a seller's sealed texts (reasons, places of evidence) for good, by deleting their key. What counts stays and
-        still verifies. Backups keep keys as long as the backups are kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger
-        has no entry of the seller. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete
-        keys.
+        """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+        NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
+        database role may not delete keys.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MendClock(self, request, context):
-        """Corrects record times that ran ahead because of a server's wrong clock, in all marketplaces. From then on
-        `first_sequence` and all later entries read with their right times. Earlier answers can still be repeated as they
-        were. This cannot be undone.
+        """Corrects record times that ran ahead, in all marketplaces: `first_sequence` and later entries then read with their
+        right times. Earlier answers stay repeatable. This cannot be undone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -356,11 +351,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 class LedgerService(object):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
-    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
+    Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
+    Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     @staticmethod

@@ -29,11 +29,11 @@ GRPC_VERSION: str
 class LedgerServiceStub:
     """Appends and reads entries, and the violations that follow from them.
 
-    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
-    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
+    Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
+    Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     @_typing.overload
@@ -41,135 +41,125 @@ class LedgerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     AppendEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AppendEntriesRequest, _ledger_service_pb2.AppendEntriesResponse]
-    """Appends a batch in the given order: all entries or none. An entry that is already recorded (same `entry_id`, same
-    content) gets its first answer again. INVALID_ARGUMENT names the first wrong fields, such as
-    `entries[17].violation.harm`.
+    """Appends a batch in order: all entries or none. An already recorded entry gets its first answer again.
+    INVALID_ARGUMENT names the first wrong fields, such as `entries[17].violation.harm`.
     """
     StreamEntries: _grpc.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]
-    """Appends batches on one stream. Each request message is one batch, atomic as in AppendEntries, and gets one response
-    message, in order: an acknowledgement or an error. After an error the stream goes on. A client may send batches
-    before their answers; the server reads one at a time. If the stream breaks (UNAVAILABLE), open a new one and send
-    the unanswered batches again: `entry_id` makes that safe. The stream ends with INVALID_ARGUMENT if the first
-    message has no valid `parent` or a message is garbled. It ends with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the
-    server, or this client's share of it, has no free stream. It ends with DEADLINE_EXCEEDED if the first message takes
-    over a second, so make the first batch small on a slow line. Later silence is allowed.
+    """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
+    message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
+    their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
+    INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
+    `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
+    a second. Later silence is allowed.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
-    """Lists entries in the order of their sequence, as of any time."""
+    """Lists entries by sequence, as of any time."""
     WatchEntries: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.WatchEntriesRequest, _ledger_service_pb2.WatchEntriesResponse]
-    """Streams the entries after a position, in the order of their sequence: first the recorded ones by page, then new
-    ones within a second. Each response has the position to resume from. Resume there after a broken stream
-    (UNAVAILABLE): no entry is lost or repeated. The stream ends only when the client ends it or on an error:
-    FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position is beyond the ledger's end, RESOURCE_EXHAUSTED with
-    `TOO_MANY_CALLS` if the server, or this client's share of it, has no free stream.
+    """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
+    resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
+    `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
+    stream for this client.
     """
     GetViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]
-    """Returns one violation, computed from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
+    """Returns one violation as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
     ListViolations: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListViolationsRequest, _ledger_service_pb2.ListViolationsResponse]
-    """Lists violations in the order of their report, as of any time."""
+    """Lists violations by report, as of any time."""
     ConfirmViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ConfirmViolationRequest, _ledger_service_pb2.ConfirmViolationResponse]
-    """Confirms a violation that is alleged, under review, or appealed without success. It counts from then on."""
+    """Confirms a violation that is alleged, under review or appealed. It counts from then on."""
     DismissViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.DismissViolationRequest, _ledger_service_pb2.DismissViolationResponse]
-    """Dismisses a violation that is alleged or under review, as untrue or unproven."""
+    """Dismisses an alleged or reviewed violation as untrue or unproven."""
     WithdrawViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.WithdrawViolationRequest, _ledger_service_pb2.WithdrawViolationResponse]
-    """Withdraws a violation that is alleged or under review, on behalf of its notifier."""
+    """Withdraws an alleged or reviewed violation for its notifier."""
     OverturnViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.OverturnViolationRequest, _ledger_service_pb2.OverturnViolationResponse]
-    """Overturns a confirmed, reduced or appealed violation. Scores are then as if it had never been reported."""
+    """Overturns a confirmed, reduced or appealed violation, as if never reported."""
     ReviewViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReviewViolationRequest, _ledger_service_pb2.ReviewViolationResponse]
-    """Takes up an alleged violation for review, or a dismissed one again."""
+    """Takes up an alleged or dismissed violation for review."""
     AppealViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AppealViolationRequest, _ledger_service_pb2.AppealViolationResponse]
-    """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
+    """Appeals a confirmed or reduced violation for the seller. It still counts."""
     ReduceViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReduceViolationRequest, _ledger_service_pb2.ReduceViolationResponse]
     """Lowers the severity of a confirmed, reduced or appealed violation."""
     ReinstateViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]
-    """Confirms a dismissed or overturned violation again. `ground` names the legal order."""
+    """Confirms a dismissed or overturned violation again by a legal order."""
     EraseSeller: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseSellerRequest, _ledger_service_pb2.EraseSellerResponse]
-    """Erases a seller's sealed texts (reasons, places of evidence) for good, by deleting their key. What counts stays and
-    still verifies. Backups keep keys as long as the backups are kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger
-    has no entry of the seller. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete
-    keys.
+    """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+    NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
+    database role may not delete keys.
     """
     MendClock: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.MendClockRequest, _ledger_service_pb2.MendClockResponse]
-    """Corrects record times that ran ahead because of a server's wrong clock, in all marketplaces. From then on
-    `first_sequence` and all later entries read with their right times. Earlier answers can still be repeated as they
-    were. This cannot be undone.
+    """Corrects record times that ran ahead, in all marketplaces: `first_sequence` and later entries then read with their
+    right times. Earlier answers stay repeatable. This cannot be undone.
     """
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
-    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
+    Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
+    Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AppendEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AppendEntriesRequest, _ledger_service_pb2.AppendEntriesResponse]  # type: ignore[assignment]
-    """Appends a batch in the given order: all entries or none. An entry that is already recorded (same `entry_id`, same
-    content) gets its first answer again. INVALID_ARGUMENT names the first wrong fields, such as
-    `entries[17].violation.harm`.
+    """Appends a batch in order: all entries or none. An already recorded entry gets its first answer again.
+    INVALID_ARGUMENT names the first wrong fields, such as `entries[17].violation.harm`.
     """
     StreamEntries: _aio.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]  # type: ignore[assignment]
-    """Appends batches on one stream. Each request message is one batch, atomic as in AppendEntries, and gets one response
-    message, in order: an acknowledgement or an error. After an error the stream goes on. A client may send batches
-    before their answers; the server reads one at a time. If the stream breaks (UNAVAILABLE), open a new one and send
-    the unanswered batches again: `entry_id` makes that safe. The stream ends with INVALID_ARGUMENT if the first
-    message has no valid `parent` or a message is garbled. It ends with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the
-    server, or this client's share of it, has no free stream. It ends with DEADLINE_EXCEEDED if the first message takes
-    over a second, so make the first batch small on a slow line. Later silence is allowed.
+    """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
+    message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
+    their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
+    INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
+    `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
+    a second. Later silence is allowed.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
-    """Lists entries in the order of their sequence, as of any time."""
+    """Lists entries by sequence, as of any time."""
     WatchEntries: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.WatchEntriesRequest, _ledger_service_pb2.WatchEntriesResponse]  # type: ignore[assignment]
-    """Streams the entries after a position, in the order of their sequence: first the recorded ones by page, then new
-    ones within a second. Each response has the position to resume from. Resume there after a broken stream
-    (UNAVAILABLE): no entry is lost or repeated. The stream ends only when the client ends it or on an error:
-    FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position is beyond the ledger's end, RESOURCE_EXHAUSTED with
-    `TOO_MANY_CALLS` if the server, or this client's share of it, has no free stream.
+    """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
+    resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
+    `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
+    stream for this client.
     """
     GetViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]  # type: ignore[assignment]
-    """Returns one violation, computed from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
+    """Returns one violation as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
     ListViolations: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListViolationsRequest, _ledger_service_pb2.ListViolationsResponse]  # type: ignore[assignment]
-    """Lists violations in the order of their report, as of any time."""
+    """Lists violations by report, as of any time."""
     ConfirmViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ConfirmViolationRequest, _ledger_service_pb2.ConfirmViolationResponse]  # type: ignore[assignment]
-    """Confirms a violation that is alleged, under review, or appealed without success. It counts from then on."""
+    """Confirms a violation that is alleged, under review or appealed. It counts from then on."""
     DismissViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.DismissViolationRequest, _ledger_service_pb2.DismissViolationResponse]  # type: ignore[assignment]
-    """Dismisses a violation that is alleged or under review, as untrue or unproven."""
+    """Dismisses an alleged or reviewed violation as untrue or unproven."""
     WithdrawViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.WithdrawViolationRequest, _ledger_service_pb2.WithdrawViolationResponse]  # type: ignore[assignment]
-    """Withdraws a violation that is alleged or under review, on behalf of its notifier."""
+    """Withdraws an alleged or reviewed violation for its notifier."""
     OverturnViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.OverturnViolationRequest, _ledger_service_pb2.OverturnViolationResponse]  # type: ignore[assignment]
-    """Overturns a confirmed, reduced or appealed violation. Scores are then as if it had never been reported."""
+    """Overturns a confirmed, reduced or appealed violation, as if never reported."""
     ReviewViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReviewViolationRequest, _ledger_service_pb2.ReviewViolationResponse]  # type: ignore[assignment]
-    """Takes up an alleged violation for review, or a dismissed one again."""
+    """Takes up an alleged or dismissed violation for review."""
     AppealViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AppealViolationRequest, _ledger_service_pb2.AppealViolationResponse]  # type: ignore[assignment]
-    """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
+    """Appeals a confirmed or reduced violation for the seller. It still counts."""
     ReduceViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReduceViolationRequest, _ledger_service_pb2.ReduceViolationResponse]  # type: ignore[assignment]
     """Lowers the severity of a confirmed, reduced or appealed violation."""
     ReinstateViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]  # type: ignore[assignment]
-    """Confirms a dismissed or overturned violation again. `ground` names the legal order."""
+    """Confirms a dismissed or overturned violation again by a legal order."""
     EraseSeller: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseSellerRequest, _ledger_service_pb2.EraseSellerResponse]  # type: ignore[assignment]
-    """Erases a seller's sealed texts (reasons, places of evidence) for good, by deleting their key. What counts stays and
-    still verifies. Backups keep keys as long as the backups are kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger
-    has no entry of the seller. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete
-    keys.
+    """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+    NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
+    database role may not delete keys.
     """
     MendClock: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.MendClockRequest, _ledger_service_pb2.MendClockResponse]  # type: ignore[assignment]
-    """Corrects record times that ran ahead because of a server's wrong clock, in all marketplaces. From then on
-    `first_sequence` and all later entries read with their right times. Earlier answers can still be repeated as they
-    were. This cannot be undone.
+    """Corrects record times that ran ahead, in all marketplaces: `first_sequence` and later entries then read with their
+    right times. Earlier answers stay repeatable. This cannot be undone.
     """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Appends and reads entries, and the violations that follow from them.
 
-    Every error is a `google.rpc.Status` with details: BadRequest names the field, or ErrorInfo has a stable
-    `ErrorReason`. Retry UNAVAILABLE. Any append can be retried, because its `entry_id` makes it safe.
+    Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
+    Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     @_abc_1.abstractmethod
@@ -178,9 +168,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.AppendEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.AppendEntriesResponse, _abc.Awaitable[_ledger_service_pb2.AppendEntriesResponse]]:
-        """Appends a batch in the given order: all entries or none. An entry that is already recorded (same `entry_id`, same
-        content) gets its first answer again. INVALID_ARGUMENT names the first wrong fields, such as
-        `entries[17].violation.harm`.
+        """Appends a batch in order: all entries or none. An already recorded entry gets its first answer again.
+        INVALID_ARGUMENT names the first wrong fields, such as `entries[17].violation.harm`.
         """
 
     @_abc_1.abstractmethod
@@ -189,13 +178,12 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ledger_service_pb2.StreamEntriesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.StreamEntriesResponse], _abc.AsyncIterator[_ledger_service_pb2.StreamEntriesResponse]]:
-        """Appends batches on one stream. Each request message is one batch, atomic as in AppendEntries, and gets one response
-        message, in order: an acknowledgement or an error. After an error the stream goes on. A client may send batches
-        before their answers; the server reads one at a time. If the stream breaks (UNAVAILABLE), open a new one and send
-        the unanswered batches again: `entry_id` makes that safe. The stream ends with INVALID_ARGUMENT if the first
-        message has no valid `parent` or a message is garbled. It ends with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` if the
-        server, or this client's share of it, has no free stream. It ends with DEADLINE_EXCEEDED if the first message takes
-        over a second, so make the first batch small on a slow line. Later silence is allowed.
+        """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
+        message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
+        their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
+        INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
+        `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
+        a second. Later silence is allowed.
         """
 
     @_abc_1.abstractmethod
@@ -204,7 +192,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ListEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListEntriesResponse]]:
-        """Lists entries in the order of their sequence, as of any time."""
+        """Lists entries by sequence, as of any time."""
 
     @_abc_1.abstractmethod
     def WatchEntries(
@@ -212,11 +200,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.WatchEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.WatchEntriesResponse], _abc.AsyncIterator[_ledger_service_pb2.WatchEntriesResponse]]:
-        """Streams the entries after a position, in the order of their sequence: first the recorded ones by page, then new
-        ones within a second. Each response has the position to resume from. Resume there after a broken stream
-        (UNAVAILABLE): no entry is lost or repeated. The stream ends only when the client ends it or on an error:
-        FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the position is beyond the ledger's end, RESOURCE_EXHAUSTED with
-        `TOO_MANY_CALLS` if the server, or this client's share of it, has no free stream.
+        """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
+        resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
+        `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
+        stream for this client.
         """
 
     @_abc_1.abstractmethod
@@ -225,7 +212,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.GetViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.GetViolationResponse, _abc.Awaitable[_ledger_service_pb2.GetViolationResponse]]:
-        """Returns one violation, computed from its entries as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
+        """Returns one violation as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def ListViolations(
@@ -233,7 +220,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ListViolationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListViolationsResponse, _abc.Awaitable[_ledger_service_pb2.ListViolationsResponse]]:
-        """Lists violations in the order of their report, as of any time."""
+        """Lists violations by report, as of any time."""
 
     @_abc_1.abstractmethod
     def ConfirmViolation(
@@ -241,7 +228,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ConfirmViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ConfirmViolationResponse, _abc.Awaitable[_ledger_service_pb2.ConfirmViolationResponse]]:
-        """Confirms a violation that is alleged, under review, or appealed without success. It counts from then on."""
+        """Confirms a violation that is alleged, under review or appealed. It counts from then on."""
 
     @_abc_1.abstractmethod
     def DismissViolation(
@@ -249,7 +236,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.DismissViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.DismissViolationResponse, _abc.Awaitable[_ledger_service_pb2.DismissViolationResponse]]:
-        """Dismisses a violation that is alleged or under review, as untrue or unproven."""
+        """Dismisses an alleged or reviewed violation as untrue or unproven."""
 
     @_abc_1.abstractmethod
     def WithdrawViolation(
@@ -257,7 +244,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.WithdrawViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.WithdrawViolationResponse, _abc.Awaitable[_ledger_service_pb2.WithdrawViolationResponse]]:
-        """Withdraws a violation that is alleged or under review, on behalf of its notifier."""
+        """Withdraws an alleged or reviewed violation for its notifier."""
 
     @_abc_1.abstractmethod
     def OverturnViolation(
@@ -265,7 +252,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.OverturnViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.OverturnViolationResponse, _abc.Awaitable[_ledger_service_pb2.OverturnViolationResponse]]:
-        """Overturns a confirmed, reduced or appealed violation. Scores are then as if it had never been reported."""
+        """Overturns a confirmed, reduced or appealed violation, as if never reported."""
 
     @_abc_1.abstractmethod
     def ReviewViolation(
@@ -273,7 +260,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ReviewViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReviewViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReviewViolationResponse]]:
-        """Takes up an alleged violation for review, or a dismissed one again."""
+        """Takes up an alleged or dismissed violation for review."""
 
     @_abc_1.abstractmethod
     def AppealViolation(
@@ -281,7 +268,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.AppealViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.AppealViolationResponse, _abc.Awaitable[_ledger_service_pb2.AppealViolationResponse]]:
-        """Appeals a confirmed or reduced violation on behalf of the seller. It counts until it is overturned."""
+        """Appeals a confirmed or reduced violation for the seller. It still counts."""
 
     @_abc_1.abstractmethod
     def ReduceViolation(
@@ -297,7 +284,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ReinstateViolationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReinstateViolationResponse, _abc.Awaitable[_ledger_service_pb2.ReinstateViolationResponse]]:
-        """Confirms a dismissed or overturned violation again. `ground` names the legal order."""
+        """Confirms a dismissed or overturned violation again by a legal order."""
 
     @_abc_1.abstractmethod
     def EraseSeller(
@@ -305,10 +292,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.EraseSellerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.EraseSellerResponse, _abc.Awaitable[_ledger_service_pb2.EraseSellerResponse]]:
-        """Erases a seller's sealed texts (reasons, places of evidence) for good, by deleting their key. What counts stays and
-        still verifies. Backups keep keys as long as the backups are kept. NOT_FOUND with `SELLER_NOT_FOUND` if the ledger
-        has no entry of the seller. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's database role may not delete
-        keys.
+        """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+        NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
+        database role may not delete keys.
         """
 
     @_abc_1.abstractmethod
@@ -317,9 +303,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.MendClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.MendClockResponse, _abc.Awaitable[_ledger_service_pb2.MendClockResponse]]:
-        """Corrects record times that ran ahead because of a server's wrong clock, in all marketplaces. From then on
-        `first_sequence` and all later entries read with their right times. Earlier answers can still be repeated as they
-        were. This cannot be undone.
+        """Corrects record times that ran ahead, in all marketplaces: `first_sequence` and later entries then read with their
+        right times. Earlier answers stay repeatable. This cannot be undone.
         """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EvaluatePayoutRequest(_message.Message):
-    """Request of EvaluatePayout: one order as the payer knows it."""
+    """One order as the payer knows it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -44,38 +44,38 @@ class EvaluatePayoutRequest(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     capture_day: _builtins.str
-    """The UTC day of the payment's capture, as `YYYY-MM-DD`; not in the future. Required."""
+    """The UTC day of capture, `YYYY-MM-DD`, not in the future. Required."""
     captured_minor: _builtins.int
-    """The captured amount, in minor units of `currency` (cents), 0 to 10^15. Required."""
+    """In minor units of `currency` (cents), 0 to 10^15. Required."""
     currency: _builtins.str
-    """ISO 4217 code. If the policy at the capture has a currency, orders in another currency are rejected. Required."""
+    """ISO 4217 code, that of the policy at capture if it has one. Required."""
     product_category: _builtins.str
-    """Product category, an id of the marketplace. Default empty: none."""
+    """Default empty: none."""
     delivered: _builtins.bool
-    """True if the order reached its buyer. Until then all of it is held, at most for the longest hold. Default false."""
+    """True if delivered. Until then all is held, at most for the longest hold."""
     refunded_minor: _builtins.int
-    """Refunds to the buyer so far, in minor units, at most the captured amount. Default 0."""
+    """Refunds so far, at most the captured amount."""
     claims_minor: _builtins.int
-    """Claims adjudicated to the buyer so far, without refunds, in minor units. Default 0."""
+    """Claims adjudicated so far, without refunds."""
     drawn_minor: _builtins.int
-    """The amount taken from the order for these claims so far, in minor units, at most `claims_minor`. Default 0."""
+    """Drawn from the order for claims, at most `claims_minor`."""
     day: _builtins.str
-    """The UTC day of the answer, as `YYYY-MM-DD`, not before the capture. A day after today uses the knowledge of now.
-    Default: today.
+    """The UTC day of the answer, `YYYY-MM-DD`, not before the capture. A later day uses the knowledge of now. Default:
+    today.
     """
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     disputed: _builtins.bool
-    """True if its buyer disputes it, or had it charged back. Default false."""
+    """True if disputed or charged back."""
     drawn_day: _builtins.str
-    """The UTC day of the last draw, as `YYYY-MM-DD`, from the capture to `day`. The amount drawn is at most the amount held on
-    that day. Default: `day`.
+    """The UTC day of the last draw, `YYYY-MM-DD`, from the capture to `day`, on which at least the drawn amount was held.
+    Default: `day`.
     """
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:
-        """The time at which the order's carrier or buyer confirmed the delivery; the seller's own word does not count. From the
-        capture to now, and only for a delivered order. A caution that began later holds back nothing of the order unless it is
-        disputed. Without this time, the order counts as not delivered before a stop of payouts. Default: not confirmed.
+        """When carrier or buyer (not the seller) confirmed the delivery, from the capture to now. A caution that began later
+        holds back nothing unless the order is disputed. Without it, the order counts as undelivered before a stop of
+        payouts.
         """
 
     def __init__(
@@ -127,44 +127,40 @@ class EvaluatePayoutResponse(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     released_minor: _builtins.int
-    """The amount that may have been paid out by that day, in minor units."""
+    """Paid out at most by that day, in minor units."""
     drawn_minor: _builtins.int
-    """The amount taken for claims, in minor units."""
+    """Taken for claims, in minor units."""
     held_minor: _builtins.int
-    """The amount held back, in minor units."""
+    """Held back, in minor units."""
     next_release_day: _builtins.str
-    """The next UTC day on which more is released if nothing else happens. Empty if nothing is held, if delivery is awaited, or
-    while payouts are stopped.
+    """The next UTC day of a release if nothing else happens. Empty if nothing is held, delivery is awaited, or payouts
+    are stopped.
     """
     hold_days: _builtins.int
     """Days of the order's hold after the capture."""
     reserve_ppm: _builtins.int
-    """The share that is held back longer, in parts per million."""
+    """The share held longer, in parts per million."""
     reserve_days: _builtins.int
-    """Days after the capture for which that share is held."""
+    """Days of its hold after the capture."""
     value_cap_minor: _builtins.int
-    """The limit on the value captured in a day, at the order's capture, for its product category or in total; not set
-    without a limit.
-    """
+    """The limit on a day's captured value at capture, of its product category or in total; not set without one."""
     currency: _builtins.str
     """ISO 4217 code of all amounts."""
     @_builtins.property
     def stopped_time(self) -> _timestamp_pb2.Timestamp:
-        """The begin of the present stop of payouts to the seller; not set without one."""
+        """The begin of the present stop of payouts; not set without one."""
 
     @_builtins.property
     def capture_stamp(self) -> _trust_score_service_pb2.Stamp:
-        """The sources of the terms at capture: the policy and model served at the end of that day."""
+        """Sources of the terms at capture: those served at that day's end."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
-        """The sources of the rest of the answer."""
+        """Sources of the rest."""
 
     @_builtins.property
     def stop_decide_time(self) -> _timestamp_pb2.Timestamp:
-        """The time at which the stop of payouts ends by itself unless a person decides its case; not set without a stop, or if it
-        is confirmed.
-        """
+        """When the stop ends unless decided; not set without a stop, or if it is confirmed."""
 
     def __init__(
         self,
@@ -206,7 +202,7 @@ class GetRestitutionRequest(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     violation: _builtins.str
-    """The violation's id: the `entry_id` of its report. Required."""
+    """The violation's id. Required."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     def __init__(
@@ -247,15 +243,14 @@ class GetRestitutionResponse(_message.Message):
         measure: _builtins.str
         """The measure's id."""
         rule: _builtins.str
-        """The rule of the measure; empty if a person imposed it."""
+        """Empty if a person imposed it."""
         kind: _entry_pb2.MeasureKind.ValueType
         """Its kind."""
         days: _builtins.int
-        """Days in between, counting each begun day."""
+        """Each begun day counts."""
         held_minor: _builtins.int
-        """The amount it held in that time, in minor units of `currency`. A hold: everything captured. A reserve: its share
-        of that, by the share stated for each day. A deposit: the peak deposit held under the measure. 0 for other kinds.
-        Of items of one kind, each states only what the items before it did not hold at that time.
+        """The amount held meanwhile, in minor units. A hold: everything captured. A reserve: its share by each day. A
+        deposit: the peak held. Other kinds: 0. Without what earlier items of its kind held.
         """
         @_builtins.property
         def begin_time(self) -> _timestamp_pb2.Timestamp:
@@ -263,16 +258,13 @@ class GetRestitutionResponse(_message.Message):
 
         @_builtins.property
         def end_time(self) -> _timestamp_pb2.Timestamp:
-            """When that ended: the measure was lifted, ended by itself or rested on other violations only, or the violation was
-            overturned. Not set if it still depends on it. After a reinstatement, a measure that no one lifted depends on the
-            violation again, as another item.
+            """When that ended: the measure was lifted, ended or rested on others only, or the violation was overturned. Not set
+            if it still does. After a reinstatement, an unlifted measure is another item.
             """
 
         @_builtins.property
         def other_violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """The other violations that it rested on in that time. With any, the measure may have been right without this
-            violation.
-            """
+            """Its other violations meanwhile; with any, the measure may have been right."""
 
         def __init__(
             self,
@@ -305,12 +297,12 @@ class GetRestitutionResponse(_message.Message):
     status: _entry_pb2.ViolationStatus.ValueType
     """Its status now."""
     currency: _builtins.str
-    """ISO 4217 code of all amounts: the served policy's currency."""
+    """The served policy's ISO 4217 code."""
     captured_minor: _builtins.int
-    """The amount captured in all these times together, each day once, in minor units, from `flow` entries."""
+    """Captured in all these times, each day once, in minor units, from `flow` entries."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetRestitutionResponse.Item]:
-        """The measures that depended on it, in the order in which they began."""
+        """By begin."""
 
     def __init__(
         self,
@@ -346,17 +338,16 @@ class EvaluateMeasuresRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     policy: _builtins.str
-    """`policies/{policy}`, as in GetPolicyRequest: the policy to use, for example from the stamp of an earlier answer.
-    Also needs the right `read_policies`. Default: the served policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
-    served.
+    """`policies/{policy}`, as in GetPolicyRequest; needs the right `read_policies`. Default: the served policy. NOT_FOUND
+    with `POLICY_NOT_FOUND` if never served.
     """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """The time of the answer. Not in the future. Default: now."""
+        """As in GetTrustScoreRequest."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only what the ledger had recorded before this time. Not in the future. Default: now."""
+        """As in GetTrustScoreRequest."""
 
     def __init__(
         self,
@@ -399,36 +390,34 @@ class EvaluateMeasuresResponse(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
-    """The state of the score."""
+    """Of the score."""
     tier: _entry_pb2.Tier.ValueType
-    """The tier that the rules use; unspecified without a tier."""
+    """For the rules; unspecified without a tier."""
     override: _builtins.str
-    """The entry by which a person set the tier, while it is in force."""
+    """The entry by which a person set the tier, while in force."""
     standing: _builtins.int
-    """The standing that the rules use. Only if the policy has a table of standing."""
+    """Only if the policy has its table."""
     currency: _builtins.str
-    """ISO 4217 code of all amounts; empty if the policy has none."""
+    """ISO 4217 code; empty if the policy has none."""
     standing_parts_omitted: _builtins.int
-    """The number of omitted incidents."""
+    """Omitted incidents."""
     policy_name: _builtins.str
-    """The name of the policy behind the measures; its digest is in the stamp."""
+    """The policy's name; its digest is in the stamp."""
     policy_version: _builtins.int
-    """The version of this policy."""
+    """The policy's version."""
     deposit_placed_minor: _builtins.int
-    """The seller's deposit now, in minor units of `currency`; 0 for a deposit in another currency."""
+    """The seller's deposit now, in minor units of `currency`; 0 in another currency."""
     @_builtins.property
     def standing_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingPart]:
-        """The incidents behind the standing, largest first: at most 1,000."""
+        """Incidents behind the standing, largest first, at most 1,000."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
-        """Every measure of every rule that applies, in the order of the policy; then the measures of cautions; then the
-        measures that persons imposed (entries of kind `measure`) and that are in force.
-        """
+        """Every measure of every rule that applies, in the policy's order; then of cautions; then of persons, in force."""
 
     @_builtins.property
     def terms(self) -> Global___Terms:
-        """The strictest value of each kind, over the measures that have begun and are neither waived nor lifted."""
+        """The strictest value of each kind, over measures that have begun and are neither waived nor lifted."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
@@ -436,7 +425,7 @@ class EvaluateMeasuresResponse(_message.Message):
 
     @_builtins.property
     def cautions(self) -> _containers.RepeatedCompositeFieldContainer[_trust_score_service_pb2.Caution]:
-        """The cautions in force, as in TrustScore. Their measures are in `measures`, after those of the rules."""
+        """As in TrustScore; their measures are in `measures`."""
 
     def __init__(
         self,
@@ -469,7 +458,7 @@ Global___EvaluateMeasuresResponse: _TypeAlias = EvaluateMeasuresResponse  # noqa
 
 @_typing.final
 class StandingPart(_message.Message):
-    """The points of standing that one incident gives."""
+    """One incident's points of standing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -477,14 +466,14 @@ class StandingPart(_message.Message):
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     points: _builtins.int
-    """The points, at least 1 and at most the policy's cap."""
+    """1 to the policy's cap."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """The midnight (UTC) when the youngest of its violations stops to count."""
+        """The UTC midnight when its youngest violation stops to count."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The reports of its violations and the decisions about them, by `entry_id`."""
+        """Its reports and decisions."""
 
     def __init__(
         self,
@@ -503,7 +492,7 @@ Global___StandingPart: _TypeAlias = StandingPart  # noqa: Y015
 
 @_typing.final
 class Measure(_message.Message):
-    """One measure: of a rule, or imposed by a person."""
+    """One measure, of a rule or by a person."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -522,59 +511,50 @@ class Measure(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     LIFTED_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's id in the policy; empty if a person imposed it."""
+    """Empty if a person imposed it."""
     reference: _builtins.str
-    """The place where the seller can read the rule, such as a section of the terms; empty if a person imposed it."""
+    """The seller's text of the rule; empty if a person imposed it."""
     legal_ground: _builtins.str
-    """The legal ground of a rule on the intake of a product category. Otherwise empty."""
+    """Of a rule on the intake of a product category; else empty."""
     kind: _entry_pb2.MeasureKind.ValueType
     """Its kind."""
     waived: _builtins.bool
-    """Whether another rule waives it, so that it has no effect."""
+    """Whether another rule waives it."""
     entries_omitted: _builtins.int
-    """The number of omitted entries."""
+    """Omitted entries."""
     caution: _builtins.bool
-    """Whether it is a protection of a caution: it ends by itself and does not enter the terms fixed at an order's
-    capture.
-    """
+    """Whether a caution protects by it; then it does not enter an order's fixed terms."""
     measure: _builtins.str
-    """Its id in the record of measures, constant for a seller, rule, kind and product category. A complaint names it, and
-    a person lifts it by this id.
-    """
+    """Its recorded id, constant for a seller, rule, kind and product category, for complaints and lifts."""
     lifted: _builtins.str
-    """The entry by which a person lifted it, so that it has no effect. It stays lifted until a violation behind it is
-    confirmed later, or until it begins again.
+    """The entry by which a person lifted it. It stays lifted until a violation behind it is confirmed later, or it begins
+    again.
     """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
-        """Its value as the rule or the person states it. Not set if a person imposed a value that terms cannot take, such as
-        an amount in another currency; the measure then binds no terms.
-        """
+        """As stated. Not set if a person stated a value that terms cannot take, which binds no terms."""
 
     @_builtins.property
     def current(self) -> Global___MeasureValue:
-        """Its value for this seller: raised with its settled value, within the limit of its marketplace. For a deposit: the
-        amount still to be placed.
+        """For this seller: raised with its settled value, within its marketplace's limit; of a deposit the amount still to be
+        placed.
         """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it begins. A rule on confirmed facts: with the decision that made the rule apply. A suspension: with the
-        last decision behind it. A termination: after its notice, which may be in the future. A rule on the tier: at the
-        first midnight (UTC) from which the tier has asked for it without a break, or at the last midnight if it asks
-        only since then. It uses the knowledge, model and policy of this answer. So for a tier it may lie before the
-        decision or override that caused it, and an earlier answer had no such measure. Not set if over 180 days ago.
+        """When it begins. On confirmed facts: with the decision that made the rule apply. A suspension: with its last
+        decision. A termination: after its notice, perhaps in the future. On the tier: at the first midnight (UTC) of an
+        unbroken span, or the last midnight, by the knowledge, model and policy of this answer; so an earlier answer may
+        lack it. Not set if over 180 days ago.
         """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends unless something happens: a suspension is served, a violation expires, an override ends. Not set if
-        time alone does not end it.
-        """
+        """When time alone ends it: a suspension is served, a violation expires, an override ends. Else not set."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries behind it, by `entry_id`: at most 1,000. None for a seller with too little history."""
+        """The entries behind it, at most 1,000; none for too little history."""
 
     def __init__(
         self,
@@ -672,13 +652,13 @@ Global___MeasureValue: _TypeAlias = MeasureValue  # noqa: Y015
 
 @_typing.final
 class DepositValue(_message.Message):
-    """A deposit to place. A placed deposit lowers the amount still to be placed; it changes neither tier nor badge."""
+    """A required deposit; it changes neither tier nor badge."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     amount_minor: _builtins.int
-    """In minor units of the response's currency (cents)."""
+    """In minor units of the response's currency."""
     def __init__(
         self,
         *,
@@ -700,7 +680,7 @@ class SettlementHoldValue(_message.Message):
 
     DAYS_FIELD_NUMBER: _builtins.int
     days: _builtins.int
-    """Days after its capture, 1 to 180, before which an order is not paid out."""
+    """1 to 180 days after its capture."""
     def __init__(
         self,
         *,
@@ -723,9 +703,9 @@ class RollingReserveValue(_message.Message):
     PPM_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
     ppm: _builtins.int
-    """The share in parts per million."""
+    """In parts per million."""
     days: _builtins.int
-    """Days after its capture, 1 to 180, before which the share is not paid out."""
+    """1 to 180 days after its capture."""
     def __init__(
         self,
         *,
@@ -742,16 +722,16 @@ Global___RollingReserveValue: _TypeAlias = RollingReserveValue  # noqa: Y015
 
 @_typing.final
 class ValueCapValue(_message.Message):
-    """A limit on the value of orders captured in one UTC day."""
+    """A limit on the value captured in one UTC day."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUE_MINOR_FIELD_NUMBER: _builtins.int
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     value_minor: _builtins.int
-    """In minor units of the response's currency (cents)."""
+    """In minor units of the response's currency."""
     product_category: _builtins.str
-    """Product category; empty for all together."""
+    """Empty: all together."""
     def __init__(
         self,
         *,
@@ -777,7 +757,7 @@ class ListingCapValue(_message.Message):
     listings: _builtins.int
     """The number of listings."""
     product_category: _builtins.str
-    """Product category; empty for all together."""
+    """Empty: all together."""
     def __init__(
         self,
         *,
@@ -801,9 +781,9 @@ class IntakeCapValue(_message.Message):
     NEW_LISTINGS_FIELD_NUMBER: _builtins.int
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     new_listings: _builtins.int
-    """The number of new listings; 0: no new intake."""
+    """0: no new intake."""
     product_category: _builtins.str
-    """Product category; empty for all together."""
+    """Empty: all together."""
     def __init__(
         self,
         *,
@@ -820,7 +800,7 @@ Global___IntakeCapValue: _TypeAlias = IntakeCapValue  # noqa: Y015
 
 @_typing.final
 class WaiverValue(_message.Message):
-    """A kind of measure that does not apply if it rests on the tier only."""
+    """A kind that does not apply if it rests on the tier only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -842,7 +822,7 @@ Global___WaiverValue: _TypeAlias = WaiverValue  # noqa: Y015
 
 @_typing.final
 class SuspensionValue(_message.Message):
-    """No trade. It rests on confirmed violations, never on a model only."""
+    """No trade. It rests on confirmed violations only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -851,13 +831,13 @@ class SuspensionValue(_message.Message):
     NOTICE_DAYS_FIELD_NUMBER: _builtins.int
     EXCEPTION_FIELD_NUMBER: _builtins.int
     days: _builtins.int
-    """Days of the suspension; 0 if it terminates the account."""
+    """0 if it terminates the account."""
     terminates: _builtins.bool
     """True if it has no end."""
     notice_days: _builtins.int
     """Days of notice before a termination."""
     exception: _builtins.str
-    """The reason why a termination needs no notice: `legal_obligation`, `imperative_reason`, `repeated_infringement`, or empty."""
+    """Why no notice is needed: `legal_obligation`, `imperative_reason`, `repeated_infringement`, or empty."""
     def __init__(
         self,
         *,
@@ -876,22 +856,22 @@ Global___SuspensionValue: _TypeAlias = SuspensionValue  # noqa: Y015
 
 @_typing.final
 class Terms(_message.Message):
-    """The strictest value of each kind of measure. 0 or not set means no such measure."""
+    """The strictest value of each kind; 0 or not set: none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Cap(_message.Message):
-        """A cap on one product category, or on all of them together."""
+        """A cap on one product category, or on all together."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
         LIMIT_FIELD_NUMBER: _builtins.int
         product_category: _builtins.str
-        """Product category; empty for all together."""
+        """Empty: all together."""
         limit: _builtins.int
-        """The cap: minor units of the response's currency, or a number of listings."""
+        """Minor units of the response's currency, or listings."""
         def __init__(
             self,
             *,
@@ -914,20 +894,20 @@ class Terms(_message.Message):
     MANUAL_REVIEW_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     deposit_minor: _builtins.int
-    """Deposit still to be placed, in minor units of the response's currency."""
+    """Still to be placed, in minor units of the response's currency."""
     hold_days: _builtins.int
-    """Days after its capture before which an order is not paid out."""
+    """Days of the hold after capture."""
     reserve_ppm: _builtins.int
-    """Share of each order that is held back longer, in parts per million."""
+    """The share held longer, in parts per million."""
     reserve_days: _builtins.int
-    """Days after its capture before which that share is not paid out."""
+    """Days of its hold after capture."""
     manual_review: _builtins.bool
-    """True if a person checks each new listing before it is shown."""
+    """True if a person checks each new listing first."""
     suspended: _builtins.bool
     """Whether the seller is suspended now."""
     @_builtins.property
     def value_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:
-        """Limits on the value captured in one UTC day. No order in another currency than the response's is within a limit."""
+        """On a UTC day's captured value; no order in another currency is within."""
 
     @_builtins.property
     def listing_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:
@@ -935,7 +915,7 @@ class Terms(_message.Message):
 
     @_builtins.property
     def intake_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:
-        """Limits on new listings in one UTC day."""
+        """On new listings in one UTC day."""
 
     def __init__(
         self,

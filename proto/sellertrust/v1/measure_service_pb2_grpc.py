@@ -28,8 +28,8 @@ if _version_not_supported:
 class MeasureServiceStub(object):
     """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
-    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
+    A stamp repeats an answer; times select one as in TrustScoreService. A call imposes nothing: the marketplace acts on
+    the answer.
     """
 
     def __init__(self, channel):
@@ -58,34 +58,33 @@ class MeasureServiceStub(object):
 class MeasureServiceServicer(object):
     """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
-    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
+    A stamp repeats an answer; times select one as in TrustScoreService. A call imposes nothing: the marketplace acts on
+    the answer.
     """
 
     def EvaluateMeasures(self, request, context):
-        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
-        If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
+        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
+        model, only rules on confirmed facts and rules for every seller apply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EvaluatePayout(self, request, context):
-        """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
-        refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
-        time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
-        first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
-        stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
-        or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
-        entries. If the seller had none at capture, the present terms apply.
+        """Returns the amounts of one order released, drawn and held on a day: released + drawn + held = captured - refunded,
+        to the last minor unit. The order has the terms of its capture, by the knowledge and policy of then. Only rules on
+        confirmed facts, and cautions while they last, make hold and reserve stricter later. Refunds come first, then the
+        hold, then the reserve on the rest, in parts per million, rounded down. While payouts are stopped, no more is
+        released; a stop ends after 30 days unless its case is confirmed or extended. Nothing is stored. NOT_FOUND with
+        `SELLER_NOT_FOUND` without valid entries; without any at capture, the present terms apply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRestitution(self, request, context):
-        """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
-        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """Returns the recorded measures that depended on an overturned violation, how long, and the money they held.
+        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while it is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,8 +119,8 @@ def add_MeasureServiceServicer_to_server(servicer, server):
 class MeasureService(object):
     """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
-    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
+    A stamp repeats an answer; times select one as in TrustScoreService. A call imposes nothing: the marketplace acts on
+    the answer.
     """
 
     @staticmethod

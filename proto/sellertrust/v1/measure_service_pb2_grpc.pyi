@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class MeasureServiceStub:
     """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
-    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
+    A stamp repeats an answer; times select one as in TrustScoreService. A call imposes nothing: the marketplace acts on
+    the answer.
     """
 
     @_typing.overload
@@ -38,55 +38,53 @@ class MeasureServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MeasureServiceAsyncStub: ...
     EvaluateMeasures: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]
-    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
-    If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
+    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
+    model, only rules on confirmed facts and rules for every seller apply.
     """
     EvaluatePayout: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]
-    """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
-    refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
-    time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
-    first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
-    stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
-    or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
-    entries. If the seller had none at capture, the present terms apply.
+    """Returns the amounts of one order released, drawn and held on a day: released + drawn + held = captured - refunded,
+    to the last minor unit. The order has the terms of its capture, by the knowledge and policy of then. Only rules on
+    confirmed facts, and cautions while they last, make hold and reserve stricter later. Refunds come first, then the
+    hold, then the reserve on the rest, in parts per million, rounded down. While payouts are stopped, no more is
+    released; a stop ends after 30 days unless its case is confirmed or extended. Nothing is stored. NOT_FOUND with
+    `SELLER_NOT_FOUND` without valid entries; without any at capture, the present terms apply.
     """
     GetRestitution: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]
-    """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
-    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+    """Returns the recorded measures that depended on an overturned violation, how long, and the money they held.
+    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while it is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
 
 @_typing.type_check_only
 class MeasureServiceAsyncStub(MeasureServiceStub):
     """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
-    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
+    A stamp repeats an answer; times select one as in TrustScoreService. A call imposes nothing: the marketplace acts on
+    the answer.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EvaluateMeasures: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]  # type: ignore[assignment]
-    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
-    If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
+    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
+    model, only rules on confirmed facts and rules for every seller apply.
     """
     EvaluatePayout: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]  # type: ignore[assignment]
-    """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
-    refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
-    time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
-    first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
-    stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
-    or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
-    entries. If the seller had none at capture, the present terms apply.
+    """Returns the amounts of one order released, drawn and held on a day: released + drawn + held = captured - refunded,
+    to the last minor unit. The order has the terms of its capture, by the knowledge and policy of then. Only rules on
+    confirmed facts, and cautions while they last, make hold and reserve stricter later. Refunds come first, then the
+    hold, then the reserve on the rest, in parts per million, rounded down. While payouts are stopped, no more is
+    released; a stop ends after 30 days unless its case is confirmed or extended. Nothing is stored. NOT_FOUND with
+    `SELLER_NOT_FOUND` without valid entries; without any at capture, the present terms apply.
     """
     GetRestitution: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.GetRestitutionRequest, _measure_service_pb2.GetRestitutionResponse]  # type: ignore[assignment]
-    """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
-    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+    """Returns the recorded measures that depended on an overturned violation, how long, and the money they held.
+    FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while it is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
     """
 
 class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
     """Returns the measures in force for a seller: their rules, start times, and the entries behind them.
 
-    They follow only from the entries, the day, the model and the policy, so the stamp of an answer repeats it. Times
-    select an answer as in TrustScoreService. A call imposes nothing: the marketplace acts on the answer.
+    A stamp repeats an answer; times select one as in TrustScoreService. A call imposes nothing: the marketplace acts on
+    the answer.
     """
 
     @_abc_1.abstractmethod
@@ -95,8 +93,8 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.EvaluateMeasuresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.EvaluateMeasuresResponse, _abc.Awaitable[_measure_service_pb2.EvaluateMeasuresResponse]]:
-        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries.
-        If no model is served, there is no tier, and only rules on confirmed facts and rules for every seller apply.
+        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
+        model, only rules on confirmed facts and rules for every seller apply.
         """
 
     @_abc_1.abstractmethod
@@ -105,13 +103,12 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.EvaluatePayoutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.EvaluatePayoutResponse, _abc.Awaitable[_measure_service_pb2.EvaluatePayoutResponse]]:
-        """Returns the amounts of one order that are released, drawn and held on a day: released + drawn + held = captured -
-        refunded, to the last minor unit. The order has the terms of its capture: by the knowledge and the served policy of that
-        time. Only rules on confirmed facts, and cautions while they last, make its hold and reserve stricter later. Refunds come
-        first, then the hold, then the reserve on the rest, in parts per million, rounded down. While payouts to the seller are
-        stopped, no more is released, whatever the hold. A stop ends by itself after 30 days unless a person confirms its case
-        or extends it. The server stores nothing of the order. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid
-        entries. If the seller had none at capture, the present terms apply.
+        """Returns the amounts of one order released, drawn and held on a day: released + drawn + held = captured - refunded,
+        to the last minor unit. The order has the terms of its capture, by the knowledge and policy of then. Only rules on
+        confirmed facts, and cautions while they last, make hold and reserve stricter later. Refunds come first, then the
+        hold, then the reserve on the rest, in parts per million, rounded down. While payouts are stopped, no more is
+        released; a stop ends after 30 days unless its case is confirmed or extended. Nothing is stored. NOT_FOUND with
+        `SELLER_NOT_FOUND` without valid entries; without any at capture, the present terms apply.
         """
 
     @_abc_1.abstractmethod
@@ -120,8 +117,8 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.GetRestitutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.GetRestitutionResponse, _abc.Awaitable[_measure_service_pb2.GetRestitutionResponse]]:
-        """Returns, for an overturned violation, the recorded measures that depended on it, how long, and the money they held.
-        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while the violation is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
+        """Returns the recorded measures that depended on an overturned violation, how long, and the money they held.
+        FAILED_PRECONDITION with `LIFECYCLE_FORBIDS` while it is valid; NOT_FOUND with `VIOLATION_NOT_FOUND`.
         """
 
 def add_MeasureServiceServicer_to_server(servicer: MeasureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

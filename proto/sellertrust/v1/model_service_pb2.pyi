@@ -33,19 +33,19 @@ class ModelGate(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     OVERRIDABLE_FIELD_NUMBER: _builtins.int
     gate: _builtins.str
-    """Its name, such as `certificate`, `parity` or `calibration`."""
+    """Such as `certificate`, `parity` or `calibration`."""
     hard: _builtins.bool
-    """Whether promotion needs an override if the gate fails. If not, the gate is advisory and needs a signature."""
+    """Whether promotion needs an override if it fails, not only a signature."""
     ok: _builtins.bool
     """Whether the model passed."""
     number: _builtins.float
-    """The measured number, in the unit that `text` names. Not set without a measurement."""
+    """The measured number, in the unit of `text`; not set without one."""
     limit: _builtins.float
-    """What `number` is compared with. Not set if the gate has no limit."""
+    """Not set without a limit."""
     text: _builtins.str
     """The result in a sentence."""
     overridable: _builtins.bool
-    """Whether a named person may override it. Always false for `certificate` and `parity`."""
+    """Whether a named person may override it; never `certificate` and `parity`."""
     def __init__(
         self,
         *,
@@ -74,7 +74,7 @@ Global___ModelGate: _TypeAlias = ModelGate  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """A published model, described from its parts. The server executes none of them."""
+    """A published model, described from its parts; the server executes none of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -120,61 +120,56 @@ class Model(_message.Message):
     name: _builtins.str
     """`models/{digest}`."""
     digest: _builtins.str
-    """SHA-256 of its manifest, 64 hexadecimal digits. It covers every part of the model."""
+    """SHA-256 of its manifest, which covers every part, in hex."""
     damaged: _builtins.bool
-    """Whether its parts do not match its digest, or its attachments do not match the log. The fields below are then
-    empty, and it cannot be served or promoted.
+    """Whether parts do not match its digest, or attachments the log. It then cannot be served or promoted, and the fields
+    below are empty.
     """
     study: _builtins.str
-    """Name of the study that trained it."""
+    """The study that trained it."""
     ledger_as_of: _builtins.str
-    """Last day of the ledger that it was trained on, such as `2026-11-20`. Empty if its lineage does not say."""
+    """Last day of its training's ledger, such as `2026-11-20`, or empty."""
     ledger_entries: _builtins.int
-    """Entries of that ledger. 0 if its lineage does not say."""
+    """Entries of that ledger, or 0."""
     gates: _builtins.str
-    """`none` if it was published without gates, `passed` if every hard gate passed, else `failed`."""
+    """`none` without gates, `passed` if every hard gate passed, else `failed`."""
     has_report: _builtins.bool
     """Whether GetModelReport has its report."""
     core_version: _builtins.str
     """The release that packed it."""
     baseline_points: _builtins.int
-    """The base of its page, from the best row of every table. All reasons count from it. May be above 1000. 0 in
-    ListModels.
-    """
+    """Its page's base, from the best rows; may be above 1000. 0 in ListModels."""
     lineage_json: _builtins.str
-    """Its origin: the unchanged `lineage.json`. Empty in ListModels."""
+    """The unchanged `lineage.json`. Empty in ListModels."""
     evaluation_json: _builtins.str
-    """Its evaluation: the unchanged `evaluation.json`. Empty in ListModels."""
+    """The unchanged `evaluation.json`. Empty in ListModels."""
     certificate_json: _builtins.str
-    """The proof that it is monotone: the unchanged `certificate.json`. Empty in ListModels."""
+    """The proof of monotonicity: the unchanged `certificate.json`. Empty in ListModels."""
     card: _builtins.str
-    """Its page as text: base points, and a table of whole points for each feature. A person can add them up. An
-    explanation's points of a feature are one row of its table. Empty in ListModels.
-    """
+    """Its page as text: base points and a table of whole points per feature, to add up by hand. Empty in ListModels."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The aliases that point at it, in alphabetical order."""
+        """Its aliases in alphabetical order."""
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its features in order: `name@version`, or `attribute=value`."""
+        """In order: `name@version`, or `attribute=value`."""
 
     @_builtins.property
     def gate_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelGate]:
-        """Its gates as measured. Empty without gates."""
+        """Its gates as measured."""
 
     @_builtins.property
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Figures of its evaluation by their path, such as `auc.lightgbm.value`. Nulls, texts and lists are left out.
-        ListModels returns only `auc` and `log_loss` of the test period. `auc` is of the ranking at the reference exposure,
-        `equal_volume.auc` of pairs with a similar volume, `log_loss` over each row's own exposure.
+        """Numbers of its evaluation by path, such as `auc.lightgbm.value`. ListModels returns only `auc` and `log_loss` of
+        the test period. `auc` ranks at the reference exposure, `equal_volume.auc` compares pairs of similar volume,
+        `log_loss` is over each row's own exposure.
         """
 
     @_builtins.property
     def promises_given_up(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The promises that it gives up because its study freed the direction of a feature: `clean_orders` (clean orders
-        never lower points), `waiting` (waiting never lowers points). Such a model cannot be champion. Empty if it keeps
-        all promises.
+        """The promises given up by its study: `clean_orders` (clean orders never lower points), `waiting` (waiting never
+        lowers points). With any, it cannot be champion.
         """
 
     def __init__(
@@ -242,25 +237,24 @@ class ModelMove(_message.Message):
     MOVE_TIME_FIELD_NUMBER: _builtins.int
     FIGURES_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its place in the log, from 1."""
+    """From 1."""
     alias: _builtins.str
-    """`champion`, `challenger` or `shadow`. `previous` follows from the moves of `champion`."""
+    """`champion`, `challenger` or `shadow`; `previous` follows from `champion`."""
     model: _builtins.str
-    """`models/{digest}`: the model of the alias from then on."""
+    """`models/{digest}` from then on."""
     actor: _builtins.str
     """Who moved it."""
     reason: _builtins.str
-    """The reason for the move."""
+    """Why."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was moved. Not set if the log has no time."""
+        """Not set if the log has no time."""
 
     @_builtins.property
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Figures of the model and the move in the log: `auc`, `log_loss`, `gates` (`none`, `passed`, `failed`),
-        `gates_sha256`, `report_sha256`, `previous`, `override` (who) and `overridden` (which gates), `sign_off` and
-        `signed_off`, `rollback`, `principal` (the authenticated caller), `proposal` (the approved proposal). Numbers are
-        as in JSON.
+        """Logged figures, as in JSON: `auc`, `log_loss`, `gates` (`none`, `passed`, `failed`), `gates_sha256`,
+        `report_sha256`, `previous`, `override` (who) and `overridden` (which gates), `sign_off` and `signed_off`,
+        `rollback`, `principal` (the authenticated caller), `proposal`.
         """
 
     def __init__(
@@ -291,9 +285,9 @@ class ListModelsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Models a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -317,10 +311,10 @@ class ListModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """In the order of their digests."""
+        """By digest."""
 
     def __init__(
         self,
@@ -344,7 +338,7 @@ class GetModelRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`models/{model}`: a digest, a unique beginning of a digest with at least 6 digits, or an alias. Required."""
+    """`models/{model}`: a digest, its unique beginning of at least 6 digits, or an alias. Required."""
     def __init__(
         self,
         *,
@@ -395,9 +389,9 @@ class DiffModelsRequest(_message.Message):
     FIRST_FIELD_NUMBER: _builtins.int
     SECOND_FIELD_NUMBER: _builtins.int
     first: _builtins.str
-    """`models/{model}`, as in GetModelRequest. Required."""
+    """As in GetModelRequest. Required."""
     second: _builtins.str
-    """`models/{model}`, as in GetModelRequest. Required."""
+    """As in GetModelRequest. Required."""
     def __init__(
         self,
         *,
@@ -431,14 +425,13 @@ class DiffModelsResponse(_message.Message):
         section: _builtins.str
         """`features`, `parameters`, `scale`, `lineage` or `evaluation`."""
         name: _builtins.str
-        """Its name within the section, such as `auc.lightgbm.value`. In `features`: the key of a feature that only one
-        model has, or `KEY.direction` of a common feature, `"fixed"` as in the table of features or `"free"`; for an
-        attribute its number.
+        """Its name within the section, such as `auc.lightgbm.value`. In `features`: the key of a feature of one model, or
+        `KEY.direction` of a common one: `"fixed"` or `"free"`, or an attribute's number.
         """
         first: _builtins.str
-        """The first model's figure, as JSON. Not set if the model does not state it."""
+        """As JSON; not set if the model does not state it."""
         second: _builtins.str
-        """The second model's figure, as JSON. Not set if the model does not state it."""
+        """As JSON; not set if the model does not state it."""
         def __init__(
             self,
             *,
@@ -464,12 +457,12 @@ class DiffModelsResponse(_message.Message):
     SECOND_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     first: _builtins.str
-    """`models/{digest}` of the first model."""
+    """The first model's `models/{digest}`."""
     second: _builtins.str
-    """`models/{digest}` of the second model."""
+    """The second model's `models/{digest}`."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiffModelsResponse.Row]:
-        """The figures that differ, and all figures of `evaluation`."""
+        """Figures that differ, and all of `evaluation`."""
 
     def __init__(
         self,
@@ -499,23 +492,20 @@ class PromoteModelRequest(_message.Message):
     SIGN_OFF_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`models/{model}`, as in GetModelRequest. Required."""
+    """As in GetModelRequest. Required."""
     actor: _builtins.str
-    """Who promotes it, at most 128 characters. Required."""
+    """The actor, at most 128 characters. Required."""
     reason: _builtins.str
-    """Why, at most 500 characters; with `override` also why that is right. Required."""
+    """The reason, at most 500 characters, of an `override` too. Required."""
     override: _builtins.str
-    """Name of the person who answers for the failed hard gates, at most 128 characters. Required if a hard gate failed,
-    or if the model has no gates and was never champion; otherwise rejected. No one can override `certificate` and
-    `parity`.
+    """Who answers for failed hard gates, at most 128 characters. Required if one failed, or without gates if it was never
+    champion; else rejected. `certificate` and `parity` cannot be overridden.
     """
     sign_off: _builtins.str
-    """Name of the person who signs off the failed advisory gates, at most 128 characters. Required if one failed;
-    otherwise rejected.
-    """
+    """Who signs off failed advisory gates, at most 128 characters. Required if one failed; else rejected."""
     proposal: _builtins.str
-    """`proposals/{proposal}`: the approved proposal of exactly this request. Required if the server asks for four eyes
-    (FAILED_PRECONDITION with `APPROVAL_REQUIRED`). It promotes once, even if the call is repeated.
+    """`proposals/{proposal}`, approved for exactly this request. Required if the server asks for four eyes
+    (FAILED_PRECONDITION with `APPROVAL_REQUIRED`). It promotes once.
     """
     def __init__(
         self,
@@ -544,11 +534,9 @@ class PromoteModelResponse(_message.Message):
     CHAMPION_FIELD_NUMBER: _builtins.int
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
     champion: _builtins.str
-    """`models/{digest}` of the new champion."""
+    """The new champion, `models/{digest}`."""
     serving_digest: _builtins.str
-    """Digest of the model that this server answers with now. Other servers follow within a second; their GetModel shows
-    it.
-    """
+    """This server's model now; others follow within a second."""
     def __init__(
         self,
         *,
@@ -573,12 +561,12 @@ class RollbackModelRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CHAMPION_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """Who rolls back, at most 128 characters. Required."""
+    """The actor, at most 128 characters. Required."""
     reason: _builtins.str
-    """Why, at most 500 characters. Required."""
+    """The reason, at most 500 characters. Required."""
     champion: _builtins.str
-    """`models/{digest}` of the champion to roll back. It makes a retry safe: a second call then changes nothing. Default:
-    the present champion; a second call would bring it back.
+    """`models/{digest}` to roll back: a retry then changes nothing. Default: the present champion; a second call would
+    bring it back.
     """
     def __init__(
         self,
@@ -604,9 +592,9 @@ class RollbackModelResponse(_message.Message):
     CHAMPION_FIELD_NUMBER: _builtins.int
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
     champion: _builtins.str
-    """`models/{digest}` of the new champion."""
+    """The new champion, `models/{digest}`."""
     serving_digest: _builtins.str
-    """Digest of the model that this server answers with now."""
+    """This server's model now."""
     def __init__(
         self,
         *,
@@ -630,9 +618,9 @@ class ListModelMovesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Moves a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -656,7 +644,7 @@ class ListModelMovesResponse(_message.Message):
     MOVES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMove]:
         """Oldest first."""
@@ -683,7 +671,7 @@ class GetModelReportRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`models/{model}`, as in GetModelRequest. Required."""
+    """As in GetModelRequest. Required."""
     def __init__(
         self,
         *,
@@ -706,9 +694,9 @@ class GetModelReportResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     HTML_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """`models/{digest}` of the model."""
+    """`models/{digest}`."""
     html: _builtins.bytes
-    """One self-contained HTML file in UTF-8: at most 8 MB, usually below 2."""
+    """One self-contained HTML file in UTF-8, at most 8 MB."""
     def __init__(
         self,
         *,

@@ -28,7 +28,7 @@ if _version_not_supported:
 class ModelServiceStub(object):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
     requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. Servers that share a registry follow a move within a second, after each has verified the model.
+    before. All servers of a registry follow a move within a second, after they verified the model.
     """
 
     def __init__(self, channel):
@@ -77,27 +77,25 @@ class ModelServiceStub(object):
 class ModelServiceServicer(object):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
     requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. Servers that share a registry follow a move within a second, after each has verified the model.
+    before. All servers of a registry follow a move within a second, after they verified the model.
     """
 
     def ListModels(self, request, context):
-        """Lists the published models in the order of their digests.
+        """Lists the published models by digest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Returns one model with its evaluation, and the model that this server answers with. NOT_FOUND with
-        `MODEL_NOT_FOUND` if no model has this name.
+        """Returns one model with its evaluation, and this server's model. NOT_FOUND with `MODEL_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiffModels(self, request, context):
-        """Compares two models: features, parameters, scale, lineage and evaluation figures. FAILED_PRECONDITION with
-        `MODEL_REFUSED` if a model is damaged.
+        """Compares two models. FAILED_PRECONDITION with `MODEL_REFUSED` if one is damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,35 +103,33 @@ class ModelServiceServicer(object):
 
     def PromoteModel(self, request, context):
         """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-        failed gates need a named person who is missing, or if no one may override them; with `PROMISE_GIVEN_UP` if it
-        gives up a promise that every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or not certified. A
-        repeated call adds a move and changes nothing else.
+        failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
+        champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackModel(self, request, context):
-        """Makes the previous champion champion again, at once. It served before, so only its bytes are compared with its
-        digest; no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there is no previous champion. FAILED_PRECONDITION
-        with `MODEL_REFUSED` if it is damaged, or if `champion` is not the present champion. A rollback needs no approval,
-        because an emergency cannot wait. If promotions need approval, only a promotion brings the replaced model back
-        (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
+        """Makes the previous champion champion again, at once, after a check of its bytes alone. NOT_FOUND with
+        `MODEL_NOT_FOUND` without a previous champion. FAILED_PRECONDITION with `MODEL_REFUSED` if it is damaged, or if
+        `champion` is not the present one. It needs no approval, because an emergency cannot wait; if promotions need one,
+        only a promotion brings the replaced model back (`APPROVAL_REQUIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModelMoves(self, request, context):
-        """Lists every move of every alias, oldest first: who, when, why, and the model's figures at that time.
+        """Lists every move of every alias, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModelReport(self, request, context):
-        """Returns the report that was published with a model. NOT_FOUND with `MODEL_NOT_FOUND` if the model or its report
-        does not exist. FAILED_PRECONDITION with `MODEL_REFUSED` if the report was altered.
+        """Returns a model's published report. NOT_FOUND with `MODEL_NOT_FOUND` if model or report does not exist.
+        FAILED_PRECONDITION with `MODEL_REFUSED` if it was altered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,7 +184,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 class ModelService(object):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
     requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. Servers that share a registry follow a move within a second, after each has verified the model.
+    before. All servers of a registry follow a move within a second, after they verified the model.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class ModelServiceStub:
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
     requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. Servers that share a registry follow a move within a second, after each has verified the model.
+    before. All servers of a registry follow a move within a second, after they verified the model.
     """
 
     @_typing.overload
@@ -37,77 +37,65 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists the published models in the order of their digests."""
+    """Lists the published models by digest."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
-    """Returns one model with its evaluation, and the model that this server answers with. NOT_FOUND with
-    `MODEL_NOT_FOUND` if no model has this name.
-    """
+    """Returns one model with its evaluation, and this server's model. NOT_FOUND with `MODEL_NOT_FOUND`."""
     DiffModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DiffModelsRequest, _model_service_pb2.DiffModelsResponse]
-    """Compares two models: features, parameters, scale, lineage and evaluation figures. FAILED_PRECONDITION with
-    `MODEL_REFUSED` if a model is damaged.
-    """
+    """Compares two models. FAILED_PRECONDITION with `MODEL_REFUSED` if one is damaged."""
     PromoteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]
     """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-    failed gates need a named person who is missing, or if no one may override them; with `PROMISE_GIVEN_UP` if it
-    gives up a promise that every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or not certified. A
-    repeated call adds a move and changes nothing else.
+    failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
+    champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
     """
     RollbackModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]
-    """Makes the previous champion champion again, at once. It served before, so only its bytes are compared with its
-    digest; no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there is no previous champion. FAILED_PRECONDITION
-    with `MODEL_REFUSED` if it is damaged, or if `champion` is not the present champion. A rollback needs no approval,
-    because an emergency cannot wait. If promotions need approval, only a promotion brings the replaced model back
-    (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
+    """Makes the previous champion champion again, at once, after a check of its bytes alone. NOT_FOUND with
+    `MODEL_NOT_FOUND` without a previous champion. FAILED_PRECONDITION with `MODEL_REFUSED` if it is damaged, or if
+    `champion` is not the present one. It needs no approval, because an emergency cannot wait; if promotions need one,
+    only a promotion brings the replaced model back (`APPROVAL_REQUIRED`).
     """
     ListModelMoves: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelMovesRequest, _model_service_pb2.ListModelMovesResponse]
-    """Lists every move of every alias, oldest first: who, when, why, and the model's figures at that time."""
+    """Lists every move of every alias, oldest first."""
     GetModelReport: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelReportRequest, _model_service_pb2.GetModelReportResponse]
-    """Returns the report that was published with a model. NOT_FOUND with `MODEL_NOT_FOUND` if the model or its report
-    does not exist. FAILED_PRECONDITION with `MODEL_REFUSED` if the report was altered.
+    """Returns a model's published report. NOT_FOUND with `MODEL_NOT_FOUND` if model or report does not exist.
+    FAILED_PRECONDITION with `MODEL_REFUSED` if it was altered.
     """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
     requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. Servers that share a registry follow a move within a second, after each has verified the model.
+    before. All servers of a registry follow a move within a second, after they verified the model.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the published models in the order of their digests."""
+    """Lists the published models by digest."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]  # type: ignore[assignment]
-    """Returns one model with its evaluation, and the model that this server answers with. NOT_FOUND with
-    `MODEL_NOT_FOUND` if no model has this name.
-    """
+    """Returns one model with its evaluation, and this server's model. NOT_FOUND with `MODEL_NOT_FOUND`."""
     DiffModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DiffModelsRequest, _model_service_pb2.DiffModelsResponse]  # type: ignore[assignment]
-    """Compares two models: features, parameters, scale, lineage and evaluation figures. FAILED_PRECONDITION with
-    `MODEL_REFUSED` if a model is damaged.
-    """
+    """Compares two models. FAILED_PRECONDITION with `MODEL_REFUSED` if one is damaged."""
     PromoteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]  # type: ignore[assignment]
     """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-    failed gates need a named person who is missing, or if no one may override them; with `PROMISE_GIVEN_UP` if it
-    gives up a promise that every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or not certified. A
-    repeated call adds a move and changes nothing else.
+    failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
+    champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
     """
     RollbackModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]  # type: ignore[assignment]
-    """Makes the previous champion champion again, at once. It served before, so only its bytes are compared with its
-    digest; no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there is no previous champion. FAILED_PRECONDITION
-    with `MODEL_REFUSED` if it is damaged, or if `champion` is not the present champion. A rollback needs no approval,
-    because an emergency cannot wait. If promotions need approval, only a promotion brings the replaced model back
-    (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
+    """Makes the previous champion champion again, at once, after a check of its bytes alone. NOT_FOUND with
+    `MODEL_NOT_FOUND` without a previous champion. FAILED_PRECONDITION with `MODEL_REFUSED` if it is damaged, or if
+    `champion` is not the present one. It needs no approval, because an emergency cannot wait; if promotions need one,
+    only a promotion brings the replaced model back (`APPROVAL_REQUIRED`).
     """
     ListModelMoves: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelMovesRequest, _model_service_pb2.ListModelMovesResponse]  # type: ignore[assignment]
-    """Lists every move of every alias, oldest first: who, when, why, and the model's figures at that time."""
+    """Lists every move of every alias, oldest first."""
     GetModelReport: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelReportRequest, _model_service_pb2.GetModelReportResponse]  # type: ignore[assignment]
-    """Returns the report that was published with a model. NOT_FOUND with `MODEL_NOT_FOUND` if the model or its report
-    does not exist. FAILED_PRECONDITION with `MODEL_REFUSED` if the report was altered.
+    """Returns a model's published report. NOT_FOUND with `MODEL_NOT_FOUND` if model or report does not exist.
+    FAILED_PRECONDITION with `MODEL_REFUSED` if it was altered.
     """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
     requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. Servers that share a registry follow a move within a second, after each has verified the model.
+    before. All servers of a registry follow a move within a second, after they verified the model.
     """
 
     @_abc_1.abstractmethod
@@ -116,7 +104,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """Lists the published models in the order of their digests."""
+        """Lists the published models by digest."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -124,9 +112,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.GetModelResponse, _abc.Awaitable[_model_service_pb2.GetModelResponse]]:
-        """Returns one model with its evaluation, and the model that this server answers with. NOT_FOUND with
-        `MODEL_NOT_FOUND` if no model has this name.
-        """
+        """Returns one model with its evaluation, and this server's model. NOT_FOUND with `MODEL_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def DiffModels(
@@ -134,9 +120,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.DiffModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.DiffModelsResponse, _abc.Awaitable[_model_service_pb2.DiffModelsResponse]]:
-        """Compares two models: features, parameters, scale, lineage and evaluation figures. FAILED_PRECONDITION with
-        `MODEL_REFUSED` if a model is damaged.
-        """
+        """Compares two models. FAILED_PRECONDITION with `MODEL_REFUSED` if one is damaged."""
 
     @_abc_1.abstractmethod
     def PromoteModel(
@@ -145,9 +129,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.PromoteModelResponse, _abc.Awaitable[_model_service_pb2.PromoteModelResponse]]:
         """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-        failed gates need a named person who is missing, or if no one may override them; with `PROMISE_GIVEN_UP` if it
-        gives up a promise that every champion keeps; with `MODEL_REFUSED` if it is damaged, altered or not certified. A
-        repeated call adds a move and changes nothing else.
+        failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
+        champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
         """
 
     @_abc_1.abstractmethod
@@ -156,11 +139,10 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.RollbackModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.RollbackModelResponse, _abc.Awaitable[_model_service_pb2.RollbackModelResponse]]:
-        """Makes the previous champion champion again, at once. It served before, so only its bytes are compared with its
-        digest; no gate is checked. NOT_FOUND with `MODEL_NOT_FOUND` if there is no previous champion. FAILED_PRECONDITION
-        with `MODEL_REFUSED` if it is damaged, or if `champion` is not the present champion. A rollback needs no approval,
-        because an emergency cannot wait. If promotions need approval, only a promotion brings the replaced model back
-        (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
+        """Makes the previous champion champion again, at once, after a check of its bytes alone. NOT_FOUND with
+        `MODEL_NOT_FOUND` without a previous champion. FAILED_PRECONDITION with `MODEL_REFUSED` if it is damaged, or if
+        `champion` is not the present one. It needs no approval, because an emergency cannot wait; if promotions need one,
+        only a promotion brings the replaced model back (`APPROVAL_REQUIRED`).
         """
 
     @_abc_1.abstractmethod
@@ -169,7 +151,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelMovesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelMovesResponse, _abc.Awaitable[_model_service_pb2.ListModelMovesResponse]]:
-        """Lists every move of every alias, oldest first: who, when, why, and the model's figures at that time."""
+        """Lists every move of every alias, oldest first."""
 
     @_abc_1.abstractmethod
     def GetModelReport(
@@ -177,8 +159,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetModelReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.GetModelReportResponse, _abc.Awaitable[_model_service_pb2.GetModelReportResponse]]:
-        """Returns the report that was published with a model. NOT_FOUND with `MODEL_NOT_FOUND` if the model or its report
-        does not exist. FAILED_PRECONDITION with `MODEL_REFUSED` if the report was altered.
+        """Returns a model's published report. NOT_FOUND with `MODEL_NOT_FOUND` if model or report does not exist.
+        FAILED_PRECONDITION with `MODEL_REFUSED` if it was altered.
         """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

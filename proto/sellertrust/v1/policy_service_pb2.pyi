@@ -29,7 +29,7 @@ class _PolicyActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PolicyAc
     POLICY_ACTION_UNSPECIFIED: _PolicyAction.ValueType  # 0
     """Not stated."""
     POLICY_ACTION_CONFIGURED: _PolicyAction.ValueType  # 1
-    """From the policy file of the server that made the first commit."""
+    """From the first committing server's policy file."""
     POLICY_ACTION_COMMITTED: _PolicyAction.ValueType  # 2
     """By a commit."""
     POLICY_ACTION_ROLLED_BACK: _PolicyAction.ValueType  # 3
@@ -41,7 +41,7 @@ class PolicyAction(_PolicyAction, metaclass=_PolicyActionEnumTypeWrapper):
 POLICY_ACTION_UNSPECIFIED: PolicyAction.ValueType  # 0
 """Not stated."""
 POLICY_ACTION_CONFIGURED: PolicyAction.ValueType  # 1
-"""From the policy file of the server that made the first commit."""
+"""From the first committing server's policy file."""
 POLICY_ACTION_COMMITTED: PolicyAction.ValueType  # 2
 """By a commit."""
 POLICY_ACTION_ROLLED_BACK: PolicyAction.ValueType  # 3
@@ -62,7 +62,7 @@ class Policy(_message.Message):
     name: _builtins.str
     """`policies/{digest}`."""
     digest: _builtins.str
-    """SHA-256 of its content, 64 hexadecimal digits. The stamp of every answer has it."""
+    """SHA-256 of its content in hex, as in stamps."""
     policy_name: _builtins.str
     """Its `name`."""
     policy_version: _builtins.int
@@ -105,39 +105,39 @@ class PolicyMove(_message.Message):
     SEQUENCE_LOSSES_FIELD_NUMBER: _builtins.int
     OWED_UNTIL_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its place in the log, from 1."""
+    """From 1."""
     action: Global___PolicyAction.ValueType
     """How the policy came to be served."""
     policy: _builtins.str
-    """`policies/{digest}`: the policy that was served from then on."""
+    """`policies/{digest}`, served from then on."""
     actor: _builtins.str
     """Who moved it, as stated."""
     reason: _builtins.str
     """Why."""
     principal: _builtins.str
-    """The authenticated caller. Empty without one."""
+    """The authenticated caller, if any."""
     proposal: _builtins.str
-    """`proposals/{proposal}`: the approved proposal. Empty without one."""
+    """The approved `proposals/{proposal}`, if any."""
     certificate: _builtins.str
-    """Digest of the commit's loss certificate. Empty without assumptions."""
+    """Digest of its loss certificate; empty without assumptions."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the ledger's clock."""
 
     @_builtins.property
     def accepted_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
-        """The certificate's failed verdicts, with the sums that the actor accepted."""
+        """Failed verdicts, with the accepted sums."""
 
     @_builtins.property
     def sequence_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
-        """The most that one name can get, by verdict, in a run that goes on under this policy and those that were served before it.
-        Until `owed_until` that counts, and a commit is judged by it unless the policies before alone allow as much. Empty if no
-        policy before has a certificate by the same assumptions.
+        """The most that one name can get, by verdict, in a run that goes on under this policy and those before. It counts
+        until `owed_until`, unless the earlier policies alone allow as much. Empty without an earlier certificate by the
+        same assumptions.
         """
 
     @_builtins.property
     def owed_until(self) -> _timestamp_pb2.Timestamp:
-        """Midnight from which on no run that began under a policy before goes on. Absent without `sequence_losses`."""
+        """Midnight after the last run under an earlier policy. Absent without `sequence_losses`."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ Global___PolicyMove: _TypeAlias = PolicyMove  # noqa: Y015
 
 @_typing.final
 class AcceptedLoss(_message.Message):
-    """A failed verdict of a loss certificate that the actor of a commit accepts."""
+    """An accepted failed verdict of a loss certificate."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -174,8 +174,8 @@ class AcceptedLoss(_message.Message):
     verdict: _builtins.str
     """`against_faked_history` or `unconditional`. Required."""
     sum_minor: _builtins.int
-    """The most that one name can get, in minor units of the policy's currency: at least the certificate's sum. The
-    history keeps the certificate's sum. Required.
+    """The most that one name can get, at least the certificate's sum, which the history keeps; in minor units of the
+    policy's currency. Required.
     """
     def __init__(
         self,
@@ -199,9 +199,7 @@ class GetPolicyRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`policies/{policy}`: a digest, a unique beginning of a digest with at least 6 digits, or `head`, the served policy.
-    Required.
-    """
+    """`policies/{policy}`: a digest, its unique beginning of at least 6 digits, or `head`, the served policy. Required."""
     def __init__(
         self,
         *,
@@ -225,16 +223,14 @@ class GetPolicyResponse(_message.Message):
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
     serving_digest: _builtins.str
-    """Digest of the policy that this server answers with now."""
+    """This server's policy now."""
     @_builtins.property
     def policy(self) -> Global___Policy:
         """The policy."""
 
     @_builtins.property
     def commit(self) -> Global___PolicyMove:
-        """The last commit of the policy, with its loss certificate. Absent if the policy is a server's file that was never
-        committed.
-        """
+        """The policy's last commit; absent if it never was."""
 
     def __init__(
         self,
@@ -260,9 +256,9 @@ class ListPolicyMovesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Moves a page, 1 to 1,000. Default 100; larger values are taken as 1,000."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -286,7 +282,7 @@ class ListPolicyMovesResponse(_message.Message):
     MOVES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyMove]:
         """Oldest first."""
@@ -321,24 +317,22 @@ class CommitPolicyRequest(_message.Message):
     text: _builtins.str
     """The policy's TOML, at most 200,000 bytes. Required."""
     expected: _builtins.str
-    """`policies/{digest}` with the whole digest: the policy to replace. It prevents overwriting another person's commit.
-    Required.
-    """
+    """`policies/{digest}` to replace, in full: it protects another person's commit. Required."""
     actor: _builtins.str
-    """Who commits it, at most 128 characters. Required."""
+    """The actor, at most 128 characters. Required."""
     reason: _builtins.str
-    """Why, at most 500 characters. Required."""
+    """The reason, at most 500 characters. Required."""
     proposal: _builtins.str
-    """`proposals/{proposal}`: the approved proposal of exactly this request. Required if the server asks for four eyes
-    (FAILED_PRECONDITION with `APPROVAL_REQUIRED`). It commits once, even if the call is repeated.
+    """`proposals/{proposal}`, approved for exactly this request. Required if the server asks for four eyes
+    (FAILED_PRECONDITION with `APPROVAL_REQUIRED`). It commits once.
     """
     assumptions: _builtins.str
-    """What the policy's loss certificate assumes: the TOML of an assumptions file, at most 20,000 bytes. Default: what was
-    committed last; if nothing ever was, no certificate is asked for.
+    """TOML of the loss certificate's assumptions, at most 20,000 bytes. Default: the last committed; without any, no
+    certificate is asked for.
     """
     @_builtins.property
     def accepted_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
-        """The verdicts that do not hold and that `actor` accepts, each once. Default: none is."""
+        """Failed verdicts that `actor` accepts, each once."""
 
     def __init__(
         self,
@@ -368,10 +362,10 @@ class CommitPolicyResponse(_message.Message):
     MOVE_FIELD_NUMBER: _builtins.int
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
     serving_digest: _builtins.str
-    """Digest of the policy that this server answers with now."""
+    """This server's policy now."""
     @_builtins.property
     def move(self) -> Global___PolicyMove:
-        """The move that brought it."""
+        """The move."""
 
     def __init__(
         self,
@@ -397,12 +391,12 @@ class RollbackPolicyRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """Who rolls back, at most 128 characters. Required."""
+    """The actor, at most 128 characters. Required."""
     reason: _builtins.str
-    """Why, at most 500 characters. Required."""
+    """The reason, at most 500 characters. Required."""
     policy: _builtins.str
-    """`policies/{digest}` of the policy to roll back. It makes a retry safe: a second call then changes nothing. Default:
-    the served policy; a second call then goes further back.
+    """`policies/{digest}` to roll back: a retry then changes nothing. Default: the served policy; a second call goes
+    further back.
     """
     def __init__(
         self,
@@ -428,10 +422,10 @@ class RollbackPolicyResponse(_message.Message):
     MOVE_FIELD_NUMBER: _builtins.int
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
     serving_digest: _builtins.str
-    """Digest of the policy that this server answers with now."""
+    """This server's policy now."""
     @_builtins.property
     def move(self) -> Global___PolicyMove:
-        """The move that brought the policy that is served now."""
+        """The move."""
 
     def __init__(
         self,

@@ -27,8 +27,7 @@ if _version_not_supported:
 
 class PolicyServiceStub(object):
     """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
-    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
-    server serves its own policy file.
+    its name. Every server follows a move within a second. Until the first commit each serves its own policy file.
     """
 
     def __init__(self, channel):
@@ -61,41 +60,39 @@ class PolicyServiceStub(object):
 
 class PolicyServiceServicer(object):
     """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
-    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
-    server serves its own policy file.
+    its name. Every server follows a move within a second. Until the first commit each serves its own policy file.
     """
 
     def GetPolicy(self, request, context):
-        """Returns one policy with its text, and the policy that this server answers with. NOT_FOUND with `POLICY_NOT_FOUND`
-        if no policy of this name was ever served.
+        """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+        served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicyMoves(self, request, context):
-        """Lists every move of the policy, oldest first: who, when and why. Empty before the first commit.
+        """Lists every move of the policy, oldest first. Empty before the first commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CommitPolicy(self, request, context):
-        """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
-        INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-        policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-        made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-        `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
+        """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
+        is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
+        served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
+        with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
+        under this policy and those before it. A repetition changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackPolicy(self, request, context):
-        """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
-        that a rollback took back: only a commit brings that one again. NOT_FOUND with `POLICY_NOT_FOUND` if there is no
-        earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served policy is not `policy`. A rollback needs no
-        approval, because an emergency cannot wait.
+        """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
+        NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
+        policy is not `policy`. It needs no approval, because an emergency cannot wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,8 +131,7 @@ def add_PolicyServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PolicyService(object):
     """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
-    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
-    server serves its own policy file.
+    its name. Every server follows a move within a second. Until the first commit each serves its own policy file.
     """
 
     @staticmethod

@@ -28,8 +28,7 @@ GRPC_VERSION: str
 
 class PolicyServiceStub:
     """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
-    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
-    server serves its own policy file.
+    its name. Every server follows a move within a second. Until the first commit each serves its own policy file.
     """
 
     @_typing.overload
@@ -37,57 +36,53 @@ class PolicyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]
-    """Returns one policy with its text, and the policy that this server answers with. NOT_FOUND with `POLICY_NOT_FOUND`
-    if no policy of this name was ever served.
+    """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+    served.
     """
     ListPolicyMoves: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListPolicyMovesRequest, _policy_service_pb2.ListPolicyMovesResponse]
-    """Lists every move of the policy, oldest first: who, when and why. Empty before the first commit."""
+    """Lists every move of the policy, oldest first. Empty before the first commit."""
     CommitPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.CommitPolicyRequest, _policy_service_pb2.CommitPolicyResponse]
-    """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
-    INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-    policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-    made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-    `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
+    """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
+    is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
+    served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
+    with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
+    under this policy and those before it. A repetition changes nothing.
     """
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
-    """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
-    that a rollback took back: only a commit brings that one again. NOT_FOUND with `POLICY_NOT_FOUND` if there is no
-    earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served policy is not `policy`. A rollback needs no
-    approval, because an emergency cannot wait.
+    """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
+    NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
+    policy is not `policy`. It needs no approval, because an emergency cannot wait.
     """
 
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
     """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
-    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
-    server serves its own policy file.
+    its name. Every server follows a move within a second. Until the first commit each serves its own policy file.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
-    """Returns one policy with its text, and the policy that this server answers with. NOT_FOUND with `POLICY_NOT_FOUND`
-    if no policy of this name was ever served.
+    """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+    served.
     """
     ListPolicyMoves: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListPolicyMovesRequest, _policy_service_pb2.ListPolicyMovesResponse]  # type: ignore[assignment]
-    """Lists every move of the policy, oldest first: who, when and why. Empty before the first commit."""
+    """Lists every move of the policy, oldest first. Empty before the first commit."""
     CommitPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.CommitPolicyRequest, _policy_service_pb2.CommitPolicyResponse]  # type: ignore[assignment]
-    """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
-    INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-    policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-    made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-    `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
+    """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
+    is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
+    served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
+    with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
+    under this policy and those before it. A repetition changes nothing.
     """
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
-    """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
-    that a rollback took back: only a commit brings that one again. NOT_FOUND with `POLICY_NOT_FOUND` if there is no
-    earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served policy is not `policy`. A rollback needs no
-    approval, because an emergency cannot wait.
+    """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
+    NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
+    policy is not `policy`. It needs no approval, because an emergency cannot wait.
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the policies of a ledger: what follows from points and confirmed facts. A policy is immutable; its digest is
-    its name. Every server of the ledger follows a move within a second, without a restart. Until the first commit each
-    server serves its own policy file.
+    its name. Every server follows a move within a second. Until the first commit each serves its own policy file.
     """
 
     @_abc_1.abstractmethod
@@ -96,8 +91,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.GetPolicyResponse, _abc.Awaitable[_policy_service_pb2.GetPolicyResponse]]:
-        """Returns one policy with its text, and the policy that this server answers with. NOT_FOUND with `POLICY_NOT_FOUND`
-        if no policy of this name was ever served.
+        """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+        served.
         """
 
     @_abc_1.abstractmethod
@@ -106,7 +101,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.ListPolicyMovesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.ListPolicyMovesResponse, _abc.Awaitable[_policy_service_pb2.ListPolicyMovesResponse]]:
-        """Lists every move of the policy, oldest first: who, when and why. Empty before the first commit."""
+        """Lists every move of the policy, oldest first. Empty before the first commit."""
 
     @_abc_1.abstractmethod
     def CommitPolicy(
@@ -114,11 +109,11 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.CommitPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.CommitPolicyResponse, _abc.Awaitable[_policy_service_pb2.CommitPolicyResponse]]:
-        """Has a policy served by every server from now on, after it was checked in every situation that it distinguishes.
-        INVALID_ARGUMENT if it does not hold together or is served already; FAILED_PRECONDITION with `POLICY_MOVED` if another
-        policy is served than the expected one. With assumptions, or once some were committed, the policy's loss certificate is
-        made and proven, and FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a verdict of it does not hold that is not among
-        `accepted_losses`: in the sum of a run that goes on under this policy and those before it. The same call again changes nothing.
+        """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
+        is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
+        served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
+        with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
+        under this policy and those before it. A repetition changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -127,10 +122,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.RollbackPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.RollbackPolicyResponse, _abc.Awaitable[_policy_service_pb2.RollbackPolicyResponse]]:
-        """Serves the policy again that the present one replaced. Another rollback goes further back, but never to a policy
-        that a rollback took back: only a commit brings that one again. NOT_FOUND with `POLICY_NOT_FOUND` if there is no
-        earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served policy is not `policy`. A rollback needs no
-        approval, because an emergency cannot wait.
+        """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
+        NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
+        policy is not `policy`. It needs no approval, because an emergency cannot wait.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

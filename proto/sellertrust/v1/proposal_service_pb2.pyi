@@ -35,15 +35,15 @@ class _ProposalStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Proposa
     PROPOSAL_STATE_OPEN: _ProposalState.ValueType  # 1
     """Fewer than two persons support it."""
     PROPOSAL_STATE_APPROVED: _ProposalState.ValueType  # 2
-    """Two persons support it, and no call has used it."""
+    """Two persons support it; unused."""
     PROPOSAL_STATE_USED: _ProposalState.ValueType  # 3
-    """It admitted a call; that call's answer says what followed. The same call may be repeated and changes nothing more
-    than was approved, unless the proposal was withdrawn since. Its `steps` show that, and the state stays USED.
+    """It admitted a call. The same call may be repeated without further effect, unless withdrawn since, which its `steps`
+    show.
     """
     PROPOSAL_STATE_WITHDRAWN: _ProposalState.ValueType  # 4
-    """It was withdrawn or declined before it admitted a call. It admits none."""
+    """Withdrawn or declined before a call. It admits none."""
     PROPOSAL_STATE_EXPIRED: _ProposalState.ValueType  # 5
-    """It expired before it was withdrawn. It admits no call."""
+    """Expired before. It admits no call."""
 
 class ProposalState(_ProposalState, metaclass=_ProposalStateEnumTypeWrapper):
     """The state of a proposal."""
@@ -53,15 +53,15 @@ PROPOSAL_STATE_UNSPECIFIED: ProposalState.ValueType  # 0
 PROPOSAL_STATE_OPEN: ProposalState.ValueType  # 1
 """Fewer than two persons support it."""
 PROPOSAL_STATE_APPROVED: ProposalState.ValueType  # 2
-"""Two persons support it, and no call has used it."""
+"""Two persons support it; unused."""
 PROPOSAL_STATE_USED: ProposalState.ValueType  # 3
-"""It admitted a call; that call's answer says what followed. The same call may be repeated and changes nothing more
-than was approved, unless the proposal was withdrawn since. Its `steps` show that, and the state stays USED.
+"""It admitted a call. The same call may be repeated without further effect, unless withdrawn since, which its `steps`
+show.
 """
 PROPOSAL_STATE_WITHDRAWN: ProposalState.ValueType  # 4
-"""It was withdrawn or declined before it admitted a call. It admits none."""
+"""Withdrawn or declined before a call. It admits none."""
 PROPOSAL_STATE_EXPIRED: ProposalState.ValueType  # 5
-"""It expired before it was withdrawn. It admits no call."""
+"""Expired before. It admits no call."""
 Global___ProposalState: _TypeAlias = ProposalState  # noqa: Y015
 
 @_typing.final
@@ -84,17 +84,17 @@ class Proposal(_message.Message):
         REASON_FIELD_NUMBER: _builtins.int
         STEP_TIME_FIELD_NUMBER: _builtins.int
         state: Global___ProposalState.ValueType
-        """The step: PROPOSAL_STATE_OPEN for its creation, APPROVED for an approval, USED or WITHDRAWN."""
+        """PROPOSAL_STATE_OPEN for its creation, APPROVED for an approval, USED or WITHDRAWN."""
         principal: _builtins.str
-        """The authenticated caller: the names of its principals."""
+        """The authenticated caller."""
         person: _builtins.str
-        """The person whom the grants file names for this caller now; empty without one."""
+        """The caller's person in the grants file now, or empty."""
         counts: _builtins.bool
-        """Whether this person counts as a supporter now."""
+        """Whether this person supports it now."""
         actor: _builtins.str
-        """Who, as stated. Empty for USED, because the request states it."""
+        """As stated; empty for USED."""
         reason: _builtins.str
-        """Why, as stated. Empty for USED."""
+        """As stated; empty for USED."""
         @_builtins.property
         def step_time(self) -> _timestamp_pb2.Timestamp:
             """When."""
@@ -153,24 +153,23 @@ class Proposal(_message.Message):
     state: Global___ProposalState.ValueType
     """Its state."""
     persons_missing: _builtins.int
-    """How many more persons must approve it."""
+    """How many more must approve."""
     digest: _builtins.str
-    """SHA-256 of the request, 64 hexadecimal digits. Empty if `erased`."""
+    """SHA-256 of the request, in hex; empty if `erased`."""
     erased: _builtins.bool
-    """Whether its seller was erased, and its request and texts too. It can no longer be approved."""
+    """Whether its seller was erased, with its request and texts. It can no longer be approved."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it expires."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proposal.Step]:
-        """Its steps in order; the first is its creation by the author."""
+        """In order, from its creation."""
 
     @_builtins.property
     def basis(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What must still be as it was. For a promotion: `champion` (the digest; empty without one) and `gates_sha256` (empty
-        without gates). For a commit: `policy` (the digest) and `policy_moves`. Empty for other requests, which state their
-        own basis.
+        """What must be unchanged. A promotion: `champion` and `gates_sha256`, each perhaps empty. A commit: `policy` and
+        `policy_moves`. Others state their own basis.
         """
 
     @_builtins.property
@@ -229,20 +228,18 @@ class CreateProposalRequest(_message.Message):
     APPEND_ENTRIES_FIELD_NUMBER: _builtins.int
     COMMIT_POLICY_FIELD_NUMBER: _builtins.int
     proposal_id: _builtins.str
-    """The proposal's id. Required. It makes a retry safe."""
+    """The id; makes a retry safe. Required."""
     actor: _builtins.str
-    """Who proposes it: a pseudonym or a role, an id. Required."""
+    """Who proposes it. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters, for those who approve. Required. Name no persons."""
+    """The reason for those who approve, without names. Required."""
     @_builtins.property
     def promote_model(self) -> _model_service_pb2.PromoteModelRequest:
-        """A promotion. Its `name` must be a whole digest, because an alias may move before the call. At the call the
-        champion and the model's gates must be unchanged.
-        """
+        """A promotion, with a whole digest as `name`. Champion and gates must be unchanged at the call."""
 
     @_builtins.property
     def decide_violations(self) -> _review_service_pb2.DecideViolationsRequest:
-        """A bulk decision, with `execute`, and the `expected_count` and `etag` of its dry run."""
+        """A bulk decision, with `execute`, `expected_count` and `etag`."""
 
     @_builtins.property
     def append_entries(self) -> _ledger_service_pb2.AppendEntriesRequest:
@@ -250,7 +247,7 @@ class CreateProposalRequest(_message.Message):
 
     @_builtins.property
     def commit_policy(self) -> _policy_service_pb2.CommitPolicyRequest:
-        """A policy to serve. The policy must not move before the call."""
+        """A policy to serve; none may move before the call."""
 
     def __init__(
         self,
@@ -282,7 +279,7 @@ class CreateProposalResponse(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def proposal(self) -> Global___Proposal:
-        """The proposal with its present state."""
+        """The proposal."""
 
     def __init__(
         self,
@@ -305,7 +302,7 @@ class GetProposalRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`. Required."""
+    """The proposal's name. Required."""
     def __init__(
         self,
         *,
@@ -328,7 +325,7 @@ class GetProposalResponse(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def proposal(self) -> Global___Proposal:
-        """The proposal with its present state."""
+        """The proposal."""
 
     def __init__(
         self,
@@ -353,11 +350,11 @@ class ListProposalsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`. Default: proposals that concern every marketplace, such as promotions."""
+    """`marketplaces/{marketplace}`. Default: those that concern every marketplace."""
     page_size: _builtins.int
-    """Proposals a page, 1 to 100. Default 100; larger values are taken as 100. A page may hold fewer."""
+    """1 to 100. Default and maximum 100."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -382,7 +379,7 @@ class ListProposalsResponse(_message.Message):
     PROPOSALS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def proposals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proposal]:
         """The latest first."""
@@ -412,13 +409,13 @@ class ApproveProposalRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`. Required."""
+    """The proposal's name. Required."""
     digest: _builtins.str
-    """The `digest` of the proposal that the person looked at. Required."""
+    """The `digest` looked at. Required."""
     actor: _builtins.str
-    """Who approves it: a pseudonym or a role, an id. Required."""
+    """Who approves it. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. Name no persons."""
+    """The reason, without names. Required."""
     def __init__(
         self,
         *,
@@ -444,7 +441,7 @@ class ApproveProposalResponse(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def proposal(self) -> Global___Proposal:
-        """The proposal with its present state."""
+        """The proposal."""
 
     def __init__(
         self,
@@ -469,11 +466,11 @@ class WithdrawProposalRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`. Required."""
+    """The proposal's name. Required."""
     actor: _builtins.str
-    """Who withdraws or declines it: a pseudonym or a role, an id. Required."""
+    """Who withdraws or declines it. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. Name no persons."""
+    """The reason, without names. Required."""
     def __init__(
         self,
         *,
@@ -498,7 +495,7 @@ class WithdrawProposalResponse(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def proposal(self) -> Global___Proposal:
-        """The proposal with its present state."""
+        """The proposal."""
 
     def __init__(
         self,

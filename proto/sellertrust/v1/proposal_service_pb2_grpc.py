@@ -26,17 +26,16 @@ if _version_not_supported:
 
 
 class ProposalServiceStub(object):
-    """Four eyes. If the server's grants file asks for them, promotions, overrides and bulk decisions need an approved
-    proposal of exactly this request; otherwise they fail with FAILED_PRECONDITION and `APPROVAL_REQUIRED`. Propose the
-    request, let another person approve it, then make the call with the proposal's name in its field `proposal`.
+    """Four eyes. If the grants file asks for them, promotions, commits, overrides and bulk decisions need an approved
+    proposal of exactly this request, else FAILED_PRECONDITION with `APPROVAL_REQUIRED`. Propose it, let another person
+    approve it, then call with the proposal's name in `proposal`.
 
-    A proposal is approved while two different persons support it: its author, if that is a person, and those who
-    approved it. The grants file names the persons and their certificates. One person counts once under any number of
-    names. The server checks this again when the call is made: a caller who is no longer a person, or has lost the grant,
-    no longer counts.
+    A proposal is approved while two different persons support it: its author, if a person, and those who approved it.
+    The grants file names persons and their certificates; one person counts once. The call checks this again: a caller
+    without the grant no longer counts.
 
-    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns
-    every marketplace, such as a promotion.
+    Its name is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns every
+    marketplace.
     """
 
     def __init__(self, channel):
@@ -73,59 +72,56 @@ class ProposalServiceStub(object):
 
 
 class ProposalServiceServicer(object):
-    """Four eyes. If the server's grants file asks for them, promotions, overrides and bulk decisions need an approved
-    proposal of exactly this request; otherwise they fail with FAILED_PRECONDITION and `APPROVAL_REQUIRED`. Propose the
-    request, let another person approve it, then make the call with the proposal's name in its field `proposal`.
+    """Four eyes. If the grants file asks for them, promotions, commits, overrides and bulk decisions need an approved
+    proposal of exactly this request, else FAILED_PRECONDITION with `APPROVAL_REQUIRED`. Propose it, let another person
+    approve it, then call with the proposal's name in `proposal`.
 
-    A proposal is approved while two different persons support it: its author, if that is a person, and those who
-    approved it. The grants file names the persons and their certificates. One person counts once under any number of
-    names. The server checks this again when the call is made: a caller who is no longer a person, or has lost the grant,
-    no longer counts.
+    A proposal is approved while two different persons support it: its author, if a person, and those who approved it.
+    The grants file names persons and their certificates; one person counts once. The call checks this again: a caller
+    without the grant no longer counts.
 
-    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns
-    every marketplace, such as a promotion.
+    Its name is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns every
+    marketplace.
     """
 
     def CreateProposal(self, request, context):
-        """Proposes a request. The caller needs the request's own rights and the right `propose`. ALREADY_EXISTS with
-        `ENTRY_CONTENT_DIFFERS` if another proposal has the id; the same proposal again returns its present state. If an
-        open proposal has the same request, the response is that proposal, whatever the id. A promotion is rejected here if
-        its gates forbid it (`GATES_FAILED`), if the model is damaged (`MODEL_REFUSED`) or gives up a promise
-        (`PROMISE_GIVEN_UP`), or if it is the champion (INVALID_ARGUMENT). RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` if the
-        caller has 100 open proposals, or all callers together have 1,000.
+        """Proposes a request; needs its rights and `propose`. The same proposal again, or an open one of the same request,
+        returns that one. ALREADY_EXISTS with `ENTRY_CONTENT_DIFFERS` if another has the id. A promotion fails if its gates
+        forbid it (`GATES_FAILED`), if the model is damaged (`MODEL_REFUSED`), gives up a promise (`PROMISE_GIVEN_UP`) or
+        is the champion (INVALID_ARGUMENT). RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` beyond 100 open proposals of the
+        caller, or 1,000 of all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProposal(self, request, context):
-        """Returns one proposal with its present state. NOT_FOUND with `PROPOSAL_NOT_FOUND` if it does not exist, or if the
-        caller may neither make its request nor approve it.
+        """Returns one proposal. NOT_FOUND with `PROPOSAL_NOT_FOUND` if it does not exist, or the caller may neither make nor
+        approve its request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProposals(self, request, context):
-        """Lists the proposals whose request the caller may make or approve, latest first.
+        """Lists the proposals that the caller may make or approve, latest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveProposal(self, request, context):
-        """Approves a proposal. PERMISSION_DENIED with `CALLER_NOT_GRANTED` if the caller is no person, or is the author.
-        FAILED_PRECONDITION with `PROPOSAL_CLOSED` if it expired or was withdrawn, or if `digest` is not its digest. A
-        second approval by the same person changes nothing.
+        """Approves a proposal. PERMISSION_DENIED with `CALLER_NOT_GRANTED` if the caller is no person, or the author.
+        FAILED_PRECONDITION with `PROPOSAL_CLOSED` if it expired, was withdrawn, or has another `digest`. A repetition
+        changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawProposal(self, request, context):
-        """Withdraws a proposal (its author) or declines it (any other caller who may propose and see it). It admits no
-        further call. A call that it admitted before goes on, and the state stays USED. FAILED_PRECONDITION with
-        `PROPOSAL_CLOSED` if it expired.
+        """Withdraws (its author) or declines (another who may propose and see it) a proposal. It admits no further call; one
+        admitted before goes on, and the state stays USED. FAILED_PRECONDITION with `PROPOSAL_CLOSED` if it expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,17 +164,16 @@ def add_ProposalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProposalService(object):
-    """Four eyes. If the server's grants file asks for them, promotions, overrides and bulk decisions need an approved
-    proposal of exactly this request; otherwise they fail with FAILED_PRECONDITION and `APPROVAL_REQUIRED`. Propose the
-    request, let another person approve it, then make the call with the proposal's name in its field `proposal`.
+    """Four eyes. If the grants file asks for them, promotions, commits, overrides and bulk decisions need an approved
+    proposal of exactly this request, else FAILED_PRECONDITION with `APPROVAL_REQUIRED`. Propose it, let another person
+    approve it, then call with the proposal's name in `proposal`.
 
-    A proposal is approved while two different persons support it: its author, if that is a person, and those who
-    approved it. The grants file names the persons and their certificates. One person counts once under any number of
-    names. The server checks this again when the call is made: a caller who is no longer a person, or has lost the grant,
-    no longer counts.
+    A proposal is approved while two different persons support it: its author, if a person, and those who approved it.
+    The grants file names persons and their certificates; one person counts once. The call checks this again: a caller
+    without the grant no longer counts.
 
-    The name of a proposal is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns
-    every marketplace, such as a promotion.
+    Its name is `marketplaces/{marketplace}/proposals/{proposal}`, or `proposals/{proposal}` if it concerns every
+    marketplace.
     """
 
     @staticmethod

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Notifier(_message.Message):
-    """A source of reports, measured by the decisions about them. Reports of authorities are counted but not judged."""
+    """A source of reports, measured by decisions. An authority's reports are counted, not judged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -43,31 +43,29 @@ class Notifier(_message.Message):
     name: _builtins.str
     """`marketplaces/{marketplace}/notifiers/{notifier}`."""
     reports: _builtins.int
-    """Judged reports: the sum of the next five. Violations derived from a report of a product are not counted again."""
+    """Judged reports: the sum of the next five, without those derived from a product's."""
     upheld: _builtins.int
-    """Reports that were confirmed or reduced, or appealed and not overturned."""
+    """Confirmed or reduced, or appealed and not overturned."""
     overturned: _builtins.int
-    """Reports that were overturned, or whose goods were not the seller's (an accepted attribution)."""
+    """Overturned, or an accepted attribution."""
     dismissed: _builtins.int
-    """Reports dismissed as untrue or unproven."""
+    """Untrue or unproven."""
     withdrawn: _builtins.int
-    """Withdrawn reports; each counts half as much against the notifier as a dismissed report."""
+    """Withdrawn; each counts half a dismissed one."""
     open: _builtins.int
-    """Reports without a decision."""
+    """Undecided."""
     authority_reports: _builtins.int
-    """Reports made as an authority (court, police, customs, patent office, market or quality regulator)."""
+    """Made as an authority."""
     source: _entry_pb2.Source.ValueType
-    """The source of most of its reports; its prior is used. Not stated if it reported only as an authority."""
+    """The source of most of its reports, which gives its prior. Not stated for authorities alone."""
     reliability: _builtins.float
-    """Probability that a decided report of this notifier is upheld, 0 to 1: the mean of a Beta posterior. Not set if it
-    reported only as an authority.
-    """
+    """Probability that a decided report is upheld, 0 to 1: the mean of a Beta posterior. Not set for authorities alone."""
     reliability_low: _builtins.float
-    """Lower end of the 90 % interval of `reliability`. Set with it."""
+    """Lower end of its 90 % interval."""
     reliability_high: _builtins.float
-    """Upper end of the 90 % interval of `reliability`. Set with it."""
+    """Upper end of its 90 % interval."""
     prior_reliability: _builtins.float
-    """Mean of the prior, used without decisions. Set with `reliability`."""
+    """Mean of the prior. Set with `reliability`."""
     def __init__(
         self,
         *,
@@ -126,29 +124,25 @@ class QueueItem(_message.Message):
     priority: _builtins.float
     """`probability_upheld` x `harm_weight` x (`recent_orders` + 1)."""
     safety_first: _builtins.bool
-    """Whether its category is safety. Safety comes before all others."""
+    """Whether it is of safety, before all others."""
     probability_upheld: _builtins.float
-    """Probability that it is upheld, 0 to 1: 1 for an authority, else the notifier's reliability, else the mean of the
-    source's prior.
-    """
+    """0 to 1: 1 for an authority, else the notifier's reliability, else the source's prior mean."""
     harm_weight: _builtins.int
-    """Harm of one order by severity: minor 1, moderate 3, major 9, critical 27."""
+    """By severity: minor 1, moderate 3, major 9, critical 27."""
     recent_orders: _builtins.int
-    """Orders that the seller settled in the last 30 days. It stands for the orders in transit, which the ledger does not
-    know.
-    """
+    """The seller's settled orders of the last 30 days, in place of those in transit."""
     held_back: _builtins.bool
-    """Whether a bulk decision left it to a person."""
+    """Whether a bulk decision left it."""
     case: _builtins.str
-    """That case, as in Caution. Set with `decide_by_time`."""
+    """That case, as in Caution."""
     @_builtins.property
     def violation(self) -> _ledger_service_pb2.Violation:
         """The violation, as of the requested time."""
 
     @_builtins.property
     def decide_by_time(self) -> _timestamp_pb2.Timestamp:
-        """When a person must have decided the case of the caution behind it, by the served policy. Set while a caution is in
-        force; the earliest of several.
+        """When a person must have decided its caution's case, by the served policy; the earliest of several. Only while a
+        caution is in force.
         """
 
     def __init__(
@@ -174,7 +168,7 @@ Global___QueueItem: _TypeAlias = QueueItem  # noqa: Y015
 
 @_typing.final
 class OpenCase(_message.Message):
-    """A case that a caution opened and that waits for a decision, as recorded."""
+    """A recorded undecided case of a caution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -189,7 +183,7 @@ class OpenCase(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     case: _builtins.str
-    """Its name, as in Caution."""
+    """As in Caution."""
     rule: _builtins.str
     """The rule of caution."""
     overdue: _builtins.bool
@@ -204,11 +198,11 @@ class OpenCase(_message.Message):
 
     @_builtins.property
     def caution_end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the caution ends by itself. The case stays open until a person decides it."""
+        """When the caution ends by itself. The case stays open."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of the entries behind the caution, at most 100, the latest."""
+        """Entries behind the caution, at most 100, the latest."""
 
     def __init__(
         self,
@@ -243,13 +237,11 @@ class GetNotifierRequest(_message.Message):
     """`marketplaces/{marketplace}/notifiers/{notifier}`. Required."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """Only reports that occurred and were reported before this time, with the status known by `known_time`. Default: no
-        bound.
-        """
+        """Only reports that occurred and were reported before, with the status known by `known_time`. Default: no bound."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only entries recorded before this time. Default: now."""
+        """Only entries recorded before this time. Default: now."""
 
     def __init__(
         self,
@@ -304,16 +296,16 @@ class ListNotifiersRequest(_message.Message):
     parent: _builtins.str
     """`marketplaces/{marketplace}`. Required."""
     page_size: _builtins.int
-    """Notifiers a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """As in GetNotifierRequest. Default: no bound."""
+        """As in GetNotifierRequest."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only entries recorded before this time. Default: now."""
+        """Only entries recorded before this time. Default: now."""
 
     def __init__(
         self,
@@ -341,10 +333,10 @@ class ListNotifiersResponse(_message.Message):
     NOTIFIERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     @_builtins.property
     def notifiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notifier]:
-        """In the order of their ids."""
+        """By id."""
 
     def __init__(
         self,
@@ -374,16 +366,16 @@ class ListReviewQueueRequest(_message.Message):
     parent: _builtins.str
     """`marketplaces/{marketplace}`. Required."""
     page_size: _builtins.int
-    """Violations a page, 1 to 1,000. Default 100; larger values are taken as 1,000. A page may hold fewer."""
+    """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ from its request. Default: the first page."""
+    """`next_page_token` of the previous page; only `page_size` may differ."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """Only violations that occurred and were reported before this time. Default: no bound."""
+        """Only violations that occurred and were reported before. Default: no bound."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only entries recorded before this time. Default: now."""
+        """Only entries recorded before this time. Default: now."""
 
     def __init__(
         self,
@@ -415,21 +407,21 @@ class ListReviewQueueResponse(_message.Message):
     OPEN_CASES_FIELD_NUMBER: _builtins.int
     OVERDUE_CASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last one."""
+    """Empty on the last page."""
     truncated: _builtins.bool
     """Whether only the newest open violations were sorted: 20,000 of safety and 20,000 others."""
     open_cases: _builtins.int
-    """Number of all cases without a decision. Only on the first page."""
+    """All undecided cases. Only on the first page."""
     overdue_cases: _builtins.int
-    """Number of cases past their deadline. Only on the first page."""
+    """Cases past their deadline. Only on the first page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueItem]:
         """Most urgent first."""
 
     @_builtins.property
     def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenCase]:
-        """Cases of cautions without a decision, earliest deadline first: at most 1,000, only on the first page. A person
-        decides one by an entry of kind `case`.
+        """Undecided cases of cautions, earliest deadline first: at most 1,000, only on the first page. An entry of kind
+        `case` decides one.
         """
 
     def __init__(
@@ -452,11 +444,10 @@ Global___ListReviewQueueResponse: _TypeAlias = ListReviewQueueResponse  # noqa: 
 
 @_typing.final
 class DecideViolationsRequest(_message.Message):
-    """Request of DecideViolations. It selects the violations that meet all stated conditions and whose status allows
-    `action`; at least one condition besides `statuses` is required. It leaves out violations that an earlier bulk
-    decision left to a person, and violations of goods that were not the seller's. Without `seller` it also leaves out
-    violations derived from a violation of a product: it selects the product's violation, which decides them, unless one
-    was left to a person.
+    """Request of DecideViolations. It selects violations that meet all conditions and whose status allows `action`; one
+    condition besides `statuses` is required. It leaves out those that a bulk decision left to a person, and those of
+    another's goods. Without `seller` it decides derived violations by the product's violation, unless one was left to a
+    person.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -485,58 +476,52 @@ class DecideViolationsRequest(_message.Message):
     action: _entry_pb2.Action.ValueType
     """ACTION_REVIEW, ACTION_CONFIRM, ACTION_DISMISS, ACTION_WITHDRAW or ACTION_OVERTURN. Required."""
     actor: _builtins.str
-    """Who decided: a pseudonym or a role, an id. Required."""
+    """The decider. Required."""
     reason: _builtins.str
-    """Why, 1 to 500 characters. Required. The sellers see it; name no persons."""
+    """The reason, as in Entry. Required."""
     ground: _builtins.str
-    """The legal or policy ground, such as an article, at most 200 characters. Optional."""
+    """The legal or policy ground."""
     decision_id: _builtins.str
-    """The decision's id. Required. A repeated call with the same id continues where the last one ended, decides nothing
-    twice, and leaves the same sample. A different request with the same id fails with ALREADY_EXISTS and
-    `ENTRY_CONTENT_DIFFERS`.
+    """The decision's id. Required. A repetition continues, decides nothing twice, and leaves the same sample. Another
+    request with it fails with ALREADY_EXISTS and `ENTRY_CONTENT_DIFFERS`.
     """
     notifier: _builtins.str
-    """Only violations that this notifier reported (an id). Default: all."""
+    """Only reports of this notifier."""
     seller: _builtins.str
-    """Only violations of `marketplaces/{marketplace}/sellers/{seller}`. Default: all."""
+    """Only of `marketplaces/{marketplace}/sellers/{seller}`."""
     listing: _builtins.str
-    """Only violations of this listing (an id). Default: all."""
+    """Only of this listing."""
     right: _builtins.str
-    """Only violations of this right (an id). Default: all."""
+    """Only of this right."""
     sample_fraction: _builtins.float
-    """The share left to a person, above 0 to 1; at least one alleged violation and one of the others. Default 0 means
-    0.05. No one can choose the sample: it depends only on each violation's report, so equal shares give equal samples,
-    and a smaller share gives a subset.
+    """The share left to a person, above 0 to 1; at least one alleged violation and one other. Default 0 means 0.05. The
+    sample depends only on each report: no one can choose it, and a smaller share is a subset.
     """
     execute: _builtins.bool
     """Whether to decide. Default false: a dry run."""
     expected_count: _builtins.int
-    """The `count` of the dry run. Required with `execute`."""
+    """The dry run's `count`. Required with `execute`."""
     etag: _builtins.str
-    """The `etag` of the dry run. It makes sure that the violations and the decision are the same. Required with
-    `execute`.
-    """
+    """The dry run's `etag`, of the same violations and decision. Required with `execute`."""
     proposal: _builtins.str
-    """`marketplaces/{marketplace}/proposals/{proposal}`: the approved proposal of exactly this request. Required with
-    `execute` if the server asks for four eyes (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
+    """`marketplaces/{marketplace}/proposals/{proposal}`, approved for exactly this request. Required with `execute` if
+    the server asks for four eyes (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
     """
     @_builtins.property
     def violation_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only violations of these types, by key. Default: all."""
+        """Only these types, by key."""
 
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.ViolationStatus.ValueType]:
-        """Only violations with these statuses, each of which must allow the action. Default: all that do, except dismissed
-        ones, which are reviewed again only if stated.
-        """
+        """Only these statuses, which must allow the action. Default: all that do, except dismissed."""
 
     @_builtins.property
     def reported_from(self) -> _timestamp_pb2.Timestamp:
-        """Only violations that were reported at or after this time. Default: no bound."""
+        """Only reported at or after this time."""
 
     @_builtins.property
     def reported_before(self) -> _timestamp_pb2.Timestamp:
-        """Only violations that were reported before this time. Default: no bound."""
+        """Only reported before this time."""
 
     def __init__(
         self,
@@ -577,14 +562,14 @@ class DecideViolationsResponse(_message.Message):
 
     @_typing.final
     class StatusCount(_message.Message):
-        """The number of selected violations with one status."""
+        """Selected violations of one status."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         STATUS_FIELD_NUMBER: _builtins.int
         COUNT_FIELD_NUMBER: _builtins.int
         status: _entry_pb2.ViolationStatus.ValueType
-        """The status before the decision."""
+        """Before the decision."""
         count: _builtins.int
         """Violations with this status."""
         def __init__(
@@ -609,36 +594,32 @@ class DecideViolationsResponse(_message.Message):
     REACHED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """Selected violations, decided by this `decision_id` or not, with the sample."""
+    """Selected violations, decided or not, with the sample."""
     decided: _builtins.int
-    """Violations decided by this `decision_id`, in this call or an earlier one, without the sample."""
+    """Decided by this `decision_id` so far, without the sample."""
     remaining: _builtins.int
-    """Violations that still wait for this decision. A call takes at most 10,000: call again with the same request."""
+    """Still to decide: a call takes at most 10,000, so repeat it."""
     etag: _builtins.str
-    """Identifies the selected violations and the whole request except `decision_id`."""
+    """Identifies the selection and the request without `decision_id`."""
     reached: _builtins.int
-    """Sellers' violations that are decided with selected violations of products. Not in `count`, and without those left
-    to a person.
-    """
+    """Sellers' violations decided by a product's, not in `count`, without those left to a person."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecideViolationsResponse.StatusCount]:
         """`count` by status."""
 
     @_builtins.property
     def held_back(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The random sample left to a person: `marketplaces/{marketplace}/violations/{violation}`. Alleged ones are put under
-        review and marked; the others are unchanged.
+        """The sample left to a person, as `marketplaces/{marketplace}/violations/{violation}`. Alleged ones go under review,
+        marked.
         """
 
     @_builtins.property
     def examples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The first 100 of the others, by name: these are decided."""
+        """The first 100 decided ones, by name."""
 
     @_builtins.property
     def changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Violations that another call decided meanwhile: `marketplaces/{marketplace}/violations/{violation}`. They stay as
-        they are. Empty in a dry run.
-        """
+        """Violations that another call decided meanwhile, by name; unchanged. Empty in a dry run."""
 
     def __init__(
         self,

@@ -26,12 +26,11 @@ if _version_not_supported:
 
 
 class ReviewServiceStub(object):
-    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
-    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
-    notifier.
+    """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
+    on a notifier.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     def __init__(self, channel):
@@ -63,42 +62,39 @@ class ReviewServiceStub(object):
 
 
 class ReviewServiceServicer(object):
-    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
-    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
-    notifier.
+    """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
+    on a notifier.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     def GetNotifier(self, request, context):
-        """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` if none of its
-        reports was recorded by then.
+        """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` without a report
+        by then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListNotifiers(self, request, context):
-        """Lists notifiers in the order of their ids, as of any time.
+        """Lists notifiers by id, as of any time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListReviewQueue(self, request, context):
-        """Lists the open violations by the value of a decision: safety first, then by falling priority. A violation of a
-        product appears once per seller who lists the product; ListViolations has it if no seller does. The open cases of
-        cautions are beside them.
+        """Lists the open violations by a decision's value: safety first, then by falling priority; a product's violation once
+        per seller who listed it (without one, see ListViolations). Also lists the open cases of cautions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideViolations(self, request, context):
-        """Takes one action on every violation that a query selects, except a random sample that a person must decide. By
-        default a dry run that appends nothing. FAILED_PRECONDITION with `SELECTION_CHANGED` if a real run would decide
-        other violations than its dry run.
+        """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
+        run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,12 +132,11 @@ def add_ReviewServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReviewService(object):
-    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
-    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
-    notifier.
+    """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
+    on a notifier.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     @staticmethod

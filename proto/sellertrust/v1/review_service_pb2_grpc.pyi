@@ -27,12 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ReviewServiceStub:
-    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
-    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
-    notifier.
+    """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
+    on a notifier.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     @_typing.overload
@@ -40,57 +39,51 @@ class ReviewServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReviewServiceAsyncStub: ...
     GetNotifier: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.GetNotifierRequest, _review_service_pb2.GetNotifierResponse]
-    """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` if none of its
-    reports was recorded by then.
+    """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` without a report
+    by then.
     """
     ListNotifiers: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.ListNotifiersRequest, _review_service_pb2.ListNotifiersResponse]
-    """Lists notifiers in the order of their ids, as of any time."""
+    """Lists notifiers by id, as of any time."""
     ListReviewQueue: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewQueueRequest, _review_service_pb2.ListReviewQueueResponse]
-    """Lists the open violations by the value of a decision: safety first, then by falling priority. A violation of a
-    product appears once per seller who lists the product; ListViolations has it if no seller does. The open cases of
-    cautions are beside them.
+    """Lists the open violations by a decision's value: safety first, then by falling priority; a product's violation once
+    per seller who listed it (without one, see ListViolations). Also lists the open cases of cautions.
     """
     DecideViolations: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]
-    """Takes one action on every violation that a query selects, except a random sample that a person must decide. By
-    default a dry run that appends nothing. FAILED_PRECONDITION with `SELECTION_CHANGED` if a real run would decide
-    other violations than its dry run.
+    """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
+    run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
     """
 
 @_typing.type_check_only
 class ReviewServiceAsyncStub(ReviewServiceStub):
-    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
-    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
-    notifier.
+    """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
+    on a notifier.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetNotifier: _aio.UnaryUnaryMultiCallable[_review_service_pb2.GetNotifierRequest, _review_service_pb2.GetNotifierResponse]  # type: ignore[assignment]
-    """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` if none of its
-    reports was recorded by then.
+    """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` without a report
+    by then.
     """
     ListNotifiers: _aio.UnaryUnaryMultiCallable[_review_service_pb2.ListNotifiersRequest, _review_service_pb2.ListNotifiersResponse]  # type: ignore[assignment]
-    """Lists notifiers in the order of their ids, as of any time."""
+    """Lists notifiers by id, as of any time."""
     ListReviewQueue: _aio.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewQueueRequest, _review_service_pb2.ListReviewQueueResponse]  # type: ignore[assignment]
-    """Lists the open violations by the value of a decision: safety first, then by falling priority. A violation of a
-    product appears once per seller who lists the product; ListViolations has it if no seller does. The open cases of
-    cautions are beside them.
+    """Lists the open violations by a decision's value: safety first, then by falling priority; a product's violation once
+    per seller who listed it (without one, see ListViolations). Also lists the open cases of cautions.
     """
     DecideViolations: _aio.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]  # type: ignore[assignment]
-    """Takes one action on every violation that a query selects, except a random sample that a person must decide. By
-    default a dry run that appends nothing. FAILED_PRECONDITION with `SELECTION_CHANGED` if a real run would decide
-    other violations than its dry run.
+    """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
+    run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
     """
 
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Helps people who decide: measures notifiers by the decisions about their reports, orders the open violations, and
-    takes bulk decisions. Nothing of this enters a score: a score depends on the decisions about violations, not on the
-    notifier.
+    """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
+    on a notifier.
 
     `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while the server accepts calls.
+    empty service name is SERVING while calls are accepted.
     """
 
     @_abc_1.abstractmethod
@@ -99,8 +92,8 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_service_pb2.GetNotifierRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.GetNotifierResponse, _abc.Awaitable[_review_service_pb2.GetNotifierResponse]]:
-        """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` if none of its
-        reports was recorded by then.
+        """Returns one notifier's record and reliability as of any time. NOT_FOUND with `NOTIFIER_NOT_FOUND` without a report
+        by then.
         """
 
     @_abc_1.abstractmethod
@@ -109,7 +102,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_service_pb2.ListNotifiersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.ListNotifiersResponse, _abc.Awaitable[_review_service_pb2.ListNotifiersResponse]]:
-        """Lists notifiers in the order of their ids, as of any time."""
+        """Lists notifiers by id, as of any time."""
 
     @_abc_1.abstractmethod
     def ListReviewQueue(
@@ -117,9 +110,8 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_service_pb2.ListReviewQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.ListReviewQueueResponse, _abc.Awaitable[_review_service_pb2.ListReviewQueueResponse]]:
-        """Lists the open violations by the value of a decision: safety first, then by falling priority. A violation of a
-        product appears once per seller who lists the product; ListViolations has it if no seller does. The open cases of
-        cautions are beside them.
+        """Lists the open violations by a decision's value: safety first, then by falling priority; a product's violation once
+        per seller who listed it (without one, see ListViolations). Also lists the open cases of cautions.
         """
 
     @_abc_1.abstractmethod
@@ -128,9 +120,8 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_service_pb2.DecideViolationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.DecideViolationsResponse, _abc.Awaitable[_review_service_pb2.DecideViolationsResponse]]:
-        """Takes one action on every violation that a query selects, except a random sample that a person must decide. By
-        default a dry run that appends nothing. FAILED_PRECONDITION with `SELECTION_CHANGED` if a real run would decide
-        other violations than its dry run.
+        """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
+        run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
         """
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,10 +34,10 @@ class _ScoreStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreState
     SCORE_STATE_RATED: _ScoreState.ValueType  # 1
     """Points and tier are given."""
     SCORE_STATE_UNRATED: _ScoreState.ValueType  # 2
-    """The history is too short to rate. No points; the tier is TIER_UNRATED."""
+    """The history is too short. No points; the tier is TIER_UNRATED."""
     SCORE_STATE_UNKNOWN: _ScoreState.ValueType  # 3
-    """No answer is available now: no model is served, or the ledger's database is away (see `freshness`). No points and
-    no tier. This says nothing about the seller.
+    """No model is served, or the ledger's database is away (see `freshness`). No points and no tier; this says nothing
+    about the seller.
     """
 
 class ScoreState(_ScoreState, metaclass=_ScoreStateEnumTypeWrapper):
@@ -48,10 +48,10 @@ SCORE_STATE_UNSPECIFIED: ScoreState.ValueType  # 0
 SCORE_STATE_RATED: ScoreState.ValueType  # 1
 """Points and tier are given."""
 SCORE_STATE_UNRATED: ScoreState.ValueType  # 2
-"""The history is too short to rate. No points; the tier is TIER_UNRATED."""
+"""The history is too short. No points; the tier is TIER_UNRATED."""
 SCORE_STATE_UNKNOWN: ScoreState.ValueType  # 3
-"""No answer is available now: no model is served, or the ledger's database is away (see `freshness`). No points and
-no tier. This says nothing about the seller.
+"""No model is served, or the ledger's database is away (see `freshness`). No points and no tier; this says nothing
+about the seller.
 """
 Global___ScoreState: _TypeAlias = ScoreState  # noqa: Y015
 
@@ -62,33 +62,33 @@ class _CautionSignal:
 class _CautionSignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CautionSignal.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CAUTION_SIGNAL_UNSPECIFIED: _CautionSignal.ValueType  # 0
-    """Not stated. Never returned."""
+    """Never returned."""
     CAUTION_SIGNAL_REPORTS: _CautionSignal.ValueType  # 1
-    """Reports of violations, alleged or confirmed. Their weights, by source, reach the rule's limit together."""
+    """Reports, alleged or confirmed, whose weights by source reach the rule's limit."""
     CAUTION_SIGNAL_CONTROL: _CautionSignal.ValueType  # 2
-    """A sign that another person controls the account."""
+    """A sign of another controller."""
     CAUTION_SIGNAL_UNDELIVERED: _CautionSignal.ValueType  # 3
-    """Many captured orders did not reach their buyers in time, by the recorded flow."""
+    """Many captured orders not delivered in time, by flow."""
     CAUTION_SIGNAL_DISPUTED: _CautionSignal.ValueType  # 4
-    """Many disputes and chargebacks, by the recorded flow."""
+    """Many disputes and chargebacks, by flow."""
     CAUTION_SIGNAL_VALUE_JUMP: _CautionSignal.ValueType  # 5
-    """The captured value is a multiple of the value shortly before, by the recorded flow."""
+    """Captured value a multiple of that before, by flow."""
 
 class CautionSignal(_CautionSignal, metaclass=_CautionSignalEnumTypeWrapper):
     """The signal that started a caution."""
 
 CAUTION_SIGNAL_UNSPECIFIED: CautionSignal.ValueType  # 0
-"""Not stated. Never returned."""
+"""Never returned."""
 CAUTION_SIGNAL_REPORTS: CautionSignal.ValueType  # 1
-"""Reports of violations, alleged or confirmed. Their weights, by source, reach the rule's limit together."""
+"""Reports, alleged or confirmed, whose weights by source reach the rule's limit."""
 CAUTION_SIGNAL_CONTROL: CautionSignal.ValueType  # 2
-"""A sign that another person controls the account."""
+"""A sign of another controller."""
 CAUTION_SIGNAL_UNDELIVERED: CautionSignal.ValueType  # 3
-"""Many captured orders did not reach their buyers in time, by the recorded flow."""
+"""Many captured orders not delivered in time, by flow."""
 CAUTION_SIGNAL_DISPUTED: CautionSignal.ValueType  # 4
-"""Many disputes and chargebacks, by the recorded flow."""
+"""Many disputes and chargebacks, by flow."""
 CAUTION_SIGNAL_VALUE_JUMP: CautionSignal.ValueType  # 5
-"""The captured value is a multiple of the value shortly before, by the recorded flow."""
+"""Captured value a multiple of that before, by flow."""
 Global___CautionSignal: _TypeAlias = CautionSignal  # noqa: Y015
 
 class _FreshnessState:
@@ -100,17 +100,16 @@ class _FreshnessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshn
     FRESHNESS_STATE_UNSPECIFIED: _FreshnessState.ValueType  # 0
     """Not stated."""
     FRESHNESS_STATE_FRESH: _FreshnessState.ValueType  # 1
-    """The server read the answer from the ledger for this call, or no later entry before `as_of_time` can change it.
-    `as_of_time` is at most 2 s old, or the start of an append that is being committed. The ledger's clock is not in
-    doubt.
+    """Read from the ledger for this call, or no later entry before `as_of_time` can change it. `as_of_time` is at most 2
+    s old, or the start of an uncommitted append. The ledger's clock is not in doubt.
     """
     FRESHNESS_STATE_STALE: _FreshnessState.ValueType  # 2
-    """The last known answer. Since `as_of_time` an entry may have been recorded, or a day may have begun. If the ledger's
-    clock is in doubt, `age` says how late the answer may be.
+    """The last known answer. Since `as_of_time` an entry or a day may be new. If the ledger's clock is in doubt, `age`
+    bounds the lateness.
     """
     FRESHNESS_STATE_UNKNOWN: _FreshnessState.ValueType  # 3
-    """No answer is known: the ledger's database is away and no remembered answer is recent enough. Or the ledger's clock
-    is in doubt, and no entry of the seller was recorded by then.
+    """No answer is known: no database and no recent remembered answer; or the ledger's clock is in doubt and no entry of
+    the seller was recorded by then.
     """
 
 class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
@@ -119,17 +118,16 @@ class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
 FRESHNESS_STATE_UNSPECIFIED: FreshnessState.ValueType  # 0
 """Not stated."""
 FRESHNESS_STATE_FRESH: FreshnessState.ValueType  # 1
-"""The server read the answer from the ledger for this call, or no later entry before `as_of_time` can change it.
-`as_of_time` is at most 2 s old, or the start of an append that is being committed. The ledger's clock is not in
-doubt.
+"""Read from the ledger for this call, or no later entry before `as_of_time` can change it. `as_of_time` is at most 2
+s old, or the start of an uncommitted append. The ledger's clock is not in doubt.
 """
 FRESHNESS_STATE_STALE: FreshnessState.ValueType  # 2
-"""The last known answer. Since `as_of_time` an entry may have been recorded, or a day may have begun. If the ledger's
-clock is in doubt, `age` says how late the answer may be.
+"""The last known answer. Since `as_of_time` an entry or a day may be new. If the ledger's clock is in doubt, `age`
+bounds the lateness.
 """
 FRESHNESS_STATE_UNKNOWN: FreshnessState.ValueType  # 3
-"""No answer is known: the ledger's database is away and no remembered answer is recent enough. Or the ledger's clock
-is in doubt, and no entry of the seller was recorded by then.
+"""No answer is known: no database and no recent remembered answer; or the ledger's clock is in doubt and no entry of
+the seller was recorded by then.
 """
 Global___FreshnessState: _TypeAlias = FreshnessState  # noqa: Y015
 
@@ -146,8 +144,8 @@ class Freshness(_message.Message):
     """The state."""
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """The answer includes every entry with a `record_time` before this time, even one that was being committed then. At
-        most the requested `known_time`. Not set if unknown.
+        """Every entry with an earlier `record_time` is included, even one then being committed. At most the requested
+        `known_time`. Not set if unknown.
         """
 
     @_builtins.property
@@ -171,7 +169,7 @@ Global___Freshness: _TypeAlias = Freshness  # noqa: Y015
 
 @_typing.final
 class Stamp(_message.Message):
-    """What an answer was made from. The same stamp gives the same answer, bit by bit."""
+    """The sources of an answer. The same stamp gives the same answer, bit by bit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -184,9 +182,9 @@ class Stamp(_message.Message):
     ledger_sequence: _builtins.int
     """The last ledger entry before `known_time`."""
     model_digest: _builtins.str
-    """SHA-256 of the model's content, in hex; empty if no model is served."""
+    """SHA-256 in hex; empty without a model."""
     policy_digest: _builtins.str
-    """SHA-256 of the policy's content, in hex."""
+    """SHA-256 in hex."""
     core_version: _builtins.str
     """Version of the scoring core."""
     @_builtins.property
@@ -195,9 +193,7 @@ class Stamp(_message.Message):
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """The answer uses what the ledger had recorded before this time. It lies just after the last known entry. A request
-        with both times of a stamp repeats the answer at any later time.
-        """
+        """Only earlier recorded entries count; just after the last one. Both times of a stamp repeat the answer later."""
 
     def __init__(
         self,
@@ -219,8 +215,8 @@ Global___Stamp: _TypeAlias = Stamp  # noqa: Y015
 
 @_typing.final
 class TrustScore(_message.Message):
-    """How far a seller deserves trust. The champion model keeps three promises. A confirmed violation never raises points.
-    Clean orders and waiting never lower points. A higher identity level never lowers points.
+    """How far a seller deserves trust. By the champion model a confirmed violation never raises points; clean orders,
+    waiting and a higher identity level never lower them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -248,58 +244,54 @@ class TrustScore(_message.Message):
     state: Global___ScoreState.ValueType
     """Whether there is a score."""
     points: _builtins.int
-    """0 to 1000, higher is better. 600 means 20 good to 1 bad; every 50 points double the odds. Only if rated."""
+    """0 to 1000, higher is better. 600 means odds of 20 to 1; every 50 points double them. Only if rated."""
     points_if_upheld: _builtins.int
-    """The points if every open allegation were confirmed; at most `points`. Of more than 2,000 allegations without a
-    decision, only 2,000 are included: inspectors' first, then the gravest. Only if rated.
+    """The points if every open allegation were confirmed; at most `points`. Of more than 2,000, inspectors' first, then
+    the gravest. Only if rated.
     """
     tier_points: _builtins.int
-    """The lowest points of now and of the last 14 day-ends. The tier follows from them. Only if rated."""
+    """The lowest points of now and the last 14 day-ends; the tier follows them. Only if rated."""
     tier: _entry_pb2.Tier.ValueType
-    """Band of `tier_points`. It falls at once and rises after 14 clear days. The policy's `standing` can cap it."""
+    """Band of `tier_points`: falls at once, rises after 14 clear days. `standing` can cap it."""
     badge: _builtins.str
-    """What buyers see, a key of the policy: `exemplary`, `trusted`, `new_seller`, `none` or `unknown`."""
+    """The policy's badge for buyers: `exemplary`, `trusted`, `new_seller`, `none` or `unknown`."""
     p_bad: _builtins.float
-    """Probability of bad over the reference exposure, 0 to 1, to 12 digits. For display only. Only if rated."""
+    """Probability of bad over the reference exposure, to 12 digits. For display only. Only if rated."""
     counted_incidents: _builtins.int
-    """Incidents that count (confirmed, appealed or reduced)."""
+    """Confirmed, appealed or reduced incidents."""
     open_allegations: _builtins.int
-    """Violations alleged or under review. They do not count."""
+    """Alleged or under review; they do not count."""
     override: _builtins.str
-    """The entry by which a person set tier and badge, while it is in force. The points do not change."""
+    """The entry by which a person set tier and badge, while in force. The points do not change."""
     points_low: _builtins.int
-    """The points at the 95 % quantile of the seller's own rates of incidents and failed orders: the score if the seller
-    has been lucky so far. With `points_high` it is a 90 % interval, narrow for a long history. 0 to 1000, at most
-    `points`. For display only. Only if rated.
+    """The points at the 95 % quantile of the seller's own rates of incidents and failed orders; with `points_high` a 90 %
+    interval. At most `points`. For display only. Only if rated.
     """
     points_high: _builtins.int
-    """The points at the 5 % quantile of the same rates: the score if the seller has been unlucky so far. 0 to 1000, at
-    least `points`. For display only. Only if rated.
-    """
+    """The points at the 5 % quantile; at least `points`. For display only. Only if rated."""
     standing: _builtins.int
-    """The sum of the confirmed violations by the policy's table: 0 without violations, higher is worse. A person can
-    repeat the sum by hand; no model is used. Only if the policy has this table.
+    """The sum of confirmed violations by the policy's table, without a model: 0 without any, higher is worse. Only if the
+    policy has this table.
     """
     @_builtins.property
     def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why the points are not higher: stable codes such as `COUNTERFEIT_CONFIRMED`, `FEW_ORDERS` or `THIN_FILE`. Incidents
-        come first, by gravest category; then other losses, largest first; then what caps the tier. They include every
-        reason of ExplainTrustScore that has points below 0.
+        """Stable codes of lost points, such as `COUNTERFEIT_CONFIRMED`, `FEW_ORDERS` or `THIN_FILE`: incidents by gravest
+        category, other losses by size, then caps of the tier. Every reason of ExplainTrustScore below 0 points is
+        included.
         """
 
     @_builtins.property
     def stamp(self) -> Global___Stamp:
-        """What the answer is made from."""
+        """The sources of the answer."""
 
     @_builtins.property
     def freshness(self) -> Global___Freshness:
-        """How current the answer is. A repeated request with the times of a stamp can differ only in this field."""
+        """How current the answer is. Only this field may differ in a repetition by stamp."""
 
     @_builtins.property
     def cautions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caution]:
-        """The cautions in force, in the order of the policy's rules. A caution protects for some days and judges nothing; no
-        other field depends on it. EvaluateMeasures returns what each caution asks for. Empty if the policy has no caution
-        rules.
+        """The cautions in force, in the order of the policy's rules. No other field depends on them; EvaluateMeasures returns
+        their protections.
         """
 
     def __init__(
@@ -361,10 +353,9 @@ Global___TrustScore: _TypeAlias = TrustScore  # noqa: Y015
 
 @_typing.final
 class Caution(_message.Message):
-    """A fast signal from all known facts, alleged or confirmed. It asks only for reversible protections, never for a tier,
-    a badge or a suspension. It ends by itself after at most 14 days. A fact that is taken back (dismissed, withdrawn,
-    overturned, voided) leaves no trace in a caution. A caution that needs the reports of buyers, brands or partners asks for
-    no protection: it only opens a case.
+    """A fast signal from all known facts, alleged or confirmed. It asks only for reversible protections, and ends by itself
+    after at most 14 days. A fact taken back leaves no trace in it. A caution that needs the reports of buyers, brands or
+    partners only opens a case.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -381,44 +372,38 @@ class Caution(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     ENTRIES_OMITTED_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule's id in the policy."""
+    """The policy's rule."""
     reference: _builtins.str
-    """Where the seller can read the rule, such as a section of the terms."""
+    """The seller's text of the rule."""
     signal: Global___CautionSignal.ValueType
     """What started it."""
     case: _builtins.str
-    """The case, constant while the caution lasts: the rule's id, `~`, and the `entry_id` that started it. For a day of
-    flow, the first entry that stated the day.
-    """
+    """The case: the rule's id, `~`, and the `entry_id` that started it; for a day of flow its first statement."""
     counted: _builtins.int
-    """What the rule counted. Reports: their weight together. Undelivered or disputed orders: their number. A value jump:
-    the captured value less refunds, in minor units of the policy's currency. A change of control: 0.
+    """The reports' weight; the number of undelivered or disputed orders; the captured value less refunds, in minor units
+    of the policy's currency; 0 for a change of control.
     """
     compared: _builtins.int
-    """What `counted` is compared with. Undelivered: captured orders. Disputed: delivered orders. A value jump: the
-    average value captured in earlier periods of the same length, rounded down. Otherwise 0.
+    """Undelivered: captured orders. Disputed: delivered orders. A value jump: the average of earlier periods, rounded
+    down. Otherwise 0.
     """
     entries_omitted: _builtins.int
-    """The number of omitted entries."""
+    """Omitted entries."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the fact that started it became visible."""
+        """When its last fact became visible."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends by itself. Earlier if the seller was under caution for 30 of the last 180 days without a confirmed
-        violation.
-        """
+        """When it ends by itself; earlier after 30 of the last 180 days under caution without a confirmed violation."""
 
     @_builtins.property
     def decide_by_time(self) -> _timestamp_pb2.Timestamp:
-        """When a person must have decided the case; at most `end_time`."""
+        """When a person must have decided; at most `end_time`."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries behind it, by `entry_id`, in the order in which they became visible, or by day of flow. The last one
-        started it. At most 100, the latest.
-        """
+        """The entries behind it, by visibility or by day of flow; the last one started it. At most 100, the latest."""
 
     def __init__(
         self,
@@ -445,7 +430,7 @@ Global___Caution: _TypeAlias = Caution  # noqa: Y015
 
 @_typing.final
 class ExposureDay(_message.Message):
-    """A day of exposure as the marketplace stated it. It is no confirmed violation."""
+    """A stated day of exposure; no confirmed violation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -455,9 +440,9 @@ class ExposureDay(_message.Message):
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`."""
     settled_orders: _builtins.int
-    """Settled orders of the day, all product categories."""
+    """Of all product categories."""
     service_failures: _builtins.int
-    """How many of these orders were cancelled, late, returned or not received."""
+    """Cancelled, late, returned or not received orders."""
     def __init__(
         self,
         *,
@@ -475,7 +460,7 @@ Global___ExposureDay: _TypeAlias = ExposureDay  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):
-    """The points that one group of facts takes from the base of the model's page."""
+    """The points that one group of facts takes from the base."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -490,40 +475,36 @@ class Reason(_message.Message):
     COUNTED_FIELD_NUMBER: _builtins.int
     COMPARED_FIELD_NUMBER: _builtins.int
     reason_code: _builtins.str
-    """Stable string, such as `COUNTERFEIT_CONFIRMED`, `SERVICE_FAILURES`, `FEW_ORDERS`."""
+    """Such as `COUNTERFEIT_CONFIRMED`, `SERVICE_FAILURES`, `FEW_ORDERS`."""
     points: _builtins.int
-    """Exact points. All reasons sum to `points` minus `baseline_points`. At most 0, except for `LIMIT`: it closes a sum
-    that is below 0 or above 1000.
+    """Exact; all sum to `points` minus `baseline_points`. At most 0, except `LIMIT`, which closes a sum below 0 or above
+    1000.
     """
     incidents_omitted: _builtins.int
-    """The number of omitted incidents. `points` includes them."""
+    """Omitted incidents; `points` includes them."""
     entries_omitted: _builtins.int
-    """The number of omitted entries."""
+    """Omitted entries."""
     days_omitted: _builtins.int
-    """The number of omitted days."""
+    """Omitted days."""
     counted: _builtins.int
-    """A plain count without decay: incidents, failed orders, failed inspections, lost disputes. `FEW_ORDERS`: settled
-    orders. `SHORT_TENURE`: days since the first day. `IDENTITY_LEVEL`: the level (0 not stated, 1 none, 2 basic, 3
-    business, 4 enhanced). `LIMIT`: the sum before the limit.
+    """Without decay: incidents, failed orders, failed inspections, lost disputes. `FEW_ORDERS`: settled orders.
+    `SHORT_TENURE`: days. `IDENTITY_LEVEL`: the level (0 not stated, 1 none, 2 basic, 3 business, 4 enhanced). `LIMIT`:
+    the sum before.
     """
     compared: _builtins.int
-    """What `counted` is compared with. Failures and disputes: all settled orders. Inspections: all with a result.
-    Otherwise 0.
-    """
+    """Failures and disputes: all settled orders. Inspections: all with a result. Otherwise 0."""
     @_builtins.property
     def incidents(self) -> _containers.RepeatedCompositeFieldContainer[Global___IncidentEffect]:
         """The group's incidents, largest effect first, at most 1,000."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Entries behind it that are no incidents, by `entry_id`, latest first, at most 1,000: failed inspections, disputes
-        decided for the buyer, the identity in force.
-        """
+        """Other entries behind it, latest first, at most 1,000: failed inspections, lost disputes, the identity in force."""
 
     @_builtins.property
     def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExposureDay]:
-        """Days behind it, latest first, at most 1,000. `SERVICE_FAILURES`: the days with failures. `SHORT_TENURE`: the first
-        recorded day. The marketplace stated them; they are no confirmed violation.
+        """Days behind it, latest first, at most 1,000: with failures for `SERVICE_FAILURES`, the first recorded one for
+        `SHORT_TENURE`.
         """
 
     def __init__(
@@ -561,20 +542,20 @@ class IncidentEffect(_message.Message):
     POINTS_IF_OVERTURNED_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     incident: _builtins.str
-    """The incident, an id."""
+    """Its id."""
     category: _entry_pb2.Category.ValueType
-    """Family of its gravest violation."""
+    """Of its gravest violation."""
     severity: _entry_pb2.Severity.ValueType
-    """Severity of its gravest violation."""
+    """Of its gravest violation."""
     points_if_overturned: _builtins.int
-    """Points gained if the whole incident were overturned, computed again without it. At least 0."""
+    """Points gained without the incident, computed again."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
-        """When its latest violation happened."""
+        """Of its latest violation."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The incident's entries, by `entry_id`: each report by `occur_time`, followed by its status changes."""
+        """Each report by `occur_time`, followed by its status changes."""
 
     def __init__(
         self,
@@ -607,11 +588,11 @@ class ThinFile(_message.Message):
     settled_orders: _builtins.int
     """Settled orders so far."""
     settled_orders_needed: _builtins.int
-    """Settled orders that the policy requires."""
+    """Required by the policy."""
     tenure_days: _builtins.int
     """Days since the first exposure or identity."""
     tenure_days_needed: _builtins.int
-    """Days that the policy requires."""
+    """Required by the policy."""
     def __init__(
         self,
         *,
@@ -642,10 +623,9 @@ class GetTrustScoreRequest(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     at_least_sequence: _builtins.int
-    """Wait until the ledger holds this sequence, for example one that an append returned. The wait ends shortly before
-    the call's deadline (10 s without a deadline) with FAILED_PRECONDITION and `SEQUENCE_NOT_REACHED`. INVALID_ARGUMENT
-    if negative, or if `known_time` excludes it. UNAVAILABLE with `LEDGER_UNAVAILABLE`, at once, if the ledger's
-    database is away and the sequence is beyond what the server remembers. Default 0, no wait: the answer may lag an
+    """Wait until the ledger holds this sequence, as of an append. After the call's deadline (or 10 s) FAILED_PRECONDITION
+    with `SEQUENCE_NOT_REACHED`. INVALID_ARGUMENT if negative, or excluded by `known_time`. At once UNAVAILABLE with
+    `LEDGER_UNAVAILABLE` if the database is away and the server's memory is older. Default 0: the answer may lag an
     append on another server by a fraction of a second.
     """
     @_builtins.property
@@ -654,12 +634,12 @@ class GetTrustScoreRequest(_message.Message):
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Use only what the ledger had recorded before this time. Not in the future. Default: now."""
+        """Only the knowledge recorded before this time, not in the future. Default: now."""
 
     @_builtins.property
     def max_staleness(self) -> _duration_pb2.Duration:
-        """The largest accepted age of a stale answer; a payout uses 0. For an older answer the call fails with UNAVAILABLE
-        and `TOO_STALE`. INVALID_ARGUMENT if negative. Default: any age.
+        """The largest accepted age of a stale answer; a payout uses 0. Else UNAVAILABLE with `TOO_STALE`. INVALID_ARGUMENT if
+        negative. Default: any age.
         """
 
     def __init__(
@@ -716,12 +696,12 @@ class BatchGetTrustScoresRequest(_message.Message):
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     MAX_STALENESS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`marketplaces/{marketplace}`; every seller must be in it. Required."""
+    """`marketplaces/{marketplace}` of every seller. Required."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     @_builtins.property
     def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 1,000 different sellers as `marketplaces/{marketplace}/sellers/{seller}`."""
+        """1 to 1,000 different `marketplaces/{marketplace}/sellers/{seller}`."""
 
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
@@ -733,7 +713,7 @@ class BatchGetTrustScoresRequest(_message.Message):
 
     @_builtins.property
     def max_staleness(self) -> _duration_pb2.Duration:
-        """As in GetTrustScoreRequest. Each seller with an older answer gets its own error."""
+        """As in GetTrustScoreRequest; a seller with an older answer gets an error."""
 
     def __init__(
         self,
@@ -796,7 +776,7 @@ class BatchGetTrustScoresResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchGetTrustScoresResponse.Result]:
-        """One result per seller, in the order of the request."""
+        """One per seller, in the order of the request."""
 
     def __init__(
         self,
@@ -860,20 +840,18 @@ class ExplainTrustScoreResponse(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     THIN_FILE_FIELD_NUMBER: _builtins.int
     baseline_points: _builtins.int
-    """The base of the model's page, from its best rows. All reasons count from it, so they are losses. May be above 1000.
-    Only if rated.
-    """
+    """The page's base, from its best rows; may be above 1000. Only if rated."""
     @_builtins.property
     def trust_score(self) -> Global___TrustScore:
-        """The trust score, as GetTrustScore returns it."""
+        """As GetTrustScore returns it."""
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
-        """What makes the points: largest loss first, `LIMIT` last. Only if rated."""
+        """Largest loss first, `LIMIT` last. Only if rated."""
 
     @_builtins.property
     def thin_file(self) -> Global___ThinFile:
-        """What the seller needs to be rated. Only if unrated."""
+        """Only if unrated."""
 
     def __init__(
         self,

@@ -26,20 +26,18 @@ if _version_not_supported:
 
 
 class TrustScoreServiceStub(object):
-    """Returns a seller's trust score, its reasons, and what the score was made from.
+    """Returns a seller's trust score, its reasons, and its sources.
 
-    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
-    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
-    given then. `observe_time` alone returns the score of then, corrected by what is known today.
+    `observe_time` is the time that the score is for. The score uses only what the ledger recorded before `known_time`.
+    The same time in both repeats the answer of then; `observe_time` alone gives the score of then by today's knowledge.
 
-    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
-    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
-    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
-    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
-    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger; `TrustScore.freshness` says how current.
+    Without the ledger's database, a remembered seller gets a STALE answer, up to the operator's age limit; another gets
+    SCORE_STATE_UNKNOWN, never NOT_FOUND. A busy server also gives a STALE answer that the caller accepts, else
+    UNAVAILABLE with `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
-    score is remembered. The empty service name is SERVING while the server accepts calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` without the ledger and without a
+    remembered score. The empty service name is SERVING while calls are accepted.
     """
 
     def __init__(self, channel):
@@ -66,34 +64,32 @@ class TrustScoreServiceStub(object):
 
 
 class TrustScoreServiceServicer(object):
-    """Returns a seller's trust score, its reasons, and what the score was made from.
+    """Returns a seller's trust score, its reasons, and its sources.
 
-    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
-    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
-    given then. `observe_time` alone returns the score of then, corrected by what is known today.
+    `observe_time` is the time that the score is for. The score uses only what the ledger recorded before `known_time`.
+    The same time in both repeats the answer of then; `observe_time` alone gives the score of then by today's knowledge.
 
-    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
-    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
-    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
-    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
-    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger; `TrustScore.freshness` says how current.
+    Without the ledger's database, a remembered seller gets a STALE answer, up to the operator's age limit; another gets
+    SCORE_STATE_UNKNOWN, never NOT_FOUND. A busy server also gives a STALE answer that the caller accepts, else
+    UNAVAILABLE with `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
-    score is remembered. The empty service name is SERVING while the server accepts calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` without the ledger and without a
+    remembered score. The empty service name is SERVING while calls are accepted.
     """
 
     def GetTrustScore(self, request, context):
-        """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries. If no model
-        is served, the call succeeds with SCORE_STATE_UNKNOWN.
+        """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a model,
+        SCORE_STATE_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTrustScores(self, request, context):
-        """Returns many sellers' trust scores from one snapshot of the ledger, with one model and policy, for one day. Each
-        stale score has its own sequence and time. A seller without a stale score of that day, model and policy is UNKNOWN.
-        An error concerns only its own item.
+        """Returns many sellers' trust scores from one snapshot, with one model and policy, for one day. A stale score has its
+        own sequence and time; a seller without one of that day, model and policy is UNKNOWN. An error concerns only its
+        item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,20 +129,18 @@ def add_TrustScoreServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TrustScoreService(object):
-    """Returns a seller's trust score, its reasons, and what the score was made from.
+    """Returns a seller's trust score, its reasons, and its sources.
 
-    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
-    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
-    given then. `observe_time` alone returns the score of then, corrected by what is known today.
+    `observe_time` is the time that the score is for. The score uses only what the ledger recorded before `known_time`.
+    The same time in both repeats the answer of then; `observe_time` alone gives the score of then by today's knowledge.
 
-    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
-    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
-    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
-    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
-    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger; `TrustScore.freshness` says how current.
+    Without the ledger's database, a remembered seller gets a STALE answer, up to the operator's age limit; another gets
+    SCORE_STATE_UNKNOWN, never NOT_FOUND. A busy server also gives a STALE answer that the caller accepts, else
+    UNAVAILABLE with `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
-    score is remembered. The empty service name is SERVING while the server accepts calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` without the ledger and without a
+    remembered score. The empty service name is SERVING while calls are accepted.
     """
 
     @staticmethod

@@ -27,20 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TrustScoreServiceStub:
-    """Returns a seller's trust score, its reasons, and what the score was made from.
+    """Returns a seller's trust score, its reasons, and its sources.
 
-    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
-    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
-    given then. `observe_time` alone returns the score of then, corrected by what is known today.
+    `observe_time` is the time that the score is for. The score uses only what the ledger recorded before `known_time`.
+    The same time in both repeats the answer of then; `observe_time` alone gives the score of then by today's knowledge.
 
-    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
-    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
-    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
-    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
-    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger; `TrustScore.freshness` says how current.
+    Without the ledger's database, a remembered seller gets a STALE answer, up to the operator's age limit; another gets
+    SCORE_STATE_UNKNOWN, never NOT_FOUND. A busy server also gives a STALE answer that the caller accepts, else
+    UNAVAILABLE with `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
-    score is remembered. The empty service name is SERVING while the server accepts calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` without the ledger and without a
+    remembered score. The empty service name is SERVING while calls are accepted.
     """
 
     @_typing.overload
@@ -48,63 +46,59 @@ class TrustScoreServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TrustScoreServiceAsyncStub: ...
     GetTrustScore: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.GetTrustScoreRequest, _trust_score_service_pb2.GetTrustScoreResponse]
-    """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries. If no model
-    is served, the call succeeds with SCORE_STATE_UNKNOWN.
+    """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a model,
+    SCORE_STATE_UNKNOWN.
     """
     BatchGetTrustScores: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.BatchGetTrustScoresRequest, _trust_score_service_pb2.BatchGetTrustScoresResponse]
-    """Returns many sellers' trust scores from one snapshot of the ledger, with one model and policy, for one day. Each
-    stale score has its own sequence and time. A seller without a stale score of that day, model and policy is UNKNOWN.
-    An error concerns only its own item.
+    """Returns many sellers' trust scores from one snapshot, with one model and policy, for one day. A stale score has its
+    own sequence and time; a seller without one of that day, model and policy is UNKNOWN. An error concerns only its
+    item.
     """
     ExplainTrustScore: _grpc.UnaryUnaryMultiCallable[_trust_score_service_pb2.ExplainTrustScoreRequest, _trust_score_service_pb2.ExplainTrustScoreResponse]
     """Returns one seller's trust score and the facts behind each point."""
 
 @_typing.type_check_only
 class TrustScoreServiceAsyncStub(TrustScoreServiceStub):
-    """Returns a seller's trust score, its reasons, and what the score was made from.
+    """Returns a seller's trust score, its reasons, and its sources.
 
-    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
-    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
-    given then. `observe_time` alone returns the score of then, corrected by what is known today.
+    `observe_time` is the time that the score is for. The score uses only what the ledger recorded before `known_time`.
+    The same time in both repeats the answer of then; `observe_time` alone gives the score of then by today's knowledge.
 
-    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
-    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
-    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
-    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
-    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger; `TrustScore.freshness` says how current.
+    Without the ledger's database, a remembered seller gets a STALE answer, up to the operator's age limit; another gets
+    SCORE_STATE_UNKNOWN, never NOT_FOUND. A busy server also gives a STALE answer that the caller accepts, else
+    UNAVAILABLE with `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
-    score is remembered. The empty service name is SERVING while the server accepts calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` without the ledger and without a
+    remembered score. The empty service name is SERVING while calls are accepted.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTrustScore: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.GetTrustScoreRequest, _trust_score_service_pb2.GetTrustScoreResponse]  # type: ignore[assignment]
-    """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries. If no model
-    is served, the call succeeds with SCORE_STATE_UNKNOWN.
+    """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a model,
+    SCORE_STATE_UNKNOWN.
     """
     BatchGetTrustScores: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.BatchGetTrustScoresRequest, _trust_score_service_pb2.BatchGetTrustScoresResponse]  # type: ignore[assignment]
-    """Returns many sellers' trust scores from one snapshot of the ledger, with one model and policy, for one day. Each
-    stale score has its own sequence and time. A seller without a stale score of that day, model and policy is UNKNOWN.
-    An error concerns only its own item.
+    """Returns many sellers' trust scores from one snapshot, with one model and policy, for one day. A stale score has its
+    own sequence and time; a seller without one of that day, model and policy is UNKNOWN. An error concerns only its
+    item.
     """
     ExplainTrustScore: _aio.UnaryUnaryMultiCallable[_trust_score_service_pb2.ExplainTrustScoreRequest, _trust_score_service_pb2.ExplainTrustScoreResponse]  # type: ignore[assignment]
     """Returns one seller's trust score and the facts behind each point."""
 
 class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Returns a seller's trust score, its reasons, and what the score was made from.
+    """Returns a seller's trust score, its reasons, and its sources.
 
-    Two times select a score. `observe_time` is the time that the score is for. `known_time` limits the knowledge: the
-    score uses only what the ledger had recorded before that time. The same time in both repeats the answer that was
-    given then. `observe_time` alone returns the score of then, corrected by what is known today.
+    `observe_time` is the time that the score is for. The score uses only what the ledger recorded before `known_time`.
+    The same time in both repeats the answer of then; `observe_time` alone gives the score of then by today's knowledge.
 
-    Without times, the server answers from a memory that follows the ledger. `TrustScore.freshness` says how current the
-    answer is. While the ledger's database is away, a remembered seller gets a STALE answer with its age, up to an age
-    that the operator sets. Every other seller gets SCORE_STATE_UNKNOWN, and never NOT_FOUND. A busy server also gives a
-    STALE answer if it remembers one that the caller accepts. Otherwise the call fails with UNAVAILABLE and
-    `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
+    Without times, the server answers from a memory that follows the ledger; `TrustScore.freshness` says how current.
+    Without the ledger's database, a remembered seller gets a STALE answer, up to the operator's age limit; another gets
+    SCORE_STATE_UNKNOWN, never NOT_FOUND. A busy server also gives a STALE answer that the caller accepts, else
+    UNAVAILABLE with `SERVER_BUSY`. To reject stale answers, set `max_staleness`.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` while the ledger is away and no
-    score is remembered. The empty service name is SERVING while the server accepts calls.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.TrustScoreService` without the ledger and without a
+    remembered score. The empty service name is SERVING while calls are accepted.
     """
 
     @_abc_1.abstractmethod
@@ -113,8 +107,8 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trust_score_service_pb2.GetTrustScoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trust_score_service_pb2.GetTrustScoreResponse, _abc.Awaitable[_trust_score_service_pb2.GetTrustScoreResponse]]:
-        """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` if the seller has no valid entries. If no model
-        is served, the call succeeds with SCORE_STATE_UNKNOWN.
+        """Returns one seller's trust score. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a model,
+        SCORE_STATE_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -123,9 +117,9 @@ class TrustScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trust_score_service_pb2.BatchGetTrustScoresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trust_score_service_pb2.BatchGetTrustScoresResponse, _abc.Awaitable[_trust_score_service_pb2.BatchGetTrustScoresResponse]]:
-        """Returns many sellers' trust scores from one snapshot of the ledger, with one model and policy, for one day. Each
-        stale score has its own sequence and time. A seller without a stale score of that day, model and policy is UNKNOWN.
-        An error concerns only its own item.
+        """Returns many sellers' trust scores from one snapshot, with one model and policy, for one day. A stale score has its
+        own sequence and time; a seller without one of that day, model and policy is UNKNOWN. An error concerns only its
+        item.
         """
 
     @_abc_1.abstractmethod

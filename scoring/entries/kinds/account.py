@@ -13,16 +13,13 @@ class IdentityVerified:
     """The verified level of a seller's identity, and attributes that a study may declare as features."""
 
     level: IdentityLevel = word_field(1, IdentityLevel, "The verified level of identity. Required.", "identity_level")
-    country: str = fact_field(
-        2, COUNTRY, "ISO 3166-1 alpha-2 country of establishment, such as `CN`. Optional.", default=""
-    )
+    country: str = fact_field(2, COUNTRY, "ISO 3166-1 alpha-2 country of establishment.", default="")
     attributes: Mapping[str, str] = fact_field(
         3,
         ATTRIBUTES,
-        "Further attributes that a study may declare as features. Imports of authorities' files match sellers by them, too."
-        " At most 64, keys `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. They may hold identifiers of a business,"
-        " such as a licence number or a shop name. They are not sealed: an erasure leaves them. They must not name a person;"
-        " attributes of a sole trader may be personal data.",
+        "Attributes for studies, and identifiers by which imports match sellers: at most 64, keys "
+        "`[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Not sealed: an erasure leaves them. "
+        "They must not name a person; those of a sole trader may be personal data.",
         default=dict,
     )
 
@@ -32,10 +29,8 @@ class ProfileStated:
     """The seller's business model, product categories and country."""
 
     business_model: BusinessModel = word_field(1, BusinessModel, "The role in which the seller sells. Required.")
-    product_categories: tuple[str, ...] = fact_field(
-        2, IDS, "The product categories sold, at most 100 ids. Optional.", default=()
-    )
-    country: str = fact_field(3, COUNTRY, "ISO 3166-1 alpha-2 country from which it ships. Optional.", default="")
+    product_categories: tuple[str, ...] = fact_field(2, IDS, "The product categories sold, at most 100.", default=())
+    country: str = fact_field(3, COUNTRY, "ISO 3166-1 alpha-2 country of shipment.", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +40,13 @@ class OperatorStated:
     operator: str = fact_field(
         1,
         ID,
-        "The entity (a pseudonym of its registration). Required.",
+        "The entity, a pseudonym of its registration. Required.",
         column="target",
         missing_text=f"must be {ID_FORM}",
     )
     source: Source = word_field(2, Source, "The source that established it. Required.")
     identifier_verified: bool = fact_field(
-        3, FLAG, "True if established by a verified identifier, not by a name. Default false.", default=False
+        3, FLAG, "True if established by a verified identifier, not a name.", default=False
     )
 
 
@@ -74,7 +69,7 @@ class LinkChanged:
     other: str = fact_field(
         1,
         ID,
-        "The other seller's id in the same marketplace. Required.",
+        "The other seller of the marketplace. Required.",
         column="target",
         missing_text=f"must be {ID_FORM}",
     )

@@ -20,19 +20,17 @@ SUM = amount(MAX_VALUE_MINOR, 1)
 
 ACTOR_MISSING = f"must say who decided, by {ID_FORM}"
 REASON_MISSING = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
-ACTOR = "The decider (a pseudonym or a role, an id). Required."
-REASON_TEXT = (
-    f"The reason, in 1 to {MAX_REASON} characters. Required. The seller reads it; it must not name persons. Sealed."
-)
-GROUND_TEXT = f"The legal or policy ground, such as an article, in at most {MAX_GROUND} characters. Optional."
-PRODUCT_CATEGORY = "The product category, in the marketplace's own words (an id). Optional."
-EVIDENCE = f"The place of the evidence, in at most {MAX_REASON} characters. Optional. Sealed."
-EVIDENCE_HASH = "SHA-256 of the evidence, in 64 lower-case hexadecimal digits. Optional."
+ACTOR = "The decider. Required."
+REASON_TEXT = "The reason. Required. Sealed."
+GROUND_TEXT = "The legal or policy ground."
+PRODUCT_CATEGORY = "The product category."
+EVIDENCE = "The place of the evidence. Sealed."
+EVIDENCE_HASH = "SHA-256 of the evidence, in hex."
 SOURCE_TEXT = "The source of the report. Required."
-FINAL = "True if the source's act is final, with no ordinary remedy left. Default false."
-SUM_TEXT = "The amount, in minor units of `currency` (cents), 1 to 10^15. Required."
-SUM_CURRENCY = "ISO 4217 code of the amount, such as `CNY`. Required."
-CURRENCY_TEXT = "ISO 4217 code, such as `CNY`. Required if there is an amount."
+FINAL = "True if the source's act is final, without ordinary remedy."
+SUM_TEXT = "The amount, at least 1. Required."
+SUM_CURRENCY = "ISO 4217 code. Required."
+CURRENCY_TEXT = "ISO 4217 code. Required with an amount."
 
 
 def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:

@@ -36,57 +36,50 @@ class ViolationReported:
     violation_type: str = fact_field(
         1,
         text(128),
-        "Key of the table of violation types, for example `counterfeit_goods`; `sellertrust violation types` lists them."
-        " Required.",
+        "Key of the table of violation types, such as `counterfeit_goods`. Required.",
     )
     harm: Harm = word_field(
         2,
         Harm,
-        "The actual or possible harm. With the type and the source it decides the severity. Required.",
+        "The actual or possible harm. Required.",
     )
     source: Source = word_field(3, Source, SOURCE_TEXT)
     incident: str = fact_field(
         4,
         ID,
-        "The incident of the violation: all violations of one incident have one effect. Default: reports of one notifier"
-        " about the same right and listing in one week (Monday to Sunday, UTC) are one incident; else the violation's own"
-        " `entry_id`.",
+        "The incident. All its violations have one effect. Default: one incident for one notifier's "
+        "reports about the same right and listing in one week (Monday to Sunday, UTC); else the "
+        "violation's own `entry_id`.",
         default="",
     )
-    notifier: str = fact_field(5, ID, "The notifier (a pseudonym). Optional.", default="", column="notifier")
+    notifier: str = fact_field(5, ID, "The notifier, a pseudonym.", default="", column="notifier")
     final: bool = fact_field(6, FLAG, FINAL, default=False)
     identifier_verified: bool = fact_field(
         7,
         FLAG,
-        "True if the source matched the seller by a verified identifier (licence, tax number), not by a name. Default"
-        " false.",
+        "True if the source matched the seller by a verified identifier (licence, tax number), not a name.",
         default=False,
     )
-    listing: str = fact_field(8, ID, "The listing concerned. Optional.", default="")
+    listing: str = fact_field(8, ID, "The listing concerned.", default="")
     product_category: str = fact_field(9, ID, PRODUCT_CATEGORY, default="")
-    more_listings: tuple[str, ...] = fact_field(
-        10, IDS, "Further listings concerned, at most 100. Optional.", default=()
-    )
-    orders: int = fact_field(11, ORDERS, "Orders concerned, 0 to 100,000,000. Default 0: not stated.", default=0)
+    more_listings: tuple[str, ...] = fact_field(10, IDS, "Further listings, at most 100.", default=())
+    orders: int = fact_field(11, ORDERS, "Orders concerned.", default=0)
     units: int = fact_field(
         12,
         UNITS,
-        "Distinct units concerned, 0 to 10,000,000,000. Default 0: not stated. Units of a report that is confirmed on"
-        " arrival are adjudicated. The adjudicated units of an incident together raise its severity (10 units by one step,"
-        " 1,000 by two, never beyond critical).",
+        "Distinct units concerned; adjudicated if confirmed on arrival. An incident's adjudicated units "
+        "raise its severity (10 by one step, 1,000 by two, at most to critical).",
         default=0,
         column="units",
     )
-    amount_minor: int = fact_field(
-        13, VALUE, "Value concerned in minor units of `currency` (cents), 0 to 10^15. Default 0.", default=0
-    )
+    amount_minor: int = fact_field(13, VALUE, "The value concerned.", default=0)
     currency: str = fact_field(14, CURRENCY, CURRENCY_TEXT, default="")
-    brand: str = fact_field(15, ID, "The brand concerned (an id). Optional.", default="")
-    right: str = fact_field(16, ID, "The right infringed: a registration number (an id). Optional.", default="")
+    brand: str = fact_field(15, ID, "The brand concerned.", default="")
+    right: str = fact_field(16, ID, "The registration number of the right.", default="")
     ground: str = fact_field(17, GROUND, GROUND_TEXT, default="")
-    automated: bool = fact_field(18, FLAG, "True if it was detected by automated means. Default false.", default=False)
-    product: str = fact_field(19, ID, "The product concerned (an id). Optional.", default="")
-    batch: str = fact_field(20, ID, "The batch of the product (an id). Optional.", default="")
+    automated: bool = fact_field(18, FLAG, "True if detected by automated means.", default=False)
+    product: str = fact_field(19, ID, "The product concerned.", default="")
+    batch: str = fact_field(20, ID, "The batch of the product.", default="")
     evidence_uri: str = fact_field(21, URI, EVIDENCE, default="")
     evidence_sha256: str = fact_field(22, SHA256, EVIDENCE_HASH, default="")
 
@@ -105,7 +98,7 @@ class StatusChanged:
     violation: str = fact_field(
         1,
         ID,
-        "The violation's id: the `entry_id` under which it was reported. Required.",
+        "The violation's id. Required.",
         column="violation",
         missing_text="must name the violation by the entry_id of its report",
     )
@@ -115,29 +108,23 @@ class StatusChanged:
     severity: Severity | None = fact_field(
         5,
         word(Severity),
-        "The new severity, lower than the present one. Required for ACTION_REDUCE, rejected otherwise.",
+        "The new severity, a lower one. Only, and required, for ACTION_REDUCE.",
         default=None,
         column="severity",
     )
-    ground: str = fact_field(
-        6, GROUND, GROUND_TEXT[:-9] + "Required for ACTION_REINSTATE: the legal order.", default=""
-    )
+    ground: str = fact_field(6, GROUND, f"{GROUND_TEXT} Required for ACTION_REINSTATE: the legal order.", default="")
     units: int = fact_field(
         7,
         UNITS,
-        "Distinct units adjudicated by this decision, 0 to 10,000,000,000; only to confirm or reinstate. The last stated"
-        " number counts, so the right number corrects a mistaken one. To confirm an appealed violation with fewer units is"
-        " therefore a reduction, and may raise points. An appeal or an overturn keeps the number: a violation reinstated"
-        " without units has its earlier units. Rejected for a violation of a product. Default 0: as before. See"
-        " `ViolationReported.units`.",
+        "Distinct units adjudicated; only to confirm or reinstate, not of a product's violation. The "
+        "last stated number counts, so fewer units may raise points. Default 0: as before.",
         default=0,
         column="units",
     )
     held_back: bool = fact_field(
         8,
         FLAG,
-        "True if a bulk decision left this violation to a person, as part of its random sample. Only for ACTION_REVIEW."
-        " Default false.",
+        "True if a bulk decision's random sample left it to a person. Only for ACTION_REVIEW.",
         default=False,
     )
 
@@ -176,7 +163,7 @@ class IncidentChanged:
     into: str = fact_field(
         2,
         ID,
-        "The incident that remains, or the new incident of the violation. Required.",
+        "The remaining incident, or the violation's new one. Required.",
         column="target",
         missing_text="is required",
     )
@@ -185,12 +172,12 @@ class IncidentChanged:
     incident: str = fact_field(
         5,
         ID,
-        "The incident that is merged into the other. Required to merge, rejected to split.",
+        "The merged incident. Only, and required, to merge.",
         default="",
         column="incident",
     )
     violation: str = fact_field(
-        6, ID, "The violation that is split off. Required to split, rejected to merge.", default="", column="violation"
+        6, ID, "The violation split off. Only, and required, to split.", default="", column="violation"
     )
 
 
@@ -201,9 +188,9 @@ class ProductListed:
     product: str = fact_field(
         1, ID, "The product (an id such as a GTIN). Required.", column="target", missing_text=f"must be {ID_FORM}"
     )
-    batch: str = fact_field(2, ID, "The batch. Default empty: any.", default="")
-    supplier: str = fact_field(3, ID, "The supplier (a pseudonym). Optional.", default="")
-    listing: str = fact_field(4, ID, "The listing. Optional.", default="")
+    batch: str = fact_field(2, ID, "The batch; empty: any.", default="")
+    supplier: str = fact_field(3, ID, "The supplier, a pseudonym.", default="")
+    listing: str = fact_field(4, ID, "The listing.", default="")
     product_category: str = fact_field(5, ID, PRODUCT_CATEGORY, default="")
 
 
@@ -220,17 +207,15 @@ class ProductViolationReported:
     product: str = fact_field(
         4, ID, "The product (an id). Required.", column="target", missing_text=f"must be {ID_FORM}"
     )
-    batch: str = fact_field(5, ID, "The batch. Default empty: every batch.", default="")
-    supplier: str = fact_field(6, ID, "Only goods of this supplier. Default empty: of every supplier.", default="")
-    notifier: str = fact_field(7, ID, "The notifier (a pseudonym). Optional.", default="", column="notifier")
+    batch: str = fact_field(5, ID, "The batch; empty: every one.", default="")
+    supplier: str = fact_field(6, ID, "Only goods of this supplier; empty: of all.", default="")
+    notifier: str = fact_field(7, ID, "The notifier, a pseudonym.", default="", column="notifier")
     final: bool = fact_field(8, FLAG, FINAL, default=False)
-    identifier_verified: bool = fact_field(
-        9, FLAG, "True if the product was matched by a verified identifier. Default false.", default=False
-    )
+    identifier_verified: bool = fact_field(9, FLAG, "True if matched by a verified identifier.", default=False)
     product_category: str = fact_field(10, ID, PRODUCT_CATEGORY, default="")
     ground: str = fact_field(11, GROUND, GROUND_TEXT, default="")
     evidence_uri: str = fact_field(
-        12, URI, f"{EVIDENCE} Must not name a seller or a person: the erasure of a seller leaves it.", default=""
+        12, URI, "The place of the evidence. Sealed. Names no seller or person: erasures leave it.", default=""
     )
     evidence_sha256: str = fact_field(13, SHA256, EVIDENCE_HASH, default="")
 
@@ -249,10 +234,8 @@ class RemediationDone:
     remedy: str = fact_field(
         2, ID, "The remedy, such as `refund` or `recall`. Required.", missing_text="must say what was done"
     )
-    units: int = fact_field(3, UNITS, "Units remedied, 0 to 10,000,000,000. Default 0.", default=0)
-    amount_minor: int = fact_field(
-        4, VALUE, "The cost, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
-    )
+    units: int = fact_field(3, UNITS, "Units remedied.", default=0)
+    amount_minor: int = fact_field(4, VALUE, "The cost.", default=0)
     currency: str = fact_field(5, CURRENCY, CURRENCY_TEXT, default="")
     evidence_uri: str = fact_field(6, URI, EVIDENCE, default="")
     evidence_sha256: str = fact_field(7, SHA256, EVIDENCE_HASH, default="")

@@ -19,7 +19,6 @@ from scoring.entries.kinds.common import (
 
 MAX_DAYS = 100_000
 MAX_LISTINGS = 1_000_000_000
-_BY_SERVICE = "Only the service states it; empty in a person's statement."
 RULE_MEASURE_PREFIX = "rule~"
 """Prefix of the ids of measures of a policy's rules. A caller may lift one, or take the lifting back."""
 
@@ -42,37 +41,29 @@ class MeasureChanged:
     until: int | None = fact_field(
         4,
         TIME,
-        "The time at which it ends by itself. Default: it ends when it is lifted.",
+        "When it ends by itself. Default: when lifted.",
         default=None,
         column="until_time",
     )
-    amount_minor: int = fact_field(
-        5, VALUE, "Deposit, amount held or value cap, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
-    )
+    amount_minor: int = fact_field(5, VALUE, "Deposit, amount held or value cap.", default=0)
     currency: str = fact_field(6, CURRENCY, CURRENCY_TEXT, default="")
     ground: str = fact_field(9, GROUND, GROUND_TEXT, default="")
     violations: tuple[str, ...] = fact_field(
         10,
         IDS,
-        "The violations it rests on, at most 100 ids. Required for a suspension, and then confirmed.",
+        "The violations it rests on, at most 100. Required for a suspension, and then confirmed.",
         default=(),
     )
-    rule: str = fact_field(11, ID, f"The rule of the policy that asks for it. {_BY_SERVICE}", default="")
-    policy: str = fact_field(12, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
-    at_sequence: int = fact_field(
-        13, count(2**62), f"The ledger's sequence that it follows from. {_BY_SERVICE}", default=0
-    )
+    rule: str = fact_field(11, ID, "The policy's rule. Only by the service.", default="")
+    policy: str = fact_field(12, SHA256, "The policy's digest. Only by the service.", default="")
+    at_sequence: int = fact_field(13, count(2**62), "The ledger's sequence behind it. Only by the service.", default=0)
     since: int | None = fact_field(
-        14, TIME, "The begin. Default: at the statement, or more than 180 days before it.", default=None
+        14, TIME, "The begin. Default: the statement, or over 180 days before.", default=None
     )
-    days: int = fact_field(
-        15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0 for one without an end.", default=0
-    )
-    ppm: int = fact_field(16, count(1_000_000), "The share of a rolling reserve, in parts per million.", default=0)
-    listings: int = fact_field(17, count(MAX_LISTINGS), "Listings of a listing cap or an intake cap.", default=0)
-    product_category: str = fact_field(
-        18, ID, "The product category of a cap; empty for all categories together.", default=""
-    )
+    days: int = fact_field(15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0: no end.", default=0)
+    ppm: int = fact_field(16, count(1_000_000), "A rolling reserve's share, in parts per million.", default=0)
+    listings: int = fact_field(17, count(MAX_LISTINGS), "Listings of a listing or intake cap.", default=0)
+    product_category: str = fact_field(18, ID, "Of a cap; empty: all categories together.", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +86,8 @@ class CaseChanged:
     state: CaseState = word_field(
         2,
         CaseState,
-        "The new state. A person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, for a stop of payouts,"
-        " CASE_STATE_EXTENDED. Required.",
+        "The new state. A person states CASE_STATE_CONFIRMED, CASE_STATE_ENDED or, for a stop, "
+        "CASE_STATE_EXTENDED. Required.",
         "status",
     )
     actor: str = fact_field(3, ID, ACTOR, missing_text=ACTOR_MISSING)
@@ -105,36 +96,32 @@ class CaseChanged:
     violations: tuple[str, ...] = fact_field(
         6,
         IDS,
-        "The violations that confirm the case, at most 100 ids. Required for CASE_STATE_CONFIRMED, rejected otherwise.",
+        "The confirming violations, at most 100. Only, and required, for CASE_STATE_CONFIRMED.",
         default=(),
     )
-    rule: str = fact_field(7, ID, f"The rule of caution. {_BY_SERVICE}", default="")
+    rule: str = fact_field(7, ID, "The rule of caution. Only by the service.", default="")
     decide_by: int | None = fact_field(
         8,
         TIME,
-        "The time by which a person is to decide. The service states it. A person states it to extend a stop: later than"
-        " before, and at most 180 days after the stop, unless `authority_order` is stated.",
+        "When a person must have decided. By the service, or to extend a stop: later than before, at "
+        "most 180 days after the stop without `authority_order`.",
         default=None,
         column="until_time",
     )
-    caution_end: int | None = fact_field(
-        9, TIME, f"The time at which the caution ends by itself. {_BY_SERVICE}", default=None
-    )
+    caution_end: int | None = fact_field(9, TIME, "When the caution ends by itself. Only by the service.", default=None)
     rests_on: tuple[str, ...] = fact_field(
         10,
         IDS,
-        "The entries that the caution rests on; if more than 100, the latest. The service states them. To extend a stop, a"
-        " person states the new facts: entries about the seller recorded since the stop or its last extension.",
+        "Entries behind the caution, at most the latest 100. By the service; to extend a stop, the new "
+        "facts: entries about the seller since the stop or its last extension.",
         default=(),
     )
-    policy: str = fact_field(11, SHA256, f"The digest of the policy. {_BY_SERVICE}", default="")
-    at_sequence: int = fact_field(
-        12, count(2**62), f"The ledger's sequence that it follows from. {_BY_SERVICE}", default=0
-    )
+    policy: str = fact_field(11, SHA256, "The policy's digest. Only by the service.", default="")
+    at_sequence: int = fact_field(12, count(2**62), "The ledger's sequence behind it. Only by the service.", default=0)
     authority_order: str = fact_field(
         13,
         GROUND,
-        "An authority's order for a stop of more than 180 days, in at most 200 characters. Optional.",
+        "An authority's order for a stop of over 180 days, at most 200 characters.",
         default="",
     )
 
@@ -147,7 +134,7 @@ class OverrideImposed:
     until: int = fact_field(
         2,
         TIME,
-        "The end; at most 366 days after now. Required.",
+        "The end, at most 366 days from now. Required.",
         column="until_time",
         missing_text="must say when it ends",
     )
@@ -173,10 +160,10 @@ class EntryCorrected:
     correction: CorrectionKind = word_field(
         2,
         CorrectionKind,
-        "Moved to another time, or void. A violation cannot be void: overturn it. Exposure cannot be corrected: state it"
-        " again with a higher revision. Status changes, attributions, corrections, erasures, listings and violations of"
-        " products cannot be corrected. But the derived violations of products may be moved, and an attribution may be"
-        " rejected. Required.",
+        "Moved to another time, or void. A violation is never void: overturn it. Exposure is stated "
+        "again. Status changes, attributions, corrections, erasures, listings and violations of products "
+        "cannot be corrected; but a product's derived violations may be moved, and an attribution "
+        "rejected. Required.",
         "status",
     )
     actor: str = fact_field(3, ID, ACTOR, missing_text=ACTOR_MISSING)
@@ -184,9 +171,9 @@ class EntryCorrected:
     moved_to: int | None = fact_field(
         5,
         TIME,
-        "The right time, not in the future; for a violation not later than its `report_time`. A violation moved into another"
-        " week goes to that week's incident, unless a merge or a split named its present incident. Required to move,"
-        " rejected to void.",
+        "The right time, not in the future; of a violation at most its `report_time`. A violation moved "
+        "to another week joins that week's incident, unless a merge or split named its present one. "
+        "Only, and required, to move.",
         default=None,
     )
 
@@ -212,9 +199,7 @@ class ClockMended:
     first_sequence: int = fact_field(
         3,
         count(2**62),
-        "The first entry with a record time ahead; all later entries up to this one are ahead too. Default 0: none.",
+        "The first entry ahead; later ones up to this entry are, too. 0: none.",
         default=0,
     )
-    ahead_micros: int = fact_field(
-        4, count(10**16), "Microseconds by which record times ran ahead. Default 0.", default=0
-    )
+    ahead_micros: int = fact_field(4, count(10**16), "Microseconds that record times ran ahead.", default=0)

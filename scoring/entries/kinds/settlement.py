@@ -27,11 +27,11 @@ _CURRENCY_MISSING = "must be an ISO 4217 code such as CNY"
 
 
 def _orders(number: int, text: str) -> Any:
-    return fact_field(number, ORDERS, f"{text} on the day, 0 to 100,000,000. Default 0.", default=0)
+    return fact_field(number, ORDERS, f"{text} on the day.", default=0)
 
 
 def _value(number: int, text: str) -> Any:
-    return fact_field(number, VALUE, f"{text}, in minor units of `currency` (cents), 0 to 10^15. Default 0.", default=0)
+    return fact_field(number, VALUE, f"{text}.", default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +46,33 @@ class FlowStated:
     product_category: str = fact_field(
         2,
         ID,
-        "The product category, in the marketplace's own words (an id). Default empty: everything.",
+        "The product category; empty: everything.",
         default="",
         column="product_category",
     )
     revision: int = fact_field(
         3,
         count(MAX_REVISION, proto="int32"),
-        "Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,"
-        " product category and revision. Default 0.",
+        "Number of this statement: the highest of a day and product category counts, 0 to 1,000,000. "
+        "None is stated twice.",
         default=0,
         column="revision",
     )
-    currency: str = fact_field(
-        4, CURRENCY, "ISO 4217 code of the values, such as `CNY`. Required if there is a value.", default=""
-    )
-    captured_orders: int = _orders(5, "Orders whose payment was captured")
+    currency: str = fact_field(4, CURRENCY, "ISO 4217 code. Required with a value.", default="")
+    captured_orders: int = _orders(5, "Orders captured")
     captured_minor: int = _value(6, "Their value")
-    shipped_orders: int = _orders(7, "Orders handed over to a carrier")
+    shipped_orders: int = _orders(7, "Orders handed to a carrier")
     shipped_minor: int = _value(8, "Their value")
     delivered_orders: int = _orders(9, "Orders that reached their buyers")
     delivered_minor: int = _value(10, "Their value")
-    disputed_orders: int = _orders(11, "Orders with a newly opened dispute")
-    disputed_minor: int = _value(12, "The value in dispute")
+    disputed_orders: int = _orders(11, "Orders with a new dispute")
+    disputed_minor: int = _value(12, "Value in dispute")
     refunded_orders: int = _orders(13, "Orders with a refund")
-    refunded_minor: int = _value(14, "The amount refunded")
-    charged_back_orders: int = _orders(15, "Orders charged back by the buyer's bank")
-    charged_back_minor: int = _value(16, "The amount charged back")
-    paid_out_orders: int = _orders(17, "Orders with a payout to the seller")
-    paid_out_minor: int = _value(18, "The amount paid out")
+    refunded_minor: int = _value(14, "Amount refunded")
+    charged_back_orders: int = _orders(15, "Orders charged back")
+    charged_back_minor: int = _value(16, "Amount charged back")
+    paid_out_orders: int = _orders(17, "Orders with a payout")
+    paid_out_minor: int = _value(18, "Amount paid out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class DepositChanged:
     claim: str = fact_field(
         5,
         ID,
-        "The adjudicated claim for which it is drawn. Required for DEPOSIT_CHANGE_DRAWN, rejected otherwise.",
+        "The adjudicated claim. Only, and required, for DEPOSIT_CHANGE_DRAWN.",
         default="",
         column="target",
     )
@@ -124,7 +122,7 @@ class ClaimChanged:
     claim: str = fact_field(
         1,
         ID,
-        "The claim's id, the caller's own. Required. Another seller's claim of the same id is another claim.",
+        "The claim's id, the caller's own, unique per seller. Required.",
         column="target",
         missing_text=f"must be {ID_FORM}",
     )
@@ -132,7 +130,7 @@ class ClaimChanged:
     amount_minor: int = fact_field(3, SUM, SUM_TEXT)
     currency: str = fact_field(4, CURRENCY, SUM_CURRENCY, missing_text=_CURRENCY_MISSING)
     actor: str = fact_field(5, ID, ACTOR, missing_text=ACTOR_MISSING)
-    order: str = fact_field(6, ID, "The order concerned (a pseudonym). Optional.", default="")
+    order: str = fact_field(6, ID, "The order concerned, a pseudonym.", default="")
     product_category: str = fact_field(7, ID, PRODUCT_CATEGORY, default="")
     ground: str = fact_field(8, GROUND, GROUND_TEXT, default="")
 
@@ -149,14 +147,14 @@ class ComplaintFiled:
     measure: str = fact_field(
         1,
         ID,
-        "The measure contested, by its id. Required.",
+        "The measure's id. Required.",
         column="target",
         missing_text="must name the measure by its id",
     )
     reason: str = fact_field(
         2,
         REASON,
-        "The seller's statement, in 1 to 500 characters. Required. Sealed.",
+        "The seller's statement. Required. Sealed.",
         missing_text=REASON_MISSING,
     )
 

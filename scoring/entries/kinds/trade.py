@@ -35,44 +35,38 @@ class ExposureStated:
     settled_orders: int = fact_field(
         4,
         ORDERS,
-        "Settled orders, 0 to 100,000,000. Required to be at least each of the failure counts below.",
+        "Settled orders, at least each failure count below.",
         column="settled_orders",
     )
     product_category: str = fact_field(
         2,
         ID,
-        "The product category, in the marketplace's own words (an id). Default empty: everything.",
+        "The product category; empty: everything.",
         default="",
         column="product_category",
     )
     revision: int = fact_field(
         3,
         count(MAX_REVISION, proto="int32"),
-        "Number of this statement of the day, 0 to 1,000,000; the highest counts. Two entries cannot state the same day,"
-        " product category and revision. Default 0.",
+        "Number of this statement: the highest of a day and product category counts, 0 to 1,000,000. "
+        "None is stated twice.",
         default=0,
         column="revision",
     )
-    units: int = fact_field(5, UNITS, "Units in these orders, 0 to 10,000,000,000.", default=0)
-    value_minor: int = fact_field(
-        6, VALUE, "Value of these orders in minor units of `currency` (cents), 0 to 10^15.", default=0
-    )
-    currency: str = fact_field(7, CURRENCY, "ISO 4217 code, such as `CNY`. Required if there is a value.", default="")
+    units: int = fact_field(5, UNITS, "Units in these orders.", default=0)
+    value_minor: int = fact_field(6, VALUE, "Value of these orders.", default=0)
+    currency: str = fact_field(7, CURRENCY, "ISO 4217 code. Required with a value.", default="")
     cancelled: int = fact_field(
         8,
         ORDERS,
-        "Orders cancelled by the seller. A service failure, like the next three counts: 0 to `settled_orders`.",
+        "Orders cancelled by the seller, a service failure like the next three.",
         default=0,
     )
     late: int = fact_field(9, ORDERS, "Orders handed over late.", default=0)
-    returned: int = fact_field(10, ORDERS, "Orders returned because of a defect.", default=0)
+    returned: int = fact_field(10, ORDERS, "Orders returned for a defect.", default=0)
     not_received: int = fact_field(11, ORDERS, "Orders paid for and not received.", default=0)
-    value_in_claim_window_minor: int = fact_field(
-        12, VALUE, "Value paid out to the seller inside its claim window, in minor units, 0 to 10^15.", default=0
-    )
-    value_held_minor: int = fact_field(
-        13, VALUE, "Value held back from the seller at the end of the day, in minor units, 0 to 10^15.", default=0
-    )
+    value_in_claim_window_minor: int = fact_field(12, VALUE, "Value paid out inside its claim window.", default=0)
+    value_held_minor: int = fact_field(13, VALUE, "Value held back at the day's end.", default=0)
 
     @property
     def service_failures(self) -> int:
@@ -87,8 +81,8 @@ class RatingGiven:
     stars: int = fact_field(
         1, count(5, minimum=1), "One (bad) to five (good). Required.", missing_text="must be 1 to 5"
     )
-    order: str = fact_field(2, ID, "The order rated (a pseudonym). Optional.", default="")
-    listing: str = fact_field(3, ID, "The listing rated. Optional.", default="")
+    order: str = fact_field(2, ID, "The order rated, a pseudonym.", default="")
+    listing: str = fact_field(3, ID, "The listing rated.", default="")
     product_category: str = fact_field(4, ID, PRODUCT_CATEGORY, default="")
 
 
@@ -98,10 +92,8 @@ class DisputeResolved:
 
     outcome: DisputeOutcome = word_field(1, DisputeOutcome, "The party that won. Required.", "status")
     actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
-    order: str = fact_field(3, ID, "The order disputed (a pseudonym). Optional.", default="")
-    amount_minor: int = fact_field(
-        4, VALUE, "The amount returned to the buyer, in minor units of `currency`, 0 to 10^15. Default 0.", default=0
-    )
+    order: str = fact_field(3, ID, "The order disputed, a pseudonym.", default="")
+    amount_minor: int = fact_field(4, VALUE, "The amount returned to the buyer.", default=0)
     currency: str = fact_field(5, CURRENCY, CURRENCY_TEXT, default="")
     product_category: str = fact_field(6, ID, PRODUCT_CATEGORY, default="")
     ground: str = fact_field(7, GROUND, GROUND_TEXT, default="")
@@ -117,27 +109,26 @@ class InspectionDone:
     selection_probability_ppm: int = fact_field(
         4,
         count(1_000_000),
-        "Probability, in parts per million, with which a random draw selected this seller at that time. Default 0: not drawn"
-        " at random, or unknown.",
+        "Probability of the seller's random selection, in parts per million; 0: not random, or unknown.",
         default=0,
     )
-    product: str = fact_field(5, ID, "The product inspected (an id). Optional.", default="")
-    batch: str = fact_field(6, ID, "The batch of the product (an id). Optional.", default="")
-    listing: str = fact_field(7, ID, "The listing inspected. Optional.", default="")
+    product: str = fact_field(5, ID, "The product inspected.", default="")
+    batch: str = fact_field(6, ID, "The batch of the product.", default="")
+    listing: str = fact_field(7, ID, "The listing inspected.", default="")
     product_category: str = fact_field(8, ID, PRODUCT_CATEGORY, default="")
-    incident: str = fact_field(9, ID, "The incident under which its violations are reported. Optional.", default="")
+    incident: str = fact_field(9, ID, "The incident of its violations.", default="")
     evidence_uri: str = fact_field(10, URI, EVIDENCE, default="")
     evidence_sha256: str = fact_field(11, SHA256, EVIDENCE_HASH, default="")
     inspector: str = fact_field(
         12,
         ID,
-        "The inspector (a pseudonym, an id). Optional. Training may use it as context; no answer depends on it.",
+        "The inspector, a pseudonym. Context for training; no answer depends on it.",
         default="",
     )
     attributes: Mapping[str, str] = fact_field(
         13,
         ATTRIBUTES,
-        "Circumstances of the inspection, such as the season, that a study may declare as context: at most 64, keys"
-        " `[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Never personal data.",
+        "Circumstances that a study may declare as context: at most 64, keys `[a-z][a-z0-9_]{0,62}`, "
+        "values of at most 128 characters. Never personal data.",
         default=dict,
     )
