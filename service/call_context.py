@@ -45,7 +45,7 @@ class Call:
         Empty until the call is granted and outside of a call, so that work without its call shows nothing.
         """
         self.approval: Approval | None = None
-        """Its approval; None if it needs none."""
+        """The call's approval, if it needs one."""
         self._add_callback = add_callback
         self._waking: set[Callable[[], None]] = set()
 

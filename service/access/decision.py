@@ -17,9 +17,9 @@ class Asked(NamedTuple):
     marketplace: str = ""
     """Empty for the server as a whole."""
     seller: str | None = None
-    """None for every seller, or if unknown before the work."""
+    """None: every seller, or unknown before the work."""
     kind: str | None = None
-    """Of an appended entry, as the next three; None without one."""
+    """The appended entry's kind; None for other calls, like the next three fields."""
     source: str | None = None
     notifier: str | None = None
     entry_id: str | None = None

@@ -9,7 +9,7 @@
     marketplaces = ["*"]
     hours = 24
 
-One person counts once under any number of names. A name that the file does not list is no person.
+One person counts once under any number of names. Only names that the file lists are persons.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

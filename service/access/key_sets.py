@@ -21,7 +21,7 @@ LOOK_SECONDS = 1.0
 REFRESH_SECONDS = 300.0
 REFETCH_SECONDS = 30.0
 MAX_SILENT_SECONDS = 86_400.0
-"""How long keys stay valid while their URL does not answer."""
+"""Keys stay valid this long while their URL does not answer."""
 FETCH_SECONDS = 5.0
 MAX_SET_BYTES = 256 << 10
 MAX_KEYS = 100

@@ -1,4 +1,4 @@
-"""Principals: authenticated callers, each as one text, and the patterns by which grants name them.
+"""Principals: authenticated callers, each as one text, and the patterns that grants name them with.
 
     spiffe://acme.example/ns/shop/sa/checkout     the URI of a certificate that is a SPIFFE id
     uri:https://acme.example/checkout             any other URI of a certificate
@@ -6,7 +6,7 @@
     jwt:https://login.acme.example#user-17        the issuer and the subject of a bearer token
     local                                         whoever reaches a server that only this machine reaches
 
-In a pattern a `*` may stand for one whole segment: between slashes of a URI, dots of a DNS name, slashes or colons of a
+In a pattern a `*` matches one whole segment: between slashes of a URI, dots of a DNS name, slashes or colons of a
 subject. A trust domain, a host and an issuer are exact.
 """
 

@@ -218,7 +218,7 @@ _APPENDING = frozenset(right for kind, right in RIGHT_OF_KIND.items() if kind no
 
 
 def rights_of(method: str) -> frozenset[Right]:
-    """Return the rights of which one admits a call of `Service/Method`; for appends the rights of all kinds."""
+    """Return the rights that each admit a call of `Service/Method`; for appends the rights of all kinds."""
     row = METHODS[method]
     return _APPENDING if row.scope is Scope.ENTRIES else frozenset({row.right})
 

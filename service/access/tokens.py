@@ -1,8 +1,8 @@
 """Bearer tokens: JSON Web Tokens of the grants file's issuers, verified and turned into a principal.
 
 Always rejected: a token over 8 KB or valid for over an hour; an algorithm that is not the key's or not listed by the
-issuer; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, by which a token would choose its key or rules; an
-unpublished key id; another audience; a token bound to another certificate (`cnf`).
+issuer; the headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64`, with which a token would choose its own key or rules;
+an unpublished key id; another audience; a token bound to another certificate (`cnf`).
 """
 
 import threading
@@ -39,10 +39,10 @@ class TokenRefused(Exception):
 class Verified:
     principal: Principal
     thumbprint: str | None
-    """Of the certificate that the token is bound to; None if unbound."""
+    """The thumbprint of the certificate that the token is bound to; None if unbound."""
     until: float
     generation: int
-    """Of the issuer's keys at the verification."""
+    """The generation of the issuer's keys at the verification."""
     source: KeySource
 
     @property

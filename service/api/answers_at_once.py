@@ -28,7 +28,7 @@ MAX_REQUESTS = 65_536
 @runtime_checkable
 class AnswersAtOnce(Protocol):
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return a method's finder of such answers; None if all its calls need a thread."""
+        """Return a method's finder of immediate answers; None if all its calls need a thread."""
 
 
 class _Request:

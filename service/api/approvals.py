@@ -36,7 +36,7 @@ Report = Callable[..., object]
 
 
 class Approvals:
-    """Rejects calls that lack a second person; none without a grants file."""
+    """Rejects calls that lack a second person, if there is a grants file."""
 
     def __init__(self, grants: GrantsFile | None, ledger: Ledger, report: Report) -> None:
         self._grants = grants
@@ -49,7 +49,7 @@ class Approvals:
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
-        """Return the approval that lets a granted request in; None if it needs none.
+        """Return the approval that lets a granted request in, if it needs one.
 
         Raises ApprovalRequired, ProposalClosed, InvalidInput about `proposal`. A request that names a proposal must
         match it even if it needs no approval. Proposals and dry runs need none.
@@ -108,7 +108,7 @@ class Approvals:
 
     def _use(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
         marketplace, proposal = parse_proposal(named, "proposal")
-        # One answer for all: a caller who may not read proposals must not learn which exist.
+        # One answer for all: it hides from callers without the right which proposals exist.
         text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
         unfit = ApprovalRequired(text, _metadata(right, named, 0))
         parent = getattr(request, "parent", "")

@@ -118,7 +118,7 @@ class Gate:
 
     @property
     def rules(self) -> Rules | None:
-        """Return the rules in force, which never change in place; None without a grants file."""
+        """Return the rules in force, an immutable object; None if there is no grants file."""
         return None if self._grants is None else self._grants.rules
 
     @property
@@ -147,7 +147,7 @@ class Gate:
     def recognise(self, context: grpc.ServicerContext) -> Caller | None:
         """Return the caller as `identify` if its credentials are known, else None.
 
-        Takes no lock and verifies nothing.
+        Takes no lock and skips verification.
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
@@ -265,7 +265,7 @@ class Gate:
     def note_refusal(self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext) -> None:
         """Record at the turnstile an UNAUTHENTICATED or PERMISSION_DENIED call, if no such call could be let in.
 
-        That is: the caller proves no one (None), or has no right that the method accepts. Unproven credentials are
+        That is: the caller is unproven (None), or lacks every right that the method accepts. Unproven credentials are
         charged to the principal of the certificate beside them. A mesh's connections bring many callers, so they
         identify no one.
         """

@@ -31,7 +31,7 @@ class _EndedLater:
     """The context of a watch whose end is reported by a thread of `pool`.
 
     The servicer sends under its lock, and takes the lock when a watch ends. If gRPC's one thread waited for the lock,
-    it would not notice that a message has gone out, and a drain would not end.
+    it would miss that a message has gone out, and a drain would not end.
     """
 
     def __init__(self, context: grpc.ServicerContext, pool: ThreadPoolExecutor) -> None:

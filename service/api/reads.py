@@ -179,7 +179,7 @@ def is_number(text: str) -> bool:
 def _binding(request: ListRequest, body: bytes) -> bytes:
     """Return a checksum that ties a token to its request, caller and visible sellers.
 
-    A forged token shows nothing that its maker may not list.
+    A forged token shows only what its maker may list.
     """
     same = type(request)()
     same.MergeFrom(request)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.max_connection_age_ms", 3_600_000),  # so that clients adopt a renewed certificate or a new server
     ("grpc.max_connection_age_grace_ms", 60_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),  # so that connections which never begin TLS block no one for long
+    ("grpc.server_handshake_timeout_ms", 10_000),  # so that connections which never begin TLS block others only briefly
 )
 
 

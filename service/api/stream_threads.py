@@ -1,4 +1,4 @@
-"""Threads of streams, separate from those of calls, which streams would hold up for hours."""
+"""Threads of streams. Calls have their own threads, which streams would hold up for hours."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping

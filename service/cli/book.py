@@ -35,7 +35,7 @@ def verify_book(connection: Client, marketplace: str, sample: int, output: Forma
             if verdict == "differ":
                 say(f"error: {answer.seller}: differs from its recomputation at {answer.trust_score.stamp}")
             elif verdict == "unknown":
-                say(f"{answer.seller}: not compared, as the server had no score for it")
+                say(f"{answer.seller}: not compared, as its score is missing on the server")
     emit_one({"sellers": len(names), **found}, output)
     code = _exit_code(found)
     if code is not Exit.OK:

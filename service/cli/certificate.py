@@ -43,7 +43,9 @@ def certify(
     ],
     accept: Annotated[
         list[str] | None,
-        typer.Option("--accept", metavar="VERDICT=NAME", help="Who accepts a verdict that does not hold, by name."),
+        typer.Option(
+            "--accept", metavar="VERDICT=NAME", help="Name of the person who accepts a verdict that does not hold."
+        ),
     ] = None,
     ledger: Annotated[
         bool,

@@ -68,7 +68,7 @@ def marketplace_of(option: str | None, settings: Settings) -> str:
 
 
 def write_address(ready_file: Path | None, address: str) -> None:
-    """Write the server's address to a file atomically; do nothing without a file."""
+    """Write the server's address to a file, if one is named, atomically."""
     if ready_file is not None:
         staging = ready_file.with_name(ready_file.name + ".partial")
         staging.write_text(address + "\n")

@@ -103,8 +103,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 def connection_trouble(settings: Settings, target: str) -> tuple[str, str] | None:
     """Connect to `target` to find out why calls fail: return (problem, remedy).
 
-    Tries a TLS handshake if the settings ask for TLS, else tests whether the server does. None if TLS is not the
-    reason. Raises ConfigurationWrong if a configured file is unusable.
+    Tries a TLS handshake if the settings ask for TLS, else tests whether the server does. None if the reason is another
+    than TLS. Raises ConfigurationWrong if a configured file is unusable.
     """
     match = _TARGET.fullmatch(target)
     if match is None:

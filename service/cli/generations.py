@@ -12,7 +12,7 @@ from service.settings import Settings, load
 def verify_generations(sample: int, output: Format) -> None:
     """Verify all generations of the configured folder, `sample` answers of each (0: all), and emit a row for each.
 
-    Exits with 3 if there is none, with 4 if one is damaged or an answer differs, with 5 if nothing was compared.
+    Exits with 3 if there is none; with 4 if one is damaged or an answer differs; with 5 if nothing was compared.
     """
     from service.scores.book.generation_file import day_of
     from service.scores.book.private_folder import find_exposure

@@ -57,7 +57,12 @@ def write_gauges(report: "MonitorReport", file: Path) -> None:
     ratios = {basis: ratio for basis, ratio in calibrated.items() if ratio is not None}
     gauges: list[tuple[str, str, str, dict[str, float]]] = [
         ("score_psi", "Population stability index of the score against the training.", "", {"": report.score.value}),
-        ("score_psi_critical", "What it passes by chance in 5 % of such samples.", "", {"": report.score.critical}),
+        (
+            "score_psi_critical",
+            "Chance alone passes this value in 5 % of samples of this size.",
+            "",
+            {"": report.score.critical},
+        ),
         (
             "feature_csi",
             "Stability index of each feature against the training.",

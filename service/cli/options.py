@@ -24,7 +24,7 @@ Seller = Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.
 OfSeller = Annotated[str | None, typer.Option("--seller", help="Only this seller's.")]
 OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses.")]
 
-Actor = Annotated[str, typer.Option("--actor", help="Who decides: a pseudonym or a role, an id.")]
+Actor = Annotated[str, typer.Option("--actor", help="The deciding person's id: a pseudonym or a role.")]
 Reason = Annotated[
     str, typer.Option("--reason", help="Why, in 1 to 500 characters. The record keeps it; a seller sees its own.")
 ]

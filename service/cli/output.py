@@ -158,7 +158,7 @@ class Column(NamedTuple):
     fields: tuple[str, ...] = ()
     """By default the field named like the heading. If one is None, the cell is empty."""
     text: Callable[..., str] | None = None
-    """Combines the fields into one text; by default the one field is shown."""
+    """Combines the fields into one text; by default the first field is shown."""
     goes_first: bool = False
     """Left out first if a terminal is too narrow."""
 
@@ -184,7 +184,7 @@ def emit(
     """Write rows to stdout as a table, or as a JSON list of objects.
 
     A table shows `columns`, or all fields if there are none or `wide` is true. Otherwise a terminal shows those that
-    fit, and stderr names the rest. `wide` is None in a command without `--wide`. An empty table is `nothing found`, on
+    fit, and stderr names the rest. `wide` is None if the command lacks `--wide`. An empty table is `nothing found`, on
     stderr.
     """
     if output is Format.JSON:

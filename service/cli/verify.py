@@ -62,7 +62,7 @@ def verify(
     system's folder of temporary files (TMPDIR).
 
     book: recomputes the scores that a server remembers, each at its stamp. `changed`: the model or policy changed in
-    between; `unknown`: the server had no score. Exit code 3 if no seller is recorded, 5 if nothing was compared.
+    between; `unknown`: the server had no score. Exit code 3 if no seller is recorded; 5 if nothing was compared.
 
     rescored: compares each file of `rescore` with its checksums, and its scores with the ledger.
     """

@@ -162,8 +162,8 @@ def has_privileged(entries: Any) -> bool:
 def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
     """Return the right to append an entry, with seller, kind, source and notifier.
 
-    A decision names a violation of some seller, so it asks for every seller. An unreadable entry asks for everything,
-    and its checks reject it.
+    A decision names a violation, not a seller, so it needs the right on all sellers. An unreadable entry needs it too;
+    the entry's checks then reject it.
     """
     key = entry.WhichOneof("fact") or ""
     kind = _KIND_OF_KEY.get(key)
@@ -184,7 +184,7 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
 
 
 def _seller(name: str, marketplace: str) -> str | None:
-    """Return the seller's id; None, for every seller, if the marketplace has no such name."""
+    """Return the seller's id, or None (every seller) for a name that is invalid or of another marketplace."""
     try:
         return seller_of(name, marketplace, "seller")
     except InvalidInput:

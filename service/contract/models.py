@@ -107,7 +107,7 @@ def _timestamp(microseconds: int) -> Timestamp:
 
 
 def row_message(row: FigureRow) -> model_pb.DiffModelsResponse.Row:
-    """Return one compared figure of two models, as JSON; a None, which a model does not state, is unset."""
+    """Return one compared figure of two models, as JSON; a None, a figure that a model leaves out, is unset."""
     message = model_pb.DiffModelsResponse.Row(section=row.section, name=row.name)
     if row.first is not None:
         message.first = json.dumps(row.first, ensure_ascii=False)

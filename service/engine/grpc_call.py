@@ -15,7 +15,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from service.engine.waiting_line import WaitingCall
 
 AtOnce = Callable[[bytes, "GrpcCall"], bytes | None]
-"""Returns the response to a request that needs no thread, else None; never raises or waits."""
+"""Returns the response if it can be had at once, else None; never raises or waits."""
 
 _NO_FLAGS = 0
 _SENDING = inside._SEND_STATUS_FROM_SERVER_TOKEN
@@ -29,7 +29,7 @@ class Receiver(Protocol):
         """Return the response if it is ready; it is sent, and `finish` is called."""
 
     def take_request(self, call: "GrpcCall", data: bytes | None) -> None:
-        """Take a request that was not answered at once; None if the client sent none."""
+        """Take a request that needs a thread; None if the client sent none."""
 
     def finish(self, call: "GrpcCall") -> None:
         """Note that a call was answered at once."""
@@ -161,7 +161,7 @@ class GrpcCall(WaitingCall):
         called(self)
 
     def _received(self) -> Any:
-        """Return the request; None, which gRPC understands, if no one awaits the answer any more."""
+        """Return the request; None, which gRPC understands, if the client is gone."""
         state = self._state
         with state.condition:
             request, state.request = state.request, None

@@ -91,7 +91,8 @@ class Turnstile:
         """Record that a call was refused because its credentials prove no one.
 
         `token`: from `digest_of`; `certificate`: in PEM, or empty; `name`: of its principal, whose unproven callers
-        count together on all connections. If `name` is empty, those of the connection's host do.
+        count together on all connections. If `name` is empty, the unproven callers of the connection's host count
+        together.
         """
         with self._lock:
             found = self._connection(connection)

@@ -1,4 +1,4 @@
-"""The bounded queue of calls that wait for a thread of one class; no gRPC, no threads.
+"""The bounded queue of calls that wait for a thread of one class. It is independent of gRPC and threads.
 
 Classes whose work takes long turn calls away by CoDel (Nichols and Jacobson 2012). If the wait exceeds a target for a
 whole interval, one call is turned away, then more at ever shorter intervals, until a call waits less. Scores are exempt

@@ -20,7 +20,7 @@ MAX_EARLY = 0.01
 class _Span:
     number: int = 0
     first: int | None = None
-    """In microseconds; None without an entry."""
+    """In microseconds; None before the first entry."""
     last: int | None = None
 
 

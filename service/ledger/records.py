@@ -61,7 +61,7 @@ class ViolationView:
     notifier: str
     status: Status
     attribution: Attribution | None
-    """None unless the goods' owner was contested."""
+    """None if the goods' owner is uncontested."""
     occur_time: int
     report_time: int
     record_time: int

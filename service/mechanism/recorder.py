@@ -32,7 +32,7 @@ _MAX_TRIES = 20
 class Recorded(NamedTuple):
     appended: int
     next_end: int | None
-    """In microseconds; None if no measure ends."""
+    """In microseconds; None if all measures are open-ended."""
 
 
 class _Stamp(TypedDict):

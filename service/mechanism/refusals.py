@@ -12,7 +12,7 @@ from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 
 PREFIX = "mechanism:refused:"
-"""Of a rejected seller's source in the ledger; an odd position means rejected."""
+"""Prefix of a rejected seller's source in the ledger; an odd position means rejected."""
 
 FIRST_RETRY_SECONDS = 10.0
 LAST_RETRY_SECONDS = 3_600.0

@@ -92,7 +92,9 @@ def check_loss(
 
 
 def _list_owing(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:
-    """Return the policies under which a present run may have begun, and the UTC day by which all have ended."""
+    """Return the policies under which a present run may have begun, and the UTC day on which the last of these runs
+    ends.
+    """
     owing: list[Policy] = []
     until, [*_, (_, today)] = 0, served
     for policy, last_day in served:

@@ -51,7 +51,7 @@ class Moved:
     marketplace: str
     seller: str
     tiers: tuple[str, str]
-    """Before and after; `none` without a model."""
+    """Before and after. `none` if the model is missing."""
     aspects: tuple[str, ...]
     """Such as `hold_days 7 -> 14`."""
 

@@ -16,7 +16,7 @@ Flat = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """None if a model does not state it."""
+    """None if a model leaves it out."""
 
     section: str
     name: str

@@ -30,7 +30,7 @@ class GateResult:
 
 
 def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
-    """Parse `gates.json`; None if the model has none.
+    """Parse `gates.json`; None if the file is missing.
 
     Raises ArtifactRefused if it cannot be read, repeats a gate, or lacks the hard gates of the promises.
     """
@@ -51,7 +51,7 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
 
 
 def verdict(gates: Sequence[GateResult] | None) -> str:
-    """Return `none` without gates, `passed` if every hard gate passed, else `failed`."""
+    """Return `passed` if every hard gate passed, else `failed`; `none` if gates are missing."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
@@ -61,8 +61,8 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     """Return what the log records about the gates of a promotion, or reject the promotion.
 
     `override` and `sign_off` name persons who answer for failed hard and failed advisory gates. Missing gates (None)
-    count as a failed hard gate, unless the model was `served` as champion before. Raises GatesFailed if a name is
-    missing or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an
+    count as a failed hard gate, except for a model `served` as champion before. Raises GatesFailed if a name is missing
+    or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an
     override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
     """
     broken = [gate for gate in gates or () if not gate.ok]

@@ -6,7 +6,7 @@ _OPTIONAL = ("dask", "graphviz", "matplotlib", "pandas", "pyarrow", "sklearn")
 
 
 def leave_out_optional() -> None:
-    """Keep LightGBM, not yet imported, from importing packages that no model needs.
+    """Keep LightGBM, if not yet imported, from importing packages that models leave unused.
 
     The import then takes 0.25 s instead of 1 s. A later import of these packages in this process raises
     ModuleNotFoundError.

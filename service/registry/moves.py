@@ -96,7 +96,7 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
-    """Return a model's figure from its last move that states it; None without one."""
+    """Return a model's figure from its last move that states it, or None."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 

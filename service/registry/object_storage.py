@@ -1,7 +1,7 @@
 """A registry in an object store: `models/{digest}/...` and `moves/{number}.json`, one object per move.
 
-There is no lock and no append: the store lets only one writer create the object of the next number; the other takes the
-next number. A model's manifest is written last; a model without one does not exist.
+Locks and appends are not needed: the store lets only one writer create the object of the next number; the other takes
+the number after it. A model's manifest is written last; a model without one does not exist.
 """
 
 import re

@@ -255,7 +255,7 @@ class Registry:
         return data
 
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
-        """Return the published gates; None without any. Raises ArtifactRefused if altered."""
+        """Return the published gates, or None. Raises ArtifactRefused if altered."""
         try:
             return gates_of(self._attachment(digest, GATES, moves))
         except ModelNotFound:

@@ -82,7 +82,7 @@ class BulkOutcome:
     selected: Sequence[Selected]
     """In the order of their reports."""
     etag: str
-    """Of the set of violations and all parameters except the id."""
+    """Covers the set of violations and all parameters except the id."""
     appended: set[str] = field(default_factory=set)
     changed: list[str] = field(default_factory=list)
     """Violations that another call decided meanwhile."""
@@ -300,7 +300,7 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) 
 def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> Selected | None:
     """Return a violation's state before the decision whose entry ids begin with `prefix`.
 
-    None if a person must decide it, or if it is as if never reported.
+    None if a person must decide it, or if the violation was found to be of another seller.
     """
     state = report.state
     for change in changes:

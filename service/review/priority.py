@@ -18,7 +18,7 @@ class QueueItem:
     severity: Severity
     probability_upheld: float
     recent_orders: int
-    """Settled in the last 30 days; they stand for orders in transit."""
+    """Settled in the last 30 days, as an estimate of orders in transit."""
     held_back: bool
     """A bulk decision left it to a person."""
 

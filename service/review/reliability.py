@@ -45,7 +45,7 @@ PRIORS: Mapping[Source, NotifierPrior] = MappingProxyType(
 AGAINST: Mapping[ReportOutcome, float] = MappingProxyType(
     {ReportOutcome.OVERTURNED: 1.0, ReportOutcome.DISMISSED: 1.0, ReportOutcome.WITHDRAWN: 0.5}
 )
-"""How much a failed report counts.
+"""The weight of a failed report.
 
 Withdrawal counts half, so admitting a mistake pays. Dismissed includes unproven.
 """

@@ -18,7 +18,7 @@ MAX_RETRY_SECONDS = 60.0
 MAX_FORMER = 3
 
 CLOCK_SKEW = 60_000_000
-"""Microseconds by which the mover's clock may differ from this server's."""
+"""The most that the mover's clock may differ from this server's, in microseconds."""
 
 _NEVER = object()
 

@@ -66,8 +66,9 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
 
     `open_again` gives `opened` to each of `processes` others, if more than one. `days` is 0 for today in UTC, 1 for
     tomorrow. `progress` gets (step, done, total). It replaces a generation of the same day, model and policy, and
-    deletes days before yesterday. Raises ConfigurationWrong if the folder is not private or there is no model;
-    LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process died.
+    deletes days before yesterday. Raises ConfigurationWrong if the folder cannot be made private or the model is
+    missing. Raises LedgerUnavailable if the last record time is after the answers' time; ProcessEnded if a process
+    died.
     """
     make_private(folder)
     delete_abandoned(folder)

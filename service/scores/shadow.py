@@ -44,7 +44,7 @@ class Answered(NamedTuple):
     facts: FactTable
     sellers: Sequence[str]
     answers: Sequence[TrustScore | None]
-    """One per seller; None without a score."""
+    """One per seller; None if the score is missing."""
     stamp: Stamp
     policy: Policy
 

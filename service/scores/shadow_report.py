@@ -59,7 +59,9 @@ class ShadowReport:
             del self.sellers[least]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return counts, percentiles of the differences and tier moves as JSON values; None without comparisons."""
+        """Return counts, percentiles of the differences and tier moves as JSON values; None before the first
+        comparison.
+        """
         n = self.compared
         values = np.arange(-MAX_POINTS, MAX_POINTS + 1)
         ranks = np.cumsum(self.differences)

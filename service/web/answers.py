@@ -13,7 +13,7 @@ from service.web.words import Wording
 
 
 class Age(Enum):
-    """How old an answer is, with the directive for caches.
+    """An answer's age, with the directive for caches.
 
     Caches show a withdrawn badge for 6 minutes at most while they can ask, and for an hour while they cannot; an older
     answer they do not keep.
@@ -31,7 +31,7 @@ EVERYWHERE = {
 }
 """Headers of every response."""
 EMBEDDED = EVERYWHERE | {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-"""Other pages embed it: no cookies, nothing about one reader."""
+"""Other pages embed it, so it has no cookies and is equal for all readers."""
 PAGE = EVERYWHERE | {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
@@ -48,7 +48,7 @@ class Finished:
     etag: str
 
     def to(self, if_none_match: str) -> Response:
-        """Return the response for a request's If-None-Match, empty if it has none."""
+        """Return the response for a request's If-None-Match; "" if the header is absent."""
         if if_none_match and (if_none_match.strip() == "*" or self.etag in if_none_match):
             return self.unchanged
         return self.whole

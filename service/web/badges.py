@@ -35,7 +35,7 @@ Others get the remembered badge.
 """
 
 ABSENT = ""
-"""For a seller that the server does not know or may not answer about."""
+"""The seller is unknown to the server or hidden from this caller."""
 
 _SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
 """Another call at once would give the same."""
@@ -54,7 +54,7 @@ class Counts:
     stale: int = 0
     """From an older badge, because no new answer came."""
     unknown: int = 0
-    """No answer came and none was remembered."""
+    """Answers without a new or remembered badge."""
     failed_calls: int = 0
     """Several requests may wait for one call."""
 
@@ -164,7 +164,7 @@ class Badges:
         return None
 
     def _board(self, seller: Seller) -> asyncio.Future[None] | None:
-        """Return the future of a seller's answer; None if the seller is not asked about."""
+        """Return the future of a seller's answer, or None if it may not be asked for now."""
         if seller in self._flights:
             return self._flights[seller][0]
         if not self._may_ask(len(self._lane(seller))):
@@ -276,7 +276,7 @@ class Badges:
             flight.set_result(None)
 
     def _note_denial(self, error: SellertrustCallError) -> None:
-        """Report the first seller that this caller may not ask about, without its id, which readers choose."""
+        """Report the first seller that this caller may not ask about. Readers choose the id, so the report omits it."""
         if error.code is grpc.StatusCode.PERMISSION_DENIED and not self._is_denial_reported:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 SIZES = {16: 12, 20: 14, 24: 16}
 """Height and font size of each badge size, in CSS pixels. The baseline is a quarter above the lower edge."""
 WIDTHS = {"en": {16: 176, 20: 204, 24: 232}, "zh": {16: 96, 20: 112, 24: 128}}
-"""Of every badge with a label, so that pages do not shift."""
+"""Width in CSS pixels of every badge with a label, so that pages do not shift."""
 COLOURS = {"light": {"tick": "#0b6b4a", "star": "#8a5200"}, "dark": {"tick": "#56d3a2", "star": "#f3c04b"}}
 """Contrast at least 4.5 to 1 on white, and on #24282d and darker."""
 FORMS = ("label", "mark")

@@ -6,7 +6,7 @@ from service.web.drawing import COLOURS, FORMS, SIZES, Look
 from service.web.languages import LANGUAGES, accepted_language, match_language
 
 MAX_SELLERS = 50
-"""Of one list: so many of the longest ids fit into a request's head."""
+"""The longest list: this many of the longest ids fit into a request's head."""
 _SHORT = 128
 """Bytes of a query worth remembering."""
 

@@ -30,7 +30,7 @@ class GatheredMetrics(Collector):
         """By a worker's number and cause: `ended` or `silent`."""
 
     def describe(self) -> Iterable[Any]:
-        """Return no metric, so that no worker is asked before the first scrape."""
+        """Return an empty list, so that workers are first asked at the first scrape."""
         return ()
 
     def take(self, number: int, text: str) -> None:

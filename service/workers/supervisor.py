@@ -41,7 +41,7 @@ LASTING_SECONDS = 60.0
 MAX_DELAY_SECONDS = 30.0
 
 END_SECONDS = 25.0
-"""Beside `drain_seconds`: `Server.stop` takes 20."""
+"""In addition to `drain_seconds`: `Server.stop` takes 20."""
 
 
 @dataclass

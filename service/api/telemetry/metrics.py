@@ -98,7 +98,7 @@ class PoolMetrics(Collector):
             calls.add_metric((pool.name, "running"), running)
             of_connection.update(connections)
         yield calls
-        text = "Connections by which calls came that wait or run."
+        text = "Connections with calls that wait or run."
         yield GaugeMetricFamily("sellertrust_connections", text, value=len(of_connection))
-        text = "Calls that wait or run of the one connection that has most of them."
+        text = "Most calls of one connection that wait or run."
         yield GaugeMetricFamily("sellertrust_connection_calls", text, value=max(of_connection.values(), default=0))

@@ -230,7 +230,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     read = _column(column)
     if is_moment:
         other = value_of(operand, where, dates)
-        # An empty cell has no order. A text that is no time is rejected, so that the row does not vanish.
+        # An empty cell has no order. A text that is no time is rejected, so that the row is reported.
         return lambda row: operator.holds(_moment_in(read(row), column, dates), _moment_in(other(row), column, dates))
     if operator.operand == _NUMBER:
         return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)

@@ -12,7 +12,7 @@ COUNTS = frozenset(["count", "sum"])
 class Count:
     """`{ count = "COLUMN" }`: distinct non-empty values; `{ sum = "COLUMN" }`: the sum of numbers times `multiply`.
 
-    Of the rows where `when` holds.
+    Only rows where `when` holds count.
     """
 
     def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:

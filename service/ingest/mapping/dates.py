@@ -32,7 +32,7 @@ class Dates:
 
     @property
     def are_plain(self) -> bool:
-        """Return whether no format and no offset is stated: dates must be RFC 3339."""
+        """Return whether format and offset are both unstated: dates must be RFC 3339."""
         return not self.formats and self.offset is None
 
     def canonical(self, text: str) -> str:
@@ -110,9 +110,9 @@ def day_text(text: str) -> str:
 def parse_dates(data: object, where: str) -> Dates:
     """Parse the date formats and the offset from UTC that a mapping states as `dates`.
 
-    `data`: a format, a list of formats, or a table of `format` and `offset`. Raises ConfigurationWrong if it is none of
-    these, if a format is neither an epoch nor has a %, if a format has hours but no %z and no offset is stated, or if
-    the offset is not like "+00:00".
+    `data`: a format, a list of formats, or a table of `format` and `offset`. Raises ConfigurationWrong if it is
+    something else, or if the offset differs from the form "+00:00". Also if a format is neither an epoch nor has a %,
+    or has hours but lacks both %z and a stated offset.
     """
     stated: Mapping[str, Any] = data if isinstance(data, Mapping) else {"format": data}
     forms, offset = stated.get("format", []), stated.get("offset")

@@ -24,7 +24,7 @@ file (`joins.py`); a `count_so_far` counts earlier rows (`so_far.py`).
 A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date.
 
 A `[match]` (`matching.py`) finds a row's seller; the match is the columns `{@seller}` and `{@verified}`. A rule that
-names one makes nothing of a row without a seller.
+names one skips rows without a seller.
 """
 
 import json

@@ -70,7 +70,7 @@ class Attempt:
         return None
 
     def position(self, line: int) -> Position | None:
-        """Return the position to commit with the entries before `line`; None if not remembered."""
+        """Return the position to commit with the entries before `line`, if remembered."""
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
@@ -98,5 +98,5 @@ class Attempt:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """Return a file's lines, without a last one that a crash cut; none without the file."""
+    """Return a file's lines except a last line that a crash cut; empty if the file is missing."""
     return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

@@ -1,7 +1,7 @@
 """Kafka as a source: each partition of a topic, from the ledger's position, by one reader.
 
-There is no consumer group, and nothing is committed to the broker. To share work, give each marketplace a topic and
-each topic a feed.
+It uses no consumer group and leaves the broker's offsets alone. To share work, give each marketplace a topic and each
+topic a feed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """NATS JetStream as a source: one stream, by its own sequence, from the ledger's position.
 
-An ephemeral consumer is created at the wanted sequence, and again after a broken connection or a gap. So nothing is
-lost, and no acknowledgement is needed.
+An ephemeral consumer is created at the wanted sequence, and again after a broken connection or a gap. So every message
+is read, and no acknowledgement is needed.
 """
 
 import asyncio

@@ -148,7 +148,7 @@ def _wrong_name(columns: Iterable[str]) -> str:
 
 
 def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield (first line, cells) of each record; None for the cells of a line that begins none.
+    """Yield (first line, cells) of each record; the cells are None for a line that cannot begin a record.
 
     A record that does not end within MAX_RECORD_LINES, for example by an open quote, costs only its first line.
     """

@@ -124,7 +124,7 @@ class Proposals:
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
     ) -> Proposal:
-        """Record a proposal; return its present state, or that of an open one with the same request.
+        """Record a proposal; return its present state, or the state of an open proposal with the same request.
 
         Raises EntryContentDiffers if another proposal has the id; TooManyCalls if the caller, or all callers together,
         have too many open.

@@ -13,10 +13,10 @@ from scoring.base.errors import ClockInDoubt
 from scoring.base.time import DAY, SECOND, format_time
 
 SKEW = SECOND
-"""The most by which a record time ahead of the clock moves the time of answers."""
+"""The most that a record time ahead of the clock moves the time of answers."""
 
 TOLERANCE = 60 * SECOND
-"""The most by which two clocks may disagree at an append."""
+"""The most that two clocks may disagree at an append."""
 
 REST = 366 * DAY
 
@@ -112,7 +112,7 @@ class ServerClock:
         if database is not None and abs(wall - database) > TOLERANCE:
             raise _in_doubt(
                 f"this server's clock says {format_time(wall)} and the database's {format_time(database)}",
-                "set the one that is wrong (NTP)",
+                "correct the wrong clock (NTP)",
             )
         if database is None and jump > 0:
             raise _in_doubt(

@@ -47,7 +47,7 @@ class Tail:
         self._thread: threading.Thread | None = None
         self._last = 0
         self.losses = 0
-        """How often the ledger lost entries, as after the promotion of a standby that lagged."""
+        """Times that the ledger lost entries, as after the promotion of a standby that lagged."""
         self._waiting = 0
         self._urgent = False
         self._failures = 0

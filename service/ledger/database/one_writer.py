@@ -28,7 +28,7 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class WriterLock:
-    """One open ledger's lock. Thread-safe. If it is held, or not enforced, taking it does nothing."""
+    """One open ledger's lock. Thread-safe. Taking it does nothing if it is held or unenforced."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger.resolve()
@@ -37,7 +37,7 @@ class WriterLock:
         self._is_shared = False
         self._guard = threading.Lock()
         self.is_enforced = fcntl is not None
-        """False: the system has no locks, and no process is rejected."""
+        """False: the system lacks locks, and every process is admitted."""
 
     def share(self) -> None:
         """Take the lock for local commands. Raises ConfigurationWrong while another process has it."""
@@ -78,7 +78,7 @@ class WriterLock:
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        """Return the locked file's descriptor; None without locks."""
+        """Return the locked file's descriptor, or None if the system lacks locks."""
         begun = time.monotonic()
         while True:
             descriptor = self._open_file()

@@ -77,7 +77,7 @@ class Connector:
 class PatientConnection(psycopg.Connection[Any]):
     """A connection that closes itself when the server falls silent.
 
-    Silent: nothing for QUIET_SECONDS and no new connection, or nothing for `limit_seconds`.
+    Silent: QUIET_SECONDS of silence and no new connection, or `limit_seconds` of silence.
     """
 
     limit_seconds: float = inf

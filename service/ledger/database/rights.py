@@ -45,8 +45,8 @@ def require_rights(database: Database, *, writing: bool) -> None:
 def grant(url: str, role: str, eraser: str | None = None) -> None:
     """Grant `role` the rights of a server, and `eraser` also the right to delete sellers' keys.
 
-    Raises ConfigurationWrong on SQLite, if a role is missing or has every right anyway, or if the caller does not own
-    the tables; LedgerVersionUnknown unless the schema is this release's.
+    Raises ConfigurationWrong on SQLite, if a role is missing or has every right anyway, or if another role owns the
+    tables; LedgerVersionUnknown unless the schema is this release's.
     """
     database = Database(url)
     try:

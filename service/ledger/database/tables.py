@@ -43,9 +43,9 @@ class EntryRow(TableBase, table=True):
     for a report, its own `entry_id`. Every key but `sequence` begins with the marketplace, so that the table can be
     partitioned.
 
-    `status`: the one that an entry leads to (NULL: a pending change), or an outcome. `target`: what the entry is about
-    or derived from. `until_time`: when it ends by itself. `principal`: NULL without a call. `content` holds personal
-    data only under the seller's key.
+    `status`: the status after an entry (NULL: a pending change), or an outcome. `target`: what the entry is about or
+    derived from. `until_time`: when it ends by itself. `principal`: NULL without a call. `content` holds personal data
+    only under the seller's key.
     """
 
     __tablename__ = "entry"

@@ -50,7 +50,7 @@ class SealQueries:
         return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
     def chain_at(self, sequence: int) -> bytes | None:
-        """Return the chain of the seal that ends with a sequence; None without one."""
+        """Return the chain of the seal that ends with a sequence, or None."""
         if sequence == 0:
             return GENESIS
         with self.clock.database.read() as connection:

@@ -43,8 +43,8 @@ _NO_ROW = (
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
     """Restore a backup into an empty ledger, in one transaction; return its manifest.
 
-    Raises BackupRefused if the file is damaged, is of a newer release, or does not verify, or if the ledger is not
-    empty.
+    Raises BackupRefused if the file is damaged, is of a newer release, or fails its verification, or if the ledger has
+    any content.
     """
     with _open_archive(file) as archive:
         manifest = _check_members(archive, file, progress)

@@ -210,7 +210,7 @@ class _Keys:
 
     @property
     def lost(self) -> Mismatch | None:
-        """Return (first entry, number) of those whose key is gone; None without one."""
+        """Return (first entry, number) of the entries whose key is gone, or None."""
         if not self._lost_entries:
             return None
         of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"

@@ -34,7 +34,7 @@ from service.scores.scorer import Scorer
 from service.tally import Tally
 
 CATCH_UP_SECONDS = 1.0
-"""How long a batch waits for the watermark; then the batch is computed whole."""
+"""A batch waits this long for the watermark; then the batch is computed whole."""
 
 
 class Book:
@@ -43,8 +43,8 @@ class Book:
     An answer is fresh if the ledger was read in the last `fresh_seconds`. While the database is away, answers up to
     `stale_seconds` old are given as stale. At most `seats` callers, and `batch_seats` callers of batches, compute or
     wait; a further caller gets the last known answer as stale, or ServerBusy. `moved` gets each sequence that the
-    follower reads, `lost` the end of a ledger that lost entries, `report` each problem. `folder` has the generations;
-    None without.
+    follower reads, `lost` the end of a ledger that lost entries, `report` each problem. `folder` has the generations,
+    if any.
     """
 
     def __init__(
@@ -365,7 +365,7 @@ class Book:
     def _keep(self, name: str, score: TrustScore, stamp: Stamp, begun: "Computation") -> bytes:
         """Return an answer without its stamp, and keep it if allowed.
 
-        It is not kept without a model, or while it lacks an entry recorded after its time.
+        It is kept only with a model, and only if all entries that it knows were recorded before the time of the answer.
         """
         body, cut = score_message(name, score, None).SerializeToString(), begun.cut
         if stamp.model_digest and cut.known_time <= cut.observe_time:
@@ -413,7 +413,7 @@ class Computation(NamedTuple):
     as_of: int
     """The cut has everything recorded before this time."""
     doubt: int = 0
-    """How old the answer may be because the clock is in doubt."""
+    """The answer's possible age because the clock is in doubt."""
     max_staleness: int | None = None
     """None: any."""
 

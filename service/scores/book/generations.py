@@ -40,7 +40,7 @@ class Generation:
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:
-        """Return a seller's answer by resource name, ended or not, or None."""
+        """Return a seller's answer by resource name, also an ended one, or None."""
         if self.problem:
             return None
         try:
@@ -90,8 +90,8 @@ class Generations:
                 generation.end(name, sequence)
 
     def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> Answer | None:
-        """Return a seller's exact answer for a time (microseconds), model and policy, and keep it in the table; None
-        without one.
+        """Return a seller's exact answer for a time (microseconds), model and policy, after keeping it in the table,
+        or None.
         """
         life, key = self._table.life, (observe_time // DAY, made_by)
         generation = next((other for other in self._all if other.is_complete and other.key == key), None)

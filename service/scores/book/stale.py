@@ -19,7 +19,7 @@ class Standing(NamedTuple):
     """The TrustScore without stamp and freshness."""
     made_by: MadeBy
     cut: Cut
-    """Of its stamp: it replays to the bit."""
+    """The cut of its stamp: it replays to the bit."""
     as_of_time: int
     """The answer has everything recorded by then, in microseconds."""
     age: int
@@ -39,7 +39,7 @@ class LastKnown:
         self._stale_seconds = stale_seconds
 
     def find(self, name: str, made_by: MadeBy, now: int) -> Standing | None:
-        """Return a seller's last known answer; None if none is young enough.
+        """Return a seller's last known answer; None if it is too old or unknown.
 
         `made_by` is the present model and policy, `now` in microseconds.
         """

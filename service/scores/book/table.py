@@ -49,7 +49,7 @@ class Table:
         self.epoch = 0
         """The newest entry that concerns every seller: no earlier answer is exact."""
         self.life = 0
-        """How often the table was emptied for another ledger; a computation reads it first."""
+        """Times that the table was emptied for another ledger; a computation reads it first."""
         self.dropped = self.evicted = self.late = self.adopted = 0
         """Answers that an entry ended; evicted; stored although they lack a known entry; taken from a generation."""
 

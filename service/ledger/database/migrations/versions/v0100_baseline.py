@@ -10,7 +10,7 @@ _TYPES = {
     "postgresql": {"{ID}": 'TEXT COLLATE "C"', "{KEY}": "BIGINT", "{BYTES}": "BYTEA"},
 }
 
-# Of two equal indexes, SQLite without statistics takes the later one.
+# SQLite without statistics takes the later of two equal indexes.
 _SCHEMA = """
 CREATE TABLE entry (
     sequence {KEY} NOT NULL,
