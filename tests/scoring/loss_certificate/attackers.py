@@ -130,8 +130,8 @@ def live_at_random(policy: Policy, states: States, life: Life, chance: random.Ra
         granted = states.granted[bucket][tenure]
         laxer += (
             cap_of(terms) > granted.cap_minor
-            or terms.hold_days < granted.hold_days
-            or (terms.reserve_ppm < granted.reserve_ppm or terms.reserve_days < granted.reserve_days)
+            or terms.hold_days < granted.release.hold_days
+            or (terms.reserve_ppm < granted.release.reserve_ppm or terms.reserve_days < granted.release.reserve_days)
             or terms.deposit_minor < granted.deposit_minor
         )
         if life.started is not None and not takes_back:

@@ -36,9 +36,9 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
     return (
         cap_of(terms) > granted.cap_minor
         or terms.deposit_minor < granted.deposit_minor
-        or terms.hold_days < granted.hold_days
-        or terms.reserve_ppm < granted.reserve_ppm
-        or terms.reserve_days < granted.reserve_days
+        or terms.hold_days < granted.release.hold_days
+        or terms.reserve_ppm < granted.release.reserve_ppm
+        or terms.reserve_days < granted.release.reserve_days
     )
 
 
