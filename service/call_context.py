@@ -50,6 +50,7 @@ class Call:
         self._waking: set[Callable[[], None]] = set()
 
     def require_caller(self) -> None:
+        """Raise CallerGone or DeadlinePassed if no caller waits for the answer any longer."""
         if self.is_active():
             return
         if self.seconds_left() <= LATE_SECONDS:

@@ -127,7 +127,9 @@ class Outbox:
             self._changed.wait_for(lambda: self._closed or self._waiting or self._has_all)
 
     def is_done(self) -> bool:
-        """Return whether every batch is answered. Raises the error that ended the batches, if any."""
+        """Return whether every batch was read from the caller's iterable and answered; raise the iterable's own error,
+        if any.
+        """
         with self._changed:
             if not self._has_all or self._waiting:
                 return False

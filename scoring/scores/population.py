@@ -42,6 +42,7 @@ class Population:
 
     @property
     def tenure_days(self) -> Ints:
+        """Return the days since the first exposure or identity, 0 without either."""
         return self.facts.observe_day - self.facts.start_day
 
     def is_guilty(self) -> Bools:
@@ -158,7 +159,7 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
 
 
 def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:
-    """Return `place`'s answer with the protections of cautions, and sellers by rule (`caution~ID` for a caution)."""
+    """Return the placement with the cautions' terms, which only get stricter, and the number of sellers by rule."""
     by_rule = dict(placed.by_rule)
     by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}
     places = {one: number for number, one in enumerate(placed.terms)}

@@ -261,7 +261,9 @@ def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
 
 
 def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format) -> dict[str, Any]:
-    """Return a move's row; tables show short digests and no control characters."""
+    """Return a move with the named fields, `actor`, `reason` and `digest` among them; control characters in actor and
+    reason are escaped.
+    """
     row = row_of(move, fields)
     if output is Format.TABLE:
         row |= {name: escape_unprintable(row[name]) for name in ("actor", "reason")}

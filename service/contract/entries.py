@@ -172,6 +172,7 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
 
 
 def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
+    """Return the response to an append of at least one entry; its `sequence` is the highest."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )

@@ -39,7 +39,9 @@ class Child:
         return self._process.pid
 
     def read(self) -> str | None:
-        """Return its new metrics, "" without any, None if it has ended."""
+        """Read the worker's messages, note its address and that it was heard, and return its new metrics: "" without
+        any, None if it has ended.
+        """
         messages, is_there = self.line.read()
         metrics = ""
         for message in messages:

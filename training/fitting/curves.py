@@ -42,6 +42,7 @@ class Curves:
         return self.constant + sum((curve.raw(x) for curve in self.curves), np.zeros(len(x)))
 
     def to_text(self) -> str:
+        """Return the fitted constant and curves as JSON, kept between the steps of a training."""
         rows = [[c.features, [edges.tolist() for edges in c.edges], c.values.tolist()] for c in self.curves]
         return json.dumps([self.constant, rows])
 

@@ -255,7 +255,7 @@ class World:
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
     def farthest(self, terms: Terms, bucket: int) -> int:
-        """Return the last bucket that a run's day reaches."""
+        """Return the highest bucket of settled value that one day's sales reach from `bucket`."""
         if bucket + 1 == len(self.settled):
             return bucket
         place = bisect_right(self.settled, self.settled[bucket + 1] - 1 + terms.cap) - 1

@@ -224,7 +224,11 @@ def _refuse_future(batch: Sequence[PreparedEntry], known: dict[str, _Stored], no
 def taken_revision(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]
 ) -> ExposureRevisionTaken | None:
-    """Return the error for the first exposure or flow whose revision is taken, or None."""
+    """Return the error if another entry stated the same day, category and revision, on record or in the batch; else
+    None.
+
+    The same entry id again is no clash.
+    """
     stated: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id
