@@ -47,7 +47,7 @@ def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answ
 
     Raise PolicyRefused if the space has more than MAX_CELLS.
     """
-    space = build_space(before, after, with_overrides=True)
+    space = build_space(before, after, with_overrides=True, with_thin_files=True)
     if len(space) > MAX_CELLS:
         raise PolicyRefused(
             f"the two policies distinguish {len(space):,} situations; at most {MAX_CELLS:,} are compared"
@@ -78,7 +78,9 @@ def find_changes(before: Policy, after: Policy) -> list[Change]:
             rated = max((moved.before, moved.after), key=lambda cell: -1 if cell.points is None else cell.points)
             seller = _example(space, rated, examples)
             if seller is not None:
-                seller = replace(seller, orders=moved.orders, tenure_days=moved.tenure_days, earlier=moved.earlier)
+                seller = replace(seller, earlier=moved.earlier)
+                if moved.orders is not None:
+                    seller = replace(seller, orders=moved.orders, tenure_days=moved.tenure_days)
             found.append(Change(f"{space.describe(rated)}, {moved.where}", old, new, seller))
     return found
 
@@ -161,4 +163,14 @@ def _example(space: Space, cell: Cell, examples: dict[Reached, tuple[Breach, ...
     if breaches is None:
         return None
     settled = dict(zip(space.categories, cell.settled, strict=True))
-    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier, cell.tenure, cell.deposit)
+    orders, tenure = None, cell.tenure
+    if cell.thin:
+        breaches = breaches or (_find_expired(space),)
+        orders, tenure = space.find_thin_file(cell) or (orders, tenure)
+    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier, tenure, cell.deposit, orders)
+
+
+def _find_expired(space: Space) -> Breach:
+    """Return a breach that no longer counts for a standing or a counter."""
+    expiries = (policy.standing.expiry_days for policy in space.policies if policy.standing is not None)
+    return Breach(Category.SERVICE, Severity.MINOR, max(0, *expiries, *(counter.days for counter in space.counters)))

@@ -35,6 +35,8 @@ class Cell(NamedTuple):
     deposit: int
     day: int
     marketplace: str
+    thin: tuple[int, ...] = ()
+    """Places of the policies by which a violation alone makes the seller rated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +57,21 @@ class Space:
     deposits: tuple[int, ...]
     days: tuple[int, ...]
     marketplaces: tuple[str, ...]
+    thin: tuple[tuple[int, ...], ...]
 
     def __len__(self) -> int:
-        """Return the number of cells, impossible ones included."""
-        return math.prod(map(len, self.axes()))
+        """Return the number of cells, impossible ones included but for those of `points`, `tiers` and `thin`.
+
+        Only sellers with points have a choice of `thin`, and sellers whose tier a person set have no points.
+        """
+        sellers = len(self.tiers) + (len(self.points) - 1) * len(self.thin)
+        return sellers * math.prod(map(len, self.axes()[2:-1]))
 
     def axes(self) -> list[tuple[Any, ...]]:
         """Return the values of each axis, in the order of `build`."""
         return [
             *(self.points, self.tiers, *self.standings, *self.counts, *self.settled),
-            *(self.tenures, self.deposits, self.days, self.marketplaces),
+            *(self.tenures, self.deposits, self.days, self.marketplaces, self.thin),
         ]
 
     def build(self, values: Sequence[Any]) -> Cell:
@@ -73,7 +80,7 @@ class Space:
         second = first + len(self.counts)
         last = second + len(self.settled)
         standings, counts, settled = (tuple(values[a:b]) for a, b in ((2, first), (first, second), (second, last)))
-        return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 4])
+        return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 5])
 
     def cells(self) -> Iterator[Cell]:
         """Yield every cell for which `is_possible` is true."""
@@ -92,6 +99,8 @@ class Space:
             return False  # a tier set by a person ignores points: one cell is enough
         if cell.points is None and (any(cell.standings) or any(cell.counts)):
             return False  # a confirmed violation makes a seller rated
+        if cell.thin and (cell.tier is not None or cell.points is None or self.find_thin_file(cell) is None):
+            return False
         for narrow, wide in self._nested():
             if cell.counts[narrow] > last_of(self.counts[wide], cell.counts[wide]):
                 return False
@@ -105,6 +114,16 @@ class Space:
         for (a, narrow), (b, wide) in itertools.permutations(enumerate(self.counters), 2):
             if narrow.categories <= wide.categories and narrow.severity >= wide.severity and narrow.days <= wide.days:
                 yield a, b
+
+    def find_thin_file(self, cell: Cell) -> tuple[int, int] | None:
+        """Return (settled orders, days of tenure) in a cell by which a file is thin for `cell.thin` alone, if any."""
+        last = last_of(self.tenures, cell.tenure)
+        days = sorted({cell.tenure, *(policy.thin_file_days for policy in self.policies)})
+        for orders in sorted({0, *(policy.thin_file_orders for policy in self.policies)}):
+            for tenure in days:
+                if cell.tenure <= tenure <= last and cell.thin == _find_thin(self.policies, orders, tenure):
+                    return orders, tenure
+        return None
 
     def situation(self, place: int, cell: Cell) -> Situation:
         policy = self.policies[place]
@@ -121,6 +140,7 @@ class Space:
             marketplace=cell.marketplace,
             tenure_days=cell.tenure,
             deposit_minor=cell.deposit,
+            rated_by_violation=place in cell.thin,
         )
 
     def describe_points(self, points: int) -> str:
@@ -156,6 +176,10 @@ class Space:
             parts.append(f"from {format_day(cell.day)}" if cell.day else f"before {format_day(self.days[1])}")
         if len(self.marketplaces) > 1:
             parts.append(f"marketplace {cell.marketplace}" if cell.marketplace else "another marketplace")
+        if cell.thin:
+            names = [self.policies[place].name for place in cell.thin]
+            whose = f" by {names[0]}" if len(names) < len(self.policies) else ""
+            parts.append(f"rated{whose} only because of a violation")
         return ", ".join(parts)
 
 
@@ -165,10 +189,11 @@ def describe_counter(counter: Counter) -> str:
     return f"{categories} of at least {counter.severity.name.lower()} in {counter.days} days"
 
 
-def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
+def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files: bool = False) -> Space:
     """Return the space of situations that policies distinguish together.
 
-    With `with_overrides`, tiers that a person sets are cells of their own.
+    With `with_overrides`, tiers that a person sets are cells of their own; with `with_thin_files`, sellers whom a violation
+    alone makes rated.
     """
     rules = [rule for policy in policies for rule in policy.rule_book.rules]
     tables: list[object] = []
@@ -216,7 +241,18 @@ def build_space(*policies: Policy, with_overrides: bool = False) -> Space:
         deposits=tuple(sorted(deposits)),
         days=tuple(sorted(days)),
         marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
+        thin=_list_thin(policies) if with_thin_files else ((),),
     )
+
+
+def _list_thin(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
+    orders = {0, *(policy.thin_file_orders for policy in policies)}
+    days = {0, *(policy.thin_file_days for policy in policies)}
+    return tuple(sorted({(), *(_find_thin(policies, *both) for both in itertools.product(orders, days))}))
+
+
+def _find_thin(policies: Sequence[Policy], orders: int, tenure: int) -> tuple[int, ...]:
+    return tuple(place for place, policy in enumerate(policies) if policy.is_thin(orders, tenure))
 
 
 def last_of(values: Sequence[int], first: int) -> int:

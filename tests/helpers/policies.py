@@ -71,6 +71,7 @@ def cell_of(space: Space, seller: Sample) -> Cell:
         deposit=_floor(space.deposits, seller.deposit_minor),
         day=_floor(space.days, seller.day),
         marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
+        thin=tuple(place for place, situation in enumerate(situations) if situation.rated_by_violation),
     )
 
 
@@ -91,6 +92,7 @@ def sample(chance: random.Random) -> Sample:
         tier=chance.choice([*Tier]) if chance.random() < 0.1 else None,
         tenure_days=chance.choice([0, 89, 90, 500]),
         deposit_minor=chance.choice([0, 0, 3, 5, 699, 700, 10**9]),
+        orders=chance.choice([None, 0, 9, 10, 20]) if breaches else None,
     )
 
 
