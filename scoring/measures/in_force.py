@@ -1,11 +1,11 @@
 """Measures in force for a seller, each with its rule, its times and the entries behind it."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.base.enums import Kind, ScoreState, Tier
+from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
 from scoring.caution.cautions import NO_FLOWS, Caution, Flows
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
@@ -24,11 +24,11 @@ from scoring.policy.history import (
     trace_standing,
     value_at,
 )
-from scoring.policy.measures import Deposit, Suspension, Terms, combine
+from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Applied, Rule, RuleBook, Situation
 from scoring.scores.answer import TrustScore
-from scoring.scores.look_back import LOOK_BACK_DAYS, LookBack
+from scoring.scores.look_back import LookBack
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import MAX_CELLS, score_with_facts
 from scoring.scores.settled_value import NO_VALUES, add_up_settled
@@ -82,13 +82,13 @@ class InForce:
         `confirmed_time`: when carrier or buyer confirmed the delivery of an undisputed order, in microseconds. No
         caution that began later reaches that order.
         """
-        return _combine(
+        found = (
             one
             for one in self.measures
             if one.reaches_earlier_orders
-            and one.has_begun(self.observe_time)
             and not (one.is_of_caution and confirmed_time is not None and confirmed_time < (one.start or 0))
         )
+        return _combine(found, self.observe_time)
 
 
 def evaluate_measures(
@@ -162,14 +162,21 @@ def evaluate_measures_of(
         work = _Work(rows_of[case], observe_time, policy, past, case, established[case])
         work.seller = seller
         if answer.state is ScoreState.RATED and not answer.override and policy.is_thin(settled, tenure_days):
-            work.thin_since_days = tenure_days
+            work.is_rated_by_violation = True
         found.append(work.evaluate(answer, beside.get(seller, NOTHING_BESIDE), tenure_days, marketplace))
     return found
 
 
-def _combine(begun: Iterable[MeasureInForce]) -> Terms:
-    measures = (m.current for m in begun)
-    return combine(replace(one, notice_days=0) if isinstance(one, Suspension) else one for one in measures)
+def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
+    """Merge what has begun, and closures whose notice runs."""
+    found: list[Measure] = []
+    for one in measures:
+        if isinstance(one.current, Suspension):
+            if one.has_begun(time) or (one.has_effect and one.current.terminates):
+                found.append(one.current.seen_at(one.start, time))
+        elif one.has_begun(time):
+            found.append(one.current)
+    return combine(found)
 
 
 def _list_protections(
@@ -218,8 +225,7 @@ class _Work:
         self._past, self._case = past, case
         self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
         self.seller, self.placed_minor = "", 0
-        self.thin_since_days = -1
-        """Days for which the seller would be UNRATED but for a violation; -1 if it would not be."""
+        self.is_rated_by_violation = False
         self.lifts: Mapping[str, Lift] = NO_LIFTS
         self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
         counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
@@ -236,7 +242,7 @@ class _Work:
             marketplace=marketplace,
             tenure_days=tenure_days,
             deposit_minor=beside.deposit_minor,
-            rated_by_violation=self.thin_since_days >= 0,
+            rated_by_violation=self.is_rated_by_violation,
         )
         measures = tuple(
             measure
@@ -247,15 +253,14 @@ class _Work:
         of_seller = (marketplace, self.seller, self.lifts, reported)
         measures += tuple(_list_protections(answer.cautions, self._policy.rule_book, *of_seller))
         measures += tuple(self.imposed(beside.statements, situation))
-        begun = [m for m in measures if m.has_begun(self._observe_time)]
-        at_capture = [m for m in begun if not m.is_of_caution]
-        terms = _combine(begun)
+        at_capture = [m for m in measures if not m.is_of_caution]
+        terms = _combine(measures, self._observe_time)
         parts = self.standing_parts()
         return InForce(
             score=answer,
             measures=measures,
             terms=terms,
-            terms_at_capture=terms if len(at_capture) == len(begun) else _combine(at_capture),
+            terms_at_capture=terms if len(at_capture) == len(measures) else _combine(at_capture, self._observe_time),
             observe_time=self._observe_time,
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
@@ -271,7 +276,7 @@ class _Work:
         start = begun
         if isinstance(applied.stated, Suspension) and start is not None:
             if applied.stated.terminates:
-                start += applied.stated.notice_days * DAY
+                start = applied.stated.find_start(start)
             else:  # each further violation suspends again
                 start = max(one.time for one in self._list_facts(rule))
                 served = start + applied.stated.days * DAY
@@ -332,7 +337,8 @@ class _Work:
         ends: list[int] = []
         if rule.tiers:
             override = next((row for row in self._rows if answer.override and row.entry_id == answer.override), None)
-            starts.append(self._tier_since(rule.tiers, None if override is None else override.occur_time))
+            imposed = None if override is None else override.occur_time
+            starts.append(self._past.tier_since(self._case, rule.tiers, self.is_rated_by_violation, imposed))
             ends += [] if override is None else [override.until_time or 0]
         for steps, least in ((self.standing, rule.standing_from), self._counted(rule)):
             if least:
@@ -398,19 +404,3 @@ class _Work:
             for violations in by_incident.values()
         ]
         return tuple(sorted(parts, key=lambda part: (-part.points, part.until, part.entries)))
-
-    def _tier_since(self, tiers: frozenset[Tier], imposed: int | None) -> int | None:
-        """Return since when the tier was one of `tiers` without a break.
-
-        To the day: the first such midnight, or today's if it was none then; but since an override was `imposed`, if
-        that began it.
-        """
-        today = self._observe_time // DAY
-        for back in range(LOOK_BACK_DAYS + 1):
-            tier = self._past.tier_at(self._case, back)
-            was_thin = tier and back < self.thin_since_days and Tier.UNRATED in tiers
-            if tier not in tiers and not was_thin:
-                midnight = (today - max(back - 1, 0)) * DAY
-                began = (midnight - DAY, midnight) if back else (midnight, self._observe_time)
-                return imposed if imposed is not None and began[0] <= imposed <= began[1] else midnight
-        return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from scoring.base.enums import MeasureKind
+from scoring.base.time import DAY
 
 MAX_HOLD_DAYS = 180
 """Most days after its capture for which an order's value may be held, renewals included."""
@@ -121,6 +122,14 @@ class Suspension:
     @property
     def terminates(self) -> bool:
         return self.days == FOR_GOOD
+
+    def find_start(self, begun: int | None) -> int | None:
+        """Return when a termination takes effect, in microseconds, if its rule holds since `begun`."""
+        return None if begun is None else begun + self.notice_days * DAY
+
+    def seen_at(self, start: int | None, time: int) -> "Suspension":
+        """Return it with the days of notice that are left until its start, both in microseconds; None: long ago."""
+        return replace(self, notice_days=0 if start is None else max(-((time - start) // DAY), 0))
 
 
 @dataclass(frozen=True, slots=True)

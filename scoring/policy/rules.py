@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
-from scoring.policy.measures import Measure, RollingReserve, SettlementHold, Terms, ValueCap, Waiver, combine
+from scoring.policy.measures import (
+    Measure,
+    RollingReserve,
+    SettlementHold,
+    Suspension,
+    Terms,
+    ValueCap,
+    Waiver,
+    combine,
+)
 from scoring.policy.seasons import Season, find_season
 
 
@@ -56,6 +65,10 @@ class Rule:
     def names_confirmed_facts(self) -> bool:
         """Return whether it asks for a standing or a count of incidents, and so ignores a model's answer."""
         return self.standing_from > 0 or self.incidents > 0
+
+    @property
+    def closes_after_notice(self) -> bool:
+        return any(isinstance(one, Suspension) and one.terminates and one.notice_days for one in self.measures)
 
     def holds(self, seller: "Situation") -> bool:
         if self.tiers and seller.tier not in self.tiers:
@@ -108,6 +121,9 @@ class Applied(NamedTuple):
     waived: bool
 
 
+NOT_BEGUN: Mapping[str, int | None] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class RuleBook:
     rules: tuple[Rule, ...] = ()
@@ -136,12 +152,19 @@ class RuleBook:
                 found.append(Applied(rule, measure, self._current(rule, measure, seller), is_waived))
         return found
 
-    def terms(self, seller: Situation) -> Terms:
+    def terms(self, seller: Situation, begun: Mapping[str, int | None] = NOT_BEGUN, time: int = 0) -> Terms:
         """Return the strictest measures of each kind that hold for a seller and are not waived.
 
-        A deposit is always the whole one: so terms are the same in a cell of a policy's space.
+        A deposit is always the whole one: so terms are the same in a cell of a policy's space. `begun`: by rule that
+        closes the account, since when it holds, seen at a `time`, both in microseconds; other notices are whole.
         """
-        return combine(applied.current for applied in self.apply(seller) if not applied.waived)
+        found: list[Measure] = []
+        for applied in self.apply(seller):
+            one = applied.current
+            if isinstance(one, Suspension) and one.terminates and applied.rule.id in begun:
+                one = one.seen_at(one.find_start(begun[applied.rule.id]), time)
+            found += [] if applied.waived else [one]
+        return combine(found)
 
     def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):

@@ -56,6 +56,23 @@ class LookBack:
             self._look(self._artifact)
         return self._tiers[back][case]
 
+    def tier_since(self, case: int, tiers: frozenset[Tier], is_thin: bool, imposed: int | None) -> int | None:
+        """Return since when the seller's tier was one of `tiers` without a break; None: before the days looked back.
+
+        To the day: the first such midnight, or today's if it was none then; but since an override was `imposed`, if
+        that began it. `is_thin`: only a violation makes it rated, so UNRATED's rules hold too, and did so on each
+        earlier day without an override.
+        """
+        today = self._observe_time // DAY
+        for back in range(LOOK_BACK_DAYS + 1):
+            tier = self.tier_at(case, back)
+            was_thin = is_thin and tier != NO_TIER and not self._override[back, case]
+            if tier not in tiers and not (was_thin and Tier.UNRATED in tiers):
+                midnight = (today - max(back - 1, 0)) * DAY
+                began = (midnight - DAY, midnight) if back else (midnight, self._observe_time)
+                return imposed if imposed is not None and began[0] <= imposed <= began[1] else midnight
+        return None
+
     def _look(self, artifact: Artifact) -> None:
         self._check()
         window, seen = max(self._policy.clear_days, 1), len(self._points)

@@ -1,6 +1,6 @@
 """Many sellers at one time, with their tiers and terms by any policy, as arrays; each situation is answered once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +13,12 @@ from scoring.features.columns import FactTable
 from scoring.features.facts import Facts, apply_changes
 from scoring.features.views import view_often
 from scoring.model.artifact import Artifact
+from scoring.policy.history import establish, holds_between, trace_counter, trace_standing
 from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Situation
 from scoring.policy.space import build_space
+from scoring.scores.look_back import LookBack
 from scoring.scores.score import fold_views
 
 NO_TIER = 0
@@ -35,6 +37,9 @@ class Population:
     """Product categories by code."""
     points: Ints | None
     """Now and on the requested last day-ends, of shape (views, n); None without a model."""
+    table: FactTable
+    observe_time: int
+    artifact: Artifact | None
 
     @property
     def exists(self) -> Bools:
@@ -78,7 +83,8 @@ def observe(
         points = artifact.scale.points(raw).reshape(-1, views.n)[: widest.clear_days + 1]
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
-    return Population(marketplace, observe_time // DAY, facts, orders, table.products, points)
+    day = observe_time // DAY
+    return Population(marketplace, day, facts, orders, table.products, points, table, observe_time, artifact)
 
 
 def add_up_values(valued: FactTable, observe_time: int) -> dict[str, Ints]:
@@ -139,7 +145,9 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
     keys, which = np.unique(np.stack([tier, *edges, is_view], axis=1), axis=0, return_inverse=True)
     sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
     terms: dict[Terms, int] = {}
-    of_key, by_rule = [], dict.fromkeys((rule.id for rule in rules), 0)
+    of_key: list[int] = []
+    by_rule = dict.fromkeys((rule.id for rule in rules), 0)
+    closing: dict[int, Situation] = {}
     for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
         seller = Situation(
             tier=Tier(key[0]) if key[0] != NO_TIER else None,
@@ -152,10 +160,44 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
             marketplace=people.marketplace,
             rated_by_violation=bool(key[-1]),
         )
-        for name in {applied.rule.id for applied in policy.rule_book.apply(seller)}:
+        holding = {applied.rule.id: applied.rule for applied in policy.rule_book.apply(seller)}
+        for name in holding:
             by_rule[name] += size
+        if any(rule.closes_after_notice for rule in holding.values()):
+            closing[len(of_key)] = seller
         of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
-    return Placed(tier, [*terms], np.array(of_key, dtype=np.int64)[which.ravel()], by_rule)
+    terms_of = np.array(of_key, dtype=np.int64)[which.ravel()]
+    cases = np.flatnonzero(np.isin(which.ravel(), [*closing]) & people.exists).tolist()
+    for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
+        left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.observe_time)
+        terms_of[case] = terms.setdefault(left, len(terms))
+    return Placed(tier, [*terms], terms_of, by_rule)
+
+
+def _find_closures(
+    policy: Policy, people: Population, cases: Sequence[int], is_view: Bools
+) -> Iterator[dict[str, int | None]]:
+    """Yield for each case since when each rule holds that closes its account after a notice, in microseconds."""
+    rules = [rule for rule in policy.rule_book.rules if rule.closes_after_notice]
+    table, facts, time = people.table, people.facts, people.observe_time
+    rows_of = table.rows_by_case() if cases else []
+    established = establish(facts, table.rows, rows_of, time) if cases else []
+    past = LookBack(table, time, people.artifact, policy, apply_changes(table.columns), lambda: None)
+    for case in cases:
+        standing = [] if policy.standing is None else trace_standing(established[case], policy.standing)
+        imposed = table.rows[int(facts.override_row[case])].occur_time if facts.override[case] else None
+        begun: dict[str, int | None] = {}
+        for rule in rules:
+            starts = [rule.group.first_day * DAY] if rule.group is not None else []
+            if rule.standing_from:
+                starts.append(holds_between(standing, rule.standing_from, time)[0])
+            if rule.counter is not None and rule.incidents:
+                counted = trace_counter(established[case], rule.counter)
+                starts.append(holds_between(counted, rule.incidents, time)[0])
+            if rule.tiers and (since := past.tier_since(case, rule.tiers, bool(is_view[case]), imposed)) is not None:
+                starts.append(since)
+            begun[rule.id] = max(starts, default=None)
+        yield begun
 
 
 def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:

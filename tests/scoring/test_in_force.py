@@ -21,12 +21,14 @@ from scoring.base.enums import (
 )
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.features.columns import FactRow
-from scoring.measures.in_force import LOOK_BACK_DAYS, InForce, evaluate_measures
+from scoring.features.columns import FactRow, tabulate
+from scoring.measures.in_force import InForce, evaluate_measures
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
 from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.policy import Policy
+from scoring.scores.look_back import LOOK_BACK_DAYS
+from scoring.scores.population import observe
 from scoring.scores.score import score
 from scoring.scores.settled_value import grows_with_value
 from tests.helpers.policies import policy_of, rule, shipped
@@ -181,6 +183,16 @@ def test_each_incident_states_its_points_until_when_and_by_which_entries() -> No
     assert found.score.standing == 36
 
 
+def holds_for(tiers: frozenset[Tier], rows: list[FactRow], moment: int) -> bool:
+    """Return whether a rule for tiers holds; UNRATED's do too if only a violation makes the seller rated."""
+    [then] = score(numbered(rows), ["s"], moment, artifact(), GENERAL)
+    if then is None:
+        return False
+    people = observe(tabulate(numbered(rows), ["s"]), "acme", moment, None, [GENERAL])
+    is_thin = not then.override and bool(GENERAL.is_thin(people.orders, people.tenure_days)[0])
+    return then.tier in tiers or (is_thin and Tier.UNRATED in tiers)
+
+
 def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
     """Return the begin of the first measure by tier: as evaluated, and by the tier at each midnight alone."""
     by_tier = {r.id: r.tiers for r in GENERAL.rule_book.rules if r.tiers}
@@ -188,10 +200,7 @@ def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
     if measure is None:
         return None, None
     back = 0
-    while back <= LOOK_BACK_DAYS:
-        [then] = score(numbered(rows), ["s"], midnight(TODAY - back), artifact(), GENERAL)
-        if then is None or then.tier not in by_tier[measure.rule]:
-            break
+    while back <= LOOK_BACK_DAYS and holds_for(by_tier[measure.rule], rows, midnight(TODAY - back)):
         back += 1
     return measure.start, None if back > LOOK_BACK_DAYS else midnight(TODAY - max(back - 1, 0))
 
@@ -219,6 +228,28 @@ def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
     breach = violation("v", TODAY - 300, int(Category.DISCLOSURE), int(Severity.MINOR))
     found, wanted = starts([*sold, breach])
     assert found == wanted == midnight(TODAY - 29 + 13)
+
+
+def test_unrateds_measures_begin_with_a_violation_before_any_history_and_after_an_override() -> None:
+    slip = violation("v", TODAY - 50, int(Category.SERVICE), int(Severity.MINOR))
+    trusted = FactRow(
+        *(0, "o", "s", Kind.OVERRIDE, midnight(TODAY - 20), midnight(TODAY - 20)),
+        status=int(Tier.TRUSTED),
+        until_time=midnight(TODAY - 9),
+    )
+    known = identity("i", TODAY - 30)
+    for days, rows in ((49, [slip]), (49, [slip, known]), (9, [slip, known, trusted])):
+        found, wanted = starts(rows)
+        assert found == wanted == midnight(TODAY - days)
+
+
+def test_the_days_until_a_closure_are_those_from_the_day_asked_for() -> None:
+    breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(4)]
+    decided = midnight(TODAY - 60) + 1
+    for passed, left in ((1, 30), (DAY, 29), (30 * DAY - 1, 1), (30 * DAY, 0), (50 * DAY, 0)):
+        found = evaluated([*SOLD, *breaches], decided + passed)
+        assert (found.terms.closes_in_days, found.terms_at_capture.closes_in_days) == (left, left)
+    assert evaluated(SOLD).terms.closes_in_days is None
 
 
 def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> None:
