@@ -51,7 +51,8 @@ WHERE = {
             "access list-audit",
         ),
     ),
-    "These read the database directly. `verify book` and `verify audit --server` ask a server instead": (
+    "These read the database directly. `verify book` and `verify audit --server` ask a server instead; `train`, `model"
+    " backtest` and `model monitor` do not read it with `--export`": (
         *(
             "rescore",
             "policy preview",
@@ -60,6 +61,8 @@ WHERE = {
             "ledger checkpoint",
             "verify",
             "train",
+            "model backtest",
+            "model monitor",
         ),
     ),
     "These write to the database directly. On SQLite the server must be stopped. With `--server`, `ledger erase` and `ledger"
@@ -74,7 +77,7 @@ WHERE = {
             "serve",
         ),
     ),
-    "These need no server and no database": (
+    "These need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the database": (
         *(
             "access",
             "violation types",
@@ -169,9 +172,10 @@ def _commands() -> Iterator[str]:
     yield "# Commands"
     yield ""
     yield "`sellertrust COMMAND --help` explains every option. Data goes to stdout, messages and progress go to"
-    yield "stderr. Most commands also take `--marketplace ID` and `--output table` or `json`. Commands that ask a"
-    yield "server take `--server HOST:PORT`. Commands that list take `--limit`, and those that look back take"
-    yield "`--observe-time` and `--known-time`. Options in brackets may be left out."
+    yield "stderr. Most commands also take `--marketplace ID` and `--output table` or `json`. Commands that list take"
+    yield "`--limit`, and those that look back take `--observe-time` and `--known-time`. Options in brackets may be"
+    yield "left out. Only `verify`, `ledger erase`, `ledger mend-clock` and `model diff`, `history`, `list`, `promote`,"
+    yield "`rollback` and `show` take `--server HOST:PORT`; the others ask `SELLERTRUST_TARGET`."
     yield ""
     yield "Exit codes:"
     yield ""
