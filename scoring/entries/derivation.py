@@ -1,8 +1,10 @@
 """Derivation: the entries that follow from a batch's entries, and the status and seller of each.
 
-- A pending decision is applied when its violation, or the decision it waited for, is appended. - A stop of payouts
-opens a case, and a resumption ends it. - A violation of a product reaches every seller who listed it. - A decision
-about a violation of a product is repeated for each derived violation, until a person decides about that one.
+    - A pending decision is applied when its violation, or the decision it waited for, is appended.
+    - A stop of payouts opens a case; a resumption ends it.
+    - A violation of a product reaches every seller who listed it.
+    - A decision about a product's violation is repeated for each derived violation,
+      until a person decides about that one.
 
 A derived entry has an `origin` and its own seller.
 """

@@ -1,12 +1,14 @@
 """Facts of cases from entries: the known, counting and valid facts at each observe time.
 
-Only this module decides which entries a score may see:
+Only this module decides which entries a score may see. "In time" is: occurred and reported before the observe time.
 
-- violations, identities, changes of control and overrides that occurred and were reported before the observe time; -
-inspections by `INSPECTORS` and disputes that a buyer won, likewise; passed inspections only from the last change of
-control on; - exposure of days before the observe day, reported before the observe time, by the highest revision, from
-the last change of control on; - all given decisions, which the ledger bounded by the known time; in training only those
-reported before the observe time.
+    - violations, identities, changes of control and overrides in time
+    - inspections by `INSPECTORS`, and disputes that a buyer won, in time
+    - passed inspections only from the last change of control on
+    - exposure of days before the observe day, reported before the observe time:
+      the highest revision, from the last change of control on
+    - every given decision: the ledger bounded them by the known time
+      (training: only those reported before the observe time)
 """
 
 from dataclasses import dataclass, replace

@@ -17,11 +17,13 @@ _IS_SEEN_BY_TIME = kind_mask(
 def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: EntryColumns | None = None) -> Ints:
     """Return, for each seller, the first time after `observe_time` at which its facts may differ, in microseconds.
 
-    `columns`: from `apply_changes`, one case per seller. `facts`: those at `observe_time`. It is the earliest of
+    `columns`: from `apply_changes`, one case per seller. `facts`: those at `observe_time`. It is the earliest time of:
 
-    - the next UTC midnight, since ages and exposure count by whole days; - the end of the override in force; - the
-    microsecond after the later of occurrence and report of an invisible entry. Exposure waits for its report only, and
-    exposure of today or later for midnight.
+        - the next UTC midnight, since ages and exposure count by whole days
+        - the end of the override in force
+        - the microsecond after the later of occurrence and report of an invisible entry
+
+    Exposure waits only for its report, and exposure of today or later for midnight.
 
     Worked: at noon of day 1 (129,600 s) with an override until 18:00 (151,200 s) and an inspection of 15:00 (140,400 s)
     reported at 14:00: 140,400.000001 s; without the inspection 151,200 s, without both 172,800 s.

@@ -1,8 +1,8 @@
 """The model registry: immutable artifacts by digest, and an append-only log of alias moves.
 
-{registry}/models/{digest}/manifest.json, model.txt, ...: the artifact; {registry}/models/{digest}/gates.json,
-report.html: attachments, not covered by the digest; {registry}/aliases.jsonl or moves/000000001.json: who moved which
-alias, when and why.
+{registry}/models/{digest}/manifest.json, model.txt, ...   the artifact
+{registry}/models/{digest}/gates.json, report.html         attachments, not in the digest
+{registry}/aliases.jsonl, or moves/000000001.json, ...     who moved which alias, when and why
 """
 
 import re
