@@ -19,7 +19,7 @@ def append_messages(
     ledger: Ledger,
     marketplace: str,
     messages: Sequence[entry_pb2.Entry],
-    prepare: Callable[[str, Sequence[Entry]], None] = lambda _marketplace, _entries: None,
+    prepare: Callable[[str, Sequence[Entry]], None],
 ) -> list[Appended]:
     """Convert a batch of messages and append it as AppendEntries: all or none.
 

@@ -16,11 +16,10 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
-from service.ingest.listed_entries import append_messages
 from tests.bench._fuzz_callers import SOUND, grants_text, identities_of, is_shown_rightly, may
 from tests.helpers.callers import Authority, TokenIssuer, write_grants
 from tests.helpers.matrix import CALLS
-from tests.helpers.servers import MARKET, Running, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, append_messages_alone, identity, running_server, violation
 
 TEXTS = [
     "",
@@ -101,7 +100,7 @@ def fuzz(folder: Path, tries: int, say: Callable[[str], object], seed: int = 17)
     sound = [*CALLS.items(), *SOUND]
     with running_server(folder, grants=path, log_level="error", **authority.server_settings()) as running:
         reported = [violation("v-1", "s-1"), violation("v-2", "s-2"), identity("i-1", "s-1"), identity("i-2", "s-2")]
-        append_messages(running.ledger, MARKET, reported)
+        append_messages_alone(running.ledger, MARKET, reported)
         passed = _note_passed(running)
         while counts["tries"] < tries:
             if counts["tries"] % 50_000 == 0:

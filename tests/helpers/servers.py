@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,9 @@ from service.api.gate import Gate
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
+from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail
+from service.ledger.records import Appended
 from service.ledger.store import Ledger
 from service.limits import Limits
 from service.policy.policy_file import load_policy
@@ -47,6 +49,11 @@ class Shelf(Registry):
 
     def history(self) -> list[Move]:
         return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
+
+
+def append_messages_alone(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Appended]:
+    """Append as a server without a record of measures does."""
+    return append_messages(ledger, marketplace, messages, lambda _marketplace, _entries: None)
 
 
 def ledger_stub(client: Client) -> LedgerServiceStub:

@@ -14,9 +14,8 @@ from sellertrust.v1 import ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access.grants_file import GrantsFile
 from service.access.rights import Right
-from service.ingest.listed_entries import append_messages
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
-from tests.helpers.servers import MARKET, Running, running_server, violation
+from tests.helpers.servers import MARKET, Running, append_messages_alone, running_server, violation
 
 SECONDS = 60
 HALF = "[[grants]]\nprincipals = ["
@@ -45,7 +44,7 @@ class Server:
         return [one.rights for one in self.running.server._grants.rules.grants]
 
     def append(self) -> None:
-        append_messages(self.running.ledger, MARKET, [violation(f"v-{monotonic()}", "s-1")])
+        append_messages_alone(self.running.ledger, MARKET, [violation(f"v-{monotonic()}", "s-1")])
 
     def take(self, text: str) -> None:
         before = len(self.running.lines("grants taken over"))

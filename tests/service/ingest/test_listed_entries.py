@@ -20,12 +20,11 @@ from service.bootstrap import build_scorer
 from service.contract.entries import entry_message
 from service.contract.entry_json import json_of_entry
 from service.ingest.file_import import ImportReport, import_entries
-from service.ingest.listed_entries import append_messages
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, identity, status, violation
 from tests.helpers.databases import database
 from tests.helpers.kinds import ON_RECORD, every_entry
-from tests.helpers.servers import Shelf
+from tests.helpers.servers import Shelf, append_messages_alone
 from tests.helpers.worlds import artifact, policy
 
 SELLERS = ["s1", "s2", "s3"]
@@ -108,11 +107,11 @@ def test_listed_entries_can_be_appended_again_and_their_report_time_is_ignored(l
     stated = [message for message in listed(ledger) if not message.origin and not message.HasField("erasure")]
     for message in stated:
         message.report_time.seconds -= 1
-    assert all(done.already_present for done in append_messages(ledger, MARKET, stated))
+    assert all(done.already_present for done in append_messages_alone(ledger, MARKET, stated))
     foreign = listed(ledger, "other")[0]
     foreign.seller, foreign.sequence = f"marketplaces/{MARKET}/sellers/s1", 3
     foreign.report_time.seconds -= 1
-    [done] = append_messages(ledger, MARKET, [foreign])
+    [done] = append_messages_alone(ledger, MARKET, [foreign])
     assert not done.already_present
     assert listed(ledger)[-1].report_time == listed(ledger)[-1].record_time
 
@@ -122,7 +121,7 @@ def test_only_imports_set_the_report_time_of_an_entry_that_no_ledger_listed(ledg
     message.identity.level = entry_pb2.IDENTITY_LEVEL_BASIC
     message.occur_time.seconds = message.report_time.seconds = 1
     with pytest.raises(InvalidInput) as caught:
-        append_messages(ledger, MARKET, [message])
+        append_messages_alone(ledger, MARKET, [message])
     assert [wrong.field for wrong in caught.value.violations] == ["entries[0].report_time"]
 
 
@@ -131,4 +130,4 @@ def test_a_listed_entry_that_was_changed_is_refused(ledger: Ledger) -> None:
     [message] = listed(ledger)
     message.identity.country = "DE"
     with pytest.raises(EntryContentDiffers):
-        append_messages(ledger, MARKET, [message])
+        append_messages_alone(ledger, MARKET, [message])
