@@ -1,13 +1,14 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, literal_column, select
 
 from service.ledger.clock import mending
 from service.ledger.clock.server_clock import Present, ServerClock, require_no_gap, steady_clock
 from service.ledger.database.database import CLOCK, Database, lock_time
+from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
@@ -39,10 +40,13 @@ class LedgerClock:
         self.server = server
         self._known = (0, mending.Mendings())
         self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
+        self._written = 0
+        database.listeners.append(self._note_written)
 
     @property
     def seen_sequence(self) -> int:
-        return self._known[0]
+        """The last sequence that this process has read or committed."""
+        return max(self._known[0], self._written)
 
     @property
     def mendings(self) -> mending.Mendings:
@@ -73,7 +77,7 @@ class LedgerClock:
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
-        if sequence > self.seen_sequence:
+        if sequence > self._known[0]:
             self.end()
         known = self.mendings.as_of(sequence)
         with self.database.read() as connection, mending.read_mended_times(connection, known):
@@ -94,6 +98,9 @@ class LedgerClock:
         with self.database.write() as connection:
             present = self.server.present(lock_time(connection) if self.server.is_witnessed else None)
             yield connection, self._present_by(max(before.clock, present.clock))
+
+    def _note_written(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._written = max(self._written, rows[-1][PLACE["sequence"]])
 
     def _present_by(self, clock: int) -> Present:
         known = self.mendings.all

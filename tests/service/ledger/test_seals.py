@@ -64,6 +64,19 @@ def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: L
     assert found.chain == ledger.seals.last()[1] != checkpoint[1]
 
 
+def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, url: str) -> None:
+    """The process has not read its last entry since it committed the entry."""
+    ledger.append(MARKET, [violation("first")])
+    [last] = ledger.append(MARKET, [violation("last")])
+    with owner(url) as connection:
+        for statement in ("DELETE FROM seal WHERE last_sequence = :n", "DELETE FROM entry WHERE sequence = :n"):
+            connection.execute(text(statement), {"n": last.sequence})
+        connection.commit()
+    found = ledger.seals.verify([], silent).mismatch
+    assert found is not None
+    assert found.sequence == last.sequence
+
+
 @pytest.mark.long
 def test_every_edit_deletion_and_swap_is_detected_and_the_entry_named(ledger: Ledger, url: str) -> None:
     fill(ledger)
