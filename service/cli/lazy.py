@@ -88,7 +88,7 @@ def load_command(name: str) -> Any:
     parts = typer.Typer(name=name, help=row.summary, no_args_is_help=True, rich_markup_mode=None)
     for place in row.typers:
         module, _, attribute = place.partition(":")
-        parts.add_typer(getattr(import_module(f"service.cli.{module}"), attribute or "app"))
+        parts.add_typer(getattr(import_module(f"{__package__}.{module}"), attribute or "app"))
     group: Any = get_group(parts)
     _write_summaries(group)
     return group if row.is_group else group.commands[name]

@@ -1,7 +1,6 @@
 """Work in several processes: spawned, not forked, and ended with their parent.
 
-`python -c "from service.scores.several_processes import main; main()" DESCRIPTOR` is such a process: it reads tasks
-from the socket and answers there.
+`_COMMAND DESCRIPTOR` is such a process: it reads tasks from the socket and answers there.
 """
 
 import os
@@ -23,7 +22,7 @@ from scoring.base.errors import ProcessEnded
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_COMMAND = (sys.executable, "-P", "-c", "from service.scores.several_processes import main; main()")
+_COMMAND = (sys.executable, "-P", "-c", f"from {__name__} import main; main()")
 END_SECONDS = 10.0
 _LOST = (EOFError, OSError)
 

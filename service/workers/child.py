@@ -9,7 +9,8 @@ from time import monotonic
 
 from service.workers.link import DRAIN, METRICS, Line
 
-COMMAND = (sys.executable, "-P", "-c", "from service.cli import main; main()", "serve", "--worker")
+_CLI = __package__.replace("workers", "cli")
+COMMAND = (sys.executable, "-P", "-c", f"from {_CLI} import main; main()", "serve", "--worker")
 """Given its number and its socket's descriptor; gRPC and threads do not survive a fork."""
 
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,12 +65,12 @@ def shell_of(folder: Path, **settings: object) -> Shell:
 
 
 @contextmanager
-def serving(shell: Shell, folder: Path) -> Iterator[str]:
+def serving(shell: Shell, folder: Path, command: Sequence[object] = COMMAND) -> Iterator[str]:
     """Run `sellertrust serve` on a free port in its own session; yield its address. SIGTERM ends it all with 0."""
     ready, log = folder / "ready", folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*COMMAND, "serve", "--ready-file", ready],
+            [*map(str, command), "serve", "--ready-file", str(ready)],
             env=shell.environment | _variables({"address": "127.0.0.1:0"}),
             stdout=output,
             stderr=output,

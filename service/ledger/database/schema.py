@@ -5,7 +5,6 @@ write: `writable_by = "0100"`. Only the newest release verifies.
 """
 
 from enum import Enum
-from importlib.resources import files
 from pathlib import Path
 
 from alembic import command
@@ -20,6 +19,7 @@ from service.ledger.database.database import Database, lift_limits
 VERSION_TABLE = "ledger_version"
 COMPATIBILITY_TABLE = "ledger_compatibility"
 BOOKKEEPING = (VERSION_TABLE, COMPATIBILITY_TABLE)
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 _COMPATIBILITY = (
     f"CREATE TABLE IF NOT EXISTS {COMPATIBILITY_TABLE} (version TEXT PRIMARY KEY, writable_by TEXT NOT NULL)"
@@ -156,7 +156,6 @@ def _writable_by(connection: Connection, version: str) -> str | None:
 
 def _config() -> Config:
     config = Config()
-    folder = Path(str(files("service.ledger.database") / "migrations"))
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

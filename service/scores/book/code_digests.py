@@ -10,7 +10,7 @@ from service.contract import scores
 from service.ledger.queries import facts
 from service.scores import scorer
 
-_OURS = {"scoring", "service"}
+_OURS = {"scoring", "service", "sellertrust"}
 
 
 @cache
@@ -56,4 +56,5 @@ def contract_digest() -> str:
     """Return the SHA-256, in hex, of the contract's TrustScore and the code that fills it."""
     file = trust_score_service_pb2.DESCRIPTOR
     parts = [file.serialized_pb, *(other.serialized_pb for other in file.dependencies)]
-    return sha256(b"".join([*parts, Path(inspect.getfile(scores)).read_bytes()])).hexdigest()
+    code = digest_code(Path(inspect.getfile(scores)).read_text())
+    return sha256(b"".join([*parts, code.encode()])).hexdigest()

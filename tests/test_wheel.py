@@ -1,0 +1,151 @@
+"""The wheel beside distributions that have packages of the same names as our rooms.
+
+Its dependencies are those of the environment of the tests.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hatch_build import ROOMS, ROOT, NameNotMapped, with_long_imports
+from service.scores.book.code_digests import contract_digest, core_digest
+from tests.helpers.databases import database
+from tests.helpers.filled import prepare
+from tests.helpers.servers import MARKET
+from tests.helpers.shells import SECONDS, serving, shell_of
+
+NOTEBOOK = """
+import scoring, service, training
+from scoring import NAME
+
+from sellertrust.client import Client
+from sellertrust.scoring.base.time import parse_day
+from sellertrust.service.scores.book.code_digests import contract_digest, core_digest
+from sellertrust.training.market.simulate import simulate
+
+assert {NAME, service.NAME, training.NAME} == {"another distribution's"}
+assert parse_day.__module__ == "sellertrust.scoring.base.time"
+print(core_digest(), contract_digest())
+"""
+
+
+class Installed:
+    def __init__(self, folder: Path) -> None:
+        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+        subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=SECONDS)
+        [self.wheel] = folder.glob("*.whl")
+        venv.create(folder / "venv")
+        self.python = folder / "venv/bin/python"
+        install = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.python,
+            "install",
+            "--no-deps",
+            "--no-index",
+            self.wheel,
+        ]
+        subprocess.run(install, check=True, capture_output=True, timeout=SECONDS)
+        [site] = (folder / "venv/lib").glob("python*/site-packages")
+        (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        for room in ROOMS:
+            (site / room).mkdir()
+            (site / room / "__init__.py").write_text('NAME = "another distribution\'s"\n')
+        self.folder = folder
+
+    def run(self, *command: object, **settings: str) -> str:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SELLERTRUST_", "PYTHON"))}
+        done = subprocess.run(
+            [self.python.with_name(str(command[0])), *map(str, command[1:])],
+            env=kept | settings,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=5 * SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return Installed(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.mark.long
+def test_the_wheel_installs_nothing_but_sellertrust(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert {name.split("/")[0] for name in names} == {"sellertrust"}
+    tracked = subprocess.run(["git", "ls-files", *ROOMS], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert {f"sellertrust/{name}" for name in tracked.stdout.split()} <= names
+
+
+@pytest.mark.long
+def test_a_notebook_imports_it_beside_other_packages(installed: Installed) -> None:
+    """The wheel's answers have the digests of the checkout's, so one server can serve what the other remembered."""
+    (installed.folder / "notebook.py").write_text(NOTEBOOK)
+    assert installed.run("python", "notebook.py").split() == [core_digest(), contract_digest()]
+
+
+@pytest.mark.long
+def test_the_installed_command_trains_and_tells_the_demo(installed: Installed) -> None:
+    """The demo needs migrations, mappings, studies, policies, templates, a model and a server."""
+    assert "demo " in installed.run("sellertrust", "--help")
+    folder = installed.folder / "demo"
+    assert "Every field of the answer is what it was before" in installed.run("sellertrust", "demo", "--folder", folder)
+    rows = installed.run("sellertrust", "rescore", "--processes", "2", "-o", "json", SELLERTRUST_DATA_DIR=str(folder))
+    assert json.loads(rows)
+
+
+@pytest.mark.long
+def test_the_installed_server_answers_by_several_processes(installed: Installed, tmp_path: Path) -> None:
+    with database("postgresql", tmp_path) as url:
+        prepare(tmp_path, url)
+        shell = shell_of(tmp_path, database_url=url, processes=2)
+        del shell.environment["PYTHONPATH"]
+        with serving(shell, tmp_path, [installed.folder / "venv/bin/sellertrust"]) as address:
+            score = ("sellertrust", "score", "s1", "--marketplace", MARKET, "--output", "json")
+            assert json.loads(installed.run(*score, SELLERTRUST_TARGET=address))[0]["points"]
+
+
+@pytest.mark.parametrize(
+    ("source", "mapped"),
+    [
+        ("from scoring.base import time\n", "from sellertrust.scoring.base import time\n"),
+        ("def f():\n    from service import cli\n", "def f():\n    from sellertrust.service import cli\n"),
+        ("import training\n", "from sellertrust import training\n"),
+        ("import scoringx, os\n", "import scoringx, os\n"),
+        ('"""Imports `scoring.base.time`."""\n', '"""Imports `scoring.base.time`."""\n'),
+        ('STUDY = "training.toml"\n', 'STUDY = "training.toml"\n'),
+    ],
+)
+def test_imports_of_rooms_are_mapped_by_the_build(source: str, mapped: str) -> None:
+    assert with_long_imports(source, "x.py") == mapped
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import scoring.base",
+        "import os, scoring",
+        "import scoring as core",
+        'import_module("service.cli.train")',
+        'import_module(f"service.cli.{name}")',
+        'COMMAND = "from service.cli import main; main()"',
+        'COMMAND = ("-c", "import service; service.main()")',
+    ],
+)
+def test_the_build_refuses_what_it_cannot_map(statement: str) -> None:
+    with pytest.raises(NameNotMapped, match=r"x\.py, line 2: "):
+        with_long_imports(f"\n{statement}\n", "x.py")
