@@ -54,7 +54,7 @@ def _points(story: Story) -> "Plot":
     for member in reversed(rated):
         marks.append(curve(at, [float(p) for p in points[member]], x, y, _STYLES[member]))
         for place, value in zip(at, points[member], strict=True):
-            marks += dot(place, value, x, y, _STYLES[member], says=f"{member.shop_name}: {value} points")
+            marks.append(dot(place, value, x, y, _STYLES[member], says=f"{member.shop_name}: {value} points"))
     first, low, *_, end = points[ACCUSED][0], points[ACCUSED][2], points[ACCUSED][-1]
     return Plot(
         f"{ACCUSED.shop_name} falls from {first} to {low} points, and returns to {end}",

@@ -4,8 +4,10 @@ For marks, `x` and `y` are the axes, `style` is the class in the style sheet, an
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from training.report.numbers import UNKNOWN, Num
 from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
 
 Form = Callable[[float], str]
@@ -51,45 +53,24 @@ def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
 
 
 def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    return Line(_path(xs, ys, x, y), style)
-
-
-def band(xs: Sequence[float], low: Sequence[float], high: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
-    back = _path(list(reversed(xs)), list(reversed(high)), x, y).replace("M", "L", 1)
-    return Line(f"{_path(xs, low, x, y)}{back}Z", style, fill=True)
-
-
-def _path(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
     points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
-    return "M" + "L".join(points)
+    return Line("M" + "L".join(points), style)
 
 
-def dot(
-    at: float, value: float | None, x: Axis, y: Axis, style: str, shape: str = "round", says: str = ""
-) -> list[Mark]:
-    """Return a list with the mark of a point; empty if `value` is None."""
-    return [] if value is None else [Dot(x.at(at), 100 - y.at(value), style, shape, says)]
+def dot(at: float, value: float, x: Axis, y: Axis, style: str, shape: str = "round", says: str = "") -> Mark:
+    return Dot(x.at(at), 100 - y.at(value), style, shape, says)
 
 
-def whisker(
-    at: float, low: float | None, high: float | None, x: Axis, y: Axis, style: str, says: str = ""
-) -> list[Mark]:
-    """Return a list with a vertical interval; empty if an end is None."""
-    if low is None or high is None:
-        return []
-    return [Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)]
+def whisker(at: float, low: float, high: float, x: Axis, y: Axis, style: str, says: str = "") -> Mark:
+    return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)
 
 
 def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
     return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 
-def level(value: float, y: Axis, style: str = "rule", says: str = "") -> Rule:
-    return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style, says)
-
-
-def upright(value: float, x: Axis, style: str = "rule", says: str = "") -> Rule:
-    return Rule(x.at(value), 0, x.at(value), 100, style, says)
+def level(value: float, y: Axis, style: str = "rule") -> Rule:
+    return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style)
 
 
 class Scaled:
@@ -102,6 +83,10 @@ class Scaled:
         self._axis = Axis(low - room, high + room, "", [])
         self._rule = None if rule is None else self._axis.at(rule)
 
+    @staticmethod
+    def of(intervals: Iterable[Mapping[str, Any] | None], rule: float | None = None) -> "Scaled":
+        return Scaled((row[end] for row in intervals if row for end in ("low", "high")), rule)
+
     def cell(
         self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None
     ) -> Range | str:
@@ -110,6 +95,14 @@ class Scaled:
             return text
         at = self._axis.at
         return Range(text, at(value), at(low), at(high), None if mark is None else at(mark), self._rule)
+
+    def draw(
+        self, interval: Mapping[str, Any] | None, form: Callable[[Any], str], mark: float | None = None
+    ) -> Range | str:
+        """Return the `cell` of an interval of value, low and high; a dash without one."""
+        if interval is None:
+            return Num(UNKNOWN)
+        return self.cell(interval["value"], interval["low"], interval["high"], form(interval), mark)
 
 
 def bar(value: float, most: float, text: str) -> Bar:

@@ -1,10 +1,10 @@
 """Formatted numbers. None (unknown) is a dash everywhere."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from training.report.parts import Pair
 
-Json = Any
 UNKNOWN = "–"
 
 
@@ -39,21 +39,19 @@ def general(value: float | None) -> Num:
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 
-def spoken(interval: Json, digits: int = 3, sign: bool = False) -> Num:
+def spoken(interval: Mapping[str, Any] | None, digits: int = 3, form: Any = number) -> Num:
     """Format an interval in words: "0.812 (0.790 to 0.834)"."""
-    form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
     value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
     return Num(f"{value} ({low} to {high})")
 
 
-def stacked(interval: Json, digits: int = 3, sign: bool = False) -> Pair | Num:
+def stacked(interval: Mapping[str, Any] | None, form: Any = number) -> Pair | Num:
     """Format an interval in two lines, for a narrow column."""
-    form = signed if sign else number
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
-    value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
+    value, low, high = (form(interval[key]) for key in ("value", "low", "high"))
     return Pair(value, f"{low} to {high}")
 
 
@@ -78,8 +76,5 @@ MODELS = {
     "window_volume": "window volume alone",
     "past_volume": "past volume alone",
     "champion": "champion",
+    "with_context": "candidate with the actual context",
 }
-
-
-def model_name(key: str) -> str:
-    return MODELS.get(key, key.replace("_", " "))

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.report.parts import Table
-from training.report.reading import JsonTable, Reading
+from training.report.reading import Reading
 from training.report.sections import build
 
 Json = Any
@@ -21,23 +21,15 @@ def render(
     evaluation: Mapping[str, Json],
     lineage: Mapping[str, Json],
     certificate: Mapping[str, Json],
-    gates: Mapping[str, Json] | None,
+    gates: Mapping[str, Json],
     digest: str,
 ) -> str:
     """Return a model's report as a page of HTML; equal input gives equal bytes.
 
     `manifest`, `evaluation`, `lineage` and `certificate` are the artifact's parts (parsed JSON), `gates` those beside
-    it or None, `digest` the artifact's. A part that fails by an error of this program is named, with a `ReportFault`
-    warning.
+    it, `digest` the artifact's. A part that fails by an error of this program is named, with a `ReportFault` warning.
     """
-    reading = Reading(
-        JsonTable.of(manifest),
-        JsonTable.of(evaluation),
-        JsonTable.of(lineage),
-        JsonTable.of(certificate),
-        JsonTable.of(gates),
-        digest,
-    )
+    reading = Reading(manifest, evaluation, lineage, certificate, gates, digest)
     return render_template("page.html.j2", study=reading.study, digest=digest, sections=build(reading))
 
 

@@ -1,7 +1,7 @@
 """The parts of a report: plain data that the templates draw. Positions are per cent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,6 @@ class Line:
     path: str
     """SVG in a square of 100 by 100, y down."""
     style: str
-    fill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +155,7 @@ class Dot:
     says: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    x: float
-    y: float
-    text: str
-    anchor: str = "start"
-    dx: float = 0
-    dy: float = 0
-    """Pixels down."""
-
-
-Mark = Line | Box | Rule | Dot | Label
+Mark = Line | Box | Rule | Dot
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +186,6 @@ class Plot:
 @dataclass(frozen=True, slots=True)
 class Plots:
     plots: Sequence[Plot]
-    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +193,6 @@ class Multiples:
     title: str
     caption: str
     plots: Sequence[Plot]
-    fold: str = ""
-    """The line that opens them; empty: open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,19 +213,11 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """(part, reason) of each part without figures."""
-
-    parts: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Faulty:
-    """(part, type of the error) of each part that failed."""
-
-    parts: Sequence[tuple[str, str]]
+    part: str
+    why: str
 
 
-Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing | Faulty
+Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,4 +225,4 @@ class Section:
     key: str
     title: str
     lead: str
-    blocks: Sequence[Block] = field(default_factory=tuple)
+    blocks: Sequence[Block]

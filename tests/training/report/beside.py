@@ -26,14 +26,17 @@ def lineage() -> dict[str, Json]:
         "definition": {
             "bad": ["a violation of harm high or extreme"],
             "bad_at_least": 1,
+            "bad_asks": [],
+            "weigh_by": "sellers",
             "reference_exposure": 1000,
             "window": "180 days from the observation point",
             "maturity_days": 45,
-            "embargo_days": 14,
             "eligible": ["an exposure or violation within 12 months before the observation point"],
         },
         "exclusions": [{"why": "left within the window", "rows": 118}, {"why": "closed with open claims", "rows": 61},
                        {"why": "staff accounts", "rows": 9}],
+        "calibration": "as trained",
+        "exposure_slope": None,
         "versions": {"lightgbm": "4.7.0", "numpy": "2.3.4", "python": "3.11.2"},
     }  # fmt: skip
 

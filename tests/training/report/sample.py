@@ -95,7 +95,9 @@ def _evaluation() -> dict[str, Json]:
         for k, why in ((4, "first training"), (5, "wider bad"))
     ]
     shares = (("SERVICE", 0.31), ("QUALITY", 0.22), ("COUNTERFEIT", 0.07), ("SAFETY", 0.03))
-    return evaluate(_case()) | {
+    figures = evaluate(_case())
+    figures["test"]["drawn_from"] = ROWS
+    return figures | {
         "page": page([*FEATURES.values()]),
         "reasons": [{"reason_code": f"{n}_CONFIRMED", "rows": int(ROWS * x), "share": x} for n, x in shares],
         "misses": _misses(_case()),
@@ -103,10 +105,10 @@ def _evaluation() -> dict[str, Json]:
         "checks": CHECKS,
         "labels": {
             "decision_delay": {"median_days": 19, "p95_days": 88, "p95_closed_only_days": 61, "open": 240},
-            "development": {"factor": 1.043, "triangle": [[31, 44, 47, 48], [28, 41, 45], [35, 48], [30]]},
-            "matured_windows": 5,
+            "development": {"factor": 1.043},
         },
         "certificate": {"algorithm": "tables@1", "trees": 17},
+        "champion": {"other_label": []},
     }  # fmt: skip
 
 

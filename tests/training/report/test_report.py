@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.training.report import beside, sample
+from tests.training.report import sample
 from training.report import sections
 from training.report.numbers import count, listed, number, percent, plural, spoken
 from training.report.page import render
 from training.report.parts import Block
-from training.report.reading import Reading
+from training.report.reading import Absent, Reading
 from training.report.sections import PLANS, ReportFault
-from training.report.sections.ranking import wilson
 
 Json = Any
 LEFT_OUT = 'class="missing"'
@@ -43,8 +42,8 @@ def test_a_whole_evaluation_leaves_nothing_out_and_every_section_comes_in_its_or
     html = render(**sample.parts())
     assert LEFT_OUT not in html
     titles = re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html)
-    assert titles == [plan.title for plan in PLANS]
-    assert re.findall(r'<li><a href="#([a-z]+)">', html) == [plan.key for plan in PLANS]
+    assert titles == [*(plan.title for plan in PLANS), "Intended use", "Glossary"]
+    assert re.findall(r'<li><a href="#([a-z]+)">', html) == [*(plan.key for plan in PLANS), "use", "glossary"]
 
 
 def test_the_page_names_nothing_outside_itself() -> None:
@@ -52,7 +51,7 @@ def test_the_page_names_nothing_outside_itself() -> None:
     assert "<script" not in html
     assert "@import" not in html
     assert not re.search(r"""(?:src|href|xlink:href)\s*=\s*["'](?!#)""", html)
-    assert set(re.findall(r"url\((.*?)\)", html)) == {"#hatch"}
+    assert "url(" not in html
     assert not re.search(r"https?://", html)
 
 
@@ -90,28 +89,19 @@ def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
 
 def test_an_advisory_gate_asks_for_a_signature_and_does_not_stop() -> None:
     text = words(render(**sample.parts(("psi",))))
-    assert "Passed, with 1 advisory gate to sign off" in text
+    assert "Passed, with 1 gate to sign off" in text
     assert "--sign-off YOUR-NAME" in text
     assert "--override" not in text
 
 
-def test_a_gate_that_too_few_bad_rows_leave_open_is_neither_passed_nor_failed() -> None:
+def test_a_gate_that_too_few_bad_rows_leave_open_is_to_be_signed() -> None:
     parts = sample.parts()
     row = next(row for row in parts["gates"]["gates"] if row["gate"] == "log_loss")
-    row |= {"kind": "advisory", "ok": False, "needed": 240}
+    row |= {"kind": "advisory", "ok": False, "text": "Not enough evidence: 40 bad rows, about 240 are needed."}
     text = words(render(**parts))
-    assert "Not enough evidence in log_loss: to sign off, or to wait for more bad rows" in text
-    assert "No hard gate failed, and 1 gate cannot tell from so few bad rows" in text
+    assert "Passed, with 1 gate to sign off No hard gate failed." in text
+    assert "log_loss: Not enough evidence: 40 bad rows" in text
     assert "--sign-off YOUR-NAME" in text
-
-
-@pytest.mark.parametrize("stated", [True, False])
-def test_gates_that_contradict_their_verdict_are_never_read_as_passed(stated: bool) -> None:
-    gates = {**beside.gates(("golden",) if stated else ()), "passed": stated}
-    text = words(render(**changed("gates", gates)))
-    assert "Not passed" in text
-    assert ("--override YOUR-NAME" in text) == stated
-    assert "ready to be promoted" not in text
 
 
 @pytest.mark.parametrize(
@@ -137,56 +127,36 @@ def test_a_better_grade_that_is_not_safer_is_said() -> None:
     assert "a better grade was not always safer" in words(render(**changed("evaluation.grades", turned)))
 
 
-def test_training_windows_that_reach_into_the_test_are_said_in_the_title() -> None:
-    parts = sample.parts()
-    parts["lineage"]["train"][-1]["window_end"] = "2025-06-19"
-    assert "Training windows reach 30 days into the test period" in words(render(**parts))
+def test_the_observation_points_say_when_truth_was_read() -> None:
+    text = words(render(**sample.parts()))
+    assert "The last training window ends 35 days before the test" in text
+    assert "2024-06-19 train 2024-12-16 2025-01-30" in text
+    assert "2025-05-20 test 2025-11-16 2025-12-31" in text
 
 
-def test_windows_are_drawn_to_scale() -> None:
-    html = render(**sample.parts())
-    bars = re.findall(r'<rect class="w-(train|test|mature)" x="([\d.]+)%" y="[\d.]+%" width="([\d.]+)%"', html)
-    widths = {
-        name: {round(float(width), 1) for kind, _, width in bars if kind == name}
-        for name in ("train", "test", "mature")
-    }
-    assert len(bars) == 12
-    assert widths["train"] == widths["test"]
-    assert max(widths["train"]) == pytest.approx(4 * max(widths["mature"]), abs=0.3)
-
-
-@pytest.mark.long
-@pytest.mark.filterwarnings("ignore::training.report.sections.ReportFault")
-@pytest.mark.parametrize("key", sorted(sample.evaluation()))
-def test_whatever_is_missing_or_odd_never_breaks_the_report(key: str) -> None:
-    for odd in (None, [], {}, [None], "x", 3, {"lightgbm": None}):
+@pytest.mark.parametrize("key", ["auc", "grades", "misses", "page", "segments"])
+@pytest.mark.parametrize("odd", [None, "x", 3, {"lightgbm": None}])
+def test_an_odd_figure_costs_its_part_and_not_the_report(key: str, odd: Json) -> None:
+    with pytest.warns(ReportFault):
         html = render(**changed(f"evaluation.{key}", odd))
-        assert html.count("<section ") == len(PLANS)
-    parts = sample.parts()
-    del parts["evaluation"][key]
-    assert render(**parts).count("<section ") == len(PLANS)
+    assert html.count("<section ") == len(PLANS) + 2
+    assert 1 <= html.count(LEFT_OUT) < 5
 
 
-@pytest.mark.parametrize("error", [TypeError("no points"), KeyError("points"), ZeroDivisionError()])
-def test_an_error_of_ours_is_never_taken_for_what_a_model_does_not_hold(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_an_error_of_ours_is_told_from_what_a_model_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     def faulty(_: Reading) -> list[Block]:
-        raise error
+        raise ZeroDivisionError("no points")
 
-    plans = [replace(plan, parts=[("Grade table", faulty)]) if plan.key == "calibration" else plan for plan in PLANS]
+    def lacking(_: Reading) -> list[Block]:
+        raise Absent("there is one month")
+
+    parts = [("Grade table", faulty), ("Months", lacking)]
+    plans = [replace(plan, parts=parts) if plan.key == "calibration" else plan for plan in PLANS]
     monkeypatch.setattr(sections, "PLANS", plans)
-    with pytest.warns(ReportFault, match="lacks its part 'Grade table' by an error of this program"):
-        html = render(**sample.parts())
-    assert f"could not be drawn, by an error of this program ({type(error).__name__})" in words(html)
-    assert "left out, since" not in html
-
-
-@pytest.mark.long
-def test_what_a_model_does_not_hold_is_said_by_its_key() -> None:
-    grades = [{key: value for key, value in row.items() if key != "rows"} for row in sample.evaluation()["grades"]]
-    html = render(**changed("evaluation.grades", grades))
-    assert "Grade table : left out, since the figures of this model do not hold rows" in words(html)
+    with pytest.warns(ReportFault, match="lacks its part 'Grade table': this program failed"):
+        text = words(render(**sample.parts()))
+    assert "Grade table : left out, since this program failed on it (ZeroDivisionError: no points)" in text
+    assert "Months : left out, since there is one month." in text
 
 
 def test_the_grade_of_sellers_without_a_score_has_no_points() -> None:
@@ -195,9 +165,10 @@ def test_the_grade_of_sellers_without_a_score_has_no_points() -> None:
 
 
 def test_one_month_is_no_trend() -> None:
+    assert "Months: predict" in words(render(**sample.parts()))
     text = words(render(**changed("evaluation.by_month", sample.evaluation()["by_month"][:1])))
-    assert "All test rows were observed in 2025-01: one month is no trend" in text
-    assert "Ranking held in every month" not in text
+    assert "all test rows were observed in 2025-01, and one month is no trend" in text
+    assert "Months: predict" not in text
 
 
 def test_a_segment_of_one_group_does_not_repeat_the_whole() -> None:
@@ -224,24 +195,13 @@ def test_the_worst_misses_tell_what_was_known_from_what_came_after_and_name_the_
     assert "v-1 violation, 2025-05-19: counterfeit_goods high" in text
     assert "v-2 came after: status, 2025-05-20: confirm" in text
     assert text.count("No entry but orders was known when it was observed.") == 2
-    del parts["evaluation"]["misses"][1:], parts["evaluation"]["misses"][0]["tier"]
-    parts["evaluation"]["misses"][0]["entries"].append(parts["evaluation"]["misses"][0].pop("after")[0])
-    old = words(render(**parts))
-    assert "1 seller turned out bad The" in old
-    assert "v-2" not in old
-
-
-def test_an_empty_artifact_still_gives_a_page_and_no_title_that_claims_anything() -> None:
-    html = render(manifest={}, evaluation={}, lineage={}, certificate={}, gates=None, digest="d" * 64)
-    assert html.count("<section ") == len(PLANS)
-    assert "<h3>" not in html.split('id="limits"')[0]
 
 
 def test_without_a_champion_the_report_says_so() -> None:
     parts = sample.parts()
     del parts["evaluation"]["auc"]["champion"]
     parts["evaluation"] |= {"migration": None, "swap": None}
-    assert words(render(**parts)).count("there was no champion to compare with") == 3
+    assert words(render(**parts)).count("there was no champion to compare with") == 2
 
 
 HOSTILE = "<script>document.title='x'</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</style>"
@@ -276,4 +236,3 @@ def test_numbers_read_as_people_write_them() -> None:
         "none", "a", "a, b and c", "a and 2 more",
     )  # fmt: skip
     assert spoken({"value": 0.812, "low": 0.79, "high": 0.834}) == "0.812 (0.790 to 0.834)"
-    assert wilson(5, 100) == pytest.approx((0.0215, 0.1118), abs=1e-4)
