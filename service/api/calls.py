@@ -33,7 +33,7 @@ from service.api.approvals import Approvals
 from service.api.gate import Gate
 from service.api.stream_threads import Streams
 from service.api.telemetry.call_records import CallRecords, Method, Passage
-from service.api.telemetry.logs import Log, Pseudonyms, is_for_people
+from service.api.telemetry.logs import Log, Pseudonyms
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import nested_batch, require_few_fields
 from service.engine.call_pool import taken_call
@@ -74,7 +74,6 @@ class Calls:
     ) -> None:
         self._gate = gate or Gate()
         self._approvals = approvals
-        self._waits_for_log = is_for_people(log)
         self.records = CallRecords(log, pseudonyms, registry, model_digest)
         self._running: Tally[str] = Tally()
         self._ended = threading.Condition()
@@ -113,7 +112,7 @@ class Calls:
             behaviour = self._behaviour(method, implementation)
             find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
             at_once = None
-            if find is not None and not self._waits_for_log:
+            if find is not None:
                 at_once = AtOnce(method, find, self._gate, self.records)
             if pools is not None:
                 if method.name not in pools:

@@ -51,7 +51,7 @@ from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.stream_threads import Streams
 from service.api.telemetry.assumption_metrics import AssumptionMetrics
 from service.api.telemetry.book_metrics import BookMetrics
-from service.api.telemetry.logs import Log, Pseudonyms, flush_log, hide_subjects, make_log
+from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, make_log
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
 from service.api.tls_files import TlsFiles
 from service.engine.call_pool import CallPool
@@ -263,7 +263,7 @@ class Server:
         self.stop(STOP_SECONDS)
         if not self.unfinished:
             self.log.info("stopped")
-        flush_log(self.log)
+        self.log.flush()
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Refuse new calls, end streams, and end running calls after `grace_seconds`. Idempotent.

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -25,6 +24,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 _WORD = re.compile(r"[A-Za-z0-9._~:-]+")
 _PART = re.compile(r"[A-Za-z0-9_~-](?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-])?")
@@ -42,12 +42,16 @@ GATHER_SECONDS = 0.02
 
 FLUSH_SECONDS = 2.0
 
+Renderer = Callable[[Any, str, EventDict], str]
+
 
 class Log(Protocol):
     def debug(self, event: str, **fields: Any) -> Any: ...
     def info(self, event: str, **fields: Any) -> Any: ...
     def warning(self, event: str, **fields: Any) -> Any: ...
     def error(self, event: str, **fields: Any) -> Any: ...
+    def flush(self) -> None:
+        """Wait until the deferred lines are written."""
 
 
 class Pseudonyms:
@@ -115,21 +119,30 @@ _TEXTS: dict[type, Callable[[Any], str]] = {str: encode_basestring, int: repr, f
 """Fast JSON for the types of nearly all fields: a fourth of the time of `_encode`, same result."""
 
 
-@dataclass(slots=True)
-class Line:
-    level: str
-    event: str
-    fields: Mapping[str, Any]
-    time_ns: int
-    """Nanoseconds since 1970."""
+def _stamp(_: object, level: str, event: EventDict) -> EventDict:
+    event["level"] = level
+    event["timestamp"] = time.time_ns()
+    return event
 
-    def text(self) -> str:
-        """Return the line as JSON: the fields, then event, level and time."""
-        second, microsecond = divmod(self.time_ns // 1_000, 1_000_000)
-        timestamp = f"{_second_text(second)}.{microsecond:06d}Z"
-        fields = [f'"{key}": {_TEXTS.get(type(value), _encode)(value)}, ' for key, value in self.fields.items()]
-        event = encode_basestring(self.event)
-        return f'{{{"".join(fields)}"event": {event}, "level": "{self.level}", "timestamp": "{timestamp}"}}\n'
+
+def render_json(_: object, __: str, event: EventDict) -> str:
+    """Render a stamped event as `structlog.processors.JSONRenderer` would, in a third of the time."""
+    event["timestamp"] = _time_text(event["timestamp"])
+    fields = [f'"{key}": {_TEXTS.get(type(value), _encode)(value)}' for key, value in event.items()]
+    return f"{{{', '.join(fields)}}}"
+
+
+def _console(out: TextIO) -> Renderer:
+    """Return a renderer for people. Tracebacks are plain: pretty ones show local variables, hence personal data."""
+    render = structlog.dev.ConsoleRenderer(
+        colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=12
+    )
+    return lambda logger, level, event: render(logger, level, {**event, "timestamp": _time_text(event["timestamp"])})
+
+
+def _time_text(time_ns: int) -> str:
+    second, microsecond = divmod(time_ns // 1_000, 1_000_000)
+    return f"{_second_text(second)}.{microsecond:06d}Z"
 
 
 @lru_cache(4)
@@ -138,22 +151,25 @@ def _second_text(second: int) -> str:
 
 
 class LineWriter:
-    """Writes lines to `out` from its own thread, so that no call waits for a disk or pipe.
+    """Renders and writes events to `out` in its own thread, so that no call waits for a disk, pipe or terminal.
 
-    Drops lines that cannot be written, and lines beyond MAX_LINES waiting.
+    Drops lines that cannot be written, and events beyond MAX_LINES waiting.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, render: Renderer) -> None:
         self._out = out
-        self._waiting: queue.SimpleQueue[Line | threading.Event] = queue.SimpleQueue()
+        self._render = render
+        self._waiting: queue.SimpleQueue[EventDict | threading.Event] = queue.SimpleQueue()
         self._left_out = 0
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
-    def __call__(self, line: Line) -> None:
+    def put(self, event: EventDict) -> None:
         if self._waiting.qsize() < MAX_LINES:
-            self._waiting.put(line)
+            self._waiting.put(event)
         else:
             self._left_out += 1
+
+    debug = info = warning = error = put
 
     def flush(self) -> None:
         written = threading.Event()
@@ -167,10 +183,10 @@ class LineWriter:
             while not self._waiting.empty():
                 batch.append(self._waiting.get())
             left_out, self._left_out = self._left_out, 0
-            lines = [item for item in batch if isinstance(item, Line)]
+            events = [item for item in batch if not isinstance(item, threading.Event)]
             if left_out:
-                lines.append(Line("warning", "log lines left out", {"left_out": left_out}, time.time_ns()))
-            for part in _parts_of(lines):
+                events.append(_stamp(None, "warning", {"left_out": left_out, "event": "log lines left out"}))
+            for part in _parts_of(f"{self._render(None, event['level'], event)}\n" for event in events):
                 with suppress(Exception):
                     self._out.write(part)
                     self._out.flush()
@@ -179,12 +195,11 @@ class LineWriter:
                     item.set()
 
 
-def _parts_of(lines: Iterable[Line]) -> Iterator[str]:
+def _parts_of(lines: Iterable[str]) -> Iterator[str]:
     """Yield lines in parts that a pipe takes atomically, so that processes' lines do not mix."""
     part: list[str] = []
     size = 0
-    for line in lines:
-        text = line.text()
+    for text in lines:
         length = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         if size + length > select.PIPE_BUF and part:
             yield "".join(part)
@@ -195,62 +210,6 @@ def _parts_of(lines: Iterable[Line]) -> Iterator[str]:
         yield "".join(part)
 
 
-class JsonLog:
-    """A logger of JSON lines from a level on, each with the fields `also`.
-
-    A line of ten fields costs 4.5 us (structlog's renderer: 10.6 us); the calling thread pays 1.2 us.
-    """
-
-    def __init__(
-        self, level: int, write: Callable[[Line], None], also: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        self._level = level
-        self._write = write
-        self._also = dict(also)
-
-    def debug(self, event: str, **fields: Any) -> None:
-        self._log(logging.DEBUG, "debug", event, fields)
-
-    def info(self, event: str, **fields: Any) -> None:
-        self._log(logging.INFO, "info", event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self._log(logging.WARNING, "warning", event, fields)
-
-    def error(self, event: str, **fields: Any) -> None:
-        self._log(logging.ERROR, "error", event, fields)
-
-    def flush(self) -> None:
-        if isinstance(self._write, LineWriter):
-            self._write.flush()
-
-    def _log(self, level: int, name: str, event: str, fields: dict[str, Any]) -> None:
-        if level >= self._level:
-            self._write(Line(name, event, fields | self._also if self._also else fields, time.time_ns()))
-
-
-def _locked(out: TextIO) -> Callable[[Line], None]:
-    lock = threading.Lock()
-
-    def write(line: Line) -> None:
-        with lock:
-            out.write(line.text())
-            out.flush()
-
-    return write
-
-
-def is_for_people(log: Log) -> bool:
-    """Return whether a logger writes for a terminal, in the thread that logs."""
-    return not isinstance(log, JsonLog)
-
-
-def flush_log(log: Log) -> None:
-    """Wait until the queued lines of a logger with its own thread are written."""
-    if isinstance(log, JsonLog):
-        log.flush()
-
-
 def make_log(
     log_format: str = "auto",
     level: str = "info",
@@ -259,28 +218,21 @@ def make_log(
     is_deferred: bool = False,
     also: Mapping[str, Any] = MappingProxyType({}),
 ) -> Log:
-    """Return a logger that writes one line an event to `stream` (default: stderr).
+    """Return a logger that writes one line an event to `stream` (default: stderr), each with the fields `also`.
 
-    `log_format`: `console`, `json`, or `auto`: console on a terminal. If deferred, another thread writes the JSON. Each
-    line has the fields `also`. Tracebacks are plain: pretty ones show local variables, hence personal data.
+    `log_format`: `console`, `json`, or `auto`: console on a terminal. If deferred, another thread renders and writes:
+    the calling thread pays 3 us for a line of ten fields, of 18 us with all of structlog's own processors.
     """
     out = sys.stderr if stream is None else stream
-    number = logging.getLevelNamesMapping()[level.upper()]
-    if log_format == "json" or (log_format == "auto" and not out.isatty()):
-        return JsonLog(number, LineWriter(out) if is_deferred else _locked(out), also)
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=12
-    )
-    return cast(
-        Log,
-        structlog.wrap_logger(
-            structlog.WriteLogger(out),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                renderer,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(number),
-            **also,
-        ),
-    )
+    is_json = log_format == "json" or (log_format == "auto" and not out.isatty())
+    render = render_json if is_json else _console(out)
+    writer = LineWriter(out, render) if is_deferred else structlog.WriteLogger(out)
+    last: Processor = (lambda _, __, event: ((event,), {})) if is_deferred else render
+    filtering: Any = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
+
+    class Logger(filtering):  # type: ignore[misc]
+        def flush(self) -> None:
+            if isinstance(self._logger, LineWriter):
+                self._logger.flush()
+
+    return cast(Log, structlog.wrap_logger(writer, [_stamp, last], Logger, **also).bind())

@@ -1,7 +1,6 @@
 """Remembered scores are answered without a thread, to permitted callers alone, and are counted."""
 
 import gc
-import io
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +11,13 @@ from typing import Any
 import grpc
 import pytest
 from grpc import _server as inside
-from prometheus_client import CollectorRegistry
 
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.access.grants_file import LOOK_SECONDS
 from service.api.answers_at_once import AtOnce
-from service.api.calls import Calls
 from service.api.gate import Gate
-from service.api.reads import Reads
-from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.telemetry.call_records import Method
-from service.api.telemetry.logs import Pseudonyms, make_log
 from service.engine.grpc_call import GrpcCall
 from tests.helpers.callers import Authority, grant, write_grants
 from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server
@@ -148,18 +142,6 @@ def test_a_method_whose_calls_may_be_audited_or_approved_is_never_answered_at_on
         method = Method(name, pb.GetTrustScoreRequest, takes_stream=False, gives_stream=False, call_class="read")
         with pytest.raises(TypeError, match=f"{name} cannot be answered at once"):
             AtOnce(method, lambda _: None, Gate(), None)  # type: ignore[arg-type]
-
-
-def test_who_logs_to_a_terminal_has_a_thread_for_each_call(tmp_path: Path) -> None:
-    """The line is written before the answer, so a slow terminal would block gRPC's one thread."""
-    service = pb.DESCRIPTOR.services_by_name["TrustScoreService"]
-    with remembering(tmp_path) as running, ThreadPoolExecutor(1) as pool:
-        pools = {f"{service.name}/{method.name}": pool for method in service.methods}
-        for log_format, is_at_once in (("console", False), ("json", True)):
-            calls = Calls(make_log(log_format, stream=io.StringIO()), Pseudonyms(), CollectorRegistry(), lambda: "")
-            servicer = TrustScoreServicer(running.scorer, Reads(running.ledger, running.tail), running.book)
-            behave: Any = calls.handlers(service, servicer, pools)["GetTrustScore"].unary_unary
-            assert (behave.at_once is not None) is is_at_once
 
 
 def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
