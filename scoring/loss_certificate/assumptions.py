@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.errors import CertificateRefused
+from scoring.base.parts import Part
 from scoring.policy.measures import PPM
-from scoring.policy.parts import Part
 
 MAX_DAYS = 366
 MAX_MINOR = 10**15

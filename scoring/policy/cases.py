@@ -6,10 +6,10 @@ from typing import Any
 
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
+from scoring.base.parts import Part
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.measures import show_aspect
-from scoring.policy.parts import Part
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach, Sample
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from scoring.base.enums import CautionSignal, MeasureKind, Source
+from scoring.base.parts import Part
 from scoring.policy.caution import (
     CONTROL_SIGNS,
     CROWD,
@@ -19,7 +20,6 @@ from scoring.policy.caution import (
     Trigger,
 )
 from scoring.policy.measures import PPM, Measure, ValueCap
-from scoring.policy.parts import Part
 from scoring.policy.rule_reading import (
     MAX_VALUE_MINOR,
     RULE_ID,

@@ -9,11 +9,11 @@ from typing import Any
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
+from scoring.base.parts import Part
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.caution_reading import read_caution
 from scoring.policy.checking import find_contradictions
-from scoring.policy.parts import Part
 from scoring.policy.policy import Policy, TradeLimits
 from scoring.policy.rule_reading import MAX_VALUE_MINOR, read_rules
 from scoring.policy.standing import StandingTable

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
+from scoring.base.parts import Part
 from scoring.policy.measures import (
     FOR_GOOD,
     MAX_GROUP_DAYS,
@@ -25,7 +26,6 @@ from scoring.policy.measures import (
     ValueCap,
     Waiver,
 )
-from scoring.policy.parts import Part
 from scoring.policy.policy import TradeLimits
 from scoring.policy.rules import Counter, Group, Rule, RuleBook
 from scoring.policy.seasons import read_seasons

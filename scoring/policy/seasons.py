@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from scoring.base.parts import Part
 from scoring.policy.measures import PPM, Measure, ValueCap
-from scoring.policy.parts import Part
 
 MAX_SEASONS = 20
 MAX_SEASON_DAYS = 92

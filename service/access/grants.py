@@ -19,10 +19,11 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scoring.base.enums import Source
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.access.decision import EVERY, Grant, GrantList
@@ -33,6 +34,11 @@ from service.access.principals import Pattern, is_issuer
 from service.access.rights import ACTIONS, NEEDING_TWO, OF_SERVER, RIGHT_OF_KIND, WRITING, Right
 
 MAX_FILE_BYTES = 1 << 20
+MAX_TABLES = MAX_FILE_BYTES  # as many as the file holds
+
+LEAST_RATE, MOST_RATE = 1e-6, 1e9
+
+T = TypeVar("T")
 
 END = "[end]"
 """A partly written file lacks this last line."""
@@ -91,7 +97,7 @@ def load_grants(path: Path) -> Grants:
     except RecursionError:
         raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
     last = text.rstrip().rpartition("\n")[2].partition("#")[0].rstrip()
-    if last != END or content.get("end") != {}:  # or it is within a multi-line text
+    if last != END or content.pop("end", None) != {}:  # or it is within a multi-line text
         raise ConfigurationWrong(
             f"{path}: its last line must be {END}, at most with a comment after it: a file that is cut short could leave out"
             " a limit, and so give more than it is to give"
@@ -101,273 +107,185 @@ def load_grants(path: Path) -> Grants:
 
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     """Check the content of a grants file, named `path`; relative files are beside it. Raises ConfigurationWrong."""
-    problems = [f"{key}: is not known; known are {', '.join(_TABLES)}" for key in content if key not in _TABLES]
-    issuers = [_issuer(table, path.parent) for table in _tables(content, "issuers", problems)]
-    grants = [_grant(table) for table in _tables(content, "grants", problems)]
-    limits = [_limit(table) for table in _tables(content, "limits", problems)]
-    audit = _table(content, "audit", problems)
-    readers = _patterns(audit, "readers") if "audit" in content else ()
-    audit.end()
-    persons = [_person(table) for table in _tables(content, "persons", problems)]
-    four_eyes = [_four_eyes(table, len(persons)) for table in _tables(content, "four_eyes", problems)]
-    seen: set[str] = set()
-    for table, issuer in issuers:
-        if issuer.issuer in seen:
-            table.say("issuer", "is that of an issuer above")
-        seen.add(issuer.issuer)
-    accounts: set[str] = set()
-    for table, limit in limits:
-        if limit.key in accounts:
-            table.say("principals", "and classes are those of a limit above; state all of them in one")
-        accounts.add(limit.key)
-    _refuse_doubles(persons)
-    named = [(table, "principals", pattern.text) for table, one in grants for pattern in one.principals]
-    named += [(table, "principals", pattern.text) for table, one in limits for pattern in one.principals]
-    named += [(table, "principals", name) for table, one in persons for name in one.principals]
-    named += [(audit, "readers", pattern.text) for pattern in readers]
-    for table, key, name in named:
-        if name.startswith("jwt:") and name[4:].partition("#")[0] not in seen:
-            table.say(key, f"{name!r} is of an issuer that no [[issuers]] names")
-    for table in (*(table for table, _ in [*issuers, *grants, *limits, *persons, *four_eyes]), audit):
-        problems += table.problems
-    if problems:
-        raise ConfigurationWrong("\n".join(f"{path}: {problem}" for problem in problems))
+    root = Part(content, whole="a grants file")
+    issuers = [(part, _issuer(part, path.parent)) for part in root.list_of_parts("issuers", MAX_TABLES)]
+    grants = [(part, _grant(part)) for part in root.list_of_parts("grants", MAX_TABLES)]
+    limits = [(part, _limit(part)) for part in root.list_of_parts("limits", MAX_TABLES)]
+    persons = [(part, _person(part)) for part in root.list_of_parts("persons", MAX_TABLES)]
+    four_eyes = [_four_eyes(part, len(persons)) for part in root.list_of_parts("four_eyes", MAX_TABLES)]
+    audit = root.part("audit") if "audit" in root else None
+    readers = () if audit is None else _patterns(audit, "readers")
+    _refuse_doubles(issuers, "issuer", lambda one: one.issuer, "is that of an issuer above")
+    _refuse_doubles(
+        limits, "principals", lambda one: one.key, "and classes are those of a limit above; state all of them in one"
+    )
+    _refuse_double_persons(persons)
+    named = [(part, "principals", [pattern.text for pattern in grant.principals]) for part, grant in grants]
+    named += [(part, "principals", [pattern.text for pattern in limit.principals]) for part, limit in limits]
+    named += [(part, "principals", [*person.principals]) for part, person in persons]
+    named += [(audit, "readers", [pattern.text for pattern in readers])] if audit is not None else []
+    known = {issuer.issuer for _, issuer in issuers}
+    for part, key, names in named:
+        for name in names:
+            if name.startswith("jwt:") and name[4:].partition("#")[0] not in known:
+                part.refuse(key, f"names {name!r}, which is of an issuer that no [[issuers]] names")
+    root.refuse_what_is_left()
+    if root.errors:
+        raise ConfigurationWrong("\n".join(f"{path}: {problem}" for problem in root.errors))
     return Grants(
         tuple(issuer for _, issuer in issuers),
         tuple(grant for _, grant in grants),
         tuple(limit for _, limit in limits),
         readers,
         tuple(person for _, person in persons),
-        tuple(rule for _, rule in four_eyes),
+        tuple(four_eyes),
     )
 
 
-_TABLES = ("issuers", "grants", "limits", "persons", "four_eyes", "audit", "end")
-_NUMBER = "must be a number above 0, from 0.000001 to 1000000000; leave it out for no limit"
-_HOURS = f"must be a number above 0 and at most {MAX_HOURS:g}; leave it out for {DEFAULT_HOURS:g}"
-_REQUIRED_TEXT = "is required: a text of at most 512 characters"
-
-
-class _Table:
-    def __init__(self, place: str, values: Mapping[str, Any]) -> None:
-        self.problems: list[str] = []
-        self._place = place
-        self._values = dict(values)
-
-    def say(self, key: str, problem: str) -> None:
-        self.problems.append(f"{self._place}.{key}: {problem}")
-
-    def text(self, key: str, *, required: bool = True) -> str:
-        """Take a text; empty if wrong or missing."""
-        value = self._values.pop(key, None)
-        if value is None and not required:
-            return ""
-        if not isinstance(value, str) or not 0 < len(value) <= 512:
-            self.say(key, _REQUIRED_TEXT if required else "must be a text of at most 512 characters")
-            return ""
-        return value
-
-    def number(self, key: str, form: str = _NUMBER, most: float = 1e9) -> float:
-        value = self._values.pop(key, None)
-        if value is None:
-            return 0
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= most:
-            self.say(key, form)
-            return 0
-        return value
-
-    def count(self, key: str) -> int:
-        value = self._values.pop(key, None)
-        if value is None:
-            return 0
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
-            self.say(key, "must be a whole number from 1 to 1000000; leave it out for no limit")
-            return 0
-        return value
-
-    def words(self, key: str, known: Iterable[str] | Callable[[str], bool], form: str, *, required: bool) -> list[str]:
-        value = self._values.pop(key, None)
-        if value is None and not required:
-            return []
-        if not isinstance(value, list) or not value:
-            self.say(key, f"must be a list of at least one: {form}")
-            return []
-        is_known = known if callable(known) else {*known}.__contains__
-        for one in value:
-            if not isinstance(one, str) or not is_known(one):
-                self.say(key, f"{one!r} must be {form}")
-        return [one for one in value if isinstance(one, str)]
-
-    def end(self) -> None:
-        for key in self._values:
-            self.say(key, "is not known here")
-
-
-def _tables(content: Mapping[str, Any], name: str, problems: list[str]) -> list[_Table]:
-    found = content.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        problems.append(f"{name}: must be tables, each under [[{name}]]")
-        return []
-    return [_Table(f"{name}[{number}]", values) for number, values in enumerate(found)]
-
-
-def _table(content: Mapping[str, Any], name: str, problems: list[str]) -> _Table:
-    found = content.get(name, {})
-    if not isinstance(found, dict):
-        problems.append(f"{name}: must be a table, under [{name}]")
-        found = {}
-    return _Table(name, found)
-
-
-def _issuer(table: _Table, folder: Path) -> tuple[_Table, Issuer]:
-    issuer = table.text("issuer")
+def _issuer(part: Part, folder: Path) -> Issuer:
+    issuer = part.text("issuer", 1)
     if issuer and not is_issuer(issuer):
-        table.say("issuer", "must be printable ASCII without blanks, # and *")
-    keys = table.text("keys")
+        part.refuse("issuer", "must be printable ASCII without blanks, # and *")
+    keys = part.text("keys", 1)
     if keys.startswith("http:"):
-        table.say("keys", "must be fetched by https")
+        part.refuse("keys", "must be fetched by https")
     elif keys and not keys.startswith("https://"):
         try:
             keys = str(folder / Path(keys).expanduser())
         except RuntimeError:
-            table.say("keys", "names a home directory that there is not")
-    authorities = table.text("authorities", required=False)
+            part.refuse("keys", "names a home directory that there is not")
+    authorities = part.text("authorities", 1) if "authorities" in part else ""
     if authorities and not (folder / authorities).is_file():
-        table.say("authorities", "must be a file of certificates in PEM")
-    found = Issuer(
+        part.refuse("authorities", "must be a file of certificates in PEM")
+    return Issuer(
         issuer=issuer,
-        audience=table.text("audience"),
+        audience=part.text("audience", 1),
         keys=keys,
-        algorithms=frozenset(
-            table.words("algorithms", ALGORITHMS, f"one of {', '.join(sorted(ALGORITHMS))}", required=True)
-        ),
-        marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
+        algorithms=_words(part, "algorithms", ALGORITHMS),
+        marketplaces=_ids(part, "marketplaces"),
         authorities=folder / authorities if authorities else None,
     )
-    table.end()
-    return table, found
 
 
-def _limit(table: _Table) -> tuple[_Table, Limit]:
+def _limit(part: Part) -> Limit:
     limit = Limit(
-        principals=_patterns(table),
-        classes=frozenset(table.words("classes", CLASSES, f"one of {', '.join(CLASSES)}", required=False) or CLASSES),
-        calls_per_second=table.number("calls_per_second"),
-        entries_per_second=table.number("entries_per_second"),
-        streams=table.count("streams"),
+        principals=_patterns(part),
+        classes=_words(part, "classes", CLASSES) if "classes" in part else frozenset(CLASSES),
+        calls_per_second=part.decimal("calls_per_second", LEAST_RATE, MOST_RATE, 0),
+        entries_per_second=part.decimal("entries_per_second", LEAST_RATE, MOST_RATE, 0),
+        streams=part.number("streams", 1, 1_000_000, 0),
     )
-    if not (table.problems or limit.calls_per_second or limit.entries_per_second or limit.streams):
-        table.say("calls_per_second", "or entries_per_second or streams is required")
+    if not (limit.calls_per_second or limit.entries_per_second or limit.streams):
+        part.refuse("calls_per_second", "or entries_per_second or streams is required")
     if limit.streams and "stream" not in limit.classes:
-        table.say("streams", "needs the class stream among classes")
+        part.refuse("streams", "needs the class stream among classes")
     if limit.entries_per_second and not limit.classes & {"write", "stream"}:
-        table.say("entries_per_second", "needs the class write or stream among classes")
-    table.end()
-    return table, limit
+        part.refuse("entries_per_second", "needs the class write or stream among classes")
+    return limit
 
 
-def _patterns(table: _Table, key: str = "principals") -> tuple[Pattern, ...]:
+def _words(part: Part, key: str, known: Iterable[str]) -> frozenset[str]:
+    words = sorted(known)
+    return frozenset(part.names(key, words.__contains__, ", ".join(words)))
+
+
+def _ids(part: Part, key: str) -> frozenset[str]:
+    return frozenset(part.names(key, _is_id_or_every, f"* or ids, {ID_FORM}"))
+
+
+def _rights(part: Part, known: Iterable[Right]) -> frozenset[Right]:
+    by_word = {right.value: right for right in known}
+    return frozenset(by_word[word] for word in part.names("rights", by_word.__contains__, ", ".join(by_word)))
+
+
+def _patterns(part: Part, key: str = "principals") -> tuple[Pattern, ...]:
     patterns = []
-    for text in table.words(key, lambda _: True, "patterns of principals", required=True):
+    for text in part.names(key, lambda _: True, "patterns of principals"):
         try:
             patterns.append(Pattern(text))
         except ValueError as error:
-            table.say(key, str(error))
+            part.refuse(key, f"is wrong: {error}")
     return tuple(patterns)
 
 
-def _person(table: _Table) -> tuple[_Table, Person]:
-    person = table.text("person")
+def _person(part: Part) -> Person:
+    person = part.text("person", 1)
     if person and not is_id(person):
-        table.say("person", f"must be {ID_FORM}")
-    patterns = _patterns(table)
+        part.refuse("person", f"must be {ID_FORM}")
+    patterns = _patterns(part)
     for pattern in patterns:
         if "*" in pattern.text:
-            table.say("principals", f"{pattern.text!r}: a person is shown by whole names, without *")
-    table.end()
-    return table, Person(person, tuple(pattern.text for pattern in patterns))
+            part.refuse("principals", f"must be whole names of a person, without *, not {pattern.text!r}")
+    return Person(person, tuple(pattern.text for pattern in patterns))
 
 
-def _refuse_doubles(persons: Sequence[tuple[_Table, Person]]) -> None:
+def _refuse_doubles(tables: Iterable[tuple[Part, T]], key: str, name: Callable[[T], str], problem: str) -> None:
+    seen: set[str] = set()
+    for part, one in tables:
+        if name(one) in seen:
+            part.refuse(key, problem)
+        seen.add(name(one))
+
+
+def _refuse_double_persons(persons: Sequence[tuple[Part, Person]]) -> None:
     """Report repeated persons and names of two persons: one human could count twice."""
-    ids: set[str] = set()
+    problem = "is that of a person above; list all names of one person in one table"
+    _refuse_doubles(persons, "person", lambda one: one.person, problem)
     names: set[str] = set()
-    for table, one in persons:
-        if one.person in ids:
-            table.say("person", "is that of a person above; list all names of one person in one table")
+    for part, one in persons:
         for name in sorted(names.intersection(one.principals)):
-            table.say("principals", f"{name!r} shows a person above already")
-        ids.add(one.person)
+            part.refuse("principals", f"names {name!r}, which shows a person above already")
         names.update(one.principals)
 
 
-def _four_eyes(table: _Table, persons: int) -> tuple[_Table, FourEyes]:
-    known = {right.value: right for right in Right if right in NEEDING_TWO}
-    words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
-    hours = table.number("hours", _HOURS, MAX_HOURS) or DEFAULT_HOURS
+def _four_eyes(part: Part, persons: int) -> FourEyes:
     rule = FourEyes(
-        rights=frozenset(known[word] for word in words if word in known),
-        marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
-        hours=hours,
+        rights=_rights(part, [right for right in Right if right in NEEDING_TWO]),
+        marketplaces=_ids(part, "marketplaces"),
+        hours=part.decimal("hours", LEAST_RATE, MAX_HOURS, DEFAULT_HOURS),
     )
     if persons < PERSONS:
-        table.say("rights", f"need {PERSONS} persons to agree, and the file has {persons}; list them under [[persons]]")
-    _require_every_marketplace(table, rule.rights, rule.marketplaces)
-    table.end()
-    return table, rule
+        part.refuse(
+            "rights", f"need {PERSONS} persons to agree, and the file has {persons}; list them under [[persons]]"
+        )
+    _require_every_marketplace(part, rule.rights, rule.marketplaces)
+    return rule
 
 
-def _require_every_marketplace(table: _Table, rights: frozenset[Right], marketplaces: frozenset[str]) -> None:
+def _require_every_marketplace(part: Part, rights: frozenset[Right], marketplaces: frozenset[str]) -> None:
     if rights & OF_SERVER and "*" not in marketplaces:
         names = ", ".join(sorted(right.value for right in rights & OF_SERVER))
-        table.say("marketplaces", f'must be ["*"] with {names}, which concern every marketplace')
+        part.refuse("marketplaces", f'must be ["*"] with {names}, which concern every marketplace')
 
 
-def _grant(table: _Table) -> tuple[_Table, Grant]:
-    known = {right.value: right for right in Right}
-    words = table.words("rights", known, f"one of {', '.join(known)}", required=True)
-    rights = frozenset(known[word] for word in words if word in known)
+def _grant(part: Part) -> Grant:
+    rights = _rights(part, Right)
     appends = Right.APPEND in rights
-    kinds = table.words("kinds", {"*", *APPENDABLE}, f"* or one of {', '.join(sorted(APPENDABLE))}", required=appends)
-    meant = APPENDABLE if "*" in kinds else frozenset(kinds)
+
+    def read(key: str, is_required: bool, known: Iterable[str] = ()) -> frozenset[str]:
+        if not is_required and key not in part:
+            return frozenset()
+        return _words(part, key, ["*", *known]) if known else _ids(part, key)
+
+    kinds = read("kinds", appends, APPENDABLE)
+    meant = APPENDABLE if "*" in kinds else kinds
     grant = Grant(
-        principals=_patterns(table),
+        principals=_patterns(part),
         rights=rights,
-        marketplaces=frozenset(table.words("marketplaces", _is_id_or_every, f"* or {ID_FORM}", required=True)),
-        sellers=frozenset(table.words("sellers", _is_id_or_every, f"* or {ID_FORM}", required=False)) or EVERY,
+        marketplaces=_ids(part, "marketplaces"),
+        sellers=read("sellers", False) or EVERY,
         kinds=meant | _kinds_beside(rights),
-        sources=frozenset(
-            table.words(
-                "sources",
-                {"*", *SOURCES},
-                f"* or one of {', '.join(sorted(SOURCES))}",
-                required=appends and bool(meant & _WITH["source"]),
-            )
-        ),
-        notifiers=frozenset(
-            table.words(
-                "notifiers", _is_id_or_every, f"* or {ID_FORM}", required=appends and bool(meant & _WITH["notifier"])
-            )
-        ),
-        entry_ids=tuple(
-            table.words("entry_ids", _is_id_or_every, "* or how entry ids begin", required=bool(rights & WRITING))
-        ),
-        actions=frozenset(
-            table.words(
-                "actions",
-                {"*", *ACTIONS},
-                f"* or one of {', '.join(sorted(ACTIONS))}",
-                required=Right.DECIDE in rights or Right.BULK_DECIDE in rights,
-            )
-        ),
+        sources=read("sources", appends and bool(meant & _WITH["source"]), SOURCES),
+        notifiers=read("notifiers", appends and bool(meant & _WITH["notifier"])),
+        entry_ids=tuple(sorted(read("entry_ids", bool(rights & WRITING)))),
+        actions=read("actions", bool(rights & {Right.DECIDE, Right.BULK_DECIDE}), ACTIONS),
     )
     if rights & WRITING and "*" not in grant.sellers and "*" in grant.entry_ids:
-        table.say(
+        part.refuse(
             "entry_ids", "must name how ids begin beside sellers: a refused id tells that another seller's entry has it"
         )
-    _require_every_marketplace(table, rights, grant.marketplaces)
-    table.end()
-    return table, grant
+    _require_every_marketplace(part, rights, grant.marketplaces)
+    return grant
 
 
 def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from scoring.base.time import parse_day
@@ -54,6 +55,16 @@ class Part:
         self.refuse(name, f"must be a whole number, {least:,} to {most:,}{self._stated(name)}{hint}")
         return least
 
+    def decimal(self, name: str, least: float, most: float, default: float) -> float:
+        """Read a number from `least` to `most`, whole or not."""
+        value = self._value(name)
+        if value is None:
+            return default
+        if type(value) in (int, float) and least <= value <= most:
+            return float(value)
+        self.refuse(name, f"must be left out, or a number, {least:f} to {most:,.0f}{self._stated(name)}")
+        return least
+
     def text(self, name: str, least: int = 0) -> str:
         """Read a text of `least` to MAX_TEXT printable characters, without spaces at its ends.
 
@@ -102,17 +113,21 @@ class Part:
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
         """Read a list of one or more different `words`."""
-        value = self._value(name)
-        if isinstance(value, list) and value and all(isinstance(v, str) and v in words for v in value):
-            if len(set(value)) == len(value):
-                return value
-            twice = next(v for v in value if value.count(v) > 1)
+        found = self.names(name, words.__contains__, ", ".join(words))
+        if twice := next((one for one in found if found.count(one) > 1), None):
             self.refuse(name, f"names {_shown(twice)} twice")
-            return []
-        wrong = [v for v in value if v not in words] if isinstance(value, list) else []
-        stated = f", not {_shown(wrong[0])}" if wrong else self._stated(name)
-        self.refuse(name, f"must be a list of one or more of {', '.join(words)}{stated}")
-        return []
+        return found
+
+    def names(self, name: str, is_name: Callable[[str], bool], what: str) -> list[str]:
+        """Read a list of one or more texts that `is_name` accepts; an error states that they must be of `what`."""
+        value = self._value(name)
+        items = value if isinstance(value, list) else []
+        found = [item for item in items if isinstance(item, str) and is_name(item)]
+        if not found or len(found) < len(items):
+            wrong = next((item for item in items if item not in found), None)
+            stated = self._stated(name) if wrong is None else f", not {_shown(wrong)}"
+            self.refuse(name, f"must be a list of one or more of {what}{stated}")
+        return found
 
     def texts(self, name: str) -> list[str]:
         value = self._value(name)
@@ -165,9 +180,9 @@ class Part:
 
     def refuse_what_is_left(self) -> None:
         """Note an error for each unread value, in this part and the parts below."""
-        for name in self.data:
-            if name not in self._read:
-                self.refuse(str(name), f"is not a part of {self.whole}")
+        for name in [str(name) for name in self.data if name not in self._read]:
+            alike = get_close_matches(name, sorted(self._read), n=1)
+            self.refuse(name, f"is not a part of {self.whole}{f'; did you mean {alike[0]}?' if alike else ''}")
         for part in self._parts:
             part.refuse_what_is_left()
 
