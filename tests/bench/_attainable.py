@@ -7,12 +7,12 @@ own exposure in the window, enter.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from training.market.parameters import HARMS, MarketParameters
+from training.market.parameters import HARMS, DelayDays, MarketParameters
 from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW, Market
 from training.market.tables import (
     Calendar,
@@ -22,7 +22,6 @@ from training.market.tables import (
     Tables,
     build_calendar,
     build_tables,
-    delay_probabilities,
 )
 
 COARSE_POINTS, FINE_POINTS, CLOSING_IN = 48, 64, 2
@@ -74,12 +73,25 @@ def attainable_probability(market: Market, observe_day: int, window_days: int, m
     """
     parts = [
         posterior_probability(
-            gather(market.cut(first, first + SELLERS_AT_ONCE), observe_day, window_days, maturity_days),
+            gather(cut_market(market, first), observe_day, window_days, maturity_days),
             market.parameters,
         )
         for first in range(0, market.sellers, SELLERS_AT_ONCE)
     ]
     return np.concatenate(parts)
+
+
+def cut_market(market: Market, first: int) -> Market:
+    """Return the market of at most SELLERS_AT_ONCE sellers from `first` on, numbered from 0."""
+    mine = pl.col("seller").is_between(first, first + SELLERS_AT_ONCE, closed="left")
+    rows = market.violations.select(mine).to_series()
+    before, count = int(rows.arg_max() or 0), int(rows.sum())
+    kept = pl.col("violation").is_between(before, before + count, closed="left")
+    frames = {
+        name: getattr(market, name).filter(mine).with_columns(pl.col("seller") - first)
+        for name in ("identity", "truth", "exposure", "violations")
+    }
+    return replace(market, decisions=market.decisions.filter(kept).with_columns(pl.col("violation") - before), **frames)
 
 
 def status_at(market: Market, day: int) -> Ints:
@@ -101,7 +113,7 @@ def gather(market: Market, observe_day: int, window_days: int, maturity_days: in
     calendar = build_calendar(market.start, market.days, market.parameters)
     length = window_days + maturity_days
     e = market.exposure
-    seller, day = e["seller"].to_numpy() - market.first_seller, e["day"].to_numpy()
+    seller, day = e["seller"].to_numpy(), e["day"].to_numpy()
     thousands = e["settled_orders"].to_numpy() / 1000.0
     mass = thousands * calendar.hazard_season[day]
     past, inside = day < observe_day, (day >= observe_day) & (day < observe_day + window_days)
@@ -192,14 +204,14 @@ def _allegations(
     seller, day, types, harm, source = (
         v[name].to_numpy()[keep] for name in ("seller", "occur_day", "type", "harm", "source")
     )
-    seller, status, month = seller - market.first_seller, status[keep], calendar.month[day]
+    status, month = status[keep], calendar.month[day]
     is_decided = [status == CONFIRM, status == DISMISS]
     true_fate = np.select(is_decided, [p.true_confirmed_share, 1.0 - p.true_confirmed_share], 1.0)
     true_weight = (tables.type_share[:, types] * tables.harm_share[:, types, harm]).T * (
         tables.source_share[types, source] * true_fate
     )[:, None]
     e = market.exposure
-    key = (e["seller"].to_numpy() - market.first_seller) * market.days + e["day"].to_numpy()
+    key = (e["seller"].to_numpy()) * market.days + e["day"].to_numpy()
     thousands = e["settled_orders"].to_numpy()[np.searchsorted(key, seller * market.days + day)] / 1000.0
     rate = p.bad_faith.per_thousand_orders * thousands + p.bad_faith.per_active_day
     standing = _standing_in_bad_faith(market, observe_day, keep)
@@ -319,3 +331,16 @@ def _clean_probability(hazard: Floats, spree: Floats, evidence: Evidence, parame
         calm_clean = calm_clean * np.exp(-expected)
         spree_clean = spree_clean * np.exp(-expected * multiplier)
     return calm_clean + spree_clean
+
+
+def delay_probabilities(delay: DelayDays, length: int) -> Floats:
+    """Return P(delay = k days) for k in [0, length): float64, summing to P(delay < length).
+
+    P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution function. For a
+    median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
+    """
+    edges = [0.0] + [
+        0.5 * math.erfc(-(math.log(k / delay.median_days)) / (delay.sigma * math.sqrt(2.0)))
+        for k in range(1, length + 1)
+    ]
+    return np.diff(np.array(edges))

@@ -30,7 +30,7 @@ ERROR = 0.05
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
 """Standard deviations, in log-odds, that no model can know: of a later time, and of a country."""
 BROKEN = ("leaked", "shuffled", "turned", "shifted", "miscalibrated")
-MEASURED = Measured(0, 50, 0, 64, 0, ("a", "a"))
+MEASURED = Measured(50, 0, ("a", "a"))
 
 
 @dataclass(frozen=True, slots=True)

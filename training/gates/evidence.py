@@ -13,13 +13,9 @@ ALPHA = 0.05
 class Measured:
     """Measurements outside the evaluation; None: not measured."""
 
-    certificate_breaches: int | None = None
-    """Rows of tables that move a constrained feature the wrong way."""
     parity_rows: int = 0
     parity_mismatches: int | None = None
     """Rows of `parity_rows` whose features differ in any bit."""
-    golden_rows: int = 0
-    golden_mismatches: int | None = None
     digests: tuple[str, ...] = ()
     """Of trainings of the same study, data and seed; fewer than two prove nothing."""
 
@@ -36,13 +32,9 @@ class GateEvidence:
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["paired"] and not of_another_label
 
     @property
-    def reference(self) -> str | None:
-        """Return the name of the model that the candidate must match: the champion, else the logistic regression, else
-        None.
-        """
-        if self.has_champion:
-            return CHAMPION
-        return "logistic" if f"{CANDIDATE}-logistic" in self.evaluation["paired"] else None
+    def reference(self) -> str:
+        """Return the name of the model that the candidate must match: the champion, else the logistic regression."""
+        return CHAMPION if self.has_champion else "logistic"
 
 
 @dataclass(frozen=True, slots=True)

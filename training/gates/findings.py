@@ -15,15 +15,7 @@ from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width
 
 
 def certificate(evidence: GateEvidence) -> GateFinding:
-    """Count the rows that break the certificate; if none does, the directions given up.
-
-    No number if the model was not certified.
-    """
-    breaches = evidence.measured.certificate_breaches
-    if breaches is None:
-        return GateFinding(None, "The model has no certificate.")
-    if breaches:
-        return GateFinding(breaches, f"{breaches} rows move a constrained feature the wrong way.")
+    """Count the promises that the study gives up. A model that breaks its certificate is refused before it is judged."""
     lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
     if lost:
         given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
@@ -36,18 +28,10 @@ def certificate(evidence: GateEvidence) -> GateFinding:
 
 def parity(evidence: GateEvidence) -> GateFinding:
     """Count the rows whose features, as served, differ from those trained on; no number if not measured."""
-    return _mismatches("features read over gRPC", evidence.measured.parity_rows, evidence.measured.parity_mismatches)
-
-
-def golden(evidence: GateEvidence) -> GateFinding:
-    """Count the golden rows that the packed model scores differently; no number if not measured."""
-    return _mismatches("golden sellers replayed", evidence.measured.golden_rows, evidence.measured.golden_mismatches)
-
-
-def _mismatches(what: str, rows: int, mismatches: int | None) -> GateFinding:
-    if mismatches is None or rows <= 0:
-        return GateFinding(None, f"No row was compared: {what}.")
-    return GateFinding(mismatches, f"{mismatches:,} of {rows:,} rows differ in a bit: {what}.")
+    rows, differing = evidence.measured.parity_rows, evidence.measured.parity_mismatches
+    if differing is None or rows <= 0:
+        return GateFinding(None, "No row was compared: features read over gRPC.")
+    return GateFinding(differing, f"{differing:,} of {rows:,} rows differ in a bit: features read over gRPC.")
 
 
 def leakage(evidence: GateEvidence) -> GateFinding:
@@ -134,34 +118,20 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 def ranking(evidence: GateEvidence) -> GateFinding:
     """Find the AUC lost against the champion or, without one, logistic regression.
 
-    No number if the model is not proven to rank better than chance, or has no reference.
+    No number if the model is not proven to rank better than chance.
     """
-    own, other = evidence.evaluation["auc"][CANDIDATE], evidence.reference
+    own = evidence.evaluation["auc"][CANDIDATE]
     if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
         return GateFinding(None, "The model is not proven to rank better than chance.")
-    if other is None:
-        return GateFinding(None, "There is no model to compare the ranking with.")
-    paired = evidence.evaluation["difference"][f"{CANDIDATE}-{other}"]
-    if paired["value"] is None:
-        return GateFinding(None, f"The ranking cannot be compared with {_called(other)}'s.")
-    return GateFinding(
-        -paired["value"],
-        f"The AUC is {own['value']:.3f}, {_compared(paired, other)}.",
-        half_width(paired),
-    )
+    other = evidence.reference
+    return _lost(f"The AUC is {own['value']:.3f},", evidence.evaluation["difference"][f"{CANDIDATE}-{other}"], other)
 
 
 def log_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the excess log-loss as a share of the champion's or, without one, logistic regression's; no number without
-    either.
-    """
+    """Find the excess log-loss as a share of the champion's or, without one, logistic regression's."""
     other = evidence.reference
-    if other is None:
-        return GateFinding(None, "There is no model to compare the log-loss with.")
     paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["log_loss"]
     base = evidence.evaluation["models"][other]["log_loss"]["value"]
-    if paired["high"] is None or not base:
-        return GateFinding(None, f"The log-loss cannot be compared with {_called(other)}'s.")
     number = paired["value"] / base
     return GateFinding(
         number,
@@ -172,20 +142,18 @@ def log_loss(evidence: GateEvidence) -> GateFinding:
 
 
 def recall_of_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the recall of loss lost against the champion or, without one, logistic regression; no number without
-    either.
-    """
-    other = evidence.reference
-    if other is None:
-        return GateFinding(None, "There is no model to compare the recall of loss with.")
+    """Find the recall of loss lost against the champion or, without one, logistic regression; no number without loss."""
+    other, harm = evidence.reference, evidence.evaluation["harm"]
     paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["recall_of_loss"]
-    if paired["low"] is None:
-        return GateFinding(None, f"The recall of loss cannot be compared with {_called(other)}'s.")
-    return GateFinding(
-        -paired["value"],
-        f"At a harm of {evidence.evaluation['harm']:.1%} to good rows the recall of loss is {_compared(paired, other)}.",
-        half_width(paired),
-    )
+    return _lost(f"At a harm of {harm:.1%} to good rows the recall of loss is", paired, other)
+
+
+def _lost(figure: str, paired: Mapping[str, Any], other: str) -> GateFinding:
+    if paired["value"] is None:
+        return GateFinding(None, f"{figure} not comparable with {_called(other)}'s.")
+    side = "below" if paired["value"] < 0 else "above"
+    text = f"{figure} {abs(paired['value']):.3f} {side} {_called(other)}'s{interval_text(paired)}."
+    return GateFinding(-paired["value"], text, half_width(paired))
 
 
 def migration(evidence: GateEvidence) -> GateFinding:
@@ -258,8 +226,3 @@ def _auc_error(row: Mapping[str, Any], overall: float) -> float:
 
 def _called(model: str) -> str:
     return "the champion" if model == CHAMPION else "logistic regression"
-
-
-def _compared(paired: Mapping[str, Any], other: str) -> str:
-    side = "below" if paired["value"] < 0 else "above"
-    return f"{abs(paired['value']):.3f} {side} {_called(other)}'s{interval_text(paired)}"

@@ -34,7 +34,6 @@ class Gate:
 GATES = (
     Gate("certificate", HARD, 0, 0, 0, figures.certificate, overridable=False),
     Gate("parity", HARD, 0, 0, 0, figures.parity, overridable=False),
-    Gate("golden", HARD, 0, 0, 0, figures.golden),
     Gate("reproducible", HARD, 0, 0, 0, figures.reproducible),
     Gate("leakage", HARD, 0, 0, 0, figures.leakage),
     Gate("calibration_slope", HARD, 1.33, 1.05, 2, calibration.calibration_slope),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import IO, cast
@@ -19,8 +18,8 @@ _REASONS = ("evidence-sufficient", "evidence-insufficient", "notifier-withdrew",
 _OFFICES = ("staff", "staff", "staff", "appeals")
 
 
-def write_market(market: Market | Iterable[Market], folder: Path) -> None:
-    """Write a market, or consecutive runs of its sellers, as CSV files, and its hidden truth.
+def write_market(market: Market, folder: Path) -> None:
+    """Write a market as CSV files, and its hidden truth.
 
     violations.csv.gz, decisions.csv.gz, exposure.csv.gz and identity.csv.gz hold the knowledge at the end of the last
     day. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is hidden from the market.
@@ -28,20 +27,11 @@ def write_market(market: Market | Iterable[Market], folder: Path) -> None:
     files; raises OSError if that fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    truths = []
-    with ExitStack() as stack:
-        files: dict[str, gzip.GzipFile] = {}
-        for part in [market] if isinstance(market, Market) else market:
-            for name, table in _tables(part):
-                fresh = name not in files
-                if fresh:
-                    # A time in the header would change the bytes every second.
-                    files[name] = stack.enter_context(
-                        gzip.GzipFile(folder / f"{name}.csv.gz", "wb", compresslevel=GZIP_LEVEL, mtime=0)
-                    )
-                table.write_csv(cast("IO[bytes]", files[name]), include_header=fresh)
-            truths.append(_truth(part))
-    pl.concat(truths).write_parquet(folder / "truth.parquet")
+    for name, table in _tables(market):
+        # A time in the header would change the bytes every second.
+        with gzip.GzipFile(folder / f"{name}.csv.gz", "wb", compresslevel=GZIP_LEVEL, mtime=0) as file:
+            table.write_csv(cast("IO[bytes]", file))
+    _truth(market).write_parquet(folder / "truth.parquet")
 
 
 def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:

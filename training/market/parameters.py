@@ -263,30 +263,3 @@ class MarketParameters:
         ("TR", 0.05),
         ("US", 0.04),
     )
-
-    def __post_init__(self) -> None:
-        """Raise ValueError unless probabilities add up, and bad faith and echoes have sources that allow them."""
-        bad = self.bad_faith
-        sums: dict[str, float] = {
-            "share_veteran": sum(c.share_veteran for c in self.classes),
-            "share_newcomer": sum(c.share_newcomer for c in self.classes),
-            "countries": sum(share for _, share in self.countries),
-            "bad_faith fates": bad.dismissed_share + bad.withdrawn_share + bad.confirmed_share,
-            "bad_faith.types": sum(share for _, share in bad.types),
-            "bad_faith.harm": sum(bad.harm),
-        }
-        sums |= {f"types of class {c.name}": sum(c.types) for c in self.classes}
-        sums |= {f"levels of class {c.name}": sum(c.levels) for c in self.classes}
-        sums |= {f"harm of {t.name}": sum(t.harm) for t in self.types}
-        sums |= {f"sources of {t.name}": sum(share for _, share in t.sources) for t in self.types}
-        sums |= {f"bad_faith sources of {name}": sum(s for _, s in pairs) for name, pairs in bad.sources}
-        for what, total in sums.items():
-            if abs(total - 1.0) > 1e-9:
-                raise ValueError(f"{what} add up to {total}, not to 1: correct the shares in MarketParameters")
-        authorities = {s.name for s in self.sources if s.final_share > 0}
-        for name, pairs in bad.sources:
-            if authorities & {source for source, _ in pairs}:
-                raise ValueError(f"bad faith in {name}: an authority's final act cannot be made in bad faith")
-        for echo in self.echoes:
-            if echo.source not in authorities:
-                raise ValueError(f"the echo of {echo.type} from {echo.source}: only acts of authorities have echoes")

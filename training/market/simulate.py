@@ -6,16 +6,16 @@ every larger market with the same seed, days and start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from training.market.breaches import draw_breaches
 from training.market.parameters import BetaRate, MarketParameters, SellerClass
-from training.market.records import Market, join_markets
+from training.market.records import Market
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
 # Part of the market's definition: another size gives other draws.
@@ -38,39 +38,38 @@ class Drawn:
     """Rates of cancelled, not received, late and returned orders: [n, 4]."""
 
 
-def simulate(sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None) -> Market:
+def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
     """Simulate a market of `sellers` sellers over `days` days from `start`.
 
     The same arguments give the same market; the first n sellers do not depend on later ones. 5,000 sellers and 730 days
     give about 200,000 exposure rows. Raises ValueError for less than one seller or day.
     """
-    return join_markets(list(simulate_blocks(sellers, days, start, seed, parameters)))
-
-
-def simulate_blocks(
-    sellers: int, days: int, start: date, seed: int, parameters: MarketParameters | None = None
-) -> Iterator[Market]:
-    """Yield the market of `simulate` in runs of at most BLOCK_SELLERS sellers, to bound memory.
-
-    Raises ValueError for less than one day.
-    """
-    parameters = parameters or MarketParameters()
+    if sellers < 1:
+        raise ValueError("no sellers: ask for at least one")
+    parameters = MarketParameters()
     tables, calendar = build_tables(parameters), build_calendar(start, days, parameters)
+    blocks: dict[str, list[pl.DataFrame]] = {name: [] for name in FRAMES}
+    rows = 0
     for block in range(-(-sellers // BLOCK_SELLERS)):
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,))))
-        market = _simulate_block(rng, block * BLOCK_SELLERS, start, tables, calendar, parameters=parameters)
-        yield market.cut(0, min(BLOCK_SELLERS, sellers - block * BLOCK_SELLERS))
+        frames = _simulate_block(rng, tables, calendar, parameters)
+        for name, frame in frames.items():
+            shift = rows if name == "decisions" else block * BLOCK_SELLERS
+            blocks[name].append(frame.with_columns(pl.col(frame.columns[0]) + shift))
+        rows += frames["violations"].height
+    *by_seller, decisions = (pl.concat(blocks[name]) for name in FRAMES)
+    identity, truth, exposure, violations = (frame.filter(pl.col("seller") < sellers) for frame in by_seller)
+    decisions = decisions.filter(pl.col("violation") < violations.height)
+    return Market(parameters, start, days, identity, truth, exposure, violations, decisions)
+
+
+FRAMES = ("identity", "truth", "exposure", "violations", "decisions")
 
 
 def _simulate_block(
-    rng: np.random.Generator,
-    first_seller: int,
-    start: date,
-    tables: Tables,
-    calendar: Calendar,
-    *,
-    parameters: MarketParameters,
-) -> Market:
+    rng: np.random.Generator, tables: Tables, calendar: Calendar, parameters: MarketParameters
+) -> dict[str, pl.DataFrame]:
+    """Return the frames of a market of BLOCK_SELLERS sellers; the first column counts from 0 in the block."""
     drawn = _draw_sellers(rng, parameters, calendar)
     exposure = _draw_exposure(rng, drawn, parameters, calendar)
     violations, decisions = draw_breaches(
@@ -84,36 +83,22 @@ def _simulate_block(
         size=drawn.size,
         spree=drawn.spree,
     )
-    number = np.arange(first_seller, first_seller + BLOCK_SELLERS, dtype=np.int64)
-    identity = pl.DataFrame(
-        {
-            "seller": number,
-            "join_day": drawn.join_day,
-            "join_second": rng.integers(0, 86_400, BLOCK_SELLERS),
-            "level": drawn.level,
-            "country": drawn.country,
-        }
-    )
-    truth = pl.DataFrame(
-        {
-            "seller": number,
-            "seller_class": drawn.seller_class,
-            "hazard_per_1000": drawn.hazard,
-            "spree": drawn.spree.astype(np.int8),
-        }
-    )
-    shift = pl.col("seller") + first_seller
-    return Market(
-        parameters,
-        start,
-        len(calendar.month),
-        first_seller,
-        identity,
-        truth,
-        pl.DataFrame(exposure).with_columns(shift),
-        pl.DataFrame(violations).with_columns(shift),
-        pl.DataFrame(decisions),
-    )
+    number = np.arange(BLOCK_SELLERS, dtype=np.int64)
+    identity = {
+        "seller": number,
+        "join_day": drawn.join_day,
+        "join_second": rng.integers(0, 86_400, BLOCK_SELLERS),
+        "level": drawn.level,
+        "country": drawn.country,
+    }
+    truth = {
+        "seller": number,
+        "seller_class": drawn.seller_class,
+        "hazard_per_1000": drawn.hazard,
+        "spree": drawn.spree.astype(np.int8),
+    }
+    frames: list[dict[str, Any]] = [identity, truth, exposure, dict(violations), dict(decisions)]
+    return {name: pl.DataFrame(columns) for name, columns in zip(FRAMES, frames, strict=True)}
 
 
 def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calendar: Calendar) -> Drawn:

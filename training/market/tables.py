@@ -5,7 +5,6 @@ The simulation and `tests/bench/_attainable.py` share these tables.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,7 +12,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from training.market.parameters import DelayDays, MarketParameters
+from training.market.parameters import MarketParameters
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,21 +106,8 @@ def build_calendar(start: date, days: int, parameters: MarketParameters) -> Cale
     )
 
 
-def delay_probabilities(delay: DelayDays, length: int) -> Floats:
-    """Return P(delay = k days) for k in [0, length): float64, summing to P(delay < length).
-
-    P(k) = N((ln(k+1) - ln median) / sigma) - N((ln k - ln median) / sigma), N the normal distribution function. For a
-    median of 9 days and sigma 0.8: P(0) = N(-2.746531) = 0.003012.
-    """
-    edges = [0.0] + [
-        0.5 * math.erfc(-(math.log(k / delay.median_days)) / (delay.sigma * math.sqrt(2.0)))
-        for k in range(1, length + 1)
-    ]
-    return np.diff(np.array(edges))
-
-
 def draw_delays(rng: np.random.Generator, median_days: Floats, sigma: Floats) -> Ints:
-    """Draw one delay in whole days for each element, as in `delay_probabilities`: int64 [n].
+    """Draw one delay in whole days for each element: int64 [n].
 
     Capped at 10,000 days, so that every day is a date.
     """

@@ -1,6 +1,5 @@
 """Steps 8 and 9: the model's impact, and its gates."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,18 +95,14 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
     """Measure parity and the digests of repeated trainings, and judge all by the study's gates."""
-    golden = len(json.loads(impact.parts["golden.json"])["points"])
     with step.apart("parity"):
         sample = _sample(job, observed)
         mismatches = job.shell.parity(sample) if job.shell.parity else None
     with step.apart("training twice"):
         digests = _digests(step, job, calibrated)
     measured = Measured(
-        certificate_breaches=0,
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
-        golden_rows=golden,
-        golden_mismatches=0,
         digests=digests,
     )
     verdict = judge(job.study.gates, impact.evaluation, measured)

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import file_digest
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from scoring.base.progress import Progress
 
@@ -101,37 +100,15 @@ class Kept:
         if self._folder is None:
             return make()
         file = self._folder / f"{name}.txt"
-        if _is_whole(file):
+        if file.exists():
             self.used.append(name)
             return file.read_text(encoding="utf-8")
         text = make()
-        self._write(file, lambda path: path.write_text(text, encoding="utf-8"))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        staging = file.with_suffix(".partial")
+        with staging.open("w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        staging.replace(file)
         return text
-
-    def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        digest = _replace(file, write)
-        _replace(_digest_file(file), lambda path: path.write_text(digest, encoding="ascii"))
-
-
-def _replace(file: Path, write: Callable[[Path], Any]) -> str:
-    staging = file.with_name(f".{file.name}.partial{file.suffix}")
-    write(staging)
-    with staging.open("rb") as data:
-        digest = file_digest(data, "sha256").hexdigest()
-        os.fsync(data.fileno())
-    staging.replace(file)
-    return digest
-
-
-def _digest_file(file: Path) -> Path:
-    return file.with_name(f"{file.name}.sha256")
-
-
-def _is_whole(file: Path) -> bool:
-    """Return whether the file is as written. LightGBM cannot tell: it ends the process on a truncated model."""
-    try:
-        with file.open("rb") as data:
-            return file_digest(data, "sha256").hexdigest() == _digest_file(file).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        return False

@@ -84,7 +84,7 @@ def _list_rows(market: Market, first_day: int) -> dict[int, list[FactRow]]:
     sources = [Source[one.name.upper()] for one in market.parameters.sources]
     names: list[tuple[int, str]] = []
     for number, row in enumerate(market.violations.iter_rows(named=True)):
-        seller, name = row["seller"] - market.first_seller, f"v{number}"
+        seller, name = row["seller"], f"v{number}"
         occurred = (first_day + row["occur_day"]) * DAY + row["occur_second"] * SECOND
         reported = (first_day + row["report_day"]) * DAY + row["report_second"] * SECOND
         kind, source = violation_types(occurred)[types[row["type"]]], sources[row["source"]]

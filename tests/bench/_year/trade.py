@@ -61,7 +61,7 @@ def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Tr
     plan = plan or RunnerPlan()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     n, days, names = market.sellers, market.days, market.exposure
-    place = (names["seller"].to_numpy() - market.first_seller, names["day"].to_numpy())
+    place = (names["seller"].to_numpy(), names["day"].to_numpy())
     grids = []
     for column in ("settled_orders", "value_minor", "not_received", "returned"):
         grid = np.zeros((n + plan.runners, days), dtype=np.int64)
@@ -76,7 +76,7 @@ def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Tr
         _draw_runner(rng, plan, (orders[runner], value[runner], lost[runner]), int(join[runner]), int(run_day[runner]))
     honest = market.truth["seller_class"].to_numpy() == 0
     guilty = np.unique(market.violations.filter(~market.violations["bad_faith"])["seller"].to_numpy())
-    honest[guilty - market.first_seller] = False
+    honest[guilty] = False
     return Trade(
         first_day=(market.start - date(1970, 1, 1)).days,
         join_day=join,

@@ -137,23 +137,3 @@ def test_a_case_too_small_for_figures_has_nulls() -> None:
     assert found["models"]["lightgbm"]["calibration"]["slope"]["value"] is None
     assert found["base_rate"] == 0
     canonical_json(found)
-
-
-@pytest.mark.parametrize(
-    ("changed", "text"),
-    [
-        ({"loss": np.zeros(7)}, r"loss has shape \(7,\), not \(3000,\)"),
-        ({"loss": np.ones(3000)}, "of a good row"),
-        ({"weight": np.zeros(3000)}, "weight is not above 0"),
-        ({"bad": np.full(3000, 2.0)}, "bad holds more than 0 and 1"),
-        ({"features": ("one",)}, r"x has shape \(3000, 2\), not \(3000, 1\)"),
-        ({"log_odds": {}}, "log_odds lacks lightgbm"),
-        ({"champion_points": None}, "champion is given by its log_odds or its points alone"),
-        ({"rankings": {"lightgbm": np.zeros(3000)}}, "in both log_odds and rankings"),
-        ({"served": {"lightgbm": np.zeros(3000)}}, "log_odds and served are not of the same models"),
-        ({"points": np.arange(3000) % 1001}, "points of lightgbm rise with served"),
-    ],
-)
-def test_a_case_that_does_not_hold_together_says_why(changed: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        case_of(**changed)

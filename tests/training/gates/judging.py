@@ -11,11 +11,8 @@ from training.gates.evidence import Measured
 from training.gates.table import Gates, judge
 
 MEASURED = Measured(
-    certificate_breaches=0,
     parity_rows=200,
     parity_mismatches=0,
-    golden_rows=64,
-    golden_mismatches=0,
     digests=("a1", "a1"),
 )
 

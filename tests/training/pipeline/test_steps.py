@@ -10,20 +10,20 @@ from training.pipeline.made_by import LIBRARIES, code_versions
 from training.pipeline.steps import Kept
 
 
-@pytest.mark.parametrize("harm", ["cut off", "altered", "without its digest"])
-def test_what_is_not_as_it_was_written_is_made_anew(tmp_path: Path, harm: str) -> None:
-    Kept(tmp_path).text("model", lambda: "tree\nend of trees\n")
-    file = tmp_path / "model.txt"
-    data = file.read_bytes()
-    file.write_bytes({"cut off": data[:4], "altered": data[:-1] + b"!"}.get(harm, data))
-    if harm == "without its digest":
-        file.with_name(f"{file.name}.sha256").unlink()
+def test_a_kept_result_is_used_whole_or_not_at_all(tmp_path: Path) -> None:
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Kept(tmp_path).text("model", interrupted)
+    (tmp_path / "model.partial").write_text("tre")
     kept = Kept(tmp_path)
-    assert kept.text("model", lambda: "another") == "another"
+    assert kept.text("model", lambda: "tree\nend of trees\n") == "tree\nend of trees\n"
     assert kept.used == []
     again = Kept(tmp_path)
-    assert again.text("model", lambda: "a third") == "another"
+    assert again.text("model", lambda: "another") == "tree\nend of trees\n"
     assert again.used == ["model"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.txt"]
 
 
 def test_other_code_makes_another_training(tmp_path: Path) -> None:
