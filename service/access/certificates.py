@@ -1,9 +1,8 @@
 import base64
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -34,8 +33,7 @@ class Certificates:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, Certificate] = OrderedDict()
+        self._read: Callable[[bytes], Certificate] = lru_cache(MAX_REMEMBERED)(read_certificate)
 
     def read(self, pem: bytes) -> Certificate:
         """Parse a client certificate in PEM, once.
@@ -43,13 +41,7 @@ class Certificates:
         Raises CertificateRefused if it names no principal or is not valid now: a connection may outlive its
         certificate.
         """
-        found = self._remembered.get(pem)
-        if found is None:
-            found = read_certificate(pem)
-            with self._lock:
-                self._remembered[pem] = found
-                if len(self._remembered) > MAX_REMEMBERED:
-                    self._remembered.popitem(last=False)
+        found = self._read(pem)
         if not found.begins <= self._clock() < found.principal.expires:
             raise CertificateRefused("its certificate has expired, or is not good yet")
         return found

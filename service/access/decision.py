@@ -1,7 +1,8 @@
 """Decides whether a call's principals may do everything that it asks for. Pure; denied unless granted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from service.access.principals import LOCAL, Pattern, Principal
@@ -69,16 +70,10 @@ class GrantList:
 
     def __init__(self, grants: Iterable[Grant] = ()) -> None:
         self.all = tuple(grants)
-        self._of: dict[str, tuple[Grant, ...]] = {}
+        self.of: Callable[[str], tuple[Grant, ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
-    def of(self, principal: str) -> tuple[Grant, ...]:
-        found = self._of.get(principal)
-        if found is None:
-            found = tuple(grant for grant in self.all if grant.names(principal))
-            if len(self._of) >= MAX_REMEMBERED:
-                self._of.clear()
-            self._of[principal] = found
-        return found
+    def _find(self, principal: str) -> tuple[Grant, ...]:
+        return tuple(grant for grant in self.all if grant.names(principal))
 
 
 def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequence[Asked]) -> Asked | None:

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from time import monotonic
 
@@ -74,7 +75,7 @@ class Limits:
         self._limits = tuple((limit, limit.key) for limit in limits)
         self._clock = clock
         self._accounts = accounts or _Accounts()
-        self._of_principal: dict[str, tuple[tuple[Limit, str], ...]] = {}
+        self._of: Callable[[str], tuple[tuple[Limit, str], ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
         return Limits(limits, self._clock, self._accounts)
@@ -141,11 +142,5 @@ class Limits:
             self._accounts.lock.release()
         return wait
 
-    def _of(self, principal: str) -> tuple[tuple[Limit, str], ...]:
-        found = self._of_principal.get(principal)
-        if found is None:
-            found = tuple(one for one in self._limits if one[0].names(principal))
-            if len(self._of_principal) >= MAX_REMEMBERED:
-                self._of_principal.clear()
-            self._of_principal[principal] = found
-        return found
+    def _find(self, principal: str) -> tuple[tuple[Limit, str], ...]:
+        return tuple(one for one in self._limits if one[0].names(principal))

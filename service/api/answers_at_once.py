@@ -5,6 +5,7 @@ answer is remembered. Any other call goes to its pool, which checks everything a
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +23,7 @@ MAX_BYTES = 512
 """The longest request that is remembered; one about a seller with the longest names has 300 bytes."""
 
 MAX_REQUESTS = 65_536
-"""Parsed requests that are remembered, some 60 MB; one more makes it forget all."""
+"""Parsed requests that are remembered, some 60 MB."""
 
 
 @runtime_checkable
@@ -56,7 +57,7 @@ class AtOnce:
         self._find = find
         self._gate = gate
         self._records = records
-        self._requests: dict[bytes, _Request] = {}
+        self._parsed: Callable[[bytes], _Request] = lru_cache(MAX_REQUESTS)(self._parse)
 
     def __call__(self, data: bytes, call: GrpcCall) -> bytes | None:
         """Return the response, counted and logged; None if the request needs a thread or a refusal."""
@@ -71,8 +72,10 @@ class AtOnce:
         caller = gate.recognise(call.context)
         if caller is None:
             return None
-        request = self._requests.get(data) or self._parsed(data)
-        if request is None or request.find is None:
+        if len(data) > MAX_BYTES:
+            return None
+        request = self._parsed(data)
+        if request.find is None:
             return None
         rules = gate.rules
         if request.allowed[0] is not rules or request.allowed[1] is not caller:
@@ -85,12 +88,6 @@ class AtOnce:
         self._records.end_at_once(method, request.seller, caller, began, call.waited_seconds)
         return response
 
-    def _parsed(self, data: bytes) -> _Request | None:
-        if len(data) > MAX_BYTES:
-            return None
+    def _parse(self, data: bytes) -> _Request:
         message = self._method.request_type.FromString(data)
-        request = _Request(message, self._find(message), self._records.pseudonym_of(message))
-        if len(self._requests) >= MAX_REQUESTS:
-            self._requests.clear()
-        self._requests[data] = request
-        return request
+        return _Request(message, self._find(message), self._records.pseudonym_of(message))
