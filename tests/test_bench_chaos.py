@@ -26,7 +26,8 @@ def figures_of(run, *arguments: float) -> dict[str, float]:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_at_five_times_what_a_server_can_do_health_is_answered_and_checkouts_beside_slow_reads_are() -> None:
+def test_at_five_times_the_load_health_is_answered() -> None:
+    """So are checkouts beside slow reads."""
     found = figures_of(_overload.run, 4, 2)
     assert found["overload.python.tries"] > 100
     assert found["overload.python.goodput"] > 0
@@ -41,7 +42,7 @@ def test_at_five_times_what_a_server_can_do_health_is_answered_and_checkouts_bes
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_memory_does_not_grow_with_calls_of_which_some_are_cancelled() -> None:
+def test_memory_does_not_grow_with_cancelled_calls() -> None:
     found = figures_of(_cancelled.run, 3_000, 3)
     assert found["cancelled.tries"] > 500
     assert found["cancelled.cancelled"] > 10
@@ -51,7 +52,7 @@ def test_memory_does_not_grow_with_calls_of_which_some_are_cancelled() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other() -> None:
+def test_no_call_fails_while_two_servers_are_restarted() -> None:
     found = figures_of(_restarts.run, 2)
     assert (found["restarts.tries"], found["restarts.failed"], found["restarts.ended_badly"]) == (2, 0, 0)
     assert found["restarts.calls"] > 100
@@ -59,7 +60,8 @@ def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other() -> 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -> None:
+def test_known_sellers_are_answered_without_the_database() -> None:
+    """Known sellers are answered while the database is frozen and stopped."""
     found = figures_of(_database_away.run, 8)
     assert found["chaos.hanging_database_checkouts"] > 100
     assert found["chaos.hanging_database_checkouts_failed"] == 0
@@ -74,7 +76,7 @@ def test_known_sellers_are_answered_while_the_database_is_frozen_and_stopped() -
 @pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_answers_beside_writes_of_all_sorts_on_two_servers_are_those_of_their_stamps(backend: str) -> None:
+def test_answers_beside_writes_are_those_of_their_stamps(backend: str) -> None:
     figures: dict[str, float] = {}
     _races.race(figures.__setitem__, "race", backend, 1.5, 8)
     assert figures["race.tries"] > 20
@@ -83,7 +85,7 @@ def test_answers_beside_writes_of_all_sorts_on_two_servers_are_those_of_their_st
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_answers_of_servers_whose_clocks_disagree_are_those_of_their_stamps() -> None:
+def test_answers_of_disagreeing_clocks_are_those_of_their_stamps() -> None:
     found = figures_of(_clocks.run, 4, 8)
     for name in ("sqlite.seconds", "sqlite.hours", "postgresql.seconds", "postgresql.hours"):
         assert found[f"clocks.{name}.tries"] > 20
@@ -95,7 +97,8 @@ def test_answers_of_servers_whose_clocks_disagree_are_those_of_their_stamps() ->
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_no_call_fails_at_midnight_and_a_generation_leaves_nothing_to_compute_then() -> None:
+def test_no_call_fails_at_midnight() -> None:
+    """No call fails at midnight, and a generation leaves nothing to compute then."""
     found = figures_of(_midnight.run, 5, 60)
     for kind in ("with_generation", "without_generation"):
         assert found[f"midnight.{kind}.tries"] > 500
@@ -108,7 +111,7 @@ def test_no_call_fails_at_midnight_and_a_generation_leaves_nothing_to_compute_th
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_no_answer_is_of_two_models_or_policies_while_both_are_swapped() -> None:
+def test_no_answer_is_of_two_models_or_policies() -> None:
     found = figures_of(_mixed_swaps.run, 8)
     assert (found["swaps.tries"], found["swaps.failed"], found["swaps.mixed"]) == (8, 0, 0)
     assert found["swaps.kinds_seen"] == 4

@@ -28,7 +28,7 @@ def results(trade: Trade) -> dict[str, YearResult]:
     return {regime.name: run_year(trade, known, regime) for regime in regimes}
 
 
-def test_a_runner_builds_trust_by_honest_orders_and_ships_nothing_in_its_run(trade: Trade) -> None:
+def test_a_runner_builds_trust_and_ships_nothing_in_its_run(trade: Trade) -> None:
     runners = np.flatnonzero(trade.run_day >= 0)
     assert len(runners) == 12
     for seller in runners.tolist():
@@ -41,7 +41,7 @@ def test_a_runner_builds_trust_by_honest_orders_and_ships_nothing_in_its_run(tra
     assert not trade.is_clean[runners].any()
 
 
-def test_every_order_arrives_or_is_disputed_but_for_what_a_runner_fakes(trade: Trade) -> None:
+def test_every_order_arrives_or_is_disputed_unless_faked(trade: Trade) -> None:
     flow = state_flow(trade, np.ones(trade.orders.shape))
     assert (flow.captured == trade.orders).all()
     done = slice(0, DAYS - DISPUTE_DAYS)
@@ -65,20 +65,21 @@ def test_half_of_the_orders_allowed_is_half_of_the_flow(trade: Trade) -> None:
     assert (half.captured >= whole.captured // 2).all()
 
 
-def test_a_suspension_begins_when_its_length_rises_and_is_served_once() -> None:
+def test_a_suspension_begins_when_its_length_rises() -> None:
     assert find_suspended([0, 7, *([7] * 9)]) == [False, *([True] * 7), *([False] * 3)]
     assert find_suspended([0, 2, 2, 2, 3, 3, 3, 3]) == [False, True, True, False, True, True, True, False]
     assert find_suspended([0, 10**6, 0]) == [False, True, True]
 
 
-def test_the_stand_in_for_points_is_the_worked_number_and_falls_with_incidents() -> None:
+def test_the_stand_in_for_points_falls_with_incidents() -> None:
     incidents, orders = np.array([0.0, 0.0, 1.0, 5.0]), np.array([10_000.0, 0.0, 10_000.0, 10_000.0])
     points = draw_points(incidents, orders)
     assert points[0] == 839
     assert points[0] > points[1] > points[2] > points[3]
 
 
-def test_terms_by_a_policy_are_those_of_its_rules_and_the_fixed_reserve_goes_by_its_metric() -> None:
+def test_terms_by_a_policy_are_those_of_its_rules() -> None:
+    """Terms by a policy are those of its rules, and the fixed reserve goes by its metric."""
     new = View(0, orders=3, settled_minor=0, tenure_days=5, standing=0, points=650, defects=0.0)
     terms, is_worse = ByPolicy(policy_named("general")).terms(new)
     assert (terms.hold_days, terms.reserve_ppm, is_worse) == (17, 100_000, False)
@@ -89,7 +90,7 @@ def test_terms_by_a_policy_are_those_of_its_rules_and_the_fixed_reserve_goes_by_
     assert FixedReserve().terms(View(0, 900, 10**10, 900, 0, 650, 0.01))[0].hold_days == 3
 
 
-def test_without_terms_a_runner_takes_everything_and_caution_lets_it_take_less(results: dict[str, YearResult]) -> None:
+def test_without_terms_a_runner_takes_everything(results: dict[str, YearResult]) -> None:
     general, careless, fixed, none = results.values()
     assert none.taken_minor == none.run_minor == none.buyers_loss_minor > 0
     assert general.taken_minor <= careless.taken_minor < fixed.taken_minor < none.taken_minor

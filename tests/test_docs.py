@@ -29,9 +29,10 @@ def test_the_generated_pages_are_in_step_with_the_code() -> None:
     assert stale() == [], "run: python -m tests.docs_in_step --write"
 
 
-def test_a_page_that_is_not_what_the_code_gives_is_named_and_written_anew(
+def test_a_stale_page_is_named_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+
     def run(*arguments: str) -> tuple[int, list[str]]:
         monkeypatch.setattr("sys.argv", ["docs_in_step", *arguments])
         return docs_in_step.main(), capsys.readouterr().out.splitlines()
@@ -57,7 +58,7 @@ def test_the_examples_of_entries_state_the_same() -> None:
     assert (mapped.entry_id, mapped.seller, mapped.fact) == (written.entry_id, written.seller, written.fact)
 
 
-def test_every_command_is_said_to_need_a_server_or_the_database_or_neither() -> None:
+def test_every_command_says_whether_it_needs_a_server() -> None:
     root = reference.command_tree()
     names = {
         f"{name} {child}".strip()
@@ -186,7 +187,7 @@ def test_a_command_of_a_page_that_fails_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_script_that_explains_a_score_runs_and_its_claims_hold(tmp_path: Path) -> None:
+def test_the_script_that_explains_a_score_holds(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SELLERTRUST_")}
     environment |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "proto")])

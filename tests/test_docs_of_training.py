@@ -36,9 +36,7 @@ def test_the_page_on_studies(tmp_path: Path, pytestconfig: pytest.Config) -> Non
     assert (tmp_path / "report.html").stat().st_size > 100_000
 
 
-def test_the_page_on_studies_names_every_part_that_a_study_may_have_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_on_studies_names_every_part_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[str] = set()
 
     class Listening(reading.Reader):
@@ -126,7 +124,7 @@ def _listed(message: str) -> set[str]:
     return set(re.split(r"(?:there are|one of) ", message)[1].split(", "))
 
 
-def test_the_page_on_mappings_names_every_operator_and_every_part() -> None:
+def test_the_page_on_mappings_names_every_part() -> None:
     operators = _listed(_refused({"when": {"column": "a", "is": "b"}}))
     assert operators == set(
         re.findall(r"^\| `(\w+) = ", MAPPINGS.split("## Conditions")[1].split("##")[0], re.MULTILINE)
@@ -142,7 +140,8 @@ def test_the_page_on_mappings_names_every_operator_and_every_part() -> None:
         assert word in MAPPINGS, word
 
 
-def test_every_value_condition_and_date_that_the_page_on_mappings_shows_can_be_stated() -> None:
+def test_all_that_the_page_on_mappings_shows_can_be_stated() -> None:
+    """Every value, condition and date that the page on mappings shows can be stated."""
     sections = {section.split("\n")[0]: section for section in MAPPINGS.split("\n## ")}
     shown = {name: re.findall(r"^\| (`[^|]*`) \|", sections[name], re.MULTILINE) for name in sections}
     compiled = 0

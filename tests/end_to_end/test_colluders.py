@@ -81,7 +81,7 @@ def answers(client: Client, moment: datetime, *without: str) -> dict[str, TrustS
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(backend: str, tmp_path: Path) -> None:
+def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp_path: Path) -> None:
     past = history()
     with ExitStack() as stack:
         quiet = stack.enter_context(marketplace(backend, tmp_path / "quiet", past))
@@ -139,7 +139,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_is_taken_back_without_a_trace(bac
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_no_answer_depends_on_who_reported_or_on_the_record_of_who_did(backend: str, tmp_path: Path) -> None:
+def test_no_answer_depends_on_who_reported(backend: str, tmp_path: Path) -> None:
     found = []
     for notifier, action in (("good", "confirm"), ("bad", "dismiss"), ("", "")):
         own = [

@@ -113,7 +113,7 @@ def counts(said: str) -> tuple[int, int, int]:
 @pytest.mark.parametrize(
     ("study", "make"), [("olist", orders), ("bitcoin_otc", ratings), ("nyc_restaurants", inspections)]
 )
-def test_other_data_is_imported_and_trained_on_with_a_mapping_and_a_study(
+def test_other_data_is_imported_and_trained_on(
     tmp_path: Path, study: str, make: Callable[[Path, np.random.Generator], None]
 ) -> None:
     make(tmp_path, np.random.default_rng(4))
@@ -136,7 +136,7 @@ def test_other_data_is_imported_and_trained_on_with_a_mapping_and_a_study(
     assert not {"certificate", "parity", "reproducible"} & set(trained["failed_hard"])
 
 
-def test_a_joined_file_that_is_missing_is_named_before_anything_is_imported(tmp_path: Path) -> None:
+def test_a_joined_file_that_is_missing_is_named_before_an_import(tmp_path: Path) -> None:
     orders(tmp_path, np.random.default_rng(4))
     (tmp_path / "olist_orders_dataset.csv").unlink()
     said = shell_of(tmp_path / "home").error(2, "ledger", "import", STUDIES / "olist.mapping.toml", "--data", tmp_path)

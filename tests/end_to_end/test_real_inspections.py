@@ -75,9 +75,8 @@ def ledger(data: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.long
-def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
-    ledger: Ledger, study: Study, tmp_path: Path
-) -> None:
+def test_real_places_are_scored_over_grpc(ledger: Ledger, study: Study, tmp_path: Path) -> None:
+    """Real places are scored over gRPC by a model trained on their ledger."""
     export = tmp_path / "export.parquet"
     cut = ledger.cut()
     write_export(ledger.entries.export("toronto", cut), export)
@@ -114,9 +113,7 @@ def test_real_places_are_scored_over_grpc_by_a_model_trained_on_their_ledger(
 
 
 @pytest.mark.long
-def test_what_is_imported_today_gives_the_features_it_gave_when_it_was_reported(
-    ledger: Ledger, study: Study, tmp_path: Path
-) -> None:
+def test_imported_today_gives_the_features_of_then(ledger: Ledger, study: Study, tmp_path: Path) -> None:
     then = parse_day("2010-01-01")
     point = study.point_at(then)
     full, cut_off = tmp_path / "full.parquet", tmp_path / "cut.parquet"

@@ -2,12 +2,13 @@ import tomllib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
 from hypothesis import strategies as st
 
-from scoring.base.enums import Category, DisputeOutcome, InspectionResult, Kind, Severity, Source, Status
+from scoring.base.enums import Category, DisputeOutcome, InspectionResult, Kind, Severity, Source, Status, Tier
 from scoring.base.time import DAY, parse_day
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
@@ -64,6 +65,14 @@ def inspection(name: str, day: int, result: InspectionResult, source: Source = S
 
 def dispute(name: str, day: int, outcome: DisputeOutcome) -> FactRow:
     return FactRow(0, name, "s", Kind.DISPUTE, day * DAY, day * DAY + 1, status=int(outcome))
+
+
+def override(name: str, time: int, tier: Tier, until: int) -> FactRow:
+    return FactRow(0, name, "s", Kind.OVERRIDE, time, time, status=int(tier), until_time=until)
+
+
+def decision(kind: Kind, name: str, day: int = TODAY - 1, **columns: Any) -> FactRow:
+    return FactRow(0, name, "s", kind, day * DAY + 3, day * DAY + 3, **columns)
 
 
 def numbered(rows: list[FactRow]) -> list[FactRow]:

@@ -40,7 +40,8 @@ NOWHERE = "127.0.0.1:9"  # the discard port: no process listens there
 UNKNOWN = trust_score_service_pb2.SCORE_STATE_UNKNOWN
 
 
-def test_the_service_config_balances_retries_and_looks_at_health_but_sets_no_timeout() -> None:
+def test_the_service_config_balances_and_sets_no_timeout() -> None:
+    """The service config balances retries and looks at health but sets no timeout."""
     config = json.loads(SERVICE_CONFIG)
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     assert config["healthCheckConfig"] == {"serviceName": ""}
@@ -133,7 +134,8 @@ def test_faults_of_the_program_are_raised_all_the_same() -> None:
 
 
 @pytest.mark.long
-def test_every_call_has_a_deadline_which_the_client_and_the_call_can_set(tmp_path: Path, monkeypatch) -> None:
+def test_every_call_has_a_deadline_which_can_be_set(tmp_path: Path, monkeypatch) -> None:
+
     def sleep(*arguments: object) -> None:
         time.sleep(3)
 
@@ -183,7 +185,6 @@ def test_points_of_an_unrated_seller_are_none(tmp_path: Path) -> None:
         client.append_entries(MARKET, [identity("i", "newcomer")])
         score = client.get_trust_score(MARKET, "newcomer")
         result, missing = client.batch_get_trust_scores(MARKET, ["newcomer", "nobody"])
-    assert result.trust_score is not None
     for one in (score, result.trust_score, unknown_score("s"), pickle.loads(pickle.dumps(score))):
         assert (one.points, one.points_low, one.points_high, one.p_bad) == (None,) * 4
         assert not one.HasField("points")
@@ -242,7 +243,7 @@ def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:
             assert read.result().seller
 
 
-def test_a_decision_that_is_retried_after_it_was_carried_out_is_answered(tmp_path: Path) -> None:
+def test_a_decision_that_is_retried_once_done_is_answered(tmp_path: Path) -> None:
     """The client makes one entry id a call, so a message that gRPC sends twice is one decision."""
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v", "s")])
@@ -313,7 +314,7 @@ def test_a_program_that_reads_messages_does_not_load_grpc() -> None:
 
 
 @pytest.mark.parametrize("wrong", [5, 0, 0.5, None, True])
-def test_a_max_staleness_that_is_no_span_is_refused_by_what_it_may_be(wrong: Any) -> None:
+def test_a_max_staleness_that_is_no_span_is_refused(wrong: Any) -> None:
     message = rf"max_staleness must be 'any', 'fresh' or a timedelta, as timedelta\(seconds=5\), not {wrong}"
     with Client(NOWHERE) as client:
         for call in (client.get_trust_score, client.batch_get_trust_scores):

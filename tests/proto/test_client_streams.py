@@ -49,7 +49,8 @@ def ids_of(batches: list[list[Entry]]) -> list[str]:
     return [entry.entry_id for batch in batches for entry in batch]
 
 
-def test_batches_are_acknowledged_in_order_and_a_refused_one_stops_nothing(tmp_path: Path) -> None:
+def test_batches_are_acknowledged_in_order(tmp_path: Path) -> None:
+    """Batches are acknowledged in order, and a refused one stops nothing."""
     with running_server(tmp_path) as running, running.client() as client:
         batches = batches_of(10)
         batches[4] = [violation("v w", "s")]
@@ -65,9 +66,7 @@ def test_batches_are_acknowledged_in_order_and_a_refused_one_stops_nothing(tmp_p
 
 
 @pytest.mark.long
-def test_a_source_that_is_silent_at_first_opens_its_stream_with_its_first_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_source_opens_its_stream_with_its_first_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.1)
 
     def source() -> Iterator[list[Entry]]:
@@ -82,9 +81,8 @@ def test_a_source_that_is_silent_at_first_opens_its_stream_with_its_first_batch(
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_connections_that_break_in_the_middle_lose_nothing_and_record_nothing_twice(
-    tmp_path: Path, backend: str
-) -> None:
+def test_connections_that_break_lose_nothing_and_repeat_nothing(tmp_path: Path, backend: str) -> None:
+    """Connections that break in the middle lose nothing and record nothing twice."""
     with (
         database(backend, tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,
@@ -116,7 +114,8 @@ def test_connections_that_break_in_the_middle_lose_nothing_and_record_nothing_tw
 
 
 @pytest.mark.long
-def test_streams_go_on_with_a_server_that_was_killed_and_started_again(tmp_path: Path) -> None:
+def test_streams_go_on_with_a_server_that_was_killed(tmp_path: Path) -> None:
+
     def start(address: str) -> tuple[subprocess.Popen[str], str]:
         command = [sys.executable, "-c", SERVE, str(tmp_path), address]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -155,7 +154,7 @@ def test_a_stream_moves_to_another_server_when_its_own_drains(tmp_path: Path) ->
         assert going.lines()
 
 
-def test_acknowledgements_come_while_the_batches_are_still_being_made(tmp_path: Path) -> None:
+def test_acknowledgements_come_while_batches_are_being_made(tmp_path: Path) -> None:
     taken, more = [], threading.Event()
 
     def feed() -> Iterator[list[Entry]]:
@@ -171,7 +170,7 @@ def test_acknowledgements_come_while_the_batches_are_still_being_made(tmp_path: 
 
 
 @pytest.mark.long
-def test_batches_are_read_only_a_few_ahead_of_what_is_acknowledged(tmp_path: Path) -> None:
+def test_batches_are_read_only_a_few_ahead(tmp_path: Path) -> None:
     made = 0
 
     def feed() -> Iterator[list[Entry]]:
@@ -191,7 +190,8 @@ def test_batches_are_read_only_a_few_ahead_of_what_is_acknowledged(tmp_path: Pat
         assert made < 100
 
 
-def test_what_the_batches_raise_is_raised_once_all_before_are_acknowledged(tmp_path: Path) -> None:
+def test_what_batches_raise_is_raised_after_acknowledgements(tmp_path: Path) -> None:
+
     def feed() -> Iterator[list[Entry]]:
         yield from batches_of(3)
         raise LookupError("the file ends in the middle of a line")
@@ -234,7 +234,7 @@ def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) 
 
 
 @pytest.mark.long
-def test_a_stream_is_opened_anew_now_and_then_and_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
+def test_a_stream_is_opened_anew_and_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(streams, "CONNECTION_SECONDS", 0.3)
 
     def feed() -> Iterator[list[Entry]]:

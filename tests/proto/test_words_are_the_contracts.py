@@ -42,7 +42,7 @@ NAMES = {"ViolationStatus": "Status"}
 
 
 @pytest.mark.parametrize("name", ENUMS)
-def test_every_enum_of_the_contract_is_a_word_with_its_names_and_numbers(name: str) -> None:
+def test_every_enum_of_the_contract_is_a_word_with_its_numbers(name: str) -> None:
     enum, word = ENUMS[name], WORDS[NAMES.get(name, name)]
     prefix = "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in name).lstrip("_") + "_"
     stated = {value.name.removeprefix(prefix): value.number for value in enum.values}
@@ -54,12 +54,12 @@ def test_every_word_is_in_the_contract() -> None:
     assert {NAMES.get(name, name) for name in ENUMS} | {"Kind"} == set(WORDS)
 
 
-def test_the_kinds_of_entries_are_the_facts_of_the_contract_in_their_order() -> None:
+def test_the_kinds_of_entries_are_the_contracts_in_order() -> None:
     facts = entry_pb2.Entry.DESCRIPTOR.oneofs_by_name["fact"].fields
     assert [field.name for field in facts] == [FIELD_OF[kind] for kind in words.Kind]
 
 
-def test_every_error_that_has_a_reason_has_it_in_the_contract_and_has_a_status() -> None:
+def test_every_reason_is_in_the_contract_and_has_a_status() -> None:
     stated = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118 (no mapping)
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and getattr(kind, "reason", "")]
     assert {kind.reason for kind in kinds} == stated - {"UNSPECIFIED", "INTERNAL"}

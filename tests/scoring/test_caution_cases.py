@@ -35,7 +35,7 @@ def decided(case: str, time: int, state: CaseState = CaseState.ENDED) -> FactRow
     return FactRow(0, f"decided-{case}", "s", Kind.CASE, time, time, status=int(state), target=case)
 
 
-def test_a_case_that_a_person_ends_ends_the_caution_then_and_one_that_is_confirmed_does_not() -> None:
+def test_a_case_that_a_person_ends_ends_its_caution() -> None:
     rows = [report("r0", TODAY - 3), report("r1", TODAY - 2)]
     [found] = cautions(rows, policy=WEEK)
     ended = decided(found.case, NOW - DAY)
@@ -45,7 +45,7 @@ def test_a_case_that_a_person_ends_ends_the_caution_then_and_one_that_is_confirm
     assert cautions([*rows, decided("r~other", NOW - DAY)], policy=WEEK) == (found,)
 
 
-def test_what_an_ended_case_rested_on_sets_no_caution_off_again_whatever_is_taken_back_of_it() -> None:
+def test_what_an_ended_case_rested_on_sets_no_caution_off() -> None:
     """r0 and r1 trigger it; r1 and r2 would, once r0 is dismissed. New facts do."""
     rows = [report("r0", TODAY - 6), report("r1", TODAY - 5), report("r2", TODAY - 3)]
     [found] = cautions(rows, visible(TODAY - 4), policy=WEEK)
@@ -57,7 +57,7 @@ def test_what_an_ended_case_rested_on_sets_no_caution_off_again_whatever_is_take
     assert again.entries == ("r2", "r3")
 
 
-def test_the_same_incidents_by_the_same_sources_are_the_same_facts() -> None:
+def test_the_same_incidents_by_the_same_sources_are_one_fact() -> None:
     rows = [report(f"r{n}", TODAY - 6 + n, incident=f"raid-{n % 2}") for n in range(2)]
     [found] = cautions(rows, policy=WEEK)
     more = [report(f"m{n}", TODAY - 2 + n, incident=f"raid-{n % 2}") for n in range(2)]
@@ -67,7 +67,8 @@ def test_the_same_incidents_by_the_same_sources_are_the_same_facts() -> None:
     assert [one.entries for one in cautions([*rows, *more, ended, *others], policy=WEEK)] == [("o0", "o1")]
 
 
-def test_a_case_is_of_one_rule_and_another_rule_judges_the_same_facts_by_itself() -> None:
+def test_a_case_is_of_one_rule_only() -> None:
+    """A case is of one rule and another rule judges the same facts by itself."""
     rows = [report("r0", TODAY - 3, Source.TEST_BUY), taken_over("c", TODAY - 2)]
     weights = policy_of(
         caution_rule("one", days=14),
@@ -83,7 +84,7 @@ def test_a_case_is_of_one_rule_and_another_rule_judges_the_same_facts_by_itself(
         ]
 
 
-def test_days_served_until_a_person_ended_a_case_count_towards_the_thirty() -> None:
+def test_days_served_until_a_case_ended_count_towards_the_thirty() -> None:
     """Three cautions of 14 days, the first ended after 9: the third has 7 days left, not 2."""
     policy = policy_of(caution_rule(days=14), sources={"customs": {"weight": 100, "at_most": 400}})
     rows = [report(f"r{n}", TODAY - 40 + 14 * n) for n in range(3)]
@@ -119,7 +120,8 @@ def of_flow(days: list[FlowDay], table: CautionTable, *rows: FactRow, moment: in
     return find_cautions_of_seller(numbered([*rows]), moment, table, seen)
 
 
-def test_an_ended_case_of_flow_is_over_and_its_days_set_nothing_off_however_they_are_stated_again() -> None:
+def test_an_ended_case_of_flow_is_over_however_days_are_restated() -> None:
+    """An ended case of flow is over, and its days set nothing off however they are stated again."""
     table = table_of(burst=DISPUTED)
     bad: dict[str, Any] = {"delivered_orders": 30, "disputed_orders": 30}
     days = [flow(TODAY - back, **(bad if back == 3 else {"delivered_orders": 1})) for back in range(9, 0, -1)]

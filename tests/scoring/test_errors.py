@@ -22,7 +22,7 @@ def test_a_path_is_shown_with_the_place_in_a_list_in_brackets() -> None:
 
 
 @given(st.integers(0, 10_000), st.lists(NAMES, max_size=3))
-def test_an_item_of_a_list_is_found_again_with_the_path_within_it(index: int, names: list[str]) -> None:
+def test_an_item_of_a_list_is_found_again_with_its_path(index: int, names: list[str]) -> None:
     within: FieldPath = tuple(names)
     assert split_item(("entries", index, *within)) == (index, within)
     assert split_item(within) == (None, within)

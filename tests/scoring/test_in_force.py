@@ -21,25 +21,34 @@ from scoring.base.enums import (
 )
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.features.columns import FactRow, tabulate
+from scoring.features.columns import FactRow
 from scoring.measures.in_force import InForce, evaluate_measures
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
 from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.policy import Policy
-from scoring.scores.look_back import LOOK_BACK_DAYS
-from scoring.scores.population import observe
-from scoring.scores.score import score
 from scoring.scores.settled_value import grows_with_value
 from tests.helpers.policies import policy_of, rule, shipped
-from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
+from tests.helpers.worlds import (
+    NOW,
+    TODAY,
+    artifact,
+    decision,
+    exposure,
+    identity,
+    numbered,
+    override,
+    sellers,
+    status,
+    violation,
+)
 from tests.scoring.monotone import draw_policies, find_laxer_day
 from tests.scoring.policy.test_rules import CLOSED
 from tests.scoring.test_promises import RETRACTIONS
 
 FEW = settings(max_examples=40, deadline=None)
 GENERAL = replace(shipped("general"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})
-COUNTERFEIT, CRITICAL, MAJOR = int(Category.COUNTERFEIT), int(Severity.CRITICAL), int(Severity.MAJOR)
+COUNTERFEIT, CRITICAL, MAJOR = Category.COUNTERFEIT, Severity.CRITICAL, Severity.MAJOR
 SOLD = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure("y", TODAY - 10, 50)]
 
 
@@ -62,13 +71,12 @@ def midnight(day: int) -> int:
     return day * DAY
 
 
-def test_a_suspension_begins_with_the_decision_and_ends_when_it_is_served() -> None:
+def test_a_suspension_begins_with_the_decision() -> None:
     """24 points of standing suspend for a week from the confirmation on."""
     rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL, Status.ALLEGED)]
     assert suspension(evaluated(rows)) is None
     decided = [*rows, status("c", "v", Status.CONFIRMED, TODAY - 3)]
     held = suspension(evaluated(decided))
-    assert held is not None
     begun = midnight(TODAY - 3) + 2
     assert (held.start, held.end, held.entries) == (begun, begun + 7 * DAY, ("v", "c"))
     assert evaluated(decided).terms.suspension_days == 7
@@ -119,7 +127,7 @@ def test_each_further_violation_suspends_anew() -> None:
     """36 points were served; three more within the month of the last suspension: a month from their confirmation on."""
     breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(3)]
     assert suspension(evaluated([*SOLD, *breaches])) is None
-    again = evaluated([*SOLD, *breaches, violation("again", TODAY - 3, int(Category.IP), int(Severity.MODERATE))])
+    again = evaluated([*SOLD, *breaches, violation("again", TODAY - 3, Category.IP, Severity.MODERATE)])
     month = next(m for m in again.measures if m.rule == "suspended-a-month" and isinstance(m.current, Suspension))
     begun = midnight(TODAY - 3) + 1
     assert (month.start, month.end) == (begun, begun + 30 * DAY)
@@ -137,7 +145,7 @@ def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
 
 def test_a_newcomers_violation_never_eases_its_terms() -> None:
     young = [identity("i", TODAY - 20), exposure("x", TODAY - 10, 500)]
-    slip = violation("v", TODAY - 2, int(Category.SERVICE), int(Severity.MINOR))
+    slip = violation("v", TODAY - 2, Category.SERVICE, Severity.MINOR)
     without, guilty = evaluated(young), evaluated([*young, slip])
     assert (without.score.tier, guilty.score.state) == (Tier.UNRATED, ScoreState.RATED)
     assert guilty.terms == without.terms
@@ -155,7 +163,6 @@ def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
     lift = MeasureChanged(deposit, MeasureKind.DEPOSIT, MeasureState.LIFTED, "r.head", "known for years")
     stated = [MeasureStatement("l", 9, NOW - DAY, lift)]
     found = evaluate_measures(numbered(SOLD), "s", NOW, artifact(), policy, "acme", statements=stated)
-    assert found is not None
     assert dict(found.terms.value_caps) == {"": 90}
 
 
@@ -167,11 +174,11 @@ def test_no_violation_ever_gives_laxer_terms_on_any_later_day(seed: int) -> None
         assert find_laxer_day(policy, chance) is None
 
 
-def test_each_incident_states_its_points_until_when_and_by_which_entries() -> None:
+def test_each_incident_states_its_points_end_and_entries() -> None:
     rows = [
         *SOLD,
         violation("a", TODAY - 10, COUNTERFEIT, CRITICAL, incident="one"),
-        violation("b", TODAY - 9, int(Category.DISCLOSURE), int(Severity.MODERATE), incident="one"),
+        violation("b", TODAY - 9, Category.DISCLOSURE, Severity.MODERATE, incident="one"),
         violation("c", TODAY - 364, COUNTERFEIT, MAJOR),
         violation("d", TODAY - 365, COUNTERFEIT, MAJOR),
     ]
@@ -183,29 +190,13 @@ def test_each_incident_states_its_points_until_when_and_by_which_entries() -> No
     assert found.score.standing == 36
 
 
-def holds_for(tiers: frozenset[Tier], rows: list[FactRow], moment: int) -> bool:
-    """Return whether a rule for tiers holds; UNRATED's do too if only a violation makes the seller rated."""
-    [then] = score(numbered(rows), ["s"], moment, artifact(), GENERAL)
-    if then is None:
-        return False
-    people = observe(tabulate(numbered(rows), ["s"]), "acme", moment, None, [GENERAL])
-    is_thin = not then.override and bool(GENERAL.is_thin(people.orders, people.tenure_days)[0])
-    return then.tier in tiers or (is_thin and Tier.UNRATED in tiers)
+def first_begin(rows: list[FactRow]) -> int | None:
+    """Return the begin of the first measure by tier."""
+    by_tier = {r.id for r in GENERAL.rule_book.rules if r.tiers}
+    return next(m.start for m in evaluated(rows).measures if m.rule in by_tier)
 
 
-def starts(rows: list[FactRow]) -> tuple[int | None, int | None]:
-    """Return the begin of the first measure by tier: as evaluated, and by the tier at each midnight alone."""
-    by_tier = {r.id: r.tiers for r in GENERAL.rule_book.rules if r.tiers}
-    measure = next((m for m in evaluated(rows).measures if m.rule in by_tier), None)
-    if measure is None:
-        return None, None
-    back = 0
-    while back <= LOOK_BACK_DAYS and holds_for(by_tier[measure.rule], rows, midnight(TODAY - back)):
-        back += 1
-    return measure.start, None if back > LOOK_BACK_DAYS else midnight(TODAY - max(back - 1, 0))
-
-
-def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() -> None:
+def test_of_many_incidents_the_largest_are_listed() -> None:
     breaches = [violation(f"v{n}", TODAY - 1 - n % 300, COUNTERFEIT, MAJOR if n else CRITICAL) for n in range(1_003)]
     found = evaluated([*SOLD, *breaches])
     assert (len(found.standing_parts), found.standing_parts_omitted) == (1_000, 3)
@@ -215,35 +206,22 @@ def test_of_very_many_incidents_the_largest_are_listed_and_the_others_counted() 
     assert (len(review.entries), review.entries_omitted) == (1_000, 3)
 
 
-@pytest.mark.long
-@settings(max_examples=12, deadline=None)
-@given(sellers())
-def test_a_measure_by_tier_begins_at_the_first_midnight_from_which_its_tiers_hold(rows: list[FactRow]) -> None:
-    found, wanted = starts(rows)
-    assert found == wanted
-
-
 def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 500, 60), exposure("y", TODAY - 30, 100_000_000)]
-    breach = violation("v", TODAY - 300, int(Category.DISCLOSURE), int(Severity.MINOR))
-    found, wanted = starts([*sold, breach])
-    assert found == wanted == midnight(TODAY - 29 + 13)
+    breach = violation("v", TODAY - 300, Category.DISCLOSURE, Severity.MINOR)
+    assert first_begin([*sold, breach]) == midnight(TODAY - 29 + 13)
 
 
-def test_unrateds_measures_begin_with_a_violation_before_any_history_and_after_an_override() -> None:
-    slip = violation("v", TODAY - 50, int(Category.SERVICE), int(Severity.MINOR))
-    trusted = FactRow(
-        *(0, "o", "s", Kind.OVERRIDE, midnight(TODAY - 20), midnight(TODAY - 20)),
-        status=int(Tier.TRUSTED),
-        until_time=midnight(TODAY - 9),
-    )
+def test_unrateds_measures_begin_with_a_violation() -> None:
+    """The measures of unrated sellers begin with a violation before any history and after an override."""
+    slip = violation("v", TODAY - 50, Category.SERVICE, Severity.MINOR)
+    trusted = override("o", midnight(TODAY - 20), Tier.TRUSTED, midnight(TODAY - 9))
     known = identity("i", TODAY - 30)
     for days, rows in ((49, [slip]), (49, [slip, known]), (9, [slip, known, trusted])):
-        found, wanted = starts(rows)
-        assert found == wanted == midnight(TODAY - days)
+        assert first_begin(rows) == midnight(TODAY - days)
 
 
-def test_the_days_until_a_closure_are_those_from_the_day_asked_for() -> None:
+def test_the_days_until_a_closure_are_from_the_day_asked_for() -> None:
     breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(4)]
     decided = midnight(TODAY - 60) + 1
     for passed, left in ((1, 30), (DAY, 29), (30 * DAY - 1, 1), (30 * DAY, 0), (50 * DAY, 0)):
@@ -252,17 +230,16 @@ def test_the_days_until_a_closure_are_those_from_the_day_asked_for() -> None:
     assert evaluated(SOLD).terms.closes_in_days is None
 
 
-def test_without_a_model_only_confirmed_facts_and_rules_for_everybody_hold() -> None:
+def test_without_a_model_only_confirmed_facts_hold() -> None:
     """No tier is guessed: the state is unknown, and no seller counts as a newcomer."""
     rows = numbered([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL)])
     found = evaluate_measures(rows, "s", NOW, None, GENERAL, "acme")
-    assert found is not None
     assert (found.score.state, found.score.tier) == (ScoreState.UNKNOWN, None)
     for_everybody = {"short-history", "growing-history", "middle-history", "every-order", "daily-limit"}
     assert {m.rule for m in found.measures} == {"new-listings-reviewed", "suspended-a-week", *for_everybody}
 
 
-def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_towards_what_is_asked_for() -> None:
+def test_a_rule_by_the_deposit_placed_holds_below_it() -> None:
     """The terms follow the placed deposit, not the required one: 400 of 1,000 give the shorter hold."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}, {"kind": "settlement_hold", "days": 3}),
@@ -271,7 +248,6 @@ def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_t
 
     def held(placed: int) -> tuple[int, int, set[str]]:
         found = evaluate_measures(numbered(SOLD), "s", NOW, artifact(), policy, "acme", deposit_minor=placed)
-        assert found is not None
         return found.terms.hold_days, found.terms_at_capture.deposit_minor, {m.rule for m in found.measures}
 
     assert held(399) == (9, 601, {"all", "unsecured"})
@@ -279,7 +255,7 @@ def test_a_rule_by_the_deposit_placed_holds_below_it_and_what_is_placed_counts_t
     assert held(1_001) == (3, 0, {"all"})
 
 
-def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() -> None:
+def test_a_rule_by_value_or_tenure_holds_below_it() -> None:
     deposit = {"kind": "deposit", "amount_minor": 5}
     policy = policy_of(
         rule("all", {"kind": "settlement_hold", "days": 9}, settled={"below": 300}),
@@ -298,10 +274,9 @@ def test_a_rule_by_settled_value_or_tenure_holds_below_it_whatever_the_tier() ->
     assert held(300, NOW + DAY) == {"toys"}
 
 
-def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confirmed_facts_stay() -> None:
-    held = FactRow(
-        0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.STANDARD), until_time=NOW + 30 * DAY
-    )
+def test_a_set_tier_asks_for_its_measures_until_it_ends() -> None:
+    """A tier that a person set asks for its measures until it ends and confirmed facts stay."""
+    held = override("o", NOW - DAY, Tier.STANDARD, NOW + 30 * DAY)
     found = evaluated([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL), held])
     standard = [m for m in found.measures if m.rule == "standard"]
     assert {(m.entries, m.end) for m in standard} == {(("o",), NOW + 30 * DAY)}
@@ -309,20 +284,16 @@ def test_a_tier_that_a_person_set_asks_for_its_measures_until_it_ends_and_confir
     assert suspension(found) is not None
 
 
-def set_by_hand(ago: int, tier: Tier) -> FactRow:
-    return FactRow(0, "o", "s", Kind.OVERRIDE, NOW - ago, NOW - ago, status=int(tier), until_time=NOW + DAY)
-
-
 @pytest.mark.parametrize("ago", [60_000_000, DAY // 24, DAY, 5 * DAY - 1, 40 * DAY])
-def test_a_measure_of_a_tier_that_a_person_set_begins_when_it_was_set(ago: int) -> None:
-    found = evaluated([*SOLD, set_by_hand(ago, Tier.PROBATION)])
+def test_a_measure_of_an_override_begins_when_it_was_set(ago: int) -> None:
+    found = evaluated([*SOLD, override("o", NOW - ago, Tier.PROBATION, NOW + DAY)])
     assert {m.start for m in found.measures if m.rule == "probation"} == {NOW - ago}
 
 
-def test_a_tier_that_a_person_confirms_has_its_measures_since_it_began() -> None:
+def test_a_confirmed_tier_has_its_measures_since_it_began() -> None:
     guilty = [*SOLD, violation("v", TODAY - 20, COUNTERFEIT, MAJOR)]
     since = {m.start for m in evaluated(guilty).measures if m.rule == "probation"}
-    again = evaluated([*guilty, set_by_hand(2 * DAY, Tier.PROBATION)])
+    again = evaluated([*guilty, override("o", NOW - 2 * DAY, Tier.PROBATION, NOW + DAY)])
     assert {m.start for m in again.measures if m.rule == "probation"} == since != set()
 
 
@@ -332,25 +303,10 @@ def test_a_tier_that_a_person_confirms_has_its_measures_since_it_began() -> None
         ([], 200),
         ([exposure("again", TODAY - 5, 500, revision=2)], 100),
         ([exposure("again", TODAY - 20, 1, revision=2)], 100),
-        (
-            [
-                FactRow(
-                    0,
-                    "sold",
-                    "s",
-                    Kind.CONTROL,
-                    midnight(TODAY - 15),
-                    midnight(TODAY - 15),
-                    status=int(ControlReason.SOLD),
-                )
-            ],
-            100,
-        ),
+        ([decision(Kind.CONTROL, "sold", TODAY - 15, status=ControlReason.SOLD)], 100),
     ],
 )
-def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_orders_count(
-    changes: list[FactRow], cap: int
-) -> None:
+def test_a_cap_grows_with_the_value_of_the_orders_that_count(changes: list[FactRow], cap: int) -> None:
     """The highest revision of a day, sales since the last change of control, and past days."""
     growing = {"kind": "value_cap", "value_minor": 100, "grows": [{"settled_minor": 900, "value_minor": 200}]}
     policy = policy_of(rule("x", growing))
@@ -367,7 +323,7 @@ def test_a_cap_grows_with_the_value_of_what_was_settled_by_the_rules_by_which_or
     assert measure.original.value_minor == 100  # type: ignore[union-attr]
 
 
-def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None:
+def test_a_cap_of_a_product_category_grows_with_its_own_value() -> None:
     growing = {
         "kind": "value_cap", "value_minor": 100, "product_category": "phones",
         "grows": [{"settled_minor": 900, "value_minor": 200}],
@@ -379,8 +335,3 @@ def test_a_cap_of_a_product_category_grows_with_what_was_settled_in_it() -> None
         settled = {"a": 5_000, "b": phones}
         [measure] = evaluated([identity("i", TODAY - 600), *rows], policy=policy, settled=settled).measures
         assert measure.current.value_minor == cap  # type: ignore[union-attr]
-
-
-def test_of_a_seller_of_whom_nothing_stands_nothing_is_in_force() -> None:
-    rows = numbered([violation("v", TODAY - 2), status("o", "v", Status.OVERTURNED)])
-    assert evaluate_measures(rows, "s", NOW, artifact(), GENERAL, "acme") is None

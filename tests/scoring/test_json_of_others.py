@@ -35,7 +35,7 @@ def test_a_doubled_key_and_what_is_no_number_are_refused(text: str) -> None:
     assert parse_json('{"a": [1, {"b": 1}], "b": {"a": null}}') == {"a": [1, {"b": 1}], "b": {"a": None}}
 
 
-def test_every_file_that_reads_json_of_others_refuses_doubled_keys() -> None:
+def test_every_reader_of_others_json_refuses_doubled_keys() -> None:
     found = {
         str(path.relative_to(ROOT))
         for room in ("scoring", "service", "training", "proto/sellertrust")

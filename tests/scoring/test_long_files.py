@@ -75,7 +75,7 @@ def test_open_allegations_are_looked_at_once_and_not_by_view(monkeypatch: pytest
     assert judged == [MANY]
 
 
-def test_an_explanation_names_the_incidents_that_cost_most_and_counts_the_others(
+def test_an_explanation_names_the_incidents_that_cost_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(80, Status.CONFIRMED)])

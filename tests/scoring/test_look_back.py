@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.base.enums import Category, Kind, Severity, Tier
+from scoring.base.enums import Category, Severity, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
@@ -16,7 +16,7 @@ from scoring.policy.policy import Policy
 from scoring.scores import look_back
 from scoring.scores.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
 from tests.helpers.policies import shipped
-from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
 from tests.scoring.features.test_views import files
 from tests.scoring.test_validity import TIMES
 
@@ -30,8 +30,7 @@ OVERRIDES = st.lists(
     st.tuples(st.integers(1, 300 * DAY), st.sampled_from([*Tier]), st.integers(1, 300 * DAY)), max_size=3
 ).map(
     lambda stated: [
-        FactRow(0, f"o{n}", "s", Kind.OVERRIDE, NOW - ago, NOW - ago, status=int(tier), until_time=NOW - ago + lasts)
-        for n, (ago, tier, lasts) in enumerate(stated)
+        override(f"o{n}", NOW - ago, tier, NOW - ago + lasts) for n, (ago, tier, lasts) in enumerate(stated)
     ]
 )
 BREACHES = st.lists(
@@ -64,7 +63,7 @@ def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
         if not facts.exists[back] or facts.override[back]:
             return int(facts.override[back]) if facts.exists[back] else NO_TIER
         if thin[back] and not guilty[back]:
-            return int(Tier.UNRATED)
+            return Tier.UNRATED
         return int(policy.tier_with_standing(int(points[back : back + window].min()), int(standing[back])))
 
     return [tier(back) for back in range(LOOK_BACK_DAYS + 1)]
@@ -73,7 +72,7 @@ def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
 @pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(files(), OVERRIDES, BREACHES, TIMES, st.sampled_from(POLICIES))
-def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
+def test_the_tier_at_each_midnight_is_that_of_it_alone(
     file: list[FactRow],
     stated: list[FactRow],
     breaches: list[tuple[int, Category, Severity]],
@@ -86,16 +85,15 @@ def test_the_tier_at_each_midnight_is_the_one_of_that_midnight_alone(
 
 
 @pytest.mark.parametrize("cells", [1, 7 * 13, 7 * 40])
-def test_a_tier_is_the_same_in_however_small_parts_the_days_are_looked_at(
-    cells: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tier_is_the_same_in_parts_of_any_size(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tier is the same in however small parts the days are looked at."""
     rows = numbered(
         [
             identity("i", TODAY - 170),
             *(exposure(f"x{ago}", TODAY - ago, 3_000) for ago in (150, 100, 40)),
-            violation("a", TODAY - 120, int(Category.DISCLOSURE), int(Severity.MINOR)),
-            FactRow(0, "o", "s", Kind.OVERRIDE, NOW - 75 * DAY, NOW - 75 * DAY, status=3, until_time=NOW - 60 * DAY),
-            *(violation(f"b{n}", TODAY - 30 + n, int(Category.COUNTERFEIT), int(Severity.MAJOR)) for n in range(2)),
+            violation("a", TODAY - 120, Category.DISCLOSURE, Severity.MINOR),
+            override("o", NOW - 75 * DAY, Tier.STANDARD, NOW - 60 * DAY),
+            *(violation(f"b{n}", TODAY - 30 + n, Category.COUNTERFEIT, Severity.MAJOR) for n in range(2)),
         ]
     )
     at_once = looked_back(rows, NOW, GENERAL)
@@ -109,9 +107,7 @@ def test_units_that_were_found_later_raise_no_severity_before() -> None:
     """The second violation of an incident raises the first one's severity only from its own time on."""
     sold = [identity("i", TODAY - 600), *(exposure(f"x{ago}", TODAY - ago, 3_000) for ago in range(20, 400, 20))]
     found = [
-        violation(f"u{ago}", TODAY - ago, int(Category.COUNTERFEIT), int(Severity.MINOR), incident="one")._replace(
-            units=n
-        )
+        violation(f"u{ago}", TODAY - ago, Category.COUNTERFEIT, Severity.MINOR, incident="one")._replace(units=n)
         for ago, n in ((90, 1), (20, 100_000))
     ]
     rows = numbered([*sold, *found])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoring.base.enums import Category, Kind, MeasureKind, Severity, Status, Tier
+from scoring.base.enums import Category, MeasureKind, Severity, Status, Tier
 from scoring.base.time import DAY, format_day
 from scoring.features.columns import FactRow, tabulate
 from scoring.measures.in_force import evaluate_measures
@@ -17,7 +17,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
 from scoring.scores.score import score
-from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
 
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]
@@ -73,12 +73,8 @@ def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
             for n in range(chance.choice([0, 0, 0, 1, 2, 5]))
         ]  # fmt: skip
         if chance.random() < 0.1:
-            tier, until = int(chance.choice([*Tier])), NOW + chance.choice([-DAY, DAY])
-            mine.append(
-                FactRow(
-                    0, f"o-{seller}", "s", Kind.OVERRIDE, NOW - 9 * DAY, NOW - 8 * DAY, status=tier, until_time=until
-                )
-            )
+            tier, until = chance.choice([*Tier]), NOW + chance.choice([-DAY, DAY])
+            mine.append(override(f"o-{seller}", NOW - 9 * DAY, tier, until))
         rows += [row._replace(seller=seller) for row in mine]
     rows = numbered(rows)
     return rows, {row.entry_id: chance.choice([0, 300_000, 900_000]) for row in rows if row.entry_id.startswith("x-")}
@@ -102,7 +98,7 @@ def sale(row: FactRow, number: int | None) -> tuple[object, ...]:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["general", "ladder", "default"])
-def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_alone(name: str, seed: int) -> None:
+def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) -> None:
     """Except served suspensions, which a policy's rules do not know."""
     more = GROUP % (format_day(TODAY - 5), format_day(TODAY + 5))
     policy = shipped(name, "" if name == "default" else more)
@@ -116,7 +112,6 @@ def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_al
         mine = [row for row in rows if row.seller == seller]
         placed_minor = DEPOSITS[case]
         alone = evaluate_measures(mine, seller, NOW, artifact(), policy, "acme", values, deposit_minor=placed_minor)
-        assert alone is not None
         assert answer.tier is Tier(found.tier[case])
         terms = found.terms[found.terms_of[case]]
         terms = replace(terms, deposit_minor=max(terms.deposit_minor - placed_minor, 0))
@@ -130,7 +125,7 @@ def test_every_seller_has_the_tier_rules_and_terms_that_it_has_when_asked_for_al
     }
 
 
-def test_without_a_model_there_is_no_tier_and_rules_on_confirmed_facts_hold_all_the_same() -> None:
+def test_without_a_model_there_is_no_tier_and_facts_hold() -> None:
     policy = shipped("general")
     _, _, _, with_model = placed(policy, 1)
     _, _, _, without = placed(policy, 1, with_model=False)
@@ -140,7 +135,8 @@ def test_without_a_model_there_is_no_tier_and_rules_on_confirmed_facts_hold_all_
     assert without.by_rule["newcomers"] == 0
 
 
-def test_products_are_told_by_name_and_the_largest_of_each_seller_is_known() -> None:
+def test_products_are_told_by_name() -> None:
+    """Products are told by name, and the largest of each seller is known."""
     rows, _, people, _ = placed(shipped("general"), 2)
     for case, seller in enumerate(SELLERS):
         orders: Counter[str] = Counter()

@@ -62,7 +62,6 @@ def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wi
     """Base and reasons sum to the points; a seller below the base has a reason; the cheap answer names the same."""
     artifact = (wide_artifact if is_wide else page_artifact)(seed, base)
     found = explain(numbered(rows), "s", NOW, artifact, policy())
-    assert found is not None
     [answer] = score(numbered(rows), ["s"], NOW, artifact, policy())
     assert answer == found.score
     if answer.state is not ScoreState.RATED:
@@ -93,8 +92,6 @@ def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int
     full = explain(numbered(rows), "s", NOW, artifact, policy())
     clean = [row._replace(service_failures=0) if row.exposure_day else row for row in rows if row.status is None]
     bare = explain(numbered(clean), "s", NOW, artifact, replace(policy(), thin_file_orders=0))
-    assert full is not None
-    assert bare is not None
     if full.score.state is ScoreState.RATED and bare.score.state is ScoreState.RATED:
         others = [
             {r.reason_code: r.points for r in found.reasons if r.reason_code not in {*NAMES_FACTS, LIMIT}}
@@ -106,7 +103,6 @@ def test_taking_a_fact_away_takes_its_reason_away(rows: list[FactRow], seed: int
 
 def test_each_reason_shows_what_is_behind_it() -> None:
     found = explain(numbered(ROWS), "s", NOW, page_artifact(), policy())
-    assert found is not None
     by_code = {reason.reason_code: reason for reason in found.reasons}
     failures = by_code[Subject.FAILURES]
     assert [(d.day, d.settled_orders, d.service_failures) for d in failures.days] == [
@@ -126,8 +122,6 @@ def test_if_overturned_is_what_overturning_gives(name: str) -> None:
     artifact, rows = page_artifact(3), numbered(ROWS)
     found = explain(rows, "s", NOW, artifact, policy())
     after = score(numbered([*rows, status("a", name, Status.OVERTURNED)]), ["s"], NOW, artifact, policy())[0]
-    assert found is not None
-    assert after is not None
     assert found.score.points is not None
     assert after.points is not None
     effects = {e.incident: e.points_if_overturned for reason in found.reasons for e in reason.incidents}
@@ -139,7 +133,6 @@ def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
     rows = numbered([identity("i0", TODAY - 60, 4), exposure("x1", TODAY - 40, 12)])
     for seed in range(6):
         found = explain(rows, "s", NOW, page_artifact(seed), replace(policy(), thin_file_orders=10))
-        assert found is not None
         assert found.score.tier is not Tier.UNRATED
         assert {r.reason_code for r in found.reasons} <= {Subject.ORDERS, Subject.TENURE, LIMIT}
 
@@ -150,7 +143,6 @@ def test_a_script_with_page_and_rows_adds_up_the_points(rows: list[FactRow], see
     """It shares no code with the core: it reads the ledger's rows as JSON, and the artifact as bytes."""
     artifact, numbers = page_artifact(seed, 2_500), numbered(rows)
     [answer] = score(numbers, ["s"], NOW, artifact, policy())
-    assert answer is not None
     if answer.points is not None:
         plain = [dict(row._asdict()) for row in numbers]
         assert PageByHand(artifact.parts).points(plain, NOW) == answer.points

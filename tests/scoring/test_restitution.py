@@ -43,14 +43,14 @@ def held(*given: object) -> list[int]:
     return [item.held_minor for item in items(*given)]  # type: ignore[arg-type]
 
 
-def test_of_a_reserve_each_day_counts_at_the_share_that_was_stated_by_its_end() -> None:
+def test_each_day_of_a_reserve_counts_at_its_share() -> None:
     """10 % on days 2 and 3, 20 % on days 4 (from noon on) and 5: 0.1 * 10,010 + 0.2 * 10,010 = 3,003."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(4.5, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
     assert held(reserve, flow(1, 2, 3, 4, 5, 6)) == [3_003]
     assert held([reserve[0], reserve[2]], flow(2, 3, 4, 5)) == [2_002]
 
 
-def test_an_update_that_happened_before_another_on_record_counts_in_its_place() -> None:
+def test_an_earlier_update_counts_in_its_place() -> None:
     """Stated last: 50 % from day 3 on, so 0.1 * 5,005 + 0.5 * 10,010, rounded down."""
     reserve = [
         *(at(2, IMPOSED, RESERVE, ppm=100_000), at(4, UPDATED, RESERVE, ppm=900_000)),
@@ -83,7 +83,7 @@ def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
     assert held(asked, [], [deposit(6, placed, 3_000, "CNY")]) == [0]
 
 
-def test_a_deposit_counts_no_more_than_was_asked_for_at_that_time() -> None:
+def test_a_deposit_counts_no_more_than_was_asked_for_then() -> None:
     """2,000 required while 6,000 lay there; 5,000 required after all but 3,000 was returned: never more than 3,000."""
     asked = {"kind": DEPOSIT, "currency": "EUR"}
     stated = [at(5, IMPOSED, amount_minor=2_000, **asked), at(8, UPDATED, amount_minor=5_000, **asked)]  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
     assert find_times_away("w", rows) == []
 
 
-def test_a_measure_stands_on_a_violation_before_and_between_its_overturns() -> None:
+def test_a_measure_stands_before_and_between_overturns() -> None:
     """Imposed on day 2; overturned on day 4, reinstated on day 7, overturned on day 9: 2 + 2 days, 10 % of 4 * 5,005."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000)]
     away = [(4 * DAY, 7 * DAY), (9 * DAY, None)]
@@ -148,13 +148,14 @@ def test_a_measure_stands_on_a_violation_before_and_between_its_overturns() -> N
     assert items(reserve, [], [], [(1 * DAY, None)]) == []
 
 
-def test_what_was_stated_while_it_was_taken_back_counts_once_it_is_reinstated() -> None:
+def test_stated_while_taken_back_counts_once_reinstated() -> None:
     """10 % until its overturn at noon of day 3; updated to 20 % that evening, reinstated on day 5."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(3.75, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
     assert held(reserve, flow(2, 3, 5), [], [(3 * DAY + DAY // 2, 5 * DAY)]) == [1_001, 1_001]
 
 
-def test_a_day_on_which_a_measure_ends_and_begins_again_counts_once() -> None:
+def test_a_day_of_an_end_and_a_new_begin_counts_once() -> None:
+    """A day on which a measure ends and begins again counts once."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(5, LIFTED, RESERVE)]
     noon = 3 * DAY + DAY // 2
     found = held(reserve, flow(2, 3, 4, captured=10_000), [], [(noon, noon + DAY // 4)])

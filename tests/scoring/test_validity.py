@@ -126,7 +126,6 @@ def test_an_answer_holds_until_it_says(
     for time in {min(at + 1, first.valid_until - 1), first.valid_until - 1, *times}:
         again = asked(file, time, model)
         assert again == first
-        assert again is not None
         assert again.valid_until == first.valid_until
 
 
@@ -159,14 +158,11 @@ def test_the_worked_end_of_an_answer() -> None:
     """At noon of day 1: an inspection of 15:00, an override until 18:00, midnight."""
     noon = DAY + 12 * HOUR
     exists = FactRow(1, "i", "s", Kind.IDENTITY, 0, 0, identity_level=1)
-    inspected = FactRow(
-        2, "n", "s", Kind.INSPECTION, noon + 3 * HOUR, noon + 2 * HOUR, status=1, source=int(Source.CUSTOMS)
-    )
+    inspected = FactRow(2, "n", "s", Kind.INSPECTION, noon + 3 * HOUR, noon + 2 * HOUR, status=1, source=Source.CUSTOMS)
     override = FactRow(3, "o", "s", Kind.OVERRIDE, DAY, DAY, status=5, until_time=noon + 6 * HOUR)
 
     def end(*rows: FactRow) -> int:
         answer = asked(list(rows), noon, artifact())
-        assert answer is not None
         return answer.valid_until
 
     assert end(exists, inspected, override) == 140_400_000_001
@@ -174,12 +170,12 @@ def test_the_worked_end_of_an_answer() -> None:
     assert end(exists) == 172_800_000_000
 
 
-def test_an_entry_that_is_void_or_moved_bounds_an_answer_as_it_stands_now() -> None:
+def test_a_void_or_moved_entry_bounds_an_answer_as_it_stands() -> None:
     """A correction is visible at every time, so its effect on a later entry is already known."""
     later = violation("v", TODAY)._replace(occur_time=NOW + HOUR, report_time=NOW - HOUR)
     row = FactRow(0, "c", "s", Kind.CORRECTION, NOW - 9, NOW - 9, target="v")
-    void = row._replace(status=int(CorrectionKind.VOID))
-    moved = row._replace(status=int(CorrectionKind.MOVED), occur_time=NOW + 2 * HOUR)
+    void = row._replace(status=CorrectionKind.VOID)
+    moved = row._replace(status=CorrectionKind.MOVED, occur_time=NOW + 2 * HOUR)
     ends = [
         answer.valid_until
         for rows in ([later], [later, void], [later, moved])

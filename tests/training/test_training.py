@@ -41,9 +41,7 @@ def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: 
     assert other.parts["model.txt"] != trained.parts["model.txt"]
 
 
-def test_training_gives_a_certified_model_with_its_evaluation_and_lineage(
-    table: LedgerTable, study: Study, trained: Trained
-) -> None:
+def test_training_gives_a_certified_model_with_its_lineage(table: LedgerTable, study: Study, trained: Trained) -> None:
     artifact = load(trained.parts)
     assert artifact.features == study.features
     evaluation = trained.evaluation
@@ -95,7 +93,7 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
 
 
 @pytest.mark.long
-def test_a_model_that_tells_nobody_from_anybody_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
+def test_a_model_that_tells_nobody_from_anybody_is_refused(table: LedgerTable, study: Study) -> None:
     """With noise alone; and with all features but one constant."""
     known, never = (FEATURES[f"{name}@1"] for name in ("exposure", "lost_dispute_rate_90d"))
     with pytest.raises(ConfigurationWrong, match="fewer than two features of the study have more than one value"):

@@ -36,6 +36,7 @@ from tests.helpers.worlds import (
     NOW,
     TODAY,
     certified,
+    decision,
     exposure,
     identity,
     numbered,
@@ -46,8 +47,8 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-from tests.scoring.test_decisions import UNITS, decision, merge, split, with_units
-from tests.scoring.test_promises import COUNTING
+from tests.scoring.test_decisions import merge, split, with_units
+from tests.scoring.test_promises import COUNTING, UNITS
 
 INSPECTOR = AttributeFeature("inspector", equals="harsh")
 AREA = AttributeFeature("area", default=20.0)
@@ -93,7 +94,7 @@ def assert_no_better(worse: list[FactRow], better: list[FactRow], context: dict[
 @pytest.mark.long
 @COUNTING
 @given(sellers(), violation_days, st.integers(1, 8), st.integers(1, 4), UNITS, st.integers(-1, 5), contexts)
-def test_a_violation_that_counts_never_raises_points_and_taken_back_it_never_lowers_them(
+def test_a_violation_never_raises_points_nor_taken_back_lowers(
     rows: list[FactRow], day: int, category: int, severity: int, units: int, incident: int, context: dict[str, str]
 ) -> None:
     name = f"incident-{incident}" if incident >= 0 else ""
@@ -127,7 +128,7 @@ def test_confirming_never_raises_points_and_more_units_never_do(
 
 @COUNTING
 @given(sellers(), st.integers(0, 5), st.integers(0, 5), st.integers(0, 11), contexts)
-def test_merging_incidents_never_lowers_points_and_splitting_never_raises_them(
+def test_merging_never_lowers_points_and_splitting_never_raises(
     rows: list[FactRow], one: int, into: int, which: int, context: dict[str, str]
 ) -> None:
     mine = [row.entry_id for row in rows if row.kind == Kind.VIOLATION]
@@ -139,7 +140,7 @@ def test_merging_incidents_never_lowers_points_and_splitting_never_raises_them(
 
 @COUNTING
 @given(sellers(), violation_days, st.integers(0, 3000), st.integers(0, 50), st.integers(1, 3), contexts)
-def test_clean_orders_and_identity_never_lower_points_and_failed_orders_never_raise_them(
+def test_clean_orders_never_lower_points_nor_failed_raise_them(
     rows: list[FactRow], day: int, orders: int, failures: int, level: int, context: dict[str, str]
 ) -> None:
     rows = [row for row in rows if row.exposure_day != day]
@@ -152,7 +153,7 @@ def test_clean_orders_and_identity_never_lower_points_and_failed_orders_never_ra
 
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4), st.integers(1, 400), st.integers(0, 5), contexts)
-def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_decided(
+def test_waiting_worsens_no_feature_by_more_than_rounding(
     rows: list[FactRow], units: list[int], wait: int, into: int, context: dict[str, str]
 ) -> None:
     """With units, merges and a change of control: they do not change, and time passes alike above and below a rate."""
@@ -170,7 +171,7 @@ def test_waiting_alone_worsens_no_feature_by_more_than_rounding_whatever_was_dec
 @pytest.mark.long
 @COUNTING
 @given(sellers(), violation_days, st.integers(1, 8), st.integers(1, 4))
-def test_what_is_promised_of_points_holds_for_those_of_the_tier_and_of_the_interval(
+def test_promises_hold_for_the_tiers_points_and_the_interval(
     rows: list[FactRow], day: int, category: int, severity: int
 ) -> None:
     guilty = [*rows, violation("new", day, category, severity)]

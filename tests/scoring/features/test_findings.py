@@ -15,9 +15,8 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
-from tests.helpers.worlds import CONSTANTS, NOW, TODAY, days, dispute, exposure, inspection, numbered, sellers
+from tests.helpers.worlds import CONSTANTS, NOW, TODAY, days, decision, dispute, exposure, inspection, numbered, sellers
 from tests.scoring.features.test_directions import assert_no_better, seen
-from tests.scoring.test_decisions import decision
 from tests.scoring.test_promises import COUNTING
 
 PASSED, FAILED = InspectionResult.PASSED, InspectionResult.FAILED
@@ -32,9 +31,7 @@ def share(rows: list[FactRow], name: str = "failed_inspection_share_365d@1") -> 
 @pytest.mark.long
 @COUNTING
 @given(sellers(), days, HEARD)
-def test_what_was_failed_or_lost_never_raises_points_and_what_was_passed_never_lowers_them(
-    rows: list[FactRow], day: int, source: Source
-) -> None:
+def test_failing_never_raises_points_and_passing_never_lowers(rows: list[FactRow], day: int, source: Source) -> None:
     assert_no_better([*rows, inspection("new", day, FAILED, source)], rows, {})
     assert_no_better(rows, [*rows, inspection("new", day, PASSED, source)], {})
     assert_no_better([*rows, dispute("new", day, DisputeOutcome.BUYER)], rows, {})
@@ -59,7 +56,7 @@ def test_what_is_void_or_not_to_be_heard_leaves_no_trace(
 
 @COUNTING
 @given(sellers(), st.lists(days, min_size=1, max_size=4))
-def test_who_was_never_inspected_is_no_worse_than_who_passed_every_time(rows: list[FactRow], passed: list[int]) -> None:
+def test_never_inspected_is_no_worse_than_passed_every_time(rows: list[FactRow], passed: list[int]) -> None:
     """Passes only make up for failures."""
     rows = [row for row in rows if row.kind != Kind.INSPECTION]
     inputs, points = seen((rows, [*rows, *(inspection(f"p{n}", day, PASSED) for n, day in enumerate(passed))]), {})
@@ -67,7 +64,7 @@ def test_who_was_never_inspected_is_no_worse_than_who_passed_every_time(rows: li
     assert (points[:, 0] == points[:, 1]).all()
 
 
-def test_a_share_is_of_what_counts_and_passes_do_not_survive_a_change_of_control() -> None:
+def test_passes_do_not_survive_a_change_of_control() -> None:
     """Of today: one failure of one is 1/2, of three 1/4. After the account was sold, earlier passes do not count."""
     failed = [inspection("f", TODAY, FAILED)]
     passed = [inspection(f"p{n}", TODAY - 0, PASSED) for n in range(2)]

@@ -13,8 +13,9 @@ from scoring.features.fold import Folder
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
 from scoring.features.views import view_often
-from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, identity, numbered, sellers, status
-from tests.scoring.test_decisions import UNITS, decision, with_units
+from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, decision, identity, numbered, sellers, status
+from tests.scoring.test_decisions import with_units
+from tests.scoring.test_promises import UNITS
 from tests.scoring.test_validity import ESTABLISHED, TIMES, around
 
 DECISIONS = st.lists(
@@ -36,18 +37,18 @@ def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
     for n, (one, other, is_split) in enumerate(changes):
         row = FactRow(0, f"g{n}", "s", Kind.INCIDENT, NOW - 9, NOW - 9, target=f"incident-{other}")
         if is_split:
-            found.append(row._replace(violation=f"v{one}", status=int(IncidentChange.SPLIT)))
+            found.append(row._replace(violation=f"v{one}", status=IncidentChange.SPLIT))
         else:
-            found.append(row._replace(incident=f"incident-{one}", status=int(IncidentChange.MERGED)))
+            found.append(row._replace(incident=f"incident-{one}", status=IncidentChange.MERGED))
     return found
 
 
 def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
     row = FactRow(0, "", "s", Kind.CORRECTION, NOW - 9, NOW - 9)
     return [
-        row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.VOID))
+        row._replace(entry_id=f"c{n}", target=name, status=CorrectionKind.VOID)
         if is_void
-        else row._replace(entry_id=f"c{n}", target=name, status=int(CorrectionKind.MOVED), occur_time=day * DAY + 5)
+        else row._replace(entry_id=f"c{n}", target=name, status=CorrectionKind.MOVED, occur_time=day * DAY + 5)
         for n, (name, is_void, day) in enumerate(of)
     ]
 
@@ -105,7 +106,7 @@ def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[li
 @pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
-def test_what_is_seen_often_at_once_is_what_each_view_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:
+def test_views_at_once_are_what_each_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:
     names = [f"s{n}" for n in range(len(stated))]
     rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
     columns = columns_of(rows, names)

@@ -13,7 +13,7 @@ from scoring.loss_certificate.certificate import certify, digest_certificate
 from scoring.loss_certificate.independent.checking import NotProven, check_certificate, digest_of
 from scoring.loss_certificate.states import build_states
 from tests.helpers.policies import rule
-from tests.scoring.loss_certificate.attackers import let_loose, live_at_random
+from tests.scoring.loss_certificate.attackers import live_at_random
 from tests.scoring.loss_certificate.damage import damage, forge, forge_statement, misspell, provable, to_be_altered
 from tests.scoring.loss_certificate.lives import Life
 from tests.scoring.loss_certificate.test_certificate import FAKED, REAL, worlds
@@ -23,28 +23,14 @@ from tests.scoring.loss_certificate.toys import TOY, World, assumed, cap, policy
 @pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
-def test_no_real_history_gets_laxer_terms_or_moves_farther_than_its_abstract_state(world: World, seed: int) -> None:
+def test_no_history_gets_laxer_terms_than_its_abstract_state(world: World, seed: int) -> None:
     policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
     states = build_states(policy, assumptions)
     assert live_at_random(policy, states, Life(policy, assumptions), chance, 60) == 0
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
-@given(worlds(), st.integers(0, 2**32))
-def test_no_life_by_random_policies_brings_more_than_the_certificate_states(world: World, seed: int) -> None:
-    """A name that only fakes stays within the first verdict's sum; one that also trades in earnest within the
-    second's.
-    """
-    policy, assumptions, chance = policy_of(world[0]), assumed(**world[1]), random.Random(seed)
-    found = certify(policy, assumptions)["verdicts"]
-    for fakes in (True, False):
-        for _, life, total in let_loose(policy, assumptions, fakes, 2, 5, chance.randrange(10**9), 150):
-            assert total <= found[FAKED if not life.real else REAL]["most_minor"]
-
-
-@pytest.mark.long
-def test_no_damaged_certificate_is_accepted_even_with_its_digest_made_anew() -> None:
+def test_no_damaged_certificate_is_proven() -> None:
     certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(17)
     accepted = []
@@ -87,7 +73,7 @@ def test_all_that_a_sound_certificate_cannot_prove_is_listed() -> None:
     )
 
 
-def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
+def test_an_altered_certificate_is_refused_by_its_fault() -> None:
     found = json.loads(json.dumps(certify(policy_of(TOY), assumed())))
 
     def fault(change: Any = None, policy: Any = TOY, assumptions: Any = None, *, forge: bool = True) -> str:
@@ -127,7 +113,7 @@ def test_an_altered_certificate_is_refused_by_what_is_wrong_with_it() -> None:
     assert "does not hold as stated" in fault(put(True, "verdicts", FAKED, "holds"))
 
 
-def test_an_attack_that_does_not_pay_is_checked_step_by_step_as_well() -> None:
+def test_an_attack_that_does_not_pay_is_checked_as_well() -> None:
     data = toy(cap(1_000), rule("all", {"kind": "settlement_hold", "days": 5}, {"kind": "deposit", "amount_minor": 50}))
     found = json.loads(json.dumps(certify(policy_of(data), assumed())))
     assert found["verdicts"][FAKED]["holds"]

@@ -14,7 +14,7 @@ def contradicted(*days: int | None, confirmed: int = 0, overturned: int = 0) -> 
     return [one.assumption for one in found]
 
 
-def test_a_bound_of_99_percent_takes_299_cases_and_is_then_the_slowest() -> None:
+def test_a_bound_of_99_percent_takes_299_cases() -> None:
     """Of 473 it is the second slowest; for fewer than 299 it does not exist, even if all are equal."""
     assert bound_stop_days(cases(*[3] * 298)) is None
     assert bound_stop_days(cases(*[3] * 298, 9)) == 9
@@ -28,7 +28,7 @@ def test_a_case_that_is_not_stopped_is_the_slowest_of_all() -> None:
     assert bound_stop_days(cases(*[3] * 471, 9, None)) == 9
 
 
-def test_a_stop_time_is_contradicted_by_more_slow_cases_than_one_in_a_hundred_makes_likely() -> None:
+def test_a_stop_time_is_contradicted_by_too_many_slow_cases() -> None:
     """One of five fits, one of six does not; a case that already lasts longer counts as slow."""
     assert contradicted(1, 1, 4, 4, 5) == ["stop"]
     assert contradicted(1, 1, 1, 4, 4, 5) == []
@@ -37,7 +37,7 @@ def test_a_stop_time_is_contradicted_by_more_slow_cases_than_one_in_a_hundred_ma
     assert contradicted(*[4] * 300, *[5] * 7) == ["stop"]
 
 
-def test_a_share_that_is_overturned_is_contradicted_beyond_chance() -> None:
+def test_an_overturned_share_is_contradicted_beyond_chance() -> None:
     """Assumed 10,000 ppm: two of 200 fit, seven do not."""
     assert contradicted(confirmed=198, overturned=2) == []
     assert contradicted(confirmed=193, overturned=7) == ["overturned"]

@@ -30,7 +30,7 @@ def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, d
     return found
 
 
-def test_of_each_seller_the_most_that_it_can_take_is_stated_and_whether_it_is_more_than_anybody_else_can() -> None:
+def test_the_most_that_each_seller_can_take_is_stated() -> None:
     """In the toy a long history takes 20,000: a tier changes nothing, nor does a hold for sellers with a short one."""
     found = certified(seller("a", HOLD), seller("b", tier=Tier.EXEMPLARY), seller("c", GONE))["granted"]
     assert found["sequence"] == 7
@@ -42,7 +42,7 @@ def test_of_each_seller_the_most_that_it_can_take_is_stated_and_whether_it_is_mo
     assert (found["sellers"][1]["tier"], found["sellers"][1]["until"]) == ("exemplary", "1970-01-02T00:00:00Z")
 
 
-def test_a_lift_that_leads_beyond_the_bound_fails_unless_it_is_accepted_by_name_with_its_sum() -> None:
+def test_a_lift_beyond_the_bound_fails_unless_it_is_accepted() -> None:
     """With a hold as long as a run the take is 0; without it five days at 4,000."""
     held = toy(TOY["rules"][0], rule("below-100000", {"kind": "settlement_hold", "days": 5}))
     assert list_failed(certified(data=held)) == []
@@ -57,7 +57,8 @@ def test_a_lift_that_leads_beyond_the_bound_fails_unless_it_is_accepted_by_name_
         certified(data=held, accepted={"granted": "r.head"})
 
 
-def test_where_a_lift_leaves_nothing_that_bounds_a_day_there_is_no_sum_to_accept() -> None:
+def test_a_lift_that_leaves_no_bound_has_no_sum_to_accept() -> None:
+    """If a lift leaves nothing that bounds a day, there is no sum to accept."""
     found = certified(seller("a", CAP))
     assert (found["granted"]["sellers"][0]["most"], found["granted"]["sellers"][0]["is_within"]) == (None, False)
     assert list_failed(found) == [FAKED, REAL, "granted"]
@@ -94,7 +95,7 @@ def test_what_was_not_looked_at_is_stated_as_such() -> None:
     assert certify(policy_of(TOY), assumed())["granted"] is None
 
 
-def test_every_altered_part_of_what_was_granted_is_refused_but_whose_it_is() -> None:
+def test_an_altered_grant_is_refused_but_whose_it_is() -> None:
     found = certified(seller("a", HOLD, ("below-100000", MeasureKind.DEPOSIT)), seller("b", CAP))
 
     def fault(change: Any) -> str:

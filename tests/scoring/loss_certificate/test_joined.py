@@ -8,7 +8,7 @@ from tests.scoring.loss_certificate.test_certificate import LITTLE, MUCH
 from tests.scoring.loss_certificate.toys import assumed, policy_of, stated
 
 
-def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:
+def test_lives_across_a_commit_come_up_to_the_bound() -> None:
     """54,000 under two policies that allow 30,000 each, less the price of a name."""
     data, chance = (MUCH, LITTLE), random.Random(4)
     policies = tuple(policy_of(one) for one in data)
@@ -20,6 +20,6 @@ def test_lives_across_a_commit_come_up_to_the_bound_and_not_above() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
-def test_no_life_across_random_policies_takes_more_than_certified(seed: int) -> None:
+def test_no_life_across_policies_takes_more_than_certified(seed: int) -> None:
     number, above, _ = play(6, 100, seed)
     assert (number, above) == (600, [])

@@ -19,7 +19,7 @@ def days_of_run(**parts: Any) -> set[int]:
     return {play(plan, GENERAL, ASSUMED, random.Random(seed), {})[1] for seed in range(8)}
 
 
-def test_caution_stops_a_jump_unless_its_days_were_used_up_or_nobody_sees_what_it_is() -> None:
+def test_caution_stops_a_jump_unless_its_days_were_used_up() -> None:
     """Five jumps beforehand use up all days of caution: then buyers' disputes stop the run, as after a person's miss."""
     assert days_of_run() == {5, 15}
     assert days_of_run(jumps=5) == {15}
@@ -33,9 +33,7 @@ def test_few_large_orders_go_on_until_the_assumed_stop() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "generations"), [("general", 2), ("ladder", 5)])
-def test_no_attacker_in_the_market_gets_more_than_is_certified_and_by_the_ladder_the_best_come_near(
-    name: str, generations: int
-) -> None:
+def test_no_attacker_in_the_market_gets_more_than_certified(name: str, generations: int) -> None:
     """Fakers stay within the first verdict's sum, earnest traders within the second's; a verdict that holds allows 0."""
     policy = policy_of(shipped_data(name))
     verdicts = certify(policy, ASSUMED)["verdicts"]

@@ -45,7 +45,7 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
 @pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(sellers(), st.lists(st.integers(0, 10**10), min_size=1, max_size=8), st.integers(0, 550), st.data())
-def test_no_seller_on_record_has_laxer_terms_than_its_abstract_state(
+def test_no_recorded_seller_has_laxer_terms_than_its_state(
     rows: list[FactRow], amounts: list[int], age: int, data: st.DataObject
 ) -> None:
     reported = [row.entry_id for row in rows if row.kind is Kind.VIOLATION and row.status == Status.CONFIRMED]

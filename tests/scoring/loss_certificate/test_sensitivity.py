@@ -13,7 +13,7 @@ from tests.scoring.loss_certificate.toys import assumed, cap, hold, policy_of, s
 TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, deposit=200))
 
 
-def test_a_verdict_turns_where_it_is_stated_to_and_not_one_unit_before() -> None:
+def test_a_verdict_turns_where_it_is_stated_to() -> None:
     """With the stop a day longer, or a cost one unit lower, it fails."""
     policy, assumptions = policy_of(TOY), assumed()
     found = find_sensitivity(policy, assumptions)["against_faked_history"]
@@ -27,7 +27,7 @@ def test_a_verdict_turns_where_it_is_stated_to_and_not_one_unit_before() -> None
 
 
 @pytest.mark.parametrize(("name", "ppm"), [("general", 30_000), ("general", 45_000), ("ladder", 60_000)])
-def test_the_plotted_prices_by_the_cost_of_a_fake_are_those_of_the_shipped_policies(name: str, ppm: int) -> None:
+def test_the_plotted_prices_by_the_cost_of_a_fake_are_right(name: str, ppm: int) -> None:
     """To ten units of the currency; `python -m tests.bench._certificate_plot` redraws them."""
     assumptions = replace(read_assumptions(SHIPPED_ASSUMPTIONS), wash_ppm=ppm, aged_account_ppm=ppm)
     [title, *_] = re.findall(rf"<title>{name}: {ppm / 10_000:g}, ([\d.]+)</title>", PLOT.read_text(encoding="utf-8"))
@@ -36,7 +36,8 @@ def test_the_plotted_prices_by_the_cost_of_a_fake_are_those_of_the_shipped_polic
     assert not holds(policy, price_names(assumptions, price - 1_000), history_is_real=False)
 
 
-def test_the_plotted_prices_of_names_are_those_of_the_shipped_policies() -> None:
+def test_the_plotted_prices_of_names_are_right() -> None:
+    """The plotted prices of names are those of the shipped policies."""
     for name in ("general", "ladder"):
         assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
         titles = re.findall(rf"<title>{name}: {assumptions.stop_days}, (\d+)</title>", PLOT.read_text(encoding="utf-8"))

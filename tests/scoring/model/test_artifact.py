@@ -116,28 +116,9 @@ def test_leaves_that_are_no_whole_numbers_are_refused() -> None:
         load(poisoned(artifact().page, fraction))
 
 
-def test_an_artifact_of_an_earlier_format_is_refused_with_the_remedy() -> None:
+def test_an_artifact_of_an_earlier_format_is_refused() -> None:
     with pytest.raises(ArtifactRefused, match="format 1; this release reads format 2: train the model again"):
         load(with_manifest("format", 1))
-
-
-@pytest.mark.parametrize(
-    ("table", "name", "value"),
-    [
-        ("constants", "rate_damping", 0),
-        ("constants", "rate_damping", -10.5),
-        ("constants", "exposure_scale", -1000.0),
-        ("constants", "severity_weights", {"minor": 9, "moderate": 3, "major": 9, "critical": 27}),
-        ("constants", "severity_weights", {"minor": 1, "moderate": 3, "major": 9, "critical": 1 << 40}),
-    ],
-)
-def test_resealed_constants_that_would_turn_a_promise_round_are_refused(table: str, name: str, value: object) -> None:
-    """The certificate is about features; these constants make facts move them one way."""
-    forged = parts()
-    manifest = json.loads(forged[MANIFEST])
-    manifest[table][name] = value
-    with pytest.raises(ArtifactRefused):
-        load({**forged, MANIFEST: canonical_json(manifest)})
 
 
 def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +137,8 @@ def with_manifest(place: str, value: object) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("place", ["base", "constants.exposure_scale", "constants.rate_damping"])
 @pytest.mark.parametrize("value", [1e308, -1e308, float("nan"), float("-inf"), True, "1", None, [], 10**400])
-def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refused(place: str, value: object) -> None:
+def test_a_wrong_number_of_the_manifest_is_refused(place: str, value: object) -> None:
+    """A number of the manifest of another type or beyond its bounds is refused."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -166,6 +148,10 @@ def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refuse
     [
         ("constants.rate_damping", 5e-324),
         ("constants.exposure_scale", 5e-324),
+        *(("constants.rate_damping", value) for value in (0, -10.5)),
+        ("constants.exposure_scale", -1000.0),
+        ("constants.severity_weights", {"minor": 9, "moderate": 3, "major": 9, "critical": 27}),
+        ("constants.severity_weights", {"minor": 1, "moderate": 3, "major": 9, "critical": 1 << 40}),
         *(("reference_exposure", value) for value in ("x", -1, 0, float("nan"), [], True, 10**400)),
         *(("base", value) for value in (600.0, 100_001)),
         *(("pairs", value) for value in (None, 7, [7])),
@@ -174,7 +160,8 @@ def test_a_number_of_the_manifest_of_another_type_or_beyond_its_bounds_is_refuse
         *(("core_version", value) for value in (1, None)),
     ],
 )
-def test_what_the_manifest_states_besides_is_of_its_type_and_within_its_bounds(place: str, value: object) -> None:
+def test_a_wrong_value_of_the_manifest_is_refused(place: str, value: object) -> None:
+    """What the manifest states besides is of its type and within its bounds."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -192,7 +179,7 @@ def test_what_the_manifest_states_besides_is_of_its_type_and_within_its_bounds(p
         7,
     ],
 )
-def test_a_feature_that_could_not_be_scored_is_refused_when_it_is_loaded(stated: object) -> None:
+def test_a_feature_that_could_not_be_scored_does_not_load(stated: object) -> None:
     """Not at the first seller without the attribute. It replaces a feature that no tree reads, so all else matches."""
     with pytest.raises(ArtifactRefused, match=r"feature|hold together"):
         verify(with_unread_feature(stated))
@@ -234,7 +221,7 @@ def test_golden_points_that_do_not_come_out_are_refused() -> None:
         load(resealed({**forged, "golden.json": canonical_json(golden)}))
 
 
-def test_an_artifact_for_a_feature_that_this_release_does_not_know_says_so() -> None:
+def test_a_feature_that_is_unknown_is_refused_by_name() -> None:
     forged = parts()
     manifest = json.loads(forged[MANIFEST])
     manifest["features"][0] = {"feature": "telepathy@1"}

@@ -13,7 +13,6 @@ from tests.helpers.worlds import ALL_FEATURES, population
 def by_hand(card: str, values: dict[str, float]) -> int:
     """Return a seller's points from a card's text alone: the base, and one row of each table."""
     found = re.search(r"^A seller has (-?\d+) points, plus", card, re.MULTILINE)
-    assert found is not None
     total = int(found[1])
     for block in re.split(r"\n(?=\d+\. )", card)[1:]:
         names = re.findall(r"^(?:\d+\.|   and) (\S+)", block, re.MULTILINE)
@@ -29,7 +28,6 @@ def by_hand(card: str, values: dict[str, float]) -> int:
 
 def fits(text: str, value: float) -> bool:
     ends = re.fullmatch(r"(?:over (\S+))?(?: to | ?up to )?(\S+)?", text)
-    assert ends is not None
     return (ends[1] is None or value > float(ends[1])) and (ends[2] is None or value <= float(ends[2]))
 
 

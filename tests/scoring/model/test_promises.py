@@ -11,10 +11,10 @@ import pytest
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES, AnyFeature
-from scoring.model.artifact import MANIFEST, Artifact, load
+from scoring.model.artifact import Artifact, load
 from scoring.model.promises import FREEABLE, PROMISES, broken_promises, free_direction
 from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
-from tests.scoring.model.test_artifact import with_manifest
+from tests.scoring.model.test_artifact import resealed, with_manifest
 
 
 def without(*names: str) -> tuple[AnyFeature, ...]:
@@ -26,7 +26,7 @@ def giving_up() -> Artifact:
     return certified(*population(), without("exposure"), 60)
 
 
-def test_a_certificate_names_the_promises_that_hold_and_those_given_up() -> None:
+def test_a_certificate_names_the_promises_held_and_given_up() -> None:
     certificate = json.loads(giving_up().parts["certificate.json"])
     assert certificate["promises"] == {"held": ["violations", "waiting", "identity"], "given_up": ["clean_orders"]}
     assert certificate["directions"]["exposure@1"] == 0
@@ -52,14 +52,9 @@ def test_a_model_that_frees_a_direction_is_read_back_as_it_is() -> None:
 
 
 def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
-    from hashlib import sha256
-
     certificate = json.loads(giving_up().parts["certificate.json"])
     change(certificate)
-    parts = {**giving_up().parts, "certificate.json": canonical_json(certificate)}
-    manifest = json.loads(parts[MANIFEST])
-    manifest["parts"]["certificate.json"] = sha256(parts["certificate.json"]).hexdigest()
-    return {**parts, MANIFEST: canonical_json(manifest)}
+    return resealed({**giving_up().parts, "certificate.json": canonical_json(certificate)})
 
 
 @pytest.mark.parametrize(

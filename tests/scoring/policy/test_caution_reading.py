@@ -88,7 +88,8 @@ def test_a_cap_of_a_caution_does_not_grow() -> None:
     assert "grows has no meaning for a cap of a few days" in refused(caution_rule(measures=[growing]))
 
 
-def test_a_policy_in_which_a_crowd_alone_sets_caution_off_is_refused() -> None:
+def test_a_crowd_alone_can_set_no_caution_off() -> None:
+    """A policy in which a crowd alone sets caution off is refused."""
     heavy = {source.name.lower(): {"weight": 20, "at_most": 40} for source in CROWD}
     assert "caution.rules[r].reports.weight must be more than 120, what brand, buyer, partner weigh" in refused(
         caution_rule(reports={"weight": 120, "days": 9}), sources=heavy
@@ -96,7 +97,7 @@ def test_a_policy_in_which_a_crowd_alone_sets_caution_off_is_refused() -> None:
     policy_of(caution_rule(reports={"weight": 121, "days": 9}), sources=heavy)
 
 
-def test_every_source_has_a_weight_and_a_limit_that_is_not_below_it() -> None:
+def test_every_source_has_a_weight_and_no_lower_limit() -> None:
     assert "caution.sources.customs must never fall from weight to at_most" in refused(
         caution_rule(), sources={"customs": {"weight": 9, "at_most": 8}}
     )
@@ -105,7 +106,7 @@ def test_every_source_has_a_weight_and_a_limit_that_is_not_below_it() -> None:
         parse_policy(data(caution={"decide_days": 1, "sources": without, "rules": [caution_rule()]}))
 
 
-def test_a_case_is_to_be_decided_before_the_shortest_caution_ends() -> None:
+def test_a_case_is_decided_before_the_shortest_caution_ends() -> None:
     assert "caution.decide_days must be a whole number, 1 to 2" in refused(
         caution_rule(), caution_rule("s", days=2), decide_days=3
     )
@@ -115,9 +116,8 @@ def test_no_two_rules_have_one_id_of_caution_or_not() -> None:
     assert "caution.rules has an id that another rule has: r" in refused(caution_rule(), caution_rule())
 
 
-def test_the_general_policy_is_cautious_by_reversible_measures_alone() -> None:
+def test_the_general_policy_is_cautious_by_reversible_measures() -> None:
     table = shipped("general").caution
-    assert table is not None
     kinds = {measure.kind for rule in table.rules for measure in rule.measures}
     assert MeasureKind.INTAKE_CAP in kinds
     assert kinds <= {MeasureKind.INTAKE_CAP, MeasureKind.SETTLEMENT_HOLD, MeasureKind.MANUAL_REVIEW}

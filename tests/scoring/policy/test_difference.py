@@ -79,7 +79,7 @@ def typed() -> Policy:
     "names",
     [("default", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
 )
-def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: tuple[str, str]) -> None:
+def test_a_seller_is_answered_otherwise_iff_its_cell_changes(names: tuple[str, str]) -> None:
     """1,000 random sellers at the edges and between: both answers of a cell are those of every seller in it."""
     own = {"grouped": grouped, "growing": growing, "typed": typed}
     before, after = (own[name]() if name in own else shipped(name) for name in names)
@@ -94,7 +94,7 @@ def test_a_seller_is_answered_otherwise_if_and_only_if_its_cell_changes(names: t
     assert differing > 100
 
 
-def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() -> None:
+def test_a_type_named_anew_changes_cells_with_its_example() -> None:
     plain = parse_policy(
         data(
             standing=standing(),
@@ -110,7 +110,7 @@ def test_a_type_that_is_named_anew_changes_cells_with_an_example_of_that_type() 
 
 @pytest.mark.long
 @pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder")])
-def test_every_example_lies_in_its_cell_and_is_answered_otherwise(names: tuple[str, str]) -> None:
+def test_every_example_lies_in_its_cell(names: tuple[str, str]) -> None:
     before, after = (shipped(name) for name in names)
     space, answers = compare(before, after)
     changes = [one for one in find_changes(before, after) if one.example is not None]
@@ -157,7 +157,8 @@ LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20
         {"thin_file": OLDER, "clear_days": 30},
     ],
 )
-def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_changes(parts: dict[str, Any]) -> None:
+def test_whom_a_thin_file_or_clear_days_move_is_listed(parts: dict[str, Any]) -> None:
+    """Whom a thin file or clear days move to another cell is among the changes."""
     before, after = general(), general(**parts)
     changes = find_changes(before, after)
     assert len(changes) > 20
@@ -181,7 +182,7 @@ def test_whom_a_thin_file_or_clear_days_move_to_another_cell_is_among_the_change
     assert differing > 20
 
 
-def test_the_parts_of_a_policy_that_no_cell_has_are_compared_value_by_value() -> None:
+def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
     data_ = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
     data_["caution"]["sources"]["buyer"]["weight"] = 4
     data_["caution"]["rules"][0] |= {"days": 4}
@@ -223,7 +224,7 @@ def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
     assert "expected 99" in " ".join(first.faults)
 
 
-def test_a_case_may_state_the_deposit_that_is_placed_and_expects_what_is_still_to_be_placed() -> None:
+def test_a_case_may_state_the_deposit_that_is_placed() -> None:
     """700 of 1,000 are placed, so 300 are left; the terms are those of a seller with enough placed."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}),
@@ -240,7 +241,7 @@ def test_a_case_may_state_the_deposit_that_is_placed_and_expects_what_is_still_t
     )
 
 
-def test_a_case_may_name_the_type_of_a_violation_which_states_its_category() -> None:
+def test_a_case_may_name_a_type_which_states_its_category() -> None:
     """Order fraud gives 20 by the policy's table; a category beside it is rejected."""
     breach_ = {"violation_type": "order_fraud", "severity": "major", "day": "2026-02-20"}
     case = {"name": "a", "points": 900, "violations": [breach_], "expect": {"standing": 20, "manual_review": True}}
@@ -250,7 +251,7 @@ def test_a_case_may_name_the_type_of_a_violation_which_states_its_category() -> 
         parse_cases({"now": "2026-03-01", "cases": [case]})
 
 
-def test_a_case_that_expects_a_rule_the_policy_does_not_have_fails_by_its_name() -> None:
+def test_a_case_that_expects_an_unknown_rule_fails_by_its_name() -> None:
     cases = parse_cases({"now": "2026-03-01", "cases": [{"name": "a", "expect": {"rules": ["newcomers", "newcomer"]}}]})
     [outcome] = run_cases(shipped("general"), cases)
     assert outcome.faults == (

@@ -38,7 +38,7 @@ violations = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(violations, st.integers(-520, 400), st.sampled_from([1, 30, 365]), st.sampled_from([*Severity]))
-def test_a_sum_at_any_time_is_that_of_the_violations_established_and_not_expired_by_then(
+def test_a_sum_is_of_violations_established_and_not_expired(
     mine: list[Established], ahead: int, days: int, severity: Severity
 ) -> None:
     time = (TODAY + ahead) * DAY + 9
@@ -71,7 +71,7 @@ def test_the_worked_span() -> None:
     assert holds_between(again, 12, 75) == (70, 80)
 
 
-def test_a_violation_is_established_by_the_decision_that_confirmed_it_and_anew_after_a_break() -> None:
+def test_a_violation_is_established_by_what_confirmed_it() -> None:
     """Confirmed, appealed, confirmed again: since the first. Overturned and reinstated, or given back: since then."""
 
     def times(*changes: FactRow, on_arrival: Status = Status.ALLEGED) -> dict[str, int]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from scoring.base.errors import PolicyRefused
-from scoring.policy.checking import find_oddities
 from scoring.policy.reading import parse_policy
 from tests.helpers.policies import SHIPPED
 
@@ -191,41 +190,3 @@ def test_one_fault_of_a_rule_for_a_group_is_one_error(old: str, new: str, fault:
     assert fault in found[0]
     assert len(found) == 1 + ("product_categorie" in new), found
     parse_policy(tomllib.loads(GENERAL + GROUP))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "fault"),
-    [
-        ('kind = "settlement_hold", days = 3 }', 'kind = "settlement_hold", days = 40 }', "hold_days is 17 with"),
-        ("standing = { from = 12 }", "standing = { from = 12, below = 24 }", "manual_review is 0 with"),
-        ("ppm = 100_000", "ppm = 10_000", "reserve_ppm is 10,000 with unrated"),
-        ("listings = 100 }", "listings = 1_000 }", "listing_caps[] is 1,000 with unrated"),
-    ],
-)
-def test_what_is_laxer_for_who_is_worse_is_one_error_with_the_rule_that_is_stricter(
-    old: str, new: str, fault: str
-) -> None:
-    found = faults(edited(old, new))
-    assert len(found) == 1, found
-    assert fault in found[0]
-    assert "(by " in found[0]
-
-
-def extra(name: str, tiers: str, measures: str) -> str:
-    return f'\n[[rules]]\nid = "{name}"\nreference = "x"\ntiers = [{tiers}]\nmeasures = [{measures}]\n'
-
-
-def oddities(text: str) -> set[tuple[str, str]]:
-    return {(one.kind, one.rule or one.text) for one in find_oddities(parse_policy(tomllib.loads(text)))}
-
-
-def test_gaps_overlaps_and_shadowed_rules_are_shown_by_id() -> None:
-    hold = '{ kind = "settlement_hold", days = 2 }'
-    assert oddities(GENERAL + extra("again", '"trusted"', hold)) == {("shadowed", "again")}
-    low = extra("low", '"unrated", "probation"', hold)
-    gaps = {("gap", "no rule holds in tier standard"), ("gap", "no rule holds in tier trusted")}
-    default = SHIPPED.read_text(encoding="utf-8")
-    gaps.add(("newcomers", "a new name may sell any value a day, as much as the best: no value_cap grows"))
-    assert oddities(default + low) == gaps
-    same = extra("same", '"unrated"', hold + ', { kind = "manual_review" }')
-    assert oddities(default + low + same) == {*gaps, ("overlap", "low")}

@@ -52,9 +52,7 @@ def test_the_worked_payout() -> None:
 @pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(orders(), terms, st.integers(0, 400), st.integers(1, 180))
-def test_released_drawn_and_held_are_what_was_captured_less_what_was_refunded(
-    order: Order, fixed: Terms, age: int, limit: int
-) -> None:
+def test_released_drawn_and_held_are_what_was_captured(order: Order, fixed: Terms, age: int, limit: int) -> None:
     found = pay_out(order, fixed, order.capture_day + age, "EUR", limit)
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
     assert min(found.released_minor, found.drawn_minor, found.held_minor) >= 0
@@ -129,7 +127,7 @@ def test_waiting_releases_more_and_stricter_terms_less(order: Order, fixed: Term
         assert pay_out(order, fixed, found.next_release_day - 1).released_minor == found.released_minor
 
 
-def test_what_is_not_delivered_is_held_until_it_is_but_not_for_ever() -> None:
+def test_what_is_not_delivered_is_held_but_not_for_ever() -> None:
     """At most 180 days after its capture, or its marketplace's limit."""
     order = Order(100, 0, "EUR", is_delivered=False)
     assert pay_out(order, Terms(), 179) == Payout(0, 0, 100, None)
@@ -138,7 +136,7 @@ def test_what_is_not_delivered_is_held_until_it_is_but_not_for_ever() -> None:
     assert pay_out(replace(order, is_delivered=True), Terms(), 0) == Payout(100, 0, 0, None)
 
 
-def test_a_later_tier_reaches_no_earlier_order_and_confirmed_facts_do() -> None:
+def test_a_later_tier_reaches_no_earlier_order() -> None:
     """By the general policy: captured as trusted, then probation by points, then with a confirmed violation."""
     book = shipped("general").rule_book
     settled = {"": 160_000_000}

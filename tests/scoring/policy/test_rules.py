@@ -1,9 +1,10 @@
 """Rules: those in force for a seller, the terms of several measures, and no better terms for a worse seller."""
 
+import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.base.enums import Category, Severity, Tier
@@ -13,7 +14,8 @@ from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Ter
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Situation
 from scoring.policy.space import Cell, build_space
-from tests.helpers.policies import data, policy_of, rule, shipped, standing
+from tests.helpers.policies import data, policy_of, rule, shipped
+from tests.scoring.monotone import draw_policies
 
 SUSPENDED = {"kind": "suspension", "days": 7}
 HOLD = {"kind": "settlement_hold", "days": 7}
@@ -32,7 +34,7 @@ def test_the_worked_terms() -> None:
     assert combine([]) == Terms()
 
 
-def test_of_two_terms_the_stricter_of_each_aspect_is_what_their_measures_come_to_together() -> None:
+def test_the_stricter_of_two_terms_is_that_of_their_measures() -> None:
     one = [SettlementHold(7), RollingReserve(100_000, 30), ValueCap(900), ValueCap(50, "toys")]
     other = [SettlementHold(14), ValueCap(100), ValueCap(70, "toys"), ValueCap(5, "food")]
     assert combine(one).stricter_of(combine(other)) == combine([*one, *other])
@@ -62,7 +64,6 @@ def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
 def test_no_tier_alone_suspends() -> None:
     book = shipped("general").rule_book
     assert all(book.terms(Situation(tier)).suspension_days == 0 for tier in (None, *Tier))
-    assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED, tiers=["probation"]))
     assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED))
     policy_of(rule("x", SUSPENDED, tiers=["probation"], standing={"from": 1}))
 
@@ -76,7 +77,8 @@ def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
         assert book.terms(Situation(tier, incidents={counter: 2})).suspension_days == 7
 
 
-def test_a_waiver_ends_what_the_tier_asks_for_and_never_what_confirmed_facts_do() -> None:
+def test_a_waiver_ends_what_the_tier_asks_for_alone() -> None:
+    """A waiver ends what the tier asks for, and never what confirmed facts do."""
     book = policy_of(
         rule("all", HOLD),
         rule("facts", {"kind": "settlement_hold", "days": 3}, standing={"from": 1}),
@@ -95,7 +97,7 @@ def test_a_marketplace_may_allow_shorter_holds() -> None:
     assert book.terms(Situation(Tier.STANDARD, marketplace="other")).hold_days == 90
 
 
-def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing_else() -> None:
+def test_a_group_rule_limits_new_intake_alone_and_for_a_time() -> None:
     """For a product category, at most 30 days; a nationality or an attribute makes no group."""
     group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
     stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
@@ -103,15 +105,10 @@ def test_a_group_rule_limits_new_intake_for_a_time_on_a_legal_ground_and_nothing
     first = 20_513
     held = [bool(book.apply(Situation(Tier.TRUSTED, day=day))) for day in (first - 1, first, first + 29, first + 30)]
     assert held == [False, True, True, False]
-    assert "must be within 30 days" in refused(rule("x", stop, group=group | {"until": "2026-03-31"}))
-    assert "legal_ground must be given as text" in refused(rule("x", stop, group=group | {"legal_ground": ""}))
-    assert "never a nationality" in refused(rule("x", stop, group=group | {"country": "CN"}))
-    assert "limits new intake alone" in refused(rule("x", HOLD, group=group))
     assert "limits new intake alone" in refused(rule("x", stop | {"product_category": "books"}, group=group))
-    assert "only condition" in refused(rule("x", stop, group=group, tiers=["trusted"]))
 
 
-def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
+def test_groups_of_one_product_category_last_at_most_30_days() -> None:
     def group(name: str, first: str, last: str, category: str = "toys") -> dict[str, Any]:
         stop = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
         days = {"product_category": category, "from": first, "until": last, "legal_ground": "Act 5"}
@@ -132,18 +129,11 @@ def test_groups_of_one_product_category_last_at_most_30_days_together() -> None:
 @pytest.mark.parametrize(
     ("measure", "fault"),
     [
-        ({"kind": "fine"}, "kind must be one of"),
         ({"kind": "deposit", "amount_minor": 10.5}, "state amounts in minor units, such as cents"),
-        ({"kind": "settlement_hold", "days": 181}, "days must be a whole number, 1 to 180"),
-        ({"kind": "rolling_reserve", "ppm": 1_000_001, "days": 9}, "ppm must be a whole number"),
         ({"kind": "rolling_reserve", "ppm": 10}, "days must be a whole number"),
         ({"kind": "settlement_hold", "days": 1, "dayz": 2}, "dayz is not a part of a policy"),
         ({"kind": "waiver", "waives": "suspension"}, "waives must be one of"),
         ({"kind": "waiver", "waives": "waiver"}, "waives must be one of"),
-        ({"kind": "value_cap", "value_minor": 5, "grows": [{"settled_minor": 9, "value_minor": 4}]}, "must rise"),
-        ({"kind": "suspension", "terminates": True}, "notice_days must be stated"),
-        ({"kind": "suspension", "terminates": True, "notice_days": 29}, "notice_days must be a whole number, 30 to"),
-        ({"kind": "suspension", "terminates": True, "exception": "we like"}, "exception must be one of"),
         ({"kind": "suspension", "days": 7, "notice_days": 1}, "notice_days is of a termination alone"),
         ({"kind": "suspension", "terminates": True, "days": 7, "notice_days": 30}, "days has no meaning"),
     ],
@@ -154,14 +144,6 @@ def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str
     [text] = error.value.faults
     assert text.startswith(f"rules[x].measures[{measure['kind']}]")
     assert fault in text
-
-
-@pytest.mark.parametrize("stated", ["", "eur", "EURO", 978])
-def test_a_currency_that_is_none_is_refused_with_what_a_currency_is(stated: object) -> None:
-    with pytest.raises(
-        PolicyRefused, match=r"^the policy does not hold together: currency must be .* three capital letters"
-    ):
-        parse_policy(data(standing=standing(), currency=stated))
 
 
 def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
@@ -231,9 +213,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         ),
     ],
 )
-def test_a_policy_that_is_laxer_for_who_is_worse_is_refused_with_an_example(
-    rules: list[dict[str, Any]], fault: str
-) -> None:
+def test_a_policy_that_is_laxer_for_who_is_worse_is_refused(rules: list[dict[str, Any]], fault: str) -> None:
     assert fault in refused(*rules)
 
 
@@ -371,83 +351,26 @@ def test_what_is_stated_in_vain_is_shown() -> None:
     ]
 
 
-tiers_of_rules = st.lists(st.sampled_from([t.name.lower() for t in Tier]), min_size=1, max_size=5, unique=True)
-conditions = st.one_of(
-    st.fixed_dictionaries({"tiers": tiers_of_rules}),
-    st.fixed_dictionaries({"standing": st.fixed_dictionaries({"from": st.integers(1, 20)})}),
-    st.fixed_dictionaries(
-        {"confirmed": st.fixed_dictionaries({"incidents": st.integers(1, 3), "days": st.sampled_from([30, 90])})}
-    ),
-    st.fixed_dictionaries({"settled": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
-    st.fixed_dictionaries({"tenure": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
-    st.fixed_dictionaries({"deposit": st.fixed_dictionaries({"below": st.integers(1, 60)})}),
-    st.just({}),
-)
-measures = st.one_of(
-    st.integers(1, 180).map(lambda days: {"kind": "settlement_hold", "days": days}),
-    st.tuples(st.integers(1, 10**6), st.integers(1, 180)).map(
-        lambda v: {"kind": "rolling_reserve", "ppm": v[0], "days": v[1]}
-    ),
-    st.tuples(st.integers(0, 9), st.sampled_from(["", "toys"]), st.integers(1, 50)).map(
-        lambda v: {
-            "kind": "value_cap",
-            "value_minor": v[0],
-            "grows": [{"settled_minor": v[2], "value_minor": v[0] + v[2]}],
-            **({"product_category": v[1]} if v[1] else {}),
-        }
-    ),
-    st.just({"kind": "waiver", "waives": "settlement_hold"}),
-    st.just({"kind": "manual_review"}),
-)
-rule_sets = st.lists(st.tuples(conditions, st.lists(measures, min_size=1, max_size=2)), min_size=1, max_size=4)
-situations = st.tuples(
-    st.one_of(st.none(), st.integers(0, 1000)),
-    st.integers(0, 40),
-    st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    st.tuples(st.integers(0, 60), st.integers(0, 60)),
-    st.integers(0, 60),
-    st.integers(0, 60),
-)
-
-
 @pytest.mark.long
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-@given(rule_sets, situations, situations)
-def test_by_every_policy_that_is_accepted_who_is_worse_in_all_has_no_better_terms_in_anything(
-    rules: list[tuple[dict[str, Any], list[dict[str, Any]]]], one: Any, other: Any
-) -> None:
-    try:
-        accepted = policy_of(*(rule(f"r{n}", *m, **c) for n, (c, m) in enumerate(rules)))
-    except PolicyRefused:
-        assume(False)
-        return
-    narrow, wide = (Counter(frozenset(Category), Severity.MINOR, days) for days in (30, 90))
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_who_is_worse_in_all_has_better_terms_in_nothing(chance: random.Random) -> None:
+    """By every policy that is accepted, for sellers of any points, facts, trade and deposit."""
+    policy = next(draw_policies(chance))
+    counters = {one.counter for one in policy.rule_book.rules if one.counter is not None}
 
-    def seen(
-        points: int | None, sums: int, counts: tuple[int, int], settled: tuple[int, int], tenure: int, placed: int
-    ) -> Situation:
-        tier = Tier.UNRATED if points is None else accepted.tier_with_standing(points, sums)
-        of_all, toys = max(settled), min(settled)
-        incidents = {narrow: min(counts), wide: max(counts)}
-        return Situation(
-            tier,
-            sums if points is not None else 0,
-            incidents if points is not None else {},
-            {"": of_all, "toys": toys},
-            tenure_days=tenure,
-            deposit_minor=placed,
-        )
+    def terms(points: int | None, standing: int, incidents: int, *trade: int) -> dict[str, int]:
+        tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
+        settled, tenure, deposit = trade
+        counted = dict.fromkeys(counters, incidents)
+        seller = Situation(tier, standing, counted, {"": settled}, tenure_days=tenure, deposit_minor=deposit)
+        return policy.rule_book.terms(seller).strictness({"toys"})
 
-    (points, sums, counts, settled, young, little), (more_points, fewer, less, more, old, much) = one, other
-    (young, old), (little, much) = sorted((young, old)), sorted((little, much))
-    if points is not None:
-        assume(more_points is not None)
-        points, more_points = sorted((points, more_points))
+    less, more = zip(
+        *(sorted(chance.randrange(end) for _ in "ab") for end in (1001, 40, 4, 700, 400, 600)), strict=True
+    )
+    if chance.random() < 0.2:
+        worse, better = terms(None, 0, 0, *less[3:]), terms(more[0], 0, 0, *more[3:])
     else:
-        more_points, fewer, less = 0, 0, (0, 0)
-    sums, fewer = max(sums, fewer), min(sums, fewer)
-    counts, less = tuple(map(max, counts, less)), tuple(map(min, counts, less))
-    settled, more = tuple(map(min, settled, more)), tuple(map(max, settled, more))
-    worse = accepted.rule_book.terms(seen(points, sums, counts, settled, young, little)).strictness({"toys"})
-    better = accepted.rule_book.terms(seen(more_points, fewer, less, more, old, much)).strictness({"toys"})
+        worse, better = terms(less[0], *more[1:3], *less[3:]), terms(more[0], *less[1:3], *more[3:])
     assert all(worse[aspect] >= better[aspect] for aspect in worse)

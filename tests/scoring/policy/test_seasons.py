@@ -33,7 +33,7 @@ def limit_on(policy: Policy, date: str, **seller: Any) -> int:
     return dict(terms.value_caps)[""]
 
 
-def test_limits_are_multiplied_from_the_first_day_to_the_last_and_rounded_down() -> None:
+def test_limits_are_multiplied_in_a_season_and_rounded_down() -> None:
     """By half as much again: 333 is 499, and 3,000 once it grew to 2,000."""
     policy = policy_with(season())
     dates = ("2026-10-31", "2026-11-01", "2026-11-12", "2026-11-13", "2027-11-05")
@@ -47,7 +47,7 @@ def test_a_limit_by_confirmed_facts_is_lifted_by_no_season() -> None:
     assert limit_on(policy_with(season()), "2026-11-05", standing=6) == 300
 
 
-def test_a_season_is_seen_by_a_difference_between_policies_on_its_days_alone() -> None:
+def test_a_season_is_in_a_difference_on_its_days_alone() -> None:
     changes = find_changes(policy_with(), policy_with(season()))
     assert build_space(policy_with(season())).days == (0, parse_day("2026-11-01"), parse_day("2026-11-13"))
     assert {aspect for one in changes for aspect in one.aspects()} == {

@@ -18,7 +18,18 @@ from scoring.policy.reading import parse_policy
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from scoring.scores.score import score
 from tests.helpers.policies import POINTS, data, standing, with_standing
-from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, status, violation
+from tests.helpers.worlds import (
+    NOW,
+    TODAY,
+    artifact,
+    exposure,
+    identity,
+    numbered,
+    override,
+    sellers,
+    status,
+    violation,
+)
 
 COUNTING = settings(max_examples=80, deadline=None)
 PLAIN = parse_policy(data())
@@ -26,7 +37,6 @@ PLAIN = parse_policy(data())
 
 def standing_of(rows: list[FactRow], moment: int = NOW) -> int:
     table = with_standing().standing
-    assert table is not None
     return int(table.add_up(resolve(columns_of(numbered(rows), ["s"]), np.array([moment])))[0])
 
 
@@ -45,23 +55,22 @@ def by_hand(rows: list[FactRow], moment: int = NOW) -> int:
 
 def test_the_worked_standing() -> None:
     """24 of an incident that would give 25, 12 of a major one 364 days ago, nothing of one a day older: 36."""
-    counterfeit, disclosure = int(Category.COUNTERFEIT), int(Category.DISCLOSURE)
-    one = violation("a", TODAY - 10, counterfeit, int(Severity.CRITICAL), incident="one")
-    same = violation("b", TODAY - 9, disclosure, int(Severity.MODERATE), incident="one")
-    young = violation("c", TODAY - 364, counterfeit, int(Severity.MAJOR))
-    old = violation("d", TODAY - 365, counterfeit, int(Severity.MAJOR))
+    counterfeit, disclosure = Category.COUNTERFEIT, Category.DISCLOSURE
+    one = violation("a", TODAY - 10, counterfeit, Severity.CRITICAL, incident="one")
+    same = violation("b", TODAY - 9, disclosure, Severity.MODERATE, incident="one")
+    young = violation("c", TODAY - 364, counterfeit, Severity.MAJOR)
+    old = violation("d", TODAY - 365, counterfeit, Severity.MAJOR)
     assert standing_of([one]) == 24
     assert standing_of([one, same]) == 24
     assert standing_of([one, same, young, old]) == 36
     table = with_standing().standing
-    assert table is not None
     assert [table.best_tier(n) for n in (0, 1, 2, 5, 6, 11, 12)] == [
         *(Tier.EXEMPLARY, Tier.EXEMPLARY, Tier.TRUSTED, Tier.TRUSTED, Tier.STANDARD, Tier.STANDARD, Tier.PROBATION),
     ]
     assert with_standing().tier_with_standing(720, 3) is Tier.TRUSTED
 
 
-def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_category_s() -> None:
+def test_a_named_type_gives_its_own_points() -> None:
     """Order fraud gives 20 where integrity gives 8, fake reviews none; one incident and category still counts once."""
     fraud, reviews = TYPE_NUMBERS["order_fraud"], TYPE_NUMBERS["fake_reviews"]
     stated = standing() | {"types": {
@@ -69,8 +78,7 @@ def test_a_type_that_the_table_names_gives_its_own_points_in_place_of_its_catego
         "fake_reviews": {"minor": 0, "moderate": 0, "major": 0, "critical": 0},
     }}  # fmt: skip
     table = parse_policy(data(standing=stated)).standing
-    assert table is not None
-    integrity, major = int(Category.INTEGRITY), int(Severity.MAJOR)
+    integrity, major = Category.INTEGRITY, Severity.MAJOR
 
     def breach(name: str, kind: int | None, incident: str = "") -> FactRow:
         return violation(name, TODAY - 9, integrity, major, incident=incident, violation_type=kind)
@@ -109,9 +117,10 @@ def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) 
 
 @COUNTING
 @given(sellers(), st.sampled_from([*Category]), st.sampled_from([*Severity]), st.integers(1, 400))
-def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_leaves_no_trace(
+def test_an_allegation_gives_no_standing_and_no_overturn_a_trace(
     rows: list[FactRow], category: Category, severity: Severity, age: int
 ) -> None:
+    """An allegation gives nothing, a confirmation never helps, and an overturn leaves no trace."""
     alleged = violation("new", TODAY - age, int(category), int(severity), Status.ALLEGED, "incident-0")
     confirmed = status("yes", "new", Status.CONFIRMED)
     before = standing_of(rows)
@@ -120,31 +129,26 @@ def test_an_allegation_gives_nothing_a_confirmation_never_helps_and_an_overturn_
     assert standing_of([*rows, alleged, confirmed, status("no", "new", Status.OVERTURNED)]) == before
 
 
-def test_a_standing_changes_at_midnight_alone_and_expires_by_the_day_it_happened() -> None:
+def test_a_standing_changes_at_midnight_and_expires_by_its_day() -> None:
     breach = violation("a", TODAY - 300)
     for moment in (TODAY * DAY + 1, NOW, TODAY * DAY + DAY - 1):
         assert standing_of([breach], moment) == 12
     last = TODAY - 300 + 364
     assert [standing_of([breach], (last + k) * DAY) for k in (0, 1)] == [12, 0]
-    earlier = FactRow(
-        0, "c", "s", Kind.CORRECTION, (TODAY - 366) * DAY, NOW, target="a", status=int(CorrectionKind.MOVED)
-    )
+    earlier = FactRow(0, "c", "s", Kind.CORRECTION, (TODAY - 366) * DAY, NOW, target="a", status=CorrectionKind.MOVED)
     assert standing_of([breach, earlier]) == 0
 
 
 @pytest.mark.long
 @COUNTING
 @given(sellers())
-def test_the_tier_is_the_worse_of_points_and_standing_and_nothing_else_changes(rows: list[FactRow]) -> None:
+def test_the_tier_is_the_worse_of_points_and_standing(rows: list[FactRow]) -> None:
     [plain] = score(numbered(rows), ["s"], NOW, artifact(), PLAIN)
     [bound] = score(numbered(rows), ["s"], NOW, artifact(), with_standing())
-    assert plain is not None
-    assert bound is not None
     assert plain.standing is None
     assert bound.standing == by_hand(rows)
     assert (bound.points, bound.tier_points, bound.points_low) == (plain.points, plain.tier_points, plain.points_low)
     table = with_standing().standing
-    assert table is not None
     if plain.tier in RATED_TIERS:
         assert bound.tier is min(plain.tier, table.best_tier(bound.standing))
         assert (STANDING in bound.reason_codes) == (bound.tier is not plain.tier)
@@ -160,12 +164,10 @@ def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
     sold = [identity("i", TODAY - 600), exposure("x", TODAY - 200, 60), exposure("y", TODAY - 3, 100_000_000)]
     low = {Tier.STANDARD: 300, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700}
     for breaches, announced in ((1, True), (12, False)):
-        minor = [violation(f"v{k}", TODAY - 40, int(Category.DISCLOSURE), 1) for k in range(breaches)]
+        minor = [violation(f"v{k}", TODAY - 40, Category.DISCLOSURE, 1) for k in range(breaches)]
         rows = numbered([*sold, *minor])
         [plain] = score(rows, ["s"], NOW, artifact(), replace(PLAIN, cut_offs=low))
         [bound] = score(rows, ["s"], NOW, artifact(), replace(with_standing(), cut_offs=low))
-        assert plain is not None
-        assert bound is not None
         assert CLEAR_DAYS_PENDING in plain.reason_codes
         assert bound.standing == breaches
         assert (CLEAR_DAYS_PENDING in bound.reason_codes) == announced
@@ -173,16 +175,12 @@ def test_a_rise_that_the_standing_forbids_is_not_announced() -> None:
 
 def test_without_a_model_the_standing_is_still_stated() -> None:
     [answer] = score(numbered([violation("a", TODAY - 5)]), ["s"], NOW, None, with_standing())
-    assert answer is not None
     assert (answer.standing, answer.tier) == (12, None)
 
 
 def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
-    held = FactRow(
-        0, "o", "s", Kind.OVERRIDE, NOW - DAY, NOW - DAY, status=int(Tier.TRUSTED), until_time=NOW + 30 * DAY
-    )
+    held = override("o", NOW - DAY, Tier.TRUSTED, NOW + 30 * DAY)
     [answer] = score(numbered([violation("a", TODAY - 5), held]), ["s"], NOW, artifact(), with_standing())
-    assert answer is not None
     assert (answer.tier, answer.standing, answer.override) == (Tier.TRUSTED, 12, "o")
     assert OVERRIDDEN in answer.reason_codes
 
@@ -190,7 +188,6 @@ def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
 @given(st.lists(st.tuples(st.integers(2, 5), st.integers(0, 30)), max_size=20))
 def test_many_tiers_are_bound_as_one_is(cases: list[tuple[int, int]]) -> None:
     table = with_standing().standing
-    assert table is not None
     bound = table.bound(
         np.array([t for t, _ in cases], dtype=np.int64), np.array([s for _, s in cases], dtype=np.int64)
     )

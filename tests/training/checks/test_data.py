@@ -170,9 +170,7 @@ def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Sna
     assert constant_features(study, [varied, replace(varied, x=half)]).number == 0
 
 
-def test_categories_in_which_nobody_is_reported_do_not_count_as_features_that_never_change(
-    study: Study, rows: Sequence[Snapshot]
-) -> None:
+def test_unreported_categories_are_no_constant_features(study: Study, rows: Sequence[Snapshot]) -> None:
     """A value that is the same for all but not 0 still counts."""
     x = np.random.default_rng(1).random((len(rows[0].bad), len(study.features)))
     of_category = [f.name.split("_")[0] in ("ip", "service") and "_mass_" in f.name for f in study.features]
@@ -238,9 +236,7 @@ def test_what_was_left_out_is_on_record(rows: Sequence[Snapshot], left: int, ok:
 
 
 @pytest.mark.parametrize(("lost", "ok"), [(1, True), (9, False)])
-def test_bad_sellers_that_are_left_out_for_want_of_orders_are_not_dropped_in_silence(
-    rows: Sequence[Snapshot], lost: int, ok: bool
-) -> None:
+def test_bad_sellers_without_orders_are_not_dropped_in_silence(rows: Sequence[Snapshot], lost: int, ok: bool) -> None:
     bad = [replace(part, bad=np.ones(len(part.bad))) for part in rows]
     found = bad_left_out(bad, [{"bad_without_orders_in_window": lost}, {"no_orders_in_window": 70}])
     kept = sum(len(part.bad) for part in bad)

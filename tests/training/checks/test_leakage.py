@@ -43,7 +43,7 @@ def test_rows(table: LedgerTable, study: Study, points: tuple[list[Observation],
     return observed(table, study, points[1])
 
 
-def test_an_honest_training_passes_every_check_and_always_with_the_same_figures(
+def test_an_honest_training_passes_every_check(
     table: LedgerTable, study: Study, train: Snapshot, test_rows: Snapshot
 ) -> None:
     found = leakage_checks(table, study, train, test_rows)
@@ -52,9 +52,10 @@ def test_an_honest_training_passes_every_check_and_always_with_the_same_figures(
     assert leakage_checks(table, study, train, test_rows) == found
 
 
-def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
+def test_a_feature_that_looks_ahead_is_found(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]]
 ) -> None:
+    """A feature that looks ahead does not survive that the future is deleted."""
     assert rebuilt(table, study, train).ok
     column = [feature.key for feature in study.features].index("exposure@1")
     ahead = []
@@ -75,7 +76,7 @@ def test_a_feature_that_looks_ahead_does_not_survive_that_the_future_is_deleted(
 
 
 @pytest.mark.parametrize("time", ["occur_time", "report_time"])
-def test_a_feature_that_is_built_of_the_future_changes_when_that_is_deleted(
+def test_a_feature_built_of_the_future_is_found(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]], time: str
 ) -> None:
     """It counts violations that happened, or were reported, up to ten days after the point."""
@@ -97,27 +98,7 @@ def test_a_feature_that_is_built_of_the_future_changes_when_that_is_deleted(
     assert rebuilt(table, study, train).ok
 
 
-def test_a_ledger_that_lost_its_report_times_is_not_noticed_by_the_rows_but_by_what_was_deleted(
-    market_export: Path,
-    study: Study,
-    table: LedgerTable,
-    points: tuple[list[Observation], list[Observation]],
-    tmp_path: Path,
-) -> None:
-    """Rows built as if all was known at once differ from rows of the knowledge then."""
-    at_once = pl.read_parquet(market_export).with_columns(
-        report_time=pl.when(pl.col("kind") == Kind.VIOLATION)
-        .then(pl.col("occur_time"))
-        .when(pl.col("kind") == Kind.STATUS)
-        .then(pl.col("occur_time") - 30 * DAY)
-        .otherwise("report_time")
-    )
-    at_once.write_parquet(tmp_path / "at_once.parquet")
-    rows = observed(read_export(tmp_path / "at_once.parquet"), study, points[0])
-    assert not rebuilt(table, study, rows).ok
-
-
-def test_shuffled_labels_tell_of_rows_of_one_seller_on_both_sides(study: Study, train: Snapshot) -> None:
+def test_shuffled_labels_tell_of_a_seller_on_both_sides(study: Study, train: Snapshot) -> None:
     """Folds by row let a model recognise a memorised seller."""
     honest = shuffled_labels(train, folds(train.seller, 2, 1), 1)
     assert honest.ok
@@ -127,13 +108,6 @@ def test_shuffled_labels_tell_of_rows_of_one_seller_on_both_sides(study: Study, 
     leaking = shuffled_labels(train, by_row, 1)
     assert not leaking.ok
     assert leaking.number > 0.8
-
-
-def test_shuffled_labels_are_right_about_honest_folds_nearly_always(train: Snapshot) -> None:
-    """Twenty shuffles: on average 0.5, and none out of bounds."""
-    found = [shuffled_labels(train, folds(train.seller, 2, seed), seed) for seed in range(20)]
-    assert all(check.ok for check in found)
-    assert abs(np.mean([check.number for check in found]) - 0.5) < 0.03
 
 
 def test_too_few_bad_sellers_are_not_shuffled(train: Snapshot) -> None:
@@ -163,12 +137,6 @@ def test_what_tells_training_from_test_is_named(study: Study, train: Snapshot, t
     assert not found.ok
     assert found.number > 0.95
     assert "most by tenure_days@1" in found.text
-
-
-def test_rows_that_are_alike_cannot_be_told_apart(study: Study, train: Snapshot) -> None:
-    side = folds(train.seller, 2, 9)
-    found = adversarial(train.take(side == 0), train.take(side == 1), study)
-    assert 0.4 < found.number < 0.6
 
 
 def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
@@ -226,9 +194,7 @@ def test_a_short_history_is_nobodys_copy(
     assert duplicated_histories(copied, everyone, everyone).number == 0
 
 
-def test_rows_of_two_sellers_with_the_very_same_features_are_found_by_what_became_of_them(
-    train: Snapshot, study: Study
-) -> None:
+def test_two_sellers_with_the_same_features_are_found(train: Snapshot, study: Study) -> None:
     assert identical_rows(train, study).ok
     rich = train.take(train.raw_count >= 3)
     some = rich.take(np.arange(0, len(rich.bad), 2))
@@ -257,20 +223,6 @@ def test_agreement_beyond_chance_is_worked() -> None:
     assert (kappa.value, kappa.low, kappa.high) == pytest.approx((0.8, 0.2775, 1.0), abs=1e-4)
 
 
-@pytest.mark.parametrize("size", [2, 5])
-def test_independent_outcomes_agree_by_chance_however_their_chances_differ(size: int) -> None:
-    """Few intervals exclude kappa 0; one common rate as chance would find agreement in most worlds."""
-    rng, missed, taken = np.random.default_rng(4), 0, 0
-    for _ in range(100):
-        p_bad = np.repeat(rng.beta(0.5, 2, 300), size)
-        bad = (rng.random(len(p_bad)) < p_bad).astype(float)
-        group = np.repeat(np.arange(300), size)
-        missed += agreement(group, bad, p_bad, np.arange(len(bad))).kappa.low > 0
-        taken += agreement(group, bad, np.full(len(bad), bad.mean()), np.arange(len(bad))).kappa.low > 0
-    assert missed <= 6
-    assert taken > 90
-
-
 @given(st.integers(2, 60), st.integers(0, 5), st.floats(0.05, 0.95))
 def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) -> None:
     """No pair disagrees: kappa 1, as certain as the number of possible disagreements."""
@@ -280,9 +232,7 @@ def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) 
     assert found.low == pytest.approx(1 - 3.6889 / (2 * pairs * chance * (1 - chance)), abs=1e-3)
 
 
-def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_what_came_later(
-    table: LedgerTable, study: Study, train: Snapshot
-) -> None:
+def test_context_of_before_that_knows_the_future_is_a_leak(table: LedgerTable, study: Study, train: Snapshot) -> None:
     window, before = (
         ContextSource("inspector", "inspection.attributes.inspector", 0.0),
         ContextSource("watched", "detections_per_month", 0.0),
@@ -293,7 +243,7 @@ def test_context_of_the_window_is_no_leak_and_that_of_before_is_one_if_it_knows_
     assert found.text.endswith(": context.watched@1")
 
 
-def test_honest_context_of_before_is_the_same_when_the_future_is_deleted(
+def test_honest_context_of_before_survives_the_deletion(
     table: LedgerTable, study: Study, points: tuple[list[Observation], list[Observation]]
 ) -> None:
     sources = [ContextSource(f"c{n}", name, 0.5) for n, name in enumerate(sorted(LOOK_BACK))]

@@ -25,7 +25,7 @@ def rows(slope: float) -> Snapshot:
     return replace(rows_of(), orders=orders, bad=bad)
 
 
-def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: Study) -> None:
+def test_a_count_that_rises_with_volume_names_both_remedies(study: Study) -> None:
     check = check_bad_by_volume(study, rows(1.0))
     assert not check.ok
     assert check.number > 0.65
@@ -34,7 +34,7 @@ def test_a_count_that_rises_with_volume_is_a_finding_with_both_remedies(study: S
     assert "exposure@1 forbids" in check.text
 
 
-def test_where_nothing_is_forbidden_or_nothing_rises_there_is_no_finding(study: Study) -> None:
+def test_without_a_prohibition_or_a_rise_there_is_no_finding(study: Study) -> None:
     assert check_bad_by_volume(restated(study, exposure={"reference_orders": 100.0}), rows(1.0)).ok
     assert check_bad_by_volume(restated(study, bad={"share": 0.2}), rows(1.0)).ok
     free = tuple(replace(f, direction=0) if f.key == "exposure@1" else f for f in CHOSEN)

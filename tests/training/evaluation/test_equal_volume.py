@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.equal_volume import at_equal_volume, auc_at_equal_volume, between
-from training.evaluation.ranking import auc
 
 row = st.tuples(st.integers(-4, 4), st.booleans(), st.integers(0, 30), st.integers(1, 4), st.integers(0, 8))
 rows = st.lists(row, min_size=1, max_size=40)
@@ -48,17 +47,6 @@ def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
         return
     assert found.value == pytest.approx(sum(w * c for w, c in pairs) / found.pairs, abs=1e-12)
     assert found.influence.sum() == pytest.approx(0, abs=1e-9)
-
-
-@given(rows)
-def test_of_one_volume_it_is_the_auc(drawn: Drawn) -> None:
-    score, bad, _, weight = (np.array(column, dtype=float) for column in list(zip(*drawn, strict=True))[:4])
-    seller = np.arange(len(bad))
-    found = auc_at_equal_volume(score, bad, np.ones(len(bad)), seller, weight).value
-    assert found == pytest.approx(auc(score, bad, weight), nan_ok=True)
-    assert found == pytest.approx(
-        auc_at_equal_volume(score**3, bad, np.ones(len(bad)), seller, weight).value, nan_ok=True
-    )
 
 
 @pytest.mark.long

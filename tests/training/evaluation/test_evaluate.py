@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scoring.base.canonical import canonical_json
-from tests.helpers.evaluation_cases import case_of, points_of
+from tests.helpers.evaluation_cases import case_of
 from training.evaluation.arrays import plain, sigmoid
 from training.evaluation.figures import evaluate
 from training.evaluation.probability import losses
@@ -95,30 +95,6 @@ def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> 
             assert {key: row[key] for key in aucs} == {key: other[key] for key in aucs}
     assert moved["models"]["lightgbm"]["log_loss"] != found["models"]["lightgbm"]["log_loss"]
     assert moved["models"]["lightgbm"]["calibration"] != found["models"]["lightgbm"]["calibration"]
-
-
-def test_who_sells_more_and_is_no_better_gains_nothing_at_equal_volume() -> None:
-    """Volume alone ranks well among all rows, and near chance at equal volume."""
-    rng = np.random.default_rng(8)
-    orders = np.floor(rng.lognormal(4, 1.5, 6000))
-    trust = rng.normal(-2.5, 0.8, 6000)
-    own = trust + np.log(np.maximum(orders, 1) / 100)
-    bad = (rng.random(6000) < sigmoid(own)).astype(float)
-    z = {"lightgbm": own, "logistic": own + 0.4 * np.log(np.maximum(orders, 1))}
-    served = {"lightgbm": trust, "logistic": trust + 0.4 * np.log(np.maximum(orders, 1))}
-    more = {"window_volume": orders, "past_volume": np.floor(orders * rng.lognormal(0, 0.5, 6000))}
-    found = evaluate(
-        case_of(
-            6000, champion=False, bad=bad, loss=bad, log_odds=z, served=served, window_orders=orders, rankings=more,
-            points=points_of(trust),
-        )
-    )  # fmt: skip
-    like = found["equal_volume"]["auc"]
-    assert found["auc"]["window_volume"]["low"] > 0.75 > found["auc"]["lightgbm"]["high"]
-    assert 0.5 < like["window_volume"]["value"] < 0.53
-    assert found["difference"]["lightgbm-logistic"]["high"] < 0
-    assert found["equal_volume"]["difference"]["lightgbm-logistic"]["low"] > -0.005
-    assert like["lightgbm"]["low"] > 0.65
 
 
 def test_weights_reach_every_rate() -> None:

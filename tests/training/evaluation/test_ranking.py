@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from training.evaluation.curves import lift, roc
@@ -105,14 +104,6 @@ def test_ks_is_the_distance_of_two_distributions(drawn: Drawn) -> None:
     if 0 < bad.sum() < len(bad):
         apart = [abs((score[bad == 1] <= at).mean() - (score[bad == 0] <= at).mean()) for at in score]
         assert Shares.of(score, bad, np.ones(len(bad))).ks == pytest.approx(max(apart), abs=1e-12)
-
-
-def test_ks_is_scipys() -> None:
-    rng = np.random.default_rng(3)
-    bad = (rng.random(300) < 0.3).astype(float)
-    score = np.rint(2 * rng.normal(bad, 1))
-    expected = ks_2samp(score[bad == 1], score[bad == 0], method="asymp").statistic
-    assert Shares.of(score, bad, np.ones(300)).ks == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.long

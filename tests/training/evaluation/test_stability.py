@@ -30,15 +30,7 @@ def test_equal_distributions_have_no_psi_and_others_have_some(drawn: list[int], 
     assert psi(first, other) == pytest.approx(psi(other, first))
 
 
-def test_for_independent_rows_the_critical_value_is_chi_square() -> None:
-    """Ten bins, 1,000 rows against 500: 16.9 x (1/1000 + 1/500), up to the bootstrap's own error."""
-    rng = np.random.default_rng(1)
-    found = Samples(np.arange(1000), np.arange(1000, 1500)).shift(rng.normal(size=1000), rng.normal(size=500), 1)
-    assert found.critical == pytest.approx(chi2(9).ppf(0.95) * (1 / 1000 + 1 / 500), rel=0.08)
-    assert found.value < 1.5 * found.critical
-
-
-def test_one_source_alarms_in_one_of_twenty_samples_though_rows_cluster() -> None:
+def test_clustered_rows_alarm_in_one_of_twenty_samples() -> None:
     """Five like rows a seller, half of the sellers in both samples: 5 % alarms; chi-square would alarm far more often."""
     rng, alarms, naive, sets = np.random.default_rng(2), 0, 0, 200
     first, second = np.repeat(np.arange(200), 5), np.repeat(np.arange(100, 300), 5)

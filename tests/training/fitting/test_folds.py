@@ -10,7 +10,7 @@ from training.study.loading import load_study
 MARKETPLACE = load_study(STUDIES / "marketplace.toml")
 
 
-def test_all_rows_of_a_seller_are_in_one_fold_and_the_folds_are_alike_in_size() -> None:
+def test_folds_hold_whole_sellers_and_are_alike_in_size() -> None:
     seller = np.repeat(np.arange(20_000), 3)
     found = folds(seller, 5, 7)
     assert (found.reshape(-1, 3) == found[::3, None]).all()

@@ -48,7 +48,7 @@ def raw(curves: Curves, rows: Snapshot) -> Floats:
 
 
 @pytest.mark.parametrize("true", [0.0, 0.4, 1.0])
-def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: Study, true: float) -> None:
+def test_the_slope_that_made_the_outcomes_is_found(study: Study, true: float) -> None:
     """The test contradicts a model trained with a wrong slope of 1."""
     rows, test = sold(true), sold(true, seed=11)
     found = estimate(rows, study, fit)
@@ -60,7 +60,6 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
     its = slopes.compare_with_test(
         found, raw(fit_curves(rows, restated(study, exposure={"slope": found.value})), test), test, study
     )
-    assert its is not None
     assert its.agrees
     assert "agrees" in its.text
     if true < 1:
@@ -68,7 +67,6 @@ def test_the_slope_that_made_the_outcomes_is_found_and_the_test_agrees(study: St
         its = slopes.compare_with_test(
             stated, raw(fit_curves(rows, restated(study, exposure={"slope": 1.0})), test), test, study
         )
-        assert its is not None
         assert not its.agrees
         assert "contradicts the slope of 1.000" in its.text
 
@@ -103,11 +101,9 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
     rows = sold(0.4)
     score = 0.6 * rows.x[:, 0]
     found = slope_beside_score(score, log_exposure(rows.window_orders, study), rows)
-    assert found is not None
     reach = 1.96 * found[1] + MATERIAL
     for off, agrees in ((0.9, True), (1.1, False)):
         its = slopes.compare_with_test(Slope(found[0] + off * reach, STATED), score, rows, study)
-        assert its is not None
         assert its.agrees is agrees
 
 

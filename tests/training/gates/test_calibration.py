@@ -86,7 +86,8 @@ def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
 
 
 @pytest.mark.long
-def test_a_fault_that_the_champion_has_too_is_no_harm_by_the_candidate() -> None:
+def test_a_fault_of_the_champion_too_is_no_harm() -> None:
+
     def thin(by: float) -> Any:
         return lambda z, case: np.where(case.file == "thin", z - by, z)
 

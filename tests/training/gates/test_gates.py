@@ -18,8 +18,6 @@ from service.registry.gates import allow
 from service.registry.gates import gates_of as registered
 from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, judged, shifted
-from training.evaluation.ranking import auc
-from training.gates import findings as figures
 from training.gates.evidence import GateFinding, Verdict
 from training.gates.table import ADVISORY, GATES, HARD, Gates, gates_of, judge
 
@@ -35,7 +33,7 @@ def good() -> dict[str, Any]:
     ("check", "gate", "passes"),
     [("rebuilt", "leakage", False), ("adversarial", "drift", True), ("future_dates", "data", True)],
 )
-def test_a_leak_stops_a_model_and_a_world_that_moved_is_to_be_signed_off(
+def test_a_leak_stops_a_model_and_drift_is_to_be_signed_off(
     good: dict[str, Any], check: str, gate: str, passes: bool
 ) -> None:
     evaluation = deepcopy(good)
@@ -165,9 +163,7 @@ def test_a_verdict_is_worked(
 
 
 @given(st.floats(-1, 1), st.floats(0.001, 1), st.floats(0.001, 0.2), st.integers(1, 10_000))
-def test_more_bad_rows_of_the_same_kind_settle_what_few_leave_open(
-    number: float, spread: float, limit: float, bad: int
-) -> None:
+def test_more_bad_rows_settle_what_few_leave_open(number: float, spread: float, limit: float, bad: int) -> None:
     found = GateFinding(number, "", spread).verdict(limit, bad)
     if found.needed is None:
         assert found.ok is not None
@@ -185,7 +181,7 @@ def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:
     assert not judged(wrong)["segments_calibration"]["ok"]
 
 
-def test_a_model_that_ranks_by_chance_is_stopped_whatever_it_is_compared_with(good: dict[str, Any]) -> None:
+def test_a_model_that_ranks_by_chance_is_stopped(good: dict[str, Any]) -> None:
     chance = good | {"auc": good["auc"] | {"lightgbm": {"value": 0.53, "low": 0.49, "high": 0.57}}}
     found = judged(chance)["ranking"]
     assert not found["ok"]
@@ -237,16 +233,6 @@ def test_stability_is_what_chance_does_not_explain() -> None:
     assert spread(0.01) == pytest.approx(0.07, abs=1e-6)
     assert spread(0.2) == 0.0
     assert spread(0.01, bad=20) == 0.0
-
-
-def test_the_formula_for_a_months_error_is_worked() -> None:
-    """Worked: AUC 0.8, 10 bad and 90 good rows: 0.0865."""
-    month = {"rows": 100, "bad": 10, "auc": {"value": 0.8, "low": 0.8, "high": 0.8}}
-    assert figures._auc_error(month, 0.8) == pytest.approx(0.0865, abs=1e-4)
-    rng, bad = np.random.default_rng(1), np.arange(100) < 10
-    drawn = [auc(rng.normal(1.19 * bad, 1), bad.astype(float)) for _ in range(2000)]
-    assert np.mean(drawn) == pytest.approx(0.8, abs=0.01)
-    assert np.std(drawn) == pytest.approx(0.0865, rel=0.2)
 
 
 def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ def test_a_good_simulated_model_passes() -> None:
     ("kind", "gate"),
     [*zip(BROKEN, ("leakage", "ranking", "calibration_slope", "calibration_level", "calibration_slope"), strict=True)],
 )
-def test_a_broken_simulated_model_is_refused_by_the_gate_that_is_there_for_it(kind: str, gate: str) -> None:
+def test_a_broken_simulated_model_is_refused_by_its_gate(kind: str, gate: str) -> None:
     word, refusing = verdict(judged(kind, 200, 1))
     assert word == "refused"
     assert gate in refusing

@@ -30,7 +30,7 @@ def equal(one: Market, other: Market) -> bool:
     return all(getattr(one, name).equals(getattr(other, name)) for name in FRAMES)
 
 
-def test_the_same_seed_gives_the_same_market_and_another_seed_another() -> None:
+def test_a_seed_gives_the_same_market_and_another_another() -> None:
     first = simulate(300, 200, START, seed=1)
 
     assert equal(first, simulate(300, 200, START, seed=1))
@@ -49,7 +49,7 @@ def test_the_first_sellers_do_not_depend_on_how_many_follow() -> None:
         simulate(0, 100, START, seed=1)
 
 
-def test_exposure_is_recorded_on_days_that_have_any_and_on_no_other(market: Market) -> None:
+def test_exposure_is_recorded_only_on_days_that_have_any(market: Market) -> None:
     exposure = market.exposure.join(market.identity, on="seller")
 
     assert 150_000 <= exposure.height <= 250_000
@@ -65,7 +65,7 @@ def test_exposure_is_recorded_on_days_that_have_any_and_on_no_other(market: Mark
     assert (failed <= exposure["settled_orders"]).all()
 
 
-def test_violations_occur_where_there_is_exposure_and_are_reported_afterwards(market: Market) -> None:
+def test_violations_occur_on_exposure_and_are_reported_later(market: Market) -> None:
     violations = market.violations
 
     on_exposure = violations.join(
@@ -80,7 +80,7 @@ def test_violations_occur_where_there_is_exposure_and_are_reported_afterwards(ma
     assert (violations["report_second"] < 86_400).all()
 
 
-def test_every_decision_comes_after_its_report_and_overturning_after_confirmation(market: Market) -> None:
+def test_decisions_come_after_reports_overturns_after_both(market: Market) -> None:
     reports = market.violations.with_row_index("violation").cast({"violation": pl.Int64})
     cases = market.decisions.join(reports, on="violation").with_columns(
         decided=pl.col("day") * 86_400 + pl.col("second"),
@@ -99,7 +99,7 @@ def test_every_decision_comes_after_its_report_and_overturning_after_confirmatio
     assert not others["violation"].is_duplicated().any()
 
 
-def test_final_acts_with_a_verified_identifier_need_no_decision_and_all_else_gets_one(market: Market) -> None:
+def test_final_verified_acts_alone_need_no_decision(market: Market) -> None:
     violations = market.violations.with_row_index("violation").cast({"violation": pl.Int64})
     arrived = violations.filter(pl.col("final") & pl.col("identifier_verified"))
 
@@ -126,7 +126,7 @@ def test_volume_hazard_and_decisions_have_heavy_tails(market: Market) -> None:
     assert np.quantile(wait, 0.95) > 8 * np.median(wait)
 
 
-def test_an_echo_shares_incident_harm_and_fate_and_is_never_known_first(market: Market) -> None:
+def test_an_echo_shares_incident_harm_and_fate(market: Market) -> None:
     rows = market.violations.with_columns(status=pl.Series(status_at(market, 100_000)))
     echoes = rows.filter("echo").join(rows.filter(~pl.col("echo")), on=["seller", "incident"], suffix="_first")
 

@@ -52,7 +52,7 @@ def test_a_study_that_sets_what_it_may_not_is_refused(tmp_path: Path, model: str
 
 
 @pytest.mark.parametrize("parameters", [{"num_leaves": 1}, {"boosting": "rf", "bagging_freq": 0}])
-def test_what_lightgbm_refuses_is_told_in_one_line_without_its_source(parameters: dict[str, Any]) -> None:
+def test_what_lightgbm_refuses_is_told_in_one_line(parameters: dict[str, Any]) -> None:
     assert wrong_parameters({"num_leaves": 1}) == []
     study = restated(load_study(STUDIES / "marketplace.toml"), model={"parameters": parameters})
     rng = np.random.default_rng(1)

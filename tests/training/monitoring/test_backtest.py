@@ -154,9 +154,7 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, kn
 
 
 @pytest.mark.parametrize("day", DAYS)
-def test_with_todays_knowledge_a_backtest_answers_as_a_server_asked_with_the_observe_time_alone(
-    market: Market, model: Artifact, day: int
-) -> None:
+def test_with_todays_knowledge_a_backtest_is_the_server(market: Market, model: Artifact, day: int) -> None:
     """Over a ledger imported today, with the report times of its files."""
     asked = served(market.folder, model, market.imported.sellers, day, known=False)
     given = answers_at(market.imported, model, policy(), day, Knowledge.TODAY)
@@ -166,9 +164,7 @@ def test_with_todays_knowledge_a_backtest_answers_as_a_server_asked_with_the_obs
 
 @pytest.mark.long
 @pytest.mark.parametrize("day", DAYS)
-def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that_day(
-    market: Market, model: Artifact, day: int
-) -> None:
+def test_with_the_knowledge_of_then_a_backtest_is_the_server(market: Market, model: Artifact, day: int) -> None:
     """Over a ledger appended to as entries were reported; the imported ledger backtests the same."""
     asked = served(market.folder / "lived", model, market.lived.sellers, day, known=True)
     for table in (market.lived, market.imported):
@@ -181,7 +177,7 @@ def test_with_the_knowledge_of_then_a_backtest_answers_as_the_server_did_on_that
 @pytest.mark.parametrize(
     "types", ["", "[standing.types]\ncounterfeit_goods = { minor = 0, moderate = 0, major = 0, critical = 1 }\n\n"]
 )
-def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_servers(
+def test_a_standing_bounds_a_backtest_as_it_bounds_a_server(
     market: Market, model: Artifact, types: str, tmp_path: Path
 ) -> None:
     path, day = tmp_path / "general.toml", DAYS[1]
@@ -195,9 +191,7 @@ def test_a_policy_with_standing_bounds_the_tiers_of_a_backtest_as_it_bounds_the_
 
 
 @pytest.mark.long
-def test_the_comparison_with_the_server_meets_every_state_and_what_people_decided(
-    market: Market, model: Artifact
-) -> None:
+def test_the_comparison_with_the_server_meets_every_state(market: Market, model: Artifact) -> None:
     """All tiers but the best, the absent, and knowledge that makes a difference; otherwise agreement would prove
     little.
     """
@@ -253,13 +247,12 @@ def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: A
     assert backtest(market.lived, model, policy(), days[:1]).churn_per_month is None
 
 
-def test_on_the_test_point_of_the_training_a_backtest_has_the_auc_of_the_training(
+def test_at_the_test_point_a_backtest_has_the_trainings_auc(
     market: Market, model: Artifact, trained: Trained, study: Study
 ) -> None:
     """To the last bit."""
     _, (test,) = study.find_points(market.imported.as_of)
     (step,) = backtest(market.imported, model, policy(), [test.day], study=study, against=model).steps
-    assert step.figures is not None
     assert step.figures.auc == step.figures.auc_against == auc(trained.test_scores["lightgbm"], trained.test.bad)
     assert (int(step.figures.rows.sum()), int(step.figures.bad.sum())) == (
         len(trained.test.bad),
@@ -283,7 +276,6 @@ def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, st
     rows = snapshot(market.imported, weighing, weighing.point_at(test.day))
     raw = model.raw_score(rows.x)
     by_seller = auc(raw, rows.bad)
-    assert step.figures is not None
     assert step.figures.auc == step.figures.auc_against == auc(raw, rows.bad, rows.weight)
     assert step.figures.auc != pytest.approx(by_seller, abs=1e-3)
     assert (step.figures.rows.sum(), step.figures.bad.sum()) == (len(rows.bad), rows.bad.sum())
@@ -296,9 +288,8 @@ def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, st
 
 
 @pytest.mark.long
-def test_days_whose_outcome_is_not_out_yet_have_no_figures_and_days_of_the_training_are_marked(
-    market: Market, model: Artifact, study: Study
-) -> None:
+def test_days_without_an_outcome_have_no_figures(market: Market, model: Artifact, study: Study) -> None:
+    """Days whose outcome is not out yet have no figures and days of the training are marked."""
     _, (test,) = study.find_points(market.imported.as_of)
     learned = last_training_day(model)
     assert 0 < learned <= test.day
@@ -317,9 +308,7 @@ def test_days_go_from_the_first_to_the_last_by_steps() -> None:
         days_between(0, 100_000, 1)
 
 
-def test_a_study_at_inspections_has_no_figures_of_a_day_and_says_where_they_are(
-    market: Market, study: Study, trained: Trained
-) -> None:
+def test_a_backtest_at_inspections_has_no_figures_of_a_day(market: Market, study: Study, trained: Trained) -> None:
     inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     with pytest.raises(ConfigurationWrong, match="leave out --study"):
         backtest(market.imported, load(trained.parts), policy(), DAYS[:1], study=inspected)

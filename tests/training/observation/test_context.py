@@ -56,7 +56,8 @@ def look(day: int, entry_id: str = "", **stated: object) -> Entry:
     return inspection(entry_id or f"look-{day}", "s", OBSERVE + day, **stated)
 
 
-def test_detections_are_the_inspections_and_what_the_platform_found_before_the_point(tmp_path: Path) -> None:
+def test_detections_are_of_before_the_point(tmp_path: Path) -> None:
+    """Detections are the inspections, and what the platform found before the point."""
     found = [
         look(-10),
         look(-100),
@@ -118,7 +119,7 @@ def test_detections_over_orders_are_unknown_without_an_order(tmp_path: Path) -> 
     assert seen(tmp_path, per_order, *sold, look(-10), look(-11)) == [[0.5], [0.05]]
 
 
-def test_the_selection_probability_is_that_of_the_windows_inspections(tmp_path: Path) -> None:
+def test_the_selection_probability_is_of_the_windows_inspections(tmp_path: Path) -> None:
     chance = ContextSource("drawn", "selection_probability", 0.25)
     drawn = [
         look(day, selection_probability_ppm=ppm) for day, ppm in ((5, 100_000), (6, 300_000), (7, 0), (-5, 900_000))
@@ -137,7 +138,7 @@ def measure(
 
 
 @pytest.mark.long
-def test_measures_in_force_are_those_imposed_and_neither_lifted_nor_over(tmp_path: Path) -> None:
+def test_measures_in_force_are_neither_lifted_nor_over(tmp_path: Path) -> None:
     hold, cap = MeasureKind.SETTLEMENT_HOLD, MeasureKind.LISTING_CAP
     on, off = MeasureState.IMPOSED, MeasureState.LIFTED
     stated = [
@@ -228,7 +229,7 @@ def test_training_sees_context_and_serving_never_does(world: World) -> None:
     assert answers() == before
 
 
-def test_no_column_of_context_differs_between_sellers_when_serving(world: World) -> None:
+def test_no_context_differs_between_sellers_when_serving(world: World) -> None:
     _, table, study, trained = world
     artifact = load(trained.parts)
     context = [i for i, f in enumerate(artifact.features) if isinstance(f, ContextFeature)]
@@ -248,7 +249,7 @@ def test_no_column_of_context_differs_between_sellers_when_serving(world: World)
     assert (trained.test.x[:, context] == [0.0, 1.0, 0.0]).all()
 
 
-def test_an_artifact_whose_baseline_is_not_at_the_reference_is_refused(world: World) -> None:
+def test_a_baseline_not_at_the_reference_is_refused(world: World) -> None:
     """The gap to the baseline would depend on the inspector."""
     parts = world[3].parts
 

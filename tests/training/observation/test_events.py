@@ -108,7 +108,7 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
         assert np.array_equal(getattr(seen, field.name), getattr(again, field.name)), field.name
 
 
-def test_a_miss_at_an_inspection_is_shown_with_the_window_of_its_own_day(table: LedgerTable, study: Study) -> None:
+def test_a_miss_at_an_inspection_has_the_window_of_its_day(table: LedgerTable, study: Study) -> None:
     seen = snapshot(table, study, span(study))
     nobody = np.zeros(len(seen.bad)), np.zeros(len(seen.bad), dtype=np.int64), np.full(len(seen.bad), "standard")
     found = worst_misses(table, seen, *nobody, study.window_end_of)
@@ -118,7 +118,7 @@ def test_a_miss_at_an_inspection_is_shown_with_the_window_of_its_own_day(table: 
         assert all(row["observe"] <= entry["day"] < end for entry in row["after"])
 
 
-def test_two_inspections_of_a_day_are_one_point_and_one_that_is_void_is_none(table: LedgerTable, study: Study) -> None:
+def test_two_inspections_of_a_day_are_one_point(table: LedgerTable, study: Study) -> None:
     seller, day = event_cases(table, study, span(study))
     cases = list(zip(day.tolist(), seller.tolist(), strict=True))
     assert cases == sorted(set(cases))
@@ -130,14 +130,14 @@ def test_two_inspections_of_a_day_are_one_point_and_one_that_is_void_is_none(tab
     assert set(one[1].tolist()) == {FIRST + 5}
 
 
-def test_a_span_without_an_inspection_is_refused_with_what_would_help(table: LedgerTable, study: Study) -> None:
+def test_a_span_without_an_inspection_is_refused(table: LedgerTable, study: Study) -> None:
     empty = Observation(FIRST - 400, FIRST - 300, FIRST - 301)
     wanted = f"the ledger has no inspection from {format_day(FIRST - 400)} to {format_day(FIRST - 301)}: import"
     with pytest.raises(ConfigurationWrong, match=wanted):
         snapshot(table, study, empty)
 
 
-def test_the_training_days_are_cut_into_spans_that_end_before_the_test(study: Study) -> None:
+def test_the_training_days_are_cut_into_spans_before_the_test(study: Study) -> None:
     short = restated(study, window={"days": 1, "maturity_days": 0})
     train, (test,) = short.find_points(parse_day("2026-01-01"))
     assert [p.day for p in train] == [FIRST, *(p.last_day + 1 for p in train[:-1] if p.last_day is not None)]
@@ -163,7 +163,7 @@ any = [{ harm = "high" }]
 """
 
 
-def test_a_study_at_inspections_looks_at_the_day_unless_it_says_otherwise(tmp_path: Path) -> None:
+def test_a_study_at_inspections_looks_at_the_day_by_default(tmp_path: Path) -> None:
     path = tmp_path / "at.toml"
     path.write_text(AT)
     stated = load_study(path)

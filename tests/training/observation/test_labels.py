@@ -10,7 +10,7 @@ import pytest
 from scoring.base.enums import Action, Category, Harm, Severity, Source
 from scoring.base.time import DAY, parse_day
 from scoring.entries.entry import Entry
-from tests.helpers.builders import confirmed, exposure, identity, status, violation
+from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from training.fitting.fit import baseline_seller, golden_rows, offset
 from training.observation.snapshots import Snapshot, snapshot
@@ -55,7 +55,7 @@ def is_bad(folder: Path, study: Study, *entries: Entry) -> bool:
         (END * DAY, False),
     ],
 )
-def test_the_window_holds_its_first_microsecond_and_not_the_one_after_its_last(
+def test_the_window_holds_its_first_microsecond_and_its_last(
     tmp_path: Path, study: Study, moment: int, bad: bool
 ) -> None:
     assert is_bad(tmp_path, study, breach("v", moment)) is bad
@@ -91,7 +91,8 @@ def test_what_was_overturned_since_counts_for_no_label(tmp_path: Path, study: St
     assert not is_bad(tmp_path / "again", study, breach("v", (OBSERVE + 10) * DAY), overturned)
 
 
-def test_what_occurred_before_and_was_reported_after_is_neither_label_nor_feature(tmp_path: Path, study: Study) -> None:
+def test_reported_late_is_neither_label_nor_feature(tmp_path: Path, study: Study) -> None:
+    """What occurred before and was reported after is neither label nor feature."""
     late = observe(tmp_path, study, breach("v", (OBSERVE - 10) * DAY, reported=(OBSERVE + 10) * DAY))
     assert late.bad[1] == 0
     assert late.clean[1]
@@ -103,7 +104,8 @@ def test_what_occurred_before_and_was_reported_after_is_neither_label_nor_featur
     assert (early.x[0] != early.x[1]).any()
 
 
-def test_one_incident_counts_once_towards_the_number_that_makes_a_seller_bad(tmp_path: Path, study: Study) -> None:
+def test_one_incident_counts_once_towards_bad(tmp_path: Path, study: Study) -> None:
+    """One incident counts once towards the number that makes a seller bad."""
     twice = restated(study, bad={"at_least": 2})
     first = breach("v1", (OBSERVE + 10) * DAY, incident="fair")
     same = breach("v2", (OBSERVE + 11) * DAY, incident="fair")
@@ -144,7 +146,7 @@ def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study
     assert not is_bad(tmp_path, major, breach("v", moment), reduced)
 
 
-def test_only_sellers_that_are_known_and_sell_in_the_window_are_observed(tmp_path: Path, study: Study) -> None:
+def test_only_known_sellers_that_sell_are_observed(tmp_path: Path, study: Study) -> None:
     later, joined = (OBSERVE + 20) * DAY, (OBSERVE - 20) * DAY
     entries = [
         *standing("a"),
@@ -175,7 +177,7 @@ def test_a_row_carries_its_own_exposure_as_log_odds(tmp_path: Path, study: Study
 
 
 @pytest.mark.long
-def test_the_points_rule_adds_the_gravest_of_each_incident_for_half_a_year(tmp_path: Path, study: Study) -> None:
+def test_the_points_rule_adds_the_gravest_of_each_incident(tmp_path: Path, study: Study) -> None:
     """Worked: minor 1, moderate 2, major 4 and critical 12 points, gone after 180 days; one incident once."""
     harms = [(Harm.LOW, 170), (Harm.MEDIUM, 160), (Harm.HIGH, 150), (Harm.EXTREME, 140)]
     plain = [
@@ -201,7 +203,7 @@ def test_the_points_rule_adds_the_gravest_of_each_incident_for_half_a_year(tmp_p
     assert observe(folder, study, *one).rule_points[1] == 4.0
 
 
-def test_the_baseline_is_the_median_established_seller_without_an_incident(tmp_path: Path, study: Study) -> None:
+def test_the_baseline_is_the_median_clean_established_seller(tmp_path: Path, study: Study) -> None:
     """Four sellers: a guilty one, and three clean ones with 0, 300 and 500 orders; the latter two count."""
     entries = [*standing("guilty"), breach("v", (OBSERVE - 10) * DAY)]
     entries[-1] = replace(entries[-1], seller="guilty")
@@ -214,7 +216,3 @@ def test_the_baseline_is_the_median_established_seller_without_an_incident(tmp_p
     expected = np.median(rows.x[[1, 2]], axis=0)
     np.testing.assert_array_equal(baseline_seller(rows), expected)
     assert golden_rows(rows, 3).shape == (3, rows.x.shape[1])
-
-
-def test_a_violation_confirmed_on_arrival_is_what_the_builder_says() -> None:
-    assert breach("v", 0, reported=0).fact == confirmed("v", "s", occur_time=0).fact

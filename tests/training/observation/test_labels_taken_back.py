@@ -44,9 +44,7 @@ def test_goods_that_were_somebody_elses_make_nobody_bad(tmp_path: Path, study: S
 
 @pytest.mark.long
 @pytest.mark.parametrize("moved_to", [(OBSERVE - 5) * DAY, END * DAY])
-def test_a_violation_that_is_moved_out_of_the_window_makes_nobody_bad(
-    tmp_path: Path, study: Study, moved_to: int
-) -> None:
+def test_a_violation_moved_out_of_the_window_makes_nobody_bad(tmp_path: Path, study: Study, moved_to: int) -> None:
     moved = correction("v", moved_to, (TRUTH - 1) * DAY)
     known = max(INSIDE, moved_to)
     assert not is_bad(folder(tmp_path, "moved"), study, breach("v", INSIDE, reported=known), moved)
@@ -71,7 +69,7 @@ def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, st
 
 
 @pytest.mark.long
-def test_the_order_of_a_report_and_its_decision_in_a_file_changes_nothing(tmp_path: Path, study: Study) -> None:
+def test_the_order_of_report_and_decision_changes_nothing(tmp_path: Path, study: Study) -> None:
     for name, moment in (("before", BEFORE), ("inside", INSIDE)):
         report = violation("v", "s", occur_time=moment, report_time=moment)
         decision = status("v", Action.CONFIRM, seller="s", occur_time=moment + DAY, report_time=moment + DAY)

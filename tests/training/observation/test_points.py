@@ -63,7 +63,7 @@ def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short
 
 @pytest.mark.long
 @pytest.mark.usefixtures("enough")
-def test_the_latest_point_is_taken_where_it_has_enough_and_where_none_has(tmp_path: Path, short: Study) -> None:
+def test_the_latest_point_is_taken_if_it_has_enough(tmp_path: Path, short: Study) -> None:
     (tmp_path / "a").mkdir()
     table = fading(tmp_path / "a", 7, 3)
     found, latest = choose_points(table, short), short.find_points(table.as_of)
@@ -90,7 +90,7 @@ def test_it_does_not_go_back_for_a_few_bad_rows_more(tmp_path: Path, short: Stud
 
 
 @pytest.mark.usefixtures("enough")
-def test_who_sellers_are_since_years_does_not_make_a_ledger_older(tmp_path: Path, short: Study) -> None:
+def test_how_long_sellers_exist_makes_no_ledger_older(tmp_path: Path, short: Study) -> None:
     end = OBSERVE + 400
     table = weekly(tmp_path, end, exposure(end - 45, "s0", report_time=(end - 44) * DAY - 1), 1, 0, 0, 0, 6)
     assert table.first_day == end - 45

@@ -31,7 +31,7 @@ def assert_same(found: Snapshot, wanted: Snapshot) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("left", ["keep", "exclude", "weight"])
 @pytest.mark.parametrize("most", [1, 700, 5_000])
-def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
+def test_sellers_observed_in_parts_give_the_same_rows(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
 ) -> None:
     study = restated(study, eligible={"left": left})
@@ -44,7 +44,7 @@ def test_sellers_observed_in_parts_of_any_size_give_the_same_rows(
     assert_same(found.rows, whole.rows)
 
 
-def test_rows_that_lie_one_after_the_other_are_joined_without_a_copy(table: LedgerTable, study: Study) -> None:
+def test_adjoining_rows_are_joined_without_a_copy(table: LedgerTable, study: Study) -> None:
     points = study.find_points(table.as_of)[0][:3]
     final = final_facts(table)
     room = FeatureBuffer(3 * table.columns.cases, len(study.features))

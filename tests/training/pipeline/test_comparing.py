@@ -62,7 +62,7 @@ def test_context_can_be_introduced_where_the_champion_knows_none(
 
 
 @pytest.mark.long
-def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerTable, study: Study) -> None:
+def test_a_champion_with_context_is_judged_at_its_reference(table: LedgerTable, study: Study) -> None:
     theirs = knowing(study, WATCHED)
     champion = load(train(table, theirs).parts)
     both = knowing(replace(study, features=study.features[10:]), WATCHED, HELD)
@@ -72,9 +72,7 @@ def test_a_champion_that_knows_context_is_judged_at_its_reference(table: LedgerT
 
 
 @pytest.mark.long
-def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
-    table: LedgerTable, study: Study, plain: Artifact
-) -> None:
+def test_a_champion_is_judged_by_its_own_reference_exposure(table: LedgerTable, study: Study, plain: Artifact) -> None:
     """Otherwise the other unit alone would worsen its log-loss, and the gate would always pass."""
     trained = train(table, restated(study, exposure={"reference_orders": 20.0}), champion=plain)
     assert study.exposure.reference_orders != 20.0
@@ -84,9 +82,8 @@ def test_a_champion_of_another_reference_exposure_is_judged_by_its_own(
 
 
 @pytest.mark.long
-def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate_one(
-    table: LedgerTable, study: Study, plain: Artifact
-) -> None:
+def test_a_lift_of_the_level_changes_what_is_served_alone(table: LedgerTable, study: Study, plain: Artifact) -> None:
+    """A model is judged at the level of the labels and served at the ultimate one."""
     more = restated(study, window={"maturity_days": 0})
     job = Job(table, more, POLICY, champion=plain)
     observed = observe(Step("1", show_nothing), job)
@@ -102,7 +99,7 @@ def test_a_model_is_judged_at_the_level_of_the_labels_and_served_at_the_ultimate
     assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"], rel=0.01)
 
 
-def test_a_model_without_context_is_watched_by_a_study_that_has_some(
+def test_a_model_without_context_is_watched_by_a_study_with_some(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
     seen = as_the_model_sees(knowing(study, WATCHED), plain)
@@ -129,7 +126,7 @@ def test_a_champion_of_another_label_is_shown_and_judges_nothing(
     assert "the champion" in gate["text"]
 
 
-def test_a_definition_of_an_earlier_release_is_compared_by_what_it_states(study: Study) -> None:
+def test_an_earlier_definition_is_compared_by_what_it_states(study: Study) -> None:
     """It did not state whether suspensions make bad."""
     stated = definition(study)
     old = {part: value for part, value in stated.items() if part != "bad_suspended"}

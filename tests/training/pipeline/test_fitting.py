@@ -52,9 +52,7 @@ def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> 
 
 
 @pytest.mark.long
-def test_what_a_model_has_learnt_of_its_own_sellers_is_not_held_to_be_true_of_others(
-    job: Job, observed: Observed
-) -> None:
+def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed: Observed) -> None:
     """Random features and outcomes, the same at all points: slope 0 for other sellers."""
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
     by_heart = replace(
@@ -94,7 +92,7 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
 
 
 @pytest.mark.long
-def test_a_calibration_that_makes_all_alike_is_said_with_what_would_help(job: Job, observed: Observed) -> None:
+def test_a_calibration_that_makes_all_alike_is_refused(job: Job, observed: Observed) -> None:
     fitted = fit(Step("4", show_nothing), job, observed)
     assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).page.rows > 10
     with pytest.raises(ConfigurationWrong, match=r"every seller has the same points .*; widen the bad definition"):

@@ -60,7 +60,7 @@ def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
 
 
 @pytest.mark.long
-def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
+def test_an_interrupted_training_ends_as_if_it_never_was(
     table: LedgerTable, study: Study, trained: Trained, tmp_path: Path
 ) -> None:
     """Stopped during the fit of the scale: the kept model is used, and the artifact is equal to the byte."""
@@ -70,17 +70,6 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_never_was(
     again = run(Job(table, study, POLICY, verify=False, kept=kept))
     assert kept.used == ["exposure-slope", "model"]
     assert again.parts == trained.parts
-
-
-@pytest.mark.long
-def test_half_of_a_kept_file_is_made_anew(table: LedgerTable, study: Study, trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("compare"))
-    halved = list(tmp_path.glob("*.txt"))
-    assert {file.stem for file in halved} == {"exposure-slope", "model", "fold-1", "fold-2", "fold-3"}
-    for file in halved:
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    assert run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path))).parts == trained.parts
 
 
 def interrupted_at(step: str) -> Callable[[str, int, int], None]:
@@ -104,16 +93,17 @@ def test_figures_of_a_sample_say_what_it_was_drawn_from(
 
 
 @pytest.mark.long
-def test_a_training_that_is_verified_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:
+def test_a_verified_training_trains_twice_and_finds_the_same(table: LedgerTable, study: Study) -> None:
     gates = {row["gate"]: row for row in train(table, study, verify=True).gates["gates"]}
     assert gates["reproducible"]["ok"]
     assert not {row["gate"]: row for row in train(table, study).gates["gates"]}["reproducible"]["ok"]
 
 
 @pytest.mark.long
-def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
+def test_another_second_observation_is_found_out(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+
     def otherwise(step: Step, job: Job) -> Observed:
         found = observing.observe(step, job)
         x = found.rows.x.copy()
@@ -126,9 +116,10 @@ def test_sellers_that_are_observed_otherwise_the_second_time_are_found_out(
 
 
 @pytest.mark.long
-def test_a_recalibration_keeps_every_tree_and_moves_all_points_alike(
+def test_a_recalibration_keeps_every_tree(
     table: LedgerTable, study: Study, trained: Trained, champion: Artifact
 ) -> None:
+    """A recalibration keeps every tree and moves all points alike."""
     old = Artifact(champion.manifest | {"base": champion.page.base - 72}, champion.parts, champion.digest)
     again = train(table, study, champion=old, recalibrate=True)
     assert again.parts["model.txt"] == champion.parts["model.txt"]
@@ -151,9 +142,7 @@ def test_a_champion_with_other_features_is_compared_by_its_own(challenger: Train
     assert 0 < sum(map(sum, evaluation["migration"]["matrix"])) <= evaluation["test"]["rows"]
 
 
-def test_the_report_of_a_training_leaves_nothing_out_but_what_needs_a_champion(
-    trained: Trained, challenger: Trained
-) -> None:
+def test_the_report_leaves_out_only_what_needs_a_champion(trained: Trained, challenger: Trained) -> None:
     alone, beside = report_of(trained), report_of(challenger)
     left_out = re.findall(r"<strong>([^<]+)</strong>: left out|<li><strong>([^<]+)</strong>, since", alone)
     named = {one or other for one, other in left_out}
@@ -169,7 +158,7 @@ def report_of(trained: Trained) -> str:
     return render(**stated, gates=trained.gates, digest="f" * 64)
 
 
-def test_the_sample_that_reports_are_tried_on_holds_no_figure_that_training_does_not_make(challenger: Trained) -> None:
+def test_the_sample_holds_no_figure_that_training_does_not_make(challenger: Trained) -> None:
     made = paths(json.loads(challenger.parts["evaluation.json"]))
     unmade = paths(sample.evaluation()) - made
     assert {path for path in unmade if not path.startswith(".looks[]")} == set()
@@ -182,7 +171,7 @@ def paths(value: Any, at: str = "") -> set[str]:
     return set().union(*(paths(part, f"{at}[]") for part in value)) if isinstance(value, list) else set()
 
 
-def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table: LedgerTable, study: Study) -> None:
+def test_the_worst_misses_part_what_was_known_from_what_came(table: LedgerTable, study: Study) -> None:
     _, (point,) = study.find_points(table.as_of)
     test = snapshot(table, study, point)
     everybody = np.zeros(len(test.bad)), np.zeros(len(test.bad), dtype=np.int64), np.full(len(test.bad), "standard")
@@ -197,9 +186,7 @@ def test_the_worst_misses_know_what_was_known_and_what_came_in_the_window(table:
 
 
 @pytest.mark.long
-def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
-    table: LedgerTable, study: Study, tmp_path: Path
-) -> None:
+def test_every_look_at_a_test_window_is_logged_and_shown(table: LedgerTable, study: Study, tmp_path: Path) -> None:
     shell = Shell(looks=tmp_path / "looks.jsonl", now=1_764_000_000_000_000)
     plan(Job(table, study, POLICY, shell=shell))
     assert not (tmp_path / "looks.jsonl").exists(), "a dry run judges nothing, and is no look"
@@ -211,7 +198,7 @@ def test_every_look_at_a_test_window_is_logged_and_those_of_others_are_shown(
     assert len((tmp_path / "looks.jsonl").read_text().splitlines()) == 3
 
 
-def test_a_window_that_is_longer_than_the_ledger_is_told_with_what_would_help(table: LedgerTable, study: Study) -> None:
+def test_a_window_longer_than_the_ledger_is_refused(table: LedgerTable, study: Study) -> None:
     with pytest.raises(ConfigurationWrong, match="training points hold 0 rows") as refused:
         plan(Job(table, restated(study, window={"days": 700}), POLICY))
     said = refused.value.message

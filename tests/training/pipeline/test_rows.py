@@ -22,9 +22,10 @@ def trained(table: LedgerTable, study: Study) -> Trained:
 
 
 @pytest.mark.parametrize(("ending", "read"), [("csv", pl.read_csv), ("parquet", pl.read_parquet)])
-def test_a_row_says_whose_it_is_what_became_of_it_and_what_every_model_says(
+def test_a_row_has_its_seller_its_outcome_and_every_score(
     table: LedgerTable, trained: Trained, tmp_path: Path, ending: str, read: object
 ) -> None:
+    """A row says whose it is, what became of it, and what every model says."""
     file = tmp_path / f"rows.{ending}"
     assert write_rows(table, trained, file) == len(trained.test.bad)
     rows: pl.DataFrame = read(file)  # type: ignore[operator]

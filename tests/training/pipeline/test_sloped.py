@@ -16,14 +16,13 @@ from training.study.definition import Study
 
 
 @pytest.mark.long
-def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(table: LedgerTable, study: Study) -> None:
+def test_the_slope_is_of_the_training_points_alone(table: LedgerTable, study: Study) -> None:
     """In manifest, lineage, evaluation and data checks; other test outcomes do not change it."""
     job, trained = Job(table, study, POLICY), train(table, study)
     observed = observe(Step("1", show_nothing), job)
     turned = replace(observed, test=replace(observed.test, bad=1 - observed.test.bad))
     slope = find_slope(Step("slope", show_nothing), job, turned).job.slope
     lineage = json.loads(trained.parts["lineage.json"])
-    assert slope is not None
     assert slope.how == "estimated"
     assert slope.value not in (0, 1)
     assert lineage["slope"] == slope_of(load(trained.parts)) == slope.value
@@ -36,13 +35,10 @@ def test_the_slope_of_exposure_is_of_the_training_points_alone_and_is_shown(tabl
 
 
 @pytest.mark.long
-def test_a_slope_that_a_study_states_is_taken_and_without_exposure_there_is_none(
-    table: LedgerTable, study: Study
-) -> None:
+def test_a_stated_slope_is_taken_and_without_exposure_is_none(table: LedgerTable, study: Study) -> None:
     job = Job(table, restated(study, exposure={"slope": 1.0}), POLICY)
     observed = observe(Step("1", show_nothing), job)
     slope = find_slope(Step("slope", show_nothing), job, observed).job.slope
-    assert slope is not None
     assert (slope.value, slope.how, slope.low) == (1.0, "stated", None)
     free = train(table, restated(study, exposure={"reference_orders": None}))
     assert "exposure_slope" not in free.evaluation

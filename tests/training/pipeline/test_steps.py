@@ -39,7 +39,7 @@ def test_other_code_makes_another_training(tmp_path: Path) -> None:
     assert len({before["code"], changed["code"], code_versions([tmp_path])["code"], code_versions()["code"]}) == 4
 
 
-def test_the_line_of_the_gates_parts_what_failed_from_what_a_person_signs() -> None:
+def test_the_line_of_the_gates_parts_failed_from_signed() -> None:
     ok, failed = {"gate": "parity", "kind": HARD, "ok": True}, {"gate": "ranking", "kind": HARD, "ok": False}
     unsigned = {"gate": "psi", "kind": ADVISORY, "ok": False}
     assert spell_verdict([ok]) == "all 1 passed"

@@ -102,7 +102,6 @@ def test_every_section_is_seen_and_reached_from_the_contents(
             assert heading.is_visible()
             page.get_by_role("navigation").get_by_role("link", name=plan.title, exact=True).click()
             box = heading.bounding_box()
-            assert box is not None
             assert 0 <= box["y"] < 900
 
 
@@ -140,9 +139,7 @@ def test_figures_have_names_and_tables_have_heads(chromium: Browser, files: dict
 
 @pytest.mark.long
 @pytest.mark.parametrize("width", WIDTHS)
-def test_words_in_figures_keep_their_size_and_do_not_run_into_each_other(
-    chromium: Browser, files: dict[str, Path], width: int
-) -> None:
+def test_words_in_figures_keep_their_size_and_stay_apart(chromium: Browser, files: dict[str, Path], width: int) -> None:
     with opened(chromium, files["whole"], width) as page:
         words = page.evaluate(WORDS_IN_FIGURES)
     assert len(words["sizes"]) > 200

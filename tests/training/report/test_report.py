@@ -38,7 +38,7 @@ def words(html: str) -> str:
     return re.sub(r"\s+", " ", bare)
 
 
-def test_a_whole_evaluation_leaves_nothing_out_and_every_section_comes_in_its_order() -> None:
+def test_a_whole_evaluation_leaves_nothing_out() -> None:
     html = render(**sample.parts())
     assert LEFT_OUT not in html
     titles = re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html)
@@ -64,14 +64,14 @@ def test_two_hundred_tables_stay_below_two_megabytes() -> None:
 
 
 @pytest.mark.long
-def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed() -> None:
+def test_the_same_input_gives_the_same_bytes() -> None:
     code = "from tests.training.report.sample import parts; from training.report.page import render; print(render(**parts()))"
     other = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=other)
     assert done.stdout.decode().strip() == render(**sample.parts()).strip()
 
 
-def test_a_model_that_passed_shows_the_exact_command_to_promote_it() -> None:
+def test_a_model_that_passed_shows_the_command_to_promote_it() -> None:
     text = words(render(**sample.parts()))
     assert "Passed: ready to be promoted" in text
     assert f"sellertrust model promote {sample.DIGEST}" in text
@@ -179,7 +179,7 @@ def test_a_segment_of_one_group_does_not_repeat_the_whole() -> None:
 
 
 @pytest.mark.long
-def test_the_worst_misses_tell_what_was_known_from_what_came_after_and_name_the_tier() -> None:
+def test_the_worst_misses_show_what_was_known_and_the_tier() -> None:
     parts = sample.parts()
     entry = {"entry_id": "v-1", "kind": "violation", "day": "2025-05-19", "what": "counterfeit_goods high"}
     later = {"entry_id": "v-2", "kind": "status", "day": "2025-05-20", "what": "confirm"}

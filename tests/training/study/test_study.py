@@ -167,7 +167,7 @@ def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
     assert "has each on a day of its own" in refusal(tmp_path, MINIMAL + "worst = 0.1\n" + events + days)
 
 
-def test_a_study_frees_the_direction_of_exposure_and_tenure_and_of_nothing_else(tmp_path: Path) -> None:
+def test_a_study_frees_exposure_and_tenure_and_nothing_else(tmp_path: Path) -> None:
     """A direction stated as fixed changes nothing."""
     stated = study(tmp_path, MINIMAL + '\n[directions]\nexposure = "free"\ntenure = "free"\n')
     changed = {f.key for f in stated.features if isinstance(f, Feature) and f.direction != FEATURES[f.key].direction}
@@ -303,7 +303,7 @@ def test_a_wrong_part_is_named(tmp_path: Path, old: str, new: str, message: str)
     assert message in refusal(tmp_path, MINIMAL.replace(old, new))
 
 
-def test_a_mistyped_name_is_told_once_with_the_one_that_is_most_like_it(tmp_path: Path) -> None:
+def test_a_mistyped_name_is_told_once_with_the_one_most_like_it(tmp_path: Path) -> None:
     said = refusal(tmp_path, MINIMAL.replace("[window]", "[windw]").replace("[bad]", "[bad]\nat_lest = 2"))
     assert "windw is not a part of a study; did you mean window?" in said
     assert "windw.days" not in said
@@ -333,7 +333,7 @@ def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path, minimal: Stu
     assert plain == quoted
 
 
-def test_a_training_window_that_reaches_the_test_point_is_refused(minimal: Study) -> None:
+def test_a_training_window_up_to_the_test_point_is_refused(minimal: Study) -> None:
     """With its maturity."""
     as_of = parse_day("2026-01-01")
     stated = restated(
@@ -370,9 +370,10 @@ def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study)
     points=st.integers(1, 12),
     step=st.integers(1, 90),
 )
-def test_points_that_a_study_does_not_state_are_the_latest_that_overlap_with_nothing(
+def test_points_that_a_study_leaves_out_are_the_latest(
     minimal: Study, as_of: int, window: tuple[int | None, int | None], maturity: int, points: int, step: int
 ) -> None:
+    """Points that a study does not state are the latest that overlap with nothing."""
     stated = restated(
         minimal,
         window={"days": window[0], "months": window[1], "maturity_days": maturity},
@@ -394,8 +395,6 @@ def test_points_that_a_study_does_not_state_are_the_latest_that_overlap_with_not
         ("2023-12-15", 1, "2024-01-15"),
     ],
 )
-def test_a_window_of_months_ends_on_the_same_day_of_the_month_or_on_its_last(
-    minimal: Study, day: str, months: int, end: str
-) -> None:
+def test_a_window_of_months_ends_on_the_same_day_or_the_last(minimal: Study, day: str, months: int, end: str) -> None:
     stated = restated(minimal, window={"days": None, "months": months})
     assert format_day(stated.point_at(parse_day(day)).window_end) == end
