@@ -206,7 +206,7 @@ class Place:
         except MeasureNotFound as error:
             self.fault("not_contestable", f"{seller} {measure}: {error}")
             return
-        self.append(Entry(f"{name}-d", seller, ComplaintDecided(name, outcome, "judge", "so it is")))
+        self.append(Entry(f"{name}-d", seller, ComplaintDecided(name, outcome, f"judge-{self.number}", "so it is")))
 
     def contest_some(self) -> None:
         seller = self.chance.choice([*self.open, *(f"r-{n:02}" for n in range(RUNNERS))])
