@@ -3,9 +3,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from service.web.drawing import MARKS, label_fits
 from service.web.languages import LANGUAGES
 
@@ -28,29 +28,22 @@ def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationWrong(f"{path} cannot be read: {error}") from None
-    problems = [text for badge, section in data.items() for text in _problems(badge, section)]
-    if problems:
-        raise ConfigurationWrong("\n".join(f"{path}: {text}" for text in problems))
-    return MappingProxyType(
-        {
-            badge: Wording(section["mark"], MappingProxyType({one: section[one] for one in LANGUAGES}))
-            for badge, section in data.items()
-        }
-    )
+    root = Part(data, whole="a file of badges")
+    wording = {}
+    for badge in data:
+        if badge in NEVER_SHOWN:
+            root.refuse(badge, "is never shown, so that nobody is seen to lack a badge; leave the section out")
+        else:
+            wording[badge] = _read_wording(root.part(badge))
+    root.refuse_what_is_left()
+    if root.errors:
+        raise ConfigurationWrong("\n".join(f"{path}: {text}" for text in root.errors))
+    return MappingProxyType(wording)
 
 
-def _problems(badge: str, section: Any) -> list[str]:
-    if badge in NEVER_SHOWN:
-        return [f"{badge}: is never shown, so that nobody is seen to lack a badge; leave the section out"]
-    if not isinstance(section, dict):
-        return [f"{badge}: must be a section [{badge}] with mark, {' and '.join(LANGUAGES)}"]
-    found = [f"{badge}.{name}: is not known; leave it out" for name in section if name not in ("mark", *LANGUAGES)]
-    if section.get("mark") not in MARKS:
-        found.append(f"{badge}.mark: must be one of {', '.join(MARKS)}")
-    for language in LANGUAGES:
-        label = section.get(language)
-        if not (isinstance(label, str) and label.strip() and label.isprintable()):
-            found.append(f"{badge}.{language}: must be a label of printable characters")
-        elif not label_fits(label, language):
-            found.append(f"{badge}.{language}: is wider than a badge; shorten it to the width of the shipped labels")
-    return found
+def _read_wording(part: Part) -> Wording:
+    labels = {language: part.text(language, 1) for language in LANGUAGES}
+    for language, label in labels.items():
+        if not label_fits(label, language):
+            part.refuse(language, "is wider than a badge; shorten it to the width of the shipped labels")
+    return Wording(part.word("mark", tuple(MARKS)), MappingProxyType(labels))
