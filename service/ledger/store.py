@@ -25,7 +25,7 @@ from service.ledger.queries.facts import FactQueries
 from service.ledger.queries.identities import IdentityQueries
 from service.ledger.queries.measures import AsRecorded, MeasureQueries
 from service.ledger.queries.notifiers import NotifierQueries
-from service.ledger.queries.positions import Positions, record_position
+from service.ledger.queries.positions import Positions
 from service.ledger.queries.runs import RunQueries
 from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
@@ -166,8 +166,8 @@ class Ledger:
     def finish(self) -> None:
         with self.database.read() as connection:
             left = following.find_unfinished(connection)
-        for marketplace, entry_id, _ in left:
-            self._follow_on(marketplace, entry_id)
+        for one in left:
+            self._follow_on(one.marketplace, one.entry_id)
 
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
         while True:
@@ -176,12 +176,7 @@ class Ledger:
                 left = following.find_unfinished_among(connection, marketplace, [entry_id])
                 if not left:
                     return
-                last = last_entry(connection)
-                _, _, after = left[0]
-                sequence, more = following.follow_on(
-                    self.database, connection, marketplace, entry_id, after, last, present
-                )
-                record_position(connection, following.position_after(marketplace, entry_id, more), sequence)
+                following.follow_on(self.database, connection, left[0], present)
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
@@ -212,7 +207,7 @@ class Ledger:
                 last = last_entry(connection)[0]
                 mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
                 # Otherwise a stamp would name two cuts.
-                span = mending.span(connection, first_sequence, last)
+                span = mending.read_span(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
             [appended] = appending.append_batch(self.database, connection, marketplace, [item], present).results
         return appended

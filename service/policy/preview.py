@@ -223,7 +223,8 @@ def _place_both(
     settled = {currency: add_up_values(one, time) for currency, one in valued.items()}
     accounts: Mapping[str, DepositAccount] = {}
     if any(policy.rule_book.asks_for_deposit_placed for policy in asked.policies()):
-        accounts = ledger.measures.deposits(marketplace, sellers, replace(asked.cut, observe_time=time))
+        terms = ledger.measures.of_sellers(marketplace, sellers, replace(asked.cut, observe_time=time))
+        accounts = {seller: of.deposit for seller, of in terms.items()}
     found = []
     for policy in asked.policies():
         currency = policy.rule_book.currency

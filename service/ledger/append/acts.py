@@ -12,13 +12,12 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, TextClause, text
 
+from service.ledger.append.batch import insert_sealed
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
 from service.ledger.database.rows import PLACE, Row
 from service.ledger.database.tables import ACTING
-from service.ledger.seals.chain import leaf_of, seal
-from service.ledger.seals.sealed_texts import seal_texts
 
 
 class Act(IntEnum):
@@ -69,24 +68,28 @@ class ActWriter:
         record_time = self._present.record_time(last_time)
         time = max(self._present.dates(record_time), not_before)
         rows: list[Row] = []
-        for number, new in enumerate(acts, 1):
-            content = _json({"act": new.act.name.lower(), **new.content})
-            row: Row = [None] * len(PLACE)
-            name = new.entry_id or f"{new.act.name.lower()}/{sequence + number}"
-            row[:8] = (sequence + number, marketplace, seller, name, int(new.act), time, time, record_time)
-            row[PLACE["target"]], row[PLACE["status"]], row[PLACE["until_time"]] = (
-                new.target,
-                new.status,
-                new.until_time,
-            )
-            row[PLACE["principal"]] = principal or None
-            row[PLACE["content"]] = content
-            row[PLACE["digest"]] = new.digest or sha256(content.encode()).digest()
-            rows.append(row)
-        sealed = {index: _json(new.sealed) for index, new in enumerate(acts) if new.sealed is not None}
-        seal_texts(self.connection, marketplace, rows, sealed)
-        self._database.insert(self.connection, rows)
-        seal(self.connection, sequence + 1, [leaf_of(row) for row in rows])
+        for number, new in enumerate(acts, sequence + 1):
+            name = new.act.name.lower()
+            content = _json({"act": name, **new.content})
+            stated = {
+                "sequence": number,
+                "marketplace": marketplace,
+                "seller": seller,
+                "entry_id": new.entry_id or f"{name}/{number}",
+                "kind": int(new.act),
+                "occur_time": time,
+                "report_time": time,
+                "record_time": record_time,
+                "status": new.status,
+                "content": content,
+                "digest": new.digest or sha256(content.encode()).digest(),
+                "target": new.target,
+                "until_time": new.until_time,
+                "principal": principal or None,
+            }
+            rows.append([stated.get(column) for column in PLACE])
+        texts = {index: _json(new.sealed) for index, new in enumerate(acts) if new.sealed is not None}
+        insert_sealed(self._database, self.connection, marketplace, rows, texts)
         return time
 
 

@@ -24,7 +24,8 @@ from service.ledger.append.own_reports import may_decide_own, refuse_own
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
-from service.ledger.database.expressions import Texts, among, of_kind
+from service.ledger.database.expressions import HERE, among, of_kind
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import find_first_and_last_id
 from service.ledger.queries.positions import record_position
@@ -35,10 +36,8 @@ from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, keys, pla
 _E = ENTRY.c
 _KNOWN = select(
     _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
-).where(_E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts())))
-_STORED = select(_E.entry_id, _E.seller, _E.content).where(
-    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
-)
+).where(HERE, among(_E.entry_id))
+_STORED = select(_E.entry_id, _E.seller, _E.content).where(HERE, among(_E.entry_id))
 _REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
 _STATED_BY = {
     kind: select(_E.entry_id).where(of_kind(kind), *(_E[name] == bindparam(name) for name in _REVISION_KEY))
@@ -49,7 +48,6 @@ BULK_ID_PREFIX = "bulk~"
 
 _BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
-_ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class AppendedBatch(NamedTuple):
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
-    return connection.execute(_KNOWN, {"marketplace": marketplace, "ids": [entry_id]}).first() is not None
+    return bool(RowReader(connection, marketplace).rows(_KNOWN, [entry_id]))
 
 
 def check_marketplace(marketplace: str) -> None:
@@ -157,7 +155,7 @@ def append_batch(
     again = [i.entry.entry_id for i in batch if i.kind in _FOLLOWED and i.entry.entry_id in known] if known else []
     unfinished = [
         *met.unfinished,
-        *(entry_id for _, entry_id, _ in find_unfinished_among(connection, marketplace, again)),
+        *(left.entry_id for left in find_unfinished_among(connection, marketplace, again)),
     ]
     return AppendedBatch(results, unfinished)
 
@@ -178,7 +176,7 @@ def find_overtaken(connection: Connection, marketplace: str, seen: AsSeen) -> se
     for name in find_first_and_last_id(connection, marketplace, seen.prefix, seen.prefix + "g"):
         if not name.startswith(seen.own):
             raise decision_id_taken_error(seen.decision_id, name)
-    found = read_decisions(connection, marketplace, _ALL, [violation for violation, _ in seen.decisions.values()])
+    found = read_decisions(RowReader(connection, marketplace), [violation for violation, _ in seen.decisions.values()])
     return {
         entry_id
         for entry_id, (violation, count) in seen.decisions.items()
@@ -255,8 +253,7 @@ def taken_revision(
 
 
 def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
-    ids = [item.entry.entry_id for item in batch]
-    rows = connection.execute(_KNOWN, {"marketplace": marketplace, "ids": ids}).all()
+    rows = RowReader(connection, marketplace).rows(_KNOWN, [item.entry.entry_id for item in batch])
     return {
         entry_id: _Stored(Appended(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
         for entry_id, digest, sequence, time, is_pending in rows
@@ -274,8 +271,8 @@ def _alike(
     ]
     if not doubtful:
         return {}
-    ids = list({item.entry.entry_id for _, item in doubtful})
-    stored = {row.entry_id: row for row in connection.execute(_STORED, {"marketplace": marketplace, "ids": ids})}
+    rows = RowReader(connection, marketplace).rows(_STORED, {item.entry.entry_id for _, item in doubtful})
+    stored = {row.entry_id: row for row in rows}
     held = keys(connection, marketplace, {row.seller for row in stored.values()})
     alike: dict[int, bool] = {}
     for index, item in doubtful:

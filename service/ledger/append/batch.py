@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -10,13 +10,23 @@ from service.ledger.append.known import KnownContext, load_known
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row, row_of
 from service.ledger.records import Appended
-from service.ledger.seals.chain import collect_leaves, seal
+from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.seals.sealed_texts import seal_texts
 
 MAX_ROWS = 50_000
 """The most entries that one append inserts, unless one entry has more consequences."""
+
+
+def insert_sealed(
+    database: Database, connection: Connection, marketplace: str, rows: Sequence[Row], texts: Mapping[int, str]
+) -> None:
+    """Insert rows of consecutive sequences and their seals, with texts (by the row's index) encrypted."""
+    seal_texts(connection, marketplace, rows, texts)
+    database.insert(connection, rows)
+    seal(connection, rows[0][PLACE["sequence"]], [leaf_of(row) for row in rows])
 
 
 class Batch:
@@ -48,7 +58,7 @@ class Batch:
         present: Present,
     ) -> tuple["Batch", KnownContext]:
         with read_mended_times(connection, present.mendings):
-            met = load_known(connection, marketplace, fresh)
+            met = load_known(RowReader(connection, marketplace), fresh)
         return cls(marketplace, met, first, last_time, present), met
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
@@ -70,10 +80,7 @@ class Batch:
             if new.item.sealed:
                 sealed[number] = new.item.sealed
         if rows:
-            seal_texts(connection, self._marketplace, rows, sealed)
-            leaves: list[bytes] = []
-            database.insert(connection, collect_leaves(rows, leaves))
-            seal(connection, self._first, leaves)
+            insert_sealed(database, connection, self._marketplace, rows, sealed)
         return len(rows)
 
     def _row(self, new: NewEntry, sequence: int) -> Row:

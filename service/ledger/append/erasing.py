@@ -11,7 +11,6 @@ from sqlalchemy import Connection, delete, exc, select
 
 from scoring.base.errors import ErasureRefused, LedgerUnavailable, seller_not_found
 from scoring.entries.entry import Entry, prepare
-from scoring.entries.kinds.decisions import SellerErased
 from service.ledger.append import appending
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
@@ -22,14 +21,11 @@ PATIENCE = 5
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
-    """Append an erasure and delete the seller's key, in one transaction; return the appended.
+    """Append an erasure (an entry of SellerErased) and delete the seller's key, in one transaction.
 
     A retry deletes no key made since. Raises InvalidInput; SellerNotFound if the seller has no entry; ErasureRefused if
-    the role may not delete keys; LedgerUnavailable if a reader of SQLite's journal keeps the key there; TypeError for
-    an entry of another kind.
+    the role may not delete keys; LedgerUnavailable if a reader of SQLite's journal keeps the key there.
     """
-    if not isinstance(entry.fact, SellerErased):
-        raise TypeError("an erasure states SellerErased")
     item = prepare(entry, present.clock)
     of_seller = select(ENTRY.c.sequence).where(ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller)
     with database.write() as connection:

@@ -3,30 +3,38 @@
 Each append derives up to `known.CHUNK` entries and commits its progress in `source_position`.
 """
 
-from typing import cast
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, func, select
 
 from scoring.base.enums import Kind
 from scoring.entries.derivation_context import ProductReport
-from scoring.entries.entry import entry_from_content
-from scoring.entries.kinds.conduct import ProductViolationReported, StatusChanged
+from scoring.entries.kinds.conduct import ProductViolationReported
 from service.ledger.append.batch import Batch
-from service.ledger.append.known import KnownContext, load_changes, load_listings, load_reached, load_reached_sellers
+from service.ledger.append.known import (
+    CHANGES,
+    KnownContext,
+    load_decisions,
+    load_listings,
+    load_reached,
+    load_reached_sellers,
+)
+from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
-from service.ledger.database.expressions import Texts, among
+from service.ledger.database.expressions import HERE, among
+from service.ledger.database.row_reader import RowReader, read_fact
 from service.ledger.database.tables import ENTRY, SOURCE_POSITION
+from service.ledger.queries.positions import record_position
 from service.ledger.records import Position
 
 PREFIX = "follow:"
 
 DONE = 2**63 - 1
 _E, _P = ENTRY.c, SOURCE_POSITION.c
-_ENTRY = select(_E.kind, _E.entry_id, _E.seller, _E.occur_time, _E.report_time, _E.content).where(
-    _E.marketplace == bindparam("marketplace"), _E.entry_id == bindparam("name")
-)
+_ENTRY = select(_E.kind, _E.entry_id, _E.occur_time, _E.report_time, _E.content).where(HERE, among(_E.entry_id))
 _OPEN = (
     select(_P.source, func.max(_P.next_position))
     .where(_P.source >= PREFIX, _P.source < "follow;")
@@ -35,89 +43,60 @@ _OPEN = (
 )
 
 
-def source_of(marketplace: str, entry_id: str) -> str:
-    return f"{PREFIX}{marketplace}/{entry_id}"
+class Unfinished(NamedTuple):
+    marketplace: str
+    entry_id: str
+    after: int
+    """The sequence of the last finished listing or violation."""
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
     """Return the position of progress up to the listing or violation `sequence`; 0: the end."""
-    return Position(source_of(marketplace, entry_id), 0, sequence or DONE)
+    return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 
-def find_unfinished(connection: Connection) -> list[tuple[str, str, int]]:
-    found = connection.execute(_OPEN).all()
-    return [(*source.removeprefix(PREFIX).split("/", 1), after) for source, after in found]
+def find_unfinished(connection: Connection) -> list[Unfinished]:
+    found = []
+    for source, after in connection.execute(_OPEN):
+        marketplace, _, entry_id = source.removeprefix(PREFIX).partition("/")
+        found.append(Unfinished(marketplace, entry_id, after))
+    return found
 
 
-def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: list[str]) -> list[tuple[str, str, int]]:
-    names = [source_of(marketplace, entry_id) for entry_id in entry_ids]
-    query = _OPEN.where(among(_P.source, bindparam("names", type_=Texts())))
-    found = connection.execute(query, {"names": names}).all() if names else ()
-    return [(marketplace, source.removeprefix(f"{PREFIX}{marketplace}/"), after) for source, after in found]
+def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: Iterable[str]) -> list[Unfinished]:
+    names = [position_after(marketplace, entry_id, 0).source for entry_id in entry_ids]
+    found = RowReader(connection, marketplace).rows(_OPEN.where(among(_P.source)), names)
+    return [Unfinished(marketplace, source.removeprefix(f"{PREFIX}{marketplace}/"), after) for source, after in found]
 
 
-def follow_on(
-    database: Database,
-    connection: Connection,
-    marketplace: str,
-    entry_id: str,
-    after: int,
-    last: tuple[int, int],
-    present: Present,
-) -> tuple[int, int]:
-    """Append the next part of what is derived from an entry, under the caller's lock.
-
-    Returns (the ledger's last sequence, that of the last finished listing or violation, or 0 at the end). `after`: the
-    latter of the part before.
-    """
-    sequence, last_time = last
+def follow_on(database: Database, connection: Connection, left: Unfinished, present: Present) -> None:
+    """Append the next part of what is derived from an entry, and record the progress, under the caller's lock."""
+    sequence, last_time = last_entry(connection)
+    reader, met = RowReader(connection, left.marketplace), KnownContext()
+    batch = Batch(left.marketplace, met, sequence + 1, last_time, present)
     with read_mended_times(connection, present.mendings):
-        kind, *stated = connection.execute(_ENTRY, {"marketplace": marketplace, "name": entry_id}).one()
-    met = KnownContext()
-    batch = Batch(marketplace, met, sequence + 1, last_time, present)
-    part = _recall if kind == Kind.PRODUCT_VIOLATION else _decision
-    with read_mended_times(connection, present.mendings):
-        more = part(connection, marketplace, met, batch, after, *stated)
-    return sequence + batch.insert(database, connection), more
+        [entry] = reader.rows(_ENTRY, [left.entry_id])
+        derive = _derive_violations if entry.kind == Kind.PRODUCT_VIOLATION else _repeat_decisions
+        reached = derive(reader, met, batch, left.after, entry)
+    sequence += batch.insert(database, connection)
+    record_position(connection, position_after(left.marketplace, left.entry_id, reached), sequence)
 
 
-def _recall(
-    connection: Connection,
-    marketplace: str,
-    met: KnownContext,
-    batch: Batch,
-    after: int,
-    entry_id: str,
-    _: str,
-    occur_time: int,
-    report_time: int,
-    content: str,
-) -> int:
-    fact = cast(ProductViolationReported, entry_from_content(entry_id, content).fact)
-    report = ProductReport(entry_id, occur_time, report_time, fact)
-    listings, more = load_listings(connection, marketplace, fact.product, after)
-    load_reached_sellers(connection, marketplace, met, [(report, listing.seller) for listing in listings])
-    met.product_decisions = load_changes(connection, marketplace, [entry_id])
+def _derive_violations(reader: RowReader, met: KnownContext, batch: Batch, after: int, entry: Any) -> int:
+    fact: ProductViolationReported = read_fact(entry)
+    report = ProductReport(entry.entry_id, entry.occur_time, entry.report_time, fact)
+    listings, reached = load_listings(reader, fact.product, after)
+    load_reached_sellers(reader, met, [(report, listing.seller) for listing in listings])
+    met.product_decisions = load_decisions(reader, CHANGES, [entry.entry_id])
     for listing in listings:
         batch.derivation.derive_violation(report, listing)
-    return more
+    return reached
 
 
-def _decision(
-    connection: Connection,
-    marketplace: str,
-    met: KnownContext,
-    batch: Batch,
-    after: int,
-    _entry_id: str,
-    _seller: str,
-    _occur_time: int,
-    _report_time: int,
-    content: str,
-) -> int:
-    report = cast(StatusChanged, entry_from_content("", content).fact).violation
-    met.product_decisions = load_changes(connection, marketplace, [report])
-    more = load_reached(connection, marketplace, met, report, after)
+def _repeat_decisions(reader: RowReader, met: KnownContext, batch: Batch, after: int, entry: Any) -> int:
+    report: str = read_fact(entry).violation
+    met.product_decisions = load_decisions(reader, CHANGES, [report])
+    reached = load_reached(reader, met, report, after)
     for violation in met.derived_violations.get(report, {}).values():
         batch.derivation.repeat_decisions(report, violation)
-    return more
+    return reached

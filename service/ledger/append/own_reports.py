@@ -1,8 +1,8 @@
 """No caller decides its own report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from scoring.base.enums import Action, Attribution, Kind
 from scoring.base.errors import PermissionDenied
@@ -12,7 +12,8 @@ from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, St
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import Fact
 from service.call_context import LOCAL_CALLER, current_call, is_answering
-from service.ledger.database.expressions import Texts, among
+from service.ledger.database.expressions import HERE, among
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
@@ -23,13 +24,13 @@ _DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORREC
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
 
 _STATED = select(_E.entry_id, _E.principal, _E.target).where(
-    _E.marketplace == bindparam("marketplace"),
-    among(_E.entry_id, bindparam("names", type_=Texts())),
+    HERE,
+    among(_E.entry_id),
     _E.kind.in_([int(kind) for kind in sorted(_REPORTS)]),
 )
 _WAITING = select(_E.violation, _E.principal).where(
-    _E.marketplace == bindparam("marketplace"),
-    among(_E.violation, bindparam("names", type_=Texts())),
+    HERE,
+    among(_E.violation),
     _E.kind == int(Kind.STATUS),
     _E.status.is_(None),
 )
@@ -51,17 +52,16 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
         return
     if not caller:
         raise PermissionDenied("nobody is known to call, so nothing is appended")
+    reader = RowReader(connection, marketplace)
     decided = {name: index for index, item in enumerate(batch) if (name := _decided_by(item.entry.fact))}
     reported = {item.entry.entry_id: index for index, item in enumerate(batch) if item.kind in _REPORTS}
     own = decided.keys() & reported.keys()
-    if decided:
-        found, known = _own_reports(connection, marketplace, [*decided], own_names)
-        own |= found
-        if any(item.kind in _DERIVED_FROM for item in batch):
-            own |= {name for name in decided.keys() - known if name.startswith(DERIVED_ID_PREFIX)}
-    if reported:
-        rows = connection.execute(_WAITING, {"marketplace": marketplace, "names": [*reported]}).all()
-        own |= {violation for violation, principal in rows if _is_same(own_names, principal)}
+    found, known = _own_reports(reader, decided, own_names)
+    own |= found
+    if any(item.kind in _DERIVED_FROM for item in batch):
+        own |= {name for name in decided.keys() - known if name.startswith(DERIVED_ID_PREFIX)}
+    waiting = reader.rows(_WAITING, reported)
+    own |= {violation for violation, principal in waiting if _is_same(own_names, principal)}
     if own:
         index = min((decided | reported)[name] for name in own)
         text = "nobody decides its own report: let another caller decide, or withdraw it"
@@ -81,20 +81,17 @@ def _decided_by(fact: Fact) -> str:
     return ""
 
 
-def _own_reports(
-    connection: Connection, marketplace: str, names: Sequence[str], own_names: frozenset[str]
-) -> tuple[set[str], set[str]]:
+def _own_reports(reader: RowReader, names: Collection[str], own_names: frozenset[str]) -> tuple[set[str], set[str]]:
     """Return the named violations that the caller reported, and those recorded.
 
     A derived violation has the reporter of the product's.
     """
-    rows = connection.execute(_STATED, {"marketplace": marketplace, "names": names}).all()
+    rows = reader.rows(_STATED, names)
     origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}
     own = {name for name, principal, _ in rows if _is_same(own_names, principal)}
-    if origins:
-        found = connection.execute(_STATED, {"marketplace": marketplace, "names": sorted({*origins.values()})}).all()
-        products = {name for name, principal, _ in found if _is_same(own_names, principal)}
-        own |= {name for name, origin in origins.items() if origin in products}
+    found = reader.rows(_STATED, {*origins.values()})
+    products = {name for name, principal, _ in found if _is_same(own_names, principal)}
+    own |= {name for name, origin in origins.items() if origin in products}
     return own, {name for name, _, _ in rows}
 
 

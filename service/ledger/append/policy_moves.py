@@ -13,14 +13,11 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
-_MOVES = (
-    select(_E.sequence, _E.status, _E.target, _E.occur_time, _E.principal, _E.content)
-    .where(is_act(Act.POLICY), _E.marketplace == "")
-    .order_by(_E.sequence)
-)
-_PAGE = _MOVES.limit(bindparam("count")).offset(bindparam("after"))
-_LAST = _MOVES.order_by(None).order_by(_E.sequence.desc()).limit(1)
-_COUNT = select(func.count()).where(is_act(Act.POLICY), _E.marketplace == "")
+_IS_MOVE = (is_act(Act.POLICY), _E.marketplace == "")
+_MOVES = select(ENTRY).where(*_IS_MOVE)
+_PAGE = _MOVES.order_by(_E.sequence).limit(bindparam("count")).offset(bindparam("after"))
+_LAST = _MOVES.order_by(_E.sequence.desc()).limit(1)
+_COUNT = select(func.count()).where(*_IS_MOVE)
 _TEXT = select(_E.content).where(_E.marketplace == "", _E.entry_id == bindparam("name"))
 _NAMES = (
     select(_E.entry_id)
@@ -37,15 +34,12 @@ class PolicyAction(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyMove:
-    number: int
+class _Move:
     action: PolicyAction
     digest: str
-    move_time: int
-    principal: str
     actor: str
     reason: str
-    proposal: str
+    proposal: str = ""
     certificate: str = ""
     assumptions: str = ""
     accepted: tuple[tuple[str, int], ...] = ()
@@ -56,19 +50,16 @@ class PolicyMove:
     """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyMove(_Move):
+    number: int
+    move_time: int
+    principal: str
+
+
 @dataclass(frozen=True, slots=True)
-class NewMove:
-    action: PolicyAction
-    digest: str
-    actor: str
-    reason: str
-    proposal: str = ""
+class NewMove(_Move):
     content: str | None = None
-    certificate: str = ""
-    assumptions: str = ""
-    accepted: tuple[tuple[str, int], ...] = ()
-    sequence: tuple[tuple[str, int], ...] = ()
-    owed_until: int = 0
     assumptions_content: str | None = None
 
 
@@ -92,8 +83,8 @@ class PolicyMoves:
 
     def last(self) -> PolicyMove | None:
         with self.clock.database.read() as connection:
-            row = connection.execute(_LAST).first()
-            return None if row is None else _move(row, connection.execute(_COUNT).scalar_one())
+            number = connection.execute(_COUNT).scalar_one()
+            return next((_move(row, number) for row in connection.execute(_LAST)), None)
 
     def list(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
         with self.clock.database.read() as connection:
@@ -111,9 +102,8 @@ class PolicyMoves:
 
     def digests(self, beginning: str) -> Sequence[str]:
         first = f"{_POLICY}/{beginning}"
-        with self.clock.database.read() as connection:
-            names = connection.execute(_NAMES, {"first": first, "end": f"{first}g"}).scalars()
-            return [name.removeprefix(f"{_POLICY}/") for name in names]
+        names = self.clock.database.rows(_NAMES, first=first, end=f"{first}g")
+        return [name.removeprefix(f"{_POLICY}/") for (name,) in names]
 
 
 def _act_of(new: NewMove) -> NewAct:
@@ -142,17 +132,13 @@ def _read_moves(connection: Connection, after: int = 0, count: int = 2**31) -> l
 def _move(row: Any, number: int) -> PolicyMove:
     stated = json.loads(row.content)
     del stated["act"]
-    accepted, sequence = (
-        tuple((str(verdict), int(most)) for verdict, most in stated.pop(name, ())) for name in ("accepted", "sequence")
-    )
-    action = PolicyAction(row.status)
+    for name in ("accepted", "sequence"):
+        stated[name] = tuple((verdict, most) for verdict, most in stated.get(name, ()))
     return PolicyMove(
-        number,
-        action,
-        row.target,
-        row.occur_time,
-        row.principal or "",
-        accepted=accepted,
-        sequence=sequence,
+        number=number,
+        action=PolicyAction(row.status),
+        digest=row.target,
+        move_time=row.occur_time,
+        principal=row.principal or "",
         **stated,
     )

@@ -17,31 +17,17 @@ from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCa
 from scoring.base.time import SECOND
 from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among, only
+from service.ledger.database.expressions import HERE, ONLY_HERE, among
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
 from service.ledger.seals.sealed_texts import Key, keyed_digest, keys, keys_made, unseal
 
 _E = ENTRY.c
-_COLUMNS = (
-    *("sequence", "marketplace", "seller", "entry_id", "occur_time"),
-    *("status", "target", "until_time", "principal", "content"),
-)
 _IS_STEP = is_act(Act.PROPOSAL)
-_STEPS = (
-    select(*(_E[name] for name in _COLUMNS))
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.target, bindparam("names", type_=Texts())),
-        _E.target.is_not(None),
-        _E.kind == int(Act.PROPOSAL),
-    )
-    .order_by(_E.target, _E.sequence)
-)
+_STEPS = select(ENTRY).where(HERE, among(_E.target), _E.kind == int(Act.PROPOSAL)).order_by(_E.target, _E.sequence)
 _NAMES = (
     select(_E.target)
-    .where(
-        _IS_STEP, only(_E.marketplace, bindparam("marketplace")), _E.sequence < bindparam("before"), text("status = 1")
-    )
+    .where(_IS_STEP, ONLY_HERE, _E.sequence < bindparam("before"), text("status = 1"))
     .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
 )
@@ -203,10 +189,9 @@ class Proposals:
         "" lists those that concern all marketplaces.
         """
         now = self._read_now()
-        values = {"marketplace": marketplace, "before": before, "count": count}
+        targets = self.clock.database.rows(_NAMES, marketplace=marketplace, before=before, count=count)
         with self.clock.database.read() as connection:
-            names = [_proposal_of(target) for target in connection.execute(_NAMES, values).scalars()]
-            found = _load(connection, marketplace, names, now)
+            found = _load(connection, marketplace, [_proposal_of(target) for (target,) in targets], now)
         return sorted(found, key=lambda one: one.number, reverse=True)
 
     def _read_now(self) -> int:
@@ -250,7 +235,7 @@ def _load_one(connection: Connection, marketplace: str, proposal: str, now: int)
 
 def _load(connection: Connection, marketplace: str, names: Sequence[str], now: int) -> list[Proposal]:
     targets = [_target(name) for name in names]
-    rows = connection.execute(_STEPS, {"marketplace": marketplace, "names": targets}).all() if names else []
+    rows = RowReader(connection, marketplace).rows(_STEPS, targets)
     held = keys(connection, marketplace, {row.seller for row in rows})
     steps: dict[str, list[Any]] = {}
     for row in rows:

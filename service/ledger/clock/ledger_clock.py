@@ -3,13 +3,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import Connection, Executable, func, literal_column, select
 
 from service.ledger.clock import mending
 from service.ledger.clock.server_clock import Present, ServerClock, require_no_gap, steady_clock
 from service.ledger.database.database import CLOCK, Database, lock_time
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY
+from service.ledger.records import Cut
 
 _E = ENTRY.c
 _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
@@ -82,6 +83,15 @@ class LedgerClock:
         known = self.mendings.as_of(sequence)
         with self.database.read() as connection, mending.read_mended_times(connection, known):
             yield connection
+
+    def rows_up_to(self, sequence: int, query: Executable, **values: Any) -> Sequence[Any]:
+        """Return a query's rows; its parameter `last` is the sequence."""
+        with self.as_of(sequence) as connection:
+            return connection.execute(query, {"last": sequence, **values}).all()
+
+    def rows_as_of(self, cut: Cut, query: Executable, **values: Any) -> Sequence[Any]:
+        """Return a query's rows; its parameters `last` and `observe_time` are the cut's."""
+        return self.rows_up_to(cut.sequence, query, observe_time=cut.observe_time, **values)
 
     def present(self, end: LedgerEnd) -> Present:
         """Return the present for an append. Raises ClockInDoubt."""

@@ -42,11 +42,11 @@ _MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(of_kind(Kind.C
 _RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
 _BEFORE = (
     select(_E.sequence, _E.record_time)
-    .where(_E.record_time < bindparam("known_time"))
+    # The sum keeps a database from walking along the sequences.
+    .where(_E.record_time < bindparam("known_time"), (_E.sequence + 0).between(bindparam("first"), bindparam("last")))
     .order_by(_E.record_time.desc(), _E.sequence.desc())
     .limit(1)
 )
-_BEFORE_WITHIN = _BEFORE.where(_E.sequence >= bindparam("first"), _E.sequence <= bindparam("last"))
 _END = 2**62
 
 
@@ -76,7 +76,7 @@ def load(connection: Connection) -> Mendings:
         fact, through = entry_from_content("", content).fact, sequence
         if isinstance(fact, ClockMended) and fact.ahead_micros:
             first, last = fact.first_sequence, sequence - 1
-            found.append(Mending(first, last, fact.ahead_micros, stated_time, span(connection, first, last)))
+            found.append(Mending(first, last, fact.ahead_micros, stated_time, read_span(connection, first, last)))
     return Mendings(through, tuple(found))
 
 
@@ -108,13 +108,10 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
     """
     for mending in mendings.all:
         if mending.taken[0] < known_time <= mending.taken[1] + 1:
-            return _before(connection, known_time, mending.first, mending.last)
-    if not mendings.all:
-        return _before(connection, known_time, 1, _END)
+            return _read_before(connection, known_time, mending.first, mending.last)
     for first, last, ahead in _stretches(mendings.all):
-        begun = connection.execute(_RECORDED, {"sequence": first}).scalar()
-        if begun is not None and begun - ahead < known_time:
-            sequence, record_time = _before(connection, known_time + ahead, first, last)
+        sequence, record_time = _read_before(connection, known_time + ahead, first, last)
+        if sequence:
             return sequence, record_time - ahead
     return 0, 0
 
@@ -168,15 +165,12 @@ def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
     yield 1, end, 0
 
 
-def _before(connection: Connection, known_time: int, first: int, last: int) -> tuple[int, int]:
-    if (first, last) == (1, _END):
-        row = connection.execute(_BEFORE, {"known_time": known_time}).first()
-    else:
-        row = connection.execute(_BEFORE_WITHIN, {"known_time": known_time, "first": first, "last": last}).first()
+def _read_before(connection: Connection, known_time: int, first: int, last: int) -> tuple[int, int]:
+    row = connection.execute(_BEFORE, {"known_time": known_time, "first": first, "last": last}).first()
     return (0, 0) if row is None else (row[0], row[1])
 
 
-def span(connection: Connection, first: int, last: int) -> tuple[int, int]:
+def read_span(connection: Connection, first: int, last: int) -> tuple[int, int]:
     return _record_time_of(connection, first), _record_time_of(connection, last)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, exc, make_url
 
 from scoring.base.errors import ConfigurationWrong, LedgerUnavailable
 from service.ledger.database.one_writer import WriterLock
@@ -90,6 +90,10 @@ class Database:
             finally:
                 if self._closed:
                     connection.invalidate()
+
+    def rows(self, query: Executable, **values: Any) -> Sequence[Any]:
+        with self.read() as connection:
+            return connection.execute(query, values).all()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -184,14 +188,10 @@ class Database:
             found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
         return found
 
-    def insert(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+    def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert complete rows. Raises an error of CONFLICT."""
-        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, self._kept(rows) if self.listeners else rows)
-
-    def _kept(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        for row in rows:
-            self._inserted.append(row)
-            yield row
+        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
+        self._inserted += rows
 
     def maintain(self, statement: str) -> list[Any]:
         """Run a statement outside any transaction; return SQLite's rows, [] on PostgreSQL."""

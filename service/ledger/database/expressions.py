@@ -1,10 +1,23 @@
-"""Expressions that SQLite and PostgreSQL write differently."""
+"""Conditions that queries share, and expressions that SQLite and PostgreSQL write differently."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, TextClause, bindparam, text
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Select,
+    Text,
+    TextClause,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -13,6 +26,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from scoring.base.enums import Kind
+from service.ledger.database.tables import ENTRY
 
 
 class Texts(TypeDecorator[Sequence[str]]):
@@ -28,24 +42,14 @@ class Texts(TypeDecorator[Sequence[str]]):
         return json.dumps(list(value or ())) if dialect.name == "sqlite" else list(value or ())
 
 
-class among(FunctionElement[Any]):  # noqa: N801 (used as a function)
-    """Return the condition that a column is one of the texts: `among(column, bindparam("names", type_=Texts()))`.
-
-    SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long.
-    """
+class _Among(FunctionElement[Any]):
+    """SQLAlchemy's IN of 1,000 parameters took PostgreSQL 15 times as long."""
 
     # A Boolean type would append "... = 1" on SQLite, and no index serves that.
     inherit_cache = True
 
 
-def of_kind(kind: Kind) -> TextClause:
-    """Return the condition `kind = 3`, without a parameter, so that a partial index serves."""
-    return text(f"kind = {int(kind)}")
-
-
-class member(FunctionElement[str]):  # noqa: N801 (used as a function)
-    """Return the text under a key of canonical JSON, or NULL: `member(column, literal_column("'source'"))`."""
-
+class _Member(FunctionElement[str]):
     type = Text()
     inherit_cache = True
 
@@ -60,8 +64,8 @@ class only(FunctionElement[Any]):  # noqa: N801 (used as a function)
 
 
 _FORMS: dict[type[FunctionElement[Any]], dict[str, str]] = {
-    among: {"sqlite": "{} IN (SELECT value FROM json_each({}))", "postgresql": "{} = ANY ({})"},
-    member: {
+    _Among: {"sqlite": "{} IN (SELECT value FROM json_each({}))", "postgresql": "{} = ANY ({})"},
+    _Member: {
         "sqlite": "json_extract({}, '$.' || {})",
         # An old text with U+0000 would fail the query of all rows.
         "postgresql": "(replace({}, '\\u0000', '\\ufffd')::json ->> {})",
@@ -81,5 +85,43 @@ for _element, _forms in _FORMS.items():
         _register(_element, _dialect, _form)
 
 
-def of_sellers(seller: ColumnElement[str]) -> ColumnElement[bool]:
-    return among(seller.concat(""), bindparam("sellers", type_=Texts()))
+NAMES: BindParameter[Sequence[str]] = bindparam("names", type_=Texts())
+SELLERS: BindParameter[Sequence[str]] = bindparam("sellers", type_=Texts())
+HERE = ENTRY.c.marketplace == bindparam("marketplace")
+ONLY_HERE = only(ENTRY.c.marketplace, bindparam("marketplace", type_=Text()))
+UP_TO_LAST = ENTRY.c.sequence <= bindparam("last")
+SEEN = (ENTRY.c.occur_time < bindparam("observe_time"), ENTRY.c.report_time < bindparam("observe_time"))
+AS_OF_CUT = (UP_TO_LAST, *SEEN)
+"""`LedgerClock.rows_as_of` binds `last` and `observe_time`."""
+
+
+def among(column: ColumnElement[Any], texts: ColumnElement[Any] = NAMES) -> ColumnElement[bool]:
+    """Return the condition that a column is one of the texts.
+
+    It states that a nullable column is not NULL, so that a partial index serves.
+    """
+    found = _Among(column, texts)
+    return and_(column.is_not(None), found) if isinstance(column, Column) and column.nullable else found
+
+
+def select_distinct(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query of a column's next `limit` values after `after`, ascending, one step along an index for each."""
+    lowest = select(func.min(column).label("value"))
+    steps = lowest.where(*conditions, column > bindparam("after", type_=Text())).cte("steps", recursive=True)
+    following = select(func.min(column)).where(*conditions, column > steps.c.value).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.value.is_not(None)))
+    return select(steps.c.value).where(steps.c.value.is_not(None)).limit(bindparam("limit"))
+
+
+def of_kind(kind: Kind) -> TextClause:
+    """Return the condition `kind = 3`, without a parameter, so that a partial index serves."""
+    return text(f"kind = {int(kind)}")
+
+
+def read_content(key: str) -> ColumnElement[str]:
+    """Return the text under a key of an entry's content, or NULL."""
+    return _Member(ENTRY.c.content, literal_column(f"'{key}'"))
+
+
+OF_SELLERS = among(ENTRY.c.seller.concat(""), SELLERS)
+"""It keeps a database from walking along sellers where names are given."""

@@ -2,21 +2,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Text,
-    bindparam,
-    literal,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Select, bindparam, select, text
 
 from scoring.base.enums import Kind
 from scoring.entries.entry import entry_from_content
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among, only
+from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, SEEN, SELLERS, UP_TO_LAST, among
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY, FACTS
 from service.ledger.records import Cut, RecordedEntry
@@ -35,22 +26,16 @@ _ENTRIES = select(
 _EXPORT = (
     select(*(_E[name] for name in EXPORT_COLUMNS))
     .where(
-        only(_E.marketplace, bindparam("marketplace", type_=Text())),
+        ONLY_HERE,
         text(FACTS),
         _E.sequence > bindparam("after"),
-        _E.sequence <= bindparam("last"),
+        UP_TO_LAST,
     )
     .order_by(_E.marketplace, _E.sequence)
     .limit(bindparam("chunk"))
 )
-_IDS = select(_E.entry_id).where(
-    _E.marketplace == bindparam("marketplace"),
-    _E.entry_id >= bindparam("first"),
-    _E.entry_id < bindparam("end"),
-)
-_KINDS = select(ENTRY.c.entry_id, ENTRY.c.kind).where(
-    ENTRY.c.marketplace == bindparam("marketplace"), among(ENTRY.c.entry_id, bindparam("ids", type_=Texts()))
-)
+_IDS = select(_E.entry_id).where(HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end"))
+_KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +56,8 @@ class EntryQueries:
         The next page begins after the last entry's sequence.
         """
         with self.clock.as_of(cut.sequence) as connection:
-            query = select_page(_ENTRIES, marketplace, cut, sellers, after_sequence, limit)
-            rows = connection.execute(query).all()
+            query = select_page(_ENTRIES, sellers, after_sequence, limit)
+            rows = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
             sealed = {row.seller for row in rows if key_id_of(row.content)}
             held = keys(connection, marketplace, sealed)
             return [_recorded_entry(row, held.get(row.seller)) for row in rows]
@@ -84,12 +69,11 @@ class EntryQueries:
 
         If `bounded`, only entries that occurred and were reported before the cut's `observe_time`.
         """
-        query = _EXPORT.where(*seen_by(cut)) if bounded else _EXPORT
+        query = _EXPORT.where(*SEEN) if bounded else _EXPORT
         after = 0
         while True:
-            bounds = {"marketplace": marketplace, "after": after, "last": cut.sequence, "chunk": chunk}
-            with self.clock.as_of(cut.sequence) as connection:
-                rows = [tuple(row) for row in connection.execute(query, bounds)]
+            found = self.clock.rows_as_of(cut, query, marketplace=marketplace, after=after, chunk=chunk)
+            rows = [tuple(row) for row in found]
             if rows:
                 yield rows
             if len(rows) < chunk:
@@ -97,9 +81,7 @@ class EntryQueries:
             after = rows[-1][0]
 
     def kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
-        with self.clock.database.read() as connection:
-            rows = connection.execute(_KINDS, {"marketplace": marketplace, "ids": [*ids]})
-            return {row.entry_id: row.kind for row in rows}
+        return dict(map(tuple, self.clock.database.rows(_KINDS, marketplace=marketplace, names=ids)))
 
     def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
         """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
@@ -124,31 +106,26 @@ def find_first_and_last_id(connection: Connection, marketplace: str, first: str,
     return [name for name in found if name is not None]
 
 
-def select_page(
-    query: Select[Any], marketplace: str, cut: Cut, sellers: Collection[str] | None, after_sequence: int, limit: int
-) -> Select[Any]:
-    bounds: tuple[Any, ...] = (text(FACTS), _E.sequence > after_sequence, _E.sequence <= cut.sequence, *seen_by(cut))
+def select_page(query: Select[Any], sellers: Collection[str] | None, after_sequence: int, limit: int) -> Select[Any]:
+    after = (text(FACTS), _E.sequence > after_sequence)
+    bounds: tuple[Any, ...] = (*after, *AS_OF_CUT)
     if sellers is not None and len(sellers) != 1:
         # The sums keep a database from walking other sellers' entries.
-        within: tuple[Any, ...] = (
-            text(FACTS),
-            _E.sequence > after_sequence,
-            _E.sequence + 0 <= cut.sequence,
-            *seen_by(cut),
-        )
         theirs = (
             query.with_only_columns(_E.sequence)
-            .where(_E.marketplace == marketplace, among(_E.seller, literal(list(sellers), Texts())), *within)
+            .where(HERE, among(_E.seller, SELLERS), *after, _E.sequence + 0 <= bindparam("last"), *SEEN)
             .order_by(_E.sequence + 0)
             .limit(limit)
         )
         bounds = (_E.sequence.in_(theirs),)
     elif sellers is not None:
         bounds = (_E.seller == next(iter(sellers)), *bounds)
-    query = query.where(only(_E.marketplace, literal(marketplace, Text())), *bounds)
-    return query.order_by(_E.marketplace, _E.sequence).limit(limit)
+    return query.where(ONLY_HERE, *bounds).order_by(_E.marketplace, _E.sequence).limit(limit)
 
 
-def seen_by(cut: Cut) -> Iterator[ColumnElement[bool]]:
-    yield _E.occur_time < cut.observe_time
-    yield _E.report_time < cut.observe_time
+def bind_page(marketplace: str, cut: Cut, sellers: Collection[str] | None) -> dict[str, Any]:
+    return {**bind_cut(marketplace, cut), "sellers": list(sellers or ())}
+
+
+def bind_cut(marketplace: str, cut: Cut) -> dict[str, Any]:
+    return {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time}

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -22,35 +23,31 @@ from scoring.base.enums import INSPECTORS, Kind, Source, Status
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among, member
+from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read_content
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
 from service.ledger.records import Cut
 
 _E = ENTRY.c
-_STATES_SOURCE = or_(_E.kind == int(Kind.INSPECTION), _E.kind == int(Kind.VIOLATION))
+_IS_REPORT = _E.kind == int(Kind.VIOLATION)
 _FACT_COLUMNS = (
     *(_E[name] for name in FactRow._fields[:-4]),
-    case(
-        (
-            _STATES_SOURCE,
-            member(_E.content, literal_column("'source'")),
-        )
-    ),
-    case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'violation_type'")))),
+    case((or_(_E.kind == int(Kind.INSPECTION), _IS_REPORT), read_content("source"))),
+    case((_IS_REPORT, read_content("violation_type"))),
     case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
-    case((_E.kind == int(Kind.VIOLATION), member(_E.content, literal_column("'listing'")))),
+    case((_IS_REPORT, read_content("listing"))),
 )
-_HERE = (_E.marketplace == bindparam("marketplace"), text("+sequence <= :last"))
-_OF_SELLERS = (*_HERE, among(_E.seller, bindparam("sellers", type_=Texts())))
+_HERE = (HERE, text("+sequence <= :last"))
+_OF_SELLERS = (*_HERE, among(_E.seller, SELLERS))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
-_SEEN = (_E.occur_time < bindparam("observe_time"), _E.report_time < bindparam("observe_time"))
-_FACTS = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, LATER, EXPOSED, ALLEGED)),
-)
-_REST = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLERS, text(which)) for which in (COUNTING, FOUND, LATER, ALLEGED)),
-)
+
+
+def _select_facts(of: Sequence[Any], *conditions: str) -> list[Select[Any]]:
+    return [select(*_FACT_COLUMNS).where(*of, text(condition)) for condition in conditions]
+
+
+_FACTS = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, EXPOSED, ALLEGED))
+_REST = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED))
 _SALE_COLUMNS = (
     *(_E.report_time, _E.exposure_day, _E.product_category, _E.revision, _E.settled_orders, _E.service_failures),
 )
@@ -59,43 +56,28 @@ _SALES_OF_SELLER = select(*_SALE_COLUMNS).where(*_OF_SELLER, text(EXPOSED))
 _NUMBERS = union_all(
     *(
         select(_E.seller, func.count(), literal_column(number))
-        .where(_E.marketplace == bindparam("marketplace"), _OF_SELLERS[-1], text(which))
+        .where(HERE, among(_E.seller, SELLERS), text(which))
         .group_by(_E.seller)
         for which, number in ((COUNTING, "0"), (FOUND, "0"), (EXPOSED, "0"), (ALLEGED, "1"))
     ),
 )
-_VALUES = select(
-    _E.entry_id, *(member(_E.content, literal_column(f"'{name}'")) for name in ("currency", "value_minor"))
-).where(*_OF_SELLER, text(EXPOSED))
-_VALUED_SALES = _SALES.add_columns(
-    *(member(_E.content, literal_column(f"'{name}'")) for name in ("currency", "value_minor"))
-)
-_ALLEGATIONS = select(*_FACT_COLUMNS).where(*_OF_SELLER, text(ALLEGED))
-_GRAVEST_FIRST = (_E.severity.desc(), _E.sequence.desc())
-_FACTS_OF_SELLER = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, LATER, EXPOSED)),
-    select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
-)
-_REST_OF_SELLER = union_all(
-    *(select(*_FACT_COLUMNS).where(*_OF_SELLER, text(which)) for which in (COUNTING, FOUND, LATER)),
-    select(_ALLEGATIONS.order_by(*_GRAVEST_FIRST).limit(bindparam("limit")).subquery()),
-)
-_GRAVEST = _ALLEGATIONS.where(*_SEEN).order_by(*_GRAVEST_FIRST).limit(bindparam("limit"))
+_VALUE = (read_content("currency"), read_content("value_minor"))
+_VALUES = select(_E.entry_id, *_VALUE).where(*_OF_SELLER, text(EXPOSED))
+_VALUED_SALES = _SALES.add_columns(*_VALUE)
+[_ALLEGATIONS] = _select_facts(_OF_SELLER, ALLEGED)
+_GRAVEST = _ALLEGATIONS.order_by(_E.severity.desc(), _E.sequence.desc()).limit(bindparam("limit"))
+_FACTS_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER, EXPOSED), select(_GRAVEST.subquery()))
+_REST_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER), select(_GRAVEST.subquery()))
+_GRAVEST_SEEN = _GRAVEST.where(*SEEN)
 _GRAVEST_BY_SOURCE = [
-    _ALLEGATIONS.where(
-        *_SEEN, member(_E.content, literal_column("'source'")).in_([source.name.lower() for source in sorted(sources)])
-    )
-    .order_by(*_GRAVEST_FIRST)
-    .limit(bindparam("limit"))
+    _GRAVEST_SEEN.where(read_content("source").in_([source.name.lower() for source in sorted(sources)]))
     for sources in (INSPECTORS, {Source.PLATFORM_DETECTION})
 ]
 """Otherwise very many grave complaints could hide an authority's report."""
-_NAMED = select(*_FACT_COLUMNS).where(
-    *_HERE, among(_E.entry_id, bindparam("names", type_=Texts())), _E.kind == int(Kind.VIOLATION)
-)
+_NAMED = select(*_FACT_COLUMNS).where(*_HERE, among(_E.entry_id), _IS_REPORT)
 _SEEN_AFTER = case((_E.occur_time > _E.report_time, _E.occur_time), else_=_E.report_time)
 _ALLEGATIONS_SEEN = select(
-    func.count(case((and_(*_SEEN), 1))), func.min(case((bindparam("observe_time") <= _SEEN_AFTER, _SEEN_AFTER)))
+    func.count(case((and_(*SEEN), 1))), func.min(case((bindparam("observe_time") <= _SEEN_AFTER, _SEEN_AFTER)))
 ).where(*_OF_SELLER, text(ALLEGED))
 
 
@@ -104,23 +86,21 @@ class FactQueries:
     clock: LedgerClock
 
     def count(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return (rows, allegations) of `fact_rows` by seller.
+        """Return (rows for scores, allegations among them) by seller.
 
         No sequence bounds it, so that it reads indexes alone.
         """
-        with self.clock.database.read() as connection:
-            found: dict[str, tuple[int, int]] = {}
-            for seller, number, alleges in connection.execute(
-                _NUMBERS, {"marketplace": marketplace, "sellers": sellers}
-            ):
-                rows, alleged = found.get(seller, (0, 0))
-                found[seller] = (rows + number, alleged + number * alleges)
-            return found
+        found: dict[str, tuple[int, int]] = {}
+        counts = self.clock.database.rows(_NUMBERS, marketplace=marketplace, sellers=sellers)
+        for seller, number, alleges in counts:
+            rows, alleged = found.get(seller, (0, 0))
+            found[seller] = (rows + number, alleged + number * alleges)
+        return found
 
     def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        with self.clock.as_of(sequence) as connection:
-            values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
-            return sorted(_fact_rows(connection.execute(_FACTS, values)), key=lambda row: (row.seller, row.sequence))
+        """Return all rows for scores up to a sequence, by seller and sequence."""
+        rows = self.clock.rows_up_to(sequence, _FACTS, marketplace=marketplace, sellers=sellers)
+        return sorted(_fact_rows(rows), key=attrgetter("seller", "sequence"))
 
     def of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
         """Return one seller's rows for scores, with at most `limit` allegations, and the number left out.
@@ -168,31 +148,24 @@ class FactQueries:
             return tabulate(rows, sellers, _sale_rows(connection, _SALES, values)), {}
 
     def values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
-        with self.clock.as_of(cut.sequence) as connection:
-            found = connection.execute(_VALUES, {"marketplace": marketplace, "seller": seller, "last": cut.sequence})
-            return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
+        found = self.clock.rows_up_to(cut.sequence, _VALUES, marketplace=marketplace, seller=seller)
+        return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
 
     def valued_sales(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> list[tuple[Any, ...]]:
-        with self.clock.as_of(cut.sequence) as connection:
-            values = {"marketplace": marketplace, "sellers": [*sellers], "last": cut.sequence}
-            return [
-                (*sale[:5], int(value or 0) if stated == currency else 0, 0)
-                for *sale, stated, value in connection.execute(_VALUED_SALES, values)
-            ]
+        found = self.clock.rows_up_to(cut.sequence, _VALUED_SALES, marketplace=marketplace, sellers=[*sellers])
+        return [(*sale[:5], int(value or 0) if stated == currency else 0, 0) for *sale, stated, value in found]
 
 
 def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: int) -> list[FactRow]:
     found: dict[str, FactRow] = {}
-    for query in (*_GRAVEST_BY_SOURCE, _GRAVEST):
+    for query in (*_GRAVEST_BY_SOURCE, _GRAVEST_SEEN):
         if len(found) < limit:
             found |= {row.entry_id: row for row in _fact_rows(connection.execute(query, {**of_seller, "limit": limit}))}
     return list(found.values())[:limit]
 
 
 def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
-    result = connection.execute(query, values)
-    if result.cursor is None:
-        raise RuntimeError("a query of exposure gave no rows to read")
+    result: Any = connection.execute(query, values)
     rows: Sequence[Any] = result.cursor.fetchall()
     result.close()
     return rows

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from scoring.base.enums import CorrectionKind, IdentityLevel, Kind
 from scoring.entries.kinds.table import KINDS
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among
+from service.ledger.database.expressions import HERE, among
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut, Identity
 
@@ -21,16 +21,14 @@ _IDENTITIES = (
         *(_E.identity_level, _E.target, _E.status, _E.content),
     )
     .where(
-        _E.marketplace == bindparam("marketplace"),
+        HERE,
         _E.sequence > bindparam("after"),
         _E.sequence <= bindparam("through"),
         _E.kind.in_([int(Kind.IDENTITY), int(Kind.CORRECTION)]),
     )
     .order_by(_E.sequence)
 )
-_STATED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(
-    _E.marketplace == bindparam("marketplace"), among(_E.entry_id, bindparam("ids", type_=Texts()))
-)
+_STATED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(HERE, among(_E.entry_id))
 _HAS_VERIFIED = frozenset(
     kind for kind, row in KINDS.items() if any(field.name == "identifier_verified" for field in row.fields)
 )
@@ -51,23 +49,19 @@ class IdentityQueries:
 
     def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
         """Return, by entry id, its seller and whether its identifier was verified."""
-        with self.clock.database.read() as connection:
-            rows = connection.execute(_STATED, {"marketplace": marketplace, "ids": ids})
-            return {
-                row.entry_id: StatedMatch(
-                    row.seller,
-                    json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None,
-                )
-                for row in rows
-                if row.seller
-            }
+        return {
+            row.entry_id: StatedMatch(
+                row.seller,
+                json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None,
+            )
+            for row in self.clock.database.rows(_STATED, marketplace=marketplace, names=ids)
+            if row.seller
+        }
 
     def _rows(self, marketplace: str, cut: Cut) -> Iterator[Any]:
         for after in range(0, cut.sequence, STEP):
-            bounds = {"marketplace": marketplace, "after": after, "through": min(after + STEP, cut.sequence)}
-            with self.clock.as_of(cut.sequence) as connection:
-                rows = connection.execute(_IDENTITIES, bounds).all()
-            yield from rows
+            through = min(after + STEP, cut.sequence)
+            yield from self.clock.rows_as_of(cut, _IDENTITIES, marketplace=marketplace, after=after, through=through)
 
 
 def _find_in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:

@@ -3,14 +3,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, or_, select, text
 
 from scoring.base.enums import Kind
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
-from scoring.entries.entry import entry_from_content
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, Superseded
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
@@ -19,19 +18,13 @@ from scoring.entries.kinds.table import Fact
 from scoring.measures.case_record import CaseStatement
 from scoring.measures.record import Lift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among
+from service.ledger.database.expressions import AS_OF_CUT, HERE, SELLERS, UP_TO_LAST, among
+from service.ledger.database.row_reader import read_fact
 from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
 from service.ledger.records import Cut
 
 _E = ENTRY.c
-_OF_FLOW = (
-    _E.marketplace == bindparam("marketplace"),
-    among(_E.seller, bindparam("sellers", type_=Texts())),
-    text(FLOWING),
-    _E.occur_time < bindparam("observe_time"),
-    _E.report_time < bindparam("observe_time"),
-    _E.sequence <= bindparam("last"),
-)
+_OF_FLOW = (HERE, among(_E.seller, SELLERS), text(FLOWING), *AS_OF_CUT)
 _FLOW_BY_DAY = (
     select(
         *(_E.seller, _E.exposure_day, _E.product_category, _E.revision, _E.entry_id, _E.sequence, _E.content),
@@ -50,31 +43,16 @@ _EARLIER = (
 _FLOW_WITH_EARLIER = _FLOW_BY_DAY.outerjoin(_EARLIER, _EARLIER.c.seller == _E.seller).where(
     or_(_E.exposure_day >= bindparam("first_day"), _E.exposure_day == _EARLIER.c.day)
 )
-_OF_SELLERS = (
-    _E.marketplace == bindparam("marketplace"),
-    among(_E.seller, bindparam("sellers", type_=Texts())),
-    text(ON_TERMS),
-)
+_OF_SELLERS = (HERE, among(_E.seller, SELLERS), text(ON_TERMS))
 _ON_TERMS = (
     select(_E.seller, _E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
-    .where(*_OF_SELLERS, _E.sequence <= bindparam("last"))
+    .where(*_OF_SELLERS, UP_TO_LAST)
     .order_by(_E.marketplace, _E.seller, _E.sequence)
 )
 _STATED_SINCE = (
     select(_E.sequence)
     .where(*_OF_SELLERS, _E.kind.in_([int(Kind.MEASURE), int(Kind.CASE)]), _E.sequence > bindparam("until"))
     .limit(1)
-)
-_DEPOSITS = (
-    select(_E.seller, _E.entry_id, _E.occur_time, _E.content)
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.seller, bindparam("sellers", type_=Texts())),
-        text(ON_TERMS),
-        _E.kind == int(Kind.DEPOSIT),
-        _E.sequence <= bindparam("last"),
-    )
-    .order_by(_E.seller, _E.sequence)
 )
 _TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
@@ -126,24 +104,10 @@ class MeasureQueries:
     def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[Stated]]:
         """Return by seller the entries about measures, deposits, payouts and cases, in order."""
         found: dict[str, list[Stated]] = {seller: [] for seller in sellers}
-        values = {"marketplace": marketplace, "sellers": list(sellers), "last": until}
-        with self.clock.as_of(until) as connection:
-            for seller, kind, entry_id, sequence, occur_time, content in connection.execute(_ON_TERMS, values):
-                if kind in _TERMS:
-                    fact = entry_from_content(entry_id, content).fact
-                    found[seller].append(Stated(entry_id, sequence, occur_time, fact))
+        for row in self.clock.rows_up_to(until, _ON_TERMS, marketplace=marketplace, sellers=list(sellers)):
+            if row.kind in _TERMS:
+                found[row.seller].append(Stated(row.entry_id, row.sequence, row.occur_time, read_fact(row)))
         return found
-
-    def deposits(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, DepositAccount]:
-        values = {"marketplace": marketplace, "sellers": list(sellers), "last": cut.sequence}
-        changes: dict[str, list[DepositChanged]] = {}
-        with self.clock.as_of(cut.sequence) as connection:
-            for seller, entry_id, occur_time, content in connection.execute(_DEPOSITS, values):
-                if occur_time < cut.observe_time:
-                    changes.setdefault(seller, []).append(
-                        cast(DepositChanged, entry_from_content(entry_id, content).fact)
-                    )
-        return {seller: add_up_deposit(made) for seller, made in changes.items()}
 
     def flows(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
@@ -154,15 +118,8 @@ class MeasureQueries:
         before `cut.observe_time`. `with_before`, which is slower, adds the earlier revisions, and the last day stated
         before `first_day`.
         """
-        values = {
-            "marketplace": marketplace,
-            "sellers": list(sellers),
-            "first_day": first_day,
-            "observe_time": cut.observe_time,
-            "last": cut.sequence,
-        }
-        with self.clock.as_of(cut.sequence) as connection:
-            rows = connection.execute(_FLOW_WITH_EARLIER if with_before else _FLOW, values).all()
+        query = _FLOW_WITH_EARLIER if with_before else _FLOW
+        rows = self.clock.rows_as_of(cut, query, marketplace=marketplace, sellers=list(sellers), first_day=first_day)
         found: dict[str, list[FlowDay]] = {}
         for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
             found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))

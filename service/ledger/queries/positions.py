@@ -34,9 +34,8 @@ class Positions:
     def list(self, prefix: str) -> Mapping[str, int]:
         """Return partition 0's position of each source with an ASCII prefix, by the rest of its name."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        with self.clock.database.read() as connection:
-            found = connection.execute(_BY_SOURCE, {"first": prefix, "end": end})
-            return {source.removeprefix(prefix): int(number) for source, number in found}
+        found = self.clock.database.rows(_BY_SOURCE, first=prefix, end=end)
+        return {source.removeprefix(prefix): number for source, number in found}
 
     def advance(self, position: Position) -> None:
         """Record how far a source is read, in its own transaction; it never moves back."""
@@ -52,5 +51,5 @@ def record_position(connection: Connection, position: Position, sequence: int) -
 
 
 def _read_position(connection: Connection, source: str, partition: int) -> int | None:
-    found = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
-    return None if found is None else int(found)
+    found: int | None = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
+    return found

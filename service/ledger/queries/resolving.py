@@ -3,14 +3,13 @@
 As in the score, present knowledge counts: today's decision corrects an earlier time.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import select
 
 from scoring.base.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
-from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.lifecycle import allowed_actions
 from scoring.entries.violation_state import (
@@ -21,21 +20,20 @@ from scoring.entries.violation_state import (
     incident_after_moves,
 )
 from scoring.features.corrections import find_merged_incident
-from service.ledger.database.expressions import Texts, among, of_kind
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among, of_kind
+from service.ledger.database.row_reader import RowReader, read_fact
 from service.ledger.database.tables import ENTRY
-from service.ledger.records import Cut, ViolationView
+from service.ledger.records import ViolationView
 
 _E = ENTRY.c
 _COLUMNS = (_E.sequence, _E.entry_id, _E.kind, _E.seller, _E.violation, _E.incident, _E.target, _E.severity, _E.status)
-_HERE = (_E.marketplace == bindparam("marketplace"), _E.sequence <= bindparam("last"))
-_NAMES = bindparam("names", type_=Texts())
 REPORT = select(*_COLUMNS, _E.category, _E.occur_time, _E.report_time, _E.record_time, _E.content)
 _ABOUT = (
     select(*_COLUMNS, _E.occur_time, _E.report_time)
     .where(
-        *_HERE,
-        _E.violation.is_not(None),
-        among(_E.violation, _NAMES),
+        HERE,
+        UP_TO_LAST,
+        among(_E.violation),
         _E.kind.in_([int(kind) for kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)]),
         _E.status.is_not(None),
     )
@@ -43,11 +41,11 @@ _ABOUT = (
 )
 _CORRECTIONS = (
     select(*_COLUMNS, _E.occur_time)
-    .where(*_HERE, _E.target.is_not(None), among(_E.target, _NAMES), _E.kind == int(Kind.CORRECTION))
+    .where(HERE, UP_TO_LAST, among(_E.target), _E.kind == int(Kind.CORRECTION))
     .order_by(_E.target, _E.sequence)
 )
 _REGROUPINGS = (
-    select(*_COLUMNS).where(*_HERE, of_kind(Kind.INCIDENT), among(_E.seller, _NAMES)).order_by(_E.seller, _E.sequence)
+    select(*_COLUMNS).where(HERE, UP_TO_LAST, of_kind(Kind.INCIDENT), among(_E.seller)).order_by(_E.seller, _E.sequence)
 )
 
 
@@ -62,21 +60,18 @@ class _History:
         return [report, *sorted([*self.changes, *self.splits, *self.corrections], key=lambda row: row.sequence)]
 
 
-def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequence[Any]) -> list[ViolationView]:
-    """Resolve reports (rows of REPORT) into violations as of the cut, in order."""
-    if not reports:
-        return []
-    ask = _Asking(connection, marketplace, cut)
-    histories = {report.entry_id: _History(_state_on_arrival(report)) for report in reports}
-    for row in ask.rows(_ABOUT, histories):
+def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
+    """Resolve reports (rows of REPORT) into violations, in order."""
+    histories = {report.entry_id: _History(state_on_arrival(report)) for report in reports}
+    for row in reader.rows(_ABOUT, histories):
         if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
             found = histories[row.violation]
             found.changes.append(row)
             found.state = found.state.apply(change_of(row))
-    for row in ask.rows(_CORRECTIONS, histories):
+    for row in reader.rows(_CORRECTIONS, histories):
         histories[row.target].corrections.append(row)
-    regroupings = [*ask.rows(_REGROUPINGS, {report.seller for report in reports})]
-    voided = _void_entries(ask.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
+    regroupings = reader.rows(_REGROUPINGS, {report.seller for report in reports})
+    voided = _void_entries(reader.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
     into: dict[tuple[str, str], str] = {}
     for row in sorted(regroupings, key=lambda row: row.sequence):
         if row.entry_id in voided:
@@ -93,7 +88,7 @@ def resolve(connection: Connection, marketplace: str, cut: Cut, reports: Sequenc
             into[row.seller, merged] = remaining
     namings: dict[str, list[IncidentMention[str]]] = {}
     if any(row.incident for history in histories.values() for row in history.corrections):
-        namings = _namings(ask, [row for row in regroupings if row.entry_id not in voided])
+        namings = _namings(reader, [row for row in regroupings if row.entry_id not in voided])
     return [_view(report, histories[report.entry_id], into, namings.get(report.seller, ())) for report in reports]
 
 
@@ -103,28 +98,18 @@ def change_of(row: Any) -> RecordedChange:
     )
 
 
-class _Asking:
-    def __init__(self, connection: Connection, marketplace: str, cut: Cut) -> None:
-        self._connection = connection
-        self._values = {"marketplace": marketplace, "last": cut.sequence}
-
-    def rows(self, query: Any, names: Collection[str]) -> Iterator[Any]:
-        values = {**self._values, "names": list(dict.fromkeys(names))}
-        yield from self._connection.execute(query, values) if names else ()
-
-
-def _state_on_arrival(report: Any) -> ViolationState:
+def state_on_arrival(report: Any) -> ViolationState:
     severity, status = Severity(report.severity), Status(report.status)
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 
 
-def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
+def _namings(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
     """Return the incidents that merges and splits named, by seller, without a retracted violation's split."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states: dict[str, ViolationState] = {}
-    for row in ask.rows(_ABOUT, splits):
+    for row in reader.rows(_ABOUT, splits):
         is_report = row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)
-        states[row.violation] = _state_on_arrival(row) if is_report else states[row.violation].apply(change_of(row))
+        states[row.violation] = state_on_arrival(row) if is_report else states[row.violation].apply(change_of(row))
     found: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
@@ -134,7 +119,7 @@ def _namings(ask: _Asking, regroupings: Sequence[Any]) -> dict[str, list[Inciden
     return found
 
 
-def _void_entries(corrections: Iterator[Any]) -> set[str]:
+def _void_entries(corrections: Iterable[Any]) -> set[str]:
     last = {row.target: row.status for row in corrections}
     return {name for name, status in last.items() if status == CorrectionKind.VOID}
 
@@ -142,7 +127,7 @@ def _void_entries(corrections: Iterator[Any]) -> set[str]:
 def _view(
     report: Any, history: _History, into: dict[tuple[str, str], str], namings: Iterable[IncidentMention[str]]
 ) -> ViolationView:
-    fact = cast(ViolationReported | ProductViolationReported, entry_from_content(report.entry_id, report.content).fact)
+    fact: ViolationReported | ProductViolationReported = read_fact(report)
     state, entries = history.state, history.entries(report)
     moves = [ReportMove(row.sequence, row.incident) for row in history.corrections if row.incident]
     incident = incident_after_moves(report.incident, moves, namings)

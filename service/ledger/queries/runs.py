@@ -8,6 +8,7 @@ from scoring.entries.cases import trace_stops
 from scoring.loss_certificate.contradictions import RUN_TYPES, RunCase, Seen
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller, read_lifted
 from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import HERE, UP_TO_LAST, of_kind
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.measures import MeasureQueries
 from service.ledger.queries.sellers import SellerQueries
@@ -18,26 +19,26 @@ MAX_NAMES = 5_000
 
 _E = ENTRY.c
 _REPORTS = select(_E.entry_id).where(
-    _E.marketplace == bindparam("marketplace"),
-    text("kind = 1"),
+    HERE,
+    of_kind(Kind.VIOLATION),
     _E.category.in_([int(Category.INTEGRITY), int(Category.SERVICE)]),
-    _E.sequence <= bindparam("last"),
+    UP_TO_LAST,
 )
 _VOID = select(_E.target).where(
-    _E.marketplace == bindparam("marketplace"),
+    HERE,
     _E.target.is_not(None),
     _E.kind == int(Kind.CORRECTION),
     _E.status == int(CorrectionKind.VOID),
-    _E.sequence <= bindparam("last"),
+    UP_TO_LAST,
 )
 _OVERRIDES = (
     select(_E.seller, _E.status, _E.until_time)
     .where(
-        _E.marketplace == bindparam("marketplace"),
+        HERE,
         text(COUNTING),
         _E.kind == int(Kind.OVERRIDE),
-        _E.occur_time < bindparam("now"),
-        _E.sequence <= bindparam("last"),
+        _E.occur_time < bindparam("observe_time"),
+        UP_TO_LAST,
         _E.entry_id.not_in(_VOID),
     )
     .order_by(_E.occur_time, _E.sequence)
@@ -45,13 +46,7 @@ _OVERRIDES = (
 _LIFTED = (
     select(_E.seller)
     .distinct()
-    .where(
-        _E.marketplace == bindparam("marketplace"),
-        text(ON_TERMS),
-        _E.kind == int(Kind.MEASURE),
-        _E.status == int(MeasureState.LIFTED),
-        _E.sequence <= bindparam("last"),
-    )
+    .where(HERE, text(ON_TERMS), _E.kind == int(Kind.MEASURE), _E.status == int(MeasureState.LIFTED), UP_TO_LAST)
 )
 _STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 
@@ -77,22 +72,20 @@ class RunQueries:
     def granted(self, cut: Cut) -> Granted:
         found: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
-            bounds = {"marketplace": marketplace, "last": cut.sequence}
-            tiers: dict[str, tuple[Tier, int]] = {}
-            with self.clock.as_of(cut.sequence) as connection:
-                for seller, tier, until in connection.execute(_OVERRIDES, bounds | {"now": cut.observe_time}):
-                    tiers[seller] = (Tier(tier), until)
-                candidates = connection.execute(_LIFTED, bounds).scalars().all()
+            overrides = self.clock.rows_as_of(cut, _OVERRIDES, marketplace=marketplace)
+            tiers = {seller: (Tier(tier), until) for seller, tier, until in overrides}
             tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
-            lifts = {name: read_lifted(self.measures.of_seller(marketplace, name, cut).lifts) for name in candidates}
+            lifts = {
+                name: read_lifted(self.measures.of_seller(marketplace, name, cut).lifts)
+                for (name,) in self.clock.rows_as_of(cut, _LIFTED, marketplace=marketplace)
+            }
             for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
                 set_tier, until = tiers.get(seller, (None, None))
                 found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
         return Granted(cut.sequence, tuple(found))
 
     def _list_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
-        with self.clock.as_of(cut.sequence) as connection:
-            names = connection.execute(_REPORTS, {"marketplace": marketplace, "last": cut.sequence}).scalars().all()
+        names = [name for (name,) in self.clock.rows_as_of(cut, _REPORTS, marketplace=marketplace)]
         found: list[ViolationView] = []
         for first in range(0, len(names), MAX_NAMES):
             views = self.violations.named(marketplace, names[first : first + MAX_NAMES], cut)

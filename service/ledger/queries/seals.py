@@ -1,6 +1,5 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import bindparam, select
 
@@ -31,13 +30,8 @@ class SealQueries:
 
         `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a mismatch.
         """
-
-        def read(query: Any) -> Sequence[Sequence[Any]]:
-            with self.clock.database.read() as connection:
-                return connection.execute(query).all()
-
         seen = self.clock.seen_sequence
-        found = verify(read, checkpoints, progress, first)
+        found = verify(self.clock.database.rows, checkpoints, progress, first)
         if found.mismatch is None and found.sequence < seen:
             problem = f"the ledger ends before it, and held {seen:,} entries when this process read it before"
             found = replace(found, mismatch=Mismatch(found.sequence + 1, problem))
@@ -45,14 +39,11 @@ class SealQueries:
 
     def last(self) -> tuple[int, bytes]:
         """Return (sequence, chain) of the last seal; (0, GENESIS) without one."""
-        with self.clock.database.read() as connection:
-            row = connection.execute(LAST_SEAL).first()
-        return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
+        return next(((row[0], bytes(row[1])) for row in self.clock.database.rows(LAST_SEAL)), (0, GENESIS))
 
     def chain_at(self, sequence: int) -> bytes | None:
         """Return the chain of the seal that ends with a sequence, or None."""
         if sequence == 0:
             return GENESIS
-        with self.clock.database.read() as connection:
-            row = connection.execute(_SEAL_AT, {"sequence": sequence}).first()
-        return bytes(row[1]) if row is not None and row[0] == sequence else None
+        rows = self.clock.database.rows(_SEAL_AT, sequence=sequence)
+        return next((bytes(chain) for last, chain in rows if last == sequence), None)

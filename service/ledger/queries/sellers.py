@@ -1,25 +1,21 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Text, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 
 from scoring.base.enums import Kind
 from scoring.base.time import day_of
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among, of_kind
+from service.ledger.database.expressions import HERE, SELLERS, UP_TO_LAST, among, of_kind, select_distinct
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut
 
 ORDER_DAYS = 30
+MAX_MARKETPLACES = 2**31
 
 _E = ENTRY.c
-_NEXT_MARKETPLACE = select(func.min(_E.marketplace)).where(_E.marketplace > bindparam("after"))
-_HERE = _E.marketplace == bindparam("marketplace")
-_FIRST = select(func.min(_E.seller).label("seller")).where(_HERE, _E.seller > bindparam("after", type_=Text()))
-_STEPS = _FIRST.cte("steps", recursive=True)
-_NEXT = select(func.min(_E.seller)).where(_HERE, _E.seller > _STEPS.c.seller).scalar_subquery()
-_STEPS = _STEPS.union_all(select(_NEXT).where(_STEPS.c.seller.is_not(None)))
-_SELLERS = select(_STEPS.c.seller).where(_STEPS.c.seller.is_not(None)).limit(bindparam("limit"))
+_MARKETPLACES = select_distinct(_E.marketplace)
+_SELLERS = select_distinct(_E.seller, HERE)
 _DAYS = (
     select(
         _E.seller,
@@ -33,11 +29,11 @@ _DAYS = (
     )
     .where(
         of_kind(Kind.EXPOSURE),
-        _E.marketplace == bindparam("marketplace"),
-        among(_E.seller, bindparam("names", type_=Texts())),
+        HERE,
+        among(_E.seller, SELLERS),
         _E.exposure_day >= bindparam("first_day"),
         _E.exposure_day < bindparam("day"),
-        _E.sequence <= bindparam("last"),
+        UP_TO_LAST,
         _E.report_time < bindparam("observe_time"),
     )
     .subquery()
@@ -50,33 +46,19 @@ class SellerQueries:
     clock: LedgerClock
 
     def list_marketplaces(self) -> Sequence[str]:
-        with self.clock.database.read() as connection:
-            found: list[str] = []
-            while (
-                name := connection.execute(_NEXT_MARKETPLACE, {"after": found[-1] if found else ""}).scalar()
-            ) is not None:
-                found.append(name)
-            return found
+        return [name for (name,) in self.clock.database.rows(_MARKETPLACES, after="", limit=MAX_MARKETPLACES)]
 
     def list(self, marketplace: str, after: str, limit: int) -> Sequence[str]:
         """Return the next `limit` sellers' ids after `after`, sorted by their bytes.
 
         Each has an entry, but perhaps none that scores read.
         """
-        with self.clock.database.read() as connection:
-            values = {"marketplace": marketplace, "after": after, "limit": limit}
-            return [seller for (seller,) in connection.execute(_SELLERS, values)]
+        found = self.clock.database.rows(_SELLERS, marketplace=marketplace, after=after, limit=limit)
+        return [seller for (seller,) in found]
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
         """Return the orders settled in the 30 days before the cut's day, by seller."""
-        with self.clock.as_of(cut.sequence) as connection:
-            day = day_of(cut.observe_time)
-            values = {
-                "marketplace": marketplace,
-                "last": cut.sequence,
-                "observe_time": cut.observe_time,
-                "names": sorted(set(sellers)),
-                "day": day,
-                "first_day": day - ORDER_DAYS,
-            }
-            return {seller: int(orders) for seller, orders in connection.execute(_ORDERS, values)}
+        day = day_of(cut.observe_time)
+        values = {"sellers": sorted(set(sellers)), "day": day, "first_day": day - ORDER_DAYS}
+        found = self.clock.rows_as_of(cut, _ORDERS, marketplace=marketplace, **values)
+        return {seller: int(orders) for seller, orders in found}

@@ -1,40 +1,33 @@
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    Boolean,
-    Connection,
-    Text,
-    and_,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    or_,
-    select,
-)
+from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select
 
-from scoring.base.enums import Attribution, Category, Kind, Severity, Source, Status
+from scoring.base.enums import Attribution, Category, Kind, Source, Status
 from scoring.base.errors import ViolationNotFound
 from scoring.base.time import format_time
 from scoring.entries.violation_state import RecordedChange, ViolationState
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import Texts, among, member, of_kind, only
+from service.ledger.database.expressions import (
+    AS_OF_CUT,
+    HERE,
+    ONLY_HERE,
+    UP_TO_LAST,
+    among,
+    of_kind,
+    read_content,
+)
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
-from service.ledger.queries.entries import seen_by, select_page
-from service.ledger.queries.resolving import REPORT, resolve
+from service.ledger.queries.entries import bind_page, select_page
+from service.ledger.queries.resolving import REPORT, resolve, state_on_arrival
 from service.ledger.records import Cut, ViolationView
 
 _E = ENTRY.c
 _C = ENTRY.alias("change").c
-SOURCE = member(_E.content, literal_column("'source'"))
-VISIBLE = (
-    only(_E.marketplace, bindparam("marketplace", type_=Text())),
-    _E.sequence <= bindparam("last"),
-    _E.occur_time < bindparam("observe_time"),
-    _E.report_time < bindparam("observe_time"),
-)
+SOURCE = read_content("source")
+VISIBLE = (ONLY_HERE, *AS_OF_CUT)
 
 
 def _latest(kind: Kind) -> Any:
@@ -71,27 +64,22 @@ _OPEN = (
 _HISTORY = (
     select(
         *(_E.violation, _E.kind, _E.entry_id, _E.status, _E.severity, _E.target, _E.occur_time, _E.report_time),
-        case((_E.kind == int(Kind.STATUS), member(_E.content, literal_column("'held_back'")))),
+        case((_E.kind == int(Kind.STATUS), read_content("held_back"))),
     )
     .where(
-        _E.marketplace == bindparam("marketplace"),
-        _E.violation.is_not(None),
-        among(_E.violation, bindparam("names", type_=Texts())),
+        HERE,
+        among(_E.violation),
         _E.kind.in_([int(Kind.STATUS), int(Kind.ATTRIBUTION)]),
         _E.status.is_not(None),
-        _E.sequence <= bindparam("last"),
+        UP_TO_LAST,
     )
     .order_by(_E.violation, _E.sequence)
 )
-_DERIVED = select(_E.target, _E.entry_id).where(
-    _E.marketplace == bindparam("marketplace"),
-    _E.target.is_not(None),  # stated, so that the partial index serves
-    among(_E.target, bindparam("names", type_=Texts())),
-    _E.kind == int(Kind.VIOLATION),
-    _E.sequence <= bindparam("last"),
-)
+_DERIVED = select(_E.target, _E.entry_id).where(HERE, among(_E.target), _E.kind == int(Kind.VIOLATION), UP_TO_LAST)
 _REPORTS = REPORT.where(of_kind(Kind.VIOLATION))
-_IS_REPORT = _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)])
+_NAMED = REPORT.where(
+    HERE, among(_E.entry_id), _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)]), *AS_OF_CUT
+)
 
 
 class OpenViolation(NamedTuple):
@@ -137,21 +125,14 @@ class ViolationQueries:
 
         Raises ViolationNotFound if it had not happened or been reported by the cut, or is not of the given `seller`.
         """
-        query = REPORT.where(
-            *(_E.marketplace == marketplace, _E.entry_id == violation_id, _IS_REPORT),
-            *(_E.sequence <= cut.sequence, *seen_by(cut)),
-        )
-        if seller:
-            query = query.where(_E.seller == seller)
-        with self.clock.as_of(cut.sequence) as connection:
-            found = resolve(connection, marketplace, cut, connection.execute(query).all())
-        if not found:
+        found = self.named(marketplace, [violation_id], cut).get(violation_id)
+        if found is None or (seller and found.seller != seller):
             raise ViolationNotFound(
                 f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"
                 " by the entry_id of its report",
                 {"violation": violation_id},
             )
-        return found[0]
+        return found
 
     def list(
         self,
@@ -169,42 +150,34 @@ class ViolationQueries:
         A page looks at `limit` violations and returns those that have one of the `statuses`, if given. No correction
         moves a violation into the cut or out of it.
         """
-        query = select_page(_REPORTS, marketplace, cut, sellers, after_sequence, limit + 1)
+        query = select_page(_REPORTS, sellers, after_sequence, limit + 1)
         with self.clock.as_of(cut.sequence) as connection:
-            reports = connection.execute(query).all()
-            views = resolve(connection, marketplace, cut, reports[:limit])
+            reports = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
+            views = resolve(RowReader(connection, marketplace, cut.sequence), reports[:limit])
         after = reports[limit - 1][0] if len(reports) > limit else None
         return [view for view in views if not statuses or view.status in statuses], after
 
     def named(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         with self.clock.as_of(cut.sequence) as connection:
-            query = REPORT.where(
-                *(_E.marketplace == marketplace, among(_E.entry_id, bindparam("names", type_=Texts())), _IS_REPORT),
-                *(_E.sequence <= cut.sequence, *seen_by(cut)),
-            )
-            reports = connection.execute(query, {"names": list(names)}).all()
-            return {view.violation: view for view in resolve(connection, marketplace, cut, reports)}
+            reader = RowReader(connection, marketplace, cut.sequence)
+            reports = reader.rows(_NAMED, names, observe_time=cut.observe_time)
+            return {view.violation: view for view in resolve(reader, reports)}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
         """Return the `count` newest violations that are alleged or under review, newest first.
 
         `is_safety`: of the category safety; otherwise all others.
         """
-        with self.clock.as_of(cut.sequence) as connection:
-            values = bounds_of(marketplace, cut) | {"count": count, "is_safety": is_safety}
-            rows: Sequence[Any] = connection.execute(_OPEN, values).all()
-            return [
-                OpenViolation(
-                    name, sequence, seller, category, severity, notifier, Source[source.upper()], Status(status)
-                )
-                for name, sequence, seller, category, severity, notifier, source, status in rows
-            ]
+        rows = self.clock.rows_as_of(cut, _OPEN, marketplace=marketplace, count=count, is_safety=is_safety)
+        return [
+            OpenViolation._make((*columns, Source[source.upper()], Status(status))) for *columns, source, status in rows
+        ]
 
     def decisions(
         self, marketplace: str, sequence: int, names: Collection[str]
     ) -> Mapping[str, Sequence[RecordedChange]]:
         with self.clock.database.read() as connection:
-            return read_decisions(connection, marketplace, sequence, names)
+            return read_decisions(RowReader(connection, marketplace, sequence), names)
 
     def select(
         self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
@@ -213,69 +186,44 @@ class ViolationQueries:
 
         Violations derived from a product's report need a seller in the selection.
         """
-        with self.clock.as_of(cut.sequence) as connection:
-            columns = (
-                _E.sequence,
-                _E.entry_id,
-                _E.record_time,
-                _E.seller,
-                _E.kind,
-                _E.status,
-                _E.severity,
-                _E.report_time,
-            )
-            query = select(*columns).where(*VISIBLE, _E.sequence > after)
-            direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
-            query = query.where(
-                of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct)
-            )
-            if selection.notifier:
-                query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
-            if selection.seller:
-                query = query.where(_E.seller == selection.seller)
-            if selection.violation_types:
-                stated_type = member(_E.content, literal_column("'violation_type'"))
-                query = query.where(stated_type.in_(selection.violation_types))
-            if selection.listing:
-                query = query.where(member(_E.content, literal_column("'listing'")) == selection.listing)
-            if selection.right:
-                query = query.where(member(_E.content, literal_column("'right'")) == selection.right)
-            if selection.reported_from is not None:
-                query = query.where(_E.report_time >= selection.reported_from)
-            if selection.reported_before is not None:
-                query = query.where(_E.report_time < selection.reported_before)
-            rows = connection.execute(
-                query.order_by(_E.marketplace, _E.sequence).limit(count), bounds_of(marketplace, cut)
-            )
-            return [
-                SelectedReport(
-                    *(sequence, entry_id, record_time),
-                    ViolationState(seller, Kind(kind), Status(status), Severity(severity), report_time),
-                )
-                for sequence, entry_id, record_time, seller, kind, status, severity, report_time in rows
-            ]
+        direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
+        query = REPORT.where(
+            *VISIBLE,
+            _E.sequence > after,
+            of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct),
+        )
+        if selection.notifier:
+            query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
+        if selection.seller:
+            query = query.where(_E.seller == selection.seller)
+        if selection.violation_types:
+            query = query.where(read_content("violation_type").in_(selection.violation_types))
+        if selection.listing:
+            query = query.where(read_content("listing") == selection.listing)
+        if selection.right:
+            query = query.where(read_content("right") == selection.right)
+        if selection.reported_from is not None:
+            query = query.where(_E.report_time >= selection.reported_from)
+        if selection.reported_before is not None:
+            query = query.where(_E.report_time < selection.reported_before)
+        query = query.order_by(_E.marketplace, _E.sequence).limit(count)
+        return [
+            SelectedReport(row.sequence, row.entry_id, row.record_time, state_on_arrival(row))
+            for row in self.clock.rows_as_of(cut, query, marketplace=marketplace)
+        ]
 
     def derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
         with self.clock.database.read() as connection:
-            found: dict[str, list[str]] = {}
-            values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
-            for report, violation in connection.execute(_DERIVED, values) if names else ():
+            for report, violation in RowReader(connection, marketplace, sequence).rows(_DERIVED, names):
                 found.setdefault(report, []).append(violation)
-            return found
+        return found
 
 
-def read_decisions(
-    connection: Connection, marketplace: str, sequence: int, names: Collection[str]
-) -> dict[str, list[RecordedChange]]:
+def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:
     found: dict[str, list[RecordedChange]] = {}
-    values = {"marketplace": marketplace, "last": sequence, "names": list(names)}
-    rows: Iterable[Any] = connection.execute(_HISTORY, values) if names else ()
-    for violation, kind, entry_id, status, severity, origin, occur, report, flag in rows:
+    for violation, kind, entry_id, status, severity, origin, occur, report, flag in reader.rows(_HISTORY, names):
         held_back = str(flag).lower() in ("1", "true")
         change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
         found.setdefault(violation, []).append(change)
     return found
-
-
-def bounds_of(marketplace: str, cut: Cut) -> dict[str, Any]:
-    return {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time}

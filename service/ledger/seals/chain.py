@@ -9,7 +9,7 @@ swap. The first bytes of each leaf name the changed entry.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -37,12 +37,6 @@ def leaf_of(row: Sequence[Any]) -> bytes:
     text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
     later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
     return leaf_hash(text.encode() + b"\x1f" + bytes(row[_FIRST]) + "".join(later).encode())
-
-
-def collect_leaves(rows: Iterable[Sequence[Any]], leaves: list[bytes]) -> Iterator[Sequence[Any]]:
-    for row in rows:
-        leaves.append(leaf_of(row))
-        yield row
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
