@@ -261,7 +261,7 @@ class CallRecords:
             names.update(_sellers(getattr(passage.response, "violation", None)))
         if len(names) == 1:
             fields["seller"] = self._pseudonyms(*names)
-        if request is not None and (listed := _fields_of(request, LISTS)):
+        if request is not None and (listed := _fields_of(request.DESCRIPTOR, LISTS)):
             fields["items"] = len(getattr(request, listed[0]))
 
 
@@ -316,20 +316,16 @@ def _logged(error: SellertrustError) -> dict[str, Any]:
     return {"reason": error.reason}
 
 
-def _fields_of(message: Message, names: tuple[str, ...]) -> tuple[str, ...]:
-    return _known_fields(message.DESCRIPTOR, names)
-
-
 @cache
-def _known_fields(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
+def _fields_of(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name in kind.fields_by_name)
 
 
 def _sellers(message: Message | None) -> Iterator[str]:
     if message is None:
         return
-    candidates = [getattr(message, name) for name in _fields_of(message, ("seller", "parent"))]
-    for field in _fields_of(message, LISTS):
+    candidates = [getattr(message, name) for name in _fields_of(message.DESCRIPTOR, ("seller", "parent"))]
+    for field in _fields_of(message.DESCRIPTOR, LISTS):
         listed = getattr(message, field)
         candidates += listed if field == "sellers" else (entry.seller for entry in listed if not isinstance(entry, str))
     for name in candidates:

@@ -46,7 +46,7 @@ class LedgerClock:
 
     @property
     def seen_sequence(self) -> int:
-        """The last sequence that this process has read or committed."""
+        """Return the last sequence that this process has read or committed."""
         return max(self._known[0], self._written)
 
     @property
