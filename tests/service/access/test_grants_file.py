@@ -16,16 +16,10 @@ from service.access.grants_file import GrantsFile
 from service.access.rights import Right
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
 from tests.helpers.servers import MARKET, Running, append_messages_alone, running_server, violation
+from tests.helpers.waiting import wait_until
 
 SECONDS = 60
 HALF = "[[grants]]\nprincipals = ["
-
-
-def eventually(is_so: object, seconds: float = SECONDS) -> None:
-    until = monotonic() + seconds
-    while not is_so():  # type: ignore[operator]
-        assert monotonic() < until, "it did not come to be so"
-        sleep(0.02)
 
 
 def write(path: Path, text: str) -> None:
@@ -49,7 +43,7 @@ class Server:
     def take(self, text: str) -> None:
         before = len(self.running.lines("grants taken over"))
         write_grants(self.grants, self.issuer.table() + text)
-        eventually(lambda: len(self.running.lines("grants taken over")) > before)
+        wait_until(lambda: len(self.running.lines("grants taken over")) > before)
 
 
 @pytest.fixture
@@ -70,7 +64,7 @@ def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -
     tables += f'[[persons]]\nperson = "p"\nprincipals = ["dns:p.example"]\n"{names[0]}" = 1\n'
     write_grants(server.grants, server.issuer.table() + tables)
     refusal = "grants refused, the last good ones stay in force"
-    eventually(lambda: server.running.lines(refusal))
+    wait_until(lambda: server.running.lines(refusal))
     problem = server.running.lines(refusal)[0]["problem"]
     assert "grants[0].principals " in problem
     assert "'jwt:https://other.example#~" in problem
@@ -92,10 +86,10 @@ def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> 
         homeless = server.issuer.table().replace(str(server.issuer.path), "~nosuchuser/keys.json")
         for count, bad in enumerate((HALF, "[[grants]]\n", f"a = {'[' * 100_000}", f"{homeless}[end]"), 1):
             server.grants.write_text(bad)
-            eventually(lambda count=count: len(server.running.lines(refusal)) == count)
+            wait_until(lambda count=count: len(server.running.lines(refusal)) == count)
             assert [*reader.list_entries(MARKET)] == []
         server.grants.unlink()
-        eventually(lambda: len(server.running.lines(refusal)) == 5)
+        wait_until(lambda: len(server.running.lines(refusal)) == 5)
         assert [*reader.list_entries(MARKET)] == []
         server.take(grant("dns:other.example", ["read_ledger"]))
         with pytest.raises(SellertrustCallError) as caught:
@@ -171,7 +165,7 @@ def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on
         assert [*reader.list_entries(MARKET)] == []
         before = len(server.running.lines("grants taken over"))
         write_grants(server.grants, rules)
-        eventually(lambda: len(server.running.lines("grants taken over")) > before)
+        wait_until(lambda: len(server.running.lines("grants taken over")) > before)
         with pytest.raises(SellertrustCallError, match="of an issuer that is not known here") as caught:
             [*reader.list_entries(MARKET)]
     assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
@@ -191,4 +185,4 @@ def test_grants_that_are_refused_leave_no_thread_behind(tmp_path: Path) -> None:
     before = followers()
     with pytest.raises(ConfigurationWrong, match=r"absent\.json"):
         GrantsFile(path, lambda *_: None)
-    eventually(lambda: followers() <= before)
+    wait_until(lambda: followers() <= before)

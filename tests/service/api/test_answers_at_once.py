@@ -21,9 +21,9 @@ from service.api.telemetry.call_records import Method
 from service.engine.grpc_call import GrpcCall
 from tests.helpers.callers import Authority, grant, write_grants
 from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 from tests.service.api.test_overload import GET, REQUEST, ask, blocked, value
-from tests.service.api.test_silent_database import wait_for
 
 METHOD = "TrustScoreService/GetTrustScore"
 
@@ -52,14 +52,14 @@ def test_a_remembered_score_is_answered_while_every_thread_of_its_class_is_taken
         other = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/t").SerializeToString()
         method: Any = channel.unary_unary(GET)
         unknown = method.future(other, timeout=60)
-        wait_for(lambda: value(running, "calls", pool="read", state="running") == 1)
+        wait_until(lambda: value(running, "calls", pool="read", state="running") == 1)
         assert all(ask(channel).result() for _ in range(20))
         assert not unknown.done()
         assert count(running) == 21
         assert value(running, "request_seconds_count", method=METHOD, code="OK") == 21
         assert value(running, "wait_seconds_count", pool="read") == 22
         assert value(running, "calls", pool="read", state="waiting") == 0
-        wait_for(lambda: value(running, "connection_calls") == 1)
+        wait_until(lambda: value(running, "connection_calls") == 1)
 
 
 def test_a_caller_who_is_known_by_its_certificate_is_answered_while_every_thread_is_taken(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_caller_who_is_known_by_its_certificate_is_answered_while_every_thread
         client.get_trust_score(MARKET, "s")
         with blocked(running):
             unknown = pool.submit(local_client.get_trust_score, MARKET, "t", deadline_seconds=60, on_error="unknown")
-            wait_for(lambda: value(running, "calls", pool="read", state="running") == 1)
+            wait_until(lambda: value(running, "calls", pool="read", state="running") == 1)
             assert all(client.get_trust_score(MARKET, "s", deadline_seconds=20).points for _ in range(5))
             assert not unknown.done()
             assert {line["caller"] for line in running.lines()[-5:]} == {"dns:a.example"}
@@ -110,7 +110,7 @@ def test_a_remembered_score_is_told_to_nobody_who_is_not_granted_it(tmp_path: Pa
                         other.get_trust_score(MARKET, "s", deadline_seconds=10)
                     assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
             write_grants(path, grant(everyone[0], ["read_scores"], sellers=["t"]), granted[1])
-            wait_for(lambda: "grants taken over" in running.log.getvalue())
+            wait_until(lambda: "grants taken over" in running.log.getvalue())
             assert b.get_trust_score(MARKET, "s").points
             with pytest.raises(SellertrustCallError) as caught:
                 a.get_trust_score(MARKET, "s", deadline_seconds=LOOK_SECONDS + 10)
@@ -153,7 +153,7 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monke
             patched.setattr(GrpcCall, "_send", fail)
             assert ask(channel).code() is grpc.StatusCode.CANCELLED
         assert ask(channel).result()
-        wait_for(lambda: value(running, "connections") == 0)
+        wait_until(lambda: value(running, "connections") == 0)
 
 
 @pytest.mark.long
@@ -166,6 +166,6 @@ def test_a_call_that_was_answered_at_once_leaves_nothing_for_the_garbage_collect
         gc.disable()
         try:
             assert all(ask(channel).result() for _ in range(30))
-            wait_for(lambda: states() < 5)
+            wait_until(lambda: states() < 5)
         finally:
             gc.enable()

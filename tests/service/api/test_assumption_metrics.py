@@ -7,7 +7,7 @@ from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.helpers.runs import run_of
 from tests.helpers.servers import running_server
-from tests.service.api.test_silent_database import wait_for
+from tests.helpers.waiting import wait_until
 
 LADDER = SHIPPED_POLICY.with_name("ladder.toml").read_text()
 ALL_LOSSES = [("against_faked_history", 10**12), ("unconditional", 10**12)]
@@ -30,7 +30,7 @@ def test_an_assumption_that_the_ledger_contradicts_is_a_metric(tmp_path: Path) -
         run_of(running.ledger, "runner", today - 20, today - 10)
         value = running.registry.get_sample_value
         contradicted = "sellertrust_loss_assumption_contradicted"
-        wait_for(lambda: value(contradicted, {"assumption": "stop"}) is not None)
+        wait_until(lambda: value(contradicted, {"assumption": "stop"}) is not None)
         assert [value(contradicted, {"assumption": name}) for name in ("stop", "runners", "overturned")] == [1, 0, 0]
         assert value("sellertrust_loss_cases") == 1
         assert value("sellertrust_loss_look_failures_total") == 0

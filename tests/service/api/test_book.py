@@ -12,7 +12,7 @@ from service.cli.book import Result, _verdict
 from tests.helpers.filled_server import filled_server
 from tests.helpers.servers import MARKET, exposure
 from tests.helpers.shells import shell_of
-from tests.service.api.test_silent_database import wait_for
+from tests.helpers.waiting import wait_until
 
 
 def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp
         client.get_trust_score(MARKET, "s1")
         book = running.book
         running.ledger.close()
-        wait_for(lambda: book.follower.is_away and book.follower.age() > 2)
+        wait_until(lambda: book.follower.is_away and book.follower.age() > 2)
         assert client.get_trust_score(MARKET, "s1", deadline_seconds=5).points
         for seller in ("s1", "s2", "nobody"):
             for _ in range(5):

@@ -9,11 +9,8 @@ import pytest
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from sellertrust.v1.proposal_service_pb2 import ProposalState
-from tests.helpers.callers import grant
 from tests.helpers.four_eyes import (
     ALL,
-    EVERY,
-    FOUR_EYES,
     PERSONS,
     SAID,
     World,
@@ -209,24 +206,6 @@ def test_only_what_the_grants_file_says_needs_two(url: str, tmp_path: Path) -> N
         assert needs_approval(eyes("anna").append_entries, MARKET, [override("o-3")], proposal=proposal.name)
         missing = {"proposal": f"{PARENT}/proposals/none"}
         needs_approval(eyes("anna").append_entries, MARKET, [override("o-3")], **missing)
-
-
-def test_who_may_propose_and_approve_is_granted(url: str, tmp_path: Path) -> None:
-    grants = (
-        grant("dns:anna.example", ["propose", "override"], **EVERY)
-        + grant("dns:bert.example", ["approve", "override"], **EVERY)
-        + grant("dns:carl.example", ["propose"], marketplaces=["other"])
-    )
-    with world(url, tmp_path, grants, persons(**PERSONS), FOUR_EYES) as eyes:
-        proposal = eyes.propose("anna", overrides())
-        denied = ("PERMISSION_DENIED", "CALLER_NOT_GRANTED")
-        refused(*denied, eyes.propose, "anna", promotion("a" * 64))
-        refused(*denied, eyes.propose, "bert", overrides())
-        refused(*denied, eyes.approve, "anna", proposal)
-        refused(*denied, eyes.proposals("carl").get_proposal, proposal.name)
-        refused(*denied, eyes.proposals("carl").get_proposal, f"marketplaces/{MARKET}/proposals/absent")
-        refused(*denied, lambda: [*eyes.proposals("carl").list_proposals()])
-        assert eyes.approve("bert", proposal).persons_missing == 0
 
 
 def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:

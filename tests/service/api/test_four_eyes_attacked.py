@@ -77,13 +77,6 @@ def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World)
     assert found["persons_missing"] == "1"
 
 
-def test_two_services_are_no_two_persons(eyes: World) -> None:
-    proposal = eyes.propose("robot", overrides())
-    refused(*DENIED, eyes.approve, "crawler", proposal)
-    refused(*DENIED, eyes.approve, "robot", proposal)
-    needs_approval(eyes("robot").append_entries, MARKET, [override()], proposal=proposal.name)
-
-
 def test_a_call_that_shows_two_persons_is_neither(tmp_path: Path) -> None:
     issuer = TokenIssuer(tmp_path)
     names = {"anna": ["dns:anna.example"], "bert": ["jwt:https://login.example#bert"], "carl": ["dns:carl.example"]}
@@ -271,16 +264,6 @@ def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) ->
         assert (len(names) == 4) == (not isinstance(used, SellertrustCallError))
         listed = [one.entry_id for one in eyes("anna").list_entries(MARKET)]
         assert (entry.entry_id in listed) == (len(names) == 4)
-
-
-def test_a_promotion_called_many_times_at_once_promotes_once(eyes: World) -> None:
-    publish(eyes.registry, parts=evaluated(0, 0.7))
-    second = publish(eyes.registry, parts=evaluated(1, 0.7))
-    proposal = eyes.agreed(promotion(second))
-    call = lambda: eyes("anna").promote_model(second, **SAID, proposal=proposal.name)  # noqa: E731
-    found = at_once(call, call, call)
-    assert [one.champion for one in found] == [f"models/{second}"] * 3
-    assert len([move for move in eyes.registry.history() if move.figures.get("proposal")]) == 1
 
 
 @pytest.mark.long

@@ -14,6 +14,7 @@ from service.ledger.store import Ledger
 from tests.helpers.builders import confirmed as domain_confirmed
 from tests.helpers.filled_server import SELLERS, filled_server
 from tests.helpers.servers import MARKET
+from tests.helpers.waiting import wait_until
 from tests.helpers.wrong_clocks import (
     FRESH,
     HOUR,
@@ -27,7 +28,6 @@ from tests.helpers.wrong_clocks import (
     hold_commits,
     record_guilty,
 )
-from tests.service.api.test_silent_database import wait_for
 
 HELD_SECONDS = 1.5
 
@@ -72,7 +72,7 @@ def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shif
         before = ask_all(client)
         assert {state for state, _, _ in before} == {FRESH}
         clock.shift = shift
-        wait_for(lambda: client.get_trust_score(MARKET, "s1").freshness.state == STALE)
+        wait_until(lambda: client.get_trust_score(MARKET, "s1").freshness.state == STALE)
         assert ask_all(client) == [(STALE, *rest) for _, *rest in before]
         with pytest.raises(SellertrustCallError) as caught:
             client.get_trust_score(MARKET, "s1", max_staleness="fresh")
@@ -80,7 +80,7 @@ def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shif
         [found] = client.batch_get_trust_scores(MARKET, ["s1"], max_staleness="fresh")
         assert found.error.reason == "TOO_STALE"
         clock.shift = 0
-        wait_for(lambda: ask_all(client) == before)
+        wait_until(lambda: ask_all(client) == before)
 
 
 @pytest.mark.long

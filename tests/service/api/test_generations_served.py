@@ -12,8 +12,8 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from tests.helpers.generations import rescored
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
-from tests.service.api.test_silent_database import wait_for
 
 SELLERS = [f"s{number}" for number in range(40)]
 
@@ -41,7 +41,7 @@ def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_
     ):
         fill(client)
         rescored(running.ledger, tmp_path / "generations")
-        wait_for(lambda: generations(running) == 1)
+        wait_until(lambda: generations(running) == 1)
         found = client.get_trust_score(MARKET, SELLERS[0])
         assert found.state == ScoreState.RATED
         again = client.get_trust_score(
@@ -80,11 +80,11 @@ def test_no_call_fails_while_generations_are_deleted_cut_short_and_made_anew(tmp
         try:
             for harm in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink):
                 path = rescored(running.ledger, folder).path
-                wait_for(lambda: generations(running) == 1)
+                wait_until(lambda: generations(running) == 1)
                 count = adopted(running)
-                wait_for(lambda: adopted(running) > count + len(SELLERS))  # noqa: B023
+                wait_until(lambda: adopted(running) > count + len(SELLERS))  # noqa: B023
                 harm(path)
-                wait_for(lambda: generations(running) == 0)
+                wait_until(lambda: generations(running) == 0)
                 time.sleep(0.05)
         finally:
             done.set()

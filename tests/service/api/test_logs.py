@@ -125,13 +125,6 @@ def test_a_stream_that_cannot_be_written_to_ends_no_log() -> None:
         log.flush()
 
 
-def test_a_pseudonym_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pseudonyms = Pseudonyms(b"key")
-    found = pseudonyms(SELLER)
-    monkeypatch.setattr("service.api.telemetry.logs.hmac.digest", None)
-    assert pseudonyms(SELLER) == found
-
-
 @pytest.mark.long
 @given(
     st.dictionaries(

@@ -77,25 +77,6 @@ def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(runn
     assert given.stamp.policy_digest == running.scorer.made_by.policy
 
 
-def test_a_newcomer_starts_small_and_its_cap_grows_with_what_it_settled(running: Running) -> None:
-    with running.client() as client:
-        for seller, orders, value, currency in (
-            ("new", 5, 0, ""), ("sold", 5, 600_000, "EUR"), ("other", 5, 600_000, "USD")
-        ):  # fmt: skip
-            entry = exposure(f"x-{seller}", seller, orders, days=3)
-            entry.exposure.value_minor, entry.exposure.currency = value, currency
-            client.append_entries(MARKET, [identity(f"i-{seller}", seller), entry])
-        caps = {}
-        for seller in ("new", "sold", "other"):
-            found = client.evaluate_measures(MARKET, seller)
-            caps_in_force = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_VALUE_CAP]
-            [cap] = [m for m in caps_in_force if m.rule == "newcomers"]
-            caps[seller] = (cap.original.value_cap.value_minor, cap.current.value_cap.value_minor)
-            assert list(cap.entries) == []
-            assert found.currency == "EUR"
-    assert caps == {"new": (100_000, 100_000), "sold": (100_000, 200_000), "other": (100_000, 100_000)}
-
-
 def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Running) -> None:
     with running.client() as client:
         with pytest.raises(SellertrustCallError) as unknown:

@@ -16,7 +16,7 @@ from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.helpers.models import evaluated, gate, gates_json, promote, publish
+from tests.helpers.models import evaluated, gate, gates_json, publish
 from tests.helpers.servers import running_server, settings_of
 from tests.helpers.worlds import artifact, policy
 
@@ -186,14 +186,3 @@ def test_the_report_comes_as_it_was_published(client: Client, registry: Registry
 def test_a_server_without_a_registry_says_so(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         refused(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", client.get_model)
-
-
-def test_a_promotion_of_a_damaged_model_is_refused_and_the_server_answers_on(
-    client: Client, registry: Registry
-) -> None:
-    first, second = publish(registry), publish(registry, 1)
-    assert client.wait_for_model(first)
-    (registry.folder / "models" / second / "model.txt").write_bytes(b"tree\n")
-    refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", lambda: client.promote_model(second, **SAID))
-    assert client.get_model().serving_digest == first
-    promote(registry, first)

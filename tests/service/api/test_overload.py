@@ -19,8 +19,7 @@ from service.engine.call_pool import CallPool
 from service.engine.pools import Pool
 from service.engine.waiting_line import LineRules
 from tests.helpers.servers import MARKET, Running, call_bytes, identity, running_server
-from tests.service.api.test_server import metrics_of
-from tests.service.api.test_streams import eventually
+from tests.helpers.waiting import wait_until
 
 GET = "/sellertrust.v1.TrustScoreService/GetTrustScore"
 REQUEST = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s").SerializeToString()
@@ -78,14 +77,13 @@ def test_calls_beyond_what_may_wait_are_refused_with_the_time_to_wait_and_counte
         client.append_entries(MARKET, [identity("i", "s")])
         with blocked(running) as release:
             running_calls = [ask(channel) for _ in range(2)]
-            assert eventually(lambda: value(running, "calls", pool="read", state="running") == 2)
+            wait_until(lambda: value(running, "calls", pool="read", state="running") == 2)
             waiting = [ask(channel) for _ in range(9)]
-            refused = [
-                call for call in waiting if eventually(lambda: sum(c.done() for c in waiting) == 6) and call.done()
-            ]
-            assert eventually(lambda: value(running, "calls", pool="read", state="waiting") == 3)
-            assert eventually(lambda: value(running, "connections") == 1)
-            assert eventually(lambda: value(running, "connection_calls") == 5)
+            wait_until(lambda: sum(call.done() for call in waiting) == 6)
+            refused = [call for call in waiting if call.done()]
+            wait_until(lambda: value(running, "calls", pool="read", state="waiting") == 3)
+            wait_until(lambda: value(running, "connections") == 1)
+            wait_until(lambda: value(running, "connection_calls") == 5)
             assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
             release.set()
             assert all(call.result() for call in running_calls)
@@ -99,30 +97,30 @@ def test_calls_beyond_what_may_wait_are_refused_with_the_time_to_wait_and_counte
             assert info.reason == "TOO_MANY_CALLS"
             assert retry.retry_delay.ToTimedelta().total_seconds() > 0
         method = "TrustScoreService/GetTrustScore"
-        assert eventually(lambda: value(running, "requests_total", method=method, code="OK") == 5)
-        assert eventually(lambda: value(running, "requests_total", method=method, code="RESOURCE_EXHAUSTED") == 6)
-        assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="full") == 6)
-        assert eventually(lambda: value(running, "wait_seconds_count", pool="read") == 11)
-        assert eventually(lambda: value(running, "connections") == 0)
+        wait_until(lambda: value(running, "requests_total", method=method, code="OK") == 5)
+        wait_until(lambda: value(running, "requests_total", method=method, code="RESOURCE_EXHAUSTED") == 6)
+        wait_until(lambda: value(running, "turned_away_total", pool="read", cause="full") == 6)
+        wait_until(lambda: value(running, "wait_seconds_count", pool="read") == 11)
+        wait_until(lambda: value(running, "connections") == 0)
 
 
 def test_calls_that_expire_while_they_wait_are_counted_and_not_begun(tmp_path: Path) -> None:
     with running_server(tmp_path, worker_threads=1) as running, grpc.insecure_channel(running.address) as channel:
         with blocked(running) as release:
             first = ask(channel)
-            assert eventually(lambda: value(running, "calls", pool="read", state="running") == 1)
+            wait_until(lambda: value(running, "calls", pool="read", state="running") == 1)
             late = [ask(channel, 0.2) for _ in range(5)]
             left = ask(channel)
-            assert eventually(lambda: value(running, "calls", pool="read", state="waiting") == 6)
+            wait_until(lambda: value(running, "calls", pool="read", state="waiting") == 6)
             left.cancel()
             assert {call.code() for call in late} == {grpc.StatusCode.DEADLINE_EXCEEDED}
             release.set()
         assert first.code() is grpc.StatusCode.NOT_FOUND
         method = "TrustScoreService/GetTrustScore"
-        assert eventually(lambda: value(running, "requests_total", method=method, code="DEADLINE_EXCEEDED") == 5)
-        assert eventually(lambda: value(running, "requests_total", method=method, code="CANCELLED") == 1)
-        assert eventually(lambda: value(running, "request_seconds_count", method=method, code="NOT_FOUND") == 1)
-        assert eventually(lambda: value(running, "turned_away_total", pool="read", cause="deadline") == 5)
+        wait_until(lambda: value(running, "requests_total", method=method, code="DEADLINE_EXCEEDED") == 5)
+        wait_until(lambda: value(running, "requests_total", method=method, code="CANCELLED") == 1)
+        wait_until(lambda: value(running, "request_seconds_count", method=method, code="NOT_FOUND") == 1)
+        wait_until(lambda: value(running, "turned_away_total", pool="read", cause="deadline") == 5)
         turned_away = [line.get("turned_away") for line in running.lines()]
         assert sorted(filter(None, turned_away)) == ["deadline"] * 5 + ["gone"]
 
@@ -145,12 +143,12 @@ def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(
         check = "/grpc.health.v1.Health/Check"
         stream: Any = channel.stream_stream
         half = [stream(method)(silent(), timeout=20) for method in (GET, watch, check) for _ in range(5)]
-        assert eventually(lambda: value(running, "calls", pool="read", state="waiting") + unsent(running) == 5)
+        wait_until(lambda: value(running, "calls", pool="read", state="waiting") + unsent(running) == 5)
         assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
         assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
         assert {call.code() for call in half} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         assert {call.details() for call in half} == {"the request did not arrive within 1 s of its call"}
-        assert eventually(lambda: unsent(running) == 5)
+        wait_until(lambda: unsent(running) == 5)
         nothing.set()
 
 
@@ -171,7 +169,7 @@ def test_a_connection_has_no_more_calls_at_a_time_than_it_may(tmp_path: Path) ->
         assert ask(channel).result()
         with blocked(running) as release:
             calls = [ask(channel) for _ in range(20)]
-            assert eventually(lambda: value(running, "connection_calls") == 4)
+            wait_until(lambda: value(running, "connection_calls") == 4)
             assert client.channel is not channel
             release.set()
             assert all(call.result() for call in calls)
@@ -201,7 +199,7 @@ def test_a_pool_that_can_start_no_thread_refuses_and_the_server_goes_on(
             patched.setattr(CallPool, "_take_over", refuse_thread)
             assert ask(channel).code() is grpc.StatusCode.CANCELLED
         assert ask(channel).code() is grpc.StatusCode.NOT_FOUND
-        assert eventually(lambda: pool.counts() == (0, 0, {}))
+        wait_until(lambda: pool.counts() == (0, 0, {}))
 
 
 def refuse_thread(*_: object, **__: object) -> None:
@@ -224,29 +222,6 @@ def test_a_call_that_has_ended_leaves_nothing_for_the_garbage_collector(tmp_path
                 client.get_trust_score(MARKET, "s", deadline_seconds=20)
                 client.get_trust_score(MARKET, "nobody", on_error="unknown")
                 list(client.list_entries(MARKET, "s"))
-            assert eventually(lambda: states() < 5)
+            wait_until(lambda: states() < 5)
         finally:
             gc.enable()
-
-
-def test_grpc_hands_calls_over_as_the_pools_take_them() -> None:
-    code = inside._handle_unary_unary.__code__
-    assert code.co_argcount == 4
-    names = inside._unary_response_in_pool.__code__.co_varnames[:6]
-    assert names == (
-        "rpc_event",
-        "state",
-        "behavior",
-        "argument_thunk",
-        "request_deserializer",
-        "response_serializer",
-    )
-    assert inside._stream_response_in_pool.__code__.co_varnames[:6] == names
-
-
-def test_waits_and_refusals_are_shown_where_metrics_are(tmp_path: Path) -> None:
-    with running_server(tmp_path, metrics_address="127.0.0.1:0") as running, running.client() as client:
-        client.append_entries(MARKET, [identity("i", "s")])
-        text = metrics_of(running.server)
-        assert 'sellertrust_wait_seconds_count{pool="write"} 1.0' in text
-        assert 'sellertrust_calls{pool="health",state="waiting"} 0.0' in text

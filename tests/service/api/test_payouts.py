@@ -226,15 +226,6 @@ def test_a_deposit_buys_the_terms_of_orders_that_are_captured_while_it_is_there(
     assert [evaluated(ledger, days, text)[2] for days in (17, 10, 2)] == [60, 7, 60]
 
 
-def test_what_an_overturn_took_back_is_no_part_of_the_terms_at_capture(ledger: Ledger, clock: Clock) -> None:
-    clock.now = ago(20)
-    ledger.append(MARKET, [identity("i1"), confirmed("v1", occur_time=ago(30))])
-    clock.now = NOW
-    assert evaluated(ledger, 10) == (0, 10_000, 30)
-    ledger.append(MARKET, [status("v1", Action.OVERTURN)])
-    assert evaluated(ledger, 10) == (9_000, 1_000, 7)
-
-
 def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock: Clock) -> None:
     """Limits, deposit, review, suspension and closure of an order captured during the suspension."""
     measures = [
@@ -473,27 +464,6 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
             asking.get_restitution(MARKET, seller, name)
         told.append(re.sub(r"by \S+;", "", str(caught.value).replace(name, "it")))
     assert told[0] == told[1]
-
-
-def test_of_a_violation_that_was_overturned_twice_each_time_counts_by_itself(ledger: Ledger, clock: Clock) -> None:
-    asked = stated(MeasureState.IMPOSED, "d", "v1", kind=MeasureKind.DEPOSIT, amount_minor=5_000, currency="EUR")
-    steps = (
-        (30, confirmed("v1", occur_time=ago(40))),
-        (20, Entry("p1", SELLER, DepositChanged(DepositChange.PLACED, 4_000, "EUR", "bank"))),
-        (18, Entry("d1", SELLER, asked)),
-        (15, status("v1", Action.OVERTURN)),
-        (12, Entry("p2", SELLER, DepositChanged(DepositChange.RETURNED, 2_500, "EUR", "bank"))),
-        (10, status("v1", Action.REINSTATE)),
-        (6, status("v1", Action.OVERTURN, entry_id="again")),
-        (5, Entry("p3", SELLER, DepositChanged(DepositChange.PLACED, 9_000, "EUR", "bank"))),
-    )
-    for days, entry in steps:
-        clock.now = ago(days)
-        ledger.append(MARKET, [entry])
-    clock.now = NOW
-    found = payouts(ledger).restitution(MARKET, SELLER, "v1", ledger.cut())
-    assert [(item.days, item.held_minor) for item in found.items] == [(3, 4_000), (4, 1_500)]
-    assert [item.span.end for item in found.items] == [ago(15), ago(6)]
 
 
 def test_a_void_measure_held_nothing(ledger: Ledger, clock: Clock) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from scoring.base.errors import PolicyRefused
-from scoring.policy.reading import parse_policy
 from sellertrust.client import Client
 from sellertrust.policies import PolicyClient
 from sellertrust.v1 import entry_pb2 as entry_pb
@@ -32,6 +30,7 @@ from tests.helpers.four_eyes import (
     world,
 )
 from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
 DEFAULT, GENERAL, LADDER = (
@@ -71,13 +70,6 @@ def two(url: str, tmp_path: Path) -> Iterator[tuple[Running, Running]]:
         yield servers
 
 
-def until(condition) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 @pytest.mark.long
 def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_file_back(
     two: tuple[Running, Running],
@@ -87,13 +79,13 @@ def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_
     assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
     assert one.stamped() == GENERAL.digest
     assert one.client.get_trust_score(MARKET, "s1").standing == 24
-    until(lambda: other.stamped() == GENERAL.digest)
+    wait_until(lambda: other.stamped() == GENERAL.digest)
     found = other.client.evaluate_measures(MARKET, "s1")
     assert "suspended-a-week" in {measure.rule for measure in found.measures}
     assert (found.policy_name, found.policy_version, found.stamp.policy_digest) == ("general", 1, GENERAL.digest)
     assert build_scorer(other.ledger, DEFAULT, Shelf(artifact())).made_by.policy == GENERAL.digest
     assert other.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
-    until(lambda: one.stamped() == DEFAULT.digest)
+    wait_until(lambda: one.stamped() == DEFAULT.digest)
     assert one.client.get_trust_score(MARKET, "s1").standing == 12
     assert one.problems == other.problems == []
 
@@ -127,7 +119,7 @@ def test_measures_are_answered_again_by_the_policy_that_their_stamp_names(two: t
     given = one.client.evaluate_measures(MARKET, "s1")
     one.commit(LADDER.text, GENERAL.digest)
     times = {"observe_time": given.stamp.observe_time, "known_time": given.stamp.known_time}
-    until(lambda: other.stamped() == LADDER.digest)
+    wait_until(lambda: other.stamped() == LADDER.digest)
     assert other.client.evaluate_measures(MARKET, "s1", **times) != given
     again = other.client.evaluate_measures(MARKET, "s1", policy=given.stamp.policy_digest, **times)
     assert again.SerializeToString(deterministic=True) == given.SerializeToString(deterministic=True)
@@ -207,10 +199,10 @@ def test_a_policy_that_does_not_hold_together_and_wrong_fields_are_refused_by_na
 
 def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Running, Running]) -> None:
     one, other = two
-    until(lambda: other.stamped() == DEFAULT.digest)
+    wait_until(lambda: other.stamped() == DEFAULT.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
     one.ledger.policies.move("", lambda moves: [forged])
-    until(lambda: other.problems)
+    wait_until(lambda: other.problems)
     time.sleep(0.2)
     assert len(other.problems) == 1
     assert "is not what was committed" in other.problems[0]
@@ -227,7 +219,7 @@ def test_what_was_committed_before_a_check_is_still_served(two: tuple[Running, R
     digest = parse_policy_text(text, was_committed=True).digest
     kept = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, digest, "a", "b", content=text)
     one.ledger.policies.move("", lambda moves: [kept])
-    until(lambda: other.stamped() == digest)
+    wait_until(lambda: other.stamped() == digest)
 
 
 @pytest.fixture
@@ -258,16 +250,11 @@ def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes:
     assert "let in without approval, as an emergency" in eyes.log.getvalue()
 
 
-def test_the_text_of_a_policy_alone_decides_its_digest() -> None:
-    assert parse_policy(tomllib.loads(GENERAL.text)).digest == GENERAL.digest
-    assert parse_policy(tomllib.loads("# a note\n" + GENERAL.text)).digest == GENERAL.digest
-
-
 @pytest.mark.long
 def test_whatever_scores_beside_servers_takes_a_commit_over_while_it_runs(two: tuple[Running, Running]) -> None:
     one, _ = two
     scorer, refused_ = build_scorer(one.ledger, DEFAULT), []
     follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))
     one.commit(GENERAL.text, DEFAULT.digest)
-    until(lambda: scorer.made_by.policy == GENERAL.digest)
+    wait_until(lambda: scorer.made_by.policy == GENERAL.digest)
     assert refused_ == []

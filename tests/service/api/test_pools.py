@@ -29,7 +29,8 @@ from service.ledger.queries.violations import ViolationQueries
 from service.mechanism.recorder import Recorder
 from tests.helpers.databases import database as new_database
 from tests.helpers.servers import MARKET, identity, running_server, violation
-from tests.service.api.test_silent_database import SERVING, health_of, wait_for
+from tests.helpers.waiting import wait_until
+from tests.service.api.test_silent_database import SERVING, health_of
 
 STUCK = """
 import sys, threading
@@ -68,7 +69,7 @@ def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> No
             ]
             with psycopg.connect(url, autocommit=True) as watching:
                 waiting = b"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'seller_key'::regclass"
-                wait_for(lambda: watching.execute(waiting).fetchall() == [(4,)])
+                wait_until(lambda: watching.execute(waiting).fetchall() == [(4,)])
             for _ in range(20):
                 assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
             assert health_of(running.address, "TrustScoreService") == SERVING
@@ -101,28 +102,6 @@ def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.Mo
         assert begun.acquire(timeout=30)
         assert begun.acquire(timeout=30)
         assert client.append_entries(MARKET, [identity("i", "s")], deadline_seconds=10)
-
-
-@pytest.mark.long
-def test_health_is_answered_while_every_other_thread_is_taken(tmp_path: Path) -> None:
-    with (
-        new_database("postgresql", tmp_path) as url,
-        running_server(tmp_path, database_url=url, book_sellers=0, worker_threads=4) as running,
-        running.client(service_config={}) as client,
-        ThreadPoolExecutor(12) as pool,
-    ):
-        client.append_entries(MARKET, [identity("i", "s")])
-        with psycopg.connect(url) as other:
-            other.execute("LOCK TABLE entry IN ACCESS EXCLUSIVE MODE")
-            scores = [pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=25) for _ in range(12)]
-            with psycopg.connect(url, autocommit=True) as watching:
-                waiting = b"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'entry'::regclass"
-                wait_for(lambda: watching.execute(waiting).fetchall() == [(4,)])
-            for _ in range(5):
-                assert health_of(running.address) == SERVING
-            assert not any(call.done() for call in scores)
-            other.rollback()
-        assert all(call.result().seller for call in scores)
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
 from tests.helpers.servers import MARKET, running_server
-from tests.service.api.test_streams import eventually
+from tests.helpers.waiting import wait_until
 
 
 def services(channel: grpc.Channel) -> list[str]:
@@ -64,7 +64,7 @@ def test_silent_streams_of_it_hold_up_nothing_else(tmp_path: Path) -> None:
         def refused() -> int:
             return sum(call.done() and call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in answers)
 
-        assert eventually(lambda: refused() >= 20)
+        wait_until(lambda: refused() >= 20)
         assert [*client.list_entries(MARKET)] == []
         for call in answers:
             call.cancel()

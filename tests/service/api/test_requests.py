@@ -71,13 +71,6 @@ def test_times_out_of_range_are_refused_and_finer_ones_cut_off(tmp_path: Path) -
         assert fields_of(client.get_violation, MARKET, "v", known_time=late) == ["known_time"]
 
 
-def test_only_imports_may_say_when_the_source_learned_of_it(tmp_path: Path) -> None:
-    entry = identity("i", "s")
-    entry.report_time.CopyFrom(entry.occur_time)
-    with running_server(tmp_path) as running, running.client() as client:
-        assert fields_of(client.append_entries, MARKET, [entry]) == ["entries[0].report_time"]
-
-
 @pytest.mark.long
 def test_ten_thousand_entries_fit_in_one_message(tmp_path: Path) -> None:
     reason = "x" * 250

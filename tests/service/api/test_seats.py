@@ -15,9 +15,9 @@ from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 from tests.service.api.test_overload import value
-from tests.service.api.test_streams import eventually
 
 SELLERS = ["known", "a", "b", "c"]
 
@@ -62,7 +62,7 @@ def test_who_would_be_computed_beyond_half_of_the_threads_is_unavailable_and_wha
             found = client.get_trust_score(MARKET, "known", deadline_seconds=20)
             assert found.freshness.state == pb.FRESHNESS_STATE_FRESH
         method = "TrustScoreService/GetTrustScore"
-        assert eventually(lambda: value(running, "requests_total", method=method, code="UNAVAILABLE") == 10)
+        wait_until(lambda: value(running, "requests_total", method=method, code="UNAVAILABLE") == 10)
 
 
 def test_scores_for_stated_times_take_no_more_than_half_of_the_threads_either(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server
 from tests.helpers.callers import grant, write_grants
 from tests.helpers.servers import MARKET, identity, running_server, settings_of
+from tests.helpers.waiting import wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -73,7 +74,7 @@ def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: P
         client.append_entries(MARKET, [identity("i", "s")])
         draining = threading.Thread(target=running.server.drain)
         draining.start()
-        wait_for(lambda: health_of(running.address) == NOT_SERVING)
+        wait_until(lambda: health_of(running.address) == NOT_SERVING)
         with grpc.insecure_channel(running.address) as channel:
             call = channel.unary_unary("/sellertrust.v1.LedgerService/ListEntries")
             assert call(b"\x0a\x11marketplaces/acme", timeout=60)
@@ -218,7 +219,7 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> Non
             codes = {append.exception().code for append in late}
             release(running.database)
         assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
-        wait_for(lambda: len(running.lines()) == 8)
+        wait_until(lambda: len(running.lines()) == 8)
         assert sum("turned_away" in line for line in running.lines()) == 6
         assert len(list(client.list_entries(MARKET))) == 2
         assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 8 + [LISTING]
@@ -242,13 +243,6 @@ def release(database: Path) -> None:
     if connection := _locks.pop(database, None):
         connection.execute("ROLLBACK")
         connection.close()
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def certificate(name: str) -> Path:

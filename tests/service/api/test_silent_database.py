@@ -6,12 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -33,6 +31,7 @@ from tests.helpers.databases import database as new_database
 from tests.helpers.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
 from tests.helpers.servers import MARKET, identity, running_server
 from tests.helpers.servers import violation as reported
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -75,13 +74,6 @@ def health_of(address: str, service: str = "") -> int:
         return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=60).status)
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: HangingPostgresql, kind: str) -> None:
@@ -92,7 +84,7 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
     def writing(place: database.Database) -> None:
         with place.write() as connection:
             begun.append(1)
-            wait_for(lambda: bool(stopped))
+            wait_until(lambda: bool(stopped))
             connection.exec_driver_sql("SELECT 1")
 
     begun: list[int] = []
@@ -102,7 +94,7 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
         ledger.database.ping()
         under_way = [pool.submit(within, place.read, "SELECT pg_sleep(600)")]
         under_way += [pool.submit(within, place.snapshot, "SELECT pg_sleep(600)"), pool.submit(writing, place)]
-        wait_for(lambda: bool(begun))
+        wait_until(lambda: bool(begun))
         time.sleep(0.3)
         with postgresql.hanging():
             stopped.append(1)
@@ -135,10 +127,10 @@ def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
                     with pytest.raises(SellertrustCallError) as caught:
                         call()
                     assert caught.value.reason == "LEDGER_UNAVAILABLE"
-                wait_for(lambda: {health_of(running.address, name) for name in services} == {NOT_SERVING})
+                wait_until(lambda: {health_of(running.address, name) for name in services} == {NOT_SERVING})
                 assert health_of(running.address) == SERVING
                 assert health_of(running.address, "ModelService") == SERVING
-            wait_for(lambda: {health_of(running.address, name) for name in services} == {SERVING})
+            wait_until(lambda: {health_of(running.address, name) for name in services} == {SERVING})
             assert client.get_trust_score(MARKET, "s", deadline_seconds=PATIENCE).seller
         assert {line["problem"] for line in running.lines("ledger does not answer")} == {"it gives no answer in time"}
         assert running.lines("ledger answers again")
@@ -157,7 +149,7 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
         book = running.book
         assert book.follower.reach(last, PATIENCE)
         with postgresql.hanging():
-            wait_for(lambda: book.follower.is_away and book.follower.age() > 2)
+            wait_until(lambda: book.follower.is_away and book.follower.age() > 2)
             known = client.get_trust_score(MARKET, "known", at_least_sequence=last)
             assert (known.points, known.tier) == (before.points, before.tier)
             assert known.freshness.state == score_pb.FRESHNESS_STATE_STALE
@@ -177,11 +169,11 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
                 assert caught.value.retry_delay == 1
             with pytest.raises(SellertrustCallError, match="LEDGER_UNAVAILABLE"):
                 client.append_entries(MARKET, [identity("late", "known")], deadline_seconds=PATIENCE)
-            wait_for(lambda: health_of(running.address, "LedgerService") == NOT_SERVING)
+            wait_until(lambda: health_of(running.address, "LedgerService") == NOT_SERVING)
             assert health_of(running.address, "ReviewService") == NOT_SERVING
             assert health_of(running.address, "TrustScoreService") == SERVING
-        wait_for(lambda: client.get_trust_score(MARKET, "known").freshness.state == score_pb.FRESHNESS_STATE_FRESH)
-        wait_for(lambda: client.get_trust_score(MARKET, "other").state != score_pb.SCORE_STATE_UNKNOWN)
+        wait_until(lambda: client.get_trust_score(MARKET, "known").freshness.state == score_pb.FRESHNESS_STATE_FRESH)
+        wait_until(lambda: client.get_trust_score(MARKET, "other").state != score_pb.SCORE_STATE_UNKNOWN)
         assert client.get_trust_score(MARKET, "known", max_staleness="fresh").points == before.points
 
 
@@ -205,7 +197,7 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
             lambda: client.get_trust_score(MARKET, "unseen", **asked),
             lambda: client.explain_trust_score(MARKET, "unseen", **asked),
         ):
-            wait_for(lambda: not book.follower.is_away and book.follower.age() < 1)
+            wait_until(lambda: not book.follower.is_away and book.follower.age() < 1)
             time.sleep(0.2)
             with postgresql.hanging():
                 with pytest.raises(SellertrustCallError) as caught:
@@ -239,7 +231,7 @@ def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path,
         ]
         with postgresql.hanging():
             calls = [pool.submit(call) for call in waiting * 8]
-            wait_for(lambda: book.follower.age() > 2)
+            wait_until(lambda: book.follower.age() > 2)
             for _ in range(4):
                 found = client.get_trust_score(MARKET, "held", deadline_seconds=1)
                 [of_batch] = client.batch_get_trust_scores(MARKET, ["held"], deadline_seconds=1)
@@ -284,23 +276,9 @@ def test_a_writer_that_was_stopped_in_its_transaction_does_not_hold_the_lock_for
         assert holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGSTOP)
         try:
-            wait_for(lambda: _appends(ledger))
+            wait_until(lambda: _appends(ledger))
         finally:
             holder.kill()
-
-
-@pytest.mark.long
-def test_a_lock_is_waited_for_as_long_as_it_may_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "WAIT_SECONDS", 1)
-    with (
-        new_database("postgresql", tmp_path) as url,
-        Ledger.open(url) as ledger,
-        closing(database.Database(url)) as holder,
-        holder.write(),
-    ):
-        with pytest.raises(LedgerUnavailable) as caught:
-            ledger.append(MARKET_OF_LEDGERS, [violation("v")])
-        assert isinstance(getattr(caught.value.__cause__, "orig", None), psycopg.errors.LockNotAvailable)
 
 
 def _appends(ledger: Ledger) -> bool:

@@ -18,8 +18,8 @@ from tests.helpers.builders import confirmed as domain_confirmed
 from tests.helpers.builders import identity as domain_identity
 from tests.helpers.hanging_postgresql import HangingPostgresql, hanging_postgresql
 from tests.helpers.servers import MARKET, exposure, identity, running_server
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
-from tests.service.api.test_silent_database import wait_for
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Standby:
         with self.connect() as connection:
             connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
             connection.execute("SELECT pg_reload_conf()")
-            wait_for(lambda: connection.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchall() == [(0,)])
+            wait_until(lambda: connection.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchall() == [(0,)])
 
     def last(self) -> int:
         with self.connect() as connection:
@@ -80,7 +80,7 @@ def test_what_was_remembered_of_lost_entries_is_dropped(tmp_path: Path) -> None:
             ):
                 [first] = client.append_entries(MARKET, [identity("i", "s1")])
                 [kept] = client.append_entries(MARKET, [exposure("x", "s1", 2_000)])
-                wait_for(lambda: standby.last() == kept.sequence)
+                wait_until(lambda: standby.last() == kept.sequence)
                 standby.cut_off()
                 seen: list[int] = []
                 ends: list[str] = []
@@ -96,14 +96,16 @@ def test_what_was_remembered_of_lost_entries_is_dropped(tmp_path: Path) -> None:
                 watcher.start()
                 lost = running.ledger.append(MARKET, [domain_confirmed(f"c{n}", "s1") for n in range(3)])[-1].sequence
                 guilty = client.get_trust_score(MARKET, "s1", at_least_sequence=lost)
-                wait_for(lambda: lost in seen)
+                wait_until(lambda: lost in seen)
                 # A program started beside gRPC's threads may crash.
                 primary.process.send_signal(signal.SIGQUIT)
                 primary.process.wait(20)
                 with standby.connect() as connection:
                     connection.execute("SELECT pg_promote()")
                 book = running.book
-                wait_for(lambda: book.follower.restarts == 1 and book.follower.age() < 2 and not book.follower.is_away)
+                wait_until(
+                    lambda: book.follower.restarts == 1 and book.follower.age() < 2 and not book.follower.is_away
+                )
                 found = client.get_trust_score(MARKET, "s1")
                 assert found.stamp.ledger_sequence == kept.sequence
                 assert (found.points or 0) > (guilty.points or 0)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from service.api.servicers import entry_streams
 from service.ledger.clock import tail
 from tests.helpers.databases import BACKENDS, database
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.waiting import wait_until
 
 PARENT = f"marketplaces/{MARKET}"
 WRITER = """
@@ -73,13 +74,6 @@ def ended(call: Any) -> grpc.StatusCode:
     return caught.value.code()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    until = time.monotonic() + seconds
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.01)
-    return holds()
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_batch_is_answered_in_order_by_what_became_of_its_entries(tmp_path: Path, backend: str) -> None:
@@ -120,7 +114,7 @@ def test_a_batch_that_is_refused_says_why_and_the_stream_goes_on(tmp_path: Path)
         assert [field.field for field in empty.error.fields] == ["entries"]
         assert [field.field for field in elsewhere.error.fields] == ["parent"]
         assert last.acknowledgement.sequence == 2
-        assert eventually(lambda: bool(running.lines()))
+        wait_until(lambda: bool(running.lines()))
         [line] = running.lines()
         assert (line["code"], line["received"], line["sent"]) == ("OK", 7, 7)
         assert (line["items"], line["refused"]) == (2, 5)

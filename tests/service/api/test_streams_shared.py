@@ -16,7 +16,8 @@ from service.api import stream_threads
 from service.api.server import STOP_SECONDS
 from tests.helpers.proxies import proxy_to
 from tests.helpers.servers import MARKET, identity
-from tests.service.api.test_streams import PARENT, batch, ended, eventually, server_on, stub_of, watching
+from tests.helpers.waiting import wait_until
+from tests.service.api.test_streams import PARENT, batch, ended, server_on, stub_of, watching
 
 
 def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(
             client.append_entries(MARKET, [identity("i", "s")])
             assert client.get_trust_score(MARKET, "s").seller
         calls[0].cancel()
-        assert eventually(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
+        wait_until(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
         watching(stub)
 
 
@@ -50,7 +51,7 @@ def test_one_client_cannot_hold_all_streams_whichever_connections_it_opens(tmp_p
         assert (info.reason, dict(info.metadata)) == ("TOO_MANY_CALLS", {"limit": "2"})
         held = [watching(other)[0] for _ in range(2)]
         calls[0].cancel()
-        assert eventually(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
+        wait_until(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
         held.append(watching(second)[0])
 
 
@@ -85,10 +86,10 @@ def test_a_client_that_goes_away_frees_its_thread_and_is_logged_with_what_it_got
         watch.cancel()
         append.cancel()
         silent.set()
-        assert eventually(lambda: len(running.lines()) == 2)
+        wait_until(lambda: len(running.lines()) == 2)
         late = stub.WatchEntries(pb.WatchEntriesRequest(parent=PARENT), timeout=0.3)
         assert ended(late) is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert eventually(lambda: len(running.lines()) == 3)
+        wait_until(lambda: len(running.lines()) == 3)
         lines = {line["code"]: line for line in running.lines() if line["method"] == "LedgerService/WatchEntries"}
         assert len(lines["CANCELLED"]["seller"]) == 16
         assert lines["CANCELLED"]["sent"] == 1
@@ -134,7 +135,7 @@ def test_a_stream_whose_first_message_does_not_come_is_ended_and_one_that_has_be
             with pytest.raises(grpc.RpcError, match="the request did not arrive within 1 s of its call") as caught:
                 next(never)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            assert eventually(lambda: not running.server._streams._open)
+            wait_until(lambda: not running.server._streams._open)
         monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.2)
         monkeypatch.setattr(stream_threads, "CHECK_SECONDS", 0.2)
         begun = stub.StreamEntries(sent(), timeout=30)
@@ -176,7 +177,7 @@ def test_streams_are_counted(tmp_path: Path) -> None:
     with server_on("sqlite", tmp_path) as (running, stub):
         list(stub.StreamEntries(iter([batch(identity("i", "s")), batch(identity("j", "s"))])))
         call, _ = watching(stub)
-        assert eventually(lambda: bool(running.lines()))
+        wait_until(lambda: bool(running.lines()))
 
         def value(name: str, **labels: str) -> float | None:
             return running.registry.get_sample_value(f"sellertrust_{name}", labels)
@@ -188,4 +189,4 @@ def test_streams_are_counted(tmp_path: Path) -> None:
         assert value("stream_seconds_count", method=append, code="OK") == 1
         assert (value("open_streams", method=append), value("open_streams", method=watch)) == (0, 1)
         call.cancel()
-        assert eventually(lambda: value("open_streams", method=watch) == 0)
+        wait_until(lambda: value("open_streams", method=watch) == 0)

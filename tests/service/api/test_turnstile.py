@@ -23,7 +23,7 @@ from service.engine.turnstile import (
 )
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
 from tests.helpers.servers import MARKET, Running, identity, running_server
-from tests.service.api.test_streams import eventually
+from tests.helpers.waiting import wait_until
 
 FEW = 3
 GET = "LedgerService/GetViolation"
@@ -178,7 +178,7 @@ def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_sam
     with running.client(**where.shown["a"], service_config="{}") as a:
         reasons = [outcome(a, seconds=0.9)[0] for _ in range(FEW + 8)]
         assert set(reasons) == {"TOO_MANY_CALLS", "VIOLATION_NOT_FOUND"}
-        assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
+        wait_until(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
 @pytest.mark.long
@@ -194,7 +194,7 @@ def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, R
                 method(b"", timeout=60, metadata=tokens["b"])
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert sum(call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls) >= 90
-    assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
+    wait_until(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
 @pytest.mark.long
@@ -207,7 +207,7 @@ def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: t
             with pytest.raises(SellertrustCallError) as caught:
                 a.append_entries(MARKET, entries)
             assert caught.value.reason == "TOO_MANY_CALLS"
-    assert eventually(lambda: value(running, "turned_away_total", pool="write", cause="limit") >= 1)
+    wait_until(lambda: value(running, "turned_away_total", pool="write", cause="limit") >= 1)
 
 
 @pytest.mark.long
@@ -249,10 +249,10 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
         refusals(a, *(f"bad-{number}" for number in range(FEW + 1)))
         codes = refusals(a, *(f"bad-{number}" for number in range(50)))
         assert codes == ["RESOURCE_EXHAUSTED"] * 50
-        assert eventually(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 50)
+        wait_until(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 50)
         assert refusals(a, *(f"worse-{number}" for number in range(FEW + 1))) == ["UNAUTHENTICATED"] * (FEW + 1)
         assert refusals(a, "") == ["RESOURCE_EXHAUSTED"], "its two calls a second were used by the bad tokens"
-        assert eventually(lambda: value(running, "requests_total", method=GET, code="INVALID_ARGUMENT") == 1)
+        wait_until(lambda: value(running, "requests_total", method=GET, code="INVALID_ARGUMENT") == 1)
     with running.client(**where.shown["b"], service_config="{}") as b:
         refusals(b, good, *(f"bad-{number}" for number in range(50)))
         assert refusals(b, good, good) == ["INVALID_ARGUMENT"] * 2

@@ -129,9 +129,3 @@ def test_a_page_token_goes_on_for_the_caller_to_whom_it_was_given_alone(callers:
                 with pytest.raises(grpc.RpcError) as caught:
                     stub(request, timeout=60)
                 assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-def test_what_cannot_be_shown_in_part_is_denied(callers: Callers) -> None:
-    with callers.some() as some, pytest.raises(SellertrustCallError) as caught:
-        some.get_violation(MARKET, "v-a-0")
-    assert caught.value.reason == "CALLER_NOT_GRANTED"

@@ -86,20 +86,6 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_row_is_rejected_by_line_and_reason_and_the_others_are_imported(
-    ledger: Ledger, tmp_path: Path, kind: str
-) -> None:
-    row, reason = BROKEN[kind]
-    write(tmp_path, GOOD[0], row, GOOD[1])
-    report = imported(ledger, tmp_path)
-    ((file, line, why),) = report.rejects
-    assert (file, line) == ("violations.csv", 3)
-    assert why.startswith(reason)
-    assert report.appended == 2
-    assert ids(ledger) == ["v-1", "v-2"]
-
-
 def test_a_file_with_every_kind_of_broken_row_is_imported_once_mended_and_completed(
     ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import pytest
-from sqlalchemy import text
 
 from scoring.base.errors import ClockInDoubt
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.append.proposals import Content, Step
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity
-from tests.service.ledger.test_seals import owner, silent
 
 FIRST, SECOND = "a" * 64, "b" * 64
 
@@ -38,50 +36,6 @@ def fill(ledger: Ledger) -> None:
             ledger.proposals.take_step(MARKET, name, Step.APPROVED, principal="dns:bert.example", check=lambda _: True)
         ledger.proposals.take_step(MARKET, name, last, principal="dns:anna.example", check=lambda _: True)
     ledger.append(MARKET, [exposure(15_000, entry_id="last")])
-
-
-SET = "UPDATE entry SET {} WHERE sequence = {}"
-OTHER = "replace(content, 'so', 'no')"
-EDITS = {
-    "a policy's reason": (6, SET.format(f"content = {OTHER}", 6)),
-    "a policy's text": (3, SET.format("content = replace(content, 'one', 'two')", 3)),
-    "a policy's caller": (6, SET.format("principal = 'dns:carl.example'", 6)),
-    "a policy's time": (6, SET.format("occur_time = occur_time - 1", 6)),
-    "a policy's digest": (6, SET.format(f"target = '{FIRST}'", 6)),
-    "a rollback made a commit": (7, SET.format("status = 2", 7)),
-    "a move is deleted": (6, "DELETE FROM entry WHERE sequence = 6"),
-    "all moves are deleted": (3, "DELETE FROM entry WHERE kind BETWEEN 1001 AND 1002"),
-    "a proposal's request": (8, SET.format("content = (SELECT content FROM entry WHERE sequence = 11)", 8)),
-    "a proposal's digest": (8, SET.format("digest = (SELECT digest FROM entry WHERE sequence = 11)", 8)),
-    "a proposal's end": (11, SET.format("until_time = until_time + 2592000000000", 11)),
-    "a proposal's author": (8, SET.format("principal = 'dns:carl.example'", 8)),
-    "a withdrawal made an approval": (12, SET.format("status = 2", 12)),
-    "an approval of another proposal": (9, SET.format("target = 'proposal/p-2'", 9)),
-    "an approval is deleted": (9, "DELETE FROM entry WHERE sequence = 9"),
-    "a withdrawal is deleted": (12, "DELETE FROM entry WHERE sequence = 12"),
-    "all of a proposal is deleted": (11, "DELETE FROM entry WHERE target = 'proposal/p-2'"),
-}
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("edit", EDITS)
-def test_each_edit_of_a_policy_or_proposal_is_named(url: str, clock: Clock, edit: str) -> None:
-    sequence, statement = EDITS[edit]
-    with Ledger.open(url, clock=clock) as ledger:
-        fill(ledger)
-        assert ledger.seals.verify([], silent).mismatch is None
-        with owner(url) as connection:
-            assert connection.execute(text(statement)).rowcount > 0
-            connection.commit()
-        found = ledger.seals.verify([], silent).mismatch
-        assert found is not None
-        assert found.sequence == sequence
-        with owner(url) as connection:
-            connection.execute(
-                text(f"DELETE FROM seal WHERE first_sequence <= {sequence} AND last_sequence >= {sequence}")
-            )
-            connection.commit()
-        assert ledger.seals.verify([], silent).mismatch is not None
 
 
 def test_acts_are_in_no_list_and_no_export_of_facts(ledger: Ledger) -> None:

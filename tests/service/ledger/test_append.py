@@ -85,27 +85,12 @@ def test_one_wrong_entry_of_many_refuses_them_all(ledger: Ledger) -> None:
     assert ledger.last() == (0, 0)
 
 
-def test_what_only_the_ledger_can_refuse_refuses_the_whole_batch_too(ledger: Ledger) -> None:
-    batch = [identity(f"i{n}") for n in range(30)]
-    batch[17] = status("unknown")
-    with pytest.raises(ViolationNotFound, match=r"entries\[17\]\.status\.violation"):
-        ledger.append(MARKET, batch)
-    assert ledger.last() == (0, 0)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("size", [0, MAX_BATCH + 1])
 def test_a_batch_holds_1_to_10_000_entries(ledger: Ledger, size: int) -> None:
     with pytest.raises(InvalidInput, match="1 to 10,000"):
         ledger.append(MARKET, [identity(f"i{n}") for n in range(size)])
     assert ledger.last() == (0, 0)
-
-
-@pytest.mark.long
-def test_a_full_batch_is_appended_in_its_order(ledger: Ledger) -> None:
-    done = ledger.append(MARKET, [exposure(seller=f"s{n}", entry_id=f"e{n}") for n in range(MAX_BATCH)])
-    assert [one.sequence for one in done] == list(range(1, MAX_BATCH + 1))
-    assert ids(ledger) == [f"e{n}" for n in range(MAX_BATCH)]
 
 
 def test_a_marketplace_that_is_no_id_is_refused(ledger: Ledger) -> None:

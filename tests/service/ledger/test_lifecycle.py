@@ -4,32 +4,9 @@ import pytest
 
 from scoring.base.enums import Action, Severity, Status
 from scoring.base.errors import LifecycleForbids
-from scoring.entries.entry import Entry
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, confirmed, status, violation
-
-WAY_TO = {
-    Status.ALLEGED: (),
-    Status.UNDER_REVIEW: (Action.REVIEW,),
-    Status.CONFIRMED: (Action.CONFIRM,),
-    Status.DISMISSED: (Action.DISMISS,),
-    Status.WITHDRAWN: (Action.REVIEW, Action.WITHDRAW),
-    Status.APPEALED: (Action.REVIEW, Action.CONFIRM, Action.APPEAL),
-    Status.REDUCED: (Action.CONFIRM, Action.APPEAL, Action.REDUCE),
-    Status.OVERTURNED: (Action.CONFIRM, Action.OVERTURN),
-}
-
-HARM_SEVERITY = Severity.MAJOR
-
-
-def act(name: str, step: int, action: Action) -> Entry:
-    severity = Severity(HARM_SEVERITY - (1 if step < 10 else 2)) if action is Action.REDUCE else None
-    return status(name, action, f"{name}-{step}", severity=severity)
-
-
-def past(name: str, state: Status) -> list[Entry]:
-    return [violation(name), *(act(name, step, action) for step, action in enumerate(WAY_TO[state]))]
 
 
 def view(ledger: Ledger, name: str = "v1") -> ViolationView:

@@ -137,14 +137,6 @@ def test_the_queue_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
     assert list(queue(ledger)) == ["v2", "v3"]
 
 
-def test_a_queue_that_is_too_long_says_so_and_holds_the_newest(ledger: Ledger) -> None:
-    ledger.append(MARKET, [by("n", f"v{n}") for n in range(5)])
-    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=3)
-    assert ([item.violation for item in items], is_truncated) == (["v2", "v3", "v4"], True)
-    items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=5)
-    assert (len(items), is_truncated) == (5, False)
-
-
 def test_a_flood_of_reports_does_not_crowd_safety_out_of_the_queue(ledger: Ledger) -> None:
     unsafe = [violation(f"unsafe{n}", violation_type="unsafe_product", harm=Harm.LOW) for n in range(3)]
     ledger.append(MARKET, [*unsafe, *(by("flood", f"v{n}") for n in range(9))])

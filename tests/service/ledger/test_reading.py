@@ -165,11 +165,6 @@ def test_a_violation_is_resolved_from_its_entries(ledger: Ledger, clock: Clock) 
     )
 
 
-def test_a_violation_is_its_own_incident_unless_it_says_otherwise(ledger: Ledger) -> None:
-    ledger.append(MARKET, [violation("v1")])
-    assert ledger.violations.find(MARKET, "v1", ledger.cut()).incident == "v1"
-
-
 def test_a_violation_stands_as_it_was_known(ledger: Ledger, clock: Clock) -> None:
     for entry in (violation("v1"), status("v1", Action.CONFIRM), status("v1", Action.OVERTURN)):
         ledger.append(MARKET, [entry])
@@ -261,10 +256,6 @@ def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> 
     assert [[row[name] for name in shared] for row in table] == [
         [getattr(fact, name) for name in shared] for fact in facts
     ]
-
-
-def test_a_ping_is_answered(ledger: Ledger) -> None:
-    ledger.database.ping()
 
 
 def test_a_cut_asked_for_again_by_its_own_times_is_the_same_set(ledger: Ledger) -> None:

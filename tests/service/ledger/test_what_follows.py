@@ -147,15 +147,6 @@ def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
     assert ledger.last()[0] == 5 + 6
 
 
-def test_what_a_reduction_left_stays_when_the_appeal_against_it_fails(ledger: Ledger) -> None:
-    ledger.append(MARKET, [violation("v1"), status("v1", units=1000)])
-    assert severities(facts(ledger)) == [Severity.CRITICAL]
-    ledger.append(MARKET, [status("v1", Action.REDUCE, severity=Severity.MINOR)])
-    assert severities(facts(ledger)) == [Severity.MINOR]
-    ledger.append(MARKET, [status("v1", Action.APPEAL), status("v1", Action.CONFIRM, "again")])
-    assert severities(facts(ledger)) == [Severity.MINOR]
-
-
 def test_a_reduced_violation_neither_raises_its_incident_nor_is_raised_with_it(ledger: Ledger) -> None:
     """Beside it 10 units make a moderate one major; without it 1,010 had made it critical."""
     reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]

@@ -246,14 +246,3 @@ def test_what_is_wrong_with_every_seller_ends_a_look(
 
 def fail(*_: object) -> None:
     raise RuntimeError("wrong")
-
-
-def test_a_worker_answers_by_the_policy_of_the_time(told: Told) -> None:
-    served = build_scorer(told.ledger, told.policy).policy
-    other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
-    move = served.history.commit(
-        other.text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
-    )
-    assert served.refresh()
-    digests = [served.at(time).digest for time in (1, move.move_time, move.move_time + 1)]
-    assert digests == [told.policy.digest, told.policy.digest, other.digest]

@@ -23,6 +23,7 @@ from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
 from tests.helpers.models import another
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact, policy
 
 MARKET = "acme"
@@ -66,15 +67,6 @@ def part_of(registry: Registry, digest: str, name: str) -> Path:
 def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
     answers, stamp = scorer.scores(MARKET, SELLERS, ledger.cut())
     return [getattr(answer, "points", None) for answer in answers], stamp.model_digest
-
-
-@pytest.mark.long
-def test_the_first_model_becomes_champion_and_a_later_one_challenger(registry: Registry) -> None:
-    assert registry.champion() is None
-    first, second = publish(registry, artifact()), publish(registry, another())
-    assert registry.champion() == first
-    assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
-    assert list(registry.digests()) == sorted([first, second])
 
 
 def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(registry: Registry) -> None:
@@ -165,32 +157,25 @@ def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Reg
         whole = model.read_bytes()
         for times in (1, 2):
             promote(registry, second)
-            _until(lambda: scorer.champion.digest == second)
+            wait_until(lambda: scorer.champion.digest == second)
             promote(registry, first)
-            _until(lambda: scorer.champion.digest == first)
+            wait_until(lambda: scorer.champion.digest == first)
             model.write_bytes(b"")
             with (registry.folder / "aliases.jsonl").open("a") as log:
                 log.write(
                     json.dumps(dict.fromkeys(("alias", "actor", "reason", "time"), CHAMPION) | {"digest": second})
                 )
                 log.write("\n")
-            _until(lambda n=times: len(reports) == n)
+            wait_until(lambda n=times: len(reports) == n)
             time.sleep(0.1)
             assert len(reports) == times
             assert second[:12] in reports[-1]
             assert scorer.champion.digest == first
             model.write_bytes(whole)
-            _until(lambda: scorer.champion.digest == second)
+            wait_until(lambda: scorer.champion.digest == second)
     finally:
         stop.set()
         follower.join()
-
-
-def _until(holds, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_server_without_a_model_takes_over_the_first_that_is_published(registry: Registry, ledger: Ledger) -> None:
@@ -202,29 +187,3 @@ def test_a_server_without_a_model_takes_over_the_first_that_is_published(registr
     points, digest = points_of(scorer, ledger)
     assert digest == first
     assert None not in points
-
-
-@pytest.mark.long
-def test_a_rollback_is_taken_over_from_what_is_loaded(tmp_path: Path) -> None:
-    registry = Registry(tmp_path / "registry")
-    first, second = publish(registry, artifact()), publish(registry, another())
-    registry.promote(second, actor="a", reason="r", now=1)
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger:
-        scorer = build_scorer(ledger, policy(), Registry(tmp_path / "registry"))
-        assert scorer.champion.digest == second
-        stop, reports = threading.Event(), []
-        follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append))
-        follower.start()
-        deadline = time.monotonic() + 60
-        while scorer.champion._kept is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        held = {scorer.champion._artifact, scorer.champion._kept}
-        for expected in (first, second, first):
-            began = time.monotonic()
-            assert registry.rollback(actor="a", reason="r", now=2) == expected
-            while scorer.champion.digest != expected and time.monotonic() < began + 60:
-                time.sleep(0.005)
-            assert (scorer.champion.digest, reports) == (expected, [])
-            assert {scorer.champion._artifact, scorer.champion._kept} == held
-        stop.set()
-        follower.join()

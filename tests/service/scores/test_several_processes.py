@@ -14,6 +14,7 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong, LedgerUnavailable, ProcessEnded
 from service.scores.several_processes import map_in_processes
+from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,13 +47,6 @@ def do(folder: Path, task: str) -> tuple[str, int]:
 
 def refuse_to_prepare() -> Callable[[str], str]:
     raise ConfigurationWrong("nothing to work with")
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def is_free(lock: Path) -> bool:

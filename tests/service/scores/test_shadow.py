@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from service.scores.shadow import ALIAS, Shadow, file_of
 from service.scores.shadow_report import report_of
 from tests.helpers.models import another
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact, policy
 
 SELLERS = [f"s{n}" for n in range(8)]
@@ -49,13 +49,6 @@ class Raising(Artifact):
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no score today")
-
-
-def wait_until(holds: Any) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 
 import grpc
 import pytest
@@ -21,6 +20,7 @@ from tests.helpers.filled import prepare
 from tests.helpers.processes import COMMAND
 from tests.helpers.servers import MARKET
 from tests.helpers.shells import SECONDS, Shell, shell_of
+from tests.helpers.waiting import wait_until
 
 
 @dataclass
@@ -64,13 +64,6 @@ class Workers:
 
     def is_up(self) -> bool:
         return all(self.samples()["sellertrust_process_up", number, ""] == 1 for number in ("1", "2"))
-
-
-def wait_until(is_true, seconds: float = SECONDS) -> None:
-    until = monotonic() + seconds
-    while not is_true():
-        assert monotonic() < until
-        sleep(0.05)
 
 
 def channel_of(address: str) -> grpc.Channel:

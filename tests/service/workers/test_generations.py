@@ -11,7 +11,8 @@ from service.scores.book.keeper import DAMAGED
 from tests.helpers.filled import SELLERS
 from tests.helpers.generations import opened_file
 from tests.helpers.models import promote, publish
-from tests.service.workers.conftest import Workers, ask, wait_until
+from tests.helpers.waiting import wait_until
+from tests.service.workers.conftest import Workers, ask
 
 OPEN, ADOPTED = "sellertrust_book_generations", "sellertrust_book_adopted_total"
 COMPUTED = "sellertrust_book_answers_total"

@@ -21,7 +21,7 @@ from service.workers.gathering import merge_metrics
 from service.workers.link import WorkerLink
 from service.workers.port import holding_port
 from service.workers.supervisor import Supervisor, delay_seconds
-from tests.service.workers.conftest import wait_until
+from tests.helpers.waiting import wait_until
 
 CHILD = """
 import os, signal, socket, sys, threading, time

@@ -20,7 +20,8 @@ from tests.helpers.databases import database
 from tests.helpers.filled import SELLERS
 from tests.helpers.load import Plan, loading
 from tests.helpers.servers import MARKET, violation
-from tests.service.workers.conftest import Workers, ask, channel_of, serving_workers, wait_until
+from tests.helpers.waiting import wait_until
+from tests.service.workers.conftest import Workers, ask, channel_of, serving_workers
 
 KILLED_UNDER_LOAD_SECONDS = 6.0
 

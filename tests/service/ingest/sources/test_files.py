@@ -133,14 +133,6 @@ def test_entries_come_as_json_lines_without_a_mapping(ledger: Ledger, tmp_path: 
     assert import_entries(ledger, MARKET, tmp_path / name, breaking(100)).already_present == 3
 
 
-def test_entries_in_half_a_gzip_file_are_taken_up_to_its_end(ledger: Ledger, tmp_path: Path) -> None:
-    whole = gzip.compress(b"\n".join(exposure(n, f"s-{n * 7919 % 1000}") for n in range(2000)))
-    (tmp_path / "entries.jsonl.gz").write_bytes(whole[: len(whole) // 2])
-    report = import_entries(ledger, MARKET, tmp_path / "entries.jsonl.gz", breaking(100))
-    assert 0 < report.appended < 2000
-    assert "cannot be read beyond this line (EOFError)" in report.rejects[-1][2]
-
-
 def test_a_file_of_entries_that_is_missing_is_said(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"there is no file .*entries\.jsonl"):
         import_entries(ledger, MARKET, tmp_path / "entries.jsonl", breaking(1))

@@ -18,6 +18,7 @@ from service.ledger.store import Ledger
 from tests.helpers.brokers import NatsServer, nats_server
 from tests.helpers.builders import MARKET
 from tests.helpers.payloads import exposure, violation
+from tests.helpers.waiting import wait_until
 
 STREAM = "FACTS"
 
@@ -73,25 +74,18 @@ def test_a_server_that_is_restarted_amid_reading_costs_nothing(
         thread.start()
         for number in range(3):
             server.publish("facts.a", [exposure(20 * number + n) for n in range(20)])
-            wait_for(lambda wanted=20 * number + 1: feed.report.appended + feed.report.already_present >= wanted)  # type: ignore[misc]
+            wait_until(lambda wanted=20 * number + 1: feed.report.appended + feed.report.already_present >= wanted)  # type: ignore[misc]
             server.stop(how)
             time.sleep(0.2)
             server.start()
         server.publish("facts.a", [exposure(60)])
-        wait_for(lambda: ledger.last()[0] == 61)
+        wait_until(lambda: ledger.last()[0] == 61)
         feed.stop()
         thread.join(20)
     source.close()
     assert feed.report.appended + feed.report.already_present == 61
     assert feed.report.already_present == 0
     assert ledger.positions.find(source.name, 0) == 62
-
-
-def wait_for(holds: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.long

@@ -1,0 +1,28 @@
+"""The refusal of a call."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from sellertrust.client import SellertrustCallError
+
+
+def refusal(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> SellertrustCallError:
+    with pytest.raises(SellertrustCallError) as caught:
+        call(*arguments, **options)
+    return caught.value
+
+
+def refused(
+    code: str, reason: str, call: Callable[..., Any], /, *arguments: Any, **options: Any
+) -> SellertrustCallError:
+    error = refusal(call, *arguments, **options)
+    assert (error.code, error.reason) == (grpc.StatusCode[code], reason), error
+    return error
+
+
+def refused_fields(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> list[str]:
+    """Return the fields that are named by INVALID_ARGUMENT."""
+    return [field for field, _ in refused("INVALID_ARGUMENT", "", call, *arguments, **options).fields]
