@@ -6,10 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
-import pytest
-
-from sellertrust.client import Client, SellertrustCallError, seller_name
+from sellertrust.client import Client, seller_name
 from sellertrust.proposals import ProposalClient
 from sellertrust.requests import invoke
 from sellertrust.review import ReviewClient, decide_request
@@ -27,6 +24,7 @@ from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.helpers.builders import Clock
 from tests.helpers.callers import Authority, Shown, grant, write_grants
+from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET, settings_of
 from tests.helpers.worlds import policy
 
@@ -151,15 +149,6 @@ def bulk(world: World, decision_id: str = "d-1", **fields: Any) -> DecideViolati
     return decide_request(
         MARKET, entry_pb2.ACTION_DISMISS, **asked, execute=True, expected_count=shown.count, etag=shown.etag
     )
-
-
-def refused(
-    code: str, reason: str, call: Callable[..., Any], /, *arguments: Any, **options: Any
-) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        call(*arguments, **options)
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode[code], reason), caught.value
-    return caught.value
 
 
 def needs_approval(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> dict[str, str]:

@@ -26,3 +26,7 @@ def refused(
 def refused_fields(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> list[str]:
     """Return the fields that are named by INVALID_ARGUMENT."""
     return [field for field, _ in refused("INVALID_ARGUMENT", "", call, *arguments, **options).fields]
+
+
+def denied(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> SellertrustCallError:
+    return refused("PERMISSION_DENIED", "CALLER_NOT_GRANTED", call, *arguments, **options)

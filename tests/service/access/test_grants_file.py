@@ -15,6 +15,7 @@ from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access.grants_file import GrantsFile
 from service.access.rights import Right
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, append_messages_alone, running_server, violation
 from tests.helpers.waiting import wait_until
 
@@ -150,10 +151,9 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
         next(responses)
         sleep(2)
         server.append()
-        with pytest.raises(SellertrustCallError) as caught:
-            next(responses)
-    assert caught.value.code is grpc.StatusCode.UNAUTHENTICATED
-    assert "has expired" in caught.value.message
+        error = refusal(next, responses)
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert "has expired" in error.message
 
 
 @pytest.mark.long

@@ -1,6 +1,8 @@
 """Limits by caller: a caller in excess gets the time to wait, and other callers are unaffected."""
 
+import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from sellertrust.client import Client, SellertrustCallError
 from service.access.limits import Limit, Limits
 from service.access.principals import Pattern
-from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
-from tests.helpers.servers import MARKET, running_server, violation
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.refusals import refusal
+from tests.helpers.servers import MARKET, violation
 
 ANYBODY = (Pattern("dns:*.example"),)
 
@@ -95,42 +99,32 @@ def test_entries_are_counted_by_class() -> None:
 
 
 def test_a_principal_has_its_streams_whoever_is_shown_besides(tmp_path: Path) -> None:
-    authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
-    rules = "".join(grant(name, ["read_ledger"]) for name in ("dns:*.example", "jwt:https://login.example#*"))
-    limits = '[[limits]]\nprincipals = ["dns:*.example", "jwt:https://login.example#*"]\nstreams = 1\n'
-    write_grants(tmp_path / "grants.toml", issuer.table(), rules, limits)
-    tokens = [issuer.token_file(f"user-{number}") for number in range(2)]
-    shown = [authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"]
-    with (
-        running_server(tmp_path, grants=tmp_path / "grants.toml", **authority.server_settings()) as running,
-        running.client(**shown[0], token=tokens[0]) as first,
-        running.client(**shown[0], token=tokens[1]) as same_certificate,
-        running.client(**shown[1], token=tokens[0]) as same_token,
-        running.client(**shown[1], token=tokens[1]) as other,
-    ):
+    principals = ("dns:*.example", "jwt:https://login.example#*")
+    rules = "".join(grant(name, ["read_ledger"]) for name in principals)
+    limits = f"[[limits]]\nprincipals = {json.dumps(principals)}\nstreams = 1\n"
+    with granted_server(tmp_path, rules, limits) as callers, ExitStack() as stack:
+        tokens = [callers.issuer.token_file(f"user-{number}") for number in range(2)]
+        shown = [stack.enter_context(callers(name, token=one)) for name in "ab" for one in tokens]
+        first, same_certificate, same_token, other = shown
         held = [first.watch_entries(MARKET)]
         next(held[0])
         for client in (same_certificate, same_token):
-            with pytest.raises(SellertrustCallError) as caught:
-                next(client.watch_entries(MARKET, patience_seconds=0.1))
-            assert caught.value.reason == "TOO_MANY_CALLS"
+            assert refusal(next, client.watch_entries(MARKET, patience_seconds=0.1)).reason == "TOO_MANY_CALLS"
         held.append(other.watch_entries(MARKET))
         next(held[1])
 
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Client]]:
-    folder = tmp_path_factory.mktemp("limits")
-    authority = Authority(folder)
-    path = folder / "grants.toml"
-    every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     limits = '\n[[limits]]\nprincipals = ["dns:a.example"]\nentries_per_second = 5\nstreams = 1\n'
     limits += '[[limits]]\nprincipals = ["dns:a.example"]\nclasses = ["slow"]\ncalls_per_second = 0.01\n'
-    write_grants(path, grant("dns:*.example", ["append", "read_ledger"], **every) + limits)
-    with running_server(folder, grants=path, **authority.server_settings()) as running:
-        shown = [authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"]
-        with running.client(**shown[0], service_config="{}") as a, running.client(**shown[1]) as b:
-            yield a, b
+    rules = grant("dns:*.example", ["append", "read_ledger"], **EVERY)
+    with (
+        granted_server(tmp_path_factory.mktemp("limits"), rules, limits) as callers,
+        callers("a", service_config="{}") as a,
+        callers("b") as b,
+    ):
+        yield a, b
 
 
 def test_who_is_in_excess_is_told_when_to_go_on_and_others_go_on(clients: tuple[Client, Client]) -> None:
@@ -144,9 +138,7 @@ def test_who_is_in_excess_is_told_when_to_go_on_and_others_go_on(clients: tuple[
     for _ in range(5):
         assert [*b.list_entries(MARKET, "x")] == []
     a.append_entries(MARKET, [violation(f"a-{number}", "s") for number in range(9)])
-    with pytest.raises(SellertrustCallError) as caught:
-        a.append_entries(MARKET, [violation("a-10", "s")])
-    assert caught.value.metadata == {"limit": "entries"}
+    assert refusal(a.append_entries, MARKET, [violation("a-10", "s")]).metadata == {"limit": "entries"}
     b.append_entries(MARKET, [violation(f"b-{number}", "s") for number in range(50)])
 
 
@@ -155,6 +147,4 @@ def test_a_caller_has_so_many_streams_as_it_may(clients: tuple[Client, Client]) 
     first, *others = [a.watch_entries(MARKET, patience_seconds=0.1), b.watch_entries(MARKET), b.watch_entries(MARKET)]
     for stream in (first, *others):
         next(stream)
-    with pytest.raises(SellertrustCallError) as caught:
-        next(a.watch_entries(MARKET, patience_seconds=0.1))
-    assert caught.value.reason == "TOO_MANY_CALLS"
+    assert refusal(next, a.watch_entries(MARKET, patience_seconds=0.1)).reason == "TOO_MANY_CALLS"

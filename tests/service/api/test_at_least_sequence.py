@@ -12,13 +12,14 @@ from typing import Any
 import grpc
 import pytest
 
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.api.server import STOP_SECONDS
 from service.ledger.clock import tail
 from service.ledger.store import Ledger
 from tests.helpers.builders import identity as domain_identity
 from tests.helpers.databases import BACKENDS, database
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, identity, running_server, score_stub, violation
 
 READS: dict[str, Callable[..., Any]] = {
@@ -38,12 +39,6 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Clie
         yield running, client
 
 
-def refused(read: Callable[..., Any], client: Client, **asked: Any) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        read(client, **asked)
-    return caught.value
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_ends(
@@ -53,21 +48,21 @@ def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_
     with filled_server(tmp_path) as (_, client):
         assert read(client, at_least_sequence=2)
         began = time.monotonic()
-        error = refused(read, client, at_least_sequence=3, deadline_seconds=1.4)
+        error = refusal(read, client, at_least_sequence=3, deadline_seconds=1.4)
         assert time.monotonic() - began > 0.3
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SEQUENCE_NOT_REACHED")
         assert error.metadata == {"last_sequence": "2"}
         began = time.monotonic()
-        error = refused(read, client, at_least_sequence=10**9, deadline_seconds=30)
+        error = refusal(read, client, at_least_sequence=10**9, deadline_seconds=30)
         assert time.monotonic() - began < 15
         assert (error.reason, error.metadata) == ("SEQUENCE_NOT_REACHED", {"last_sequence": "2"})
-        error = refused(read, client, at_least_sequence=-1)
+        error = refusal(read, client, at_least_sequence=-1)
         assert (error.code, [field for field, _ in error.fields]) == (
             grpc.StatusCode.INVALID_ARGUMENT,
             ["at_least_sequence"],
         )
         asked = {"at_least_sequence": 3, "known_time": datetime.now(UTC), "deadline_seconds": 5}
-        error = refused(read, client, **asked)
+        error = refusal(read, client, **asked)
         assert [field for field, _ in error.fields] == ["at_least_sequence"]
         assert "excluded by known_time" in error.message
         assert read(client, **asked | {"at_least_sequence": 2})
@@ -116,7 +111,7 @@ def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
         asked = {"at_least_sequence": 100, "deadline_seconds": 6}
-        waiting = [pool.submit(refused, READS["GetTrustScore"], client, **asked) for _ in range(12)]
+        waiting = [pool.submit(refusal, READS["GetTrustScore"], client, **asked) for _ in range(12)]
         time.sleep(0.5)
         for _ in range(20):
             client.get_trust_score(MARKET, "s", deadline_seconds=3)
@@ -139,7 +134,7 @@ def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tm
         with ThreadPoolExecutor(1) as pool:
             asked = {"at_least_sequence": 9, "deadline_seconds": 30}
             with Client(running.address, service_config={}) as impatient:
-                waiting = pool.submit(refused, READS["GetTrustScore"], impatient, **asked)
+                waiting = pool.submit(refusal, READS["GetTrustScore"], impatient, **asked)
                 time.sleep(0.3)
                 began = time.monotonic()
                 stopping = threading.Thread(target=running.server.drain)

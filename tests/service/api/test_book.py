@@ -6,10 +6,10 @@ from typing import Any
 import grpc
 import pytest
 
-from sellertrust.client import SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.cli.book import Result, _verdict
 from tests.helpers.filled_server import filled_server
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, exposure
 from tests.helpers.shells import shell_of
 from tests.helpers.waiting import wait_until
@@ -36,10 +36,9 @@ def test_who_asks_for_a_fresh_answer_hears_too_stale_within_a_short_deadline(tmp
         assert client.get_trust_score(MARKET, "s1", deadline_seconds=5).points
         for seller in ("s1", "s2", "nobody"):
             for _ in range(5):
-                with pytest.raises(SellertrustCallError) as caught:
-                    client.get_trust_score(MARKET, seller, max_staleness="fresh", deadline_seconds=0.2)
-                assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "TOO_STALE")
-                assert caught.value.retry_delay == 1
+                error = refusal(client.get_trust_score, MARKET, seller, max_staleness="fresh", deadline_seconds=0.2)
+                assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "TOO_STALE")
+                assert error.retry_delay == 1
 
 
 @pytest.mark.long

@@ -10,12 +10,12 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import FieldViolation, InvalidInput, LedgerUnavailable
-from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.api.calls import Calls
 from service.api.server import FILES
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, call_bytes, exposure, identity, running_server, violation
 
 SERVICES: list[ServiceDescriptor] = [
@@ -88,10 +88,9 @@ def test_an_unforeseen_error_tells_the_caller_an_id_and_the_log_the_rest(tmp_pat
 
     with running_server(tmp_path) as running, running.client() as client:
         monkeypatch.setattr(running.scorer, "scores", fail)
-        with pytest.raises(SellertrustCallError) as caught:
-            client.get_trust_score(MARKET, "seller-17")
+        refused_ = refusal(client.get_trust_score, MARKET, "seller-17")
         [line] = running.lines()
-    error = caught.value
+    error = refused_
     assert error.code is grpc.StatusCode.INTERNAL
     assert error.reason == "INTERNAL"
     assert list(error.metadata) == ["error_id"]
@@ -112,8 +111,7 @@ def test_a_request_is_one_line_with_a_pseudonym_and_never_the_seller(tmp_path: P
         client.batch_get_trust_scores(MARKET, ["seller-17", "seller-18"])
         client.confirm_violation(MARKET, "v", actor="staff", reason="seen")
         list(client.list_entries(MARKET, "seller-17"))
-        with pytest.raises(SellertrustCallError):
-            client.get_trust_score(MARKET, "seller-17 ")
+        refusal(client.get_trust_score, MARKET, "seller-17 ")
         append, get, batch, confirm, listing, wrong = running.lines()
     assert get["method"] == "TrustScoreService/GetTrustScore"
     assert get["code"] == "OK"
@@ -161,10 +159,9 @@ def test_an_error_about_an_error_is_still_a_status(tmp_path: Path, monkeypatch) 
 
     with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
         monkeypatch.setattr(running.scorer, "scores", fail)
-        with pytest.raises(SellertrustCallError) as caught:
-            client.get_trust_score(MARKET, "s")
-    assert caught.value.code is grpc.StatusCode.INTERNAL
-    assert "TypeError" not in str(caught.value)
+        error = refusal(client.get_trust_score, MARKET, "s")
+    assert error.code is grpc.StatusCode.INTERNAL
+    assert "TypeError" not in str(error)
 
 
 def test_details_name_the_reason_the_domain_and_the_delay() -> None:

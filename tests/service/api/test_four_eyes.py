@@ -21,10 +21,10 @@ from tests.helpers.four_eyes import (
     overrides,
     persons,
     promotion,
-    refused,
     world,
 )
 from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET, identity, violation
 
 PARENT = f"marketplaces/{MARKET}"

@@ -30,14 +30,12 @@ from tests.helpers.four_eyes import (
     overrides,
     persons,
     promotion,
-    refused,
     world,
 )
 from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.refusals import denied, refused
 from tests.helpers.servers import MARKET, identity, violation
 from tests.service.ledger.test_seals import owner
-
-DENIED = ("PERMISSION_DENIED", "CALLER_NOT_GRANTED")
 
 
 @pytest.fixture
@@ -64,7 +62,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World) -> None:
     proposal = eyes.propose("anna", overrides())
     for name in ("anna", "anna-laptop", "anna-secret", "robot", "crawler"):
-        refused(*DENIED, eyes.approve, name, proposal)
+        denied(eyes.approve, name, proposal)
     hidden = eyes.propose("anna-secret", overrides(override("o-2")))
     assert eyes.approve("anna", hidden).persons_missing == 1
     assert eyes.approve("anna-laptop", hidden).persons_missing == 1
@@ -90,7 +88,7 @@ def test_a_call_that_shows_two_persons_is_neither(tmp_path: Path) -> None:
     with world(f"sqlite:///{tmp_path}/l.db", tmp_path, *tables) as eyes:
         proposal = eyes.propose("anna", overrides())
         both = eyes.by_token("anna", issuer.token_file("bert"))
-        refused(*DENIED, both.approve_proposal, proposal.name, proposal.digest, **SAID)
+        denied(both.approve_proposal, proposal.name, proposal.digest, **SAID)
         mine = both.create_proposal(overrides(override("o-2")), **SAID)
         assert (mine.persons_missing, mine.steps[0].person) == (2, "")
         assert eyes.approve("anna", mine).persons_missing == 1

@@ -23,7 +23,9 @@ from service.api.servicers.entry_streams import list_sellers
 from service.call_context import Call, begin_answering, end_answering
 from service.contract.resource_names import parse_parent
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
-from tests.helpers.servers import MARKET, Running, call_bytes, identity, running_server, violation
+from tests.helpers.granted import Granted, granted_server
+from tests.helpers.refusals import denied, refusal, refused
+from tests.helpers.servers import MARKET, call_bytes, identity, running_server, violation
 
 CUSTOMS = "spiffe://acme.example/ns/gateways/sa/customs"
 BRAND = "dns:brand.example"
@@ -51,48 +53,22 @@ GRANTS = (
 )
 
 
-class Callers:
-    def __init__(self, running: Running, authority: Authority, issuer: TokenIssuer) -> None:
-        self.running, self.authority, self.issuer = running, authority, issuer
-        self._shown: dict[str, Shown] = {}
-
-    def client(self, name: str, **options: Any) -> Client:
-        if name not in self._shown:
-            uris, dns = ([name], []) if ":" in name else ([], [name])
-            self._shown[name] = self.authority.certificate(uris, dns)
-        return self.running.client(**self._shown[name].options(), **options)
-
-
 @pytest.fixture(scope="module")
-def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
-    folder = tmp_path_factory.mktemp("callers")
-    authority, issuer = Authority(folder), TokenIssuer(folder)
-    write_grants(folder / "grants.toml", issuer.table() + GRANTS)
-    settings = authority.server_settings() | {"grants": folder / "grants.toml", "socket": folder / "s"}
-    with running_server(folder, **settings) as running:
-        yield Callers(running, authority, issuer)
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Granted]:
+    with granted_server(tmp_path_factory.mktemp("callers"), GRANTS) as callers:
+        yield callers
 
 
-def denied(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        call(*arguments, **options)
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
-    return caught.value
-
-
-def refused(call: Any, *arguments: Any, **options: Any) -> str:
-    with pytest.raises(SellertrustCallError) as caught:
-        call(*arguments, **options)
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED")
-    return caught.value.message
+def unknown(call: Any, *arguments: Any, **options: Any) -> str:
+    return refused("UNAUTHENTICATED", "CALLER_UNAUTHENTICATED", call, *arguments, **options).message
 
 
 def customs_report(entry_id: str, seller: str = "s-1") -> entry_pb2.Entry:
     return violation(entry_id, seller, source=entry_pb2.SOURCE_CUSTOMS, final=True, identifier_verified=True)
 
 
-def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Callers) -> None:
-    with callers.client(CUSTOMS) as customs, callers.client("brand.example") as brand:
+def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Granted) -> None:
+    with callers(CUSTOMS) as customs, callers("brand") as brand:
         customs.append_entries(MARKET, [customs_report("c-1")])
         brand.append_entries(MARKET, [violation("b1-1", "s-1", notifier="brand-1")])
         assert [one.entry_id for one in brand.list_entries(MARKET)] == ["c-1", "b1-1"]
@@ -113,8 +89,8 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Callers) -> 
         assert len([*brand.list_entries(MARKET)]) == 3
 
 
-def test_a_batch_of_which_one_of_a_hundred_is_forbidden_is_refused_whole_wherever_that_stands(callers: Callers) -> None:
-    with callers.client("brand.example") as brand:
+def test_a_batch_of_which_one_of_a_hundred_is_forbidden_is_refused_whole_wherever_that_stands(callers: Granted) -> None:
+    with callers("brand") as brand:
         before = [one.entry_id for one in brand.list_entries(MARKET)]
         for place in (0, 57, 99):
             batch = [violation(f"b1-h-{number}", "s-1", notifier="brand-1") for number in range(100)]
@@ -127,24 +103,24 @@ def test_a_batch_of_which_one_of_a_hundred_is_forbidden_is_refused_whole_whereve
         assert [one.entry_id for one in brand.list_entries(MARKET)] == before
 
 
-def test_an_entry_that_decides_needs_the_right_to_decide(callers: Callers) -> None:
+def test_an_entry_that_decides_needs_the_right_to_decide(callers: Granted) -> None:
     decision = entry_pb2.Entry(entry_id="b1-9")
     decision.status.violation, decision.status.action = "c-1", entry_pb2.ACTION_OVERTURN
     decision.status.actor, decision.status.reason = "brand", "so"
-    with callers.client("brand.example") as brand:
+    with callers("brand") as brand:
         denied(brand.append_entries, MARKET, [decision])
     decision.entry_id = "c-9"
-    with callers.client(CUSTOMS) as customs:
+    with callers(CUSTOMS) as customs:
         denied(customs.append_entries, MARKET, [decision])
 
 
-def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
+def test_the_refusal_names_the_right_that_is_missing(callers: Granted) -> None:
     entries = {key: entry_pb2.Entry(entry_id="b1-8") for key in ("override", "measure", "correction")}
     for key, entry in entries.items():
         getattr(entry, key).SetInParent()
     wanted = {"override": "override", "measure": "impose_measures", "correction": "decide"}
     own = violation("b1-7", "s-1", notifier="brand-1")
-    with callers.client("brand.example") as brand:
+    with callers("brand") as brand:
         for key, entry in entries.items():
             error = denied(brand.append_entries, MARKET, [own, entry])
             assert (error.metadata, "certificate" in error.message) == ({"right": wanted[key]}, False)
@@ -156,8 +132,8 @@ def test_the_refusal_names_the_right_that_is_missing(callers: Callers) -> None:
         )
 
 
-def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Callers) -> None:
-    with callers.client("staff.example") as staff, callers.client("checkout.example") as checkout:
+def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Granted) -> None:
+    with callers("staff") as staff, callers("checkout") as checkout:
         told = {
             str(denied(checkout.get_violation, market, name))
             for market in (MARKET, "no-market")
@@ -170,15 +146,13 @@ def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Caller
         assert error.metadata == {"right": "read_scores"}
 
 
-def test_a_malformed_name_is_explained_only_to_whom_something_is_granted(callers: Callers) -> None:
-    with callers.client("staff.example") as staff, callers.client("stranger.example") as stranger:
-        with pytest.raises(SellertrustCallError) as caught:
-            staff.get_violation("a b", "v")
-        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+def test_a_malformed_name_is_explained_only_to_whom_something_is_granted(callers: Granted) -> None:
+    with callers("staff") as staff, callers("stranger") as stranger:
+        assert refusal(staff.get_violation, "a b", "v").code is grpc.StatusCode.INVALID_ARGUMENT
         denied(stranger.get_violation, "a b", "v")
 
 
-def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_read(callers: Callers) -> None:
+def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_read(callers: Granted) -> None:
     authority = callers.authority
     for shown, problem in (
         (authority.certificate(common_name="staff.example"), "no subject alternative name"),
@@ -186,12 +160,12 @@ def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_
         (authority.certificate(dns=["*.example"]), "no wildcard"),
     ):
         with callers.running.client(**shown.options()) as client:
-            assert problem in refused(client.get_violation, MARKET, "c-1")
+            assert problem in unknown(client.get_violation, MARKET, "c-1")
 
 
 @pytest.mark.long
 def test_certificates_of_another_authority_and_of_another_time_open_no_connection(
-    callers: Callers, tmp_path: Path
+    callers: Granted, tmp_path: Path
 ) -> None:
     foreign = Authority(tmp_path, "foreign").certificate(dns=["staff.example"])
     shown = [
@@ -213,10 +187,10 @@ def test_certificates_of_another_authority_and_of_another_time_open_no_connectio
             client.get_violation(MARKET, "c-1", deadline_seconds=60)
 
 
-def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> None:
+def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Granted) -> None:
     token = callers.issuer.token_file("user-17")
     options: dict[str, Any] = {"actor": "user", "reason": "so", "entry_id": "t-1"}
-    with callers.client("staff.example", token=token) as both, callers.client("brand.example", token=token) as half:
+    with callers("staff", token=token) as both, callers("brand", token=token) as half:
         denied(both.get_violation, MARKET, "c-1")
         denied(half.confirm_violation, MARKET, "c-1", **options)
     name = "spiffe://acme.example/ns/gateways/sa/customs"
@@ -227,11 +201,11 @@ def test_a_call_that_shows_a_token_too_needs_both_granted(callers: Callers) -> N
             if is_right:
                 denied(client.get_trust_score, MARKET, "s-1")
             else:
-                assert "another certificate" in refused(client.get_trust_score, MARKET, "s-1")
+                assert "another certificate" in unknown(client.get_trust_score, MARKET, "s-1")
 
 
-def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None:
-    with callers.client("staff.example") as client:
+def test_what_the_header_shows_must_be_one_sound_token(callers: Granted) -> None:
+    with callers("staff") as client:
         method = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
         for values in (["Basic abc"], ["Bearer"], ["Bearer x"], ["Bearer x", "Bearer y"], [callers.issuer.token()]):
             with pytest.raises(grpc.RpcError) as caught:
@@ -239,7 +213,7 @@ def test_what_the_header_shows_must_be_one_sound_token(callers: Callers) -> None
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -> None:
+def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Granted) -> None:
     """A subject may be a person; the key of the pseudonyms finds it in the log."""
     subject = "ann.smith@example.org"
     pattern = re.compile(rf"{re.escape(BRAND)} jwt:https://login\.example#~[0-9a-f]{{16}}")
@@ -248,7 +222,7 @@ def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -
         return [who for line in callers.running.lines() if pattern.fullmatch(who := line.get("caller", ""))]
 
     before, deadline = len(pseudonyms()), time.monotonic() + 60
-    with callers.client("brand.example", token=callers.issuer.token_file(subject)) as client:
+    with callers("brand", token=callers.issuer.token_file(subject)) as client:
         denied(client.append_entries, MARKET, [violation("b1-77", "s-1", notifier="brand-1")])
         denied(client.append_entries, MARKET, [violation("b1-77", "s-1", notifier="brand-1")])
     while len(pseudonyms()) < before + 2 and time.monotonic() < deadline:
@@ -258,7 +232,7 @@ def test_the_log_names_the_subject_of_a_token_by_a_pseudonym(callers: Callers) -
     assert subject not in callers.running.log.getvalue()
 
 
-def test_whoever_opens_the_socket_is_local_and_others_cannot(callers: Callers) -> None:
+def test_whoever_opens_the_socket_is_local_and_others_cannot(callers: Granted) -> None:
     path = callers.running.server.settings.socket
     assert path is not None
     assert path.stat().st_mode & 0o777 == 0o700
@@ -275,18 +249,16 @@ def test_in_plain_text_no_token_is_believed(tmp_path: Path) -> None:
         settings = {"grants": tmp_path / "grants.toml"} | ({"tls": "mesh"} if mesh else {})
         with running_server(tmp_path, **settings) as running:
             with running.client() as nobody:
-                assert "neither" in refused(nobody.get_trust_score, MARKET, "s")
+                assert "neither" in unknown(nobody.get_trust_score, MARKET, "s")
             with running.client(token=token) as client:
                 if mesh:
-                    with pytest.raises(SellertrustCallError) as caught:
-                        client.get_trust_score(MARKET, "s")
-                    assert caught.value.reason == "SELLER_NOT_FOUND"
+                    assert refusal(client.get_trust_score, MARKET, "s").reason == "SELLER_NOT_FOUND"
                     denied(client.get_trust_score, "other", "s")
                     options = {"actor": "user", "reason": "so", "entry_id": "t-1"}
                     error = denied(client.confirm_violation, MARKET, "v", **options)  # a token alone can be replayed
                     assert "beside a client certificate" in error.message
                 else:
-                    assert message in refused(client.get_trust_score, MARKET, "s")
+                    assert message in unknown(client.get_trust_score, MARKET, "s")
 
 
 def test_without_grants_whoever_reaches_loopback_is_local(tmp_path: Path) -> None:
@@ -299,9 +271,9 @@ def test_without_grants_whoever_reaches_loopback_is_local(tmp_path: Path) -> Non
         assert {line["caller"] for line in running.lines()} == {"local"}
 
 
-def test_who_is_granted_nothing_opens_no_stream(callers: Callers) -> None:
+def test_who_is_granted_nothing_opens_no_stream(callers: Granted) -> None:
     """A stream that sends nothing would hold a thread forever."""
-    with callers.client("nobody.example") as client:
+    with callers("nobody") as client:
         ended = Event()
         silent = iter(lambda: ended.wait() and None, None)
         with pytest.raises(grpc.RpcError) as caught:
@@ -310,10 +282,10 @@ def test_who_is_granted_nothing_opens_no_stream(callers: Callers) -> None:
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_health_is_open_to_all(callers: Callers) -> None:
+def test_health_is_open_to_all(callers: Granted) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with callers.client("stranger.example") as client:
+    with callers("stranger") as client:
         answer = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
@@ -344,7 +316,7 @@ def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
     assert used == {*rights.Right}
 
 
-def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: Callers) -> None:
+def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: Granted) -> None:
     ledger = callers.running.ledger
     ledger.append(MARKET, [Entry("lost-1", "s-9", ProductListed("gtin-1"), occur_time=1_600_000_000_000_000)])
     parent = parse_parent(f"marketplaces/{MARKET}", "parent")

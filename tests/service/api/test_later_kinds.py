@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from scoring.base.enums import Kind
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from service.ledger.database.rows import PLACE
 from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.store import Ledger
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, exposure, identity, running_server
 from tests.helpers.worlds import artifact
 
@@ -47,13 +48,12 @@ def test_a_seller_with_an_entry_of_a_later_kind_is_refused(client: Client) -> No
         "entries": lambda seller: [*client.list_entries(MARKET, seller=seller)],
     }
     for name, ask in asked.items():
-        with pytest.raises(SellertrustCallError) as caught:
-            ask("s-1")
-        assert (caught.value.code, caught.value.reason) == (
+        error = refusal(ask, "s-1")
+        assert (error.code, error.reason) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "ENTRY_KIND_UNKNOWN",
         ), name
-        assert "install the release that appended it" in str(caught.value)
+        assert "install the release that appended it" in str(error)
         assert ask("s-2"), name
     first, second = client.batch_get_trust_scores(MARKET, ["s-1", "s-2"])
     assert (first.error.reason, second.HasField("trust_score")) == ("ENTRY_KIND_UNKNOWN", True)
@@ -63,6 +63,4 @@ def test_an_entry_of_a_later_kind_is_not_corrected(client: Client) -> None:
     correction = entry_pb2.Entry(entry_id="c-1")
     correction.correction.entry, correction.correction.correction = "later-s-1", entry_pb2.CORRECTION_KIND_VOID
     correction.correction.actor, correction.correction.reason = "a-1", "so"
-    with pytest.raises(SellertrustCallError) as caught:
-        client.append_entries(MARKET, [correction])
-    assert caught.value.reason == "ENTRY_KIND_UNKNOWN"
+    assert refusal(client.append_entries, MARKET, [correction]).reason == "ENTRY_KIND_UNKNOWN"

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import grpc
 import pytest
 
 from sellertrust.client import Client
-from sellertrust.errors import SellertrustCallError
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.refusals import refused
 from tests.helpers.servers import running_server, settings_of
 from tests.helpers.worlds import artifact, policy
 
@@ -51,13 +50,6 @@ def client(tmp_path: Path, registry: Registry) -> Iterator[Client]:
 
 
 SAID = {"actor": "bert", "reason": "better"}
-
-
-def refused(code: grpc.StatusCode, reason: str, call) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        call()
-    assert (caught.value.code, caught.value.reason) == (code, reason)
-    return caught.value
 
 
 @pytest.mark.long
@@ -108,7 +100,7 @@ def test_two_models_are_compared_figure_by_figure(client: Client, registry: Regi
     assert rows["evaluation", "base_rate"] == ("0.1", "0.1")
     assert [name for section, name in rows if section in ("features", "parameters", "lineage")] == ["base"]
     (registry.folder / "models" / second / "evaluation.json").unlink()
-    error = refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", lambda: client.diff_models(first, second))
+    error = refused("FAILED_PRECONDITION", "MODEL_REFUSED", client.diff_models, first, second)
     assert error.metadata == {"model": second}
     assert str(registry.folder) not in str(error)
 
@@ -138,12 +130,12 @@ def test_a_promotion_past_its_gates_says_what_it_takes(client: Client, registry:
     failed = [gate("calibration", ok=False), gate("psi", ok=False, kind="advisory")]
     second = publish(registry, 1, attachments={"gates.json": gates_json(*failed)})
     third = publish(registry, 2, attachments={"gates.json": gates_json(gate("parity", ok=False))})
-    code = grpc.StatusCode.FAILED_PRECONDITION
-    error = refused(code, "GATES_FAILED", lambda: client.promote_model(second, **SAID))
+    code = "FAILED_PRECONDITION"
+    error = refused(code, "GATES_FAILED", client.promote_model, second, **SAID)
     assert error.metadata == {"fixed": "", "hard": "calibration", "advisory": "psi"}
-    error = refused(code, "GATES_FAILED", lambda: client.promote_model(second, override="dora", **SAID))
+    error = refused(code, "GATES_FAILED", client.promote_model, second, override="dora", **SAID)
     assert "psi must be signed off" in str(error)
-    error = refused(code, "GATES_FAILED", lambda: client.promote_model(third, override="dora", **SAID))
+    error = refused(code, "GATES_FAILED", client.promote_model, third, override="dora", **SAID)
     assert error.metadata["fixed"] == "parity"
     assert registry.champion() == first
     done = client.promote_model(second, override="dora", sign_off="emil", **SAID)
@@ -156,7 +148,7 @@ def test_a_promotion_past_its_gates_says_what_it_takes(client: Client, registry:
 
 def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, registry: Registry) -> None:
     publish(registry)
-    missing = grpc.StatusCode.NOT_FOUND
+    missing = "NOT_FOUND"
     for call in (
         lambda: client.get_model("nobody"),
         lambda: client.promote_model("f" * 64, **SAID),
@@ -170,7 +162,7 @@ def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, r
         (lambda: client.promote_model("champion", actor="", reason=""), ["actor", "reason"]),
         (lambda: list(client.list_models(page_size=-1)), ["page_size"]),
     ):
-        error = refused(grpc.StatusCode.INVALID_ARGUMENT, "", call)
+        error = refused("INVALID_ARGUMENT", "", call)
         assert [field for field, _ in error.fields] == fields
     assert len(registry.history()) == 1
 
@@ -180,9 +172,9 @@ def test_the_report_comes_as_it_was_published(client: Client, registry: Registry
     digest = publish(registry, attachments={"gates.json": gates_json(), "report.html": html})
     assert client.get_model_report() == html
     (registry.folder / "models" / digest / "report.html").write_bytes(b"<p>better")
-    refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", client.get_model_report)
+    refused("FAILED_PRECONDITION", "MODEL_REFUSED", client.get_model_report)
 
 
 def test_a_server_without_a_registry_says_so(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
-        refused(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", client.get_model)
+        refused("NOT_FOUND", "MODEL_NOT_FOUND", client.get_model)

@@ -9,16 +9,16 @@ import grpc
 import pytest
 
 from sellertrust.audit import AuditClient
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client
 from sellertrust.operations import OperationsClient
 from sellertrust.v1 import audit_service_pb2, entry_pb2
 from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 from service.access.audit import GENESIS, AuditFile
 from service.access.audit_reading import MAX_LOOKED_AT, read_page
-from tests.helpers.callers import Authority, grant, write_grants
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, running_server, violation
-
-EVERY = {name: ["*"] for name in ("entry_ids", "actions", "kinds", "sources", "notifiers")}
 
 
 @pytest.fixture
@@ -31,13 +31,6 @@ def report(client: Client, entry_id: str, seller: str, marketplace: str = MARKET
     entry = violation(entry_id, seller)
     entry.seller = f"marketplaces/{marketplace}/sellers/{seller}"
     client.append_entries(marketplace, [entry])
-
-
-def refused(call: object) -> SellertrustCallError:
-    assert callable(call)
-    with pytest.raises(SellertrustCallError) as caught:
-        call()
-    return caught.value
 
 
 def test_an_erasure_by_call_takes_the_texts_and_leaves_what_counts(running: Running) -> None:
@@ -63,12 +56,12 @@ def test_an_erasure_by_call_takes_the_texts_and_leaves_what_counts(running: Runn
 def test_what_is_wrong_with_an_erasure_is_named_by_the_requests_own_fields(running: Running) -> None:
     with running.client() as client:
         operations = OperationsClient(client)
-        absent = refused(lambda: operations.erase_seller(MARKET, "nobody", actor="officer"))
+        absent = refusal(operations.erase_seller, MARKET, "nobody", actor="officer")
         assert (absent.code, absent.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
         report(client, "v-1", "s")
-        wrong = refused(lambda: operations.erase_seller(MARKET, "s", actor="", ground="x" * 300))
+        wrong = refusal(operations.erase_seller, MARKET, "s", actor="", ground="x" * 300)
         assert [field for field, _ in wrong.fields] == ["actor", "ground"]
-        wrong = refused(lambda: operations.mend_clock(MARKET, actor="", reason="so"))
+        wrong = refusal(operations.mend_clock, MARKET, actor="", reason="so")
         assert [field for field, _ in wrong.fields] == ["actor"]
 
 
@@ -79,14 +72,14 @@ def test_a_clock_is_mended_by_call(running: Running) -> None:
         done = operations.mend_clock(MARKET, actor="ops", reason="the ledger rested", entry_id="c-1")
         assert (done.sequence, done.entry_id) == (2, "c-1")
         assert done.record_time.ToMicroseconds() > 0
-        ahead = refused(
+        ahead = refusal(
             lambda: operations.mend_clock(
                 MARKET, actor="ops", reason="so", first_sequence=1, ahead_micros=3_600_000_000
             )
         )
         assert ahead.code is grpc.StatusCode.INVALID_ARGUMENT
         for first, micros in ((-1, 0), (0, 5), (1, -5), (1, 0), (2**62, 5), (1, 2**62)):
-            wrong = refused(
+            wrong = refusal(
                 lambda f=first, m=micros: operations.mend_clock(
                     MARKET, actor="ops", reason="so", first_sequence=f, ahead_micros=m
                 )
@@ -138,46 +131,41 @@ def test_a_file_that_cannot_be_read_or_is_damaged_is_said_to_be_so(running: Runn
         audit, whole = AuditClient(client), path.read_text()
         for damage in ("5\n", "[]\n", "{}\n", "no line\n", '{"hash": "x", "time": "yesterday"}\n'):
             path.write_text(damage + whole)
-            error = refused(lambda: [*audit.list_audit_records()])
+            error = refusal(lambda: [*audit.list_audit_records()])
             assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "AUDIT_UNAVAILABLE"), damage
             assert audit.verify_audit().problem.startswith("line 1 ")
         path.unlink()
         path.mkdir()
         for ask in (lambda: [*audit.list_audit_records()], audit.verify_audit):
-            error = refused(ask)
+            error = refusal(ask)
             assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "AUDIT_UNAVAILABLE")
             assert str(path) not in str(error)
 
 
 def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -> None:
-    authority, path = Authority(tmp_path), tmp_path / "grants.toml"
-    write_grants(
-        path,
+    grants = (
         grant("dns:staff.example", ["append", "decide"], marketplaces=["*"], **EVERY),
         grant("dns:some.example", ["audit"]),
         grant("dns:seller.example", ["audit"], sellers=["s"]),
         grant("dns:every.example", ["audit"], marketplaces=["*"]),
     )
-    shown = {
-        name: authority.certificate(dns=[f"{name}.example"]).options() for name in ("staff", "some", "seller", "every")
-    }
-    with running_server(tmp_path, grants=path, **authority.server_settings()) as running:
-        with running.client(**shown["staff"]) as staff:
+    with granted_server(tmp_path, *grants) as callers:
+        with callers("staff") as staff:
             for marketplace, name in ((MARKET, "v-1"), ("other", "v-1"), (MARKET, "v-2")):
                 report(staff, name, "s", marketplace)
                 staff.review_violation(marketplace, name, actor="a", reason="so", entry_id=f"d-{name}")
-        with running.client(**shown["some"]) as some:
+        with callers("some") as some:
             audit = AuditClient(some)
             own = [*audit.list_audit_records(MARKET, page_size=1)]
             assert [record.event for record in own] == ["call", "end"] * 2
             assert {record.parent for record in own} == {f"marketplaces/{MARKET}"}
             for denied in (lambda: [*audit.list_audit_records("other")], lambda: [*audit.list_audit_records()]):
-                assert refused(denied).reason == "CALLER_NOT_GRANTED"
-            assert refused(audit.verify_audit).reason == "CALLER_NOT_GRANTED"
+                assert refusal(denied).reason == "CALLER_NOT_GRANTED"
+            assert refusal(audit.verify_audit).reason == "CALLER_NOT_GRANTED"
             first = _page(some)
-        with running.client(**shown["seller"]) as seller:
-            assert refused(lambda: [*AuditClient(seller).list_audit_records(MARKET)]).metadata == {"right": "audit"}
-        with running.client(**shown["every"]) as every:
+        with callers("seller") as seller:
+            assert refusal(lambda: [*AuditClient(seller).list_audit_records(MARKET)]).metadata == {"right": "audit"}
+        with callers("every") as every:
             assert len([*AuditClient(every).list_audit_records()]) == 6
             assert len([*AuditClient(every).list_audit_records(MARKET)]) == 4
             with pytest.raises(grpc.RpcError, match="page_token"):

@@ -47,6 +47,7 @@ from tests.helpers.builders import (
 )
 from tests.helpers.models import publish
 from tests.helpers.recordings import GENERAL
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import Running, Shelf, running_server
 from tests.helpers.servers import identity as identity_message
 from tests.helpers.worlds import artifact
@@ -131,9 +132,8 @@ def test_an_order_that_cannot_be_is_refused_by_the_name_of_its_field(
     asking.append_entries(MARKET, [identity_message("i1", "s1")])
     today = format_day(running.ledger.cut().observe_time // DAY)
     order = {"capture_day": today, "captured_minor": 10_000, "currency": "EUR"} | changed
-    with pytest.raises(SellertrustCallError) as caught:
-        asking.evaluate_payout(MARKET, "s1", **order)
-    assert (caught.value.code.name, [name for name, _ in caught.value.fields]) == ("INVALID_ARGUMENT", [field])
+    error = refusal(asking.evaluate_payout, MARKET, "s1", **order)
+    assert (error.code.name, [name for name, _ in error.fields]) == ("INVALID_ARGUMENT", [field])
 
 
 def order_of(days: int) -> Order:
@@ -441,9 +441,8 @@ def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_
         day = now // DAY - back
         flow = FlowStated(day, currency="EUR", captured_orders=1, captured_minor=value)
         ledger.append(MARKET, [Entry(f"f{back}", SELLER, flow)])
-    with pytest.raises(SellertrustCallError) as caught:
-        asking.get_restitution(MARKET, SELLER, "v1")
-    assert (caught.value.reason, caught.value.metadata["status"]) == ("LIFECYCLE_FORBIDS", "CONFIRMED")
+    error = refusal(asking.get_restitution, MARKET, SELLER, "v1")
+    assert (error.reason, error.metadata["status"]) == ("LIFECYCLE_FORBIDS", "CONFIRMED")
     asking.overturn_violation(MARKET, "v1", actor="staff", reason="not theirs")
     found = asking.get_restitution(MARKET, SELLER, "v1")
     items = [item for item in found.items if not item.rule]

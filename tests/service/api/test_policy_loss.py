@@ -20,7 +20,8 @@ from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
 from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.helpers.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, refused, world
+from tests.helpers.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, world
+from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET
 from tests.scoring.loss_certificate.toys import policy_of
 from tests.service.api.test_policy_service import DEFAULT, EYES, LADDER, Running

@@ -26,9 +26,9 @@ from tests.helpers.four_eyes import (
     World,
     needs_approval,
     persons,
-    refused,
     world,
 )
+from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact

@@ -2,40 +2,23 @@
 
 from collections.abc import Callable, Iterator
 
-import grpc
 import pytest
 
 from scoring.entries.incidents import derived_id
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
-from tests.helpers.callers import Authority, Shown, grant, write_grants
-from tests.helpers.servers import MARKET, Running, running_server, violation
-
-Connect = Callable[[str], Client]
-
-
-class Callers:
-    def __init__(self, running: Running, authority: Authority) -> None:
-        self.running, self._authority = running, authority
-        self._shown: dict[str, Shown] = {}
-
-    def __call__(self, name: str) -> Client:
-        shown = self._shown.setdefault(name, self._authority.certificate(dns=[f"{name}.example"]))
-        return self.running.client(**shown.options())
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, Granted, granted_server
+from tests.helpers.refusals import denied, refusal
+from tests.helpers.servers import MARKET, violation
 
 
 @pytest.fixture(scope="module")
-def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
-    folder = tmp_path_factory.mktemp("recorded")
-    authority = Authority(folder)
-    path = folder / "grants.toml"
-    limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Granted]:
     rights = ["append", "decide", "bulk_decide", "read_ledger", "impose_measures", "decide_complaints"]
     anna = '[[persons]]\nperson = "anna"\nprincipals = ["dns:a.example", "dns:laptop.example"]\n'
-    write_grants(path, grant("dns:*.example", rights, **limits), anna)
-    settings = authority.server_settings() | {"grants": path, "socket": folder / "s"}
-    with running_server(folder, **settings) as running:
-        yield Callers(running, authority)
+    with granted_server(tmp_path_factory.mktemp("recorded"), grant("dns:*.example", rights, **EVERY), anna) as callers:
+        yield callers
 
 
 def decision(entry_id: str, about: str, action: "entry_pb2.Action.ValueType", seller: str = "") -> entry_pb2.Entry:
@@ -62,17 +45,12 @@ def product_report(entry_id: str, product: str) -> entry_pb2.Entry:
     return entry
 
 
-def refused(call: Callable[[], object]) -> None:
-    with pytest.raises(SellertrustCallError) as caught:
-        call()
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED"), (
-        caught.value
-    )
-    assert "its own report" in caught.value.message
+def refuse(call: Callable[..., object], *arguments: object, **options: object) -> None:
+    assert "its own report" in denied(call, *arguments, **options).message
 
 
 def test_the_principal_is_on_record_whatever_actor_is_stated_and_a_retry_by_another_is_the_same(
-    callers: Callers,
+    callers: Granted,
 ) -> None:
     with callers("a") as a, callers("b") as b:
         [first] = a.append_entries(MARKET, [violation("p-1", "s")])
@@ -89,32 +67,32 @@ def test_the_principal_is_on_record_whatever_actor_is_stated_and_a_retry_by_anot
 
 
 @pytest.mark.parametrize("bulk", [False, True])
-def test_nobody_decides_its_own_report_but_to_withdraw_it(callers: Callers, bulk: bool) -> None:
+def test_nobody_decides_its_own_report_but_to_withdraw_it(callers: Granted, bulk: bool) -> None:
     name = f"o-{bulk}"
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [violation(name, "s")])
         for number, action in enumerate((entry_pb2.ACTION_CONFIRM, entry_pb2.ACTION_DISMISS)):
             if bulk:
-                refused(lambda n=number, x=action: a.append_entries(MARKET, [decision(f"{name}-{n}", name, x)]))
+                refuse(a.append_entries, MARKET, [decision(f"{name}-{number}", name, action)])
         if not bulk:
-            refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))
-            refused(lambda: a.dismiss_violation(MARKET, name, actor="court", reason="so"))
+            refuse(a.confirm_violation, MARKET, name, actor="court", reason="so")
+            refuse(a.dismiss_violation, MARKET, name, actor="court", reason="so")
             b.confirm_violation(MARKET, name, actor="court", reason="so")
-            refused(lambda: a.overturn_violation(MARKET, name, actor="court", reason="so"))
+            refuse(a.overturn_violation, MARKET, name, actor="court", reason="so")
         else:
             a.withdraw_violation(MARKET, name, actor="brand", reason="so")
 
 
-def test_one_person_is_one_caller_by_whichever_certificate(callers: Callers) -> None:
+def test_one_person_is_one_caller_by_whichever_certificate(callers: Granted) -> None:
     with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
         a.append_entries(MARKET, [violation("n-1", "s"), violation("n-2", "s")])
-        refused(lambda: laptop.confirm_violation(MARKET, "n-1", actor="court", reason="so"))
+        refuse(laptop.confirm_violation, MARKET, "n-1", actor="court", reason="so")
         laptop.append_entries(MARKET, [decision("n-3", "n-4", entry_pb2.ACTION_CONFIRM, "s")])
-        refused(lambda: a.append_entries(MARKET, [violation("n-4", "s")]))
+        refuse(a.append_entries, MARKET, [violation("n-4", "s")])
         b.confirm_violation(MARKET, "n-1", actor="court", reason="so")
 
 
-def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Callers) -> None:
+def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Granted) -> None:
     with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
         a.append_entries(MARKET, [violation("c-1", "s", incident="c")])
         moved, split = entry_pb2.Entry(entry_id="c-2"), entry_pb2.Entry(entry_id="c-3")
@@ -127,11 +105,11 @@ def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Ca
         for entry, fact in ((moved, moved.correction), (split, split.incident)):
             fact.actor, fact.reason = "staff", "so"
             for client in (a, laptop):
-                refused(lambda client=client, entry=entry: client.append_entries(MARKET, [entry]))
+                refuse(client.append_entries, MARKET, [entry])
         b.append_entries(MARKET, [moved, split])
 
 
-def test_a_complaint_is_decided_by_another_person_whatever_certificates_it_shows(callers: Callers) -> None:
+def test_a_complaint_is_decided_by_another_person_whatever_certificates_it_shows(callers: Granted) -> None:
     def entry_of(entry_id: str) -> entry_pb2.Entry:
         return entry_pb2.Entry(entry_id=entry_id, seller=f"marketplaces/{MARKET}/sellers/s")
 
@@ -155,52 +133,50 @@ def test_a_complaint_is_decided_by_another_person_whatever_certificates_it_shows
         a.append_entries(MARKET, [imposed])
         b.append_entries(MARKET, [filed])
         for client in (a, b, laptop):
-            with pytest.raises(SellertrustCallError) as caught:
-                client.append_entries(MARKET, [decided])
-            assert caught.value.metadata["why"] == "SAME_PERSON"
+            assert refusal(client.append_entries, MARKET, [decided]).metadata["why"] == "SAME_PERSON"
         c.append_entries(MARKET, [decided])
 
 
-def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: Callers) -> None:
+def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: Granted) -> None:
     with callers("a") as a, callers("b") as b:
         confirm = entry_pb2.ACTION_CONFIRM
-        refused(lambda: a.append_entries(MARKET, [violation("w-1", "s"), decision("w-2", "w-1", confirm)]))
+        refuse(a.append_entries, MARKET, [violation("w-1", "s"), decision("w-2", "w-1", confirm)])
         a.append_entries(MARKET, [decision("w-3", "w-4", confirm, "s")])
-        refused(lambda: a.append_entries(MARKET, [violation("w-4", "s")]))
+        refuse(a.append_entries, MARKET, [violation("w-4", "s")])
         b.append_entries(MARKET, [violation("w-4", "s")])
         assert b.get_violation(MARKET, "w-4").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
 
 
-def test_who_decides_its_own_report_is_refused_while_another_holds_the_ledgers_lock(callers: Callers) -> None:
+def test_who_decides_its_own_report_is_refused_while_another_holds_the_ledgers_lock(callers: Granted) -> None:
     with callers("a") as a:
         a.append_entries(MARKET, [violation("u-1", "s")])
         with callers.running.ledger.database.write():
-            refused(lambda: a.confirm_violation(MARKET, "u-1", actor="court", reason="so", deadline_seconds=4))
+            refuse(a.confirm_violation, MARKET, "u-1", actor="court", reason="so", deadline_seconds=4)
 
 
-def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(callers: Callers) -> None:
+def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(callers: Granted) -> None:
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [recall])
         b.append_entries(MARKET, [listed])
         [derived] = [one.name for one in b.list_violations(MARKET, "s") if one.violation_type == "unsafe_product"]
         name = derived.rpartition("/")[2]
-        refused(lambda: a.confirm_violation(MARKET, name, actor="court", reason="so"))
+        refuse(a.confirm_violation, MARKET, name, actor="court", reason="so")
 
 
-def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(callers: Callers) -> None:
+def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(callers: Granted) -> None:
     listed, recall = listing("e-1", "s", "gtin-8"), product_report("e-2", "gtin-8")
     confirm = decision("e-3", derived_id("e-2", "s"), entry_pb2.ACTION_CONFIRM)
     with callers("a") as a, callers("b") as b:
         b.append_entries(MARKET, [listed])
-        refused(lambda: a.append_entries(MARKET, [recall, confirm]))
+        refuse(a.append_entries, MARKET, [recall, confirm])
         a.append_entries(MARKET, [recall])
         again = decision("e-5", derived_id("e-2", "t"), entry_pb2.ACTION_CONFIRM)
-        refused(lambda: a.append_entries(MARKET, [listing("e-4", "t", "gtin-8"), again]))
+        refuse(a.append_entries, MARKET, [listing("e-4", "t", "gtin-8"), again])
         b.append_entries(MARKET, [confirm])
 
 
-def test_whose_goods_they_were_is_not_decided_by_who_reported_them(callers: Callers) -> None:
+def test_whose_goods_they_were_is_not_decided_by_who_reported_them(callers: Granted) -> None:
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [violation("g-1", "s")])
         stated = []
@@ -212,11 +188,11 @@ def test_whose_goods_they_were_is_not_decided_by_who_reported_them(callers: Call
             stated.append(entry)
         a.append_entries(MARKET, stated[:1])
         for entry in stated[1:]:
-            refused(lambda entry=entry: a.append_entries(MARKET, [entry]))
+            refuse(a.append_entries, MARKET, [entry])
         b.append_entries(MARKET, stated[2:])
 
 
-def test_local_may_do_both(callers: Callers) -> None:
+def test_local_may_do_both(callers: Granted) -> None:
     with Client(f"unix:{callers.running.server.settings.socket}") as local:
         local.append_entries(MARKET, [violation("l-1", "t")])
         local.confirm_violation(MARKET, "l-1", actor="court", reason="so")

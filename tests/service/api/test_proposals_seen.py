@@ -18,10 +18,10 @@ from tests.helpers.four_eyes import (
     overrides,
     persons,
     promotion,
-    refused,
     world,
 )
 from tests.helpers.models import evaluated, publish
+from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET
 from tests.scoring.model.test_promises import giving_up
 

@@ -10,22 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
+from tests.helpers.refusals import refusal, refused_fields
 from tests.helpers.servers import MARKET, exposure, identity, ledger_stub, running_server, score_stub, violation
 from tests.helpers.worlds import artifact
 
 LIST = ledger_service_pb2.ListEntriesRequest
-
-
-def refused(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        call(*arguments, **options)
-    return caught.value
-
-
-def fields_of(call: Any, *arguments: Any, **options: Any) -> list[str]:
-    error = refused(call, *arguments, **options)
-    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
-    return [field for field, _ in error.fields]
 
 
 def test_wrong_fields_are_named_by_their_paths_over_the_whole_batch(tmp_path: Path) -> None:
@@ -40,12 +29,12 @@ def test_wrong_fields_are_named_by_their_paths_over_the_whole_batch(tmp_path: Pa
     elsewhere.seller = "marketplaces/other/sellers/s"
     with running_server(tmp_path) as running, running.client() as client:
         good = identity("g", "s")
-        assert fields_of(client.append_entries, MARKET, [good, no_harm, new_source]) == [
+        assert refused_fields(client.append_entries, MARKET, [good, no_harm, new_source]) == [
             "entries[1].violation.harm",
             "entries[2].violation.source",
             "entries[2].violation.violation_type",
         ]
-        assert fields_of(client.append_entries, MARKET, [no_seller, good, no_day, no_fact, elsewhere]) == [
+        assert refused_fields(client.append_entries, MARKET, [no_seller, good, no_day, no_fact, elsewhere]) == [
             "entries[0].seller",
             "entries[2].exposure.day",
             "entries[3].fact",
@@ -59,16 +48,16 @@ def test_times_out_of_range_are_refused_and_finer_ones_cut_off(tmp_path: Path) -
         for seconds, nanos in ((-1, 0), (253_402_300_800, 0), (1, -1), (1, 1_000_000_000)):
             entry = identity("i", "s")
             entry.occur_time.CopyFrom(Timestamp(seconds=seconds, nanos=nanos))
-            assert fields_of(client.append_entries, MARKET, [entry]) == ["entries[0].occur_time"]
+            assert refused_fields(client.append_entries, MARKET, [entry]) == ["entries[0].occur_time"]
         entry.occur_time.CopyFrom(Timestamp(seconds=1, nanos=1_999))
         client.append_entries(MARKET, [entry])
         [listed] = client.list_entries(MARKET)
         assert listed.occur_time == Timestamp(seconds=1, nanos=1_000)
         early, late = Timestamp(seconds=-1), datetime.now(UTC) + timedelta(hours=1)
         ask = client.get_trust_score
-        assert fields_of(ask, MARKET, "s", observe_time=early, known_time=early) == ["observe_time", "known_time"]
-        assert fields_of(ask, MARKET, "s", observe_time=late) == ["observe_time"]
-        assert fields_of(client.get_violation, MARKET, "v", known_time=late) == ["known_time"]
+        assert refused_fields(ask, MARKET, "s", observe_time=early, known_time=early) == ["observe_time", "known_time"]
+        assert refused_fields(ask, MARKET, "s", observe_time=late) == ["observe_time"]
+        assert refused_fields(client.get_violation, MARKET, "v", known_time=late) == ["known_time"]
 
 
 @pytest.mark.long
@@ -89,15 +78,15 @@ def test_ten_thousand_entries_fit_in_one_message(tmp_path: Path) -> None:
 def test_an_unknown_seller_is_not_found_in_so_many_words(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         for call in (client.get_trust_score, client.explain_trust_score):
-            error = refused(call, MARKET, "nobody")
+            error = refusal(call, MARKET, "nobody")
             assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
             assert error.metadata == {"seller": seller_name(MARKET, "nobody")}
 
 
 def test_an_unknown_violation_is_not_found_whatever_is_asked_of_it(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
-        errors = [refused(decide, MARKET, "v", actor="a", reason="r") for decide in decisions(client).values()]
-        errors.append(refused(client.get_violation, MARKET, "v"))
+        errors = [refusal(decide, MARKET, "v", actor="a", reason="r") for decide in decisions(client).values()]
+        errors.append(refusal(client.get_violation, MARKET, "v"))
     for error in errors:
         assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "VIOLATION_NOT_FOUND")
         assert error.metadata == {"violation": "v"}
@@ -122,9 +111,9 @@ def test_a_decision_changes_the_status_and_names_what_is_wrong_with_it(tmp_path:
             response = decide(MARKET, name, actor="a", reason="r")
             assert response.violation.status == entry_pb2.ViolationStatus.Value(f"VIOLATION_STATUS_{name}")
             assert client.get_violation(MARKET, name) == response.violation
-            fields = fields_of(decide, MARKET, name, actor="not an id", reason="", entry_id="nor this")
+            fields = refused_fields(decide, MARKET, name, actor="not an id", reason="", entry_id="nor this")
             assert sorted(fields) == ["actor", "entry_id", "reason"]
-            assert fields_of(decide, MARKET, "no/id", actor="a", reason="r") == ["name"]
+            assert refused_fields(decide, MARKET, "no/id", actor="a", reason="r") == ["name"]
 
 
 def test_without_an_entry_id_the_server_makes_one(tmp_path: Path) -> None:
@@ -160,8 +149,8 @@ def test_a_batch_names_every_wrong_seller(tmp_path: Path) -> None:
             score_stub(client).BatchGetTrustScores(request, timeout=60)
         found = SellertrustCallError.of(caught.value)
         assert [field for field, _ in found.fields] == ["sellers[1]", "sellers[2]", "sellers[3]"]
-        assert fields_of(client.batch_get_trust_scores, MARKET, []) == ["sellers"]
-        assert fields_of(client.batch_get_trust_scores, MARKET, [f"s{n}" for n in range(1_001)]) == ["sellers"]
+        assert refused_fields(client.batch_get_trust_scores, MARKET, []) == ["sellers"]
+        assert refused_fields(client.batch_get_trust_scores, MARKET, [f"s{n}" for n in range(1_001)]) == ["sellers"]
 
 
 def test_without_a_model_the_answer_is_unknown_and_no_number(tmp_path: Path) -> None:
@@ -209,7 +198,10 @@ def test_the_last_page_has_no_token_even_if_it_is_full(tmp_path: Path) -> None:
 def test_what_a_list_is_asked_for_must_make_sense(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         one = next
-        assert fields_of(one, client.list_entries(MARKET, page_size=-1)) == ["page_size"]
-        assert fields_of(one, client.list_entries("no market")) == ["parent"]
-        assert fields_of(one, client.list_violations(MARKET, "no seller")) == ["parent"]
-        assert fields_of(one, client.list_violations(MARKET, statuses=[1, 0, 3, 99])) == ["statuses[1]", "statuses[3]"]
+        assert refused_fields(one, client.list_entries(MARKET, page_size=-1)) == ["page_size"]
+        assert refused_fields(one, client.list_entries("no market")) == ["parent"]
+        assert refused_fields(one, client.list_violations(MARKET, "no seller")) == ["parent"]
+        assert refused_fields(one, client.list_violations(MARKET, statuses=[1, 0, 3, 99])) == [
+            "statuses[1]",
+            "statuses[3]",
+        ]

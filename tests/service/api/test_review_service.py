@@ -8,19 +8,13 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sellertrust.client import SellertrustCallError
 from sellertrust.review import ReviewClient, notifier_name
 from sellertrust.v1 import entry_pb2
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, days_ago, running_server, violation
 
 DISMISS = entry_pb2.ACTION_DISMISS
 WHY: dict[str, Any] = {"actor": "staff-7", "reason": "made up"}
-
-
-def refused(call: Any, *arguments: Any, **options: Any) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        call(*arguments, **options)
-    return caught.value
 
 
 def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) -> None:
@@ -40,10 +34,10 @@ def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) ->
         assert review.get_notifier(MARKET, "brand-1", known_time=then).open == 3
         authority = review.get_notifier(MARKET, "customs-1")
         assert (authority.reports, authority.authority_reports, authority.HasField("reliability")) == (0, 1, False)
-        missing = refused(review.get_notifier, MARKET, "nobody")
+        missing = refusal(review.get_notifier, MARKET, "nobody")
         assert (missing.code, missing.reason) == (grpc.StatusCode.NOT_FOUND, "NOTIFIER_NOT_FOUND")
         assert missing.metadata == {"notifier": notifier_name(MARKET, "nobody")}
-        assert refused(review.get_notifier, MARKET, "a b").fields[0][0] == "name"
+        assert refusal(review.get_notifier, MARKET, "a b").fields[0][0] == "name"
 
 
 def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
@@ -52,7 +46,7 @@ def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
 
         def fields(**options: Any) -> list[str]:
             options = WHY | {"notifier": "n"} | options
-            return [field for field, _ in refused(review.decide_violations, MARKET, DISMISS, **options).fields]
+            return [field for field, _ in refusal(review.decide_violations, MARKET, DISMISS, **options).fields]
 
         assert fields(execute=True, decision_id="d") == ["expected_count", "etag"]
         assert fields(expected_count=3, etag="x") == ["expected_count", "etag"]
@@ -60,12 +54,12 @@ def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
         assert fields(sample_fraction=-0.1, listing="a b", actor="") == ["actor", "listing", "sample_fraction"]
         assert fields(notifier="") == ["violation_types"]
         for action in (entry_pb2.ACTION_UNSPECIFIED, 99, entry_pb2.ACTION_APPEAL):
-            error = refused(review.decide_violations, MARKET, action, notifier="n", **WHY)
+            error = refusal(review.decide_violations, MARKET, action, notifier="n", **WHY)
             assert [field for field, _ in error.fields] == ["action"]
         with pytest.raises(ValueError, match="decision_id is required"):
             review.decide_violations(MARKET, DISMISS, execute=True, expected_count=1, **WHY)
         with pytest.raises(ValueError, match="reported_from has no time zone"):
             review.decide_violations(MARKET, DISMISS, reported_from=datetime(2026, 1, 1), **WHY)  # noqa: DTZ001
         late = datetime.now(UTC) + timedelta(days=1)
-        assert refused(review.get_notifier, MARKET, "n", known_time=late).fields[0][0] == "known_time"
+        assert refusal(review.get_notifier, MARKET, "n", known_time=late).fields[0][0] == "known_time"
         assert fields(reported_before=days_ago(1), reported_from=Timestamp(seconds=-1)) == ["reported_from"]

@@ -14,6 +14,7 @@ import pytest
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
@@ -55,10 +56,9 @@ def test_who_would_be_computed_beyond_half_of_the_threads_is_unavailable_and_wha
 ) -> None:
     with half_computing(tmp_path) as (running, client):
         for _ in range(10):
-            with pytest.raises(SellertrustCallError) as caught:
-                client.get_trust_score(MARKET, "c", deadline_seconds=20)
-            assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
-            assert caught.value.retry_delay == 1
+            error = refusal(client.get_trust_score, MARKET, "c", deadline_seconds=20)
+            assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
+            assert error.retry_delay == 1
             found = client.get_trust_score(MARKET, "known", deadline_seconds=20)
             assert found.freshness.state == pb.FRESHNESS_STATE_FRESH
         method = "TrustScoreService/GetTrustScore"

@@ -7,33 +7,29 @@ import pytest
 
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
-from tests.helpers.callers import Authority, grant, write_grants
-from tests.helpers.servers import MARKET, exposure, running_server, violation
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.refusals import refusal
+from tests.helpers.servers import MARKET, exposure, violation
 
 WORDS = {"actor": "staff", "reason": "so"}
 
 
 @pytest.fixture(scope="module")
 def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    folder = tmp_path_factory.mktemp("others")
-    authority, path = Authority(folder), folder / "grants.toml"
-    limits = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
     rights = ["append", "impose_measures", "decide"]
-    write_grants(
-        path,
-        grant(
-            "dns:some.example", rights, sellers=["a", "c"], **limits | {"entry_ids": ["k-a", "r-", "m-", "d-", "l-"]}
-        ),
-        grant("dns:every.example", rights, **limits),
+    begins = {"entry_ids": ["k-a", "r-", "m-", "d-", "l-"]}
+    grants = (
+        grant("dns:some.example", rights, sellers=["a", "c"], **EVERY | begins),
+        grant("dns:every.example", rights, **EVERY),
     )
-    shown = {name: authority.certificate(dns=[f"{name}.example"]).options() for name in ("some", "every")}
-    with running_server(folder, grants=path, **authority.server_settings()) as running:
-        with running.client(**shown["every"]) as every:
+    with granted_server(tmp_path_factory.mktemp("others"), *grants) as callers:
+        with callers("every") as every:
             paid = entry_of("k-b", claim=claim("v-b", entry_pb2.CLAIM_CHANGE_PAID))
             paid.seller = seller_name(MARKET, "b")
             reported = violation("v-b", "b", source=entry_pb2.SOURCE_BRAND)
             every.append_entries(MARKET, [reported, violation("v-a", "a"), paid])
-        with running.client(**shown["some"]) as client:
+        with callers("some") as client:
             yield client
 
 
@@ -82,10 +78,8 @@ def link(other: str) -> entry_pb2.Entry:
     return entry_of(f"l-{other}", link=fact)
 
 
-def refusal(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object, str, dict[str, str], str]:
-    with pytest.raises(SellertrustCallError) as caught:
-        client.append_entries(MARKET, [entry])
-    error = caught.value
+def answer_of(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object, str, dict[str, str], str]:
+    error = refusal(client.append_entries, MARKET, [entry])
     metadata = {key: value for key, value in error.metadata.items() if value != about}
     return error.code, error.reason, metadata, str(error).replace(f"'{about}'", "it")
 
@@ -93,7 +87,7 @@ def refusal(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[object,
 @pytest.mark.parametrize("make", [remediation, suspension, recovery, decision])
 def test_a_violation_or_a_claim_of_another_seller_is_as_one_that_is_not_on_record(some: Client, make: object) -> None:
     assert callable(make)
-    there, absent = refusal(some, make("v-b"), "v-b"), refusal(some, make("v-x"), "v-x")
+    there, absent = answer_of(some, make("v-b"), "v-b"), answer_of(some, make("v-x"), "v-x")
     assert there == absent
     assert "'b'" not in there[-1]
     assert "another seller" not in there[-1]
@@ -106,7 +100,7 @@ _UNFIT = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
 
 
 def test_whether_another_seller_has_an_entry_id_is_not_told(some: Client) -> None:
-    answers = [refusal(some, exposure(name, "a"), name) for name in ("v-b", "v-x")]
+    answers = [answer_of(some, exposure(name, "a"), name) for name in ("v-b", "v-x")]
     assert answers[0] == answers[1]
     assert answers[0][:2] == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
 
@@ -119,5 +113,5 @@ def test_a_claim_may_have_the_id_of_another_sellers(some: Client) -> None:
 
 def test_a_link_is_stated_by_who_may_append_about_both_sellers(some: Client) -> None:
     some.append_entries(MARKET, [link("c"), remediation("v-a")])
-    assert refusal(some, link("b"), "b") == refusal(some, link("nobody"), "nobody")
-    assert refusal(some, link("b"), "b")[:2] == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")
+    assert answer_of(some, link("b"), "b") == answer_of(some, link("nobody"), "nobody")
+    assert answer_of(some, link("b"), "b")[:2] == (grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_GRANTED")

@@ -29,6 +29,7 @@ from tests.helpers.builders import MARKET as MARKET_OF_LEDGERS
 from tests.helpers.builders import violation
 from tests.helpers.databases import database as new_database
 from tests.helpers.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, identity, running_server
 from tests.helpers.servers import violation as reported
 from tests.helpers.waiting import wait_until
@@ -124,9 +125,7 @@ def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
                     lambda: client.append_entries(MARKET, [identity("j", "s")], deadline_seconds=PATIENCE),
                     lambda: list(client.list_entries(MARKET, deadline_seconds=PATIENCE)),
                 ):
-                    with pytest.raises(SellertrustCallError) as caught:
-                        call()
-                    assert caught.value.reason == "LEDGER_UNAVAILABLE"
+                    assert refusal(call).reason == "LEDGER_UNAVAILABLE"
                 wait_until(lambda: {health_of(running.address, name) for name in services} == {NOT_SERVING})
                 assert health_of(running.address) == SERVING
                 assert health_of(running.address, "ModelService") == SERVING
@@ -163,10 +162,9 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
                 ({"at_least_sequence": last + 1}, "LEDGER_UNAVAILABLE"),
                 ({"max_staleness": "fresh"}, "TOO_STALE"),
             ):
-                with pytest.raises(SellertrustCallError) as caught:
-                    client.get_trust_score(MARKET, "known", **asked)
-                assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
-                assert caught.value.retry_delay == 1
+                error = refusal(client.get_trust_score, MARKET, "known", **asked)
+                assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+                assert error.retry_delay == 1
             with pytest.raises(SellertrustCallError, match="LEDGER_UNAVAILABLE"):
                 client.append_entries(MARKET, [identity("late", "known")], deadline_seconds=PATIENCE)
             wait_until(lambda: health_of(running.address, "LedgerService") == NOT_SERVING)
@@ -200,9 +198,8 @@ def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absen
             wait_until(lambda: not book.follower.is_away and book.follower.age() < 1)
             time.sleep(0.2)
             with postgresql.hanging():
-                with pytest.raises(SellertrustCallError) as caught:
-                    call()
-                assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
+                error = refusal(call)
+                assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
                 assert not book.follower.is_away
                 assert client.get_trust_score(MARKET, "seen").freshness.state != score_pb.FRESHNESS_STATE_UNKNOWN
 

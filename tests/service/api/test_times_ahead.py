@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
@@ -14,6 +13,7 @@ from service.contract.fields import timestamp
 from service.ingest.file_import import import_entries
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import identity, settings_of
 from tests.helpers.worlds import policy
 
@@ -26,10 +26,8 @@ def ahead(entry_id: str, seconds: float) -> entry_pb2.Entry:
     return entry
 
 
-def refusal(client: Client, *entries: entry_pb2.Entry) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
-        client.append_entries(MARKET, entries)
-    return caught.value
+def refusal_of(client: Client, *entries: entry_pb2.Entry) -> SellertrustCallError:
+    return refusal(client.append_entries, MARKET, entries)
 
 
 def test_at_most_five_seconds_ahead_may_be_retried_and_more_is_wrong(tmp_path: Path, clock: Clock) -> None:
@@ -39,15 +37,15 @@ def test_at_most_five_seconds_ahead_may_be_retried_and_more_is_wrong(tmp_path: P
         Server(settings, ledger, build_scorer(ledger, policy())) as server,
         Client(server.address, service_config={}) as client,
     ):
-        error = refusal(client, ahead("fine", -1), ahead("soon", 2.5))
+        error = refusal_of(client, ahead("fine", -1), ahead("soon", 2.5))
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "OCCUR_TIME_AHEAD")
         assert (error.metadata, error.retry_delay) == ({"entry_id": "soon"}, 2.5)
         assert error.message.startswith(
             "entries[1].occur_time: lies 2.500 s ahead of the ledger's clock, which says 2026"
         )
-        assert refusal(client, ahead("edge", 5)).retry_delay == 5
+        assert refusal_of(client, ahead("edge", 5)).retry_delay == 5
         for wrong in (ahead("late", 5.000001), ahead("no id", 0)):
-            found = refusal(client, ahead("soon", 2.5), wrong)
+            found = refusal_of(client, ahead("soon", 2.5), wrong)
             assert found.code is grpc.StatusCode.INVALID_ARGUMENT
             assert [field.split(".")[0] for field, _ in found.fields] == ["entries[1]"]
         assert ledger.last() == (0, 0)

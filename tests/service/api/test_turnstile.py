@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client
 from sellertrust.requests import violation_name
 from sellertrust.v1 import ledger_service_pb2 as pb
 from service.engine import turnstile
@@ -21,8 +21,10 @@ from service.engine.turnstile import (
     Turnstile,
     digest_of,
 )
-from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
-from tests.helpers.servers import MARKET, Running, identity, running_server
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, Granted, granted_server
+from tests.helpers.refusals import refusal
+from tests.helpers.servers import MARKET, Running, identity
 from tests.helpers.waiting import wait_until
 
 FEW = 3
@@ -102,24 +104,6 @@ def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
     assert gate.holds(GET, "c1", shown("Bearer x")) == "nobody"
 
 
-class Place:
-    def __init__(self, folder: Path) -> None:
-        self.authority, self.issuer = Authority(folder), TokenIssuer(folder)
-        every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
-        names = ("dns:*.example", "jwt:https://login.example#*")
-        rules = "".join(grant(name, ["append", "read_ledger"], **every) for name in names)
-        limits = '[[limits]]\nprincipals = ["dns:a.example", "jwt:https://login.example#a"]\n'
-        write_grants(
-            folder / "grants.toml",
-            self.issuer.table(),
-            rules,
-            f'{limits}classes = ["slow"]\ncalls_per_second = 2\n{limits}entries_per_second = 10\n',
-        )
-        self.settings: dict[str, Any] = {"grants": folder / "grants.toml", **self.authority.server_settings()}
-        self.shown = {name: self.authority.certificate(dns=[f"{name}.example"]).options() for name in "ab"}
-        self.shown["stranger"] = self.authority.certificate(dns=["somebody.elsewhere.example"]).options()
-
-
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold beyond FEW refusals a second instead of twenty, which a busy machine does not reach."""
@@ -127,17 +111,19 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, few: None) -> Iterator[tuple[Place, Running]]:
-    place = Place(tmp_path)
-    with running_server(tmp_path, **place.settings) as running:
-        yield place, running
+def callers(tmp_path: Path, few: None) -> Iterator[Granted]:
+    names = ("dns:*.example", "jwt:https://login.example#*")
+    rules = "".join(grant(name, ["append", "read_ledger"], **EVERY) for name in names)
+    limits = '[[limits]]\nprincipals = ["dns:a.example", "jwt:https://login.example#a"]\n'
+    slow = f'{limits}classes = ["slow"]\ncalls_per_second = 2\n'
+    with granted_server(tmp_path, rules, slow, f"{limits}entries_per_second = 10\n") as callers:
+        yield callers
 
 
 def outcome(client: Client, seconds: float = 60) -> tuple[str, float]:
     began = monotonic()
-    with pytest.raises(SellertrustCallError) as caught:
-        client.get_violation(MARKET, "v", deadline_seconds=seconds)
-    return caught.value.reason, monotonic() - began
+    error = refusal(client.get_violation, MARKET, "v", deadline_seconds=seconds)
+    return error.reason, monotonic() - began
 
 
 def value(running: Running, name: str, **labels: str) -> float:
@@ -146,12 +132,12 @@ def value(running: Running, name: str, **labels: str) -> float:
 
 @pytest.mark.long
 def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_at_once(
-    place: tuple[Place, Running],
+    callers: Granted,
 ) -> None:
-    where, running = place
+    running = callers.running
     with (
-        running.client(**where.shown["a"], service_config="{}") as a,
-        running.client(**where.shown["b"], service_config="{}") as b,
+        callers("a", service_config="{}") as a,
+        callers("b", service_config="{}") as b,
     ):
         began = monotonic()
         counts = {"TOO_MANY_CALLS": 0, "VIOLATION_NOT_FOUND": 0}
@@ -173,20 +159,20 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
 
 
 @pytest.mark.long
-def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_same(place: tuple[Place, Running]) -> None:
-    where, running = place
-    with running.client(**where.shown["a"], service_config="{}") as a:
+def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_same(callers: Granted) -> None:
+    running = callers.running
+    with callers("a", service_config="{}") as a:
         reasons = [outcome(a, seconds=0.9)[0] for _ in range(FEW + 8)]
         assert set(reasons) == {"TOO_MANY_CALLS", "VIOLATION_NOT_FOUND"}
         wait_until(lambda: value(running, "turned_away_total", pool="slow", cause="limit") >= 1)
 
 
 @pytest.mark.long
-def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, Running]) -> None:
+def test_another_token_by_the_same_certificate_is_not_held(callers: Granted) -> None:
     """A gateway brings many callers by one connection."""
-    where, running = place
-    tokens = {name: (("authorization", f"Bearer {where.issuer.token(name)}"),) for name in "ab"}
-    with running.client(**where.shown["b"], service_config="{}") as gateway:
+    running = callers.running
+    tokens = {name: (("authorization", f"Bearer {callers.issuer.token(name)}"),) for name in "ab"}
+    with callers("b", service_config="{}") as gateway:
         method: Any = gateway.channel.unary_unary(f"/sellertrust.v1.{GET}")
         calls = [method.future(b"", timeout=60, metadata=tokens["a"]) for _ in range(100)]
         for _ in range(10):
@@ -198,27 +184,20 @@ def test_another_token_by_the_same_certificate_is_not_held(place: tuple[Place, R
 
 
 @pytest.mark.long
-def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(place: tuple[Place, Running]) -> None:
-    where, running = place
+def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(callers: Granted) -> None:
+    running = callers.running
     batch = [identity(f"i-{number}", "s") for number in range(10_000)]
-    with running.client(**where.shown["a"], service_config="{}") as a:
+    with callers("a", service_config="{}") as a:
         a.append_entries(MARKET, batch)
         for entries in (batch, batch[:1]) * 2:
-            with pytest.raises(SellertrustCallError) as caught:
-                a.append_entries(MARKET, entries)
-            assert caught.value.reason == "TOO_MANY_CALLS"
+            assert refusal(a.append_entries, MARKET, entries).reason == "TOO_MANY_CALLS"
     wait_until(lambda: value(running, "turned_away_total", pool="write", cause="limit") >= 1)
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("few")
-def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_a_server_that_stops_ends_the_calls_that_it_holds(callers: Granted) -> None:
     codes: list[grpc.StatusCode] = []
-    with (
-        running_server(tmp_path, **place.settings) as running,
-        running.client(**place.shown["a"], service_config="{}") as a,
-    ):
+    with callers("a", service_config="{}") as a:
         for _ in range(FEW + 4):
             outcome(a)
         method: Any = a.channel.unary_unary(f"/sellertrust.v1.{GET}")
@@ -226,7 +205,7 @@ def test_a_server_that_stops_ends_the_calls_that_it_holds(tmp_path: Path) -> Non
         ended = threading.Event()
         for call in calls:
             call.add_done_callback(lambda done: (codes.append(done.code()), len(codes) == 20 and ended.set()))
-        running.server.stop(grace_seconds=0)
+        callers.running.server.stop(grace_seconds=0)
         assert ended.wait(60)
     known = grpc.StatusCode
     assert {*codes} <= {known.RESOURCE_EXHAUSTED, known.UNAVAILABLE, known.CANCELLED, known.INVALID_ARGUMENT}
@@ -240,11 +219,11 @@ def refusals(client: Client, *tokens: str) -> list[str]:
 
 @pytest.mark.long
 def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_certificate_while_good_ones_go_on(
-    place: tuple[Place, Running],
+    callers: Granted,
 ) -> None:
-    where, running = place
-    good = where.issuer.token("b")
-    with running.client(**where.shown["a"], service_config="{}") as a:
+    running = callers.running
+    good = callers.issuer.token("b")
+    with callers("a", service_config="{}") as a:
         assert refusals(a, good) == ["INVALID_ARGUMENT"]
         refusals(a, *(f"bad-{number}" for number in range(FEW + 1)))
         codes = refusals(a, *(f"bad-{number}" for number in range(50)))
@@ -253,7 +232,7 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
         assert refusals(a, *(f"worse-{number}" for number in range(FEW + 1))) == ["UNAUTHENTICATED"] * (FEW + 1)
         assert refusals(a, "") == ["RESOURCE_EXHAUSTED"], "its two calls a second were used by the bad tokens"
         wait_until(lambda: value(running, "requests_total", method=GET, code="INVALID_ARGUMENT") == 1)
-    with running.client(**where.shown["b"], service_config="{}") as b:
+    with callers("b", service_config="{}") as b:
         refusals(b, good, *(f"bad-{number}" for number in range(50)))
         assert refusals(b, good, good) == ["INVALID_ARGUMENT"] * 2
         assert refusals(b, "", "") == ["INVALID_ARGUMENT"] * 2, "the certificate by itself"
@@ -261,15 +240,12 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
 
 @pytest.mark.long
 def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_right_is_not(
-    place: tuple[Place, Running],
+    callers: Granted,
 ) -> None:
-    where, running = place
-    with running.client(**where.shown["stranger"], service_config="{}") as stranger:
+    with callers("somebody.elsewhere", service_config="{}") as stranger:
         assert refusals(stranger, *[""] * (FEW + 1)) == ["PERMISSION_DENIED"] * (FEW + 1)
-        with pytest.raises(SellertrustCallError) as caught:
-            stranger.get_trust_score(MARKET, "s")
-        assert caught.value.reason == "TOO_MANY_CALLS"
-    with running.client(**where.shown["b"], service_config="{}") as b:
+        assert refusal(stranger.get_trust_score, MARKET, "s").reason == "TOO_MANY_CALLS"
+    with callers("b", service_config="{}") as b:
         of_models = [code_of(b, "ModelService/ListModels", b"") for _ in range(FEW + 2)]
         assert of_models[0] == "PERMISSION_DENIED"
         assert of_models[-1] == "RESOURCE_EXHAUSTED"

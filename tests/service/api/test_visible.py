@@ -5,44 +5,28 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from sellertrust.client import Client, SellertrustCallError, seller_name
+from sellertrust.client import SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from tests.helpers.callers import Authority, Shown, grant, write_grants
-from tests.helpers.servers import MARKET, Running, exposure, ledger_stub, running_server, violation
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, Granted, granted_server
+from tests.helpers.refusals import refusal
+from tests.helpers.servers import MARKET, exposure, ledger_stub, violation
 
 SELLERS = ("a", "b", "c", "d")
 MINE = ("a", "c")
 
 
-class Callers:
-    def __init__(self, running: Running, some: Shown, every: Shown) -> None:
-        self.running, self._some, self._every = running, some, every
-
-    def some(self) -> Client:
-        return self.running.client(**self._some.options())
-
-    def every(self) -> Client:
-        return self.running.client(**self._every.options())
-
-
 @pytest.fixture(scope="module")
-def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
-    folder = tmp_path_factory.mktemp("visible")
-    authority = Authority(folder)
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Granted]:
     rights = ["read_ledger", "read_scores"]
-    path = folder / "grants.toml"
-    limits = {"kinds": ["*"], "sources": ["*"], "notifiers": ["*"], "entry_ids": ["*"]}
-    write_grants(
-        path,
-        grant("dns:some.example", rights, sellers=MINE)
-        + grant("dns:every.example", [*rights, "append"], **limits)
-        + grant("dns:more.example", rights, sellers=[*MINE, "d"]),
+    grants = (
+        grant("dns:some.example", rights, sellers=MINE),
+        grant("dns:every.example", [*rights, "append"], **EVERY),
+        grant("dns:more.example", rights, sellers=[*MINE, "d"]),
     )
-    shown = [authority.certificate(dns=[f"{name}.example"]) for name in ("some", "every")]
-    with running_server(folder, grants=path, **authority.server_settings()) as running:
-        callers = Callers(running, *shown)
-        with callers.every() as client:
+    with granted_server(tmp_path_factory.mktemp("visible"), *grants) as callers:
+        with callers("every") as client:
             for round_ in range(5):
                 batch = [violation(f"v-{seller}-{round_}", seller) for seller in SELLERS]
                 product = entry_pb2.Entry(entry_id=f"p-{round_}")
@@ -65,8 +49,8 @@ def mine(entry: entry_pb2.Entry) -> bool:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1_000])
-def test_lists_hold_what_the_caller_may_see_in_the_order_of_the_whole(callers: Callers, page_size: int) -> None:
-    with callers.every() as every, callers.some() as some:
+def test_lists_hold_what_the_caller_may_see_in_the_order_of_the_whole(callers: Granted, page_size: int) -> None:
+    with callers("every") as every, callers("some") as some:
         whole = [entry for entry in every.list_entries(MARKET) if mine(entry)]
         assert [*some.list_entries(MARKET, page_size=page_size)] == whole
         violations = [one for one in every.list_violations(MARKET) if one.seller[-1] in MINE]
@@ -76,8 +60,8 @@ def test_lists_hold_what_the_caller_may_see_in_the_order_of_the_whole(callers: C
         assert [*some.list_violations(MARKET, page_size=page_size, statuses=confirmed)] == []
 
 
-def test_a_watch_sends_what_the_caller_may_see(callers: Callers) -> None:
-    with callers.every() as every, callers.some() as some:
+def test_a_watch_sends_what_the_caller_may_see(callers: Granted) -> None:
+    with callers("every") as every, callers("some") as some:
         seen: list[entry_pb2.Entry] = []
         for response in some.watch_entries(MARKET, page_size=3):
             seen += response.entries
@@ -86,8 +70,8 @@ def test_a_watch_sends_what_the_caller_may_see(callers: Callers) -> None:
         assert seen == [entry for entry in every.list_entries(MARKET) if mine(entry)]
 
 
-def test_one_seller_whom_the_caller_may_not_see_is_denied_whether_it_exists_or_not(callers: Callers) -> None:
-    with callers.some() as some:
+def test_one_seller_whom_the_caller_may_not_see_is_denied_whether_it_exists_or_not(callers: Granted) -> None:
+    with callers("some") as some:
         assert len([*some.list_entries(MARKET, "a")]) == 5
         told = set()
         for seller in ("b", "nobody"):
@@ -99,9 +83,9 @@ def test_one_seller_whom_the_caller_may_not_see_is_denied_whether_it_exists_or_n
         assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_or_not(callers: Callers) -> None:
+def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_or_not(callers: Granted) -> None:
     names = ["a", *(f"x-{number}" for number in range(50)), "b", "c"]
-    with callers.some() as some, callers.every() as every:
+    with callers("some") as some, callers("every") as every:
         results = some.batch_get_trust_scores(MARKET, names)
         assert [result.seller.rpartition("/")[2] for result in results] == names
         codes = {result.error.code for result in results[1:-1]}
@@ -110,14 +94,12 @@ def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_o
         whole = every.batch_get_trust_scores(MARKET, ["a", "c"])
         assert [results[0].WhichOneof("outcome"), results[-1].WhichOneof("outcome")] == ["trust_score"] * 2
         assert results[0].trust_score.points == whole[0].trust_score.points
-        with pytest.raises(SellertrustCallError) as caught:
-            some.batch_get_trust_scores(MARKET, ["b", "nobody"])
-        assert caught.value.reason == "CALLER_NOT_GRANTED"
+        assert refusal(some.batch_get_trust_scores, MARKET, ["b", "nobody"]).reason == "CALLER_NOT_GRANTED"
 
 
-def test_a_page_token_goes_on_for_the_caller_to_whom_it_was_given_alone(callers: Callers) -> None:
+def test_a_page_token_goes_on_for_the_caller_to_whom_it_was_given_alone(callers: Granted) -> None:
     request = ledger_pb.ListEntriesRequest(parent=f"marketplaces/{MARKET}", page_size=2)
-    with callers.every() as every, callers.some() as some:
+    with callers("every") as every, callers("some") as some:
         stubs = {name: ledger_stub(client).ListEntries for name, client in (("every", every), ("some", some))}
         tokens = {name: stub(request, timeout=60).next_page_token for name, stub in stubs.items()}
         for name, stub in stubs.items():

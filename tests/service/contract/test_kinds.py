@@ -4,11 +4,11 @@ import pytest
 
 from scoring.base.enums import Kind
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
-from sellertrust.client import SellertrustCallError
 from tests import contract
 from tests.helpers.builders import MARKET, confirmed
 from tests.helpers.databases import BACKENDS, database
 from tests.helpers.kinds import OF_SERVICE, ON_RECORD, every_entry, message_of
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import running_server
 
 
@@ -67,9 +67,8 @@ def test_each_required_field_that_is_missing_is_named_by_its_path(tmp_path: Path
     assert len(cases) > 200
     with running_server(tmp_path) as running, running.client() as client:
         for message, path in cases:
-            with pytest.raises(SellertrustCallError) as caught:
-                client.append_entries(MARKET, [message])
-            assert path in [field for field, _ in caught.value.fields], message
+            error = refusal(client.append_entries, MARKET, [message])
+            assert path in [field for field, _ in error.fields], message
         assert running.ledger.last() == (0, 0)
 
 
@@ -77,9 +76,8 @@ def test_nobody_states_an_erasure(tmp_path: Path) -> None:
     """Only the erasing command makes one."""
     [erasure] = [message_of(entry, kind) for kind, entry in every_entry() if kind is Kind.ERASURE]
     with running_server(tmp_path) as running, running.client() as client:
-        with pytest.raises(SellertrustCallError) as caught:
-            client.append_entries(MARKET, [erasure])
-        assert [field for field, _ in caught.value.fields] == ["entries[0].erasure"]
+        error = refusal(client.append_entries, MARKET, [erasure])
+        assert [field for field, _ in error.fields] == ["entries[0].erasure"]
         running.ledger.append(MARKET, [confirmed("v1")])
         running.ledger.erase(MARKET, "s1", actor="officer", ground="article 17", entry_id="e1")
         _, listed = client.list_entries(MARKET)

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import exc, make_url, text
 
 from scoring.base.errors import ConfigurationWrong, ErasureRefused
-from sellertrust.errors import SellertrustCallError
 from service.ledger.database.database import Database
 from service.ledger.database.rights import KEYS, grant
 from service.ledger.database.schema import BOOKKEEPING, upgrade
@@ -19,6 +18,7 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, status, violation
 from tests.helpers.databases import database, postgresql
+from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET as SERVED
 from tests.helpers.servers import exposure, identity, running_server
 
@@ -167,8 +167,7 @@ def test_a_server_whose_rights_are_taken_while_it_runs_says_nothing_of_them_to_a
             with psycopg.connect(url, autocommit=True) as owner:
                 quoted = '"' + ROLE.replace('"', '""') + '"'
                 owner.execute(f"REVOKE INSERT ON entry FROM {quoted}".encode())
-            with pytest.raises(SellertrustCallError) as caught:
-                client.append_entries(SERVED, [identity("i1", "s1")])
-            assert caught.value.code is grpc.StatusCode.INTERNAL
-            assert "grant" not in str(caught.value)
+            error = refusal(client.append_entries, SERVED, [identity("i1", "s1")])
+            assert error.code is grpc.StatusCode.INTERNAL
+            assert "grant" not in str(error)
             assert "sellertrust ledger upgrade" in running.log.getvalue()
