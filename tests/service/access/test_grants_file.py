@@ -13,10 +13,10 @@ from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access.grants_file import GrantsFile
-from service.access.rights import Right
-from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
+from tests.helpers.callers import TokenIssuer, grant, write_grants
+from tests.helpers.granted import Granted, granted_server
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import MARKET, Running, append_messages_alone, running_server, violation
+from tests.helpers.servers import MARKET, append_messages_alone, running_server, violation
 from tests.helpers.waiting import wait_until
 
 SECONDS = 60
@@ -30,13 +30,14 @@ def write(path: Path, text: str) -> None:
 
 
 class Server:
-    def __init__(self, running: Running, folder: Path, authority: Authority, issuer: TokenIssuer) -> None:
-        self.running, self.folder, self.authority, self.issuer = running, folder, authority, issuer
-        self.grants = folder / "grants.toml"
-
-    def rules(self) -> list[frozenset[Right]]:
-        assert self.running.server._grants is not None
-        return [one.rights for one in self.running.server._grants.rules.grants]
+    def __init__(self, callers: Granted, folder: Path) -> None:
+        self.running, self.folder, self.authority, self.issuer = (
+            callers.running,
+            folder,
+            callers.authority,
+            callers.issuer,
+        )
+        self.callers, self.grants = callers, folder / "grants.toml"
 
     def append(self) -> None:
         append_messages_alone(self.running.ledger, MARKET, [violation(f"v-{monotonic()}", "s-1")])
@@ -49,11 +50,8 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
-    write_grants(tmp_path / "grants.toml", issuer.table() + grant("dns:reader.example", ["read_ledger"]))
-    settings = authority.server_settings() | {"grants": tmp_path / "grants.toml"}
-    with running_server(tmp_path, **settings) as running:
-        yield Server(running, tmp_path, authority, issuer)
+    with granted_server(tmp_path, grant("dns:reader.example", ["read_ledger"])) as callers:
+        yield Server(callers, tmp_path)
 
 
 @pytest.mark.long
@@ -81,7 +79,7 @@ def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -
 
 @pytest.mark.long
 def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> None:
-    with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
+    with server.callers("reader") as reader:
         assert [*reader.list_entries(MARKET)] == []
         refusal = "grants refused, the last good ones stay in force"
         homeless = server.issuer.table().replace(str(server.issuer.path), "~nosuchuser/keys.json")
@@ -101,7 +99,7 @@ def test_grants_are_taken_over_and_half_written_ones_are_not(server: Server) -> 
 @pytest.mark.long
 def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
     ended: list[SellertrustCallError] = []
-    with server.running.client(**server.authority.certificate(dns=["reader.example"]).options()) as reader:
+    with server.callers("reader") as reader:
         responses = reader.watch_entries(MARKET)
         next(responses)
 
@@ -131,7 +129,7 @@ def test_a_stream_that_sends_nothing_more_ends_soon_after_its_grant_is_withdrawn
         yield ledger_service_pb2.StreamEntriesRequest(parent=parent, entries=entries)
         over.wait(SECONDS)
 
-    with server.running.client(**server.authority.certificate(dns=["writer.example"]).options()) as writer:
+    with server.callers("writer") as writer:
         answers = LedgerServiceStub(writer.channel).StreamEntries(silent())
         assert next(answers).acknowledgement.sequence == 1
         server.take(grant("dns:writer.example", ["read_ledger"]))
@@ -144,9 +142,8 @@ def test_a_stream_that_sends_nothing_more_ends_soon_after_its_grant_is_withdrawn
 @pytest.mark.long
 def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
     server.take(grant("dns:reader.example", ["read_ledger"]) + grant("jwt:https://login.example#*", ["read_ledger"]))
-    shown = server.authority.certificate(dns=["reader.example"])
     token = server.issuer.token_file(seconds=-28)
-    with server.running.client(**shown.options(), token=token) as reader:
+    with server.callers("reader", token=token) as reader:
         responses = reader.watch_entries(MARKET)
         next(responses)
         sleep(2)
@@ -160,8 +157,7 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
 def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on(server: Server) -> None:
     rules = grant("dns:reader.example", ["read_ledger"])
     server.take(rules + grant("jwt:https://login.example#*", ["read_ledger"]))
-    shown = server.authority.certificate(dns=["reader.example"])
-    with server.running.client(**shown.options(), token=server.issuer.token_file()) as reader:
+    with server.callers("reader", token=server.issuer.token_file()) as reader:
         assert [*reader.list_entries(MARKET)] == []
         before = len(server.running.lines("grants taken over"))
         write_grants(server.grants, rules)

@@ -198,7 +198,8 @@ def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
     first = publish(registry, 0, now=ago(12))
     second = publish(registry, 1, now=ago(6))
     registry.promote(second, actor="a-1", reason="so", now=ago(5))
-    asking = Payouts(ledger, build_scorer(ledger, parse_policy_text(text), registry))
+    scorer = build_scorer(ledger, parse_policy_text(text), registry)
+    asking = Payouts(ledger, scorer)
 
     def held(days: int) -> tuple[int, str]:
         found = asking.evaluate(MARKET, SELLER, order_of(days), TODAY, "", ledger.cut())
@@ -207,7 +208,7 @@ def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
     given = [(7, ""), (60, first), (60, second)]
     assert [held(days) for days in (20, 10, 2)] == given
     registry.rollback(actor="a-1", reason="so", now=NOW)
-    asking._scorer.champion.refresh()
+    scorer.champion.refresh()
     assert [held(days) for days in (20, 10, 2)] == given
     assert held(0) == (60, first)
 

@@ -18,6 +18,7 @@ from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
+from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.helpers.four_eyes import ALL, PERSONS, SAID, needs_approval, persons, world
@@ -107,7 +108,7 @@ def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one
         text=LADDER.text, expected=f"policies/{DEFAULT.digest}", assumptions=ASSUMED, accepted_losses=twice, **SAID
     )
     with pytest.raises(Exception, match="names a verdict twice"):
-        one.policies._stub.CommitPolicy(request)
+        PolicyServiceStub(one.client.channel).CommitPolicy(request)
     assert [*one.policies.list_policy_moves()] == []
 
 
