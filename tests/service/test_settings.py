@@ -32,7 +32,8 @@ def test_the_process_is_read_unless_an_environment_is_given(monkeypatch) -> None
     assert load({}).marketplace == "default"
 
 
-def test_the_data_folder_follows_the_user_and_not_the_working_directory(monkeypatch) -> None:
+def test_the_data_folder_follows_the_user(monkeypatch) -> None:
+    """The data folder follows the user and not the working directory."""
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert load({}).data_dir == Path("/data/sellertrust")
     monkeypatch.delenv("XDG_DATA_HOME")
@@ -42,13 +43,15 @@ def test_the_data_folder_follows_the_user_and_not_the_working_directory(monkeypa
     assert load({"SELLERTRUST_DATA_DIR": "trust"}).data_dir == Path.cwd() / "trust"
 
 
-def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant() -> None:
+def test_a_mistyped_variable_is_refused() -> None:
+    """A mistyped variable is refused with the one that was meant."""
     assert problems(ADRESS="127.0.0.1:1") == ["SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?"]
     [unlike] = problems(QQQ="1")
     assert "doctor" in unlike
 
 
-def test_every_problem_is_told_at_once_with_its_variable_and_value() -> None:
+def test_every_problem_is_told_at_once() -> None:
+    """Every problem is told at once with its variable and value."""
     found = problems(
         ADRESS="x", ADDRESS="here", AUDIT_DAYS="soon", LOG_LEVEL="loud", PROCESSES="0", MARKETPLACE="a b",
         TLS="/nowhere",
@@ -128,7 +131,8 @@ def test_a_bad_value_is_not_taken_for_a_further_problem() -> None:
     assert problem.startswith("SELLERTRUST_TLS = '/nowhere'")
 
 
-def test_secrets_are_shown_neither_in_problems_nor_in_descriptions() -> None:
+def test_secrets_are_never_shown() -> None:
+    """Secrets are shown neither in problems nor in descriptions."""
     wrong = problems(PSEUDONYM_KEY="hunter2", DATABASE_URL="mysql://trust:hunter2@db/x?password=hunter3", ADDRESS="x")
     settings = load(
         {
@@ -151,14 +155,16 @@ def test_a_description_says_where_each_value_comes_from() -> None:
     assert rows["address"].source == "default"
 
 
-def test_an_empty_variable_is_not_set_but_for_the_one_that_turns_metrics_off() -> None:
+def test_an_empty_variable_is_not_set() -> None:
+    """An empty variable is not set but for the one that turns metrics off."""
     empty = {f"SELLERTRUST_{name.upper()}": "" for name in VARIABLES}
     settings = load(empty)
     assert settings.metrics_address == ""
     assert settings.model_copy(update={"metrics_address": load({}).metrics_address}) == load({})
 
 
-def test_what_kubernetes_adds_for_a_service_of_that_name_is_no_mistake() -> None:
+def test_variables_of_kubernetes_are_no_mistake() -> None:
+    """What kubernetes adds for a service of that name is no mistake."""
     load(
         {
             "SELLERTRUST_SERVICE_HOST": "10.0.0.1",

@@ -84,8 +84,10 @@ def test_a_file_that_cannot_be_gone_on_with_stops_the_start(tmp_path: Path, cont
         pass
 
 
-def test_every_batch_of_a_stream_is_written_whether_it_names_the_marketplace_again_or_not(tmp_path: Path) -> None:
-    """The contract lets later batches leave `parent` empty."""
+def test_every_batch_of_a_stream_is_audited(tmp_path: Path) -> None:
+    """Every batch of a stream is written whether it names the marketplace again or not. The contract lets later
+    batches leave `parent` empty.
+    """
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
@@ -109,7 +111,8 @@ def test_every_batch_of_a_stream_is_written_whether_it_names_the_marketplace_aga
         assert [line["sequence"] for line in ends] == [2, 3]
 
 
-def test_what_a_bulk_decision_and_a_refused_batch_came_to_is_written(tmp_path: Path) -> None:
+def test_audit_says_what_bulk_decisions_and_refusals_came_to(tmp_path: Path) -> None:
+    """What a bulk decision and a refused batch came to is written."""
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
@@ -167,7 +170,8 @@ def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None
     assert calls[2]["acted"] == {"seller": f"marketplaces/{MARKET}/sellers/s-1"}
 
 
-def test_privileged_calls_are_written_into_the_data_folder_unless_another_file_is_named(tmp_path: Path) -> None:
+def test_privileged_calls_are_audited_in_the_data_folder(tmp_path: Path) -> None:
+    """Privileged calls are written into the data folder unless another file is named."""
     authority = Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["decide"], entry_ids=["*"], actions=["*"]))
     shown = authority.certificate(dns=["a.example"]).options()
@@ -240,7 +244,8 @@ def test_two_servers_share_a_file_while_one_cuts_it(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[0]).keys() == {"cut", "hash"}
 
 
-def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path: Path) -> None:
+def test_a_line_of_long_names_does_not_fill_the_disk(tmp_path: Path) -> None:
+    """A line of long names neither fills the disk nor ends the file."""
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
@@ -257,8 +262,8 @@ def test_a_line_of_long_names_neither_fills_the_disk_nor_ends_the_file(tmp_path:
     assert verify_audit(path)[0] == 6
 
 
-def test_no_text_that_somebody_wrote_stands_in_the_file_in_place_of_an_id(tmp_path: Path) -> None:
-    """A malformed id is written as malformed."""
+def test_no_text_of_callers_stands_in_place_of_an_id(tmp_path: Path) -> None:
+    """No text that somebody wrote stands in the file in place of an id. A malformed id is written as malformed."""
     path, prose, longest = tmp_path / "audit.jsonl", "Jo Doe of 1 Main Street", "i" * 128
     with running_server(tmp_path) as running, running.client() as client:
         wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}

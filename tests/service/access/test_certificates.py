@@ -44,7 +44,8 @@ def test_a_certificate_names_who_it_is() -> None:
         pytest.param(NAMES, b"\x04\x03\x55\x1d\x11", id="no DER"),
     ],
 )
-def test_a_malformed_certificate_names_nobody_and_is_no_error_of_the_server(there: bytes, instead: bytes) -> None:
+def test_a_malformed_certificate_names_nobody(there: bytes, instead: bytes) -> None:
+    """A malformed certificate names nobody and is no error of the server."""
     data = der()
     assert there in data
     with pytest.raises(CertificateRefused, match="its certificate is malformed"):

@@ -92,9 +92,8 @@ def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Seque
 @given(
     st.lists(principals, min_size=1, max_size=2), st.lists(grants, max_size=3), st.lists(asked, min_size=1, max_size=3)
 )
-def test_asking_for_more_and_showing_more_never_helps_but_for_a_bound_one(
-    who: list[Principal], given_grants: list[Grant], call: list[Asked]
-) -> None:
+def test_asking_for_more_never_helps(who: list[Principal], given_grants: list[Grant], call: list[Asked]) -> None:
+    """Asking for more and showing more never helps but for a bound one."""
     if allowed(who, given_grants, call):
         assert all(allowed(who, given_grants, [one]) for one in call)
         assert not allowed([], given_grants, call)
@@ -108,7 +107,8 @@ def test_local_may_do_everything_and_nobody_nothing(given_grants: list[Grant], c
     assert not allowed([], given_grants, call)
 
 
-def test_two_grants_do_not_add_up_within_one_thing_that_is_asked_for() -> None:
+def test_two_grants_do_not_add_up() -> None:
+    """Two grants do not add up within one thing that is asked for."""
     who = Principal("dns:a.example", is_bound=True)
     pattern, right = (Pattern("dns:a.example"),), frozenset({Right.APPEND})
     by_brand = Grant(pattern, right, EVERY, EVERY, frozenset({"violation"}), frozenset({"brand"}), EVERY, ("*",))
@@ -121,9 +121,10 @@ def test_two_grants_do_not_add_up_within_one_thing_that_is_asked_for() -> None:
 @given(
     st.lists(principals, max_size=2), st.lists(grants, max_size=3), st.sampled_from(Right), st.sampled_from(("", *IDS))
 )
-def test_visible_are_the_sellers_for_each_of_whom_the_call_is_allowed(
+def test_visible_sellers_are_those_that_are_allowed(
     who: list[Principal], given_grants: list[Grant], right: Right, market: str
 ) -> None:
+    """Visible are the sellers for each of whom the call is allowed."""
     visible = visible_sellers(who, GrantList(given_grants), right, market)
     for seller in ("s1", "s2", "s3"):
         assert (seller in visible or "*" in visible) == allowed(who, given_grants, [Asked(right, market, seller)])

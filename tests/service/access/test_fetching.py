@@ -82,9 +82,8 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
-def test_keys_are_fetched_anew_every_five_minutes_and_for_an_unknown_one_at_most_twice_a_minute(
-    site: Site, later: Callable[[float], None]
-) -> None:
+def test_keys_are_fetched_at_a_bounded_rate(site: Site, later: Callable[[float], None]) -> None:
+    """Keys are fetched anew every five minutes and for an unknown one at most twice a minute."""
     source = KeySource(site.url, site.authority.ca)
     source.look()
     assert [*source.keys] == ["k1"]
@@ -145,9 +144,10 @@ def test_a_site_that_answers_badly_leaves_the_last_good_keys(
         b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n ",
     ],
 )
-def test_a_site_that_drips_its_answer_is_given_up_at_one_deadline(
+def test_a_dripping_answer_is_given_up_at_one_deadline(
     site: Site, monkeypatch: pytest.MonkeyPatch, dripped: bytes
 ) -> None:
+    """A site that drips its answer is given up at one deadline."""
     monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
     told: list[str] = []
     source = KeySource(site.url, site.authority.ca, told.append)
@@ -212,9 +212,8 @@ def test_a_site_that_is_down_or_not_trusted_gives_no_keys(site: Site, tmp_path: 
     assert site.asked == 0
 
 
-def test_keys_are_believed_for_a_day_also_while_a_site_does_not_end_its_answer(
-    site: Site, later: Callable[[float], None]
-) -> None:
+def test_keys_are_believed_for_a_day(site: Site, later: Callable[[float], None]) -> None:
+    """Keys are believed for a day also while a site does not end its answer."""
     source = KeySource(site.url, site.authority.ca)
     source.look()
     later(86_399)

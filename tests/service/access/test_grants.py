@@ -129,7 +129,8 @@ WHOLE = (
 )
 
 
-def test_a_file_that_was_written_in_part_is_refused_wherever_it_ends(tmp_path: Path) -> None:
+def test_a_partly_written_file_is_refused(tmp_path: Path) -> None:
+    """A file that was written in part is refused wherever it ends."""
     path = tmp_path / "grants.toml"
     path.write_text(WHOLE)
     load_grants(path)
@@ -172,7 +173,8 @@ def test_a_limit_that_limits_nothing_is_refused(tmp_path: Path, text: str, probl
     assert line.startswith(f"limits[0].{problem}")
 
 
-def test_two_limits_of_the_same_principals_and_classes_are_refused(tmp_path: Path) -> None:
+def test_two_limits_of_the_same_kind_are_refused(tmp_path: Path) -> None:
+    """Two limits of the same principals and classes are refused."""
     one = '[[limits]]\nprincipals = ["dns:a.example"]\nstreams = 1\n'
     [line] = problems(tmp_path, one + one)
     assert line.startswith("limits[1].principals and classes are those of a limit above")
@@ -226,7 +228,6 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
          "four_eyes[0].hours must be left out, or a number, 0.000001 to 168, not"),
     ],
 )  # fmt: skip
-def test_who_could_count_for_two_and_rules_that_cannot_hold_are_refused(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_rules_of_persons_that_cannot_hold_are_refused(tmp_path: Path, text: str, problem: str) -> None:
+    """Who could count for two and rules that cannot hold are refused."""
     assert any(line.startswith(problem) for line in problems(tmp_path, text))

@@ -119,7 +119,8 @@ def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
 
 
 @pytest.mark.long
-def test_a_stream_that_sends_nothing_more_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
+def test_a_silent_stream_ends_after_its_grant_is_withdrawn(server: Server) -> None:
+    """A stream that sends nothing more ends soon after its grant is withdrawn."""
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     server.take(grant("dns:writer.example", ["append"], **every))
     over = threading.Event()
@@ -154,7 +155,8 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
 
 
 @pytest.mark.long
-def test_a_token_of_an_issuer_that_is_no_longer_named_proves_nobody_from_then_on(server: Server) -> None:
+def test_tokens_of_an_issuer_no_longer_named_prove_nobody(server: Server) -> None:
+    """A token of an issuer that is no longer named proves nobody from then on."""
     rules = grant("dns:reader.example", ["read_ledger"])
     server.take(rules + grant("jwt:https://login.example#*", ["read_ledger"]))
     with server.callers("reader", token=server.issuer.token_file()) as reader:

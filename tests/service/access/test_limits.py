@@ -32,9 +32,8 @@ class Clock:
     st.floats(0.1, 100),
     st.lists(st.tuples(st.floats(0, 2), st.sampled_from(["dns:a.example", "dns:b.example"])), max_size=60),
 )
-def test_nobody_has_more_than_a_second_at_once_and_the_rate_after_it(
-    rate: float, calls: list[tuple[float, str]]
-) -> None:
+def test_nobody_exceeds_a_second_and_the_rate_after_it(rate: float, calls: list[tuple[float, str]]) -> None:
+    """Nobody has more than a second at once and the rate after it."""
     clock = Clock()
     limits = Limits([Limit(ANYBODY, calls_per_second=rate)], clock)
     taken = {"dns:a.example": 0, "dns:b.example": 0}
@@ -78,7 +77,8 @@ def test_what_is_refused_uses_up_nothing_of_other_limits() -> None:
     assert limits.take_call(["dns:b.example"], "read") > 0
 
 
-def test_other_limits_go_on_with_what_was_used_under_those_before() -> None:
+def test_new_limits_keep_what_was_used_under_the_old() -> None:
+    """Other limits go on with what was used under those before."""
     clock = Clock()
     limits = Limits([Limit(ANYBODY, calls_per_second=2, entries_per_second=10)], clock)
     names = ["dns:a.example"]

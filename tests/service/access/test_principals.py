@@ -14,7 +14,8 @@ from service.access.principals import Pattern, certificate_name, token_name
         (["https://acme.example/checkout"], [], "uri:https://acme.example/checkout"),
     ],
 )
-def test_a_certificate_names_its_one_uri_or_else_its_one_dns_name(uris: list[str], dns: list[str], name: str) -> None:
+def test_a_certificate_names_its_uri_or_its_dns_name(uris: list[str], dns: list[str], name: str) -> None:
+    """A certificate names its one uri or else its one dns name."""
     assert certificate_name(uris, dns) == name
 
 
@@ -36,7 +37,8 @@ def test_a_certificate_names_its_one_uri_or_else_its_one_dns_name(uris: list[str
         (["spiffe://acme.example/" + "a" * 2_048], []),
     ],
 )
-def test_a_certificate_that_names_several_or_malformed_ones_names_nobody(uris: list[str], dns: list[str]) -> None:
+def test_a_certificate_of_several_names_names_nobody(uris: list[str], dns: list[str]) -> None:
+    """A certificate that names several or malformed ones names nobody."""
     with pytest.raises(ValueError, match="its certificate has"):
         certificate_name(uris, dns)
 
@@ -83,9 +85,8 @@ def test_a_subject_that_could_be_read_as_something_else_is_none(subject: object)
         ("jwt:https://login.example#*", ["jwt:https://login.example#u-1"], ["jwt:https://login.example#a/b"]),
     ],
 )
-def test_a_star_stands_for_one_whole_segment_and_never_for_a_beginning(
-    pattern: str, matching: list[str], others: list[str]
-) -> None:
+def test_a_star_stands_for_one_whole_segment(pattern: str, matching: list[str], others: list[str]) -> None:
+    """A star stands for one whole segment and never for a beginning."""
     found = Pattern(pattern)
     assert all(found.matches(name) for name in matching)
     assert not any(found.matches(name) for name in others)

@@ -100,7 +100,8 @@ def segments(header: object, claims: object, signature: bytes = b"") -> str:
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
-def test_no_signature_a_shared_secret_and_a_mixed_up_key_prove_nobody(issuer: TokenIssuer, clock: Clock) -> None:
+def test_forged_signatures_prove_nobody(issuer: TokenIssuer, clock: Clock) -> None:
+    """No signature a shared secret and a mixed up key prove nobody."""
     tokens, _ = tokens_of(issuer, clock, "ES256", "RS256")
     claims = jwt.decode(issuer.token(), options={"verify_signature": False})
     public = issuer.keys["k1"].public_key()

@@ -44,7 +44,8 @@ def count(running: Running, code: str = "OK") -> float:
     return value(running, "requests_total", method=METHOD, code=code)
 
 
-def test_a_remembered_score_is_answered_while_every_thread_of_its_class_is_taken(tmp_path: Path) -> None:
+def test_a_remembered_score_needs_no_thread(tmp_path: Path) -> None:
+    """A remembered score is answered while every thread of its class is taken."""
     with (
         remembering(tmp_path, worker_threads=1) as running,
         grpc.insecure_channel(running.address) as channel,
@@ -63,7 +64,8 @@ def test_a_remembered_score_is_answered_while_every_thread_of_its_class_is_taken
         wait_until(lambda: value(running, "connection_calls") == 1)
 
 
-def test_a_caller_who_is_known_by_its_certificate_is_answered_while_every_thread_is_taken(tmp_path: Path) -> None:
+def test_a_known_caller_needs_no_thread(tmp_path: Path) -> None:
+    """A caller who is known by its certificate is answered while every thread is taken."""
     authority, path, local = Authority(tmp_path), tmp_path / "grants.toml", tmp_path / "local"
     write_grants(path, grant("dns:a.example", ["read_scores"]))
     settings = {"grants": path, "socket": local, "worker_threads": 1, **authority.server_settings()}
@@ -82,7 +84,8 @@ def test_a_caller_who_is_known_by_its_certificate_is_answered_while_every_thread
             assert {line["caller"] for line in running.lines()[-5:]} == {"dns:a.example"}
 
 
-def test_the_line_of_a_score_that_is_answered_at_once_is_that_of_any_other(tmp_path: Path) -> None:
+def test_an_answer_at_once_is_logged_like_others(tmp_path: Path) -> None:
+    """The line of a score that is answered at once is that of any other."""
     with remembering(tmp_path) as running:
         call_bytes(running.address, METHOD, REQUEST)
         computed, remembered = (line for line in running.lines() if line["method"] == METHOD)
@@ -93,8 +96,10 @@ def test_the_line_of_a_score_that_is_answered_at_once_is_that_of_any_other(tmp_p
 
 
 @pytest.mark.long
-def test_a_remembered_score_is_told_to_nobody_who_is_not_granted_it(tmp_path: Path) -> None:
-    """Neither before a grant names it, nor after removal from the grant, nor to a caller without credentials."""
+def test_a_remembered_score_is_told_to_granted_callers_alone(tmp_path: Path) -> None:
+    """A remembered score is told to nobody who is not granted it. Neither before a grant names it, nor after removal
+    from the grant, nor to a caller without credentials.
+    """
     authority = Authority(tmp_path)
     path, local = tmp_path / "grants.toml", tmp_path / "local"
     everyone = ["dns:a.example", "dns:b.example"]
@@ -121,7 +126,8 @@ def test_a_remembered_score_is_told_to_nobody_who_is_not_granted_it(tmp_path: Pa
         assert count(running, "PERMISSION_DENIED") == 7
 
 
-def test_remembered_scores_count_against_the_limits_of_their_caller(tmp_path: Path) -> None:
+def test_remembered_scores_count_against_limits(tmp_path: Path) -> None:
+    """Remembered scores count against the limits of their caller."""
     authority, path, local = Authority(tmp_path), tmp_path / "grants.toml", tmp_path / "local"
     limit = '[[limits]]\nprincipals = ["dns:a.example"]\nclasses = ["read"]\ncalls_per_second = 3\n'
     write_grants(path, grant("dns:a.example", ["read_scores"]), limit)
@@ -138,8 +144,10 @@ def test_remembered_scores_count_against_the_limits_of_their_caller(tmp_path: Pa
         assert count(running, "RESOURCE_EXHAUSTED") == 15 - answered > 0
 
 
-def test_a_method_whose_calls_may_be_audited_or_approved_is_never_answered_at_once() -> None:
-    """An audit write would block the one thread by which gRPC serves."""
+def test_audited_methods_are_never_answered_at_once() -> None:
+    """A method whose calls may be audited or approved is never answered at once. An audit write would block the one
+    thread by which gRPC serves.
+    """
     names = ("LedgerService/GetViolation", "LedgerService/AppendEntries", "ModelService/PromoteModel")
     for name in names:
         method = Method(name, pb.GetTrustScoreRequest, takes_stream=False, gives_stream=False, call_class="read")
@@ -160,7 +168,9 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monke
 
 
 @pytest.mark.long
-def test_a_call_that_was_answered_at_once_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
+def test_an_answer_at_once_leaves_no_garbage(tmp_path: Path) -> None:
+    """A call that was answered at once leaves nothing for the garbage collector."""
+
     def states() -> int:
         return sum(isinstance(one, inside._RPCState | GrpcCall) for one in gc.get_objects())
 

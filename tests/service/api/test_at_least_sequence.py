@@ -41,9 +41,10 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Clie
 
 @pytest.mark.long
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_ends(
+def test_a_read_sees_at_least_its_sequence(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A read sees at least the sequence it asks for or says where the ledger ends."""
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)
     with filled_server(tmp_path) as (_, client):
         assert read(client, at_least_sequence=2)
@@ -70,9 +71,8 @@ def test_a_read_sees_at_least_the_sequence_it_asks_for_or_says_where_the_ledger_
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_read_that_waits_sees_what_this_server_or_another_process_appends_meanwhile(
-    tmp_path: Path, backend: str
-) -> None:
+def test_a_waiting_read_sees_what_is_appended_meanwhile(tmp_path: Path, backend: str) -> None:
+    """A read that waits sees what this server or another process appends meanwhile."""
     with (
         database(backend, tmp_path) as url,
         filled_server(tmp_path, database_url=url) as (_, client),
@@ -105,9 +105,8 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
 
 
 @pytest.mark.long
-def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_reads_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that wait are limited so that the others are answered."""
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
         asked = {"at_least_sequence": 100, "deadline_seconds": 6}
@@ -121,7 +120,8 @@ def test_reads_that_wait_are_limited_so_that_the_others_are_answered(
 
 
 @pytest.mark.long
-def test_a_read_that_waits_ends_when_the_server_stops_or_its_caller_goes_away(tmp_path: Path) -> None:
+def test_a_waiting_read_ends_with_its_server_or_caller(tmp_path: Path) -> None:
+    """A read that waits ends when the server stops or its caller goes away."""
     with filled_server(tmp_path) as (running, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
         abandoned = score_stub(client).GetTrustScore.future(request, timeout=60)

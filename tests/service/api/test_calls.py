@@ -32,7 +32,8 @@ BROKEN = {
 }
 
 
-def test_bytes_that_are_no_request_are_an_invalid_argument_of_every_method(tmp_path: Path) -> None:
+def test_bytes_that_are_no_request_are_invalid(tmp_path: Path) -> None:
+    """Bytes that are no request are an invalid argument of every method."""
     with running_server(tmp_path) as running:
         for method in METHODS:
             for what, data in BROKEN.items():
@@ -45,7 +46,8 @@ def test_bytes_that_are_no_request_are_an_invalid_argument_of_every_method(tmp_p
                 assert [wrong.field for wrong in details.field_violations] == ["request"]
 
 
-def test_every_call_of_the_contract_is_counted_and_leaves_one_line(tmp_path: Path) -> None:
+def test_every_call_is_counted_and_leaves_one_line(tmp_path: Path) -> None:
+    """Every call of the contract is counted and leaves one line."""
     methods = [f"{s.name}/{m.name}" for file in FILES for s in file.services_by_name.values() for m in s.methods]
     with running_server(tmp_path) as running:
         for method in methods:
@@ -82,7 +84,9 @@ def test_a_method_that_does_not_exist_is_unimplemented(tmp_path: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_an_unforeseen_error_tells_the_caller_an_id_and_the_log_the_rest(tmp_path: Path, monkeypatch) -> None:
+def test_an_unforeseen_error_tells_only_an_id(tmp_path: Path, monkeypatch) -> None:
+    """An unforeseen error tells the caller an id and the log the rest."""
+
     def fail(*arguments: object) -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 
@@ -102,7 +106,8 @@ def test_an_unforeseen_error_tells_the_caller_an_id_and_the_log_the_rest(tmp_pat
     assert "seller-17" not in running.log.getvalue()
 
 
-def test_a_request_is_one_line_with_a_pseudonym_and_never_the_seller(tmp_path: Path) -> None:
+def test_a_request_is_one_line_with_a_pseudonym(tmp_path: Path) -> None:
+    """A request is one line with a pseudonym and never the seller."""
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(
             MARKET, [make(name, "seller-17") for name, make in (("i", identity), ("e", exposure), ("v", violation))]
@@ -143,7 +148,8 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
         calls.handlers(trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"], Partial())
 
 
-def test_statuses_are_small_enough_for_the_metadata_of_any_client() -> None:
+def test_statuses_are_small_enough_for_any_client() -> None:
+    """Statuses are small enough for the metadata of any client."""
     many = [FieldViolation(("entries", n, "violation", "harm"), "must be one of " + "x" * 500) for n in range(10_000)]
     status = status_of(InvalidInput(many))
     details = BadRequest()

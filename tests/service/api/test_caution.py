@@ -44,7 +44,8 @@ def plain(score: TrustScore) -> TrustScore:
     return found
 
 
-def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(running: Running) -> None:
+def test_a_report_sets_a_caution_and_its_dismissal_ends_it(running: Running) -> None:
+    """A report is answered by a caution at once and its dismissal ends it."""
     with running.client() as client:
         before = client.get_trust_score(MARKET, "s1")
         client.append_entries(MARKET, [report("r", "s1")])
@@ -82,7 +83,8 @@ def test_a_report_is_answered_by_a_caution_at_once_and_its_dismissal_ends_it(run
         assert again.SerializeToString(deterministic=True) == found.SerializeToString(deterministic=True)
 
 
-def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_too(running: Running) -> None:
+def test_a_burst_of_disputes_sets_a_caution(running: Running) -> None:
+    """A burst of disputes in the flow is answered by a caution from the book too."""
     with running.client() as client:
         client.get_trust_score(MARKET, "s1")
         entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))
@@ -108,10 +110,10 @@ def test_a_burst_of_disputes_in_the_flow_is_answered_by_a_caution_from_the_book_
         assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
 
 
-def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
-    running: Running, tmp_path: Path
-) -> None:
-    """The case lists the entries under a caution in force, and goes with their dismissal."""
+def test_the_queue_states_when_a_case_is_due(running: Running, tmp_path: Path) -> None:
+    """The review queue states by when the case of a caution is to be decided. The case lists the entries under a
+    caution in force, and goes with their dismissal.
+    """
     with running.client() as client:
         client.append_entries(
             MARKET,
@@ -134,14 +136,16 @@ def test_the_review_queue_states_by_when_the_case_of_a_caution_is_to_be_decided(
         assert not any(item.case for item in ReviewClient(client).list_review_queue(MARKET))
 
 
-def test_a_caution_names_the_last_hundred_of_the_entries_that_it_rests_on() -> None:
+def test_a_caution_names_its_last_hundred_entries() -> None:
+    """A caution names the last hundred of the entries that it rests on."""
     many = tuple(f"f{n}" for n in range(130))
     [shown] = caution_messages([Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, Measured(900, 100))])
     assert ([*shown.entries], shown.entries_omitted) == ([*many[30:]], 30)
     assert describe_reason(shown) == "900 minor units were captured, 100 on average before"
 
 
-def test_the_command_line_shows_a_caution_with_its_case_and_what_it_asks_for(running: Running, tmp_path: Path) -> None:
+def test_the_command_line_shows_a_caution(running: Running, tmp_path: Path) -> None:
+    """The command line shows a caution with its case and what it asks for."""
     with running.client() as client:
         client.append_entries(MARKET, [report("r", "s1")])
     shell = shell_of(tmp_path, target=running.address)

@@ -40,7 +40,8 @@ def state(name: str) -> int:
     return int(ProposalState.Value(f"PROPOSAL_STATE_{name}"))
 
 
-def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World) -> None:
+def test_an_override_is_appended_once_approved(eyes: World) -> None:
+    """An override is appended once another person has approved it."""
     request = overrides()
     assert needs_approval(eyes("anna").append_entries, MARKET, request.entries) == {
         "right": "override", "proposal": "", "persons_missing": "2",
@@ -69,7 +70,8 @@ def test_an_override_is_appended_once_another_person_has_approved_it(eyes: World
     assert (shown.steps[1].actor, shown.steps[1].reason) == (SAID["actor"], SAID["reason"])
 
 
-def test_a_bulk_decision_is_carried_out_by_its_approved_proposal_and_a_dry_run_needs_none(eyes: World) -> None:
+def test_a_bulk_decision_is_carried_out_once_approved(eyes: World) -> None:
+    """A bulk decision is carried out by its approved proposal and a dry run needs none."""
     eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(4)])
     fraction = 1e-9
     request = bulk(eyes, sample_fraction=fraction)
@@ -102,7 +104,8 @@ def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
     assert eyes.registry.champion() == first
 
 
-def test_a_spare_proposal_does_not_bring_back_what_was_rolled_back(eyes: World) -> None:
+def test_a_spare_proposal_does_not_undo_a_rollback(eyes: World) -> None:
+    """A spare proposal does not bring back what was rolled back."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     one, spare = (eyes.agreed(promotion(second, reason=reason)) for reason in ("better", "better by far"))
     eyes("anna").promote_model(second, **SAID | {"reason": "better"}, proposal=one.name)
@@ -112,7 +115,8 @@ def test_a_spare_proposal_does_not_bring_back_what_was_rolled_back(eyes: World) 
     assert eyes.registry.champion() == first
 
 
-def test_an_emergency_rollback_waits_for_nobody_and_is_written_down(eyes: World) -> None:
+def test_an_emergency_rollback_waits_for_nobody(eyes: World) -> None:
+    """An emergency rollback waits for nobody and is written down."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     proposal = eyes.agreed(promotion(second))
     eyes("anna").promote_model(second, **SAID, proposal=proposal.name)
@@ -128,7 +132,8 @@ def test_an_emergency_rollback_waits_for_nobody_and_is_written_down(eyes: World)
     assert "let in without approval, as an emergency" in eyes.log.getvalue()
 
 
-def test_the_audit_file_and_the_log_name_proposal_author_and_approver(eyes: World) -> None:
+def test_audit_and_log_name_author_and_approver(eyes: World) -> None:
+    """The audit file and the log name proposal author and approver."""
     proposal = eyes.agreed(overrides())
     eyes("robot").append_entries(MARKET, [override()], proposal=proposal.name)
     lines = [json.loads(line) for line in eyes.audit.read_text().splitlines()]
@@ -155,7 +160,8 @@ def test_what_a_service_proposes_takes_two_persons(eyes: World) -> None:
     eyes("robot").append_entries(MARKET, [override()], proposal=proposal.name)
 
 
-def test_proposals_are_listed_the_latest_first_and_by_marketplace(eyes: World) -> None:
+def test_proposals_are_listed_latest_first(eyes: World) -> None:
+    """Proposals are listed the latest first and by marketplace."""
     digest = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     made = [eyes.propose("anna", overrides(override(f"o-{n}"))).name for n in range(3)]
     promoted = eyes.propose("anna", promotion(digest))
@@ -187,7 +193,8 @@ def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
         (promotion("a" * 64, reason=""), "promote_model.reason"),
     ],
 )  # fmt: skip
-def test_what_could_never_be_carried_out_is_refused_when_it_is_proposed(tmp_path: Path, request_, field: str) -> None:
+def test_what_cannot_be_carried_out_is_not_proposed(tmp_path: Path, request_, field: str) -> None:
+    """What could never be carried out is refused when it is proposed."""
     with world(f"sqlite:///{tmp_path}/l.db", tmp_path) as eyes:
         error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", request_)
         assert error.fields[0][0] == field
@@ -222,7 +229,8 @@ def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
     eyes("anna").promote_model(second, **SAID, override="Carl", proposal=signed.name)
 
 
-def test_a_promotion_proposed_again_after_its_gates_changed_is_answered_as_it_stands(eyes: World) -> None:
+def test_a_promotion_proposed_again_is_answered_as_it_stands(eyes: World) -> None:
+    """A promotion proposed again after its gates changed is answered as it stands."""
     publish(eyes.registry, parts=evaluated(0, 0.7))
     second = publish(eyes.registry, parts=evaluated(1, 0.7))
     first = eyes.propose("anna", promotion(second), proposal_id="p-1")

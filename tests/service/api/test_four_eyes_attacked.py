@@ -59,7 +59,8 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 
 @pytest.mark.long
-def test_nobody_approves_its_own_proposal_under_another_certificate(eyes: World) -> None:
+def test_nobody_approves_its_own_proposal(eyes: World) -> None:
+    """Nobody approves its own proposal under another certificate."""
     proposal = eyes.propose("anna", overrides())
     for name in ("anna", "anna-laptop", "anna-secret", "robot", "crawler"):
         denied(eyes.approve, name, proposal)
@@ -121,7 +122,8 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
     eyes("anna").append_entries(MARKET, [override()], **named)
 
 
-def test_nobody_learns_by_a_call_which_proposals_of_others_there_are(eyes: World) -> None:
+def test_nobody_learns_of_others_proposals_by_a_call(eyes: World) -> None:
+    """Nobody learns by a call which proposals of others there are."""
     other = overrides(override("o-9"))
     model = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     names = [f"marketplaces/{MARKET}/proposals/none", "marketplaces/other/proposals/none", "proposals/none"]
@@ -238,7 +240,8 @@ def test_whoever_is_no_person_any_more_counts_no_more(eyes: World) -> None:
     eyes("robot").append_entries(MARKET, [override()], **use)
 
 
-def test_two_approvals_at_once_are_both_on_record_and_one_person_counts_once(eyes: World) -> None:
+def test_two_approvals_of_one_person_count_once(eyes: World) -> None:
+    """Two approvals at once are both on record and one person counts once."""
     proposal = eyes.propose("robot", overrides())
     found = at_once(
         *(lambda name=name: eyes.approve(name, proposal) for name in ("anna", "anna-laptop", "anna", "bert"))
@@ -265,7 +268,8 @@ def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) ->
 
 
 @pytest.mark.long
-def test_a_promotion_is_refused_once_another_model_is_champion_or_its_gates_are_others(eyes: World) -> None:
+def test_a_promotion_is_refused_on_another_basis(eyes: World) -> None:
+    """A promotion is refused once another model is champion or its gates are others."""
     _, second, third = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in range(3))
     waits, promoted = eyes.agreed(promotion(second)), eyes.agreed(promotion(third))
     eyes("anna").promote_model(third, **SAID, proposal=promoted.name)

@@ -84,7 +84,8 @@ def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shif
 
 
 @pytest.mark.long
-def test_a_server_that_begins_ten_years_ahead_answers_as_of_the_last_record(tmp_path: Path) -> None:
+def test_a_server_far_ahead_answers_as_of_the_last_record(tmp_path: Path) -> None:
+    """A server that begins ten years ahead answers as of the last record."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     record_guilty(url)
@@ -95,7 +96,8 @@ def test_a_server_that_begins_ten_years_ahead_answers_as_of_the_last_record(tmp_
             assert ask_all(client) == [(STALE, *rest) for _, *rest in before]
 
 
-def test_a_server_that_begins_an_hour_behind_never_says_not_found(tmp_path: Path) -> None:
+def test_a_server_behind_never_says_not_found(tmp_path: Path) -> None:
+    """A server that begins an hour behind never says not found."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     record_guilty(url)

@@ -89,7 +89,8 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Granted) -> 
         assert len([*brand.list_entries(MARKET)]) == 3
 
 
-def test_a_batch_of_which_one_of_a_hundred_is_forbidden_is_refused_whole_wherever_that_stands(callers: Granted) -> None:
+def test_a_batch_with_one_forbidden_entry_is_refused_whole(callers: Granted) -> None:
+    """A batch of which one of a hundred is forbidden is refused whole wherever that stands."""
     with callers("brand") as brand:
         before = [one.entry_id for one in brand.list_entries(MARKET)]
         for place in (0, 57, 99):
@@ -146,13 +147,15 @@ def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Grante
         assert error.metadata == {"right": "read_scores"}
 
 
-def test_a_malformed_name_is_explained_only_to_whom_something_is_granted(callers: Granted) -> None:
+def test_a_malformed_name_is_explained_to_granted_callers(callers: Granted) -> None:
+    """A malformed name is explained only to whom something is granted."""
     with callers("staff") as staff, callers("stranger") as stranger:
         assert refusal(staff.get_violation, "a b", "v").code is grpc.StatusCode.INVALID_ARGUMENT
         denied(stranger.get_violation, "a b", "v")
 
 
-def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_read(callers: Granted) -> None:
+def test_a_certificate_without_one_name_names_nobody(callers: Granted) -> None:
+    """A certificate without one name names nobody and its common name is not read."""
     authority = callers.authority
     for shown, problem in (
         (authority.certificate(common_name="staff.example"), "no subject alternative name"),
@@ -164,9 +167,8 @@ def test_a_certificate_without_one_name_names_nobody_and_its_common_name_is_not_
 
 
 @pytest.mark.long
-def test_certificates_of_another_authority_and_of_another_time_open_no_connection(
-    callers: Granted, tmp_path: Path
-) -> None:
+def test_foreign_and_expired_certificates_open_no_connection(callers: Granted, tmp_path: Path) -> None:
+    """Certificates of another authority and of another time open no connection."""
     foreign = Authority(tmp_path, "foreign").certificate(dns=["staff.example"])
     shown = [
         Shown(callers.authority.ca, foreign.certificate, foreign.key),
@@ -290,7 +292,8 @@ def test_health_is_open_to_all(callers: Granted) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_grants_by_which_nobody_can_show_who_calls_stop_the_start(tmp_path: Path) -> None:
+def test_grants_that_nobody_can_use_stop_the_start(tmp_path: Path) -> None:
+    """Grants by which nobody can show who calls stop the start."""
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:checkout.example", ["read_scores"]))
     with pytest.raises(ConfigurationWrong, match="nobody can show"), running_server(tmp_path, grants=path):
@@ -316,7 +319,8 @@ def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
     assert used == {*rights.Right}
 
 
-def test_work_that_has_lost_its_call_shows_nothing_and_decides_nothing(callers: Granted) -> None:
+def test_work_without_its_call_shows_and_decides_nothing(callers: Granted) -> None:
+    """Work that has lost its call shows nothing and decides nothing."""
     ledger = callers.running.ledger
     ledger.append(MARKET, [Entry("lost-1", "s-9", ProductListed("gtin-1"), occur_time=1_600_000_000_000_000)])
     parent = parse_parent(f"marketplaces/{MARKET}", "parent")

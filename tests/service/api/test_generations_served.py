@@ -34,7 +34,8 @@ def generations(running: Running) -> int:
 
 
 @pytest.mark.long
-def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_path: Path) -> None:
+def test_scores_come_out_of_a_generation_made_meanwhile(tmp_path: Path) -> None:
+    """Scores come out of a generation that appears while the server runs."""
     with (
         running_server(tmp_path, artifact=artifact(), metrics_address="127.0.0.1:0") as running,
         running.client(deadline_seconds=30) as client,
@@ -61,7 +62,8 @@ def test_scores_come_out_of_a_generation_that_appears_while_the_server_runs(tmp_
 
 
 @pytest.mark.long
-def test_no_call_fails_while_generations_are_deleted_cut_short_and_made_anew(tmp_path: Path) -> None:
+def test_no_call_fails_while_generations_come_and_go(tmp_path: Path) -> None:
+    """No call fails while generations are deleted cut short and made anew."""
     folder = tmp_path / "generations"
     with (
         running_server(tmp_path, artifact=artifact(), book_sellers=3) as running,

@@ -56,9 +56,10 @@ def by_persons(ledger: Ledger, observe_time: int | None = None) -> list[MeasureI
     return [one for one in evaluated(ledger, observe_time).measures if not one.rule]
 
 
-def test_a_hold_that_a_person_imposes_is_listed_binds_terms_and_payouts_and_replays_after_its_lift(
+def test_a_hold_by_a_person_binds_until_its_lift(
     tmp_path: Path,
 ) -> None:
+    """A hold that a person imposes is listed binds terms and payouts and replays after its lift."""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     with running_server(tmp_path, policy=path) as running, running.client() as client:
@@ -86,9 +87,8 @@ def test_a_hold_that_a_person_imposes_is_listed_binds_terms_and_payouts_and_repl
     assert again == found
 
 
-def test_a_measure_ends_at_its_end_and_a_suspension_when_it_is_served_and_begins_anew_when_imposed_anew(
-    known: Ledger, clock: Clock
-) -> None:
+def test_a_measure_ends_at_its_end_and_begins_anew(known: Ledger, clock: Clock) -> None:
+    """A measure ends at its end and a suspension when it is served and begins anew when imposed anew."""
     known.append(
         MARKET, [stated("s1", SUSPENSION, days=7, violations=("v1",)), stated("h1", HOLD, days=3, until=ago(8))]
     )
@@ -111,7 +111,8 @@ def test_an_update_changes_the_value_and_keeps_the_begin(known: Ledger, clock: C
     assert by_persons(known, ago(5))[0].current == SettlementHold(20)
 
 
-def test_what_was_taken_back_or_is_void_is_as_if_it_had_never_been_imposed(known: Ledger, clock: Clock) -> None:
+def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
+    """What was taken back or is void is as if it had never been imposed."""
     known.append(MARKET, [stated("s1", SUSPENSION, violations=("v1", "v2")), stated("h1", HOLD, days=60)])
     assert [one.current for one in by_persons(known)] == [Suspension(FOR_GOOD), SettlementHold(60)]
     clock.now = ago(5)
@@ -148,9 +149,10 @@ def test_what_was_taken_back_or_is_void_is_as_if_it_had_never_been_imposed(known
         (MeasureKind.WAIVER, {}, Unvalued(MeasureKind.WAIVER), Terms()),
     ],
 )
-def test_each_kind_binds_the_terms_by_its_value_and_without_one_by_none(
+def test_each_kind_binds_the_terms_by_its_value(
     known: Ledger, kind: MeasureKind, values: dict[str, object], value: Measure, terms: Terms
 ) -> None:
+    """Each kind binds the terms by its value and without one by none."""
     known.append(MARKET, [Entry("d1", SELLER, DepositChanged(DepositChange.PLACED, 100, "EUR", "bank"))])
     known.append(MARKET, [stated("m1", kind, IMPOSED, **values)])
     [one] = by_persons(known)
@@ -161,9 +163,9 @@ def test_each_kind_binds_the_terms_by_its_value_and_without_one_by_none(
     assert with_it == {name: max(without[name], alone[name]) for name in without}
 
 
-def test_what_a_person_imposes_reaches_an_earlier_order_only_if_it_rests_on_a_violation_that_counts(
-    known: Ledger, clock: Clock
-) -> None:
+def test_an_imposed_measure_reaches_orders_by_its_violations(known: Ledger, clock: Clock) -> None:
+    """What a person imposes reaches an earlier order only if it rests on a violation that counts."""
+
     def hold_days() -> int:
         order = Order(10_000, TODAY - 20, "EUR")
         return payouts(known, POLICY).evaluate(MARKET, SELLER, order, TODAY, "", known.cut()).terms.hold_days
@@ -177,7 +179,8 @@ def test_what_a_person_imposes_reaches_an_earlier_order_only_if_it_rests_on_a_vi
     assert hold_days() == 30
 
 
-def test_the_service_does_not_record_what_a_person_imposed_as_its_own(known: Ledger) -> None:
+def test_the_service_does_not_record_measures_of_persons(known: Ledger) -> None:
+    """The service does not record what a person imposed as its own."""
     recorder = Recorder(known, build_scorer(known, parse_policy_text(POLICY)))
     known.append(MARKET, [stated("h1", HOLD, days=60)])
     recorder.record(MARKET, [SELLER], known.cut())

@@ -86,8 +86,10 @@ class Stuck(io.StringIO):
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_a_deferred_line_is_written_by_another_thread_in_its_place(log_format: str) -> None:
-    """A server answers in gRPC's one thread, which a slow terminal or pipe must not block."""
+def test_a_deferred_line_is_written_in_its_place(log_format: str) -> None:
+    """A deferred line is written by another thread in its place. A server answers in gRPC's one thread, which a slow
+    terminal or pipe must not block.
+    """
     stream = Stuck()
     log = make_log(log_format, "info", stream, is_deferred=True)
     for number in range(100):
@@ -99,7 +101,8 @@ def test_a_deferred_line_is_written_by_another_thread_in_its_place(log_format: s
     assert numbers == [*map(str, range(100))]
 
 
-def test_lines_that_are_too_many_to_wait_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_beyond_the_limit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that are too many to wait are left out and counted."""
     monkeypatch.setattr(logs, "MAX_LINES", 10)
     stream = Stuck()
     log = make_log("json", "info", stream, is_deferred=True)

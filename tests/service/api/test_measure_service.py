@@ -36,7 +36,8 @@ def confirm(client: Client, name: str) -> None:
     client.confirm_violation(MARKET, name, actor="staff", reason="seen")
 
 
-def test_a_confirmed_violation_is_answered_by_its_measures_with_rule_times_and_entries(running: Running) -> None:
+def test_a_confirmed_violation_has_its_measures(running: Running) -> None:
+    """A confirmed violation is answered by its measures with rule times and entries."""
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
         client.append_entries(
@@ -63,7 +64,8 @@ def test_a_confirmed_violation_is_answered_by_its_measures_with_rule_times_and_e
     assert after == before
 
 
-def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(running: Running) -> None:
+def test_an_answer_replays_from_its_stamp(running: Running) -> None:
+    """An answer replays from its stamp after whatever was appended since."""
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1", 700_000), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
         confirm(client, "v1")
@@ -77,7 +79,8 @@ def test_an_answer_replays_from_its_stamp_after_whatever_was_appended_since(runn
     assert given.stamp.policy_digest == running.scorer.made_by.policy
 
 
-def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Running) -> None:
+def test_an_unknown_seller_and_a_wrong_name_are_named(running: Running) -> None:
+    """What nobody knows is not found and a wrong name is named."""
     with running.client() as client:
         with pytest.raises(SellertrustCallError) as unknown:
             client.evaluate_measures(MARKET, "nobody")
@@ -87,7 +90,8 @@ def test_what_nobody_knows_is_not_found_and_a_wrong_name_is_named(running: Runni
 
 
 @pytest.mark.long
-def test_the_command_shows_what_is_in_force_to_a_person_and_as_json(running: Running, tmp_path: Path) -> None:
+def test_the_command_shows_measures_as_table_and_json(running: Running, tmp_path: Path) -> None:
+    """The command shows what is in force to a person and as json."""
     shell = shell_of(tmp_path, target=running.address)
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])

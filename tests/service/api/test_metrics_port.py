@@ -30,7 +30,8 @@ def ended(one: socket.socket) -> bool:
 
 
 @pytest.mark.long
-def test_500_half_requests_cost_no_threads_and_hold_up_neither_scrapes_nor_scores(tmp_path: Path) -> None:
+def test_500_half_requests_cost_no_threads(tmp_path: Path) -> None:
+    """500 half requests cost no threads and hold up neither scrapes nor scores."""
     with running_server(tmp_path, metrics_address="127.0.0.1:0") as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         metrics_of(running.server)
@@ -43,9 +44,8 @@ def test_500_half_requests_cost_no_threads_and_hold_up_neither_scrapes_nor_score
         assert "sellertrust_requests_total" in metrics_of(running.server)
 
 
-def test_a_half_request_is_ended_in_time_however_slowly_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_half_request_is_ended_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half request is ended in time however slowly it goes on."""
     monkeypatch.setattr(metrics, "REQUEST_SECONDS", 0.3)
     with (
         running_server(tmp_path, metrics_address="127.0.0.1:0") as running,

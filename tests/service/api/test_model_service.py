@@ -53,9 +53,8 @@ SAID = {"actor": "bert", "reason": "better"}
 
 
 @pytest.mark.long
-def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_their_gates(
-    client: Client, registry: Registry
-) -> None:
+def test_models_are_listed_page_by_page(client: Client, registry: Registry) -> None:
+    """Models are listed page by page with aliases figures and the verdict of their gates."""
     first = publish(registry, parts=evaluated(0, 0.7))
     beside = {"gates.json": gates_json(gate("size", ok=False)), "report.html": b"<p>"}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
@@ -71,7 +70,8 @@ def test_models_are_listed_page_by_page_with_aliases_figures_and_the_verdict_of_
     assert found[second].name == f"models/{second}"
 
 
-def test_a_model_is_shown_whole_with_what_this_server_answers_with(client: Client, registry: Registry) -> None:
+def test_a_model_is_shown_whole(client: Client, registry: Registry) -> None:
+    """A model is shown whole with what this server answers with."""
     publish(registry)
     beside = {"gates.json": gates_json(gate("size"), gate("psi", ok=False, kind="advisory"))}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)

@@ -13,7 +13,8 @@ from tests.helpers.callers import Authority, grant, write_grants
 from tests.helpers.servers import running_server
 
 
-def test_of_what_a_caller_shows_its_name_alone_is_in_logs_statuses_and_metrics(tmp_path: Path) -> None:
+def test_only_the_name_of_a_caller_is_shown(tmp_path: Path) -> None:
+    """Of what a caller shows its name alone is in logs statuses and metrics."""
     canary, authority = "canary-7c1f", Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:brand.example", ["read_ledger"]))
     oids = (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.SERIAL_NUMBER)

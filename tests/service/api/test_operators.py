@@ -33,7 +33,8 @@ def report(client: Client, entry_id: str, seller: str, marketplace: str = MARKET
     client.append_entries(marketplace, [entry])
 
 
-def test_an_erasure_by_call_takes_the_texts_and_leaves_what_counts(running: Running) -> None:
+def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
+    """An erasure by call takes the texts and leaves what counts."""
     with running.client() as client:
         report(client, "v-1", "s")
         client.confirm_violation(MARKET, "v-1", actor="court", reason="a name in a text")
@@ -53,7 +54,8 @@ def test_an_erasure_by_call_takes_the_texts_and_leaves_what_counts(running: Runn
     assert line["acted"] == {"entry_id": "e-1", "seller": f"marketplaces/{MARKET}/sellers/s"}
 
 
-def test_what_is_wrong_with_an_erasure_is_named_by_the_requests_own_fields(running: Running) -> None:
+def test_wrong_fields_of_an_erasure_are_named(running: Running) -> None:
+    """What is wrong with an erasure is named by the requests own fields."""
     with running.client() as client:
         operations = OperationsClient(client)
         absent = refusal(operations.erase_seller, MARKET, "nobody", actor="officer")
@@ -87,7 +89,8 @@ def test_a_clock_is_mended_by_call(running: Running) -> None:
             assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT, (first, micros)
 
 
-def test_the_audit_file_is_listed_as_it_stands_and_verifies_by_what_is_listed(running: Running) -> None:
+def test_the_audit_file_is_listed_and_verifies(running: Running) -> None:
+    """The audit file is listed as it stands and verifies by what is listed."""
     with running.client() as client:
         for number in range(5):
             report(client, f"v-{number}", "s")
@@ -123,7 +126,8 @@ def test_a_file_that_was_changed_is_found_by_the_call(running: Running) -> None:
     assert (found.line_count, found.problem.split(",")[0]) == (2, "line 3 was changed")
 
 
-def test_a_file_that_cannot_be_read_or_is_damaged_is_said_to_be_so(running: Running) -> None:
+def test_a_damaged_audit_file_is_named(running: Running) -> None:
+    """A file that cannot be read or is damaged is said to be so."""
     path = running.database.parent / "audit.jsonl"
     with running.client(service_config="{}") as client:
         report(client, "v-1", "s")
@@ -177,7 +181,8 @@ def _page(client: Client, token: str = "") -> audit_service_pb2.ListAuditRecords
     return AuditServiceStub(client.channel).ListAuditRecords(request)
 
 
-def test_a_list_goes_on_though_lines_are_cut_off_meanwhile_or_one_is_being_written(tmp_path: Path) -> None:
+def test_a_list_of_audit_lines_outlasts_cuts(tmp_path: Path) -> None:
+    """A list goes on though lines are cut off meanwhile or one is being written."""
     path, now = tmp_path / "audit", [1_000_000_000.0]
     file = AuditFile(path, 30, lambda: now[0])
     for number in range(40):
@@ -196,7 +201,8 @@ def test_a_list_goes_on_though_lines_are_cut_off_meanwhile_or_one_is_being_writt
     assert len(read_page(path, "", "", 1_000).lines) == len(whole.splitlines())
 
 
-def test_a_page_looks_at_so_many_lines_of_other_marketplaces_and_no_more(tmp_path: Path) -> None:
+def test_a_page_looks_at_a_bounded_number_of_lines(tmp_path: Path) -> None:
+    """A page looks at so many lines of other marketplaces and no more."""
     path = tmp_path / "audit"
     line = json.dumps({"event": "call", "marketplace": "other", "hash": "0" * 64}) + "\n"
     own = json.dumps({"event": "call", "marketplace": MARKET, "hash": "1" * 64}) + "\n"

@@ -68,7 +68,8 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_lines")
-def test_calls_beyond_what_may_wait_are_refused_with_the_time_to_wait_and_counted(tmp_path: Path) -> None:
+def test_calls_beyond_the_line_are_refused_and_counted(tmp_path: Path) -> None:
+    """Calls beyond what may wait are refused with the time to wait and counted."""
     with (
         running_server(tmp_path, worker_threads=2, book_sellers=0) as running,
         running.client() as client,
@@ -104,7 +105,8 @@ def test_calls_beyond_what_may_wait_are_refused_with_the_time_to_wait_and_counte
         wait_until(lambda: value(running, "connections") == 0)
 
 
-def test_calls_that_expire_while_they_wait_are_counted_and_not_begun(tmp_path: Path) -> None:
+def test_calls_that_expire_while_waiting_are_not_begun(tmp_path: Path) -> None:
+    """Calls that expire while they wait are counted and not begun."""
     with running_server(tmp_path, worker_threads=1) as running, grpc.insecure_channel(running.address) as channel:
         with blocked(running) as release:
             first = ask(channel)
@@ -126,7 +128,8 @@ def test_calls_that_expire_while_they_wait_are_counted_and_not_begun(tmp_path: P
 
 
 @pytest.mark.long
-def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(tmp_path: Path) -> None:
+def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
+    """A call without its request holds no thread and is ended after a second."""
     nothing = threading.Event()
 
     def silent() -> Iterator[bytes]:
@@ -152,7 +155,8 @@ def test_a_call_without_its_request_holds_no_thread_and_is_ended_after_a_second(
         nothing.set()
 
 
-def test_a_request_larger_than_any_of_its_class_is_refused_by_its_field(tmp_path: Path) -> None:
+def test_a_request_too_large_for_its_class_is_refused(tmp_path: Path) -> None:
+    """A request larger than any of its class is refused by its field."""
     with running_server(tmp_path) as running:
         with pytest.raises(grpc.RpcError, match="request: is larger than 1,048,576 bytes") as caught:
             call_bytes(running.address, "TrustScoreService/GetTrustScore", b"x" * ((1 << 20) + 1), 20)
@@ -186,9 +190,8 @@ def test_connections_beyond_what_may_be_open_are_closed(tmp_path: Path) -> None:
         assert codes.count(grpc.StatusCode.NOT_FOUND) == 2
 
 
-def test_a_pool_that_can_start_no_thread_refuses_and_the_server_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pool_without_threads_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that can start no thread refuses and the server goes on."""
     with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
         pool = running.server._pools[Pool.READ]
         with monkeypatch.context() as patched:
@@ -207,8 +210,10 @@ def refuse_thread(*_: object, **__: object) -> None:
 
 
 @pytest.mark.long
-def test_a_call_that_has_ended_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
-    """Otherwise its memory and its connection slot would wait for the collector."""
+def test_a_call_that_has_ended_leaves_no_garbage(tmp_path: Path) -> None:
+    """A call that has ended leaves nothing for the garbage collector. Otherwise its memory and its connection slot
+    would wait for the collector.
+    """
 
     def states() -> int:
         return sum(isinstance(one, inside._RPCState) for one in gc.get_objects())

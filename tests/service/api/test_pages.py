@@ -113,14 +113,16 @@ def test_every_list_of_the_contract_is_looked_at_here() -> None:
 
 
 @pytest.mark.parametrize("method", LISTS)
-def test_a_token_is_taken_with_the_request_it_was_made_for_in_pages_of_any_size(running: Running, method: str) -> None:
+def test_a_token_fits_its_request_in_pages_of_any_size(running: Running, method: str) -> None:
+    """A token is taken with the request it was made for in pages of any size."""
     request = with_token(LISTS[method], forged(LISTS[method], body_of(method, sound_cut(running, method))))
     for request.page_size in (0, 1, 3):
         assert answer(running, method, request) in {"", "MODEL_NOT_FOUND"}
 
 
 @pytest.mark.parametrize("method", LISTS)
-def test_a_token_is_refused_beside_parameters_that_it_was_not_made_for(running: Running, method: str) -> None:
+def test_a_token_is_refused_beside_other_parameters(running: Running, method: str) -> None:
+    """A token is refused beside parameters that it was not made for."""
     request = LISTS[method]
     token = forged(request, body_of(method, sound_cut(running, method)))
     others = [changed(request, f) for f in request.DESCRIPTOR.fields if f.name not in {"page_size", "page_token"}]
@@ -149,9 +151,8 @@ def test_a_token_that_was_tampered_with_is_refused(running: Running, method: str
 
 
 @pytest.mark.parametrize("method", LISTS)
-def test_a_cut_that_the_ledger_cannot_have_given_is_refused_under_a_sound_checksum(
-    running: Running, method: str
-) -> None:
+def test_a_cut_that_was_never_given_is_refused(running: Running, method: str) -> None:
+    """A cut that the ledger cannot have given is refused under a sound checksum."""
     cut = sound_cut(running, method)
     cuts = [
         replace(cut, observe_time=cut.observe_time + DAY),
@@ -171,14 +172,16 @@ def test_a_cut_that_the_ledger_cannot_have_given_is_refused_under_a_sound_checks
 
 
 @pytest.mark.parametrize("method", LISTS)
-def test_a_text_that_no_list_goes_on_after_is_refused_under_a_sound_checksum(running: Running, method: str) -> None:
+def test_a_position_of_no_list_is_refused(running: Running, method: str) -> None:
+    """A text that no list goes on after is refused under a sound checksum."""
     head = body_of(method, sound_cut(running, method))[:24]
     for after in (b"", b"\xff\xfe", b"9" * 5_000, b"a\0b", "\u0661".encode(), b" "):
         token = forged(LISTS[method], head + after)
         assert answer(running, method, with_token(LISTS[method], token)) == REFUSED, after
 
 
-def test_pages_go_on_by_the_cut_of_the_first_one_while_entries_are_appended(running: Running) -> None:
+def test_pages_keep_the_cut_of_the_first(running: Running) -> None:
+    """Pages go on by the cut of the first one while entries are appended."""
     with Client(running.address) as client:
         entries = client.list_entries(MARKET, page_size=1)
         seen = [next(entries).entry_id]

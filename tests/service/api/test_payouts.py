@@ -125,9 +125,10 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
         ({"drawn_day": "soon"}, "drawn_day"),
     ],
 )
-def test_an_order_that_cannot_be_is_refused_by_the_name_of_its_field(
+def test_an_impossible_order_is_refused_by_its_field(
     client: tuple[Running, Client], changed: dict[str, object], field: str
 ) -> None:
+    """An order that cannot be is refused by the name of its field."""
     running, asking = client
     asking.append_entries(MARKET, [identity_message("i1", "s1")])
     today = format_day(running.ledger.cut().observe_time // DAY)
@@ -145,7 +146,8 @@ def evaluated(ledger: Ledger, days: int, text: str = POLICY, day: int = TODAY) -
     return (found.payout.released_minor, found.payout.held_minor, found.terms.hold_days)
 
 
-def test_a_caution_reaches_no_undisputed_order_confirmed_before_it(ledger: Ledger, clock: Clock) -> None:
+def test_a_caution_reaches_no_order_confirmed_before_it(ledger: Ledger, clock: Clock) -> None:
+    """A caution reaches no undisputed order confirmed before it."""
     policy = parse_policy_text(POLICY + GENERAL[GENERAL.index("[caution]") :])
     clock.now = ago(40)
     ledger.append(MARKET, [identity("i1")])
@@ -170,9 +172,8 @@ def test_a_caution_reaches_no_undisputed_order_confirmed_before_it(ledger: Ledge
     assert held(None) == (1_000, 7)
 
 
-def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture_does_not(
-    ledger: Ledger, clock: Clock
-) -> None:
+def test_later_confirmed_facts_reach_an_order(ledger: Ledger, clock: Clock) -> None:
+    """Later confirmed facts reach an order and later knowledge of its capture does not."""
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
     clock.now = NOW
@@ -184,10 +185,10 @@ def test_later_confirmed_facts_reach_an_order_and_later_knowledge_of_its_capture
 
 
 @pytest.mark.long
-def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
-    ledger: Ledger, clock: Clock, tmp_path: Path
-) -> None:
-    """No model until 12 days ago, so no tier and the shorter hold; one for a week; another since 5 days ago."""
+def test_an_order_keeps_the_terms_of_its_model(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    """An order keeps the terms of the model that was served at its capture. No model until 12 days ago, so no tier
+    and the shorter hold; one for a week; another since 5 days ago.
+    """
     every = ", ".join(f'"{tier.name.lower()}"' for tier in Tier)
     text = POLICY + f'[[rules]]\nid = "tiers"\nreference = "x"\ntiers = [{every}]\n'
     text += 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
@@ -213,7 +214,8 @@ def test_an_order_keeps_the_terms_of_the_model_that_was_served_at_its_capture(
     assert held(0) == (60, first)
 
 
-def test_a_deposit_buys_the_terms_of_orders_that_are_captured_while_it_is_there(ledger: Ledger, clock: Clock) -> None:
+def test_a_deposit_buys_terms_while_it_is_there(ledger: Ledger, clock: Clock) -> None:
+    """A deposit buys the terms of orders that are captured while it is there."""
     unsecured = '[[rules]]\nid = "unsecured"\nreference = "x"\ndeposit = { below = 500 }\n'
     text = POLICY + unsecured + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
     for days, fact in (
@@ -250,7 +252,8 @@ def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock
     assert order_terms() == (plain, None)
 
 
-def test_a_tier_that_falls_by_a_later_confirmation_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
+def test_a_tier_that_falls_later_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
+    """A tier that falls by a later confirmation reaches no earlier order."""
     lowest = '[[rules]]\nid = "low"\nreference = "x"\ntiers = ["unrated", "probation"]\n'
     text = POLICY + lowest + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
     clock.now = ago(20)
@@ -268,7 +271,8 @@ def test_a_tier_that_falls_by_a_later_confirmation_reaches_no_earlier_order(ledg
     assert (hold(10), hold(0)) == (30, 60)
 
 
-def test_a_policy_that_is_committed_later_does_not_reach_an_order(ledger: Ledger, clock: Clock) -> None:
+def test_a_later_policy_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
+    """A policy that is committed later does not reach an order."""
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
     scorer = build_scorer(ledger, parse_policy_text(POLICY))
@@ -320,7 +324,8 @@ def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clo
         assert (found.payout.released_minor, found.terms.hold_days) == (0, hold)
 
 
-def test_of_a_seller_who_was_not_known_at_the_capture_the_terms_of_now_hold(ledger: Ledger) -> None:
+def test_a_seller_unknown_at_capture_has_the_terms_of_now(ledger: Ledger) -> None:
+    """Of a seller who was not known at the capture the terms of now hold."""
     ledger.append(MARKET, [identity("i1")])
     assert evaluated(ledger, 100) == (10_000, 0, 7)
 
@@ -417,9 +422,10 @@ def stated(state: MeasureState, name: str, *violations: str, kind: MeasureKind, 
     return MeasureChanged(name, kind, state, "staff", "so", violations=violations, **values)  # type: ignore[arg-type]
 
 
-def test_after_an_overturn_the_statement_says_what_stood_on_it_for_how_long_and_what_it_held(
+def test_restitution_states_what_stood_on_a_violation(
     client: tuple[Running, Client],
 ) -> None:
+    """After an overturn the statement says what stood on it for how long and what it held."""
     running, asking = client
     ledger = running.ledger
     now = ledger.cut().observe_time

@@ -10,7 +10,8 @@ from service.api.telemetry.plain_metrics import PlainCounter, PlainHistogram
 BOUNDS = (0.001, 0.25, 1, 10)
 
 
-def test_the_text_of_counts_and_durations_is_that_of_prometheus_own_client() -> None:
+def test_plain_metrics_read_as_those_of_prometheus() -> None:
+    """The text of counts and durations is that of prometheus own client."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     calls = PlainCounter("calls", "Calls.", ("method", "code"), ours)
     seconds = PlainHistogram("seconds", "Time.", ("method",), ours, BOUNDS)

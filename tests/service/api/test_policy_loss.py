@@ -46,9 +46,10 @@ def commit(one: Running, policy: str = LADDER.text, expected: str = DEFAULT.dige
     return one.policies.commit_policy(policy, expected=expected, **(SAID | fields))
 
 
-def test_a_policy_whose_certificate_does_not_hold_is_refused_with_the_sums_and_served_once_they_are_accepted(
+def test_losses_are_refused_until_they_are_accepted(
     one: Running,
 ) -> None:
+    """A policy whose certificate does not hold is refused with the sums and served once they are accepted."""
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED)
     assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
     less = LOSSES | {"unconditional": 159_979_999}
@@ -69,7 +70,8 @@ def test_a_policy_whose_certificate_does_not_hold_is_refused_with_the_sums_and_s
     assert commit(one, assumptions=ASSUMED, accepted_losses=more).move == done.move
 
 
-def test_once_assumptions_are_committed_every_later_commit_is_certified_by_them(one: Running) -> None:
+def test_later_commits_are_certified_by_committed_assumptions(one: Running) -> None:
+    """Once assumptions are committed every later commit is certified by them."""
     assert commit(one).move.certificate == ""
     one.policies.rollback_policy(**SAID)
     commit(one, assumptions=ASSUMED, accepted_losses=LOSSES)
@@ -90,7 +92,9 @@ def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
     return move.assumptions
 
 
-def test_assumptions_and_accepted_losses_that_cannot_be_are_refused_by_field(one: Running) -> None:
+def test_impossible_assumptions_are_refused_by_field(one: Running) -> None:
+    """Assumptions and accepted losses that cannot be are refused by field."""
+
     def wrong(**fields: object) -> tuple[list[str], str]:
         error = refused("INVALID_ARGUMENT", "", commit, one, **fields)
         return [name for name, _ in error.fields], str(error)
@@ -194,7 +198,9 @@ def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> No
 
 
 @pytest.mark.long
-def test_what_persons_lifted_of_a_seller_is_part_of_what_a_commit_is_certified_by(one: Running) -> None:
+def test_lifts_by_persons_are_part_of_a_certificate(one: Running) -> None:
+    """What persons lifted of a seller is part of what a commit is certified by."""
+
     def lift(rule: str, value: SettlementHold | ValueCap) -> None:
         name = name_measure("big", rule, value)
         for state in (MeasureState.IMPOSED, MeasureState.LIFTED):
@@ -216,9 +222,8 @@ def test_what_persons_lifted_of_a_seller_is_part_of_what_a_commit_is_certified_b
     assert "granted has no sum to accept" in str(error)
 
 
-def test_what_would_be_refused_for_its_loss_is_not_proposed_and_the_accepted_sums_are_part_of_the_proposal(
-    url: str, tmp_path: Path
-) -> None:
+def test_accepted_losses_are_part_of_a_proposal(url: str, tmp_path: Path) -> None:
+    """What would be refused for its loss is not proposed and the accepted sums are part of the proposal."""
     with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
         head = PolicyClient(eyes("anna")).get_policy().policy.digest
         asked = CommitPolicyRequest(text=LADDER.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)

@@ -71,9 +71,10 @@ def two(url: str, tmp_path: Path) -> Iterator[tuple[Running, Running]]:
 
 
 @pytest.mark.long
-def test_a_committed_policy_is_served_by_every_server_and_a_rollback_brings_the_file_back(
+def test_a_committed_policy_is_served_until_a_rollback(
     two: tuple[Running, Running],
 ) -> None:
+    """A committed policy is served by every server and a rollback brings the file back."""
     one, other = two
     assert [one.stamped(), other.stamped()] == [DEFAULT.digest] * 2
     assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
@@ -113,7 +114,8 @@ def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, 
 
 
 @pytest.mark.long
-def test_measures_are_answered_again_by_the_policy_that_their_stamp_names(two: tuple[Running, Running]) -> None:
+def test_measures_are_answered_again_by_their_policy(two: tuple[Running, Running]) -> None:
+    """Measures are answered again by the policy that their stamp names."""
     one, other = two
     one.commit(GENERAL.text, DEFAULT.digest)
     given = one.client.evaluate_measures(MARKET, "s1")
@@ -127,9 +129,10 @@ def test_measures_are_answered_again_by_the_policy_that_their_stamp_names(two: t
     assert error.metadata == {"policy": "f" * 64}
 
 
-def test_a_commit_against_a_history_that_moved_is_refused_and_the_same_call_again_changes_nothing(
+def test_a_commit_against_a_moved_history_is_refused(
     two: tuple[Running, Running],
 ) -> None:
+    """A commit against a history that moved is refused and the same call again changes nothing."""
     one, other = two
     one.commit(GENERAL.text, DEFAULT.digest)
     error = refused("FAILED_PRECONDITION", "POLICY_MOVED", other.commit, LADDER.text, DEFAULT.digest)
@@ -143,7 +146,8 @@ def test_a_commit_against_a_history_that_moved_is_refused_and_the_same_call_agai
     assert len([*one.policies.list_policy_moves()]) == 3
 
 
-def test_each_rollback_goes_further_back_and_never_to_what_one_took_back(two: tuple[Running, Running]) -> None:
+def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
+    """Each rollback goes further back and never to what one took back."""
     one, _ = two
     one.commit(GENERAL.text, DEFAULT.digest)
     one.commit(LADDER.text, GENERAL.digest)
@@ -156,7 +160,8 @@ def test_each_rollback_goes_further_back_and_never_to_what_one_took_back(two: tu
 
 
 @pytest.mark.long
-def test_of_commits_at_once_one_is_made_and_the_others_are_refused(two: tuple[Running, Running]) -> None:
+def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> None:
+    """Of commits at once one is made and the others are refused."""
     made, failed = [], []
 
     def attempt(number: int) -> None:
@@ -175,9 +180,10 @@ def test_of_commits_at_once_one_is_made_and_the_others_are_refused(two: tuple[Ru
     assert (len(made), failed) == (1, ["POLICY_MOVED"] * 5)
 
 
-def test_a_policy_that_does_not_hold_together_and_wrong_fields_are_refused_by_name(
+def test_a_wrong_policy_is_refused_by_its_fields(
     two: tuple[Running, Running],
 ) -> None:
+    """A policy that does not hold together and wrong fields are refused by name."""
     one, _ = two
 
     def wrong(text: str = GENERAL.text, expected: str = DEFAULT.digest, **fields: str) -> str:
@@ -197,7 +203,8 @@ def test_a_policy_that_does_not_hold_together_and_wrong_fields_are_refused_by_na
     refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.get_policy, "123456")
 
 
-def test_a_text_that_is_not_what_was_committed_is_served_by_nobody(two: tuple[Running, Running]) -> None:
+def test_a_text_that_was_not_committed_is_not_served(two: tuple[Running, Running]) -> None:
+    """A text that is not what was committed is served by nobody."""
     one, other = two
     wait_until(lambda: other.stamped() == DEFAULT.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
@@ -233,7 +240,8 @@ def commitment(policy: str, expected: str) -> CommitPolicyRequest:
 
 
 @pytest.mark.long
-def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes: World) -> None:
+def test_a_policy_needs_a_second_person(eyes: World) -> None:
+    """A policy needs a second person where the grants file asks for one."""
     head = PolicyClient(eyes("anna")).get_policy().policy.digest
     asked = {**SAID, "expected": head}
     assert needs_approval(PolicyClient(eyes("anna")).commit_policy, GENERAL.text, **asked)["right"] == "policies"
@@ -251,7 +259,8 @@ def test_a_policy_needs_a_second_person_where_the_grants_file_asks_for_one(eyes:
 
 
 @pytest.mark.long
-def test_whatever_scores_beside_servers_takes_a_commit_over_while_it_runs(two: tuple[Running, Running]) -> None:
+def test_a_scorer_beside_servers_takes_a_commit_over(two: tuple[Running, Running]) -> None:
+    """Whatever scores beside servers takes a commit over while it runs."""
     one, _ = two
     scorer, refused_ = build_scorer(one.ledger, DEFAULT), []
     follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))

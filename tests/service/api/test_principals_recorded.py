@@ -49,9 +49,10 @@ def refuse(call: Callable[..., object], *arguments: object, **options: object) -
     assert "its own report" in denied(call, *arguments, **options).message
 
 
-def test_the_principal_is_on_record_whatever_actor_is_stated_and_a_retry_by_another_is_the_same(
+def test_the_principal_is_on_record(
     callers: Granted,
 ) -> None:
+    """The principal is on record whatever actor is stated and a retry by another is the same."""
     with callers("a") as a, callers("b") as b:
         [first] = a.append_entries(MARKET, [violation("p-1", "s")])
         [again] = b.append_entries(MARKET, [a_listed := next(iter(a.list_entries(MARKET, "s")))])
@@ -92,7 +93,8 @@ def test_one_person_is_one_caller_by_whichever_certificate(callers: Granted) -> 
         b.confirm_violation(MARKET, "n-1", actor="court", reason="so")
 
 
-def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Granted) -> None:
+def test_nobody_corrects_or_splits_its_own_report(callers: Granted) -> None:
+    """Nor does it correct its report or split it off its incident."""
     with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
         a.append_entries(MARKET, [violation("c-1", "s", incident="c")])
         moved, split = entry_pb2.Entry(entry_id="c-2"), entry_pb2.Entry(entry_id="c-3")
@@ -109,7 +111,9 @@ def test_nor_does_it_correct_its_report_or_split_it_off_its_incident(callers: Gr
         b.append_entries(MARKET, [moved, split])
 
 
-def test_a_complaint_is_decided_by_another_person_whatever_certificates_it_shows(callers: Granted) -> None:
+def test_a_complaint_is_decided_by_another_person(callers: Granted) -> None:
+    """A complaint is decided by another person whatever certificates it shows."""
+
     def entry_of(entry_id: str) -> entry_pb2.Entry:
         return entry_pb2.Entry(entry_id=entry_id, seller=f"marketplaces/{MARKET}/sellers/s")
 
@@ -137,7 +141,8 @@ def test_a_complaint_is_decided_by_another_person_whatever_certificates_it_shows
         c.append_entries(MARKET, [decided])
 
 
-def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: Granted) -> None:
+def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
+    """Nor in one batch nor by a decision that waits for the report."""
     with callers("a") as a, callers("b") as b:
         confirm = entry_pb2.ACTION_CONFIRM
         refuse(a.append_entries, MARKET, [violation("w-1", "s"), decision("w-2", "w-1", confirm)])
@@ -147,14 +152,16 @@ def test_nor_in_one_batch_nor_by_a_decision_that_waits_for_the_report(callers: G
         assert b.get_violation(MARKET, "w-4").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
 
 
-def test_who_decides_its_own_report_is_refused_while_another_holds_the_ledgers_lock(callers: Granted) -> None:
+def test_deciding_an_own_report_is_refused_without_the_lock(callers: Granted) -> None:
+    """Who decides its own report is refused while another holds the ledgers lock."""
     with callers("a") as a:
         a.append_entries(MARKET, [violation("u-1", "s")])
         with callers.running.ledger.database.write():
             refuse(a.confirm_violation, MARKET, "u-1", actor="court", reason="so", deadline_seconds=4)
 
 
-def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(callers: Granted) -> None:
+def test_a_derived_violation_is_the_reporters(callers: Granted) -> None:
+    """A violation that follows from a report of a product is the reports."""
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [recall])
@@ -164,7 +171,8 @@ def test_a_violation_that_follows_from_a_report_of_a_product_is_the_reports(call
         refuse(a.confirm_violation, MARKET, name, actor="court", reason="so")
 
 
-def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(callers: Granted) -> None:
+def test_nobody_decides_what_the_same_batch_derives(callers: Granted) -> None:
+    """Nor what only the same batch derives though its id can be computed."""
     listed, recall = listing("e-1", "s", "gtin-8"), product_report("e-2", "gtin-8")
     confirm = decision("e-3", derived_id("e-2", "s"), entry_pb2.ACTION_CONFIRM)
     with callers("a") as a, callers("b") as b:
@@ -176,7 +184,8 @@ def test_nor_what_only_the_same_batch_derives_though_its_id_can_be_computed(call
         b.append_entries(MARKET, [confirm])
 
 
-def test_whose_goods_they_were_is_not_decided_by_who_reported_them(callers: Granted) -> None:
+def test_nobody_attributes_its_own_report(callers: Granted) -> None:
+    """Whose goods they were is not decided by who reported them."""
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [violation("g-1", "s")])
         stated = []

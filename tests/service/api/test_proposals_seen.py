@@ -44,7 +44,8 @@ def listed(eyes: World, name: str, marketplace: str = MARKET, page_size: int = 2
     return [one.name for one in eyes.proposals(name).list_proposals(marketplace, page_size=page_size)]
 
 
-def test_a_proposal_is_seen_by_who_may_do_it_or_approve_it_and_is_absent_for_others(eyes: World) -> None:
+def test_a_proposal_is_seen_by_who_may_do_or_approve_it(eyes: World) -> None:
+    """A proposal is seen by who may do it or approve it and is absent for others."""
     made = [eyes.propose("anna", overrides(override(f"o-{n}")), proposal_id=f"p-{n}") for n in range(5)]
     names = [one.name for one in reversed(made)]
     for name in ("bert", "robot", "second.staff"):
@@ -76,9 +77,8 @@ def test_a_promotion_is_seen_by_who_may_promote(eyes: World) -> None:
         eyes.propose("anna", promotion(first))
 
 
-def test_a_model_that_is_damaged_or_gives_up_a_promise_is_refused_when_it_is_proposed(
-    eyes: World, tmp_path: Path
-) -> None:
+def test_a_refused_model_is_not_proposed(eyes: World, tmp_path: Path) -> None:
+    """A model that is damaged or gives up a promise is refused when it is proposed."""
     publish(eyes.registry, parts=evaluated(0, 0.7))
     untrue = publish(eyes.registry, parts=dict(giving_up().parts))
     refused("FAILED_PRECONDITION", "PROMISE_GIVEN_UP", eyes.propose, "anna", promotion(untrue))

@@ -29,7 +29,8 @@ def file_of(channel: grpc.Channel, symbol: str) -> list[bytes]:
     return [*answer.file_descriptor_response.file_descriptor_proto]
 
 
-def test_on_loopback_it_shows_the_contract_to_callers_of_no_grant_too(tmp_path: Path) -> None:
+def test_on_loopback_reflection_shows_the_contract(tmp_path: Path) -> None:
+    """On loopback it shows the contract to callers of no grant too."""
     authority = Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["read_scores"]))
     settings: dict[str, Any] = {"grants": tmp_path / "grants.toml", **authority.server_settings()}

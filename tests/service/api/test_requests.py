@@ -17,7 +17,8 @@ from tests.helpers.worlds import artifact
 LIST = ledger_service_pb2.ListEntriesRequest
 
 
-def test_wrong_fields_are_named_by_their_paths_over_the_whole_batch(tmp_path: Path) -> None:
+def test_wrong_fields_are_named_over_the_whole_batch(tmp_path: Path) -> None:
+    """Wrong fields are named by their paths over the whole batch."""
     no_harm = violation("a", "s", harm=entry_pb2.HARM_UNSPECIFIED)
     new_source = violation("b", "s", source=99, violation_type="nonsense")
     no_seller = identity("c", "s")
@@ -83,7 +84,8 @@ def test_an_unknown_seller_is_not_found_in_so_many_words(tmp_path: Path) -> None
             assert error.metadata == {"seller": seller_name(MARKET, "nobody")}
 
 
-def test_an_unknown_violation_is_not_found_whatever_is_asked_of_it(tmp_path: Path) -> None:
+def test_an_unknown_violation_is_not_found(tmp_path: Path) -> None:
+    """An unknown violation is not found whatever is asked of it."""
     with running_server(tmp_path) as running, running.client() as client:
         errors = [refusal(decide, MARKET, "v", actor="a", reason="r") for decide in decisions(client).values()]
         errors.append(refusal(client.get_violation, MARKET, "v"))
@@ -102,7 +104,8 @@ def decisions(client: Client) -> dict[str, Any]:
     }
 
 
-def test_a_decision_changes_the_status_and_names_what_is_wrong_with_it(tmp_path: Path) -> None:
+def test_a_decision_changes_the_status(tmp_path: Path) -> None:
+    """A decision changes the status and names what is wrong with it."""
     with running_server(tmp_path) as running, running.client() as client:
         for name, decide in decisions(client).items():
             client.append_entries(MARKET, [violation(name, "s")])
@@ -127,7 +130,8 @@ def test_without_an_entry_id_the_server_makes_one(tmp_path: Path) -> None:
     assert len(response.violation.entries) == 2
 
 
-def test_a_batch_answers_each_seller_in_order_and_fails_an_item_at_a_time(tmp_path: Path) -> None:
+def test_a_batch_answers_in_order_and_fails_by_item(tmp_path: Path) -> None:
+    """A batch answers each seller in order and fails an item at a time."""
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i1", "s1"), identity("i2", "s2")])
         first, missing, second = client.batch_get_trust_scores(MARKET, ["s2", "nobody", "s1"])
@@ -164,7 +168,8 @@ def test_without_a_model_the_answer_is_unknown_and_no_number(tmp_path: Path) -> 
     assert score.stamp.model_digest == ""
 
 
-def test_a_rated_seller_gets_points_and_an_explanation_that_sums_up(tmp_path: Path) -> None:
+def test_a_rated_sellers_explanation_sums_up(tmp_path: Path) -> None:
+    """A rated seller gets points and an explanation that sums up."""
     with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s"), exposure("e", "s"), violation("v", "s")])
         before = client.get_trust_score(MARKET, "s")

@@ -51,9 +51,10 @@ def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Clie
         yield running, client
 
 
-def test_who_would_be_computed_beyond_half_of_the_threads_is_unavailable_and_what_is_remembered_is_answered(
+def test_at_most_half_of_the_threads_compute(
     tmp_path: Path,
 ) -> None:
+    """Who would be computed beyond half of the threads is unavailable and what is remembered is answered."""
     with half_computing(tmp_path) as (running, client):
         for _ in range(10):
             error = refusal(client.get_trust_score, MARKET, "c", deadline_seconds=20)
@@ -65,7 +66,8 @@ def test_who_would_be_computed_beyond_half_of_the_threads_is_unavailable_and_wha
         wait_until(lambda: value(running, "requests_total", method=method, code="UNAVAILABLE") == 10)
 
 
-def test_scores_for_stated_times_take_no_more_than_half_of_the_threads_either(tmp_path: Path) -> None:
+def test_scores_of_stated_times_take_half_of_the_threads(tmp_path: Path) -> None:
+    """Scores for stated times take no more than half of the threads either."""
     times = {"known_time": datetime(2020, 1, 1, tzinfo=UTC)}
     with half_computing(tmp_path, **times) as (_, client):
         with pytest.raises(SellertrustCallError, match="SERVER_BUSY"):

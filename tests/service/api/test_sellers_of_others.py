@@ -85,7 +85,8 @@ def answer_of(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[objec
 
 
 @pytest.mark.parametrize("make", [remediation, suspension, recovery, decision])
-def test_a_violation_or_a_claim_of_another_seller_is_as_one_that_is_not_on_record(some: Client, make: object) -> None:
+def test_what_belongs_to_another_seller_is_not_on_record(some: Client, make: object) -> None:
+    """A violation or a claim of another seller is as one that is not on record."""
     assert callable(make)
     there, absent = answer_of(some, make("v-b"), "v-b"), answer_of(some, make("v-x"), "v-x")
     assert there == absent

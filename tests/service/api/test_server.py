@@ -69,7 +69,8 @@ def test_health_is_told_of_the_server_and_of_each_service(tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-def test_a_server_that_drains_says_so_and_answers_for_the_time_being(tmp_path: Path) -> None:
+def test_a_draining_server_says_so_and_answers(tmp_path: Path) -> None:
+    """A server that drains says so and answers for the time being."""
     with running_server(tmp_path, drain_seconds=3) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         draining = threading.Thread(target=running.server.drain)
@@ -89,7 +90,8 @@ IDENTITY = identity("i", "s")
 
 
 @pytest.mark.long
-def test_a_call_that_has_begun_is_answered_before_the_server_stops(tmp_path: Path, monkeypatch) -> None:
+def test_a_begun_call_is_answered_before_the_stop(tmp_path: Path, monkeypatch) -> None:
+    """A call that has begun is answered before the server stops."""
     with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(1) as pool:
         client.append_entries(MARKET, [identity("i", "s")])
         begun, score = threading.Event(), running.scorer.scores
@@ -122,8 +124,10 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, numbe
 
 
 @pytest.mark.long
-def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(tmp_path: Path) -> None:
-    """A thread of gRPC may receive it; a main thread that waits for a lock would miss it."""
+def test_a_signal_to_another_thread_is_heard(tmp_path: Path) -> None:
+    """A signal that the kernel gives to another thread is heard. A thread of gRPC may receive it; a main thread that
+    waits for a lock would miss it.
+    """
     asks = "lambda server: threading.Thread(target=ask).start()"
     head = (
         "import signal, threading, time\n"
@@ -139,7 +143,8 @@ def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(tmp_path: Pat
     assert '"event": "stopped"' in done.stderr
 
 
-def test_a_port_that_is_taken_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_its_variable(tmp_path: Path) -> None:
+    """A port that is taken is named with the variable that moves it."""
     with (
         taken_port() as address,
         pytest.raises(ConfigurationWrong) as caught,
@@ -159,7 +164,8 @@ def test_two_servers_do_not_share_a_port(tmp_path: Path) -> None:
         pass
 
 
-def test_an_address_of_another_machine_and_a_name_of_none_are_told_apart(tmp_path: Path) -> None:
+def test_a_foreign_address_and_an_unknown_name_differ(tmp_path: Path) -> None:
+    """An address of another machine and a name of none are told apart."""
     tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
     grants = tmp_path / "grants.toml"
     write_grants(grants, grant("dns:checkout.example", ["read_scores"]))
@@ -170,7 +176,8 @@ def test_an_address_of_another_machine_and_a_name_of_none_are_told_apart(tmp_pat
 
 
 @pytest.mark.long
-def test_a_metrics_port_that_is_taken_stops_the_start_and_frees_the_first(tmp_path: Path) -> None:
+def test_a_taken_metrics_port_stops_the_start(tmp_path: Path) -> None:
+    """A metrics port that is taken stops the start and frees the first."""
     with taken_port() as address, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         first = f"127.0.0.1:{free.getsockname()[1]}"
@@ -185,7 +192,8 @@ def test_a_metrics_port_that_is_taken_stops_the_start_and_frees_the_first(tmp_pa
             pass
 
 
-def test_metrics_count_calls_by_method_and_code_each_server_its_own(tmp_path: Path) -> None:
+def test_metrics_count_calls_of_each_server(tmp_path: Path) -> None:
+    """Metrics count calls by method and code each server its own."""
     with (
         running_server(tmp_path, metrics_address="127.0.0.1:0") as running,
         running_server(tmp_path, metrics_address="127.0.0.1:0") as other,
@@ -281,7 +289,8 @@ def put(source: str, target: Path) -> None:
 
 
 @pytest.mark.long
-def test_renewed_certificates_are_taken_up_and_half_renewed_ones_are_not(tmp_path: Path) -> None:
+def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
+    """Renewed certificates are taken up and half renewed ones are not."""
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     put("server.pem", chain)
     put("server.key", key)

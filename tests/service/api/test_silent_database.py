@@ -112,9 +112,8 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
-def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
-    tmp_path: Path, postgresql: HangingPostgresql, kind: str
-) -> None:
+def test_calls_are_answered_while_the_database_hangs(tmp_path: Path, postgresql: HangingPostgresql, kind: str) -> None:
+    """Calls are answered and health says so while the database hangs."""
     with running_server(tmp_path, database_url=postgresql.urls[kind], book_sellers=0) as running:
         with running.client(service_config={}) as client:
             client.append_entries(MARKET, [identity(f"i-{kind}", "s")])
@@ -136,9 +135,8 @@ def test_calls_are_answered_and_health_says_so_while_the_database_hangs(
 
 
 @pytest.mark.long
-def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afterwards(
-    tmp_path: Path, postgresql: HangingPostgresql
-) -> None:
+def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
+    """Who is remembered is answered while the database hangs and freshly afterwards."""
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         append = [identity("i-known", "known"), identity("i-other", "other")]
@@ -176,9 +174,10 @@ def test_who_is_remembered_is_answered_while_the_database_hangs_and_freshly_afte
 
 
 @pytest.mark.long
-def test_appends_and_sequences_that_nobody_has_seen_are_refused_before_the_absence_of_the_database_is_established(
+def test_appends_are_refused_before_absence_is_known(
     tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Appends and sequences that nobody has seen are refused before the absence of the database is established."""
     monkeypatch.setattr(tail, "WRITE_TICKS", 10)
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
@@ -260,9 +259,8 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
 
 
 @pytest.mark.long
-def test_a_writer_that_was_stopped_in_its_transaction_does_not_hold_the_lock_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that was stopped in its transaction does not hold the lock for ever."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 1)
     with (
         new_database("postgresql", tmp_path) as url,

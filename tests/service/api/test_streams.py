@@ -76,7 +76,8 @@ def ended(call: Any) -> grpc.StatusCode:
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_each_batch_is_answered_in_order_by_what_became_of_its_entries(tmp_path: Path, backend: str) -> None:
+def test_each_batch_is_answered_in_order(tmp_path: Path, backend: str) -> None:
+    """Each batch is answered in order by what became of its entries."""
     with server_on(backend, tmp_path) as (running, stub):
         batches = [[identity(f"i{n}-{m}", f"s{m}") for m in range(3)] for n in range(20)]
         requests = [batch(*entries, parent=PARENT if not n else "") for n, entries in enumerate(batches)]
@@ -134,9 +135,8 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_a_watch_catches_up_and_follows_the_appends_of_this_and_of_another_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch catches up and follows the appends of this and of another process."""
     with (
         database("postgresql", tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,
@@ -181,7 +181,8 @@ def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, monk
 
 
 @pytest.mark.long
-def test_a_watch_resumed_from_any_position_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_resumed_watch_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """A watch resumed from any position loses nothing and repeats nothing."""
     with server_on("sqlite", tmp_path) as (running, stub):
         appending = threading.Thread(
             target=lambda: [
@@ -213,7 +214,8 @@ def test_a_watch_resumed_from_any_position_loses_nothing_and_repeats_nothing(tmp
         assert running.ledger.last()[0] == 270
 
 
-def test_a_position_beyond_the_ledger_is_told_apart_from_a_quiet_ledger(tmp_path: Path) -> None:
+def test_a_position_beyond_the_ledger_is_refused(tmp_path: Path) -> None:
+    """A position beyond the ledger is told apart from a quiet ledger."""
     with server_on("sqlite", tmp_path) as (_, stub):
         with pytest.raises(grpc.RpcError) as caught:
             watching(stub, after=17)

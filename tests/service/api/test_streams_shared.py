@@ -20,7 +20,8 @@ from tests.helpers.waiting import wait_until
 from tests.service.api.test_streams import PARENT, batch, ended, server_on, stub_of, watching
 
 
-def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(tmp_path: Path) -> None:
+def test_a_stream_too_many_is_refused_at_once(tmp_path: Path) -> None:
+    """A stream too many is refused at once and a place is free when one ends."""
     with server_on("sqlite", tmp_path, stream_threads=3, client_streams=3) as (running, stub):
         calls = [watching(stub)[0] for _ in range(3)]
         for call in [stub.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)) for _ in range(20)]:
@@ -35,7 +36,8 @@ def test_a_stream_too_many_is_refused_at_once_and_a_place_is_free_when_one_ends(
         watching(stub)
 
 
-def test_one_client_cannot_hold_all_streams_whichever_connections_it_opens(tmp_path: Path) -> None:
+def test_one_client_cannot_hold_all_streams(tmp_path: Path) -> None:
+    """One client cannot hold all streams whichever connections it opens."""
     with (
         server_on("sqlite", tmp_path, stream_threads=4, client_streams=2) as (running, stub),
         proxy_to(running.address, "127.0.0.2") as elsewhere,
@@ -56,7 +58,8 @@ def test_one_client_cannot_hold_all_streams_whichever_connections_it_opens(tmp_p
 
 
 @pytest.mark.long
-def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_without_a_pause(tmp_path: Path) -> None:
+def test_reads_are_answered_while_all_streams_are_open(tmp_path: Path) -> None:
+    """Reads are answered soon while all streams are open and one appends without a pause."""
     with server_on("sqlite", tmp_path, client_streams=32) as (running, stub), running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         watches = [watching(stub, parent=f"{PARENT}/sellers/s")[0] for _ in range(31)]
@@ -78,7 +81,8 @@ def test_reads_are_answered_soon_while_all_streams_are_open_and_one_appends_with
         assert [watch.is_active() for watch in watches] == [True] * 31
 
 
-def test_a_client_that_goes_away_frees_its_thread_and_is_logged_with_what_it_got(tmp_path: Path) -> None:
+def test_a_client_that_goes_away_frees_its_thread(tmp_path: Path) -> None:
+    """A client that goes away frees its thread and is logged with what it got."""
     with server_on("sqlite", tmp_path, stream_threads=2, client_streams=2) as (running, stub):
         silent = threading.Event()
         watch, _ = watching(stub, parent=f"{PARENT}/sellers/seller-17")
@@ -98,7 +102,8 @@ def test_a_client_that_goes_away_frees_its_thread_and_is_logged_with_what_it_got
         assert [watching(stub)[1].sequence for _ in range(2)] == [0, 0]
 
 
-def test_a_server_that_drains_ends_streams_at_once_so_that_their_clients_go_elsewhere(tmp_path: Path) -> None:
+def test_a_draining_server_ends_its_streams(tmp_path: Path) -> None:
+    """A server that drains ends streams at once so that their clients go elsewhere."""
     with server_on("sqlite", tmp_path) as (running, stub):
         silent = threading.Event()
         requests = iter([batch(identity("i", "s"))])
@@ -119,9 +124,8 @@ def test_a_server_that_drains_ends_streams_at_once_so_that_their_clients_go_else
 
 
 @pytest.mark.long
-def test_a_stream_whose_first_message_does_not_come_is_ended_and_one_that_has_begun_may_be_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream whose first message does not come is ended and one that has begun may be silent."""
     nothing, more = threading.Event(), threading.Event()
 
     def sent() -> Iterator[pb.StreamEntriesRequest]:
@@ -146,7 +150,8 @@ def test_a_stream_whose_first_message_does_not_come_is_ended_and_one_that_has_be
         nothing.set()
 
 
-def test_a_ledger_that_stops_answering_ends_streams_as_unavailable(tmp_path: Path) -> None:
+def test_a_ledger_that_is_away_ends_streams(tmp_path: Path) -> None:
+    """A ledger that stops answering ends streams as unavailable."""
     with server_on("sqlite", tmp_path) as (running, stub):
         call, _ = watching(stub)
         running.ledger.close()
@@ -154,7 +159,9 @@ def test_a_ledger_that_stops_answering_ends_streams_as_unavailable(tmp_path: Pat
         assert ended(stub.StreamEntries(iter([batch(identity("i", "s"))]))) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_an_unforeseen_error_of_a_stream_tells_an_id_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+def test_an_unforeseen_error_of_a_stream_tells_only_an_id(tmp_path: Path, monkeypatch) -> None:
+    """An unforeseen error of a stream tells an id and nothing else."""
+
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 

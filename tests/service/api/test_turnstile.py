@@ -35,7 +35,8 @@ def shown(token: str) -> list[tuple[str, object]]:
     return [("user-agent", "x"), *([("authorization", token)] if token else [])]
 
 
-def test_a_caller_is_held_only_after_many_refusals_by_the_same_method_and_until_the_next_call_fits() -> None:
+def test_a_caller_is_held_after_many_refusals() -> None:
+    """A caller is held only after many refusals by the same method and until the next call fits."""
     now = [100.0]
     gate = Turnstile(lambda: now[0])
     for number in range(PROMPT_REFUSALS + 1):
@@ -62,7 +63,8 @@ def test_a_refusal_that_was_dear_counts_for_many() -> None:
     assert gate.holds(GET, "c1", shown("")) == "dns:a.example"
 
 
-def test_strangers_of_a_connection_are_held_whatever_they_show_and_known_tokens_go_on() -> None:
+def test_strangers_of_a_connection_are_held() -> None:
+    """Strangers of a connection are held whatever they show and known tokens go on."""
     known = {(b"pem", "Bearer good")}
     gate = Turnstile(lambda: 100.0, lambda *shown: shown in known)
     for number in range(PROMPT_REFUSALS + 1):
@@ -95,7 +97,8 @@ def test_the_more_calls_are_held_the_longer_each_waits() -> None:
     assert gate.hold() == HOLD_SECONDS
 
 
-def test_a_token_that_proves_nobody_any_more_is_held_as_strangers_are() -> None:
+def test_a_token_that_proves_nobody_is_held() -> None:
+    """A token that proves nobody any more is held as strangers are."""
     gate = Turnstile(lambda: 100.0)
     token = digest_of(shown("Bearer x"))
     gate.note(GET, "jwt:https://login.example#a", "c1", token, 0.25)
@@ -131,9 +134,10 @@ def value(running: Running, name: str, **labels: str) -> float:
 
 
 @pytest.mark.long
-def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_at_once(
+def test_repeated_calls_are_refused_later_and_alone(
     callers: Granted,
 ) -> None:
+    """Who asks on is refused later without a thread and others are answered at once."""
     running = callers.running
     with (
         callers("a", service_config="{}") as a,
@@ -159,7 +163,8 @@ def test_who_asks_on_is_refused_later_without_a_thread_and_others_are_answered_a
 
 
 @pytest.mark.long
-def test_the_refusal_of_a_held_call_arrives_before_its_deadline_and_says_the_same(callers: Granted) -> None:
+def test_a_held_refusal_arrives_before_its_deadline(callers: Granted) -> None:
+    """The refusal of a held call arrives before its deadline and says the same."""
     running = callers.running
     with callers("a", service_config="{}") as a:
         reasons = [outcome(a, seconds=0.9)[0] for _ in range(FEW + 8)]
@@ -184,7 +189,8 @@ def test_another_token_by_the_same_certificate_is_not_held(callers: Granted) -> 
 
 
 @pytest.mark.long
-def test_batches_beyond_the_limit_are_held_before_they_are_parsed_again(callers: Granted) -> None:
+def test_batches_beyond_the_limit_are_held_unparsed(callers: Granted) -> None:
+    """Batches beyond the limit are held before they are parsed again."""
     running = callers.running
     batch = [identity(f"i-{number}", "s") for number in range(10_000)]
     with callers("a", service_config="{}") as a:
@@ -218,9 +224,10 @@ def refusals(client: Client, *tokens: str) -> list[str]:
 
 
 @pytest.mark.long
-def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_certificate_while_good_ones_go_on(
+def test_bad_tokens_are_held_and_charged_to_the_certificate(
     callers: Granted,
 ) -> None:
+    """Who sends bad tokens is held whichever they are and charged by its certificate while good ones go on."""
     running = callers.running
     good = callers.issuer.token("b")
     with callers("a", service_config="{}") as a:
@@ -239,9 +246,10 @@ def test_who_sends_bad_tokens_is_held_whichever_they_are_and_charged_by_its_cert
 
 
 @pytest.mark.long
-def test_who_is_granted_nothing_or_nothing_of_a_method_is_held_and_who_has_its_right_is_not(
+def test_callers_without_the_right_are_held(
     callers: Granted,
 ) -> None:
+    """Who is granted nothing or nothing of a method is held and who has its right is not."""
     with callers("somebody.elsewhere", service_config="{}") as stranger:
         assert refusals(stranger, *[""] * (FEW + 1)) == ["PERMISSION_DENIED"] * (FEW + 1)
         assert refusal(stranger.get_trust_score, MARKET, "s").reason == "TOO_MANY_CALLS"

@@ -49,7 +49,8 @@ def mine(entry: entry_pb2.Entry) -> bool:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1_000])
-def test_lists_hold_what_the_caller_may_see_in_the_order_of_the_whole(callers: Granted, page_size: int) -> None:
+def test_lists_hold_what_the_caller_may_see(callers: Granted, page_size: int) -> None:
+    """Lists hold what the caller may see in the order of the whole."""
     with callers("every") as every, callers("some") as some:
         whole = [entry for entry in every.list_entries(MARKET) if mine(entry)]
         assert [*some.list_entries(MARKET, page_size=page_size)] == whole
@@ -70,7 +71,8 @@ def test_a_watch_sends_what_the_caller_may_see(callers: Granted) -> None:
         assert seen == [entry for entry in every.list_entries(MARKET) if mine(entry)]
 
 
-def test_one_seller_whom_the_caller_may_not_see_is_denied_whether_it_exists_or_not(callers: Granted) -> None:
+def test_an_invisible_seller_is_denied_alike(callers: Granted) -> None:
+    """One seller whom the caller may not see is denied whether it exists or not."""
     with callers("some") as some:
         assert len([*some.list_entries(MARKET, "a")]) == 5
         told = set()
@@ -83,7 +85,8 @@ def test_one_seller_whom_the_caller_may_not_see_is_denied_whether_it_exists_or_n
         assert caught.value.code is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_or_not(callers: Granted) -> None:
+def test_invisible_sellers_of_a_batch_are_refused_alone(callers: Granted) -> None:
+    """Of a batch what is not granted is refused by itself whether it exists or not."""
     names = ["a", *(f"x-{number}" for number in range(50)), "b", "c"]
     with callers("some") as some, callers("every") as every:
         results = some.batch_get_trust_scores(MARKET, names)
@@ -97,7 +100,8 @@ def test_of_a_batch_what_is_not_granted_is_refused_by_itself_whether_it_exists_o
         assert refusal(some.batch_get_trust_scores, MARKET, ["b", "nobody"]).reason == "CALLER_NOT_GRANTED"
 
 
-def test_a_page_token_goes_on_for_the_caller_to_whom_it_was_given_alone(callers: Granted) -> None:
+def test_a_page_token_belongs_to_its_caller(callers: Granted) -> None:
+    """A page token goes on for the caller to whom it was given alone."""
     request = ledger_pb.ListEntriesRequest(parent=f"marketplaces/{MARKET}", page_size=2)
     with callers("every") as every, callers("some") as some:
         stubs = {name: ledger_stub(client).ListEntries for name, client in (("every", every), ("some", some))}

@@ -58,7 +58,8 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
     assert len(world.line) == 3
 
 
-def test_whoever_would_wait_for_half_of_its_time_is_late_on_arrival_unless_nobody_waits() -> None:
+def test_a_call_is_late_if_it_would_wait_too_long() -> None:
+    """Whoever would wait for half of its time is late on arrival unless nobody waits."""
     world = World(QUICK)
     assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)
     world.line.note_work("S/M", 0.01)
@@ -79,7 +80,8 @@ def test_whoever_would_wait_for_half_of_its_time_is_late_on_arrival_unless_nobod
     assert line.is_late("S/M", 100.05, ahead=7)
 
 
-def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_slowness_is_forgotten() -> None:
+def test_a_call_of_too_short_a_deadline_is_not_begun() -> None:
+    """A call whose deadline is nearer than its work takes is not begun but slowness is forgotten."""
     world = World(DEAR)
     world.line.note_work("S/M", 1.0)
     tries = 0
@@ -94,8 +96,10 @@ def test_a_call_whose_deadline_is_nearer_than_its_work_takes_is_not_begun_but_sl
     assert 3 < tries < 20
 
 
-def test_whoever_comes_is_late_by_how_long_turns_take_though_each_work_is_quick() -> None:
-    """Threads that wait for each other do not show in work times; without admissions the estimate starts again."""
+def test_lateness_follows_from_how_long_turns_take() -> None:
+    """Whoever comes is late by how long turns take though each work is quick. Threads that wait for each other do not
+    show in work times; without admissions the estimate starts again.
+    """
     world = World(LineRules(100, inf))
     world.line.note_work("S/M", 0.001)
     assert not world.line.is_late("S/M", world.now + 0.2, 10)
@@ -121,8 +125,10 @@ def test_time_in_which_nobody_waited_is_no_turn() -> None:
     assert not world.line.is_late("S/M", world.now + 0.2, 10)
 
 
-def test_calls_that_have_expired_say_nothing_of_how_long_work_takes() -> None:
-    """Otherwise a crowd would make work look quick, and admit calls that wait in vain."""
+def test_expired_calls_say_nothing_of_work_times() -> None:
+    """Calls that have expired say nothing of how long work takes. Otherwise a crowd would make work look quick, and
+    admit calls that wait in vain.
+    """
     world = World(QUICK)
     world.line.note_work("S/M", 0.01)
     for _ in range(50):
@@ -155,7 +161,8 @@ def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: f
     return served, refused, waits
 
 
-def test_five_times_what_can_be_served_leaves_no_thread_idle_and_nobody_waits_long_in_the_end() -> None:
+def test_overload_leaves_no_thread_idle() -> None:
+    """Five times what can be served leaves no thread idle and nobody waits long in the end."""
     world = World(LineRules(64, 0.005))
     served, refused, waits = serve(world, arrivals_a_second=500, served_a_second=100, seconds=30)
     assert served >= 2_999
@@ -163,7 +170,8 @@ def test_five_times_what_can_be_served_leaves_no_thread_idle_and_nobody_waits_lo
     assert max(waits[-100:]) < 0.2
 
 
-def test_a_burst_that_is_worked_off_within_an_interval_is_served_whole() -> None:
+def test_a_short_burst_is_served_whole() -> None:
+    """A burst that is worked off within an interval is served whole."""
     world = World(LineRules(64, 0.005))
     for _ in range(40):
         world.line.add(world.call())
@@ -188,9 +196,8 @@ def test_a_burst_that_is_worked_off_within_an_interval_is_served_whole() -> None
         max_size=60,
     ),
 )
-def test_every_call_is_taken_or_turned_away_once_and_never_more_wait_than_may(
-    rules: LineRules, steps: list[Any]
-) -> None:
+def test_every_call_is_taken_or_turned_away_once(rules: LineRules, steps: list[Any]) -> None:
+    """Every call is taken or turned away once and never more wait than may."""
     world = World(rules)
     added, seen = [], []
     for step in steps:

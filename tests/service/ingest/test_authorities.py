@@ -78,9 +78,10 @@ def queue(folder: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("final", "by_licence", "level"), [*product((True, False), (True, False), IdentityLevel)])
-def test_confirmed_on_arrival_is_only_what_is_final_and_matched_by_a_verified_identifier(
+def test_only_final_and_verified_acts_are_confirmed(
     ledger: Ledger, tmp_path: Path, final: bool, by_licence: bool, level: IdentityLevel
 ) -> None:
+    """Confirmed on arrival is only what is final and matched by a verified identifier."""
     ledger.append(MARKET, [known("s-9", level, licence="EX-9", shop="Nine")])
     who = "EX-9,Nine" if by_licence else ",Nine"
     imported(ledger, tmp_path, f"seizure,1,{who},{final}")
@@ -104,16 +105,16 @@ def test_confirmed_on_arrival_is_only_what_is_final_and_matched_by_a_verified_id
         ("", "Blue", None),
     ],
 )
-def test_identifiers_are_the_same_by_their_letters_and_digits_and_the_first_that_is_known_decides(
+def test_identifiers_match_by_letters_and_digits(
     ledger: Ledger, tmp_path: Path, licence: str, shop: str, seller: str | None
 ) -> None:
+    """Identifiers are the same by their letters and digits and the first that is known decides."""
     imported(ledger, tmp_path, f"seizure,1,{licence},{shop},yes")
     assert [view.seller for view in violations(ledger).values()] == [seller] * (seller is not None)
 
 
-def test_a_row_that_matches_nobody_or_several_waits_for_a_person_and_the_others_are_imported(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_an_unmatched_row_waits_for_a_person(ledger: Ledger, tmp_path: Path) -> None:
+    """A row that matches nobody or several waits for a person and the others are imported."""
     report = imported(
         ledger, tmp_path, "seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,,Blue,no", "seizure,4,,,no"
     )
@@ -130,9 +131,8 @@ def test_a_row_that_matches_nobody_or_several_waits_for_a_person_and_the_others_
 
 
 @pytest.mark.parametrize("verified", ["yes", ""])
-def test_a_person_s_match_is_imported_as_the_identifier_s_would_have_been_and_verified_only_if_said(
-    ledger: Ledger, tmp_path: Path, verified: str
-) -> None:
+def test_a_persons_match_is_imported(ledger: Ledger, tmp_path: Path, verified: str) -> None:
+    """A person's match is imported as the identifier's would have been and verified only if said."""
     imported(ledger, tmp_path, "seizure,1,EX-1,Amber,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
     fill(tmp_path, seller="s-2", verified=verified, decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -148,9 +148,8 @@ def test_a_person_s_match_is_imported_as_the_identifier_s_would_have_been_and_ve
     assert (row["line"], row["seller"], row["decided_by"]) == ("3", "s-2", "reviewer-3")
 
 
-def test_a_rerun_adds_nothing_and_neither_undoes_nor_asks_again_for_a_person_s_match(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_rerun_keeps_a_persons_match(ledger: Ledger, tmp_path: Path) -> None:
+    """A rerun adds nothing and neither undoes nor asks again for a person's match."""
     rows = ("seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
     imported(ledger, tmp_path, *rows)
     fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
@@ -162,7 +161,8 @@ def test_a_rerun_adds_nothing_and_neither_undoes_nor_asks_again_for_a_person_s_m
     assert [no for no, _ in queue(tmp_path)] == ["3"]
 
 
-def test_what_a_person_has_filled_in_survives_a_rerun_before_it_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+def test_what_a_person_filled_in_survives_a_rerun(ledger: Ledger, tmp_path: Path) -> None:
+    """What a person has filled in survives a rerun before it is imported."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
@@ -176,9 +176,8 @@ def test_what_a_person_has_filled_in_survives_a_rerun_before_it_is_imported(ledg
     assert violations(ledger)["c-2"].seller == "s-2"
 
 
-def test_a_later_identity_makes_a_waiting_row_match_whether_its_file_still_has_it_or_not(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_later_identity_matches_a_waiting_row(ledger: Ledger, tmp_path: Path) -> None:
+    """A later identity makes a waiting row match whether its file still has it or not."""
     imported(ledger, tmp_path, "seizure,1,EX-7,,yes")
     imported(ledger, tmp_path, "seizure,2,EX-7,,yes")
     ledger.append(MARKET, [known("s-7", licence="ex7")])
@@ -219,10 +218,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_match_that_cannot_be_is_rejected_and_stays_in_the_queue_as_it_was_filled_in(
-    ledger: Ledger, tmp_path: Path, kind: str
-) -> None:
-    """Mistyped ids would create sellers."""
+def test_an_impossible_match_stays_in_the_queue(ledger: Ledger, tmp_path: Path, kind: str) -> None:
+    """A match that cannot be is rejected and stays in the queue as it was filled in. Mistyped ids would create
+    sellers.
+    """
     said, reason = WRONG[kind]
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, **said)
@@ -249,9 +248,8 @@ def test_a_match_without_its_seller_is_refused_and_stays(ledger: Ledger, tmp_pat
 @pytest.mark.parametrize(
     "content", ["file,line\n", "{header}customs.csv,x,,,,,,{{}}\n", "{header}customs.csv,2,,,,,,[]\n"]
 )
-def test_a_file_that_is_no_queue_is_refused_before_anything_is_imported(
-    ledger: Ledger, tmp_path: Path, content: str
-) -> None:
+def test_a_file_that_is_no_queue_is_refused(ledger: Ledger, tmp_path: Path, content: str) -> None:
+    """A file that is no queue is refused before anything is imported."""
     path = tmp_path / "q.unmatched.csv"
     header = "file,line,reason,candidates,seller,verified,decided_by,row\n"
     path.write_text(content.format(header=header))
@@ -262,7 +260,8 @@ def test_a_file_that_is_no_queue_is_refused_before_anything_is_imported(
         import_matched(ledger, mapping(), tmp_path / "none.csv")
 
 
-def test_a_row_about_an_earlier_entry_takes_the_match_of_that_entry(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_row_about_an_entry_takes_its_match(ledger: Ledger, tmp_path: Path) -> None:
+    """A row about an earlier entry takes the match of that entry."""
     imported(ledger, tmp_path, "seizure,1,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
     import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -285,8 +284,10 @@ def test_a_row_about_an_earlier_entry_takes_the_match_of_that_entry(ledger: Ledg
         ({"kind": "exposure", "day": "2026-01-01", "settled_orders": {"count": "no"}}, "cannot be counted"),
     ],
 )
-def test_a_match_that_cannot_work_is_refused_when_the_mapping_is_read(change: dict[str, Any], message: str) -> None:
-    """An id that changes with the match would add a row twice."""
+def test_a_match_that_cannot_work_is_refused(change: dict[str, Any], message: str) -> None:
+    """A match that cannot work is refused when the mapping is read. An id that changes with the match would add a row
+    twice.
+    """
     rule = SEIZURE | {name: value for name, value in change.items() if name != "match"}
     if rule["kind"] == "exposure":
         rule = {name: rule[name] for name in ("kind", "entry_id", "seller", "day", "settled_orders")}
@@ -295,7 +296,8 @@ def test_a_match_that_cannot_work_is_refused_when_the_mapping_is_read(change: di
         mapping_of({name: value for name, value in data.items() if value is not None})
 
 
-def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_matched_row_that_is_no_entry_waits_on(ledger: Ledger, tmp_path: Path) -> None:
+    """A matched row that cannot become an entry is rejected and waits on."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,perhaps")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -305,9 +307,10 @@ def test_a_matched_row_that_cannot_become_an_entry_is_rejected_and_waits_on(ledg
 
 
 @pytest.mark.parametrize("breaks_at", ["customs.csv", "other.csv"])
-def test_an_import_that_was_interrupted_still_queues_every_row_that_finds_nobody(
+def test_an_interrupted_import_queues_every_row(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
 ) -> None:
+    """An import that was interrupted still queues every row that finds nobody."""
     monkeypatch.setattr(importing, "MAX_BATCH", 2)
     rows = [f"seizure,{number},{'EX-0' if number % 3 == 0 else 'EX-1'},,true" for number in range(12)]
     (tmp_path / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
@@ -343,9 +346,8 @@ def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path:
 
 @pytest.mark.parametrize("name", ["@seller", "@verified", " @seller", "@anything"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_file_cannot_say_by_a_column_of_its_own_whose_its_rows_are(
-    ledger: Ledger, tmp_path: Path, name: str, kind: str
-) -> None:
+def test_a_file_cannot_name_its_sellers_itself(ledger: Ledger, tmp_path: Path, name: str, kind: str) -> None:
+    """A file cannot say by a column of its own whose its rows are."""
     row = {"record": "seizure", "no": "1", "licence": "NOBODY", "shop": "", "final": "true", name: "s-1"}
     table, file = pl.DataFrame([row]), tmp_path / f"customs.{kind}"
     table.write_csv(file) if kind == "csv" else table.write_parquet(file)
@@ -356,7 +358,8 @@ def test_a_file_cannot_say_by_a_column_of_its_own_whose_its_rows_are(
     assert "begins with @" in reason
 
 
-def test_a_queued_row_cannot_say_by_a_column_of_its_own_whose_it_is(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_queued_row_cannot_name_its_seller_itself(ledger: Ledger, tmp_path: Path) -> None:
+    """A queued row cannot say by a column of its own whose it is."""
     imported(ledger, tmp_path, "seizure,1,NOBODY,,true")
     row = json.dumps({"record": "seizure", "no": "1", "licence": "", "shop": "", "final": "true", "@seller": "s-1"})
     fill(tmp_path, row=row)

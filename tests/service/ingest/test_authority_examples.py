@@ -30,9 +30,8 @@ AUTHORITIES = ("customs", "patent_office", "quality_inspection")
 
 
 @pytest.mark.parametrize("order", [AUTHORITIES, AUTHORITIES[::-1]])
-def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
-    ledger: Ledger, tmp_path: Path, order: tuple[str, ...]
-) -> None:
+def test_the_worked_examples_import_without_rejects(ledger: Ledger, tmp_path: Path, order: tuple[str, ...]) -> None:
+    """The worked examples import without rejects and a rerun adds nothing."""
     assert example(ledger, tmp_path, "sellers").appended == 26
     first = {name: example(ledger, tmp_path, name) for name in order}
     assert {name: (report.appended, len(report.unmatched), report.rejects) for name, report in first.items()} == {
@@ -48,9 +47,8 @@ def test_the_worked_examples_import_without_rejects_and_a_rerun_adds_nothing(
         assert len(again.unmatched) == len(report.unmatched)
 
 
-def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_violation(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_inspections_are_recorded_with_their_violations(ledger: Ledger, tmp_path: Path) -> None:
+    """Inspections that passed and that failed are on record each with its violation."""
     example(ledger, tmp_path, "sellers")
     example(ledger, tmp_path, "quality_inspection")
     facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries.list("example", ledger.cut(), limit=1000)}
@@ -64,7 +62,8 @@ def test_inspections_that_passed_and_that_failed_are_on_record_each_with_its_vio
 
 
 @pytest.mark.long
-def test_the_command_copies_the_examples_out_once_and_lists_what_waits(tmp_path: Path) -> None:
+def test_the_command_copies_the_examples(tmp_path: Path) -> None:
+    """The command copies the examples out once and lists what waits."""
     shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"
     shell("ledger", "examples", folder)
     assert {path.name for path in folder.iterdir()} == {path.name for path in EXAMPLES.iterdir()}

@@ -86,9 +86,8 @@ BROKEN = {
 }
 
 
-def test_a_file_with_every_kind_of_broken_row_is_imported_once_mended_and_completed(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_file_of_broken_rows_is_mended_and_completed(ledger: Ledger, tmp_path: Path) -> None:
+    """A file with every kind of broken row is imported once mended and completed."""
     write(tmp_path, *GOOD, *(row for row, _ in BROKEN.values()))
     first = imported(ledger, tmp_path)
     assert (first.appended, first.already_present) == (2, 0)
@@ -124,8 +123,8 @@ def test_a_row_that_is_not_utf8_costs_itself_and_no_other(ledger: Ledger, tmp_pa
     assert ids(ledger) == ["v-1", "v-2"]
 
 
-def test_a_file_in_another_encoding_is_rejected_whole_and_says_so(ledger: Ledger, tmp_path: Path) -> None:
-    """UTF-16, as a spreadsheet saves it."""
+def test_a_file_in_another_encoding_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
+    """A file in another encoding is rejected whole and says so. UTF-16, as a spreadsheet saves it."""
     path = write(tmp_path, *GOOD)
     path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
     ((_, line, reason),) = imported(ledger, tmp_path).rejects
@@ -134,14 +133,16 @@ def test_a_file_in_another_encoding_is_rejected_whole_and_says_so(ledger: Ledger
     assert ids(ledger) == []
 
 
-def test_a_mark_at_the_beginning_of_the_file_is_no_part_of_the_header(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_no_part_of_the_header(ledger: Ledger, tmp_path: Path) -> None:
+    """A mark at the beginning of the file is no part of the header."""
     path = write(tmp_path, *GOOD)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert imported(ledger, tmp_path).rejects == []
     assert ids(ledger) == ["v-1", "v-2"]
 
 
-def test_a_truncated_gzip_file_gives_what_can_be_read_and_says_where_it_ends(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_gives_what_can_be_read(ledger: Ledger, tmp_path: Path) -> None:
+    """A truncated gzip file gives what can be read and says where it ends."""
     rows = [f"v-{n},s-{n * 7919 % 1000},2026-01-{n % 28 + 1:02d},high" for n in range(2000)]
     whole = gzip.compress("\n".join([HEADER, *rows]).encode())
     path = tmp_path / "violations.csv.gz"
@@ -176,9 +177,8 @@ def test_a_damaged_gzip_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path
 
 
 @pytest.mark.parametrize("content", ["", "\n", ",,,\n", "id,seller,time,id\n"])
-def test_a_file_without_a_usable_header_is_rejected_in_its_first_line(
-    ledger: Ledger, tmp_path: Path, content: str
-) -> None:
+def test_a_file_without_a_usable_header_is_rejected(ledger: Ledger, tmp_path: Path, content: str) -> None:
+    """A file without a usable header is rejected in its first line."""
     (tmp_path / "violations.csv").write_text(content + GOOD[0] * bool(content))
     ((file, line, reason),) = imported(ledger, tmp_path).rejects
     assert (file, line) == ("violations.csv", 1)
@@ -186,7 +186,8 @@ def test_a_file_without_a_usable_header_is_rejected_in_its_first_line(
     assert ids(ledger) == []
 
 
-def test_a_file_with_nothing_but_a_header_and_blank_lines_is_sound_and_empty(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_file_with_only_a_header_is_sound(ledger: Ledger, tmp_path: Path) -> None:
+    """A file with nothing but a header and blank lines is sound and empty."""
     write(tmp_path, "", "")
     assert imported(ledger, tmp_path) == ImportReport()
 
@@ -200,14 +201,16 @@ def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: 
     assert report.appended == 2
 
 
-def test_a_file_that_is_missing_is_said_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_missing_file_is_said_before_the_import(ledger: Ledger, tmp_path: Path) -> None:
+    """A file that is missing is said before anything is imported."""
     write(tmp_path, *GOOD)
     with pytest.raises(InvalidInput, match=r"lacks a\.csv, sub/b\.csv, which the mapping names"):
         imported(ledger, tmp_path, VIOLATIONS, VIOLATIONS | {"path": "a.csv"}, VIOLATIONS | {"path": "sub/b.csv"})
     assert ids(ledger) == []
 
 
-def test_a_column_that_the_file_lacks_is_said_once_before_anything_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_missing_column_is_said_before_the_import(ledger: Ledger, tmp_path: Path) -> None:
+    """A column that the file lacks is said once before anything is imported."""
     rule = VIOLATIONS["entries"][0] | {
         "listing": {"column": "item", "default": ""},
         "incident": "{case}-{line}",
@@ -222,10 +225,10 @@ def test_a_column_that_the_file_lacks_is_said_once_before_anything_is_imported(l
 
 
 @pytest.mark.parametrize("wrong", ["v-1,s,no-time,high", "v-1,s,2026-01-01,terrible", "v-1,a b,2026-01-01,high"])
-def test_what_is_about_a_report_that_is_rejected_is_rejected_with_it(
-    ledger: Ledger, tmp_path: Path, wrong: str
-) -> None:
-    """Otherwise its confirmation on the same row would wait forever."""
+def test_decisions_about_a_rejected_report_are_rejected(ledger: Ledger, tmp_path: Path, wrong: str) -> None:
+    """What is about a report that is rejected is rejected with it. Otherwise its confirmation on the same row would
+    wait forever.
+    """
     decision = DECISIONS["entries"][0] | {
         "entry_id": "d-{id}",
         "seller": "s",
@@ -255,7 +258,8 @@ def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: 
     assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: Ledger, tmp_path: Path) -> None:
+def test_what_the_lifecycle_forbids_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
+    """What the lifecycle forbids is rejected and the rest is decided."""
     write(tmp_path, *GOOD)
     write(
         tmp_path,
@@ -292,10 +296,10 @@ def test_what_the_lifecycle_forbids_is_rejected_and_the_rest_is_decided(ledger: 
     assert (again.appended, again.already_present) == (0, 5)
 
 
-def test_a_date_of_today_is_known_from_the_import_on_and_is_there_already_tomorrow(
-    ledger: Ledger, url: str, tmp_path: Path
-) -> None:
-    """A date without an hour is known at the end of its day, or at the import if that is earlier."""
+def test_a_date_of_today_is_known_from_the_import_on(ledger: Ledger, url: str, tmp_path: Path) -> None:
+    """A date of today is known from the import on and is there already tomorrow. A date without an hour is known at
+    the end of its day, or at the import if that is earlier.
+    """
     exposure = {"kind": "exposure", "entry_id": "x-{id}", "seller": "{seller}", "day": "{time}", "settled_orders": 3}
     files = (VIOLATIONS, {"path": "violations.csv", "entries": [exposure]})
     write(tmp_path, "v-1,s,2026-03-01,high")
@@ -310,9 +314,8 @@ def test_a_date_of_today_is_known_from_the_import_on_and_is_there_already_tomorr
             assert (again.appended, again.already_present, again.rejects) == (0, 2, [])
 
 
-def test_a_row_of_today_that_is_imported_tomorrow_is_known_at_the_end_of_its_day(
-    ledger: Ledger, clock: Clock, tmp_path: Path
-) -> None:
+def test_a_row_of_yesterday_is_known_at_its_days_end(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    """A row of today that is imported tomorrow is known at the end of its day."""
     write(tmp_path, "v-1,s,2026-03-01,high")
     clock.now = NOW + DAY
     assert imported(ledger, tmp_path).rejects == []
@@ -320,8 +323,8 @@ def test_a_row_of_today_that_is_imported_tomorrow_is_known_at_the_end_of_its_day
 
 
 @pytest.mark.long
-def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: Ledger, tmp_path: Path) -> None:
-    """Counted exposure comes after the last row."""
+def test_very_many_counted_days_come_from_one_file(ledger: Ledger, tmp_path: Path) -> None:
+    """More counted days than a batch holds come from one plain file. Counted exposure comes after the last row."""
     rule = {
         "kind": "exposure",
         "entry_id": "x-{seller}-{day}",
@@ -343,7 +346,8 @@ def test_more_counted_days_than_a_batch_holds_come_from_one_plain_file(ledger: L
     assert told == [(size - 1, size), (size, size)]
 
 
-def test_a_changed_file_costs_two_appends_a_batch_however_many_rows_differ(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_changed_file_costs_two_appends_a_batch(ledger: Ledger, tmp_path: Path) -> None:
+    """A changed file costs two appends a batch however many rows differ."""
     entries = [violation(f"v{number}", occur_time=ago(number + 1)) for number in range(300)]
     assert accept(ledger, MARKET, entries).appended == 300
     changed = [replace(entry, occur_time=ago(500)) if n % 3 == 0 else entry for n, entry in enumerate(entries)]

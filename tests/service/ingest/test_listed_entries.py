@@ -71,9 +71,8 @@ def answers(ledger: Ledger) -> Any:
     return outcomes, [row for row in rows if row.kind != Kind.ERASURE]
 
 
-def test_what_a_ledger_lists_is_there_already_when_it_is_imported_again(
-    ledger: Ledger, clock: Clock, tmp_path: Path
-) -> None:
+def test_listed_entries_are_there_already(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    """What a ledger lists is there already when it is imported again."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += DAY
@@ -86,9 +85,8 @@ def test_what_a_ledger_lists_is_there_already_when_it_is_imported_again(
 
 
 @pytest.mark.long
-def test_a_marketplace_that_is_moved_to_another_ledger_has_the_same_scores(
-    ledger: Ledger, clock: Clock, tmp_path: Path
-) -> None:
+def test_a_moved_marketplace_has_the_same_scores(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    """A marketplace that is moved to another ledger has the same scores."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += 3 * DAY
@@ -102,7 +100,8 @@ def test_a_marketplace_that_is_moved_to_another_ledger_has_the_same_scores(
         assert (again.rejects, again.appended, again.already_present) == ([], 0, report.appended)
 
 
-def test_listed_entries_can_be_appended_again_and_their_report_time_is_ignored(ledger: Ledger, clock: Clock) -> None:
+def test_listed_entries_can_be_appended_again(ledger: Ledger, clock: Clock) -> None:
+    """Listed entries can be appended again and their report time is ignored."""
     fill(ledger, clock)
     stated = [message for message in listed(ledger) if not message.origin and not message.HasField("erasure")]
     for message in stated:
@@ -116,7 +115,8 @@ def test_listed_entries_can_be_appended_again_and_their_report_time_is_ignored(l
     assert listed(ledger)[-1].report_time == listed(ledger)[-1].record_time
 
 
-def test_only_imports_set_the_report_time_of_an_entry_that_no_ledger_listed(ledger: Ledger) -> None:
+def test_only_imports_set_a_report_time(ledger: Ledger) -> None:
+    """Only imports set the report time of an entry that no ledger listed."""
     message = entry_pb2.Entry(entry_id="i", seller=f"marketplaces/{MARKET}/sellers/s1")
     message.identity.level = entry_pb2.IDENTITY_LEVEL_BASIC
     message.occur_time.seconds = message.report_time.seconds = 1

@@ -12,7 +12,8 @@ def ids(ledger: Ledger, marketplace: str = MARKET) -> list[str]:
     return [recorded.entry.entry_id for recorded in ledger.entries.list(marketplace, ledger.cut(), limit=20_000)]
 
 
-def test_sequences_start_at_one_and_have_no_gaps_over_all_marketplaces(ledger: Ledger) -> None:
+def test_sequences_have_no_gaps(ledger: Ledger) -> None:
+    """Sequences start at one and have no gaps over all marketplaces."""
     first = ledger.append(MARKET, [identity("a"), identity("b")])
     second = ledger.append("other", [identity("a")])
     third = ledger.append(MARKET, [identity("c")])
@@ -125,7 +126,8 @@ def test_an_import_cannot_report_from_the_future(ledger: Ledger) -> None:
         ledger.append(MARKET, [violation(report_time=NOW + MAX_AHEAD + 1)], imported=True)
 
 
-def test_what_a_caller_leaves_out_is_filled_in_beside_what_he_stated(ledger: Ledger) -> None:
+def test_what_a_caller_leaves_out_is_filled_in(ledger: Ledger) -> None:
+    """What a caller leaves out is filled in beside what he stated."""
     stated = [
         violation("v1", incident="", notifier="n"),
         status("v1"),

@@ -95,9 +95,8 @@ def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iter
 @pytest.mark.long
 @pytest.mark.parametrize("target", BACKENDS)
 @pytest.mark.parametrize("empty", [True, False], ids=["absent", "empty"])
-def test_a_restored_ledger_gives_the_same_answers_on_either_database(
-    filled: str, tmp_path: Path, target: str, empty: bool
-) -> None:
+def test_a_restored_ledger_gives_the_same_answers(filled: str, tmp_path: Path, target: str, empty: bool) -> None:
+    """A restored ledger gives the same answers on either database."""
     file = tmp_path / "ledger.backup"
     made = back_up(filled, file)
     assert made.tables[KEYS].rows > 0
@@ -121,7 +120,8 @@ def test_a_backup_of_an_empty_ledger_can_be_restored(url: str, tmp_path: Path) -
         assert answers(target) == answers(url)
 
 
-def test_of_two_backups_to_one_file_at_once_the_second_to_end_is_refused(filled: str, tmp_path: Path) -> None:
+def test_of_two_backups_to_one_file_the_second_is_refused(filled: str, tmp_path: Path) -> None:
+    """Of two backups to one file at once the second to end is refused."""
     file = tmp_path / "ledger.backup"
     bytes_of_first: list[bytes] = []
 
@@ -270,7 +270,8 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_ledger_that_is_not_there_or_not_known_is_not_backed_up(url: str, tmp_path: Path) -> None:
+def test_an_unknown_ledger_is_not_backed_up(url: str, tmp_path: Path) -> None:
+    """A ledger that is not there or not known is not backed up."""
     with closing(Database(url)) as place, place.write() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(LedgerVersionUnknown, match="newer"):
@@ -281,9 +282,8 @@ def test_a_ledger_that_is_not_there_or_not_known_is_not_backed_up(url: str, tmp_
 
 
 @pytest.mark.long
-def test_a_backup_of_a_ledger_that_was_tampered_with_names_the_entry_when_it_is_proven(
-    filled: str, tmp_path: Path
-) -> None:
+def test_a_backup_of_an_altered_ledger_names_the_entry(filled: str, tmp_path: Path) -> None:
+    """A backup of a ledger that was tampered with names the entry when it is proven."""
     with owner(filled) as connection:
         connection.execute(text("UPDATE entry SET seller = 'x' WHERE sequence = 3"))
         connection.commit()

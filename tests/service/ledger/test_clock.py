@@ -53,7 +53,8 @@ def run_ahead(url: str, by: int = TEN_YEARS, marketplace: str = "elsewhere") -> 
         fast.append(marketplace, [identity("ahead", "s9")])
 
 
-def test_an_append_by_a_clock_that_jumped_ten_years_ahead_is_refused(url: str) -> None:
+def test_an_append_ten_years_ahead_is_refused(url: str) -> None:
+    """An append by a clock that jumped ten years ahead is refused."""
     clock = Shifted()
     with Ledger.open(url, clock=clock, is_witnessed=True) as ledger:
         ledger.append(MARKET, [identity("before")])
@@ -78,7 +79,8 @@ def test_a_clock_that_lagged_and_was_set_right_is_not_in_doubt(url: str, backend
         ledger.append(MARKET, [identity("right")])
 
 
-def test_a_server_that_begins_with_a_wrong_clock_is_contradicted_by_the_last_record(url: str) -> None:
+def test_the_last_record_contradicts_a_wrong_clock(url: str) -> None:
+    """A server that begins with a wrong clock is contradicted by the last record."""
     with Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, [identity("before")])
     doubt = pytest.raises(ClockInDoubt, match=r"366 days before.*mend-clock --rested")
@@ -100,7 +102,8 @@ def test_on_postgresql_a_record_time_is_the_databases(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_one_append_by_a_fast_clock_moves_no_answer_by_more_than_the_skew(url: str, twin: Ledger, clock: Clock) -> None:
+def test_a_fast_clock_moves_answers_by_the_skew_alone(url: str, twin: Ledger, clock: Clock) -> None:
+    """One append by a fast clock moves no answer by more than the skew."""
     run_ahead(url)
     with Ledger.open(url, clock=clock) as ledger:
         for one in (ledger, twin):
@@ -126,7 +129,8 @@ def test_the_operator_is_warned_of_record_times_that_run_ahead(url: str, clock: 
         assert not [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
 
 
-def test_a_record_time_that_ran_ahead_lets_nobody_state_the_future(url: str, clock: Clock) -> None:
+def test_a_record_ahead_lets_nobody_state_the_future(url: str, clock: Clock) -> None:
+    """A record time that ran ahead lets nobody state the future."""
     with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast:
         [first] = fast.append(MARKET, [violation("early", occur_time=NOW + DAY)])
     with Ledger.open(url, clock=clock) as ledger:
@@ -155,7 +159,8 @@ def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
 
 
 @pytest.mark.long
-def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, twin: Ledger, clock: Clock) -> None:
+def test_mending_brings_the_answers_back(url: str, twin: Ledger, clock: Clock) -> None:
+    """Mending brings back the answers that there would have been."""
     facts = [*GUILTY, status("v2", Action.OVERTURN), violation("alleged")]
     clock.now += 60 * SECOND
     with poisoned(url, clock, facts) as ledger:
@@ -183,7 +188,8 @@ def test_mending_brings_back_the_answers_that_there_would_have_been(url: str, tw
 
 
 @pytest.mark.long
-def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits(url: str, clock: Clock) -> None:
+def test_answers_before_a_mending_replay_to_the_bit(url: str, clock: Clock) -> None:
+    """What was answered before the mending is answered again to the same bits."""
     with poisoned(url, clock, GUILTY) as ledger:
         ledger.append(MARKET, [confirmed("since", "s2")])
         asked = [
@@ -216,7 +222,8 @@ def test_what_was_answered_before_the_mending_is_answered_again_to_the_same_bits
             ]
 
 
-def test_after_a_mending_record_times_and_known_times_follow_the_clock(url: str, clock: Clock) -> None:
+def test_after_a_mending_times_follow_the_clock(url: str, clock: Clock) -> None:
+    """After a mending record times and known times follow the clock."""
     with poisoned(url, clock, [identity("ahead")]) as ledger:
         ledger.append(MARKET, [identity("since")])
         clock.now = NOW + DAY
@@ -262,7 +269,8 @@ def test_a_mending_that_cannot_be_true_is_refused(url: str, clock: Clock) -> Non
             ledger.append(MARKET, [Entry("by hand", "", ClockMended("operator", "because", 2, 5))])
 
 
-def test_somebody_vouches_for_the_clock_of_a_ledger_that_has_rested(url: str) -> None:
+def test_somebody_vouches_for_the_clock_after_a_rest(url: str) -> None:
+    """Somebody vouches for the clock of a ledger that has rested."""
     with Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, [identity("before")])
     with Ledger.open(url, clock=Clock(NOW + REST + DAY)) as ledger:
@@ -271,7 +279,9 @@ def test_somebody_vouches_for_the_clock_of_a_ledger_that_has_rested(url: str) ->
         assert done.record_time == NOW + REST + DAY + 1
 
 
-def test_what_follows_from_entries_that_ran_ahead_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
+def test_what_follows_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
+    """What follows from entries that ran ahead is dated by the right clock."""
+
     def recall(entry_id: str, product: str) -> Entry:
         fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product)
         return Entry(entry_id, "", fact, clock.now - DAY)

@@ -55,8 +55,10 @@ def test_whatever_waits_for_a_disk_is_allowed(tmp_path: Path, level: str) -> Non
         ledger.append(MARKET, [violation("v1")])
 
 
-def test_a_session_that_turns_it_off_is_caught_at_its_next_append(tmp_path: Path) -> None:
-    """Each transaction checks the setting together with the lock."""
+def test_a_session_that_turns_it_off_is_caught(tmp_path: Path) -> None:
+    """A session that turns it off is caught at its next append. Each transaction checks the setting together with the
+    lock.
+    """
     with database("postgresql", tmp_path) as url, Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with ledger.database.write() as connection:

@@ -12,7 +12,8 @@ from tests.helpers.builders import MARKET, confirmed, status
 from tests.service.ledger.test_sealing import bytes_of, key_of
 
 
-def test_an_erasure_of_a_seller_of_whom_nothing_is_on_record_is_refused(ledger: Ledger) -> None:
+def test_an_erasure_of_an_unknown_seller_is_refused(ledger: Ledger) -> None:
+    """An erasure of a seller of whom nothing is on record is refused."""
     ledger.append("other", [confirmed("v1", "s2")])
     with pytest.raises(SellerNotFound, match="No seller 's2' in marketplace"):
         ledger.erase(MARKET, "s2", actor="officer", entry_id="e1")
@@ -23,7 +24,8 @@ def test_an_erasure_of_a_seller_of_whom_nothing_is_on_record_is_refused(ledger: 
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_an_erasure_that_a_reader_holds_up_says_so_and_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
+def test_an_erasure_held_up_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
+    """An erasure that a reader holds up says so and is finished by a retry."""
     ledger.append(MARKET, [confirmed("v1"), status("v1", Action.APPEAL)])
     key = key_of(ledger, "s1")
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as reader:

@@ -34,7 +34,8 @@ from tests.helpers.kinds import ON_RECORD, every_entry
 from tests.helpers.worlds import artifact, policy
 
 
-def test_settled_values_are_those_of_one_seller_in_one_currency_as_of_the_cut(ledger: Ledger) -> None:
+def test_settled_values_are_of_one_seller_and_currency(ledger: Ledger) -> None:
+    """Settled values are those of one seller in one currency as of the cut."""
     euro = {"value_minor": 500, "currency": "EUR"}
     ledger.append(MARKET, [exposure(TODAY - 3, "s1", entry_id="a", **euro), exposure(TODAY - 4, "s1", entry_id="b")])
     cut = ledger.cut()
@@ -121,9 +122,8 @@ def accused(ledger: Ledger) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("days", [0, 7, 13, 25])
 @pytest.mark.parametrize("most", [1, 4, 9])
-def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
-    ledger: Ledger, days: float, most: int
-) -> None:
+def test_of_many_allegations_the_gravest_are_read(ledger: Ledger, days: float, most: int) -> None:
+    """Of very many allegations the gravest are read and all are counted."""
     accused(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
     rows = ledger.facts.rows(MARKET, ["s1"], cut.sequence)
@@ -142,8 +142,10 @@ def test_of_very_many_allegations_the_gravest_are_read_and_all_are_counted(
     assert explained.score.open_allegations == whole.open_allegations
 
 
-def test_no_number_of_grave_complaints_hides_what_an_inspector_alleges(ledger: Ledger) -> None:
-    """Nor do detections: otherwise a seller's friends could hide a customs report."""
+def test_grave_complaints_do_not_hide_an_inspector(ledger: Ledger) -> None:
+    """No number of grave complaints hides what an inspector alleges. Nor do detections: otherwise a seller's friends
+    could hide a customs report.
+    """
     loud = {"harm": Harm.EXTREME, "source": Source.BUYER}
     quiet = {"harm": Harm.LOW, "occur_time": ago(9)}
     ledger.append(

@@ -44,7 +44,8 @@ def stands(ledger: Ledger) -> dict[str, Status]:
     return {seller: found[name].status for seller, name in VIOLATIONS.items() if name in found}
 
 
-def test_a_recall_reaches_every_seller_once_and_what_is_decided_reaches_all_of_them(ledger: Ledger) -> None:
+def test_a_recall_reaches_every_seller_once(ledger: Ledger) -> None:
+    """A recall reaches every seller once and what is decided reaches all of them."""
     listed(ledger)
     ledger.append(MARKET, [RECALL])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
@@ -91,8 +92,8 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
         assert ledger.last()[0] == 10 + 1 + 10 + 1 + 10
 
 
-def test_an_append_of_more_entries_than_a_seal_covers_has_several(ledger: Ledger) -> None:
-    """Pending confirmations double the batch's rows."""
+def test_a_long_append_has_several_seals(ledger: Ledger) -> None:
+    """An append of more entries than a seal covers has several. Pending confirmations double the batch's rows."""
     ids = [f"v{number}" for number in range(7)]
     ledger.append(MARKET, [status(name, seller="s1", occur_time=ago(1)) for name in ids])
     ledger.append(MARKET, [violation(name) for name in ids])
@@ -100,10 +101,10 @@ def test_an_append_of_more_entries_than_a_seal_covers_has_several(ledger: Ledger
     assert ledger.seals.verify([], silent).faults == ()
 
 
-def test_a_ledger_with_a_seal_of_any_length_verifies_and_its_backup_is_restored(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An earlier release wrote one seal an append."""
+def test_a_seal_of_any_length_verifies(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger with a seal of any length verifies and its backup is restored. An earlier release wrote one seal an
+    append.
+    """
     with monkeypatch.context() as patched:
         patched.setattr(seals, "RUN", 1_000_000)
         with Ledger.open(url) as ledger:
@@ -135,9 +136,10 @@ def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, e
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_an_overturn_that_overtakes_an_interrupted_confirmation_leaves_nobody_confirmed(
+def test_an_overturn_overtakes_an_interrupted_confirmation(
     url: str, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An overturn that overtakes an interrupted confirmation leaves nobody confirmed."""
     decisions = [status("p1", Action.CONFIRM, "z-confirm"), status("p1", Action.OVERTURN, "a-overturn")]
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
@@ -154,7 +156,8 @@ def test_an_overturn_that_overtakes_an_interrupted_confirmation_leaves_nobody_co
         assert (ledger.last(), ledger.seals.verify([], silent).faults) == (before, ())
 
 
-def test_two_recalls_of_one_product_in_one_batch_both_reach_everybody(ledger: Ledger) -> None:
+def test_two_recalls_in_one_batch_reach_everybody(ledger: Ledger) -> None:
+    """Two recalls of one product in one batch both reach everybody."""
     listed(ledger)
     ledger.append(MARKET, [RECALL, replace(RECALL, entry_id="p2")])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)

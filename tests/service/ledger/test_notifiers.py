@@ -64,8 +64,10 @@ def test_a_record_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
     }
 
 
-def test_what_the_ledger_derives_from_a_report_of_a_product_is_not_counted_again(ledger: Ledger) -> None:
-    """A product's report counts once, though three sellers list it."""
+def test_derived_violations_are_not_counted_again(ledger: Ledger) -> None:
+    """What the ledger derives from a report of a product is not counted again. A product's report counts once, though
+    three sellers list it.
+    """
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5))])
@@ -87,7 +89,8 @@ def test_notifiers_are_listed_in_the_order_of_their_ids(ledger: Ledger) -> None:
     assert pages == found
 
 
-def test_what_is_open_waits_in_the_queue_with_what_its_priority_is_made_of(ledger: Ledger) -> None:
+def test_the_queue_holds_what_is_open(ledger: Ledger) -> None:
+    """What is open waits in the queue with what its priority is made of."""
     ledger.append(
         MARKET,
         [
@@ -137,7 +140,8 @@ def test_the_queue_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
     assert list(queue(ledger)) == ["v2", "v3"]
 
 
-def test_a_flood_of_reports_does_not_crowd_safety_out_of_the_queue(ledger: Ledger) -> None:
+def test_a_flood_does_not_crowd_safety_out(ledger: Ledger) -> None:
+    """A flood of reports does not crowd safety out of the queue."""
     unsafe = [violation(f"unsafe{n}", violation_type="unsafe_product", harm=Harm.LOW) for n in range(3)]
     ledger.append(MARKET, [*unsafe, *(by("flood", f"v{n}") for n in range(9))])
     items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=3)

@@ -57,7 +57,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
-def test_while_a_server_has_the_file_others_read_and_do_not_write(file: Path) -> None:
+def test_beside_a_server_others_read_and_do_not_write(file: Path) -> None:
+    """While a server has the file others read and do not write."""
     link = file.with_name("link.db")
     link.symlink_to(file)
     with server(f"sqlite:///{file}"):
@@ -98,9 +99,8 @@ def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> Non
 
 
 @pytest.mark.long
-def test_of_two_local_commands_that_write_the_second_waits_and_is_then_told_of_the_first(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_writing_commands_the_second_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two local commands that write the second waits and is then told of the first."""
     url = f"sqlite:///{file}"
     monkeypatch.setattr(one_writer, "COMMAND_PATIENCE_SECONDS", 0.3)
     with holding(url, COMMAND), Ledger.open(url) as second:
@@ -138,7 +138,8 @@ def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
 
 
-def test_of_many_that_take_and_release_the_lock_at_once_none_is_alone_beside_another(file: Path) -> None:
+def test_of_many_lockers_none_is_beside_another(file: Path) -> None:
+    """Of many that take and release the lock at once none is alone beside another."""
     inside, most = [0], [0]
     guard = threading.Lock()
 
@@ -201,7 +202,8 @@ def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pyt
 
 
 @pytest.mark.long
-def test_on_postgresql_servers_and_local_commands_write_side_by_side(tmp_path: Path) -> None:
+def test_on_postgresql_writers_work_side_by_side(tmp_path: Path) -> None:
+    """On postgresql servers and local commands write side by side."""
     with database("postgresql", tmp_path) as url, Ledger.open(url, serving=True) as one:
         with Ledger.open(url, serving=True) as two:
             one.append(MARKET, [violation("v1")])

@@ -106,7 +106,8 @@ def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, ba
             assert "entry_of_seller" in str(FAULTS[backend](connection, *pages[0])[1])
 
 
-def test_every_statement_that_appending_looks_things_up_by_walks_along_an_index(full_url: str, backend: str) -> None:
+def test_every_look_up_of_an_append_uses_an_index(full_url: str, backend: str) -> None:
+    """Every statement that appending looks things up by walks along an index."""
     modules = (accounts, appending, following, known, entries, facts)
     statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
     planned = 0

@@ -53,7 +53,8 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
         take(ledger, "p-2", Step.APPROVED)
 
 
-def test_what_is_proposed_already_is_answered_by_the_open_proposal_of_it(ledger: Ledger, clock: Clock) -> None:
+def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -> None:
+    """What is proposed already is answered by the open proposal of it."""
     propose(ledger, "p-1")
     again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
     assert propose(ledger, "p-2", content=again).proposal == "p-1"
@@ -121,7 +122,8 @@ def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> No
         assert ledger.proposals.find(MARKET, "p-2").content is not None
 
 
-def test_a_backup_keeps_proposals_and_one_without_keys_their_steps(url: str, tmp_path: Path, clock: Clock) -> None:
+def test_a_backup_keeps_proposals(url: str, tmp_path: Path, clock: Clock) -> None:
+    """A backup keeps proposals and one without keys their steps."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [exposure()])
         propose(ledger, "p-1")

@@ -114,7 +114,9 @@ def test_processes_share_a_database(url: str) -> None:
 
 
 @pytest.mark.long
-def test_record_times_do_not_go_back_between_servers_whose_clocks_differ(url: str, clock: Clock) -> None:
+def test_record_times_do_not_go_back_between_servers(url: str, clock: Clock) -> None:
+    """Record times do not go back between servers whose clocks differ."""
+
     class Ahead(Clock):
         def __call__(self) -> int:
             self.now += 1_000_000

@@ -103,8 +103,10 @@ def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: C
     assert ids(ledger, ledger.cut(observe_time=ago(10) + 1, known_time=NOW)) == []
 
 
-def test_what_was_reported_before_it_took_effect_is_read_once_it_has(ledger: Ledger) -> None:
-    """A decision without its own time occurs when it is recorded, whenever its source knew it."""
+def test_a_decision_reported_early_is_read_once_in_effect(ledger: Ledger) -> None:
+    """What was reported before it took effect is read once it has. A decision without its own time occurs when it is
+    recorded, whenever its source knew it.
+    """
     ledger.append(MARKET, [violation("v1"), status("v1", report_time=ago(3))], imported=True)
     assert ids(ledger, ledger.cut(observe_time=NOW)) == []
     assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["v1", "v1-confirm"]
@@ -188,7 +190,8 @@ def test_only_a_violation_of_the_marketplace_is_found(ledger: Ledger, name: str)
         ledger.violations.find(MARKET, name, ledger.cut())
 
 
-def test_violations_are_listed_as_of_an_observe_time_by_the_knowledge_asked_for(ledger: Ledger) -> None:
+def test_violations_are_listed_as_of_a_time(ledger: Ledger) -> None:
+    """Violations are listed as of an observe time by the knowledge asked for."""
     ledger.append(
         MARKET,
         [

@@ -31,7 +31,8 @@ def incidents(ledger: Ledger) -> dict[str, str]:
     return {view.violation: view.incident for view in found}
 
 
-def test_a_violation_is_shown_in_the_incident_it_belongs_to_by_now(ledger: Ledger) -> None:
+def test_a_violation_is_shown_in_its_present_incident(ledger: Ledger) -> None:
+    """A violation is shown in the incident it belongs to by now."""
     ledger.append(MARKET, [violation(name, incident=name.upper()) for name in ("a", "b", "c")])
     ledger.append(MARKET, [_merged("m1", "A", "B"), _merged("m2", "B", "C")])
     assert incidents(ledger) == {"a": "C", "b": "C", "c": "C"}
@@ -54,7 +55,8 @@ def test_whose_goods_they_were_is_shown_beside_the_status(ledger: Ledger) -> Non
     assert ledger.violations.find(MARKET, "v", ledger.cut()).entries == ("v", "a1", "a2", "a3")
 
 
-def test_a_violation_is_listed_by_the_time_at_which_it_happened_as_corrected(ledger: Ledger) -> None:
+def test_a_violation_is_listed_by_its_corrected_time(ledger: Ledger) -> None:
+    """A violation is listed by the time at which it happened as corrected."""
     ledger.append(MARKET, [violation("v", occur_time=ago(20), report_time=ago(19))], imported=True)
     known_time = ledger.cut().known_time
     ledger.append(MARKET, [_moved("c", "v", ago(19))])

@@ -112,9 +112,8 @@ def forge(file: Path, to: Path, change: Change) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", BY_HAND)
-def test_a_backup_made_by_hand_is_refused_and_what_is_wrong_named(
-    file: Path, tmp_path: Path, backend: str, case: str
-) -> None:
+def test_a_forged_backup_is_refused_by_its_fault(file: Path, tmp_path: Path, backend: str, case: str) -> None:
+    """A backup made by hand is refused and what is wrong named."""
     change, match = BY_HAND[case]
     forge(file, tmp_path / "forged", change)
     with database(backend, tmp_path, empty=True) as target:
@@ -158,9 +157,8 @@ def test_a_backup_follows_no_link_and_is_its_users_alone(file: Path, tmp_path: P
 
 @pytest.mark.long
 @pytest.mark.parametrize("target", BACKENDS)
-def test_a_ledger_restored_without_keys_is_backed_up_and_restored_like_another(
-    file: Path, tmp_path: Path, target: str
-) -> None:
+def test_a_keyless_ledger_is_backed_up_like_another(file: Path, tmp_path: Path, target: str) -> None:
+    """A ledger restored without keys is backed up and restored like another."""
     with (
         database("sqlite", tmp_path, empty=True) as whole,
         database("sqlite", tmp_path, empty=True) as keyless,

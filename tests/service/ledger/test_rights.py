@@ -42,7 +42,8 @@ def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.long
-def test_a_server_works_under_its_role_and_no_other_right_comes_with_it(tmp_path: Path) -> None:
+def test_a_server_works_under_its_role_alone(tmp_path: Path) -> None:
+    """A server works under its role and no other right comes with it."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
@@ -88,7 +89,8 @@ def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> N
             assert set(listed) == reads | {(table, "INSERT") for table in TABLES}
 
 
-def test_an_eraser_may_delete_keys_and_nothing_else_that_is_recorded(tmp_path: Path) -> None:
+def test_an_eraser_may_delete_keys_alone(tmp_path: Path) -> None:
+    """An eraser may delete keys and nothing else that is recorded."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with Ledger.open(role_url, clock=Clock()) as ledger:
@@ -151,7 +153,8 @@ def test_a_grant_that_would_bound_nothing_is_refused(tmp_path: Path) -> None:
         grant(file, ROLE)
 
 
-def test_the_owner_too_is_refused_to_truncate_any_table_of_the_ledger(tmp_path: Path) -> None:
+def test_the_owner_may_truncate_no_table(tmp_path: Path) -> None:
+    """The owner too is refused to truncate any table of the ledger."""
     with owned_database(tmp_path) as (url, _):
         for table in sorted({*TABLES, BOOKKEEPING[1]} - {KEYS}):
             place = Database(url)
@@ -160,7 +163,8 @@ def test_the_owner_too_is_refused_to_truncate_any_table_of_the_ledger(tmp_path: 
             place.close()
 
 
-def test_a_server_whose_rights_are_taken_while_it_runs_says_nothing_of_them_to_a_caller(tmp_path: Path) -> None:
+def test_lost_rights_are_not_shown_to_callers(tmp_path: Path) -> None:
+    """A server whose rights are taken while it runs says nothing of them to a caller."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:

@@ -51,7 +51,8 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
         number += len(batch)
 
 
-def test_an_untouched_ledger_verifies_and_its_checkpoint_stands_for_it(ledger: Ledger) -> None:
+def test_an_untouched_ledger_verifies(ledger: Ledger) -> None:
+    """An untouched ledger verifies and its checkpoint stands for it."""
     assert ledger.seals.verify([], silent).mismatch is None
     fill(ledger)
     checkpoint = ledger.seals.last()
@@ -75,8 +76,10 @@ def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, ur
     assert found.sequence == last.sequence
 
 
-def test_a_ledger_sealed_anew_by_its_owner_is_found_out_by_an_exported_checkpoint(ledger: Ledger, url: str) -> None:
-    """The owner edits an entry and recomputes every seal."""
+def test_a_resealed_ledger_is_found_by_a_checkpoint(ledger: Ledger, url: str) -> None:
+    """A ledger sealed anew by its owner is found out by an exported checkpoint. The owner edits an entry and
+    recomputes every seal.
+    """
     fill(ledger)
     checkpoint = ledger.seals.last()
     with owner(url) as connection:
@@ -121,7 +124,8 @@ def test_merkle_roots_are_those_of_rfc_6962() -> None:
     assert merkle_root([]) == sha256(b"").digest()
 
 
-def test_a_checkpoint_file_is_believed_only_with_the_key_that_signed_it(tmp_path: Path) -> None:
+def test_a_checkpoint_needs_the_key_that_signed_it(tmp_path: Path) -> None:
+    """A checkpoint file is believed only with the key that signed it."""
     key = load_or_make_key(tmp_path / "key.pem")
     assert load_or_make_key(tmp_path / "key.pem").public_key().public_bytes_raw() == key.public_key().public_bytes_raw()
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0

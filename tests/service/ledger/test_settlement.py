@@ -101,7 +101,8 @@ def test_what_is_placed_and_paid_is_bounded(story: Story) -> None:
             story(largest)
 
 
-def test_a_deposit_in_another_currency_is_refused_while_there_is_one(story: Story) -> None:
+def test_a_deposit_has_one_currency_at_a_time(story: Story) -> None:
+    """A deposit in another currency is refused while there is one."""
     story(deposit(DepositChange.PLACED, 500))
     with pytest.raises(BalanceForbids, match=r"deposit\.currency: is CNY, but what is on record is in EUR") as caught:
         story(deposit(DepositChange.PLACED, 500, "CNY"))
@@ -109,7 +110,8 @@ def test_a_deposit_in_another_currency_is_refused_while_there_is_one(story: Stor
     story(deposit(DepositChange.PLACED, 1, "CNY"), seller="s2")
 
 
-def test_no_more_is_drawn_and_recovered_for_a_claim_than_was_paid_for_it(story: Story) -> None:
+def test_no_more_is_recovered_than_was_paid(story: Story) -> None:
+    """No more is drawn and recovered for a claim than was paid for it."""
     story(deposit(DepositChange.PLACED, 500))
     with pytest.raises(BalanceForbids, match=r"'k1' is not on record") as caught:
         story(deposit(DepositChange.DRAWN, 1, claim="k1"))
@@ -179,7 +181,8 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(story: Story, fact: 
     assert [one.field for one in caught.value.violations] == [f"entries[0].{field}"]
 
 
-def test_of_a_day_of_flow_the_highest_revision_counts_as_of_any_time(story: Story, clock: Clock) -> None:
+def test_the_highest_revision_of_flow_counts(story: Story, clock: Clock) -> None:
+    """Of a day of flow the highest revision counts as of any time."""
     first = FlowStated(TODAY - 2, "toys", currency="EUR", captured_orders=3, captured_minor=900)
     story(first, FlowStated(TODAY - 2, captured_orders=1), FlowStated(TODAY - 3, captured_orders=7), seller=SELLER)
     clock.now += DAY
@@ -231,7 +234,8 @@ def states(ledger: Ledger) -> list[tuple[MeasureState, str, str]]:
     return [(e.fact.state, e.fact.actor, e.origin) for e in found if isinstance(e.fact, MeasureChanged)]
 
 
-def test_a_complaint_that_is_upheld_lifts_the_measure_by_an_entry_that_follows(story: Story) -> None:
+def test_an_upheld_complaint_lifts_the_measure(story: Story) -> None:
+    """A complaint that is upheld lifts the measure by an entry that follows."""
     story(measure(), days=30)
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
     story(decided("staff-2"), entry_id="d1")
@@ -243,7 +247,8 @@ def test_a_complaint_that_is_upheld_lifts_the_measure_by_an_entry_that_follows(s
     assert len(states(story.ledger)) == 2
 
 
-def test_what_a_complaint_lifted_can_be_contested_and_is_stated_of_the_measure(story: Story) -> None:
+def test_what_a_complaint_lifted_can_be_contested(story: Story) -> None:
+    """What a complaint lifted can be contested and is stated of the measure."""
     story(measure(), days=183)
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
     story(decided("staff-2"), entry_id="d1")
@@ -296,7 +301,8 @@ def test_a_hold_backdated_by_200_days_can_be_contested(story: Story, in_one_batc
         story.ledger.append(MARKET, batch)
 
 
-def test_a_complaint_is_decided_once_and_by_another_person_than_decided_before(story: Story) -> None:
+def test_a_complaint_is_decided_once_by_another_person(story: Story) -> None:
+    """A complaint is decided once and by another person than decided before."""
     story.ledger.append(MARKET, [violation("v1"), status("v1", actor="staff-7")])
     story(measure(MeasureState.IMPOSED, "staff-1", "v1"))
     story(measure(MeasureState.IMPOSED, "staff-3", "v1"))
@@ -331,7 +337,8 @@ def test_who_confirmed_decides_no_complaint_in_the_same_batch(story: Story, firs
 
 
 @pytest.mark.parametrize("state", list(MeasureState))
-def test_complaint_and_decision_may_come_in_one_batch_with_the_measure(story: Story, state: MeasureState) -> None:
+def test_complaint_and_decision_may_share_a_batch(story: Story, state: MeasureState) -> None:
+    """Complaint and decision may come in one batch with the measure."""
     entries = [
         Entry("x1", SELLER, measure(state)),
         Entry("c1", SELLER, ComplaintFiled("m1", "we paid")),

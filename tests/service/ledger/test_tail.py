@@ -28,9 +28,10 @@ def database() -> Iterator[Database]:
     made.is_there.set()
 
 
-def test_a_read_is_refused_while_the_question_for_the_ledgers_end_hangs_and_goes_on_afterwards(
+def test_a_read_is_refused_while_the_end_is_unknown(
     database: Database,
 ) -> None:
+    """A read is refused while the question for the ledgers end hangs and goes on afterwards."""
     end = Tail(database.ask, 1)
     end.reach(7)
     database.is_there.clear()
@@ -44,10 +45,10 @@ def test_a_read_is_refused_while_the_question_for_the_ledgers_end_hangs_and_goes
     end.close(30)
 
 
-def test_a_sequence_that_was_seen_is_taken_for_there_no_longer_than_the_database_is(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next read would hang with the database; a recent answer needs no check."""
+def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sequence that was seen is taken for there no longer than the database is. The next read would hang with the
+    database; a recent answer needs no check.
+    """
     end = Tail(database.ask, 1)
     monkeypatch.setattr(tail, "ANSWERED_SECONDS", 60)
     end.note(7)

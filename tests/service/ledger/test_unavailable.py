@@ -82,9 +82,10 @@ def test_a_postgresql_that_is_not_there(tmp_path: Path, call: Callable[[str], ob
     assert database.outage_of(caught.value) == "it refuses connections"
 
 
-def test_a_lock_that_is_not_let_go_is_waited_for_and_then_given_up(
+def test_a_held_lock_is_waited_for_and_given_up(
     url: str, backend: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A lock that is not let go is waited for and then given up."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.2 if backend == "sqlite" else 10)
     monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.2)
     with closing(database.Database(url)) as holder, Ledger.open(url, clock=clock) as ledger:

@@ -81,8 +81,8 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("change", TAMPERINGS)
-def test_what_leaves_the_leaves_as_they_are_is_found_all_the_same(ledger: Ledger, url: str, change: str) -> None:
-    """Each edit reads as another fact with equal leaves."""
+def test_an_edit_that_leaves_the_leaves_is_found(ledger: Ledger, url: str, change: str) -> None:
+    """What leaves the leaves as they are is found all the same. Each edit reads as another fact with equal leaves."""
     fill(ledger)
     statement, named = TAMPERINGS[change]
     is_sqlite = url.startswith("sqlite")
@@ -100,7 +100,8 @@ def test_a_value_of_another_type_is_found(ledger: Ledger, url: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_a_second_row_of_one_sequence_is_found_at_the_end_of_a_page_too(ledger: Ledger, url: str) -> None:
+def test_a_second_row_of_one_sequence_is_found(ledger: Ledger, url: str) -> None:
+    """A second row of one sequence is found at the end of a page too."""
     for first in range(0, 2_002, 1_001):
         ledger.append(MARKET, [identity(f"i{number}") for number in range(first, first + 1_001)])
     found = found_after(

@@ -68,10 +68,10 @@ def attribution(violation_id: str, outcome: Attribution) -> Entry:
 
 
 @pytest.mark.parametrize("reversed_order", [False, True], ids=["report first", "decision first"])
-def test_an_imported_decision_is_known_since_its_sources_knew_whatever_came_first(
-    ledger: Ledger, reversed_order: bool
-) -> None:
-    """Otherwise a file's row order would decide what training sees."""
+def test_an_imported_decision_is_known_since_its_source(ledger: Ledger, reversed_order: bool) -> None:
+    """An imported decision is known since its sources knew whatever came first. Otherwise a file's row order would
+    decide what training sees.
+    """
     report = violation("v1", occur_time=ago(100), report_time=ago(90))
     decision = status("v1", seller="s1", occur_time=ago(60), report_time=ago(50))
     for entry in [decision, report] if reversed_order else [report, decision]:
@@ -80,14 +80,16 @@ def test_an_imported_decision_is_known_since_its_sources_knew_whatever_came_firs
     assert severities(facts(ledger, at=ago(50) + 1, known=True)) == [Severity.MAJOR]
 
 
-def test_a_decision_that_waits_is_known_no_sooner_than_the_report_it_waits_for(ledger: Ledger) -> None:
+def test_a_waiting_decision_is_known_with_its_report(ledger: Ledger) -> None:
+    """A decision that waits is known no sooner than the report it waits for."""
     ledger.append(MARKET, [status("v1", seller="s1", occur_time=ago(80), report_time=ago(80))], imported=True)
     ledger.append(MARKET, [violation("v1", occur_time=ago(100), report_time=ago(40))], imported=True)
     assert severities(facts(ledger, at=ago(40), known=True)) == []
     assert severities(facts(ledger, at=ago(40) + 1, known=True)) == [Severity.MAJOR]
 
 
-def test_what_a_decision_about_a_product_decides_is_known_since_its_source_knew(ledger: Ledger) -> None:
+def test_a_product_decision_is_known_since_its_source(ledger: Ledger) -> None:
+    """What a decision about a product decides is known since its source knew."""
     told, sold = replace(PRODUCT_REPORT, report_time=ago(20)), replace(listing("s1"), report_time=ago(30))
     decided = status("p1", occur_time=ago(10), report_time=ago(10))
     ledger.append(MARKET, [told, sold, decided], imported=True)
@@ -105,7 +107,8 @@ def test_nothing_waits_for_an_id_of_the_ledgers_own_making(ledger: Ledger) -> No
         ledger.append(MARKET, [status(derived_id("p1", "s1"), entry_id="d", seller="s1")])
 
 
-def test_pending_decisions_are_taken_in_the_order_in_which_they_happened(ledger: Ledger) -> None:
+def test_pending_decisions_are_taken_in_their_order(ledger: Ledger) -> None:
+    """Pending decisions are taken in the order in which they happened."""
     waiting = [
         status("v1", Action.OVERTURN, "z", seller="s1", occur_time=ago(2)),
         status("v1", Action.CONFIRM, "y", seller="s1", occur_time=ago(4)),
@@ -135,10 +138,10 @@ def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) ->
     assert [row.target for row in rows if row.target is not None] == [f"d-s1-{n}" for n in range(MAX_WAITING)]
 
 
-def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Derived rows count too; a single entry is always taken."""
+def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One batch inserts no more rows than the lock is held for. Derived rows count too; a single entry is always
+    taken.
+    """
     monkeypatch.setattr(batch, "MAX_ROWS", 5)
     ledger.append(MARKET, [listing(f"s{number}") for number in range(5)])
     with pytest.raises(InvalidInput, match=r"entries\[1\]: over 5 entries follow"):
@@ -147,8 +150,10 @@ def test_one_batch_inserts_no_more_rows_than_the_lock_is_held_for(
     assert ledger.last()[0] == 5 + 6
 
 
-def test_a_reduced_violation_neither_raises_its_incident_nor_is_raised_with_it(ledger: Ledger) -> None:
-    """Beside it 10 units make a moderate one major; without it 1,010 had made it critical."""
+def test_a_reduced_violation_is_raised_by_no_incident(ledger: Ledger) -> None:
+    """A reduced violation neither raises its incident nor is raised with it. Beside it 10 units make a moderate one
+    major; without it 1,010 had made it critical.
+    """
     reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
     ledger.append(MARKET, [*reports, status("v1", units=1000), status("v2", units=10)])
     assert severities(facts(ledger)) == [Severity.CRITICAL, Severity.CRITICAL]
@@ -160,10 +165,9 @@ WEEKLY = {"notifier": "n", "listing": "l"}
 
 
 @pytest.mark.parametrize("first", ["the correction", "the overturn"])
-def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Ledger, first: str) -> None:
-    """Two complaints of one week are one incident.
-
-    A move to another week makes another incident, even if a later-overturned violation was split off into the first
+def test_a_split_of_an_overturned_violation_names_nothing(ledger: Ledger, first: str) -> None:
+    """A split of a violation that was overturned names no incident. Two complaints of one week are one incident. A
+    move to another week makes another incident, even if a later-overturned violation was split off into the first
     one.
     """
     pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
@@ -182,7 +186,8 @@ def test_a_split_of_a_violation_that_was_overturned_names_no_incident(ledger: Le
     assert ledger.violations.find(MARKET, "v1", ledger.cut()).incident == into
 
 
-def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledger) -> None:
+def test_alleged_units_count_nowhere(ledger: Ledger) -> None:
+    """Units that were alleged and not adjudicated count nowhere."""
     fact = ViolationReported("counterfeit_goods", Harm.LOW, Source.BRAND, units=1000)
     ledger.append(MARKET, [Entry("v1", "s1", fact, ago(10))])
     assert severities(facts(ledger, upheld=True)) == [Severity.CRITICAL]
@@ -191,9 +196,8 @@ def test_units_that_were_alleged_and_not_adjudicated_count_nowhere(ledger: Ledge
 
 
 @pytest.mark.parametrize("listed_first", [True, False])
-def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_after(
-    ledger: Ledger, listed_first: bool
-) -> None:
+def test_a_product_violation_reaches_each_lister(ledger: Ledger, listed_first: bool) -> None:
+    """A violation of a product reaches each seller who listed it before or after."""
     entries = [listing("s1"), listing("s2", days=5), listing("s3", days=1, supplier="other")]
     report = replace(PRODUCT_REPORT, fact=replace(PRODUCT_REPORT.fact, supplier="this"))
     for entry in [*entries, report, status("p1")] if listed_first else [report, status("p1"), *entries]:
@@ -203,7 +207,8 @@ def test_a_violation_of_a_product_reaches_each_seller_who_listed_it_before_or_af
     assert days == {"s1": [ago(20) // DAY], "s2": [ago(5) // DAY], "s3": []}
 
 
-def test_a_clock_that_was_put_back_dates_nothing_before_what_it_follows_from(ledger: Ledger, clock: Clock) -> None:
+def test_nothing_is_dated_before_what_it_follows_from(ledger: Ledger, clock: Clock) -> None:
+    """A clock that was put back dates nothing before what it follows from."""
     listed, started = Entry("l", "s1", ProductListed("gtin-1"), clock.now - DAY // 2), clock.now
     ledger.append(MARKET, [listed])
     clock.now -= DAY
@@ -274,7 +279,8 @@ def test_reports_of_one_notifier_in_one_week_are_one_incident(ledger: Ledger) ->
     assert incidents(ledger) == 4
 
 
-def test_a_report_that_is_moved_into_another_week_goes_to_the_incident_of_that_week(ledger: Ledger) -> None:
+def test_a_moved_report_joins_the_incident_of_its_week(ledger: Ledger) -> None:
+    """A report that is moved into another week goes to the incident of that week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-10T00:00:00Z")])
     assert incidents(ledger) == 2
     ledger.append(MARKET, [corrected("b", parse_time("2026-02-04T00:00:00Z"))])
@@ -284,7 +290,8 @@ def test_a_report_that_is_moved_into_another_week_goes_to_the_incident_of_that_w
     assert incidents(ledger) == 2
 
 
-def test_a_retry_of_an_erasure_leaves_alone_what_was_stated_since(ledger: Ledger, clock: Clock) -> None:
+def test_a_retried_erasure_leaves_later_texts(ledger: Ledger, clock: Clock) -> None:
+    """A retry of an erasure leaves alone what was stated since."""
     ledger.append(MARKET, [violation("v1"), status("v1", reason="the first text")])
     first = ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
     ledger.append(MARKET, [status("v1", Action.APPEAL, reason="the second text")])
@@ -297,8 +304,8 @@ def test_a_retry_of_an_erasure_leaves_alone_what_was_stated_since(ledger: Ledger
     ]
 
 
-def test_what_is_known_to_differ_under_an_erased_id_is_refused_still(ledger: Ledger) -> None:
-    """Only the sealed text is beyond comparison."""
+def test_other_content_under_an_erased_id_is_refused(ledger: Ledger) -> None:
+    """What is known to differ under an erased id is refused still. Only the sealed text is beyond comparison."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")

@@ -46,9 +46,10 @@ def attributed(outcome: Attribution, entry_id: str) -> Entry:
     ],
     ids=["order", "overturned", "moot"],
 )
-def test_a_pending_decision_never_fires_after_one_that_happened_later(
+def test_a_pending_decision_never_fires_after_a_later_one(
     ledger: Ledger, url: str, clock: Clock, waits: Action, report: Entry, since: list[Action], stand: Status
 ) -> None:
+    """A pending decision never fires after one that happened later."""
     ledger.append(MARKET, [status("v1", waits, "waits", seller="s1", occur_time=ago(5))])
     ledger.append(MARKET, [report])
     for day, action in enumerate(since):
@@ -58,21 +59,24 @@ def test_a_pending_decision_never_fires_after_one_that_happened_later(
     assert (view.status, view.entries) == (stand, ("v1", *(f"d{day}" for day in range(len(since)))))
 
 
-def test_a_pending_decision_stays_retired_when_an_earlier_one_is_imported_later(ledger: Ledger) -> None:
+def test_a_retired_pending_decision_stays_retired(ledger: Ledger) -> None:
+    """A pending decision stays retired when an earlier one is imported later."""
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(5)), violation("v1")])
     ledger.append(MARKET, [status("v1", Action.REVIEW, "later", occur_time=ago(2))])
     ledger.append(MARKET, [status("v1", Action.CONFIRM, "earlier", occur_time=ago(6))])
     assert stands(ledger) is Status.CONFIRMED
 
 
-def test_a_pending_decision_resolves_after_one_that_happened_before_it(ledger: Ledger) -> None:
+def test_a_pending_decision_resolves_after_an_earlier_one(ledger: Ledger) -> None:
+    """A pending decision resolves after one that happened before it."""
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(3)), violation("v1")])
     assert stands(ledger) is Status.ALLEGED
     ledger.append(MARKET, [status("v1", Action.CONFIRM, "before", occur_time=ago(4))])
     assert stands(ledger) is Status.OVERTURNED
 
 
-def test_of_two_pending_decisions_the_earlier_never_fires_after_the_later(ledger: Ledger) -> None:
+def test_of_two_pending_decisions_the_later_counts(ledger: Ledger) -> None:
+    """Of two pending decisions the earlier never fires after the later."""
     ledger.append(
         MARKET,
         [
@@ -84,7 +88,8 @@ def test_of_two_pending_decisions_the_earlier_never_fires_after_the_later(ledger
     assert stands(ledger) is Status.DISMISSED
 
 
-def test_what_was_decided_about_a_sellers_own_violation_is_not_decided_again_with_the_product(ledger: Ledger) -> None:
+def test_an_own_decision_outlasts_the_products(ledger: Ledger) -> None:
+    """What was decided about a sellers own violation is not decided again with the product."""
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
     mine, other = (derived_id("p1", seller) for seller in ("s1", "s2"))
     ledger.append(MARKET, [status(mine, Action.OVERTURN, "own")])
@@ -97,7 +102,8 @@ def test_what_was_decided_about_a_sellers_own_violation_is_not_decided_again_wit
     assert stands(ledger, derived_id("p1", "s3")) is Status.CONFIRMED
 
 
-def test_a_sellers_own_appeal_is_not_closed_by_a_decision_about_the_product(ledger: Ledger) -> None:
+def test_an_own_appeal_outlasts_the_products(ledger: Ledger) -> None:
+    """A sellers own appeal is not closed by a decision about the product."""
     ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
     mine = derived_id("p1", "s1")
     ledger.append(MARKET, [status(mine, Action.APPEAL, "own"), status("p1", Action.APPEAL, "all")])
@@ -105,8 +111,10 @@ def test_a_sellers_own_appeal_is_not_closed_by_a_decision_about_the_product(ledg
     assert stands(ledger, mine) is Status.APPEALED
 
 
-def test_units_are_not_adjudicated_for_a_product_but_for_each_seller(ledger: Ledger) -> None:
-    """Otherwise each seller would answer for the units of all."""
+def test_units_are_adjudicated_for_each_seller(ledger: Ledger) -> None:
+    """Units are not adjudicated for a product but for each seller. Otherwise each seller would answer for the units
+    of all.
+    """
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT])
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.status\.units"):
         ledger.append(MARKET, [status("p1", units=1000)])
@@ -136,8 +144,10 @@ def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str
     assert severities(facts(ledger)) == []
 
 
-def test_a_report_is_not_moved_beyond_the_time_when_its_source_knew_of_it(ledger: Ledger) -> None:
-    """A report cannot precede its event; the queue of a time between is complete."""
+def test_a_report_is_not_moved_beyond_its_knowledge(ledger: Ledger) -> None:
+    """A report is not moved beyond the time when its source knew of it. A report cannot precede its event; the queue
+    of a time between is complete.
+    """
     reported = violation("v1", occur_time=ago(30), report_time=ago(20))
     ledger.append(MARKET, [reported], imported=True)
     batch = [replace(reported, entry_id="v2"), corrected("v2", ago(20) + 1)]
@@ -151,9 +161,8 @@ def test_a_report_is_not_moved_beyond_the_time_when_its_source_knew_of_it(ledger
 
 @pytest.mark.parametrize("into", [True, False])
 @pytest.mark.parametrize("together", [True, False])
-def test_what_was_merged_stays_merged_when_its_report_is_moved_into_another_week(
-    ledger: Ledger, into: bool, together: bool
-) -> None:
+def test_what_was_merged_stays_merged_when_moved(ledger: Ledger, into: bool, together: bool) -> None:
+    """What was merged stays merged when its report is moved into another week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
     weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
     assert incidents(ledger) == 2
@@ -170,7 +179,8 @@ def test_what_was_merged_stays_merged_when_its_report_is_moved_into_another_week
     )
 
 
-def test_a_merge_of_the_week_that_a_report_was_moved_to_holds_it_there(ledger: Ledger) -> None:
+def test_a_merge_of_a_week_holds_a_report_there(ledger: Ledger) -> None:
+    """A merge of the week that a report was moved to holds it there."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
     ledger.append(MARKET, [corrected("a", parse_time("2026-01-20T00:00:00Z"))])
     weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
@@ -187,7 +197,8 @@ def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger)
 
 
 @pytest.mark.parametrize("erased", [False, True])
-def test_of_several_entries_under_one_id_each_is_judged_by_itself(ledger: Ledger, erased: bool) -> None:
+def test_entries_under_one_id_are_judged_by_themselves(ledger: Ledger, erased: bool) -> None:
+    """Of several entries under one id each is judged by itself."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     if erased:

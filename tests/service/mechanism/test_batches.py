@@ -60,7 +60,8 @@ def test_a_restart_goes_on_inside_one_append(told: Told) -> None:
     assert evaluated <= 2 * SELLERS + 3 * BATCH
 
 
-def test_orders_before_a_recall_are_followed_though_a_restart_goes_on_behind(told: Told) -> None:
+def test_orders_before_a_recall_survive_a_restart(told: Told) -> None:
+    """Orders before a recall are followed though a restart goes on behind."""
     told.append(exposure(ago(40) // DAY, "late"))
     recall(told)
     with pytest.raises(Killed), killed_after(told.ledger, 3):

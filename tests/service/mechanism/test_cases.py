@@ -75,7 +75,8 @@ def test_every_caution_opens_a_case_once_whatever_it_rests_on(told: Told) -> Non
 
 
 @pytest.mark.long
-def test_an_ended_case_ends_the_caution_and_the_worker_opens_none_on_the_same_facts(told: Told) -> None:
+def test_an_ended_case_ends_its_caution(told: Told) -> None:
+    """An ended case ends the caution and the worker opens none on the same facts."""
     told.append(report())
     told.worker.look()
     assert cautions(told) == [REPORTED]
@@ -96,7 +97,8 @@ def test_an_ended_case_ends_the_caution_and_the_worker_opens_none_on_the_same_fa
     assert waiting(told) == ["grave-reports~r2"]
 
 
-def test_a_case_is_confirmed_by_confirmed_violations_alone_and_its_caution_goes_on(told: Told) -> None:
+def test_a_case_is_confirmed_by_confirmed_violations(told: Told) -> None:
+    """A case is confirmed by confirmed violations alone and its caution goes on."""
     told.append(report(), violation("alleged"), violation("elsewhere", "s2"), status("elsewhere"))
     told.worker.look()
     for name, stands in (("alleged", "alleged"), ("elsewhere", "not on record"), ("nothing", "not on record")):
@@ -108,7 +110,8 @@ def test_a_case_is_confirmed_by_confirmed_violations_alone_and_its_caution_goes_
     assert states(told) == [(REPORTED, "opened"), (REPORTED, "confirmed")]
 
 
-def test_decisions_that_cannot_be_are_refused_by_the_field_that_is_wrong(told: Told) -> None:
+def test_impossible_decisions_are_refused_by_field(told: Told) -> None:
+    """Decisions that cannot be are refused by the field that is wrong."""
     told.append(report(), identity("i2", "s2"))
     told.worker.look()
     with pytest.raises(CaseNotFound, match=r"entries\[0\]\.case\.case: no case 'grave-reports~x' of this seller"):
@@ -138,7 +141,8 @@ def test_a_case_can_be_decided_where_no_server_has_recorded_it(told: Told) -> No
     assert "opened" not in dict(states(told)).values()
 
 
-def test_what_is_taken_back_withdraws_its_case_and_what_comes_back_opens_it_again(told: Told) -> None:
+def test_a_case_goes_and_comes_with_its_facts(told: Told) -> None:
+    """What is taken back withdraws its case and what comes back opens it again."""
     told.append(report())
     told.worker.look()
     told.append(status("r1", Action.DISMISS))
@@ -149,7 +153,8 @@ def test_what_is_taken_back_withdraws_its_case_and_what_comes_back_opens_it_agai
     assert waiting(told) == cautions(told) == [REPORTED]
 
 
-def test_a_case_that_nobody_decides_stays_open_and_counts_as_overdue(told: Told) -> None:
+def test_an_undecided_case_counts_as_overdue(told: Told) -> None:
+    """A case that nobody decides stays open and counts as overdue."""
     told.append(report())
     told.worker.look()
     told.clock.now += 2 * DAY
@@ -167,7 +172,8 @@ def test_a_case_that_nobody_decides_stays_open_and_counts_as_overdue(told: Told)
     assert waiting(told) == []
 
 
-def test_the_protections_of_a_caution_are_in_the_restitution_of_what_set_it_off(told: Told) -> None:
+def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
+    """The protections of a caution are in the restitution of what set it off."""
     told.append(report())
     told.worker.look()
     told.append(status("r1", Action.DISMISS))
@@ -192,7 +198,8 @@ def test_two_workers_at_once_open_each_case_once(told: Told) -> None:
 
 
 @pytest.mark.long
-def test_cases_are_listed_and_decided_over_a_socket_and_by_the_command(tmp_path: Path) -> None:
+def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
+    """Cases are listed and decided over a socket and by the command."""
     with (
         servers.running_server(
             tmp_path, artifact=artifact(), policy=SHIPPED_POLICY.with_name("general.toml")

@@ -35,7 +35,8 @@ def dated(told: Told) -> list[tuple[str, str, int]]:
     return [(one.fact.rule, one.fact.state.name.lower(), one.occur_time) for one in found if one.fact.rule]
 
 
-def test_what_changed_on_days_without_a_worker_is_dated_when_it_took_effect(told: Told) -> None:
+def test_changes_without_a_worker_are_dated_as_they_were(told: Told) -> None:
+    """What changed on days without a worker is dated when it took effect."""
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()
     told.clock.now += 10 * DAY
@@ -55,9 +56,9 @@ def told_end(told: Told, rule: str) -> int | None:
     return next(fact.until for fact in told.statements() if fact.rule == rule and fact.until)
 
 
-def test_a_pause_leaves_the_record_that_a_worker_without_one_makes(
-    told: Told, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_pause_leaves_the_same_record(told: Told, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A pause leaves the record that a worker without one makes."""
+
     def live(place: Told, *, each_day: bool) -> list[MeasureChanged]:
         for day in range(12):
             place.clock.now += DAY
@@ -82,7 +83,8 @@ def test_a_pause_leaves_the_record_that_a_worker_without_one_makes(
     assert len(each_day) > 4
 
 
-def test_policies_that_came_and_went_meanwhile_are_recorded_when_they_did(told: Told) -> None:
+def test_policies_of_the_meantime_are_recorded(told: Told) -> None:
+    """Policies that came and went meanwhile are recorded when they did."""
     history_of = PolicyHistory(told.ledger)
     first = told.policy
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
@@ -109,7 +111,8 @@ def test_a_first_commit_evaluates_each_seller_once(told: Told) -> None:
     assert [fact.policy for fact in told.statements() if fact.rule == "everybody"][1:] == [other.digest]
 
 
-def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told: Told) -> None:
+def test_a_policy_that_comes_back_is_recorded_again(told: Told) -> None:
+    """A model or file that comes back on the same day is recorded again."""
     scorer = build_scorer(told.ledger, told.policy)
     one = MechanismWorker(told.ledger, Recorder(told.ledger, scorer))
     one.look()
@@ -121,9 +124,8 @@ def test_a_model_or_file_that_comes_back_on_the_same_day_is_recorded_again(told:
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]
 
 
-def test_more_than_a_month_without_a_worker_is_made_up_for_from_the_last_month_on(
-    told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_pause_is_made_up_for_from_a_month_on(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a month without a worker is made up for from the last month on."""
     monkeypatch.setattr(places, "MAX_DAYS_LATE", 3)
     text = EXPIRING.replace("50_000", "70_000")
     told.clock.now += DAY
@@ -168,9 +170,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str
 
 @pytest.mark.long
 @pytest.mark.usefixtures("no_wait")
-def test_a_seller_whose_statement_is_refused_holds_up_no_other_and_is_made_up_for_in_order(
+def test_a_refused_seller_holds_up_no_other(
     ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """A seller whose statement is refused holds up no other and is made up for in order."""
     wanted = undisturbed(tmp_path_factory, 3)
     told = Told(ledger, clock)
     told.worker.look()

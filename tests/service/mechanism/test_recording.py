@@ -45,7 +45,8 @@ def lifted(measure: str = SUSPENSION, state: MeasureState = MeasureState.LIFTED,
     return Entry(entry_id, SELLER, fact)
 
 
-def test_what_rules_ask_for_is_imposed_updated_and_lifted_once_each_and_in_order(told: Told) -> None:
+def test_what_rules_ask_for_is_recorded_once_in_order(told: Told) -> None:
+    """What rules ask for is imposed updated and lifted once each and in order."""
     told.worker.look()
     assert told.record() == [("everybody", "imposed")]
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN))
@@ -66,7 +67,8 @@ def test_what_rules_ask_for_is_imposed_updated_and_lifted_once_each_and_in_order
     assert {("week", "IMPOSED", "Terms 3"), ("week", "LIFTED", "the rule week does not hold any more")} <= said
 
 
-def test_what_was_applied_and_taken_back_while_no_worker_ran_is_stated_all_the_same(told: Told) -> None:
+def test_what_came_and_went_without_a_worker_is_stated(told: Told) -> None:
+    """What was applied and taken back while no worker ran is stated all the same."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN), confirmed("v3"))
     told.clock.now += 3 * DAY
@@ -103,7 +105,8 @@ def test_another_policy_changes_what_is_on_record(told: Told) -> None:
     assert sorted(told.record()[-2:]) == [("everybody", "lifted"), ("look", "lifted")]
 
 
-def test_the_largest_and_oddest_that_a_policy_may_state_is_recorded_too(told: Told) -> None:
+def test_the_largest_measures_of_a_policy_are_recorded(told: Told) -> None:
+    """The largest and oddest that a policy may state is recorded too."""
     odd = f"""
 [[rules]]
 id = "odd"
@@ -119,7 +122,8 @@ measures = [
     assert caps == [(1_000_000_000, 0), (0, 10**15)]
 
 
-def test_a_deposit_that_is_placed_is_what_counts_not_the_one_that_is_required(told: Told) -> None:
+def test_a_placed_deposit_counts_not_a_required_one(told: Told) -> None:
+    """A deposit that is placed is what counts not the one that is required."""
     told.worker.look()
     for change, amount in (
         (DepositChange.PLACED, 20_000),
@@ -131,7 +135,8 @@ def test_a_deposit_that_is_placed_is_what_counts_not_the_one_that_is_required(to
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 30_000, 0, 25_000]
 
 
-def test_what_a_person_lifts_is_not_imposed_again_on_the_same_facts(told: Told) -> None:
+def test_what_a_person_lifts_is_not_imposed_again(told: Told) -> None:
+    """What a person lifts is not imposed again on the same facts."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()
@@ -211,9 +216,10 @@ def killed_after(ledger: Ledger, appends: int) -> Iterator[None]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_worker_that_is_killed_again_and_again_states_what_one_that_is_not_does(
+def test_a_killed_worker_states_what_another_does(
     ledger: Ledger, clock: Clock, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """A worker that is killed again and again states what one that is not does."""
     told = Told(ledger, clock)
     told.worker.look()
     history(told, 30, seed)

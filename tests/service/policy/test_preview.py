@@ -98,7 +98,8 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
     assert found.examples[0].tiers[1] == "probation"
 
 
-def test_who_has_placed_a_deposit_is_previewed_by_what_was_there_of_it(ledger: Ledger) -> None:
+def test_a_placed_deposit_is_previewed(ledger: Ledger) -> None:
+    """Who has placed a deposit is previewed by what was there of it."""
     secured = DepositChanged(change=DepositChange.PLACED, amount_minor=500, currency="EUR", actor="a-1")
     entry = Entry("d-1", "old-1", secured, occur_time=ago(9), report_time=ago(9))
     ledger.append(MARKET, [entry], imported=True)
@@ -120,7 +121,8 @@ def cautious(**trigger: Any) -> Policy:
     return policy_of(rule("new", hold(7), tiers=["unrated"]), caution=caution)
 
 
-def test_who_is_under_caution_is_previewed_by_reports_and_by_flow(ledger: Ledger) -> None:
+def test_cautions_are_previewed_by_reports_and_flow(ledger: Ledger) -> None:
+    """Who is under caution is previewed by reports and by flow."""
     reported = violation("r-1", "old-1", occur_time=ago(1), report_time=ago(1), source=Source.CUSTOMS)
     flow = FlowStated(TODAY - 1, delivered_orders=90, disputed_orders=30)
     ledger.append(MARKET, [reported, Entry("f-1", "old-2", flow, report_time=ago(0) - 1)], imported=True)
@@ -151,7 +153,8 @@ def test_a_violation_that_a_caution_would_have_stopped_is_named(ledger: Ledger) 
     assert [v.violation for v in found.stopped_by(new=True)] == ["v-2"]
 
 
-def test_whether_a_policy_stops_is_the_same_by_the_rules_alone_that_can(ledger: Ledger) -> None:
+def test_only_stopping_rules_decide_whether_one_stops(ledger: Ledger) -> None:
+    """Whether a policy stops is the same by the rules alone that can."""
     waived = policy_of(
         rule("out", {"kind": "suspension", "days": 7}, standing={"from": 3}),
         rule("none", {"kind": "intake_cap", "new_listings": 0}, confirmed={"days": 90}),
@@ -176,7 +179,8 @@ def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> No
     assert found.rule_rows() == [("toys", 1, ""), ("lamps", 0, "nobody"), ("all", 5, "everybody"), ("new", 1, "")]
 
 
-def test_violations_that_a_policy_would_have_stopped_are_named_by_what_was_known_then(ledger: Ledger) -> None:
+def test_violations_are_named_by_what_was_known_then(ledger: Ledger) -> None:
+    """Violations that a policy would have stopped are named by what was known then."""
     before = policy_of(rule("x", hold(3)))
     after = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 90}, standing={"from": 1}))
     found = looked(ledger, before, after, since_day=TODAY - 90)
@@ -194,7 +198,8 @@ def test_violations_that_a_policy_would_have_stopped_are_named_by_what_was_known
     assert ([v.violation for v in few.violations], few.violations_omitted) == (["v-2"], 1)
 
 
-def test_good_sellers_who_would_have_had_stricter_terms_are_counted_as_of_then(ledger: Ledger) -> None:
+def test_hurt_good_sellers_are_counted_as_of_then(ledger: Ledger) -> None:
+    """Good sellers who would have had stricter terms are counted as of then."""
     after = policy_of(rule("all", hold(3)), rule("new", hold(7), tiers=["unrated"]))
     found = looked(ledger, NEWCOMERS, after)
     assert (found.good, found.hurt) == (3, 3)
@@ -236,7 +241,8 @@ def test_without_a_model_only_confirmed_facts_move_anybody(ledger: Ledger) -> No
     assert [one.tiers for one in found.examples] == [("none", "none")]
 
 
-def test_the_page_holds_the_figures_and_escapes_what_callers_stated(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_page_escapes_what_callers_stated(ledger: Ledger, tmp_path: Path) -> None:
+    """The page holds the figures and escapes what callers stated."""
     ledger.append(MARKET, [exposure(seller="new", settled_orders=1, product_category="a:b")])
     before, after = NEWCOMERS, policy_of(rule("new", hold(20), tiers=["unrated"]))
     asked = Question(before, after, artifact(), ledger.cut(), SINCE, 10)

@@ -69,7 +69,8 @@ def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
     return [getattr(answer, "points", None) for answer in answers], stamp.model_digest
 
 
-def test_a_damaged_line_of_the_log_is_named_and_a_torn_last_one_is_no_move(registry: Registry) -> None:
+def test_a_damaged_line_of_the_log_is_named(registry: Registry) -> None:
+    """A damaged line of the log is named and a torn last one is no move."""
     first = publish(registry, artifact())
     log = registry.folder / "aliases.jsonl"
     whole = log.read_bytes()
@@ -111,7 +112,8 @@ def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Regis
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "xyz", "../models", "f" * 64])
-def test_a_name_that_names_no_model_is_refused_with_where_to_look(registry: Registry, name: str) -> None:
+def test_a_name_of_no_model_is_refused(registry: Registry, name: str) -> None:
+    """A name that names no model is refused with where to look."""
     digest = publish(registry, artifact())
     with pytest.raises(ModelNotFound, match="names no model; see: sellertrust model list"):
         promote(registry, name)
@@ -146,7 +148,8 @@ def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, 
 
 
 @pytest.mark.long
-def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Registry, ledger: Ledger) -> None:
+def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None:
+    """A server follows promotions and reports each refusal once."""
     first, second = publish(registry, artifact()), publish(registry, another())
     scorer = build_scorer(ledger, policy(), registry)
     stop, reports = threading.Event(), []
@@ -178,7 +181,8 @@ def test_a_server_follows_promotions_and_reports_each_refusal_once(registry: Reg
         follower.join()
 
 
-def test_a_server_without_a_model_takes_over_the_first_that_is_published(registry: Registry, ledger: Ledger) -> None:
+def test_a_server_takes_over_its_first_model(registry: Registry, ledger: Ledger) -> None:
+    """A server without a model takes over the first that is published."""
     scorer = build_scorer(ledger, policy(), registry)
     points, digest = points_of(scorer, ledger)
     assert (points, digest, scorer.champion.digest) == ([None] * 5, "", "")

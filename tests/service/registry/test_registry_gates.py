@@ -23,7 +23,8 @@ def registry(place: Path | str) -> Registry:
     return Registry(place)
 
 
-def test_a_model_that_passed_its_gates_is_promoted_and_the_log_names_their_digest(registry: Registry) -> None:
+def test_a_model_that_passed_its_gates_is_promoted(registry: Registry) -> None:
+    """A model that passed its gates is promoted and the log names their digest."""
     publish(registry)
     beside = {"gates.json": gates_json(gate("certificate"), gate("psi", kind="advisory")), "report.html": b"<p>fine"}
     digest = publish(registry, 1, attachments=beside)
@@ -40,7 +41,8 @@ def test_a_model_that_passed_its_gates_is_promoted_and_the_log_names_their_diges
     assert registry.load(digest).digest == digest
 
 
-def test_past_a_failed_hard_gate_it_takes_a_named_person_who_is_logged(registry: Registry) -> None:
+def test_past_a_failed_hard_gate_it_takes_a_person(registry: Registry) -> None:
+    """Past a failed hard gate it takes a named person who is logged."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(HARD, gate("size", ok=False), gate("latency"))})
     with pytest.raises(GatesFailed, match=r"past calibration, size it takes a named person's override") as caught:
@@ -76,7 +78,8 @@ def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict
 
 
 @pytest.mark.parametrize("name", ["certificate", "parity"])
-def test_gates_without_certificate_and_parity_as_hard_ones_are_refused(registry: Registry, name: str) -> None:
+def test_gates_without_the_fixed_ones_are_refused(registry: Registry, name: str) -> None:
+    """Gates without certificate and parity as hard ones are refused."""
     rows = json.loads(gates_json(gate("size")))["gates"]
     without = [row for row in rows if row["gate"] != name]
     for wrong in ([], without, [*without, gate(name, kind="advisory")]):
@@ -97,10 +100,8 @@ def test_gates_without_certificate_and_parity_as_hard_ones_are_refused(registry:
         gate("psi", kind="advisory") | {"number": 5, "limit": 4},
     ],
 )
-def test_a_gate_whose_number_is_past_its_limit_does_not_hold_whatever_it_says(
-    registry: Registry, stated: dict[str, object]
-) -> None:
-    """It says `ok`."""
+def test_a_gate_past_its_limit_does_not_hold(registry: Registry, stated: dict[str, object]) -> None:
+    """A gate whose number is past its limit does not hold whatever it says. It says `ok`."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(stated)})
     with pytest.raises(GatesFailed, match=str(stated["gate"])):
@@ -114,7 +115,8 @@ def test_a_number_of_a_gate_is_a_finite_one(registry: Registry, number: bytes) -
         publish(registry, attachments={"gates.json": wrong})
 
 
-def test_a_model_without_gates_is_champion_only_by_a_named_person(registry: Registry) -> None:
+def test_a_model_without_gates_takes_a_person(registry: Registry) -> None:
+    """A model without gates is champion only by a named person."""
     first, second = (publish(registry, number, attachments=None) for number in range(2))
     assert registry.aliases() == {CHALLENGER: second}
     for digest in (first, second):
@@ -130,7 +132,8 @@ def test_a_model_without_gates_is_champion_only_by_a_named_person(registry: Regi
 
 
 @pytest.mark.long
-def test_the_first_model_whose_gates_hold_is_champion_whatever_was_published_before(registry: Registry) -> None:
+def test_the_first_model_whose_gates_hold_is_champion(registry: Registry) -> None:
+    """The first model whose gates hold is champion whatever was published before."""
     publish(registry, attachments=None)
     publish(registry, 1, attachments={"gates.json": gates_json(HARD)})
     publish(registry, 1, attachments=None)
@@ -149,7 +152,8 @@ class Slow(Registry):
         return found
 
 
-def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: Registry, place: Path | str) -> None:
+def test_gates_published_meanwhile_are_asked(registry: Registry, place: Path | str) -> None:
+    """Gates that were published while a model was tried are asked."""
     first, second = publish(registry), publish(registry, 1)
     with pytest.raises(GatesFailed, match="calibration"):
         promote(Slow(place), second)
@@ -157,10 +161,10 @@ def test_gates_that_were_published_while_a_model_was_tried_are_asked(registry: R
 
 
 @pytest.mark.parametrize("failed", [HARD, ADVISORY])
-def test_a_first_model_whose_gates_ask_for_a_person_waits_for_one(
-    registry: Registry, failed: dict[str, object]
-) -> None:
-    """A first model becomes champion unless its promotion would be refused."""
+def test_a_first_model_may_wait_for_a_person(registry: Registry, failed: dict[str, object]) -> None:
+    """A first model whose gates ask for a person waits for one. A first model becomes champion unless its promotion
+    would be refused.
+    """
     digest = publish(registry, attachments={"gates.json": gates_json(failed)})
     assert registry.aliases() == {CHALLENGER: digest}
     promote(registry, digest, **({"override": "dora"} if failed is HARD else {"sign_off": "dora"}))

@@ -41,7 +41,8 @@ def change(place: Path | str, name: str, data: bytes | None) -> None:
 
 
 @pytest.mark.long
-def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: Path | str) -> None:
+def test_what_is_published_comes_back_to_the_byte(place: Path | str) -> None:
+    """What is published comes back to the byte and every move is kept."""
     registry = Registry(place)
     assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
     first = publish(registry, parts=evaluated(0, 0.7))
@@ -63,7 +64,8 @@ def test_what_is_published_comes_back_to_the_byte_and_every_move_is_kept(place: 
     assert [move.figures for move in other.history()][1:3] == [figures, figures | {"previous": first}]
 
 
-def test_previous_is_the_champion_before_and_a_rollback_makes_it_champion(registry: Registry) -> None:
+def test_a_rollback_makes_the_previous_champion(registry: Registry) -> None:
+    """Previous is the champion before and a rollback makes it champion."""
     first, second, third = (publish(registry, number) for number in range(3))
     with pytest.raises(ModelNotFound, match="no model was champion before"):
         registry.rollback(actor="c", reason="r", now=3)
@@ -103,9 +105,8 @@ def test_a_rollback_to_a_model_that_was_altered_is_refused(registry: Registry, p
 
 
 @pytest.mark.parametrize("name", [MANIFEST, *PARTS])
-def test_a_part_that_was_changed_or_removed_is_noticed_and_mended_by_publishing_again(
-    registry: Registry, place: Path | str, name: str
-) -> None:
+def test_a_damaged_part_is_noticed_and_mended(registry: Registry, place: Path | str, name: str) -> None:
+    """A part that was changed or removed is noticed and mended by publishing again."""
     digest = publish(registry, attachments={"report.html": b"<p>"})
     whole = registry.read(digest)[name]
     for damage in (whole[:-1], b"", None):
@@ -136,7 +137,8 @@ def _files(place: Path | str) -> dict[str, object]:
     return {path.removeprefix(f"{root}/"): store.info(path)["created"] for path in store.find(root)}
 
 
-def test_moves_of_many_writers_at_once_are_all_kept_and_each_follows_from_the_one_before(place: Path | str) -> None:
+def test_moves_of_many_writers_are_all_kept(place: Path | str) -> None:
+    """Moves of many writers at once are all kept and each follows from the one before."""
     first, second = publish(Registry(place)), publish(Registry(place), 1)
     promote(Registry(place), second)
 
@@ -164,7 +166,8 @@ def test_a_follower_sees_each_move_by_the_stamp(place: Path | str) -> None:
     assert len(set(seen)) == 4
 
 
-def test_shadow_and_challenger_are_pointed_at_a_model_and_champion_is_not(registry: Registry) -> None:
+def test_shadow_and_challenger_are_pointed_at_a_model(registry: Registry) -> None:
+    """Shadow and challenger are pointed at a model and champion is not."""
     first, second = publish(registry), publish(registry, 1)
     said = {"actor": "anna", "reason": "a look", "now": 1}
     assert registry.point(SHADOW, second[:8], **said) == second
@@ -188,7 +191,8 @@ def test_an_attachment_that_was_changed_or_removed_is_noticed(registry: Registry
             promote(registry, digest)
 
 
-def test_gates_that_were_laid_beside_a_model_by_hand_are_not_believed(registry: Registry, place: Path | str) -> None:
+def test_gates_laid_beside_a_model_are_not_believed(registry: Registry, place: Path | str) -> None:
+    """Gates that were laid beside a model by hand are not believed."""
     digest = publish(registry)
     change(place, f"models/{digest}/gates.json", gates_json(gate("calibration")))
     with pytest.raises(ArtifactRefused, match=r"gates\.json was altered"):
@@ -209,9 +213,8 @@ def test_gates_that_were_laid_beside_a_model_by_hand_are_not_believed(registry: 
         {"report.html": b"<" * (9 << 20)},
     ],
 )
-def test_attachments_that_are_none_are_refused_and_nothing_is_published(
-    registry: Registry, attachments: dict[str, bytes]
-) -> None:
+def test_wrong_attachments_are_refused(registry: Registry, attachments: dict[str, bytes]) -> None:
+    """Attachments that are none are refused and nothing is published."""
     with pytest.raises(ArtifactRefused):
         publish(registry, attachments=attachments)
     assert (list(registry.digests()), registry.history()) == ([], [])
@@ -239,13 +242,15 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
         {"figures": {"auc": True}}, {"figures": {"auc": None}},
     ],
 )  # fmt: skip
-def test_a_line_of_the_log_with_an_alias_or_a_figure_that_is_none_is_no_move(wrong: dict[str, object]) -> None:
+def test_a_line_of_a_wrong_alias_or_figure_is_no_move(wrong: dict[str, object]) -> None:
+    """A line of the log with an alias or a figure that is none is no move."""
     sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
     assert is_move(json.dumps(sound).encode())
     assert not is_move(json.dumps(sound | wrong).encode())
 
 
-def test_what_moves_a_cursor_is_spelt_out_when_an_old_log_is_listed() -> None:
+def test_what_moves_a_cursor_is_spelt_out() -> None:
+    """What moves a cursor is spelt out when an old log is listed."""
     move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
     row = _move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")

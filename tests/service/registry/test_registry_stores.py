@@ -15,7 +15,8 @@ from service.registry.registry import Registry
 from tests.helpers.models import promote, publish
 
 
-def test_whoever_is_second_with_a_number_takes_the_next_one_and_looks_again() -> None:
+def test_the_second_writer_of_a_number_looks_again() -> None:
+    """Whoever is second with a number takes the next one and looks again."""
     url = f"memory://{uuid.uuid4().hex}"
     registry = Registry(url)
     _, second, third = (publish(registry, number) for number in range(3))
@@ -70,8 +71,10 @@ def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
 
 
 @pytest.mark.long
-def test_a_damaged_move_is_named_and_a_half_written_last_one_is_none() -> None:
-    """An unacknowledged move does not count; a lost one between others needs a person."""
+def test_a_damaged_move_is_named() -> None:
+    """A damaged move is named and a half written last one is none. An unacknowledged move does not count; a lost one
+    between others needs a person.
+    """
     url = f"memory://{uuid.uuid4().hex}"
     first, second = publish(Registry(url)), publish(Registry(url), 1)
     store, root = fsspec.core.url_to_fs(url)

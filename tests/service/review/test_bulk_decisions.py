@@ -32,7 +32,8 @@ def names(outcome: BulkOutcome) -> list[str]:
     return [one.violation for one in outcome.selected]
 
 
-def test_a_dry_run_shows_what_would_be_decided_and_appends_nothing(ledger: Ledger) -> None:
+def test_a_dry_run_appends_nothing(ledger: Ledger) -> None:
+    """A dry run shows what would be decided and appends nothing."""
     ledger.append(MARKET, [*reported(40), *reported(5, "other", "w"), status("v0", Action.REVIEW), status("v1")])
     outcome = dry_run(ledger, MARKET, DISMISS)
     assert outcome.by_status == {Status.ALLEGED: 38, Status.UNDER_REVIEW: 1}
@@ -40,7 +41,8 @@ def test_a_dry_run_shows_what_would_be_decided_and_appends_nothing(ledger: Ledge
     assert ledger.last()[0] == 47
 
 
-def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledger: Ledger) -> None:
+def test_all_are_decided_but_a_sample(ledger: Ledger) -> None:
+    """All are decided but a sample that is put under review for a person."""
     ledger.append(MARKET, [*reported(40), *reported(5, "other", "w")])
     shown = dry_run(ledger, MARKET, DISMISS)
     done = execute(ledger, MARKET, DISMISS, 40, shown.etag)
@@ -58,7 +60,8 @@ def test_all_are_decided_but_a_sample_that_is_put_under_review_for_a_person(ledg
     assert names(dry_run(ledger, MARKET, overturn)) == [done.held_back[0]]
 
 
-def test_the_sample_is_drawn_by_the_violations_alone_so_that_nobody_can_choose_it(ledger: Ledger) -> None:
+def test_the_sample_is_drawn_by_the_violations_alone(ledger: Ledger) -> None:
+    """The sample is drawn by the violations alone so that nobody can choose it."""
     ledger.append(MARKET, reported(200))
     sample = set(dry_run(ledger, MARKET, DISMISS).held_back)
     assert 3 <= len(sample) <= 20
@@ -108,7 +111,8 @@ def test_nobody_takes_the_ids_of_a_bulk_decision_before_it(ledger: Ledger) -> No
     assert execute(ledger, MARKET, DISMISS, 3).remaining == 0
 
 
-def test_a_call_goes_on_where_the_one_before_ended_and_decides_nothing_twice(ledger: Ledger) -> None:
+def test_a_call_goes_on_where_the_last_one_ended(ledger: Ledger) -> None:
+    """A call goes on where the one before ended and decides nothing twice."""
     ledger.append(MARKET, reported(25))
     shown = dry_run(ledger, MARKET, DISMISS)
     remaining = []
@@ -146,9 +150,10 @@ def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, monkeypatch: 
 
 
 @pytest.mark.parametrize("action", [Action.CONFIRM, Action.REVIEW])
-def test_a_violation_that_somebody_decides_at_the_same_moment_is_left_alone_and_told(
+def test_a_violation_decided_meanwhile_is_left_alone(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, action: Action
 ) -> None:
+    """A violation that somebody decides at the same moment is left alone and told."""
     ledger.append(MARKET, reported(5))
     shown = dry_run(ledger, MARKET, DISMISS)
     append, theirs = ledger.append, shown.others[0]
@@ -194,7 +199,8 @@ def test_a_selection_is_what_all_its_conditions_agree_on(ledger: Ledger) -> None
     assert names(dry_run(ledger, "elsewhere", DISMISS)) == []
 
 
-def test_violations_of_a_product_are_decided_by_the_product_unless_a_seller_is_named(ledger: Ledger) -> None:
+def test_product_violations_are_decided_by_the_product(ledger: Ledger) -> None:
+    """Violations of a product are decided by the product unless a seller is named."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5)), violation("v", "s1", notifier="n")])
@@ -253,7 +259,8 @@ def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
     assert (grown.held_back[0], grown.decided) == (kept, 2)
 
 
-def test_what_was_dismissed_is_taken_up_again_only_where_that_is_said(ledger: Ledger) -> None:
+def test_dismissed_violations_are_taken_up_if_asked(ledger: Ledger) -> None:
+    """What was dismissed is taken up again only where that is said."""
     ledger.append(MARKET, reported(40))
     dismissed = execute(ledger, MARKET, DISMISS, 40).others
     assert names(dry_run(ledger, MARKET, REVIEW)) == []

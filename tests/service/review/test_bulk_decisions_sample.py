@@ -60,9 +60,8 @@ def test_a_decision_id_stands_for_one_decision(ledger: Ledger, way: str) -> None
     assert execute(ledger, MARKET, DISMISS, 10).remaining == 0
 
 
-def test_a_decision_id_stands_for_the_first_of_two_that_come_at_once(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_id_stands_for_the_first_of_two(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision id stands for the first of two that come at once."""
     report(ledger, 10)
     append, other = ledger.append, replace(DISMISS, reason="another")
 
@@ -98,9 +97,8 @@ def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger, monkeypatch: 
         (Action.CONFIRM, Action.OVERTURN, Status.CONFIRMED),
     ],
 )
-def test_what_cannot_be_marked_is_held_back_by_every_decision_of_the_same_share(
-    ledger: Ledger, before: Action, action: Action, after: Status
-) -> None:
+def test_what_cannot_be_marked_stays_held_back(ledger: Ledger, before: Action, action: Action, after: Status) -> None:
+    """What cannot be marked is held back by every decision of the same share."""
     names = report(ledger, 60)
     ledger.append(MARKET, [status(name, before) for name in names])
     first = replace(DISMISS, action=action)
@@ -123,7 +121,8 @@ def test_a_sample_has_one_of_the_alleged_and_one_of_the_others(ledger: Ledger) -
     assert [name in names[10:] for name in least] == [False, True]
 
 
-def test_a_product_is_not_decided_over_a_seller_of_it_that_was_held_back(ledger: Ledger) -> None:
+def test_a_product_waits_for_a_seller_held_back(ledger: Ledger) -> None:
+    """A product is not decided over a seller of it that was held back."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(30)]
     about = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="m")
     ledger.append(MARKET, [*listed, Entry("p", "", about, ago(5))])

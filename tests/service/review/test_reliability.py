@@ -28,9 +28,9 @@ def test_the_worked_reliabilities() -> None:
 
 
 @given(records, judged_sources)
-def test_reports_that_are_upheld_never_lower_it_and_those_that_fail_never_raise_it(
-    record: Record, source: Source
-) -> None:
+def test_upheld_reports_never_lower_reliability(record: Record, source: Source) -> None:
+    """Reports that are upheld never lower it and those that fail never raise it."""
+
     def numbers(record: Record) -> tuple[float, float, float]:
         found = reliability_of(record, source)
         assert 0 < found.low < found.mean < found.high < 1
@@ -59,9 +59,8 @@ def test_reports_that_are_upheld_never_lower_it_and_those_that_fail_never_raise_
         (Status.OVERTURNED, ReportOutcome.OVERTURNED),
     ],
 )
-def test_what_is_appealed_is_upheld_until_overturned_and_goods_of_another_count_as_overturned(
-    status: Status, outcome: ReportOutcome
-) -> None:
+def test_each_status_has_its_outcome(status: Status, outcome: ReportOutcome) -> None:
+    """What is appealed is upheld until overturned and goods of another count as overturned."""
     assert find_outcome(status) is outcome
     for attribution in (Attribution.CONTESTED, Attribution.REJECTED):
         assert find_outcome(status, attribution) is outcome
@@ -81,7 +80,8 @@ def test_authorities_are_counted_and_not_judged() -> None:
     assert probability_upheld(Source.BRAND, seized) == probability_upheld(Source.BRAND) == PRIORS[Source.BRAND].mean
 
 
-def test_a_notifier_has_the_prior_of_the_source_under_which_it_reports_most() -> None:
+def test_a_notifier_has_the_prior_of_its_main_source() -> None:
+    """A notifier has the prior of the source under which it reports most."""
     many, few = Record(open=2), Record(upheld=1)
     assert assess({Source.BUYER: many, Source.BRAND: few}).source is Source.BUYER
     assert assess({Source.BUYER: few, Source.BRAND: many}).source is Source.BRAND

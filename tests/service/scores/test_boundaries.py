@@ -14,8 +14,10 @@ from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, exposure, ident
 from tests.helpers.recordings import RULES
 
 
-def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger: Ledger, clock: Clock) -> None:
-    """A policy committed at midnight belongs to the new day."""
+def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) -> None:
+    """Terms at capture are not those of a policy of the next midnight. A policy committed at midnight belongs to the
+    new day.
+    """
     before, after = parse_policy_text(RULES), parse_policy_text(RULES.replace("expiry_days = 365", "expiry_days = 18"))
     scorer = build_scorer(ledger, before)
     ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60)])
@@ -33,7 +35,8 @@ def test_terms_at_capture_are_not_those_of_a_policy_of_the_next_midnight(ledger:
     assert scorer.policy.at(move.move_time + 1).digest == after.digest
 
 
-def test_a_champion_that_is_replaced_meanwhile_is_not_taken_for_the_one_of_the_time() -> None:
+def test_a_champion_replaced_meanwhile_is_not_taken() -> None:
+    """A champion that is replaced meanwhile is not taken for the one of the time."""
     first, moment = "a" * 64, 10 * DAY
 
     class Registry:

@@ -110,9 +110,10 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
 @pytest.mark.long
 @pytest.mark.parametrize("leaving", ["CANCELLED", "DEADLINE_EXCEEDED"])
 @pytest.mark.parametrize("call", READS)
-def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(
+def test_work_of_a_gone_caller_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, leaving: str
 ) -> None:
+    """Work for a caller who has gone is ended and not answered."""
     monkeypatch.setattr(scorer, "MAX_ROWS", 1)
     with filled_server(tmp_path) as (running, client):
         begun = threading.Event()
@@ -139,9 +140,8 @@ def test_work_for_a_caller_who_has_gone_is_ended_and_not_answered(
         assert client.get_trust_score(MARKET, SELLERS[0]).seller == NAMES[0]
 
 
-def test_a_seller_with_too_many_allegations_is_read_by_itself_and_all_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_seller_of_many_allegations_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seller with too many allegations is read by itself and all are counted."""
     accused = SELLERS[1]
     with filled_server(tmp_path) as (running, client):
         client.append_entries(MARKET, [violation(f"a{n}", accused, incident=f"a{n}") for n in range(9)])

@@ -40,9 +40,10 @@ def fill(ledger: Ledger, sellers: int) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 1])
-def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
+def test_each_answer_is_that_of_its_seller_alone(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
+    """Each answer is that of its seller asked for alone to the last bit."""
     monkeypatch.setattr(rescoring, "PART", 4)
     fill(ledger, 25)
     found = rescored(ledger, tmp_path, days)
@@ -61,9 +62,8 @@ def test_each_answer_is_that_of_its_seller_asked_for_alone_to_the_last_bit(
     assert {name.split("/")[1] for name in records} == {MARKET, "second"}
 
 
-def test_a_generation_rests_on_nothing_that_was_recorded_after_its_beginning(
-    ledger: Ledger, tmp_path: Path, clock: Clock
-) -> None:
+def test_a_generation_rests_on_nothing_later(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    """A generation rests on nothing that was recorded after its beginning."""
     clock.now += 3 * DAY
     ledger.append(MARKET, known("a"))
     clock.now = NOW

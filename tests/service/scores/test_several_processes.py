@@ -59,7 +59,8 @@ def is_free(lock: Path) -> bool:
 
 
 @pytest.mark.long
-def test_results_come_in_the_order_of_the_tasks_from_processes_that_prepare_once(tmp_path: Path) -> None:
+def test_results_come_in_the_order_of_the_tasks(tmp_path: Path) -> None:
+    """Results come in the order of the tasks from processes that prepare once."""
     tasks = ["count 0", *(f"do {number}" for number in range(1, 9))]
     results = list(map_in_processes(partial(prepare_work, tmp_path), tasks, 2))
     assert [answer for answer, _ in results] == ["4", *tasks[1:]]
@@ -76,14 +77,15 @@ def test_an_error_of_a_process_is_raised_as_it_is(tmp_path: Path) -> None:
         list(map_in_processes(refuse_to_prepare, ["do 0"], 2))
 
 
-def test_a_process_that_dies_is_an_error_and_the_others_end_in_the_middle_of_their_task(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
+    """A process that dies is an error and the others end in the middle of their task."""
     with pytest.raises(ProcessEnded, match=r"ended by signal 9 \(Killed\).* repeat the command with fewer"):
         list(map_in_processes(partial(prepare_work, tmp_path), ["hold 0", "die 1", "do 2"], 2))
     assert is_free(tmp_path / "lock-0")
 
 
-def test_processes_end_with_the_one_that_started_them_however_it_ends(tmp_path: Path) -> None:
-    """A killed parent cannot notify them."""
+def test_processes_end_with_their_parent(tmp_path: Path) -> None:
+    """Processes end with the one that started them however it ends. A killed parent cannot notify them."""
     program = (
         "import sys; from functools import partial; from pathlib import Path\n"
         "from service.scores.several_processes import map_in_processes\n"

@@ -79,7 +79,8 @@ def asked(running: Running, times: int = 1) -> list[bytes]:
     return found
 
 
-def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Path) -> None:
+def test_each_answer_is_compared_with_the_shadows(tmp_path: Path) -> None:
+    """Each answer is compared with the shadows and written down."""
     champion, challenger = artifact(), another()
     with shadowed(tmp_path, challenger) as (running, shadow, problems):
         wait_until(lambda: shadow._artifact is not None)
@@ -111,9 +112,8 @@ def test_each_answer_is_compared_with_the_shadows_and_written_down(tmp_path: Pat
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["sound", "raising", "refused", "none", "disk"])
-def test_answers_are_the_same_to_the_bit_whatever_the_shadow_does(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_shadow_changes_no_answer(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are the same to the bit whatever the shadow does."""
     with shadowed(tmp_path, None) as (running, _, _):
         without = asked(running)
         found = {
@@ -163,9 +163,8 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
 
 
 @pytest.mark.long
-def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_put_aside_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is large enough is put aside and read with the next."""
     monkeypatch.setattr(shadowing, "MAX_BYTES", 3000)
     challenger = another()
     with shadowed(tmp_path, challenger) as (running, shadow, _):
@@ -183,7 +182,8 @@ def test_a_file_that_is_large_enough_is_put_aside_and_read_with_the_next(
     assert report_of(path.parent, challenger.digest).damaged == 1
 
 
-def test_of_several_processes_one_at_a_time_looks_at_the_size_and_writes(tmp_path: Path) -> None:
+def test_one_process_at_a_time_writes(tmp_path: Path) -> None:
+    """Of several processes one at a time looks at the size and writes."""
     path = tmp_path / "m.jsonl"
     with path.open("ab") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_EX)  # as another process does, since a lock belongs to its opener

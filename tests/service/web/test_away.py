@@ -24,9 +24,8 @@ def badge(site: Site, seller: str) -> str | None:
 
 
 @pytest.mark.long
-def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept badges are shown while the server is away and new ones once it is back."""
     monkeypatch.setattr(badges, "FRESH_SECONDS", 0.0)
     with filled_server(tmp_path) as running:
         proxy = Proxy(running.address)
@@ -52,7 +51,8 @@ def test_kept_badges_are_shown_while_the_server_is_away_and_new_ones_once_it_is_
 
 
 @pytest.mark.long
-def test_health_is_that_of_the_server_now_whether_or_not_anybody_asks_for_a_badge(tmp_path: Path) -> None:
+def test_health_is_that_of_the_server_now(tmp_path: Path) -> None:
+    """Health is that of the server now whether or not anybody asks for a badge."""
     with running_server(tmp_path) as running:
         proxy = Proxy(running.address)
         address = proxy.address
@@ -73,7 +73,8 @@ def server_of(site: Site) -> str:
 
 
 @pytest.mark.long
-def test_a_server_that_says_nothing_keeps_no_badge_from_being_shown() -> None:
+def test_a_silent_server_keeps_no_badge_from_being_shown() -> None:
+    """A server that says nothing keeps no badge from being shown."""
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         Client(f"127.0.0.1:{silent.getsockname()[1]}") as client,

@@ -100,7 +100,9 @@ def test_a_badge_is_asked_for_again_once_it_is_no_longer_fresh() -> None:
     assert run(work).asked == ["s", "s"]
 
 
-def test_while_the_server_is_away_the_last_badge_is_shown_up_to_a_stated_age() -> None:
+def test_the_last_badge_is_shown_up_to_an_age() -> None:
+    """While the server is away the last badge is shown up to a stated age."""
+
     async def work(world: World, badges: Badges) -> None:
         await shown(badges)
         world.fault = grpc.StatusCode.UNAVAILABLE
@@ -126,7 +128,9 @@ def test_no_answer_is_kept_while_the_server_knows_no_score() -> None:
     assert len(run(work).asked) == 3
 
 
-def test_a_seller_that_is_no_longer_on_record_loses_its_badge_at_the_next_answer() -> None:
+def test_a_removed_seller_loses_its_badge() -> None:
+    """A seller that is no longer on record loses its badge at the next answer."""
+
     async def work(world: World, badges: Badges) -> None:
         for fault in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.PERMISSION_DENIED):
             world.fault = None
@@ -141,7 +145,9 @@ def test_a_seller_that_is_no_longer_on_record_loses_its_badge_at_the_next_answer
     assert reports == ["the server lets this caller not read some scores, which show no badge; see its grants file"]
 
 
-def test_after_a_failed_call_one_reader_tries_again_and_the_others_are_answered_at_once() -> None:
+def test_after_a_failed_call_one_reader_tries_again() -> None:
+    """After a failed call one reader tries again and the others are answered at once."""
+
     async def work(world: World, badges: Badges) -> None:
         for seller in ("a", "b"):
             await shown(badges, seller)
@@ -294,7 +300,9 @@ def test_the_age_of_a_stale_answer_counts_as_that_of_the_badge() -> None:
     run(work)
 
 
-def test_the_badges_that_are_kept_are_bounded_and_made_up_ids_push_none_out() -> None:
+def test_kept_badges_are_bounded() -> None:
+    """The badges that are kept are bounded and made up ids push none out."""
+
     async def work(world: World, badges: Badges) -> None:
         for number in range(3):
             await shown(badges, f"s{number}")

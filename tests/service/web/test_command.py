@@ -49,7 +49,8 @@ def badges(shell: Shell, folder: Path, *options: str) -> Iterator[str]:
 
 
 @pytest.mark.long
-def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_alone(tmp_path: Path) -> None:
+def test_it_shows_its_certificate_and_granted_badges_alone(tmp_path: Path) -> None:
+    """It shows the server its certificate and badges of what it is granted alone."""
     authority = Authority(tmp_path)
     shown = authority.certificate(dns=["badges.example"])
     write_grants(tmp_path / "grants.toml", grant("dns:badges.example", ["read_scores"], sellers=["good", "low"]))
@@ -85,7 +86,8 @@ def test_it_shows_the_server_its_certificate_and_badges_of_what_it_is_granted_al
 
 
 @pytest.mark.long
-def test_without_a_server_it_serves_badges_of_nothing_and_no_demo_page(tmp_path: Path) -> None:
+def test_without_a_server_it_serves_badges_of_nothing(tmp_path: Path) -> None:
+    """Without a server it serves badges of nothing and no demo page."""
     with badges(bare_shell(tmp_path), tmp_path) as address:
         assert json.loads(get(address, f"/badge/{MARKET}.json?seller=good")[1])["badges"] == {}
         assert get(address, "/demo")[0] == 404
@@ -107,7 +109,8 @@ def test_an_option_that_cannot_be_used_is_named(
 
 
 @pytest.mark.long
-def test_where_its_packages_are_missing_it_says_how_to_install_them(tmp_path: Path) -> None:
+def test_missing_packages_are_named_with_their_remedy(tmp_path: Path) -> None:
+    """Where its packages are missing it says how to install them."""
     (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError('gone', name='starlette')")
     shell = bare_shell(tmp_path)
     shell.environment["PYTHONPATH"] = f"{tmp_path}:{shell.environment['PYTHONPATH']}"

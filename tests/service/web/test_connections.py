@@ -48,7 +48,8 @@ def test_one_connection_too_many_makes_the_oldest_give_way() -> None:
 
 
 @pytest.mark.long
-def test_a_connection_ends_in_time_whether_it_sends_half_a_request_or_none() -> None:
+def test_a_connection_ends_in_time() -> None:
+    """A connection ends in time whether it sends half a request or none."""
     with (
         site(10, 0.3) as (address, _),
         socket.create_connection(address, timeout=30) as half,

@@ -62,8 +62,8 @@ def test_every_picture_is_as_large_as_the_script_expects(site: Site) -> None:
         assert not list(roots[2])
 
 
-def test_two_badges_differ_in_their_marks_and_not_in_colour_or_label_alone(site: Site) -> None:
-    """A filled and an open shape."""
+def test_two_badges_differ_in_their_marks(site: Site) -> None:
+    """Two badges differ in their marks and not in colour or label alone. A filled and an open shape."""
     best, good = (
         ElementTree.fromstring(site.get(f"/badge/acme/{seller}.svg").body).findall(f"{SVG}g/*")
         for seller in ("best", "good")
@@ -124,7 +124,9 @@ def test_a_badge_has_one_picture_whoever_has_it(site: Site) -> None:
         assert site.get(f"/picture/{badge}.svg").status == 404
 
 
-def test_the_language_follows_from_accept_language_unless_the_query_names_one(site: Site) -> None:
+def test_the_language_follows_the_header_or_the_query(site: Site) -> None:
+    """The language follows from accept language unless the query names one."""
+
     def asked(path: str, header: str) -> tuple[str | None, str | None]:
         answer = site.get(path, accept_language=header)
         return answer.header("content-language"), answer.header("vary")
@@ -152,9 +154,8 @@ def test_the_language_follows_from_accept_language_unless_the_query_names_one(si
         ("," * 300 + "zh", "en"),
     ],
 )
-def test_the_language_of_the_largest_weight_is_answered_and_what_is_malformed_counts_for_nothing(
-    header: str, language: str
-) -> None:
+def test_the_language_of_the_largest_weight_is_answered(header: str, language: str) -> None:
+    """The language of the largest weight is answered and what is malformed counts for nothing."""
     assert accepted_language(header) == language
 
 
@@ -178,7 +179,8 @@ def test_head_is_answered_as_get_without_the_body(site: Site) -> None:
     assert head.without_date() == (got.status, got.without_date()[1], b"")
 
 
-def test_caches_may_show_a_badge_for_a_stated_time_and_while_the_badge_server_is_away(site: Site) -> None:
+def test_caches_may_show_a_badge_for_a_stated_time(site: Site) -> None:
+    """Caches may show a badge for a stated time and while the badge server is away."""
     caching = site.get("/badge/acme/good.svg").header("cache-control")
     assert caching == "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
 
@@ -194,7 +196,8 @@ def test_caches_may_show_a_badge_for_a_stated_time_and_while_the_badge_server_is
         ("/badge/acme/%E5%8D%96.svg", "seller"),
     ],
 )
-def test_an_id_that_is_none_is_refused_with_the_field_and_what_it_must_be(site: Site, path: str, field: str) -> None:
+def test_an_invalid_id_is_refused_by_its_field(site: Site, path: str, field: str) -> None:
+    """An id that is none is refused with the field and what it must be."""
     answer = site.get(path)
     assert answer.status == 400
     error = json.loads(answer.body)["error"]
@@ -235,7 +238,9 @@ def test_the_root_leads_to_the_demo_and_names_no_host(site: Site) -> None:
     assert (answer.status, answer.header("location")) == (307, "/demo")
 
 
-def test_every_response_bars_sniffing_framing_and_scripts_and_names_no_software(site: Site) -> None:
+def test_every_response_has_its_security_headers(site: Site) -> None:
+    """Every response bars sniffing framing and scripts and names no software."""
+
     def policy(answer: Answer) -> str:
         assert answer.header("x-content-type-options") == "nosniff"
         assert answer.header("server") is None

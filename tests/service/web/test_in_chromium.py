@@ -237,7 +237,8 @@ def test_a_script_that_was_changed_does_not_run(chromium: Browser, site: Site) -
 
 
 @pytest.mark.long
-def test_a_checkout_goes_on_while_the_badge_server_knows_nothing_or_is_away(chromium: Browser) -> None:
+def test_a_checkout_goes_on_without_badges(chromium: Browser) -> None:
+    """A checkout goes on while the badge server knows nothing or is away."""
     with Client("127.0.0.1:1", deadline_seconds=0.2) as client, badge_site(client) as site:
         address = f"http://{site.server.address}"
         with checkout("<h1>Pay</h1>" + place("good"), address) as shop, opened(chromium, shop) as (page, found):

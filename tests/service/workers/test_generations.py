@@ -47,7 +47,8 @@ def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
 
 
 @pytest.mark.long
-def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after_it(workers: Workers) -> None:
+def test_a_file_made_beforehand_answers_in_every_process(workers: Workers) -> None:
+    """A file made before a promotion is what every process answers from after it."""
     registry = Registry(workers.folder / "registry")
     first, second = registry.champion() or "", publish(registry, 3)
     files = {model: made(workers, model) for model in (first, second)}
@@ -63,7 +64,8 @@ def test_a_file_made_before_a_promotion_is_what_every_process_answers_from_after
 
 
 @pytest.mark.long
-def test_a_damaged_file_is_set_aside_once_and_every_process_answers_as_before(workers: Workers) -> None:
+def test_a_damaged_file_is_set_aside_once_for_all(workers: Workers) -> None:
+    """A damaged file is set aside once and every process answers as before."""
     registry = Registry(workers.folder / "registry")
     first, third = registry.champion() or "", publish(registry, 5)
     file = made(workers, third)

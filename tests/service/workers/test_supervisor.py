@@ -91,7 +91,9 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.long
-def test_a_process_that_ends_is_replaced_at_once_and_the_next_times_after_a_while(tmp_path: Path) -> None:
+def test_a_process_that_ends_is_replaced(tmp_path: Path) -> None:
+    """A process that ends is replaced at once and the next times after a while."""
+
     def beside(run: Run) -> None:
         for count in (3, 4):
             (tmp_path / "crash-2").touch()
@@ -105,9 +107,8 @@ def test_a_process_that_ends_is_replaced_at_once_and_the_next_times_after_a_whil
 
 
 @pytest.mark.long
-def test_a_process_that_is_not_heard_any_more_is_killed_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_process_is_killed_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is not heard any more is killed and replaced."""
     monkeypatch.setattr(supervising, "SILENT_SECONDS", 3.0)
 
     def beside(run: Run) -> None:
@@ -136,7 +137,8 @@ def test_who_was_held_up_itself_takes_nobody_for_silent(tmp_path: Path, monkeypa
     assert run.replaced() == []
 
 
-def test_a_process_that_ends_before_it_answers_ends_all_with_its_code(tmp_path: Path) -> None:
+def test_a_process_that_ends_too_early_ends_all(tmp_path: Path) -> None:
+    """A process that ends before it answers ends all with its code."""
     (tmp_path / "refuse-2").touch()
     run = Run(tmp_path, lambda _: None)
     assert run() == 6
@@ -146,7 +148,8 @@ def test_a_process_that_ends_before_it_answers_ends_all_with_its_code(tmp_path: 
             os.kill(int(child[1]), 0)
 
 
-def test_the_first_process_starts_alone_and_has_the_socket_and_all_have_one_key(tmp_path: Path) -> None:
+def test_the_first_process_starts_alone(tmp_path: Path) -> None:
+    """The first process starts alone and has the socket and all have one key."""
     (tmp_path / "refuse-1").touch()
     run = Run(tmp_path, lambda _: None)
     assert run() == 6

@@ -26,7 +26,8 @@ from tests.service.workers.conftest import Workers, ask, channel_of, serving_wor
 KILLED_UNDER_LOAD_SECONDS = 6.0
 
 
-def test_calls_of_many_connections_reach_both_processes_and_are_counted_in_one_scrape(workers: Workers) -> None:
+def test_calls_reach_both_processes(workers: Workers) -> None:
+    """Calls of many connections reach both processes and are counted in one scrape."""
     before = workers.samples()
     for number in range(24):
         assert ask(workers.address, number).trust_score.points
@@ -42,7 +43,8 @@ def test_calls_of_many_connections_reach_both_processes_and_are_counted_in_one_s
     assert after["sellertrust_serving", "1", ""] == after["sellertrust_serving", "2", ""] > 1
 
 
-def test_an_append_by_one_process_is_seen_by_whoever_asks_the_other_for_its_sequence(workers: Workers) -> None:
+def test_an_append_by_one_process_is_seen_by_the_other(workers: Workers) -> None:
+    """An append by one process is seen by whoever asks the other for its sequence."""
     with Client(workers.address, deadline_seconds=30) as client:
         [result] = client.append_entries(MARKET, [violation("seen", "s7")])
     sequence = result.sequence
@@ -68,8 +70,10 @@ def test_the_audit_file_of_all_processes_is_one_unbroken_chain(workers: Workers)
     assert count == 48
 
 
-def test_a_seller_has_one_pseudonym_in_the_lines_of_all_processes(workers: Workers) -> None:
-    """Without a key in the settings each process would make its own."""
+def test_a_seller_has_one_pseudonym_in_all_processes(workers: Workers) -> None:
+    """A seller has one pseudonym in the lines of all processes. Without a key in the settings each process would make
+    its own.
+    """
     request = score_pb.ExplainTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s1")
     for _ in range(16):
         with channel_of(workers.address) as channel:
@@ -80,7 +84,8 @@ def test_a_seller_has_one_pseudonym_in_the_lines_of_all_processes(workers: Worke
 
 
 @pytest.mark.long
-def test_no_call_of_the_published_client_fails_when_a_process_is_killed_under_load(workers: Workers) -> None:
+def test_no_call_fails_when_a_process_is_killed(workers: Workers) -> None:
+    """No call of the published client fails when a process is killed under load."""
     plan = Plan(
         workers.address,
         KILLED_UNDER_LOAD_SECONDS,
@@ -101,7 +106,8 @@ def test_no_call_of_the_published_client_fails_when_a_process_is_killed_under_lo
 
 
 @pytest.mark.long
-def test_a_process_that_is_stopped_is_killed_and_replaced_and_the_other_answers_meanwhile(workers: Workers) -> None:
+def test_a_stopped_process_is_replaced(workers: Workers) -> None:
+    """A process that is stopped is killed and replaced and the other answers meanwhile."""
     stopped, other = workers.pids()[2], workers.pids()[1]
     os.kill(stopped, signal.SIGSTOP)
     with Client(workers.address, deadline_seconds=30) as client:

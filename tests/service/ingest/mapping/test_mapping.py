@@ -66,7 +66,8 @@ def refusal(rule: Mapping[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_a_text_is_filled_with_the_columns_it_names_and_with_the_line() -> None:
+def test_a_text_is_filled_with_columns_and_line() -> None:
+    """A text is filled with the columns it names and with the line."""
     made = entry(VIOLATION | {"entry_id": "v-{shop}-{case}-{line}"})
     assert made == Entry(
         "v-s-7-2",
@@ -99,14 +100,16 @@ def test_every_kind_of_entry_can_be_mapped() -> None:
     assert known.fact == IdentityVerified(IdentityLevel.BASIC, attributes={"kind": "confirm"})
 
 
-def test_a_map_translates_a_column_and_its_default_takes_the_rest() -> None:
+def test_a_map_translates_a_column() -> None:
+    """A map translates a column and its default takes the rest."""
     harm = {"column": "grade", "map": {"3": "extreme"}}
     assert entry(VIOLATION | {"harm": harm}, ROW | {"grade": " 3 "}).fact.harm is Harm.EXTREME
     assert entry(VIOLATION | {"harm": harm | {"default": "low"}}, ROW | {"grade": "x"}).fact.harm is Harm.LOW
     assert rejection(VIOLATION | {"harm": harm}, ROW | {"grade": "x"}) == "harm: 'x' in column grade is not in the map"
 
 
-def test_a_default_stands_for_an_empty_cell_even_if_it_is_zero_or_false() -> None:
+def test_a_default_stands_for_an_empty_cell() -> None:
+    """A default stands for an empty cell even if it is zero or false."""
     rule = EXPOSURE | {"settled_orders": {"column": "n", "default": 0}, "revision": {"column": "r", "default": 3}}
     fact = entry(rule, ROW | {"n": "", "r": ""}).fact
     assert fact == ExposureStated(parse_day("2026-03-01"), 0, revision=3)
@@ -143,14 +146,16 @@ def test_a_rule_applies_where_its_condition_holds(
         assert entries([rule], ROW | {"c": text}) == [], text
 
 
-def test_all_conditions_must_hold_and_one_row_may_give_several_entries() -> None:
+def test_one_row_may_give_several_entries() -> None:
+    """All conditions must hold and one row may give several entries."""
     both = VIOLATION | {"when": [{"column": "a", "equals": "1"}, {"column": "b", "equals": "1"}]}
     rows = [ROW | {"a": "1", "b": "1", "case": "1"}, ROW | {"a": "1", "b": "0", "case": "2"}]
     made = entries([both, IDENTITY], *rows)
     assert [(line, e.entry_id) for line, e in made if isinstance(e, Entry)] == [(2, "v-1"), (2, "i-s"), (3, "i-s")]
 
 
-def test_what_is_dated_without_an_hour_is_known_at_the_end_of_its_day() -> None:
+def test_a_date_is_known_at_the_end_of_its_day() -> None:
+    """What is dated without an hour is known at the end of its day."""
     end = (parse_day("2026-03-01") + 1) * DAY - 1
     violation = entry(VIOLATION, ROW | {"when": "2026-03-01"})
     assert (violation.occur_time, violation.report_time) == (parse_time("2026-03-01"), end)
@@ -164,7 +169,8 @@ def test_what_is_dated_without_an_hour_is_known_at_the_end_of_its_day() -> None:
     assert entry(learned, ROW | {"learned": ""}).report_time == parse_time(moment)
 
 
-def test_exposure_can_count_the_distinct_values_of_a_column_by_seller_and_day() -> None:
+def test_exposure_counts_distinct_values() -> None:
+    """Exposure can count the distinct values of a column by seller and day."""
     rule = EXPOSURE | {
         "settled_orders": {"count": "order"},
         "late": {"count": "order", "when": {"column": "late", "equals": "1"}},
@@ -213,9 +219,8 @@ def test_counting_begins_anew_with_every_pass() -> None:
         (EXPOSURE | {"units": "{act}"}, {"act": "1e999"}, "units: '1e999' is not a whole number"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
-    rule: dict[str, Any], row: dict[str, str], message: str
-) -> None:
+def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[str, str], message: str) -> None:
+    """A row that cannot be read is rejected by field and reason."""
     assert rejection(rule, ROW | row).startswith(message)
 
 
@@ -248,7 +253,8 @@ def test_a_row_that_cannot_be_read_is_rejected_by_field_and_reason(
         ({"when": {"column": "a", "before": "2026-13-01"}}, "files[0].entries[0].when: before needs a time, a date"),
     ],
 )
-def test_a_wrong_rule_is_refused_by_its_place_before_any_row_is_read(change: dict[str, Any], message: str) -> None:
+def test_a_wrong_rule_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
+    """A wrong rule is refused by its place before any row is read."""
     assert refusal(VIOLATION | change).startswith(message)
 
 
@@ -288,15 +294,18 @@ rows = st.lists(st.fixed_dictionaries(dict.fromkeys(("case", "shop", "when", "da
 
 
 @pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])
-def test_an_amount_in_minor_units_is_digits_alone_and_the_message_says_what_to_write(text: str) -> None:
-    """1999.00 could be cents or euros; a count of 12.0 is valid."""
+def test_an_amount_in_minor_units_is_digits_alone(text: str) -> None:
+    """An amount in minor units is digits alone and the message says what to write. 1999.00 could be cents or euros; a
+    count of 12.0 is valid.
+    """
     rule = EXPOSURE | {"settled_orders": "{n}", "value_minor": "{v}", "currency": "EUR"}
     assert rejection(rule, ROW | {"n": "12", "v": text}).startswith(f"value_minor: {text!r} is not an amount in minor")
     assert "write 19.99 EUR as 1999 (cents)" in rejection(rule, ROW | {"n": "12", "v": text})
     assert entry(rule, ROW | {"n": "12.0", "v": "1999"}).fact.value_minor == 1999
 
 
-def test_a_required_field_that_no_rule_gives_is_refused_before_any_row_is_read() -> None:
+def test_a_missing_required_field_is_refused() -> None:
+    """A required field that no rule gives is refused before any row is read."""
     without = {name: value for name, value in STATUS.items() if name not in ("actor", "reason")}
     assert refusal(without) == "files[0].entries[0]: actor, reason is missing"
     mapping(IDENTITY)
@@ -321,7 +330,8 @@ def test_a_required_field_that_no_rule_gives_is_refused_before_any_row_is_read()
         (EXPOSURE | {"settled_orders": -1}, "entries[0].settled_orders: '-1' must be 0 to"),
     ],
 )
-def test_a_value_that_no_row_could_mend_is_refused_with_what_there_is(rule: Mapping[str, Any], message: str) -> None:
+def test_a_value_that_no_row_mends_is_refused(rule: Mapping[str, Any], message: str) -> None:
+    """A value that no row could mend is refused with what there is."""
     assert message in refusal(rule)
 
 

@@ -19,9 +19,8 @@ from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, V
         ({"before": "{other}"}, "2022-02-03", "c: '?' is no date or time"),
     ],
 )
-def test_a_cell_that_a_condition_cannot_read_is_told_and_its_row_is_not_lost_in_silence(
-    condition: dict[str, Any], text: str, reason: str
-) -> None:
+def test_a_cell_that_a_condition_cannot_read_is_told(condition: dict[str, Any], text: str, reason: str) -> None:
+    """A cell that a condition cannot read is told and its row is not lost in silence."""
     rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
     row = ROW | {"c": text, "other": "?"}
     assert rejection(rule, row).startswith(reason)

@@ -63,7 +63,8 @@ def test_a_date_in_any_form_is_known_at_the_end_of_its_day() -> None:
     assert entry.report_time == entry.occur_time
 
 
-def test_a_date_that_has_no_stated_form_is_rejected_with_the_forms() -> None:
+def test_a_date_of_no_stated_form_is_rejected() -> None:
+    """A date that has no stated form is rejected with the forms."""
     for text in ("31/02/2017", "2017/10/02", "soon"):
         assert made(VIOLATION, ROW | {"when": text}, dates="%d/%m/%Y") == [
             f"occur_time: {text!r} is not of the form %d/%m/%Y"
@@ -139,14 +140,16 @@ def test_a_violation_follows_from_a_date_later_than_another(delivered: str, prom
     assert len(made(grace, row, dates=SAO_PAULO)) == bool(delivered and promised)
 
 
-def test_a_violation_follows_from_a_number_below_or_a_text_that_contains() -> None:
+def test_violations_follow_from_numbers_and_texts() -> None:
+    """A violation follows from a number below or a text that contains."""
     low = VIOLATION | {"when": {"column": "n", "below": 0}}
     assert [len(made(low, ROW | {"n": n})) for n in ("-0.5", "-10", "0", "3", "")] == [1, 1, 0, 0, 0]
     closed = VIOLATION | {"when": {"column": "n", "contains": "losed"}}
     assert [len(made(closed, ROW | {"n": n})) for n in ("Establishment Closed.", "closed", "open", "")] == [1, 1, 0, 0]
 
 
-def test_amounts_become_whole_cents_and_are_summed_by_seller_and_day() -> None:
+def test_amounts_become_whole_cents_and_are_summed() -> None:
+    """Amounts become whole cents and are summed by seller and day."""
     rule = EXPOSURE | {
         "settled_orders": {"count": "case"},
         "units": {"sum": "n"},
@@ -176,7 +179,8 @@ def test_the_band_of_a_number_is_the_last_that_it_reaches(points: str, harm: str
     assert entry.fact.harm is Harm[harm.upper()]
 
 
-def test_a_number_below_every_band_and_a_text_that_is_none_are_told() -> None:
+def test_a_number_below_every_band_is_told() -> None:
+    """A number below every band and a text that is none are told."""
     bands: dict[str, Any] = {"column": "n", "bands": [[-10, "extreme"], [-4, "medium"]]}
     rule = VIOLATION | {"harm": bands}
     assert made(rule, ROW | {"n": "-11"}) == ["harm: '-11' in column n is not in a band: it is below the first one"]

@@ -66,7 +66,8 @@ def test_each_column_counts_the_earlier_rows_and_no_others(ratings: list[Rating]
         }
 
 
-def test_a_row_that_lies_before_one_above_it_is_rejected_and_counts_for_nobody() -> None:
+def test_a_row_out_of_order_is_rejected() -> None:
+    """A row that lies before one above it is rejected and counts for nobody."""
     entries = made([(1, "a", "x", 5), (3, "a", "x", 5), (3, "a", "x", 5), (2, "a", "x", 5), (4, "a", "x", 5)])
     assert "lies before one above it, in line 3, " in str(entries[3])
     assert "sort the file by the time of count_so_far" in str(entries[3])
@@ -97,7 +98,8 @@ def test_a_file_that_is_read_again_is_counted_anew() -> None:
         assert counts(entry)["given"] == 0
 
 
-def test_columns_that_are_counted_are_no_columns_of_the_file_and_those_that_they_read_are() -> None:
+def test_counted_columns_are_no_columns_of_the_file() -> None:
+    """Columns that are counted are no columns of the file and those that they read are."""
     file = mapping().files[0]
     assert file.asked == {"line", "day", "rater", "shop", "stars"}
     assert file.counts
@@ -134,8 +136,10 @@ def test_a_count_that_cannot_be_made_is_refused(columns: Any, changes: Any, mess
         mapping(columns, **changes)
 
 
-def test_rows_that_find_their_seller_by_the_match_cannot_be_counted() -> None:
-    """They return one by one from the queue, without the rows before them."""
+def test_rows_without_a_seller_cannot_be_counted() -> None:
+    """Rows that find their seller by the match cannot be counted. They return one by one from the queue, without the
+    rows before them.
+    """
     rule = {"kind": "identity", "entry_id": "i-{line}", "seller": "{@seller}", "occur_time": "{day}"}
     match = {"identifiers": [{"attribute": "a", "value": "{b}"}]}
     with pytest.raises(ConfigurationWrong, match="count_so_far: rows that find their seller by the match"):

@@ -71,7 +71,8 @@ def ids(ledger: Ledger) -> list[str]:
     return [found.entry.entry_id for found in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
-def test_entries_of_every_form_are_appended_with_the_position_after_them(ledger: Ledger, tmp_path: Path) -> None:
+def test_entries_of_every_form_are_appended(ledger: Ledger, tmp_path: Path) -> None:
+    """Entries of every form are appended with the position after them."""
     source = Rows([exposure(1, binary=True), exposure(2)], [bare("v-1")], [])
     report = fed(ledger, source, tmp_path)
     assert report == FeedReport(appended=3, positions={0: 2, 1: 1})
@@ -117,7 +118,8 @@ WRONG = {
 }
 
 
-def test_a_wrong_message_is_kept_with_its_reason_and_holds_up_no_other(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_wrong_message_is_kept_with_its_reason(ledger: Ledger, tmp_path: Path) -> None:
+    """A wrong message is kept with its reason and holds up no other."""
     first = [exposure(1), violation("v-1")]
     rows = [*first, *(row for row, _ in WRONG.values()), exposure(2), decision("d-1", "v-1")]
     report = fed(ledger, Rows(rows), tmp_path)
@@ -178,9 +180,8 @@ def test_a_line_that_a_crash_cut_short_is_ended_first(ledger: Ledger, tmp_path: 
 
 
 @pytest.mark.long
-def test_a_source_that_does_not_answer_is_asked_again_and_given_up_when_patience_is_over(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_silent_source_is_asked_until_patience_ends(ledger: Ledger, tmp_path: Path) -> None:
+    """A source that does not answer is asked again and given up when patience is over."""
     assert fed(ledger, Rows([exposure(1)], fails=2), tmp_path).appended == 1
     with pytest.raises(SourceUnavailable):
         fed(ledger, Rows([exposure(1), exposure(2)], fails=1_000), tmp_path, patience_seconds=0.5)
@@ -194,10 +195,10 @@ def test_a_source_that_has_more_and_sends_nothing_is_given_up(ledger: Ledger, tm
         fed(ledger, source, tmp_path, patience_seconds=0.2)
 
 
-def test_a_ledger_that_does_not_answer_is_waited_for_and_the_position_stands(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each append fails twice, once after its commit: no entry or reject is repeated."""
+def test_a_silent_ledger_is_waited_for(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that does not answer is waited for and the position stands. Each append fails twice, once after its
+    commit: no entry or reject is repeated.
+    """
     with Ledger.open(url, clock=Clock()) as ledger:
         real = ledger.append
         calls: list[int] = []

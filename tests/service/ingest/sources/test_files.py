@@ -173,9 +173,8 @@ def taken(ledger: Ledger, folder: Path, form: str, breaks_after: int = 1_000_000
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.usefixtures("small")
-def test_an_interrupted_import_goes_on_where_it_was_with_all_of_its_rejects(
-    ledger: Ledger, tmp_path: Path, form: str
-) -> None:
+def test_an_interrupted_import_goes_on(ledger: Ledger, tmp_path: Path, form: str) -> None:
+    """An interrupted import goes on where it was with all of its rejects."""
     forty(tmp_path, form)
     first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
     for _ in range(2):
@@ -194,8 +193,10 @@ def test_an_interrupted_import_goes_on_where_it_was_with_all_of_its_rejects(
 
 
 @pytest.mark.usefixtures("small")
-def test_a_file_or_mapping_that_was_changed_meanwhile_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
-    """Otherwise rows before the changed line would be missing."""
+def test_a_changed_file_or_mapping_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """A file or mapping that was changed meanwhile begins anew. Otherwise rows before the changed line would be
+    missing.
+    """
     forty(tmp_path, "rows.csv")
     with pytest.raises(Broken):
         imported(ledger, tmp_path, "rows.csv", breaks_after=3)
@@ -208,7 +209,8 @@ def test_a_file_or_mapping_that_was_changed_meanwhile_begins_anew(ledger: Ledger
 
 
 @pytest.mark.usefixtures("small")
-def test_a_joined_file_that_was_changed_meanwhile_has_its_rows_read_anew(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_changed_joined_file_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """A joined file that was changed meanwhile has its rows read anew."""
     table(tmp_path / "rows.csv", [row(n) for n in range(20)])
     files = [{"path": "rows.csv", "entries": [RULE | {"listing": "{offer}", "entry_id": "{prefix}-{id}"}]}]
     files[0]["join"] = [{"path": "more.csv", "on": "seller", "take": ["offer", "prefix"]}]
@@ -228,7 +230,8 @@ def test_a_joined_file_that_was_changed_meanwhile_has_its_rows_read_anew(ledger:
 
 
 @pytest.mark.usefixtures("small")
-def test_of_several_files_those_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
+def test_files_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
+    """Of several files those that were read are not read again."""
     table(tmp_path / "a.csv", [row(n) for n in range(12)] + [row(99, "grave")])
     table(tmp_path / "b.csv", [row(n) for n in range(100, 120)])
     with pytest.raises(Broken):
@@ -253,10 +256,10 @@ def test_where_the_kept_rejects_are_gone_the_import_begins_anew(ledger: Ledger, 
 
 
 @pytest.mark.usefixtures("small")
-def test_counted_exposure_is_counted_from_the_first_row_whatever_was_interrupted(
-    ledger: Ledger, tmp_path: Path
-) -> None:
-    """Half of the rows would give half of the orders."""
+def test_counted_exposure_begins_at_the_first_row(ledger: Ledger, tmp_path: Path) -> None:
+    """Counted exposure is counted from the first row whatever was interrupted. Half of the rows would give half of
+    the orders.
+    """
     rule = {
         "kind": "exposure",
         "entry_id": "x-{seller}-{time}",
@@ -275,10 +278,10 @@ def test_counted_exposure_is_counted_from_the_first_row_whatever_was_interrupted
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.usefixtures("small")
-def test_a_reject_that_was_kept_before_its_batch_failed_is_told_once(
-    ledger: Ledger, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The process ends between the reject on the disk and the entries in the ledger."""
+def test_a_reject_is_told_once(ledger: Ledger, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reject that was kept before its batch failed is told once. The process ends between the reject on the disk
+    and the entries in the ledger.
+    """
     forty(tmp_path, form)
     first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
     append, calls = ledger.append, []

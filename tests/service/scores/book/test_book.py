@@ -81,9 +81,8 @@ class World:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
-def test_every_answer_is_that_of_its_stamp_whatever_happens_between_two_looks(
-    url: str, clock: Clock, seed: int
-) -> None:
+def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int) -> None:
+    """Every answer is that of its stamp whatever happens between two looks."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -103,9 +102,8 @@ def test_every_answer_is_that_of_its_stamp_whatever_happens_between_two_looks(
             assert over.hits() > 30
 
 
-def test_an_answer_is_given_again_as_that_of_the_watermark_until_its_seller_has_an_entry(
-    ledger: Ledger, clock: Clock
-) -> None:
+def test_an_answer_is_remembered_until_an_entry(ledger: Ledger, clock: Clock) -> None:
+    """An answer is given again as that of the watermark until its seller has an entry."""
     for seller in ("a", "b"):
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -122,7 +120,8 @@ def test_an_answer_is_given_again_as_that_of_the_watermark_until_its_seller_has_
         assert worse.stamp.ledger_sequence == 6
 
 
-def test_the_day_that_answers_are_for_is_the_clocks_and_does_not_go_back(ledger: Ledger, clock: Clock) -> None:
+def test_the_day_of_answers_does_not_go_back(ledger: Ledger, clock: Clock) -> None:
+    """The day that answers are for is the clocks and does not go back."""
     ledger.append(MARKET, [*known("a"), *known("b"), confirmed("v", "a")])
     midnight = (NOW // DAY + 1) * DAY
     with opened(ledger) as over:
@@ -155,7 +154,8 @@ def test_an_override_that_has_ended_is_not_answered_any_more(ledger: Ledger, clo
         assert over.get("a").override == ""
 
 
-def test_a_record_time_that_ran_ahead_is_answered_as_the_ledger_answers_it(url: str, clock: Clock) -> None:
+def test_a_record_ahead_is_answered_as_by_the_ledger(url: str, clock: Clock) -> None:
+    """A record time that ran ahead is answered as the ledger answers it."""
     fast = Clock(NOW + 10 * SECOND)
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=fast) as ahead:
         ledger.append(MARKET, known("a"))
@@ -179,7 +179,8 @@ def test_nobody_who_is_not_there_is_kept(ledger: Ledger) -> None:
         assert len(over.book.table) == 0
 
 
-def test_another_model_answers_at_once_and_the_one_before_again_after_a_rollback(ledger: Ledger) -> None:
+def test_another_model_answers_at_once(ledger: Ledger) -> None:
+    """Another model answers at once and the one before again after a rollback."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -194,7 +195,8 @@ def test_another_model_answers_at_once_and_the_one_before_again_after_a_rollback
         assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {old.digest}
 
 
-def test_another_policy_answers_at_once_and_the_one_before_is_remembered_for_its_return(ledger: Ledger) -> None:
+def test_another_policy_answers_at_once(ledger: Ledger) -> None:
+    """Another policy answers at once and the one before is remembered for its return."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
     general = parse_policy(tomllib.loads(SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")))
@@ -211,7 +213,8 @@ def test_another_policy_answers_at_once_and_the_one_before_is_remembered_for_its
         assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {old.digest}
 
 
-def test_a_batch_reflects_what_its_process_has_appended_and_waits_for_the_follower(ledger: Ledger) -> None:
+def test_a_batch_waits_for_the_follower(ledger: Ledger) -> None:
+    """A batch reflects what its process has appended and waits for the follower."""
     for seller in SELLERS:
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -234,7 +237,8 @@ def test_an_answer_is_not_given_while_the_follower_is_stuck(ledger: Ledger, cloc
         assert over.book.tally.total("lagging") == 2
 
 
-def test_hits_are_recomputed_in_the_background_and_what_differs_is_counted(ledger: Ledger) -> None:
+def test_hits_are_recomputed_and_differences_counted(ledger: Ledger) -> None:
+    """Hits are recomputed in the background and what differs is counted."""
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
         book, found = over.book, threading.Event()

@@ -63,7 +63,8 @@ class Troubled:
         return self.ledger.changes.list(after, last, limit)
 
 
-def test_what_another_connection_appends_ends_the_answers_of_all_whom_it_concerns(url: str, clock: Clock) -> None:
+def test_appends_of_others_end_the_answers_concerned(url: str, clock: Clock) -> None:
+    """What another connection appends ends the answers of all whom it concerns."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         other.append(MARKET, [*LISTED, identity(seller="d")])
         table = Table(10)
@@ -78,7 +79,8 @@ def test_what_another_connection_appends_ends_the_answers_of_all_whom_it_concern
         assert follower.watermark[:2] == other.last()
 
 
-def test_this_process_takes_note_of_its_own_appends_at_once_and_does_not_move_the_watermark(ledger: Ledger) -> None:
+def test_own_appends_are_noted_at_once(ledger: Ledger) -> None:
+    """A process takes note of its own appends at once and does not move the watermark."""
     ledger.append(MARKET, LISTED)
     with opened(ledger) as over:
         table, before = over.book.table, over.book.follower.watermark
@@ -88,9 +90,8 @@ def test_this_process_takes_note_of_its_own_appends_at_once_and_does_not_move_th
         assert over.book.follower.watermark == before
 
 
-def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_marked(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_watermark_moves_once_all_are_marked(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries are taken page by page and the watermark moves once all are marked."""
     monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
     troubled, table = Troubled(ledger), Table(100)
     follower = Follower(cast(Ledger, troubled), table, Generations(table))
@@ -115,7 +116,8 @@ def test_entries_are_taken_page_by_page_and_the_watermark_moves_once_all_are_mar
     assert (follower.watermark.sequence, exact(table, *sellers)) == (10, [False] * 10)
 
 
-def test_a_follower_goes_on_after_errors_and_is_not_fresh_meanwhile(ledger: Ledger) -> None:
+def test_a_follower_goes_on_after_errors(ledger: Ledger) -> None:
+    """A follower goes on after errors and is not fresh meanwhile."""
     problems: list[str] = []
     troubled = Troubled(ledger)
     looks = threading.Semaphore(0)

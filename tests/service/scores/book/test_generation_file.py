@@ -40,9 +40,8 @@ def test_each_answer_is_found_by_its_seller_and_nobody_else_is(tmp_path: Path) -
     assert sorted((name, found.until, found.body) for name, found in file.records()) == sorted(ANSWERS)
 
 
-def test_sellers_whose_keys_are_the_same_are_told_apart_by_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sellers_of_one_key_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sellers whose keys are the same are told apart by their names."""
     monkeypatch.setattr(generation_file, "_key", lambda label: label[-1:] * 8)
     with GenerationWriter(tmp_path, HEAD) as writer:
         writer.add(pack_records(ANSWERS[:40]))
@@ -83,7 +82,8 @@ def test_a_byte_that_was_changed_is_noticed_wherever_it_is(tmp_path: Path, seed:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_is_damaged_while_it_is_open_is_never_given_for_an_answer(tmp_path: Path, seed: int) -> None:
+def test_damage_to_an_open_file_gives_no_answer(tmp_path: Path, seed: int) -> None:
+    """What is damaged while it is open is never given for an answer."""
     chance = random.Random(seed)
     path = written(tmp_path)
     file = opened_file(path)

@@ -42,7 +42,8 @@ def sold(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def test_a_seller_that_nobody_asked_for_is_answered_out_of_the_generation(sold: Ledger, folder: Path) -> None:
+def test_an_unasked_seller_is_in_the_generation(sold: Ledger, folder: Path) -> None:
+    """A seller that nobody asked for is answered out of the generation."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)
@@ -65,9 +66,8 @@ def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clo
         assert over.hits() == 0
 
 
-def test_what_was_put_out_of_the_table_is_not_taken_out_of_the_generation_again_once_it_has_ended(
-    sold: Ledger, folder: Path
-) -> None:
+def test_an_ended_answer_is_not_adopted_again(sold: Ledger, folder: Path) -> None:
+    """What was put out of the table is not taken out of the generation again once it has ended."""
     rescored(sold, folder)
     with opened(sold, sellers=1) as over:
         kept(over, folder)
@@ -79,9 +79,10 @@ def test_what_was_put_out_of_the_table_is_not_taken_out_of_the_generation_again_
         assert over.get("a").counted_incidents == 1
 
 
-def test_an_answer_is_stale_until_what_came_after_the_generation_is_marked(
+def test_an_answer_is_stale_until_later_entries_are_marked(
     sold: Ledger, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An answer is stale until what came after the generation is marked."""
     rescored(sold, folder)
     clock.now += HOUR
     sold.append(MARKET, [confirmed("v1", "a")])
@@ -135,9 +136,8 @@ def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
-def test_every_answer_is_that_of_its_stamp_whatever_becomes_of_the_generations(
-    url: str, clock: Clock, seed: int, folder: Path
-) -> None:
+def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int, folder: Path) -> None:
+    """Every answer is that of its stamp whatever becomes of the generations."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -160,9 +160,8 @@ def test_every_answer_is_that_of_its_stamp_whatever_becomes_of_the_generations(
             assert over.hits() > 10
 
 
-def test_the_next_days_generation_is_answered_from_midnight_on_and_not_before(
-    sold: Ledger, folder: Path, clock: Clock
-) -> None:
+def test_the_next_generation_answers_from_midnight_on(sold: Ledger, folder: Path, clock: Clock) -> None:
+    """The next days generation is answered from midnight on and not before."""
     clock.now = MIDNIGHT - HOUR
     rescored(sold, folder, days=1)
     with opened(sold) as over:
@@ -191,9 +190,8 @@ def test_an_override_that_ends_within_the_day_ends_its_answer(sold: Ledger, fold
         assert over.hits() == 1
 
 
-def test_a_model_that_is_promoted_is_answered_by_out_of_the_generation_that_was_made_beforehand(
-    sold: Ledger, folder: Path
-) -> None:
+def test_a_promoted_model_answers_from_its_generation(sold: Ledger, folder: Path) -> None:
+    """A model that is promoted is answered by out of the generation that was made beforehand."""
     mine, theirs = artifact(), certified(*population(), ALL_FEATURES, 20)
     rescored(sold, folder)
     rescored(sold, folder, model=theirs)
@@ -223,9 +221,8 @@ def test_a_generation_of_another_ledger_is_not_used(sold: Ledger, folder: Path, 
         assert over.ask("b").state == SCORE_STATE_UNKNOWN
 
 
-def test_while_the_database_is_away_yesterdays_generation_is_given_as_stale(
-    sold: Ledger, folder: Path, clock: Clock
-) -> None:
+def test_without_database_a_generation_answers_as_stale(sold: Ledger, folder: Path, clock: Clock) -> None:
+    """While the database is away yesterdays generation is given as stale."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)
@@ -243,9 +240,8 @@ def test_while_the_database_is_away_yesterdays_generation_is_given_as_stale(
             over.ask("a", wanted=sold.last()[0] + 1)
 
 
-def test_a_batch_without_the_ledger_is_of_the_generations_day_if_more_have_an_answer_of_that(
-    sold: Ledger, folder: Path, clock: Clock
-) -> None:
+def test_a_batch_without_ledger_may_take_the_generations_day(sold: Ledger, folder: Path, clock: Clock) -> None:
+    """A batch without the ledger is of the generations day if more have an answer of that."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)
@@ -261,9 +257,8 @@ def test_a_batch_without_the_ledger_is_of_the_generations_day_if_more_have_an_an
             over.require_replay(score)
 
 
-def test_a_model_that_was_not_promoted_is_not_answered_by_while_the_database_is_away(
-    sold: Ledger, folder: Path, clock: Clock
-) -> None:
+def test_an_unpromoted_model_is_not_answered_by(sold: Ledger, folder: Path, clock: Clock) -> None:
+    """A model that was not promoted is not answered by while the database is away."""
     rescored(sold, folder, model=certified(*population(), ALL_FEATURES, 20))
     with opened(sold) as over:
         kept(over, folder)
@@ -273,7 +268,8 @@ def test_a_model_that_was_not_promoted_is_not_answered_by_while_the_database_is_
         assert over.ask("a").state == SCORE_STATE_UNKNOWN
 
 
-def test_an_entry_about_all_sellers_ends_all_answers_of_a_generation(sold: Ledger, folder: Path) -> None:
+def test_an_entry_about_all_ends_a_generation(sold: Ledger, folder: Path) -> None:
+    """An entry about all sellers ends all answers of a generation."""
     rescored(sold, folder)
     sold.mend_clock(MARKET, actor="staff", reason="it rested", entry_id="c1")
     with opened(sold) as over:

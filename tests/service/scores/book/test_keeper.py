@@ -36,7 +36,8 @@ def adopted(over: Opened, *sellers: str) -> int:
     return over.book.table.adopted - before
 
 
-def test_a_damaged_file_is_set_aside_and_reported_before_anything_is_read_from_it(sold: Ledger, folder: Path) -> None:
+def test_a_damaged_file_is_set_aside_before_reading(sold: Ledger, folder: Path) -> None:
+    """A damaged file is set aside and reported before anything is read from it."""
     path = rescored(sold, folder).path
     data = bytearray(path.read_bytes())
     data[40] ^= 1
@@ -51,7 +52,8 @@ def test_a_damaged_file_is_set_aside_and_reported_before_anything_is_read_from_i
 
 
 @pytest.mark.parametrize("to", [0, 60, 300])
-def test_a_file_that_is_cut_short_while_it_is_answered_from_is_set_aside(sold: Ledger, folder: Path, to: int) -> None:
+def test_a_file_cut_short_is_set_aside(sold: Ledger, folder: Path, to: int) -> None:
+    """A file that is cut short while it is answered from is set aside."""
     path = rescored(sold, folder).path
     with opened(sold) as over:
         found = kept(over, folder)
@@ -68,7 +70,8 @@ def test_a_file_that_is_cut_short_while_it_is_answered_from_is_set_aside(sold: L
         assert adopted(over, *SELLERS) == 3
 
 
-def test_a_generation_that_is_deleted_is_let_go_and_comes_back_identical(sold: Ledger, folder: Path) -> None:
+def test_a_deleted_generation_comes_back_identical(sold: Ledger, folder: Path) -> None:
+    """A generation that is deleted is let go and comes back identical."""
     path = rescored(sold, folder).path
     before = dict(opened_file(path).records())
     with opened(sold) as over:
@@ -110,7 +113,8 @@ def test_a_folder_that_others_can_write_to_is_not_read(sold: Ledger, folder: Pat
         assert adopted(over, "b") == 1
 
 
-def test_a_newer_generation_of_the_same_day_takes_the_place_of_the_one_before(sold: Ledger, folder: Path) -> None:
+def test_a_newer_generation_replaces_the_one_before(sold: Ledger, folder: Path) -> None:
+    """A newer generation of the same day takes the place of the one before."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)
@@ -126,9 +130,10 @@ def test_a_newer_generation_of_the_same_day_takes_the_place_of_the_one_before(so
         assert adopted(over, "a") == 1
 
 
-def test_a_generation_by_other_code_or_another_contract_is_not_used(
+def test_a_generation_of_another_release_is_not_used(
     sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A generation by other code or another contract is not used."""
     rescored(sold, folder)
     for digest in ("core_digest", "contract_digest"):
         with monkeypatch.context() as patch, opened(sold) as over:
@@ -151,7 +156,8 @@ def test_a_server_is_of_the_release_that_it_was_started_by(
         assert adopted(over, *SELLERS) == 3
 
 
-def test_once_the_ledger_is_another_one_no_generation_of_the_former_is_used(tmp_path: Path, folder: Path) -> None:
+def test_a_generation_of_a_former_ledger_is_not_used(tmp_path: Path, folder: Path) -> None:
+    """Once the ledger is another one no generation of the former is used."""
     with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, known("a"))
         rescored(ledger, folder)

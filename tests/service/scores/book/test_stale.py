@@ -46,9 +46,8 @@ def lost(over: Opened) -> None:
         time.sleep(0.01)
 
 
-def test_a_known_seller_is_answered_with_age_and_anybody_else_by_unknown_never_by_not_found(
-    url: str, clock: Clock
-) -> None:
+def test_a_known_seller_is_answered_with_its_age(url: str, clock: Clock) -> None:
+    """A known seller is answered with age and anybody else by unknown never by not found."""
     with away(url, clock) as over:
         clock.now += 42 * SECOND
         found = over.get("a")
@@ -77,7 +76,8 @@ def test_across_midnight_it_is_the_answer_of_the_day_before(url: str, clock: Clo
         assert found.freshness.age.ToSeconds() == 13 * 3600
 
 
-def test_an_override_that_has_ended_since_is_shown_with_the_time_it_was_in_force(url: str, clock: Clock) -> None:
+def test_an_ended_override_is_shown_as_of_its_time(url: str, clock: Clock) -> None:
+    """An override that has ended since is shown with the time it was in force."""
     until = NOW + HOUR
     override = Entry("o", "a", OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
     with away(url, clock, override) as over:
@@ -104,7 +104,8 @@ def test_what_an_entry_has_ended_is_as_old_as_its_computation(url: str, clock: C
         assert found.freshness.age.ToSeconds() == 3600
 
 
-def test_who_takes_no_old_answer_gets_an_error_that_says_how_old_it_is(url: str, clock: Clock) -> None:
+def test_who_takes_no_old_answer_hears_its_age(url: str, clock: Clock) -> None:
+    """Who takes no old answer gets an error that says how old it is."""
     with away(url, clock) as over:
         clock.now += 10 * SECOND
         assert over.ask("a", max_staleness=11 * SECOND).points
@@ -119,7 +120,8 @@ def test_who_takes_no_old_answer_gets_an_error_that_says_how_old_it_is(url: str,
         assert [result.error.reason for result in results] == ["TOO_STALE"] * 2
 
 
-def test_a_sequence_that_nothing_remembered_reflects_is_refused_at_once(url: str, clock: Clock) -> None:
+def test_a_sequence_beyond_memory_is_refused(url: str, clock: Clock) -> None:
+    """A sequence that nothing remembered reflects is refused at once."""
     with away(url, clock) as over:
         assert over.ask("a", wanted=4).points
         with pytest.raises(LedgerUnavailable, match="ends at 4"):
@@ -136,7 +138,8 @@ def test_beyond_the_stated_age_nothing_is_known_any_more(url: str, clock: Clock)
         assert over.ask("a").state == pb.SCORE_STATE_UNKNOWN
 
 
-def test_a_batch_without_the_ledger_is_of_one_day_and_of_one_model(url: str, clock: Clock) -> None:
+def test_a_batch_without_ledger_is_of_one_day_and_model(url: str, clock: Clock) -> None:
+    """A batch without the ledger is of one day and of one model."""
     ledger = Ledger.open(url, clock=clock)
     ledger.append(MARKET, [entry for seller in "abcd" for entry in known(seller)])
     with opened(ledger) as over:
@@ -159,7 +162,8 @@ def test_a_batch_without_the_ledger_is_of_one_day_and_of_one_model(url: str, clo
         assert [result.error.reason for result in results] == ["TOO_STALE", ""]
 
 
-def test_a_follower_that_lags_does_not_mean_that_the_ledger_is_away(ledger: Ledger, clock: Clock) -> None:
+def test_a_lagging_follower_is_no_absence(ledger: Ledger, clock: Clock) -> None:
+    """A follower that lags does not mean that the ledger is away."""
     ledger.append(MARKET, known("a"))
     with opened(ledger, fresh_seconds=1e-9) as over:
         for _ in range(2):
@@ -190,9 +194,8 @@ def computing(over: Opened, seller: str) -> Iterator[None]:
         other.join(30)
 
 
-def test_beside_others_who_compute_the_last_known_answer_is_given_as_stale_to_whoever_takes_it(
-    ledger: Ledger, clock: Clock
-) -> None:
+def test_beside_computing_calls_an_answer_may_be_stale(ledger: Ledger, clock: Clock) -> None:
+    """Beside others who compute the last known answer is given as stale to whoever takes it."""
     ledger.append(MARKET, [*known("a"), *known("b"), *known("c")])
     with opened(ledger, seats=1) as over:
         before, _ = over.ask("a"), over.ask("b")
@@ -214,7 +217,8 @@ def test_beside_others_who_compute_the_last_known_answer_is_given_as_stale_to_wh
         assert now.points < before.points
 
 
-def test_beside_others_who_compute_a_sequence_or_an_age_that_is_asked_for_holds(ledger: Ledger, clock: Clock) -> None:
+def test_beside_computing_calls_what_was_asked_holds(ledger: Ledger, clock: Clock) -> None:
+    """Beside others who compute a sequence or an age that is asked for holds."""
     ledger.append(MARKET, [*known("a"), *known("b")])
     with opened(ledger, seats=1) as over:
         over.ask("a")

@@ -25,7 +25,8 @@ def exact(table: Table, name: str) -> bool:
     return found is not None and table.is_exact(found)
 
 
-def test_an_entry_ends_the_answer_of_its_seller_alone_and_leaves_it_as_stale() -> None:
+def test_an_entry_ends_its_sellers_answer_alone() -> None:
+    """An entry ends the answer of its seller alone and leaves it as stale."""
     table = begun()
     table.store(ONE, answer(5), table.life)
     table.store(TWO, answer(5), table.life)
@@ -35,7 +36,8 @@ def test_an_entry_ends_the_answer_of_its_seller_alone_and_leaves_it_as_stale() -
     assert table.dropped == 1
 
 
-def test_an_answer_that_was_being_computed_while_an_entry_came_is_never_exact() -> None:
+def test_an_answer_overtaken_by_an_entry_is_never_exact() -> None:
+    """An answer that was being computed while an entry came is never exact."""
     for name, before in ((ONE, True), (TWO, False)):
         table = begun()
         if before:
@@ -48,7 +50,8 @@ def test_an_answer_that_was_being_computed_while_an_entry_came_is_never_exact() 
         assert exact(table, name)
 
 
-def test_of_two_answers_the_later_one_stays_and_another_day_model_or_policy_replaces_it() -> None:
+def test_of_two_answers_the_later_stays() -> None:
+    """Of two answers the later one stays and another day model or policy replaces it."""
     table = begun()
     table.store(ONE, newer := answer(7), table.life)
     table.store(ONE, answer(5), table.life)
@@ -82,7 +85,8 @@ def test_what_was_computed_of_another_ledger_is_not_kept() -> None:
     assert not exact(table, ONE)
 
 
-def test_the_table_holds_so_many_and_lets_go_of_what_nobody_asked_for() -> None:
+def test_the_table_lets_go_of_what_nobody_asks_for() -> None:
+    """The table holds so many and lets go of what nobody asked for."""
     table = begun(capacity=2)
     for name in (ONE, TWO):
         table.store(name, answer(5), table.life)
@@ -117,9 +121,8 @@ STEPS = st.one_of(
 @pytest.mark.parametrize("capacity", [1, 2, 4])
 @settings(deadline=None)
 @given(steps=st.lists(STEPS, max_size=60))
-def test_an_answer_taken_for_exact_holds_every_entry_of_its_seller(
-    capacity: int, steps: list[tuple[str, str | int]]
-) -> None:
+def test_an_exact_answer_holds_every_entry(capacity: int, steps: list[tuple[str, str | int]]) -> None:
+    """An answer taken for exact holds every entry of its seller."""
     table, sequence = begun(capacity), 0
     newest = dict.fromkeys(NAMES, 0)
     computing: list[tuple[str, Answer]] = []
