@@ -1,7 +1,5 @@
 """A server with a generation answers unremembered sellers from it; it can be deleted at any moment."""
 
-import threading
-import time
 import urllib.request
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 from scoring.base.enums import ScoreState
 from sellertrust.client import Client
-from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from tests.helpers.generations import rescored
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
 from tests.helpers.waiting import wait_until
@@ -59,39 +56,3 @@ def test_scores_come_out_of_a_generation_made_meanwhile(tmp_path: Path) -> None:
         assert "sellertrust_book_generations 1.0" in metrics
         assert "sellertrust_book_generations_damaged_total 0.0" in metrics
         assert 'sellertrust_book_answers_total{how="miss"} 0.0' in metrics
-
-
-@pytest.mark.long
-def test_no_call_fails_while_generations_come_and_go(tmp_path: Path) -> None:
-    """No call fails while generations are deleted cut short and made anew."""
-    folder = tmp_path / "generations"
-    with (
-        running_server(tmp_path, artifact=artifact(), book_sellers=3) as running,
-        running.client(deadline_seconds=30) as client,
-    ):
-        fill(client)
-        before = {seller: client.get_trust_score(MARKET, seller).points for seller in SELLERS}
-        done, found = threading.Event(), list[TrustScore]()
-
-        def read() -> None:
-            while not done.is_set():
-                found.extend(client.get_trust_score(MARKET, seller) for seller in SELLERS)
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        try:
-            for harm in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink):
-                path = rescored(running.ledger, folder).path
-                wait_until(lambda: generations(running) == 1)
-                count = adopted(running)
-                wait_until(lambda: adopted(running) > count + len(SELLERS))  # noqa: B023
-                harm(path)
-                wait_until(lambda: generations(running) == 0)
-                time.sleep(0.05)
-        finally:
-            done.set()
-            reader.join()
-        assert {score.seller.rsplit("/", 1)[-1]: score.points for score in found} == before
-        assert len(found) > 3 * len(SELLERS)
-        assert len(running.lines("book")) == 1
-        assert "is damaged and set aside" in running.lines("book")[0]["problem"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -27,9 +26,7 @@ from service.engine import call_pool
 from service.engine.pools import POOLS
 from service.ledger.queries.violations import ViolationQueries
 from service.mechanism.recorder import Recorder
-from tests.helpers.databases import database as new_database
-from tests.helpers.servers import MARKET, identity, running_server, violation
-from tests.helpers.waiting import wait_until
+from tests.helpers.servers import MARKET, identity, running_server
 from tests.service.api.test_silent_database import SERVING, health_of
 
 STUCK = """
@@ -50,32 +47,6 @@ def ready(server):
     print(server.address, flush=True)
 sys.exit(serve(server, ledger, ready=ready))
 """
-
-
-@pytest.mark.long
-def test_lists_that_wait_hold_up_neither_scores_nor_health(tmp_path: Path) -> None:
-    with (
-        new_database("postgresql", tmp_path) as url,
-        running_server(tmp_path, database_url=url) as running,
-        running.client(service_config={}) as client,
-        ThreadPoolExecutor(12) as pool,
-    ):
-        client.append_entries(MARKET, [identity("i", "s"), violation("v", "s")])
-        client.confirm_violation(MARKET, "v", actor="staff", reason="seen")
-        with psycopg.connect(url) as other:
-            other.execute("LOCK TABLE seller_key IN ACCESS EXCLUSIVE MODE")
-            lists = [
-                pool.submit(lambda: list(client.list_entries(MARKET, "s", deadline_seconds=25))) for _ in range(12)
-            ]
-            with psycopg.connect(url, autocommit=True) as watching:
-                waiting = b"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'seller_key'::regclass"
-                wait_until(lambda: watching.execute(waiting).fetchall() == [(4,)])
-            for _ in range(20):
-                assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
-            assert health_of(running.address, "TrustScoreService") == SERVING
-            assert not any(call.done() for call in lists)
-            other.rollback()
-        assert [len(call.result()) for call in lists] == [3] * 12
 
 
 def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -334,16 +334,6 @@ def test_an_interrupted_import_queues_every_row(
     assert len(violations(ledger)) == 8
 
 
-def test_rows_of_a_parquet_file_find_their_sellers_too(ledger: Ledger, tmp_path: Path) -> None:
-    rows = [["seizure", "1", "EX-1", None, "true"], ["seizure", "2", "EX-0", None, "true"]]
-    pl.DataFrame(rows, schema=HEADER.split(","), orient="row").write_parquet(tmp_path / "customs.parquet")
-    files = [{"path": "customs.parquet", "entries": [SEIZURE]}]
-    table = mapping_of({"marketplace": MARKET, "match": MATCH, "files": files})
-    report = import_and_queue(ledger, table, tmp_path, tmp_path / "q.unmatched.csv", lambda step, done, total: None)
-    assert violations(ledger)["c-1"].seller == "s-1"
-    assert [(row.file, row.line) for row in report.unmatched] == [("customs.parquet", 2)]
-
-
 @pytest.mark.parametrize("name", ["@seller", "@verified", " @seller", "@anything"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_cannot_name_its_sellers_itself(ledger: Ledger, tmp_path: Path, name: str, kind: str) -> None:

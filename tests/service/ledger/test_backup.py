@@ -24,7 +24,6 @@ from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.databases import BACKENDS, database, schema_state
-from tests.service.ledger.test_seals import owner
 
 STRANGE = "línea \\ 中文 😀 ' \" \u2028 \\N \\x41"
 SELLERS = [f"s{n}" for n in range(9)]
@@ -279,17 +278,6 @@ def test_an_unknown_ledger_is_not_backed_up(url: str, tmp_path: Path) -> None:
     with pytest.raises(LedgerVersionUnknown, match="nothing to back up"):
         back_up(f"sqlite:///{tmp_path}/none.db", tmp_path / "backup")
     assert not list(tmp_path.glob("backup*")) + list(tmp_path.glob("none*"))
-
-
-@pytest.mark.long
-def test_a_backup_of_an_altered_ledger_names_the_entry(filled: str, tmp_path: Path) -> None:
-    """A backup of a ledger that was tampered with names the entry when it is proven."""
-    with owner(filled) as connection:
-        connection.execute(text("UPDATE entry SET seller = 'x' WHERE sequence = 3"))
-        connection.commit()
-    back_up(filled, tmp_path / "backup")
-    with pytest.raises(BackupRefused, match="from entry 3 on"):
-        rehearse(tmp_path / "backup", silent)
 
 
 def test_a_servers_role_can_back_up(tmp_path: Path) -> None:

@@ -106,24 +106,26 @@ def empty() -> Iterator[Ledger]:
             yield ledger
 
 
-def facts(ledger: Ledger, sequence: int | None = None) -> list[list[Any]]:
+def facts(ledger: Ledger, sequence: int | None = None) -> list[list[int]]:
     return facts_of(ledger.facts.rows(MARKET, SELLERS, sequence or ledger.last()[0]))
 
 
-def facts_read_again(ledger: Ledger) -> list[list[Any]]:
+def facts_read_again(ledger: Ledger) -> list[list[int]]:
     """Return the facts by what the ledger lists over the contract."""
     listed = {s: ledger.entries.list(MARKET, ledger.cut(), sellers=[s], limit=1_000) for s in SELLERS}
     messages = {seller: [entry_message(MARKET, one) for one in found] for seller, found in listed.items()}
     return facts_of([row for seller in SELLERS for row in rows_of(MARKET, seller, messages[seller])])
 
 
-def facts_of(rows: Sequence[FactRow]) -> list[list[Any]]:
-    everybody = np.full(len(SELLERS), NOW + DAY)
-    found = [resolve(columns_of(rows, SELLERS), everybody, upheld=np.full(2, upheld)) for upheld in (False, True)]
-    shown = [
-        (one.violations.case, one.violations.day, one.violations.severity, one.violations.incident) for one in found
-    ]
-    return [*([part.tolist() for part in one] for one in shown), *(one.allegations.tolist() for one in found)]
+def facts_of(rows: Sequence[FactRow]) -> list[list[int]]:
+    """Return violations, as upheld too; incidents are numbered by their first violation."""
+    shown = []
+    for upheld in (False, True):
+        found = resolve(columns_of(rows, SELLERS), np.full(2, NOW + DAY), upheld=np.full(2, upheld))
+        one, incidents = found.violations, found.violations.incident.tolist()
+        shown += [one.case.tolist(), one.day.tolist(), one.severity.tolist(), [incidents.index(i) for i in incidents]]
+        shown.append(found.allegations.tolist())
+    return shown
 
 
 def views(ledger: Ledger) -> list[Any]:

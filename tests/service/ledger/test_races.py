@@ -111,23 +111,3 @@ def test_processes_share_a_database(url: str) -> None:
         found = recorded(ledger)
         assert_gapless(found)
         assert len(found) == 1 + 2 * 25 * 3 + 25 + 1
-
-
-@pytest.mark.long
-def test_record_times_do_not_go_back_between_servers(url: str, clock: Clock) -> None:
-    """Record times do not go back between servers whose clocks differ."""
-
-    class Ahead(Clock):
-        def __call__(self) -> int:
-            self.now += 1_000_000
-            return self.now
-
-    def work(ledger: Ledger, name: str) -> None:
-        for n in range(40):
-            ledger.append(MARKET, [identity(f"{name}-{n}")])
-
-    with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=Ahead()) as other:
-        assert at_once(lambda: work(one, "one"), lambda: work(other, "other")) == [None, None]
-        found = recorded(other)  # its clock is ahead: most of it is in the other clock's future
-        assert_gapless(found)
-        assert len(found) == 80

@@ -1,6 +1,5 @@
 """A database that does not answer."""
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +14,7 @@ from service.ledger.database import database
 from service.ledger.database.schema import upgrade
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.helpers.builders import MARKET, Clock, identity, violation
+from tests.helpers.builders import MARKET, Clock, violation
 from tests.helpers.databases import database as new_database
 from tests.helpers.databases import postgresql, schema_state
 
@@ -139,17 +138,6 @@ def test_a_closed_ledger_does_not_answer(ledger: Ledger) -> None:
     for read in READS.values():
         with pytest.raises(LedgerUnavailable, match="closed"):
             read(ledger)
-
-
-def test_closing_folds_the_write_ahead_log_back(tmp_path: Path) -> None:
-    file = tmp_path / "ledger.db"
-    with Ledger.open(f"sqlite:///{file}", create=True) as ledger:
-        ledger.append(MARKET, [identity(occur_time=1)])
-        ledger.cut()
-        assert file.with_name("ledger.db-wal").stat().st_size > 0
-    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
-    with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT count(*) FROM entry").fetchone() == (1,)
 
 
 def test_sqlite_does_not_trade_durability_for_speed(tmp_path: Path) -> None:

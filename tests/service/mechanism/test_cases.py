@@ -1,4 +1,3 @@
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -185,16 +184,6 @@ def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
         (MeasureKind.MANUAL_REVIEW, "grave-reports"),
     }
     assert {item.span.end for item in found.items} == {told.clock.now}
-
-
-def test_two_workers_at_once_open_each_case_once(told: Told) -> None:
-    told.append(report("r0"), report("r1"))
-    threads = [threading.Thread(target=told.another().look) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(states(told)) == [(f"grave-reports~r{n}", "opened") for n in range(2)]
 
 
 @pytest.mark.long
