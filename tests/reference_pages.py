@@ -30,64 +30,16 @@ from service.settings import Settings, describe, load
 PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
-    "These ask a server (`SELLERTRUST_TARGET`)": (
-        *(
-            "score",
-            "measures",
-            "payout",
-            "restitution",
-            "override",
-            "badge",
-            "case",
-            "violation",
-            "notifier",
-            "proposal",
-            "policy commit",
-            "policy rollback",
-            "policy history",
-            "policy show",
-            "ledger append",
-            "ledger list",
-            "access list-audit",
-        ),
-    ),
-    "These read the database directly. `verify book` and `verify audit --server` ask a server instead; `train`, `model"
-    " backtest` and `model monitor` do not read it with `--export`": (
-        *(
-            "rescore",
-            "policy preview",
-            "ledger export",
-            "ledger backup",
-            "ledger checkpoint",
-            "verify",
-            "train",
-            "model backtest",
-            "model monitor",
-        ),
-    ),
+    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payout, override, badge, case, violation, notifier,"
+    " proposal, policy commit, policy rollback, policy show, ledger append, ledger list, verify book, access --audit",
+    "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
+    " monitor` read a file with `--export`": "rescore, policy preview, ledger export, ledger backup, ledger checkpoint,"
+    " verify ledger, verify audit, verify rescored, train, model backtest, model monitor",
     "These write to the database directly. On SQLite the server must be stopped. With `--server`, `ledger erase` and `ledger"
-    " mend-clock` ask a server instead": (
-        *(
-            "ledger import",
-            "ledger feed",
-            "ledger erase",
-            "ledger mend-clock",
-            "ledger restore",
-            "ledger upgrade",
-            "serve",
-        ),
-    ),
-    "These need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the database": (
-        *(
-            "access",
-            "violation types",
-            "ledger examples",
-            "ledger unmatched",
-            "model",
-            "policy",
-            "doctor",
-        ),
-    ),
+    " mend-clock` ask a server instead": "ledger import, ledger feed, ledger erase, ledger mend-clock, ledger restore,"
+    " ledger upgrade, serve",
+    "The others need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the"
+    " database": "access, verify backup, verify certificate, model, policy, doctor",
 }
 
 KINDS_JSON = """{"entry_id": "x-s-1-2026-11-20", "seller": "s-1",
@@ -139,7 +91,7 @@ COMMON_FIELDS = {
     *("name", "actor", "reason", "ground", "entry_id"),
 }
 COMMON_FIELD = 3
-COMMON_OPTIONS = ("--marketplace", "--output", "--server", "--wide", "--limit", "--observe-time", "--known-time")
+COMMON_OPTIONS = ("--marketplace", "--output", "--server", "--limit", "--observe-time", "--known-time")
 
 
 def reference_pages() -> dict[str, str]:
@@ -174,18 +126,20 @@ def _commands() -> Iterator[str]:
     yield "`sellertrust COMMAND --help` explains every option. Data goes to stdout, messages and progress go to"
     yield "stderr. Most commands also take `--marketplace ID` and `--output table` or `json`. Commands that list take"
     yield "`--limit`, and those that look back take `--observe-time` and `--known-time`. Options in brackets may be"
-    yield "left out. Only `verify`, `ledger erase`, `ledger mend-clock` and `model diff`, `history`, `list`, `promote`,"
-    yield "`rollback` and `show` take `--server HOST:PORT`; the others ask `SELLERTRUST_TARGET`."
+    yield "left out. Only `verify`, `ledger erase`, `ledger mend-clock` and `model list`, `promote`, `rollback` and"
+    yield "`show` take `--server HOST:PORT`; the others ask `SELLERTRUST_TARGET`."
     yield ""
-    yield "Exit codes:"
+    yield "## Exit codes"
     yield ""
-    codes = EXIT_CODES.removeprefix("Exit codes: ").split("; ")
-    yield from (f"- {code.strip().rstrip('.')}" for code in codes)
+    yield "Like faults end with like codes, in every command."
     yield ""
-    yield "Where commands work:"
+    yield from _table("code", "means", "when")
+    yield from (f"| {int(code)} | {words} | {when} |" for code, (words, when) in EXIT_CODES.items())
+    yield ""
+    yield "## Where commands work"
     yield ""
     for title, names in WHERE.items():
-        yield f"- {title}: {', '.join(f'`{name}`' for name in names)}."
+        yield f"- {title}: {', '.join(f'`{name}`' for name in names.split(', '))}."
     root = command_tree()
     single = {name: command for name, command in root.commands.items() if not hasattr(command, "commands")}
     groups = {name: command.commands for name, command in root.commands.items() if hasattr(command, "commands")}
@@ -213,7 +167,8 @@ def _parameters(command: Any) -> str:
         if parameter.name == "help" or getattr(parameter, "hidden", False) or parameter.opts[0] in COMMON_OPTIONS:
             continue
         if parameter.param_type_name == "argument":
-            shown.append(parameter.metavar or (parameter.name or "").upper())
+            name = parameter.metavar or (parameter.name or "").upper()
+            shown.append(name if parameter.required else f"[{name}]")
         else:
             shown.append(parameter.opts[0] if parameter.required else f"[{parameter.opts[0]}]")
     return f"`{' '.join(shown)}`" if shown else ""

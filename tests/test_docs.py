@@ -159,7 +159,7 @@ def test_every_benchmark_that_is_named_exists() -> None:
 
 @pytest.mark.long
 def test_the_page_on_authorities(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    follow(DOCS / "how-to" / "authorities.md", tmp_path, update=pytestconfig.getoption("update_docs"))
+    follow(DOCS / "how-to" / "authorities.md", tmp_path, at=ROOT, update=pytestconfig.getoption("update_docs"))
 
 
 @pytest.mark.parametrize(

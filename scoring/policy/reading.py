@@ -113,7 +113,7 @@ def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
         if str(name) in TYPE_NUMBERS:
             found[TYPE_NUMBERS[str(name)]] = _read_points(by_type.part(str(name)))
         else:
-            by_type.refuse(str(name), "is no violation type; see: sellertrust violation types")
+            by_type.refuse(str(name), "is no violation type; see docs/reference/violation-types.md")
     return found
 
 

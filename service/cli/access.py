@@ -13,6 +13,7 @@ from service.access.grants import Grants, load_grants
 from service.access.principals import FORMS, is_principal
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Scope
 from service.cli.common import client
+from service.cli.options import OneMarketplace
 from service.cli.output import Format, Output, emit, say, write
 from service.cli.rows import row_of
 from service.settings import load
@@ -20,21 +21,33 @@ from service.settings import load
 app = typer.Typer()
 
 
-@app.command("show")
-def show(
+@app.command("access")
+def access(
     principal: Annotated[
         str | None,
         typer.Option(
-            "--principal", metavar="NAME", help="Show besides which grants of the file give it to this caller."
+            "--principal", metavar="NAME", help="Show also which grants of the file give each right to this caller."
         ),
     ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="List the audit file of a server instead, the oldest call first.")
+    ] = False,
+    marketplace: OneMarketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the right that each method needs, and whether it asks for a client certificate.
+    """Show who may do what, or who did what.
 
-    Kinds of entries with different rights have separate rows. With --principal each row also shows which grants of the
-    configured file give the right to that caller.
+    The first is the right that each method needs. Some rights also need a client certificate. Kinds of entries with
+    different rights have separate rows. With --audit, a server's audit file states which right let in each caller, and
+    the outcome. As JSON, each line is as in the file. --marketplace belongs to --audit.
     """
+    if audit:
+        if principal is not None:
+            raise invalid("--principal", "does not belong to --audit; leave out one of them")
+        _list_audit(marketplace or "", output)
+        return
+    if marketplace is not None:
+        raise invalid("--marketplace", "belongs to --audit; add it, or leave out --marketplace")
     if principal is not None and not is_principal(principal):
         raise invalid("--principal", f"{principal!r} is no principal: it must be {FORMS}, or local")
     found = None if principal is None else _grants()
@@ -77,20 +90,10 @@ def _method_row(
     return shown
 
 
-@app.command("list-audit")
-def list_audit(
-    marketplace: Annotated[
-        str | None, typer.Option("--marketplace", "-m", help="Only what is about it; default: everything.")
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """List a server's audit file, oldest first: which right let in each caller, and the outcome.
-
-    With JSON, each line is as in the file.
-    """
+def _list_audit(marketplace: str, output: Format) -> None:
     with client() as (connection, _):
         rows = []
-        for record in AuditClient(connection).list_audit_records(marketplace or ""):
+        for record in AuditClient(connection).list_audit_records(marketplace):
             if output is Format.JSON:
                 write(record.line + "\n")
                 continue

@@ -11,17 +11,18 @@ _WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
 _AMOUNT = re.compile(r"(?P<units>[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.(?P<rest>[0-9]+))?")
 
 
-def parse_amount(name: str, text: str, currency: str, is_minor: bool = False) -> int:
+def parse_amount(name: str, text: str, currency: str) -> int:
     """Return an amount in minor units. Raises InvalidInput, with the argument `name`, for an ambiguous text.
 
-    `parse_amount("CAPTURED", "50,400.00", "EUR") == 5_040_000`. `is_minor`: the text is in minor units already.
+    `parse_amount("CAPTURED", "50,400.00", "EUR") == 5_040_000`.
     """
-    decimals = 0 if is_minor else _count_decimals(currency)
+    decimals = _count_decimals(currency)
     found = _AMOUNT.fullmatch(text)
     if found is None or (found["rest"] is not None and len(found["rest"]) != decimals):
         form = f"50,400.{'0' * decimals}" if decimals else "50,400"
-        unit = f"minor units of {currency}, without decimals" if is_minor else f"{currency} with {decimals} decimals"
-        raise invalid(name, f"{text!r} is not an amount in {unit}. Write it as {form} or 50400.")
+        raise invalid(
+            name, f"{text!r} is not an amount in {currency} with {decimals} decimals. Write it as {form} or 50400."
+        )
     minor: int = int(found["units"].replace(",", "")) * 10**decimals + int(found["rest"] or 0)
     if minor > MAX_VALUE_MINOR:
         raise invalid(name, f"{text!r} is too much. Write at most {format_amount(MAX_VALUE_MINOR, currency)}.")

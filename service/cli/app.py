@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 def demo(
-    sellers: Annotated[int, typer.Option("--sellers", min=300, help="Sellers of the simulated marketplace.")] = 5000,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Where its data goes; an earlier demo there is kept.")
     ] = None,
@@ -34,14 +33,14 @@ def demo(
     if serves:
         serve(folder)
     else:
-        run(sellers=sellers, folder=folder)
+        run(folder=folder)
 
 
 app = typer.Typer(
     name="sellertrust",
     cls=LazyGroup,
     help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.",
-    epilog=EXIT_CODES,
+    epilog="Exit codes: " + "; ".join(f"{code} {words}" for code, (words, _) in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -96,13 +95,18 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, if the command line knows one
-        remedy = " ".join(notes) or _NEXT_OF.get(error.reason) or _NEXT.get(exit_code(error), "")
-        return exit_code(error), _malformed_id(error) or _describe_call(error), remedy
+        code = exit_code(error)
+        general = "look what is wrong: sellertrust doctor" if code is Exit.UNAVAILABLE else ""
+        return (
+            code,
+            _malformed_id(error) or _describe_call(error),
+            " ".join(notes) or _NEXT_OF.get(error.reason, general),
+        )
     if isinstance(error, SellertrustError):
         from service.cli.troubles import explain_ledger_error
 
         of_ledger = explain_ledger_error(error) if isinstance(error, LedgerUnavailable) else None
-        return of_ledger or (exit_code(error), error.message, "")
+        return of_ledger or (exit_code(error), error.message, _NEXT_OF.get(error.reason, ""))
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
@@ -134,19 +138,22 @@ def _malformed_id(error: "SellertrustCallError") -> str:
 
 _NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
 
-_NEXT = {
-    Exit.UNAVAILABLE: "look what is wrong: sellertrust doctor",
-    Exit.NOT_FOUND: "list what there is: sellertrust ledger list, sellertrust violation list, sellertrust model list",
-}
 _NEXT_OF = {
-    "LEDGER_UNAVAILABLE": "the server answers, its database does not: look at the database, or where the server runs: "
-    "sellertrust doctor",
     "SELLER_NOT_FOUND": "list what a marketplace has: sellertrust ledger list --marketplace NAME",
-    "NOTIFIER_NOT_FOUND": "list what there is: sellertrust notifier",
-    "CASE_NOT_FOUND": "list those that are open: sellertrust case list",
+    "VIOLATION_NOT_FOUND": "list the violations: sellertrust violation list",
+    "ENTRY_NOT_FOUND": "list the entries: sellertrust ledger list",
+    "NOTIFIER_NOT_FOUND": "list the notifiers: sellertrust notifier",
+    "CASE_NOT_FOUND": "list the open cases: sellertrust case list",
+    "PROPOSAL_NOT_FOUND": "list the proposals: sellertrust proposal show",
+    "MODEL_NOT_FOUND": "list the models: sellertrust model list",
+    "POLICY_NOT_FOUND": "list the policies that were served: sellertrust policy show --history",
+    "POLICY_MOVED": "look at the policy that is served: sellertrust policy show",
+    "APPROVAL_REQUIRED": "propose it: the same command with --propose",
+    "LEDGER_UNAVAILABLE": "the server answers, its database does not; look where the server runs: sellertrust doctor",
     "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CREDENTIALS to a folder with tls.crt and tls.key, or a token",
-    "CALLER_NOT_GRANTED": "who may do what, the server's grants file says; look: sellertrust access show",
+    "CALLER_NOT_GRANTED": "see what the server's grants file gives to a caller: sellertrust access --principal NAME",
     "TOO_MANY_CALLS": "wait and send it again; what one caller may do is in the server's grants file, under [[limits]]",
-    "AUDIT_UNAVAILABLE": "have the server's operator make audit.jsonl in its data folder writable, and send it again",
-    "OCCUR_TIME_AHEAD": "send it again in some seconds; whoever states the time has a clock that runs fast",
+    "AUDIT_UNAVAILABLE": "ask the server's operator to make audit.jsonl in its data folder writable, and send it again",
+    "OCCUR_TIME_AHEAD": "send it again in some seconds; the clock behind the stated time runs fast",
 }
+"""The next command by the reason of an error."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.base.enums import Tier
-from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.errors import EntryNotFound, invalid
 from scoring.base.progress import Progress
 from scoring.base.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.common import marketplace_of
-from service.cli.options import Marketplace, Model
+from service.cli.options import AgainstModel, Export, Marketplace, Model, Study
 from service.cli.output import Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -24,14 +24,9 @@ if TYPE_CHECKING:
     from service.registry.registry import Registry
     from training.monitoring.backtest import Backtest, BacktestDay
     from training.observation.export import LedgerTable
-    from training.study.definition import Study
+    from training.study.definition import Study as ReadStudy
 
 app = typer.Typer()
-
-Export = Annotated[
-    Path | None,
-    typer.Option("--export", metavar="FILE", help="Look at this export instead of the ledger as it is now."),
-]
 
 
 class KnowledgeOption(StrEnum):
@@ -40,22 +35,8 @@ class KnowledgeOption(StrEnum):
 
 
 NOBODY = "none"
-Against = Annotated[
-    str | None,
-    typer.Option(
-        "--against",
-        metavar="MODEL",
-        help="The model to compare with, seller by seller; none: with nobody. Default: the champion, if there is one.",
-    ),
-]
-JudgedBy = Annotated[
-    Path | None,
-    typer.Option(
-        "--study",
-        metavar="FILE",
-        help="Show also how right the answers were, by this study's window and bad definition.",
-    ),
-]
+"""Used in place of a model to compare with."""
+
 Knowing = Annotated[
     KnowledgeOption,
     typer.Option(
@@ -70,8 +51,8 @@ def backtest(
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, as 2026-03-01.")],
     last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day.")],
     step: Annotated[int, typer.Option("--step", metavar="DAYS", min=1, help="Days between two looks.")] = 28,
-    against: Against = None,
-    study: JudgedBy = None,
+    against: AgainstModel = None,
+    study: Annotated[Path | None, Study] = None,
     knowledge: Knowing = KnowledgeOption.THEN,
     export: Export = None,
     marketplace: Marketplace = None,
@@ -83,6 +64,9 @@ def backtest(
     have answered. Promoted and demoted are changes between rated tiers since the previous day; up and down are sellers
     in a better or worse tier than with the other model. AUC as served, and bad over expected, are shown if the study's
     window is over. in_sample marks days whose outcomes the model was trained on.
+
+    The other model is the champion, unless --against names one, or none. With --study it shows how right the answers
+    were.
     """
     try:
         from training.monitoring import backtest as run
@@ -136,7 +120,7 @@ def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "
     return None if other.digest == artifact.digest else other
 
 
-def study_of(path: Path) -> "Study":
+def study_of(path: Path) -> "ReadStudy":
     """Load the study in a file, or the shipped study of that name. Raises ConfigurationWrong."""
     try:
         from training.study.loading import load_study
@@ -150,7 +134,7 @@ def study_of(path: Path) -> "Study":
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
     """Return a marketplace's export, from `export` or made of the ledger in the data folder.
 
-    Raises ConfigurationWrong if the ledger has no entries of the marketplace.
+    Raises EntryNotFound if the ledger has no entries of the marketplace.
     """
     from training.observation.export import read_export, write_export
 
@@ -161,7 +145,7 @@ def table_of(settings: Settings, marketplace: str, export: Path | None, progress
             count = write_export(ledger.entries.export(marketplace, ledger.cut()), export)
         progress("export", 1, 1)
         if not count:
-            raise ConfigurationWrong(
+            raise EntryNotFound(
                 f"the ledger holds no entries of marketplace {marketplace!r}; import them first: sellertrust ledger import,"
                 " or name the one you mean by --marketplace or in the study"
             )

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 import typer
 
 from service.bootstrap import prepare_database
+from service.cli.options import NewFile
 from service.cli.output import Format, Output, emit_one, say
 from service.cli.progress import StepProgress
 from service.settings import load
@@ -13,7 +14,7 @@ app = typer.Typer()
 
 @app.command("backup")
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it must not exist.")],
+    file: NewFile,
     without_keys: Annotated[
         bool,
         typer.Option(
@@ -24,9 +25,9 @@ def backup(
 ) -> None:
     """Back up the whole ledger, of every marketplace, as of one moment, while servers go on.
 
-    Any database can restore it. Check a backup with verify backup FILE. Erasing a key in the ledger does not reach
-    backups that hold the key. Keep backups no longer than you may, or keep keys elsewhere and back up without them.
-    Models, the policy and the signing key of checkpoints are separate files.
+    FILE must not exist. Any database can restore it. Check a backup with verify backup FILE. Erasing a key in the
+    ledger does not reach backups that hold the key. Keep backups no longer than you may, or keep keys elsewhere and
+    back up without them. Models, the policy and the signing key of checkpoints are separate files.
     """
     from service.ledger.clock.server_clock import wall_clock
     from service.ledger.database.database import Database

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.errors import invalid
 from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.options import ReadyFile
@@ -34,11 +34,12 @@ def serve(
     ] = None,
     words: Annotated[
         Path | None,
-        typer.Option("--words", help="TOML file of what each badge is called; default: that of the shipped policies."),
+        typer.Option(
+            "--words",
+            exists=True,
+            help="TOML file of what each badge is called; default: the shipped one.",
+        ),
     ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Show a shop at /demo with the badges of the sellers of `sellertrust demo`.")
-    ] = False,
     ready_file: ReadyFile = None,
 ) -> None:
     """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM.
@@ -57,7 +58,6 @@ def serve(
     settings = load()
     options = Options(
         address=address,
-        demo_marketplace=settings.marketplace if demo else None,
         words=words or SHIPPED_WORDS,
     )
     with connect(settings) as client:
@@ -66,8 +66,6 @@ def serve(
         say(f"badges on http://{server.address}/badge/{settings.marketplace}/SELLER.svg, asked of {settings.target}")
         if port is not None:
             say(f"metrics on http://{host_and_port(metrics_address or '')[0]}:{port.port}/metrics")
-        if demo:
-            say(f"open http://{server.address}/demo")
         write_address(ready_file, server.address)
         try:
             server.run()
@@ -88,4 +86,4 @@ def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
         host, port = host_and_port(address)
         return MetricsPort(host, port, registry)
     except (OSError, OverflowError, ValueError) as error:
-        raise ConfigurationWrong(f"--metrics-address {address} cannot be used: {error}; give HOST:PORT") from None
+        raise invalid("--metrics-address", f"{address} cannot be used: {error}; give HOST:PORT") from None

@@ -1,10 +1,12 @@
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.base.errors import CertificateRefused
+from scoring.base.errors import CertificateRefused, invalid
+from service.cli.options import Assumptions, OlderPolicies, Policy
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import load
@@ -19,25 +21,11 @@ app = typer.Typer()
 MARGIN_PERCENT = 10
 """An honest seller's profit, to illustrate the temptation of a run; no verdict depends on it."""
 
-PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY", help="The policy file.")]
-AssumptionsFile = Annotated[
-    Path,
-    typer.Option(
-        "--assumptions", metavar="FILE", help="What the certificate assumes; docs/explanation/loss-certificate.md."
-    ),
-]
-OlderFiles = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--after", metavar="POLICY", help="A policy under which a run may have begun; repeat, the oldest first."
-    ),
-]
-
 
 @app.command("certify")
 def certify(
-    policy: PolicyFile,
-    assumptions: AssumptionsFile,
+    policy: Policy,
+    assumptions: Annotated[Path, Assumptions],
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="The certificate's file; one that is there is replaced.")
     ],
@@ -54,7 +42,7 @@ def certify(
             help="Certify also what persons granted, by the configured ledger; check its cases.",
         ),
     ] = False,
-    after: OlderFiles = None,
+    after: OlderPolicies = None,
     output: Output = Format.TABLE,
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
@@ -85,23 +73,10 @@ def certify(
         raise typer.Exit(Exit.REFUSED)
 
 
-@app.command("check-certificate")
 def check_certificate(
-    file: Annotated[Path, typer.Argument(metavar="CERTIFICATE", help="The certificate's file.")],
-    policy: Annotated[Path, typer.Option("--policy", metavar="FILE", help="The policy that it is of.")],
-    assumptions: Annotated[
-        Path | None,
-        typer.Option("--assumptions", metavar="FILE", help="The assumptions that it must rest on; default: its own."),
-    ] = None,
-    after: OlderFiles = None,
-    output: Output = Format.TABLE,
+    file: Path, policy: Path, assumptions: Path | None, older: Sequence[Path], output: Format
 ) -> None:
-    """Prove a loss certificate again, edge by edge, with code that shares nothing with its maker.
-
-    Lists what it cannot prove: assumptions, grants by persons, and acceptances. Exit code 4 with the first fault:
-    altered, of another policy, currency or assumptions, a missing state or edge, or a value that differs from its best
-    edge.
-    """
+    """Prove a certificate again; list what it cannot prove. Raises CertificateRefused with the first fault."""
     from scoring.loss_certificate.independent import checking
     from scoring.loss_certificate.independent.world import NotProven
     from service.policy.certificate_file import read_certificate
@@ -111,8 +86,8 @@ def check_certificate(
     stated = read_toml(assumptions) if assumptions is not None else None
     try:
         with StepProgress() as progress:
-            older = [read_toml(one) for one in after or []]
-            found = checking.check_certificate(data, certificate, stated, progress, older)
+            before = [read_toml(one) for one in older]
+            found = checking.check_certificate(data, certificate, stated, progress, before)
     except NotProven as error:
         raise CertificateRefused(f"{file} is not proven: {error}") from None
     verdicts = certificate["verdicts"].items()
@@ -166,7 +141,7 @@ def _show_granted(granted: dict[str, Any] | None) -> None:
 def _read_accepted(stated: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in stated]
     if not all(verdict and by for verdict, _, by in pairs):
-        raise CertificateRefused("--accept takes VERDICT=NAME, such as unconditional=r.head")
+        raise invalid("--accept", "must be VERDICT=NAME, such as unconditional=r.head")
     return {verdict: by for verdict, _, by in pairs}
 
 
@@ -212,7 +187,7 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
     )
     for line in describe_assumptions(certificate["assumptions"]):
         say(f"  {line}")
-    say(f"digest {certificate['digest'][:12]}; check it: sellertrust policy check-certificate FILE --policy POLICY")
+    say(f"digest {certificate['digest'][:12]}; check it: sellertrust verify certificate FILE --policy POLICY")
 
 
 def describe_temptation(certificate: dict[str, Any]) -> str:

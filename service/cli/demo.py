@@ -40,7 +40,7 @@ AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
 POLICY = ROOT / "service" / "policy" / "general.toml"
 
 
-def run(*, sellers: int, folder: Path | None) -> None:
+def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
     """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
 
     Times go to stderr. Renames an earlier demo in the folder.
@@ -86,7 +86,7 @@ def serve(folder: Path | None) -> None:
     """
     place = _place(folder)
     if not (place / PAGE).exists():
-        run(sellers=SELLERS, folder=folder)
+        run(folder=folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
         greet = lambda server: _greet(server.address, stack.enter_context(_badges(server.address)))  # noqa: E731
@@ -141,7 +141,7 @@ def _train(settings: Settings) -> None:
     row = training.finish(trained, publish=True)
     if row["alias"] != "champion":
         failed = ", ".join(row["failed_hard"] + row["failed_advisory"])
-        fail(f"the model did not pass its gates ({failed}); with more --sellers there is more evidence")
+        fail(f"the model did not pass its gates ({failed})")
     passed = len(trained.gates["gates"])
     write(f"  model   trained, certified monotone, champion: all {passed} gates passed\n")
     for sentence in compare_plainly(row):

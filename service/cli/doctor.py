@@ -15,10 +15,11 @@ app = typer.Typer()
 
 @app.command("doctor")
 def doctor(output: Output = Format.TABLE) -> None:
-    """Show the settings in force, check everything a server needs, and say how to mend what is not well.
+    """Show the settings in force, and check everything that a server needs.
 
-    Secrets are hidden. A running server may have other settings. For the record of measures it shows the progress, the
-    recording process, and the sellers that cannot be recorded; the server's log has the reasons.
+    Each failed check says how to mend it. Secrets are hidden. A running server may have other settings. For the record
+    of measures it shows the progress, the recording process, and the sellers that cannot be recorded; the server's log
+    has the reasons.
     """
     settings = load()
     rows: list[dict[str, Any]] = [

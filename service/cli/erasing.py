@@ -5,7 +5,7 @@ import typer
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
 from service.cli.common import client, marketplace_of
-from service.cli.options import Actor, EntryId, Ground, LedgerServer, Marketplace, Seller
+from service.cli.options import Actor, EntryId, Ground, Marketplace, Seller, Server
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
@@ -18,7 +18,7 @@ def erase_command(
     actor: Actor,
     ground: Ground = "",
     entry_id: EntryId = None,
-    server: LedgerServer = None,
+    server: Server = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
 from service.cli.common import marketplace_of
-from service.cli.options import Marketplace
+from service.cli.options import Marketplace, Rejects
 from service.cli.output import Exit, Format, Output, emit_one, extra_missing, say
 from service.ingest.sources.source import Source
 from service.settings import load
@@ -40,26 +40,26 @@ class Place(NamedTuple):
 def feed_command(
     url: Annotated[str, typer.Argument(metavar="URL", help=f"{_FORMS}.")],
     marketplace: Marketplace = None,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Where rejected messages go; default: in the data folder.")
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Stop when everything is read, for batch jobs.")] = False,
+    rejects: Rejects = None,
     source: Annotated[
         str | None,
         typer.Option(
             "--source", help="Name under which the ledger keeps positions; default: the URL. A new one reads all."
         ),
     ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop when everything is read, for batch jobs.")] = False,
     credentials: Annotated[
         Path | None,
-        typer.Option("--credentials", help="Kafka: a file of librdkafka's settings, key=value; NATS: a .creds file."),
+        typer.Option(
+            "--credentials", exists=True, help="Kafka: a file of librdkafka's settings, key=value; NATS: a .creds file."
+        ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Append the entries of a topic or stream (protobuf or JSON) until SIGTERM. Safe to rerun.
 
-    Each message is appended once; the position is committed with the entries. Rejected messages go to the reject file
-    with reason and payload. One feed reads one topic into one marketplace.
+    Each message is appended once; the position is committed with the entries. Rejected messages go to a file
+    with reason and payload, by default in the data folder. One feed reads one topic into one marketplace.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed
@@ -124,8 +124,6 @@ def place_of(url: str) -> Place:
 
 
 def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
-    if credentials is not None and not credentials.is_file():
-        raise ConfigurationWrong(f"there is no file {credentials} that can be read; see --credentials")
     try:
         if place.scheme == "kafka":
             from service.ingest.sources.kafka import KafkaSource

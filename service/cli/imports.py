@@ -1,4 +1,3 @@
-import shutil
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +10,8 @@ from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import is_absent, open_ledger
 from service.cli.common import marketplace_of
 from service.cli.models import now
-from service.cli.options import Marketplace
-from service.cli.output import WAITS, Exit, Format, Output, emit, format_count, say, training_missing
+from service.cli.options import Marketplace, Rejects
+from service.cli.output import WAITS, Exit, Format, emit, format_count, say, training_missing
 from service.cli.progress import StepProgress
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.settings import load
@@ -28,13 +27,6 @@ MAX_REASONS = 10
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
 
-Rejects = Annotated[
-    Path | None, typer.Option("--rejects", help="Where rejected rows go; default: NAME.rejects.csv here.")
-]
-Unmatched = Annotated[
-    Path | None,
-    typer.Option("--unmatched", help="Queue of rows that found no seller; default: NAME.unmatched.csv here."),
-]
 Matched = Annotated[
     Path | None,
     typer.Option("--matched", metavar="FILE", help="Import only the rows of this queue that a person has matched."),
@@ -59,20 +51,20 @@ def import_command(
     ],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
     rejects: Rejects = None,
-    unmatched: Unmatched = None,
     matched: Matched = None,
     dry_run: DryRun = False,
     marketplace: Marketplace = None,
 ) -> None:
     """Import files through a mapping (CSV, CSV.gz, Parquet), or entries (JSONL, JSONL.gz).
 
-    Safe to rerun: nothing is added twice. An interrupted import resumes if nothing changed.
+    Safe to rerun: nothing is added twice. An interrupted import resumes if nothing changed. Rejected rows go to
+    NAME.rejects.csv in the working folder, unless --rejects names a file.
 
     The output of ledger list --all --output json is imported with its report times, so a marketplace moves from one
     ledger to another. Entries that the ledger derives are left out: the new ledger derives them again.
 
-    An authority's rows without a seller wait in a queue. Fill in seller, decided_by and, if you verified an identifier,
-    verified; then import the queue with --matched.
+    An authority's rows without a seller wait in a queue, NAME.unmatched.csv in the working folder. Fill in seller,
+    decided_by and, if you verified an identifier, verified; then import the queue with --matched.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.file_import import ENTRY_FILES, import_entries
@@ -82,15 +74,15 @@ def import_command(
     settings = load()
     journal = settings.data_dir / "imports"
     compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)
-    given = {"--unmatched": unmatched, "--matched": matched}
-    if compiled is None and (of_mappings := ", ".join(name for name, path in given.items() if path)):
-        raise invalid(of_mappings, "belongs to a mapping, and entries as JSON lines need none; leave it out")
+    if compiled is None and matched:
+        raise invalid("--matched", "belongs to a mapping, and entries as JSON lines need none; leave it out")
     where = marketplace_of(marketplace, settings) if compiled is None else compiled.marketplace
-    if dry_run and (given_too := ", ".join(name for name, path in (given | {"--rejects": rejects}).items() if path)):
-        raise invalid(given_too, "writes a file, and --dry-run writes none; leave out one of them")
+    for name, path in {"--matched": matched, "--rejects": rejects}.items():
+        if dry_run and path:
+            raise invalid(name, "writes a file, and --dry-run writes none; leave out one of them")
     if dry_run:
         return _try(mapping, compiled, data or mapping.parent, where)
-    queue = matched or unmatched or unmatched_file(mapping)
+    queue = matched or Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
     with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
         try:
             if compiled is None:
@@ -178,46 +170,6 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         raise typer.Exit(Exit.REFUSED)
 
 
-@app.command("unmatched")
-def unmatched_command(
-    mapping: Annotated[Path, typer.Argument(metavar="MAPPING", help="The mapping that was imported.")],
-    unmatched: Annotated[
-        Path | None, typer.Option("--unmatched", help="The queue; default: MAPPING.unmatched.csv here.")
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """List the rows without a seller, which wait for a person."""
-    from service.ingest.unmatched_queue import read_queue
-
-    rows = read_queue(unmatched or unmatched_file(mapping), mapping_of_file(mapping))
-    shown = ("file", "line", "reason", "candidates", "seller", "verified", "decided_by")
-    emit([{name: getattr(row, name) for name in shown} for row in rows], output)
-
-
-@app.command("examples")
-def examples_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made if absent.")] = Path("authorities"),
-) -> None:
-    """Copy out worked examples of authorities: mappings and sample files.
-
-    They are of customs, a patent office, and inspections.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted((Path(__file__).parents[1] / "ingest" / "authorities").iterdir()):
-            if file.suffix in (".toml", ".csv"):
-                if (folder / file.name).exists():
-                    raise invalid("FOLDER", f"{folder / file.name} exists already; name another folder")
-                shutil.copyfile(file, folder / file.name)
-    except OSError as error:
-        raise invalid("FOLDER", f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    say(f"the examples are in {folder}; begin with: sellertrust ledger import {folder / 'sellers.mapping.toml'}")
-
-
-def unmatched_file(mapping: Path) -> Path:
-    return Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
-
-
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
     """Compile a mapping's TOML file; `marketplace` overrides the file's.
 
@@ -227,7 +179,7 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
         raise invalid(
             "FILE",
             f"{path} is a table, and needs a mapping that says what its rows are: write one"
-            " (docs/reference/kinds.md has an example, sellertrust ledger examples writes out others), and import that",
+            " (docs/reference/kinds.md has an example), and import that",
         )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

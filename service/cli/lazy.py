@@ -21,45 +21,28 @@ class Row(NamedTuple):
 
 COMMANDS = {
     "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", ("operate",), False),
-    "doctor": Row(
-        "Show the settings in force, check everything a server needs, and say how to mend what is not well.",
-        ("doctor",),
-        False,
+    "doctor": Row("Show the settings in force, and check everything that a server needs.", ("doctor",), False),
+    "verify": Row(
+        "Verify the ledger, the audit file, a backup, remembered scores or a loss certificate.", ("verify",), False
     ),
-    "verify": Row("Verify the ledger, the audit file, a backup or remembered scores.", ("verify",), False),
     "score": Row("Show the trust scores of sellers.", ("scores",), False),
-    "measures": Row(
-        "Show the measures in force for a seller by the policy, and the terms they come to.", ("measures",), False
-    ),
-    "rescore": Row(
-        "Score all sellers of all marketplaces for one day, and write the scores to one file.", ("rescore",), False
-    ),
-    "payout": Row(
-        "Show what of an order is released, drawn and held on a day, by the terms that were fixed at its capture.",
-        ("payouts",),
-        False,
-    ),
-    "restitution": Row(
-        "Show which recorded measures stood on a violation that was taken back, for how long, and what they held.",
-        ("payouts",),
-        False,
-    ),
-    "train": Row(
-        "Train, certify, calibrate, compare and judge a model as a study says, and register it.", ("train",), False
-    ),
+    "measures": Row("Show the measures in force for a seller by the policy, and their terms.", ("measures",), False),
+    "payout": Row("Show what of an order is released, drawn and held on a day.", ("payouts",), False),
+    "override": Row("Set the tier of a seller until a time, whatever its score.", ("overrides",), False),
     "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
+    "rescore": Row("Score all sellers of all marketplaces for one day into one file.", ("rescore",), False),
+    "train": Row("Train, check and judge a model as a study says, and register it.", ("train",), False),
+    "access": Row("Show who may do what, or who did what.", ("access",), False),
     "model": Row(
         "Look at the published models, compare them, and say which is champion.",
         ("models", "backtest", "shadow", "monitor"),
     ),
-    "access": Row("Show who may do what, and who did.", ("access",)),
     "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
     "case": Row("List the cases that cautions opened, and decide them.", ("cases",)),
     "ledger": Row(
         "Read and write the ledger of what each seller did.",
         ("ledger", "imports", "feed", "backups", "erasing", "mending", "operate:ledger"),
     ),
-    "override": Row("Set the tier of a seller for a time.", ("overrides",)),
     "policy": Row(
         "Check and compare policy files; commit one that every server serves.",
         ("policy", "policy_history", "policy_preview", "policy_fit", "certificate"),

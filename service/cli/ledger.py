@@ -16,7 +16,7 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
 from service.cli.common import client, marketplace_of, times_of
 from service.cli.connecting import PATIENCE_SECONDS
-from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, OfSeller, Propose
+from service.cli.options import KnownTime, Limit, Marketplace, NewFile, ObserveTime, OfSeller, Propose
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
@@ -165,7 +165,7 @@ def _follow(connection: Client, marketplace: str, seller: str | None, after: int
 
 @app.command("export")
 def export_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file to write.")],
+    file: NewFile,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
@@ -194,17 +194,13 @@ def export_command(
 
 @app.command("checkpoint")
 def checkpoint_command(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to append it, out of the database owner's reach.")
-    ],
-    key: Annotated[
-        Path | None, typer.Option("--key", help="Signing key, made if absent; default: in the data folder.")
-    ] = None,
+    file: NewFile,
     output: Output = Format.TABLE,
 ) -> None:
     """Append a signed checkpoint of the ledger to a file.
 
-    It can prove any later change of what is recorded by now.
+    It can prove any later change of what is recorded by now. Keep the file where the database's owner cannot write.
+    The key that signs it, checkpoint-key.pem in the data folder, is made if it is absent.
     """
     from service.ledger.clock.server_clock import wall_clock
     from service.ledger.seals.checkpoints import load_or_make_key, write_checkpoint
@@ -212,7 +208,7 @@ def checkpoint_command(
     settings = load()
     with open_ledger(settings) as ledger:
         sequence, chain = ledger.seals.last()
-    signer = load_or_make_key(key or settings.data_dir / "checkpoint-key.pem")
+    signer = load_or_make_key(settings.data_dir / "checkpoint-key.pem")
     emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
 
 

@@ -2,15 +2,15 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.cli.common import client, marketplace_of, moment
-from service.cli.options import KnownTime, Marketplace, ObserveTime, Seller
+from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, Seller
 from service.cli.output import Format, Output, emit_one, format_count, wrap_line, write
+from service.cli.rows import dict_of
 from service.cli.scores import describe_reason
 
 app = typer.Typer()
@@ -33,13 +33,11 @@ def measures(
     policy: Annotated[
         str, typer.Option("--policy", metavar="DIGEST", help="By this policy of the history; default: the served one.")
     ] = "",
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many incidents, and so many measures.")
-    ] = 20,
+    limit: Limit = 20,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the measures in force for a seller by the policy, and the terms they come to.
+    """Show the measures in force for a seller by the policy, and their terms.
 
     Each has its rule, times and entries.
     """
@@ -48,7 +46,7 @@ def measures(
         where = marketplace_of(marketplace, settings)
         found = connection.evaluate_measures(where, seller, observe_time=observe, known_time=known, policy=policy)
     if output is Format.JSON:
-        emit_one(MessageToDict(found, preserving_proto_field_name=True), output)
+        emit_one(dict_of(found), output)
     else:
         _print(found, limit)
 

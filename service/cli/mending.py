@@ -9,7 +9,7 @@ from scoring.base.time import SECOND, format_time
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
 from service.cli.common import client, marketplace_of
-from service.cli.options import Actor, EntryId, LedgerServer, Marketplace, Reason
+from service.cli.options import Actor, EntryId, Marketplace, Reason, Server
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
 
@@ -28,7 +28,7 @@ def mend_clock_command(
         bool, typer.Option("--rested", help="None did: the clock is right, and the ledger rested for over a year.")
     ] = False,
     entry_id: EntryId = None,
-    server: LedgerServer = None,
+    server: Server = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -1,7 +1,7 @@
 import getpass
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -16,7 +16,7 @@ from sellertrust.v1 import model_service_pb2 as messages
 from sellertrust.v1.policy_service_pb2 import PolicyMove
 from service.bootstrap import open_registry
 from service.cli.connecting import connect
-from service.cli.options import LedgerServer, Model, Operator, Propose, Reason
+from service.cli.options import AgainstModel, Model, Operator, Propose, Reason, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, write
 from service.cli.proposals import propose
 from service.cli.rows import row_of
@@ -28,30 +28,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Servers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--server",
-        metavar="ADDRESS",
-        help="Ask the first of these servers instead of the registry itself; --wait waits for all. Repeatable.",
-    ),
-]
-Wait = Annotated[
-    float,
-    typer.Option(
-        "--wait",
-        metavar="SECONDS",
-        min=0,
-        help="Return once every server (default: SELLERTRUST_TARGET) answers with the model, after this time at most.",
-    ),
-]
-
 
 @app.command("list")
-def list_models(server: LedgerServer = None, output: Output = Format.TABLE) -> None:
+def list_models(
+    history: Annotated[
+        bool, typer.Option("--history", help="List every move of an alias instead, oldest first: who, when, why.")
+    ] = False,
+    server: Server = None,
+    output: Output = Format.TABLE,
+) -> None:
     """List the published models with their aliases and the verdict of their gates."""
     with _open_models(server) as models:
-        rows = [_model_row(model, output) for model in models.list_models()]
+        if history:
+            rows = [_move_row(move, output) for move in models.list_model_moves()]
+        else:
+            rows = [_model_row(model, output) for model in models.list_models()]
     if not rows and server is None and output is Format.TABLE:
         say(_describe_empty(load().registry))
     else:
@@ -61,17 +52,24 @@ def list_models(server: LedgerServer = None, output: Output = Format.TABLE) -> N
 @app.command("show")
 def show(
     model: Model = "champion",
+    against: AgainstModel = None,
     card: Annotated[
         bool, typer.Option("--card", help="Its page to add up by hand: base points, and a table for each feature.")
     ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report published with it to FILE.")
     ] = None,
-    server: LedgerServer = None,
+    server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show one model: its training, its figures, its gates, features and certificate."""
+    """Show one model: its training, its figures, its gates, features and certificate.
+
+    With --against it shows where two models differ, and their evaluations side by side.
+    """
     with _open_models(server) as models:
+        if against is not None:
+            _show_differences(models.diff_models(model, against), output)
+            return
         if report is not None:
             html = models.get_model_report(model)
             report.write_bytes(html)
@@ -111,19 +109,7 @@ def _read_whole(models: Models, model: str) -> messages.Model:
     return found
 
 
-@app.command("diff")
-def diff(
-    first: Annotated[str, typer.Argument(metavar="A", help="An alias, or the beginning of a digest.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    server: LedgerServer = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Compare two models: their differences, and their evaluations side by side.
-
-    Features, base points, parameters and lineage are shown if they differ.
-    """
-    with _open_models(server) as models:
-        found = models.diff_models(first, second)
+def _show_differences(found: messages.DiffModelsResponse, output: Format) -> None:
     rows = [
         {
             "section": row.section,
@@ -153,8 +139,7 @@ def promote(
         str, typer.Option("--sign-off", metavar="NAME", help="Person who signs off advisory gates that failed.")
     ] = "",
     proposes: Propose = False,
-    server: Servers = None,
-    wait: Wait = 0,
+    server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a model champion, or propose it, if its gates allow it.
@@ -164,7 +149,7 @@ def promote(
     if proposes and not server:
         raise invalid("--server", "is required to propose: servers ask for approval, the registry itself does not")
     who = actor or user()
-    with _open_models(next(iter(server or []), None)) as models:
+    with _open_models(server) as models:
         if proposes and isinstance(models, Client):
             digest = models.get_model(model).model.digest
             request = messages.PromoteModelRequest(
@@ -173,25 +158,18 @@ def promote(
             propose(models, request, actor=who, reason=reason, output=output)
             return
         done = models.promote_model(model, actor=who, reason=reason, override=override, sign_off=sign_off)
-    _report_champion(done.champion, server, wait)
+    _report_champion(done.champion)
 
 
 @app.command("rollback")
-def rollback(reason: Reason, actor: Operator = "", server: Servers = None, wait: Wait = 0) -> None:
+def rollback(reason: Reason, actor: Operator = "", server: Server = None) -> None:
     """Make the previous champion champion again.
 
     Running servers follow within a second.
     """
-    with _open_models(next(iter(server or []), None)) as models:
-        done = models.rollback_model(actor=actor or user(), reason=reason)
-    _report_champion(done.champion, server, wait)
-
-
-@app.command("history")
-def history(server: LedgerServer = None, output: Output = Format.TABLE) -> None:
-    """List every move of an alias, oldest first: who, when, why, and the model's figures then."""
     with _open_models(server) as models:
-        emit([_move_row(move, output) for move in models.list_model_moves()], output)
+        done = models.rollback_model(actor=actor or user(), reason=reason)
+    _report_champion(done.champion)
 
 
 class _Local(Models):
@@ -229,22 +207,8 @@ def _describe_empty(registry: object) -> str:
     return f"No model in {registry}. For the models of a running server add --server ADDRESS."
 
 
-def _report_champion(champion: str, servers: Sequence[str] | None, timeout: float) -> None:
-    """Report the champion; with a timeout, wait for the servers, and exit with 5 if one has not followed."""
-    digest = champion.rpartition("/")[2]
-    say(f"champion is now {digest[:12]}")
-    if not timeout:
-        return
-    settings, late = load(), []
-    deadline = time.monotonic() + timeout
-    for server in servers or [settings.target]:
-        with connect(settings, server, None) as client:
-            if not client.wait_for_model(digest, timeout_seconds=max(deadline - time.monotonic(), 0.1)):
-                late.append(server)
-    if late:
-        say(f"error: after {timeout:g} s not answering with {digest[:12]}: {', '.join(late)}; their logs say why")
-        raise typer.Exit(Exit.UNAVAILABLE)
-    say("every server answers with it")
+def _report_champion(champion: str) -> None:
+    say(f"champion is now {champion.rpartition('/')[2][:12]}")
 
 
 def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
@@ -312,31 +276,19 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 _COMPARED = {"points_rule": "a points rule", "logistic": "logistic regression"}
 
 
-def compare_fairly(figures: Mapping[str, Any]) -> list[str]:
+def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
     """Return sentences that compare a model with simpler rankings, from `figures_of`.
 
-    First at equal volume, claiming only differences that intervals prove; then over all pairs, which say less. Empty if
-    no rows have similar volumes.
+    First among sellers of like volume, claiming only differences that intervals prove; then among all, which says less.
+    Empty if no rows have similar volumes.
     """
-    own = figures["equal_volume_auc"]["value"]
-    if own is None:
-        return []
-    parts = [_compare(name, figures) for name in _COMPARED if f"equal_volume_auc_{name}" in figures]
-    everywhere = ", ".join(f"{called} {figures[f'auc_{name}']['value']:.3f}" for name, called in _COMPARED.items())
-    return [
-        f"At equal volume the model's AUC is {own:.3f}; {'; '.join(parts)}.",
-        f"Over all pairs: model {figures['auc']['value']:.3f}, {everywhere}. There volume counts: the number of orders alone"
-        f" has {figures['auc_window_volume']['value']:.3f}, since who sells more is reported more.",
-    ]
-
-
-def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
     own = figures["equal_volume_auc"]["value"]
     if own is None:
         return []
     others = []
     for name in (name for name in _COMPARED if f"equal_volume_auc_{name}" in figures):
-        doubt = ", not told apart" if _verdict(figures, name) == "not told apart" else ""
+        apart = figures[f"equal_volume_difference_to_{name}"]
+        doubt = ", not told apart" if apart["low"] <= 0 <= apart["high"] else ""
         share = figures[f"equal_volume_auc_{name}"]["value"] * 100
         others.append(f"{_COMPARED[name]} {share:.0f} %{doubt}")
     all_pairs, rule = (figures[name]["value"] for name in ("auc", "auc_points_rule"))
@@ -346,18 +298,6 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
         f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %. There sales decide much:"
         " who sells more is reported more.",
     ]
-
-
-def _verdict(figures: Mapping[str, Any], name: str) -> str:
-    apart = figures[f"equal_volume_difference_to_{name}"]
-    return "lower" if apart["low"] > 0 else "higher" if apart["high"] < 0 else "not told apart"
-
-
-def _compare(name: str, figures: Mapping[str, Any]) -> str:
-    value, apart = figures[f"equal_volume_auc_{name}"]["value"], figures[f"equal_volume_difference_to_{name}"]
-    verdict = _verdict(figures, name)
-    interval = f"{apart['value']:+.3f}, {apart['low']:+.3f} to {apart['high']:+.3f}"
-    return f"{_COMPARED[name]} has {value:.3f}, {verdict} (difference {interval})"
 
 
 _INTERVAL = {"value", "low", "high"}

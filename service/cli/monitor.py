@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from scoring.base.errors import invalid
 from scoring.base.time import parse_day
 from service.bootstrap import open_registry
-from service.cli.backtest import Export, study_of, table_of
-from service.cli.options import Model
+from service.cli.backtest import study_of, table_of
+from service.cli.options import Export, Model, Study
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.settings import load
@@ -24,9 +24,7 @@ MAX_FEATURES = 10
 
 @app.command("monitor")
 def monitor(
-    study: Annotated[
-        Path, typer.Option("--study", metavar="FILE", help="The model's study; [monitor] in it says when to alert.")
-    ],
+    study: Annotated[Path, Study],
     model: Model = "champion",
     export: Export = None,
     as_of: Annotated[

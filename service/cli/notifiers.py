@@ -5,7 +5,7 @@ import typer
 from sellertrust.review import ReviewClient
 from sellertrust.v1.review_service_pb2 import Notifier
 from service.cli.common import client, marketplace_of, times_of
-from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, Wide
+from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one
 from service.cli.rows import row_of
 
@@ -23,12 +23,11 @@ COLUMNS = (
 
 @app.command("notifier")
 def show_notifiers(
-    notifier: Annotated[str, typer.Argument(metavar="[NOTIFIER]", help="Id of one; default: list all.")] = "",
+    notifier: Annotated[str, typer.Argument(metavar="NOTIFIER", help="Id of one; default: list all.")] = "",
     limit: Limit = 100,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
-    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Show who reports violations, and how reliable they are.
@@ -43,7 +42,7 @@ def show_notifiers(
             return
         found = review.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
         rows = [_row(one) for one in cut_to_limit(limit, found)]
-    emit(rows, output, COLUMNS, wide=wide)
+    emit(rows, output, COLUMNS)
 
 
 def _row(notifier: Notifier) -> dict[str, Any]:

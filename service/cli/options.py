@@ -1,12 +1,17 @@
+"""The options that several commands share."""
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-_MOST = 1_000_000
+MOST = 1_000_000
 
 Marketplace = Annotated[
     str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: SELLERTRUST_MARKETPLACE.")
+]
+OneMarketplace = Annotated[
+    str | None, typer.Option("--marketplace", "-m", help="Only this marketplace; default: all of them.")
 ]
 ObserveTime = Annotated[
     str | None, typer.Option("--observe-time", metavar="T", help="Answer as of then: a time (RFC 3339) or a date.")
@@ -14,17 +19,18 @@ ObserveTime = Annotated[
 KnownTime = Annotated[
     str | None, typer.Option("--known-time", metavar="T", help="With the knowledge of then: a time or a date.")
 ]
-LedgerServer = Annotated[
+Server = Annotated[
     str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: read the files here.")
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most so many.")]
-Wide = Annotated[bool, typer.Option("--wide", help="Show every column in the table.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, help="Show at most so many.")]
 
 Seller = Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")]
 OfSeller = Annotated[str | None, typer.Option("--seller", help="Only this seller's.")]
-OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses.")]
+OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses; may be repeated.")]
+Violation = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 
 Actor = Annotated[str, typer.Option("--actor", help="The deciding person's id: a pseudonym or a role.")]
+Operator = Annotated[str, typer.Option("--actor", help="Who decides; default: the user of this machine.")]
 Reason = Annotated[
     str, typer.Option("--reason", help="Why, in 1 to 500 characters. The record keeps it; a seller sees its own.")
 ]
@@ -35,11 +41,42 @@ Propose = Annotated[
 ]
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")]
-Operator = Annotated[str, typer.Option("--actor", help="Who decides; default: the user of this machine.")]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Argument(metavar="FILE", help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."),
+OfModel = Annotated[str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")]
+AgainstModel = Annotated[
+    str | None, typer.Option("--against", metavar="MODEL", help="Compare with this model, side by side.")
 ]
+Study = typer.Option(
+    "--study", metavar="FILE", help="The study that states the window, what is bad, and when to alert."
+)
+Export = Annotated[
+    Path | None,
+    typer.Option("--export", metavar="FILE", exists=True, help="Read this export instead of the ledger as it is now."),
+]
+
+Policy = Annotated[Path, typer.Argument(metavar="POLICY", exists=True, help="The policy file.")]
+PolicyOrDefault = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="POLICY", exists=True, help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."
+    ),
+]
+Assumptions = typer.Option("--assumptions", metavar="FILE", exists=True, help="The file of what a certificate assumes.")
+OlderPolicies = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--after",
+        metavar="POLICY",
+        exists=True,
+        help="A policy under which a run may have begun; repeat it, the oldest first.",
+    ),
+]
+Expected = Annotated[
+    str | None,
+    typer.Option("--expected", metavar="DIGEST", help="Refuse unless this policy is served; default: the one that is."),
+]
+
+NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")]
+Rejects = Annotated[Path | None, typer.Option("--rejects", metavar="FILE", help="Where rejected rows or messages go.")]
 ReadyFile = Annotated[
     Path | None, typer.Option("--ready-file", help="Write the address there once requests are answered.")
 ]

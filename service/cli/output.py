@@ -16,18 +16,11 @@ import typer
 from scoring.base.errors import (
     ArtifactRefused,
     ConfigurationWrong,
-    EntryNotFound,
-    InvalidInput,
-    LedgerUnavailable,
     LedgerVersionUnknown,
-    ModelNotFound,
-    NotifierNotFound,
     PolicyRefused,
     ProcessEnded,
-    SellerNotFound,
     SellertrustError,
     SourceUnavailable,
-    ViolationNotFound,
 )
 
 if TYPE_CHECKING:
@@ -37,8 +30,6 @@ T = TypeVar("T")
 
 
 class Exit(IntEnum):
-    """Exit codes, as documented in `sellertrust --help`."""
-
     OK = 0
     UNFORESEEN = 1
     USAGE = 2
@@ -51,20 +42,29 @@ class Exit(IntEnum):
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as in shells."""
 
+EXIT_CODES: dict[int, tuple[str, str]] = {
+    Exit.OK: ("done", ""),
+    Exit.UNFORESEEN: ("a defect", "an error that nobody foresaw; please report it"),
+    Exit.USAGE: ("wrong input", "an option, an amount, an entry; a file that an argument names and that is missing"),
+    Exit.NOT_FOUND: ("not found", "no such seller, violation, case, notifier, proposal, model or policy"),
+    Exit.REFUSED: (
+        "refused",
+        "the ledger's state forbids it; a check, a case or a gate failed; rows were rejected; the caller lacks the right",
+    ),
+    Exit.UNAVAILABLE: ("unavailable", "no server or database answers in time, or a limit is reached; try again"),
+    Exit.CONFIGURATION: (
+        "unusable configuration",
+        "a setting, the database, a missing package, or the content of a study, mapping, policy or model",
+    ),
+    INTERRUPTED: ("interrupted", "Ctrl-C; what was acknowledged is kept"),
+}
+"""What each exit code means, and when it comes."""
 
 WAITS = "kept, without effect until the report is on record"
 
 
 class ResumeHintShown(SystemExit):
     """The end of an interrupted command that has shown how to resume."""
-
-
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 unforeseen; 2 wrong input: arguments, entries, or a file that is not there; 3 not on record;"
-    " 4 refused by the state of the ledger, by rejects, by a hard gate, or to a caller who shows nobody or is not granted it;"
-    " 5 unavailable, too slow or beyond a limit, try again;"
-    " 6 configuration not usable: a study (also one that is not there), mapping, setting, policy, model or database."
-)
 
 
 class Format(StrEnum):
@@ -90,19 +90,25 @@ _BY_STATUS = {  # by name, so that commands without a server do not load gRPC
 }
 
 
+_OF_CONFIGURATION = (ConfigurationWrong, ArtifactRefused, PolicyRefused, LedgerVersionUnknown)
+
+
 def exit_code(error: Exception) -> Exit:
-    """Return an error's exit code, by the server's status, else by the error's class."""
-    if (status := getattr(getattr(error, "code", None), "name", None)) is not None:
+    """Return an error's exit code: of the server's status, or of the status that a server would answer with."""
+    status = getattr(getattr(error, "code", None), "name", None)
+    if status is not None:
         return _BY_STATUS.get(status, Exit.UNFORESEEN)
-    if isinstance(error, InvalidInput):
-        return Exit.USAGE
-    if isinstance(error, SellerNotFound | ViolationNotFound | EntryNotFound | NotifierNotFound | ModelNotFound):
-        return Exit.NOT_FOUND
-    if isinstance(error, LedgerUnavailable | ProcessEnded | SourceUnavailable):
-        return Exit.UNAVAILABLE
-    if isinstance(error, ConfigurationWrong | ArtifactRefused | PolicyRefused | LedgerVersionUnknown):
+    if not isinstance(error, SellertrustError):
+        return Exit.UNFORESEEN
+    if isinstance(error, _OF_CONFIGURATION):
         return Exit.CONFIGURATION
-    return Exit.REFUSED if isinstance(error, SellertrustError) else Exit.UNFORESEEN
+    if isinstance(error, ProcessEnded | SourceUnavailable):
+        return Exit.UNAVAILABLE
+    from google.rpc import code_pb2
+
+    from service.contract.statuses import code_of
+
+    return _BY_STATUS.get(code_pb2.Code.Name(code_of(error)), Exit.REFUSED)
 
 
 def training_missing(error: ImportError) -> ConfigurationWrong:
@@ -177,15 +183,11 @@ def emit(
     rows: Sequence[Mapping[str, Any]],
     output: Format,
     columns: Sequence[Column] = (),
-    *,
-    wide: bool | None = None,
-    title: str = "",
 ) -> None:
     """Write rows to stdout as a table, or as a JSON list of objects.
 
-    A table shows `columns`, or all fields if there are none or `wide` is true. Otherwise a terminal shows those that
-    fit, and stderr names the rest. `wide` is None if the command lacks `--wide`. An empty table is `nothing found`, on
-    stderr.
+    A table shows `columns`, or all fields if there are none. A terminal shows those that fit, and stderr names the
+    rest. An empty table is `nothing found`, on stderr.
     """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")
@@ -196,11 +198,9 @@ def emit(
     from rich.table import Table
 
     fields = list(dict.fromkeys(name for row in rows for name in row))
-    shown = [Column(name) for name in fields] if wide or not columns else [*columns]
-    if not wide:
-        shown = _fit(shown, rows)
+    shown = _fit([*columns] or [Column(name) for name in fields], rows)
     cells = [[column.cell(row) for row in rows] for column in shown]
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column, values in zip(shown, cells, strict=True):
         numeric = all(isinstance(value, int | float) or value is None for value in values)
         table.add_column(column.heading, justify="right" if numeric else "left", overflow="fold")
@@ -208,8 +208,7 @@ def emit(
         table.add_row(*map(_cell_text, row))
     print_table(table)
     if hidden := [name for name in fields if not any(name in column.names for column in shown)]:
-        how = "-o json" if wide is None else "--wide or -o json"
-        say(wrap_line(f"not shown: {', '.join(hidden)}; show them with {how}", sys.stderr).rstrip("\n"))
+        say(wrap_line(f"not shown: {', '.join(hidden)}; show them with -o json", sys.stderr).rstrip("\n"))
 
 
 def _cell_text(value: Any) -> str:

@@ -1,5 +1,5 @@
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Annotated
 
 import grpc
@@ -13,23 +13,17 @@ from sellertrust.requests import marketplace_name, seller_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.cli.common import client, find_entries, marketplace_of, moment, parse_option
-from service.cli.options import Actor, EntryId, Limit, Marketplace, OfSeller, Propose, Reason, Seller
-from service.cli.output import Format, Output, cut_to_limit, emit, say
+from service.cli.options import Actor, EntryId, Marketplace, Propose, Reason, Seller
+from service.cli.output import Format, Output, say
 from service.cli.proposals import propose
-from service.cli.rows import row_of
 
 app = typer.Typer()
 
 NONE = "none"
 """Used in place of a tier: the override in force ends."""
 
-FIELDS = (
-    "seller entry=entry_id tier=override.tier from=occur_time until=override.until actor=override.actor"
-    " reason=override.reason"
-)
 
-
-@app.command("set")
+@app.command("override")
 def set_override(
     seller: Seller,
     tier: Annotated[
@@ -49,10 +43,10 @@ def set_override(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Set a seller's tier until a time, whatever its score; a later override replaces it.
+    """Set the tier of a seller until a time, whatever its score.
 
-    With none the override in force ends now, and the tier follows from the score again. This records an override that
-    ends at once; the earlier override remains recorded.
+    A later override replaces it. With none the override in force ends now, and the tier follows from the score again.
+    This records an override that ends at once; the earlier override remains recorded.
     """
     end, is_end = moment(until, "--until"), tier == NONE
     if (end is None) != is_end:
@@ -90,27 +84,6 @@ def _end(connection: Client, marketplace: str, seller: str, entry: Entry) -> str
     entry.occur_time.FromDatetime(ended)
     entry.override.until.FromDatetime(ended + timedelta(microseconds=1))
     return score.override
-
-
-@app.command("list")
-def list_overrides(
-    seller: OfSeller = None, limit: Limit = 100, marketplace: Marketplace = None, output: Output = Format.TABLE
-) -> None:
-    """List overrides, oldest first: tier, person, reason, times, and whether in force.
-
-    For a whole marketplace it reads all entries.
-    """
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
-        entries = [one for one in connection.list_entries(where, seller, page_size=1000) if one.HasField("override")]
-    last = {one.seller: one.entry_id for one in entries}
-    now = datetime.now(UTC)
-    rows = [
-        row_of(one, FIELDS)
-        | {"in_force": last[one.seller] == one.entry_id and one.override.until.ToDatetime(UTC) > now}
-        for one in entries
-    ]
-    emit(cut_to_limit(limit, rows), output)
 
 
 def _require_seller(connection: Client, marketplace: str, seller: str) -> None:

@@ -1,17 +1,13 @@
-from functools import partial
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
-from rich.table import Table
 
-from sellertrust.v1.entry_pb2 import ViolationStatus
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
 from service.cli.amounts import format_amount, parse_amount
 from service.cli.common import client, marketplace_of, moment
-from service.cli.measures import kind_text
 from service.cli.options import Marketplace, Seller
-from service.cli.output import Format, Output, emit_one, format_count, print_table, write
+from service.cli.output import Format, Output, emit, emit_one, format_count, write
+from service.cli.rows import dict_of, row_of
 
 app = typer.Typer()
 
@@ -36,28 +32,23 @@ def payout(
         ),
     ] = None,
     disputed: Annotated[bool, typer.Option("--disputed", help="Its buyer disputes it.")] = False,
-    refunded: Annotated[
-        str, typer.Option("--refunded", metavar="AMOUNT", help="The amount that its buyer got back.")
-    ] = "0",
-    claims: Annotated[
-        str, typer.Option("--claims", metavar="AMOUNT", help="The amount adjudicated to its buyer.")
-    ] = "0",
-    drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="The amount taken from it for claims.")] = "0",
+    refunded: Annotated[str, typer.Option("--refunded", metavar="AMOUNT", help="What its buyer got back.")] = "0",
+    claims: Annotated[str, typer.Option("--claims", metavar="AMOUNT", help="What was adjudicated to its buyer.")] = "0",
+    drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="What was taken from it for claims.")] = "0",
     drawn_day: Annotated[
         str,
         typer.Option("--drawn-day", metavar="DAY", help="The last day of these draws; default: the day to answer for."),
     ] = "",
-    minor: Annotated[bool, typer.Option("--minor", help="All amounts are in minor units (cents).")] = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show what of an order is released, drawn and held on a day, by the terms that were fixed at its capture."""
-    amount = partial(parse_amount, currency=currency, is_minor=minor)
-    amounts = {
-        "captured_minor": amount("CAPTURED", captured),
-        "refunded_minor": amount("--refunded", refunded),
-        "claims_minor": amount("--claims", claims),
-        "drawn_minor": amount("--drawn", drawn),
+    """Show what of an order is released, drawn and held on a day.
+
+    The terms are those that were fixed at its capture.
+    """
+    amounts = {"CAPTURED": captured, "--refunded": refunded, "--claims": claims, "--drawn": drawn}
+    minor = {
+        f"{name.removeprefix('--').lower()}_minor": parse_amount(name, text, currency) for name, text in amounts.items()
     }
     with client() as (connection, settings):
         found = connection.evaluate_payout(
@@ -71,14 +62,12 @@ def payout(
             disputed=disputed,
             drawn_day=drawn_day,
             day=day,
-            **amounts,
+            **minor,
         )
     if output is Format.JSON:
-        emit_one(
-            MessageToDict(found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True), output
-        )
-        return
-    _print_payout(found, is_delivered=delivered)
+        emit_one(dict_of(found, whole=True), output)
+    else:
+        _print_payout(found, is_delivered=delivered)
 
 
 def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
@@ -98,49 +87,20 @@ def _print_payout(found: EvaluatePayoutResponse, *, is_delivered: bool) -> None:
         write(f"more is released on {found.next_release_day}\n")
 
 
-@app.command("restitution")
-def restitution(
-    seller: Seller,
-    violation: Annotated[str, typer.Argument(metavar="VIOLATION", help="Id of the violation that was taken back.")],
-    marketplace: Marketplace = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Show which recorded measures stood on a violation that was taken back, for how long, and what they held."""
-    with client() as (connection, settings):
-        found = connection.get_restitution(marketplace_of(marketplace, settings), seller, violation)
+def show_restitution(found: GetRestitutionResponse, output: Format) -> None:
     if output is Format.JSON:
-        emit_one(MessageToDict(found, preserving_proto_field_name=True), output)
+        emit_one(dict_of(found), output)
         return
-    _print_restitution(found)
-
-
-def _print_restitution(found: GetRestitutionResponse) -> None:
-    status = ViolationStatus.Name(found.status).removeprefix("VIOLATION_STATUS_").lower()
+    status = row_of(found, "status")["status"]
     write(f"{found.violation}: {status}; {format_count(len(found.items), 'measure')} stood on it\n")
     if not found.items:
         return
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for name in (
-        "measure",
-        "rule",
-        "from",
-        "to",
-        "days",
-        "held",
-        "other violations",
-    ):
-        table.add_column(name, overflow="fold")
-    for item in found.items:
-        table.add_row(
-            kind_text(item.kind),
-            item.rule or "(a person)",
-            item.begin_time.ToJsonString()[:16] + "Z",
-            item.end_time.ToJsonString()[:16] + "Z" if item.HasField("end_time") else "",
-            f"{item.days:,}",
-            format_amount(item.held_minor, found.currency) if item.held_minor else "",
-            " ".join(item.other_violations),
-        )
-    print_table(table)
-    write(
-        f"captured meanwhile: {format_amount(found.captured_minor, found.currency)}\n" if found.captured_minor else ""
-    )
+    fields = "measure=kind rule from=begin_time to=end_time days held=held_minor other_violations"
+    rows = [row_of(item, fields) for item in found.items]
+    for row in rows:
+        row |= {name: row[name] and row[name][:16] + "Z" for name in ("from", "to")}
+        row["held"] = format_amount(row["held"], found.currency) if row["held"] else None
+        row["rule"] = row["rule"] or "(a person)"
+    emit(rows, output)
+    if found.captured_minor:
+        write(f"captured meanwhile: {format_amount(found.captured_minor, found.currency)}\n")

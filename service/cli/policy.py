@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import PolicyFile
+from service.cli.options import PolicyOrDefault
 from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
 
@@ -19,13 +19,7 @@ LINE = 120
 
 @app.command("check")
 def check(
-    policy: PolicyFile = None,
-    cases: Annotated[
-        Path | None,
-        typer.Option(
-            "--cases", metavar="FILE", help="Its cases; default: beside the policy, NAME.cases.toml, if there."
-        ),
-    ] = None,
+    policy: PolicyOrDefault = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 4 if anything odd is found.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -35,7 +29,8 @@ def check(
     itself otherwise. Shows rules that never matter, rules that repeat others, and, if there are rules, tiers without
     one.
 
-    Then it runs the policy's cases: sellers, a day, and the expected outcome. Exit code 4 if one fails.
+    Then it runs the cases in NAME.cases.toml beside the policy, if there is one: sellers, a day, and the expected
+    outcome. Exit code 4 if one fails.
     """
     from scoring.policy.checking import find_oddities
     from scoring.policy.space import build_space
@@ -52,15 +47,15 @@ def check(
     if odd and strict:
         say(f"error: {format_count(len(odd), 'finding')}, and --strict allows none")
         raise typer.Exit(Exit.REFUSED)
-    beside = cases or path.with_suffix(".cases.toml")
-    if cases is not None or beside.exists():
+    beside = path.with_suffix(".cases.toml")
+    if beside.exists():
         _run_cases(found, beside)
 
 
 @app.command("diff")
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The policy file before.")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The policy file after.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", exists=True, help="The policy file before.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", exists=True, help="The policy file after.")],
     output: Output = Format.TABLE,
 ) -> None:
     """Show the situations in which two policies differ in tier, badge or terms, with examples.

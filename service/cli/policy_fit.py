@@ -7,7 +7,7 @@ from scoring.base.canonical import parse_json
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.errors import invalid
 from service.bootstrap import open_registry
-from service.cli.options import PolicyFile
+from service.cli.options import OfModel, PolicyOrDefault
 from service.cli.output import Format, Output, emit, emit_one, say
 from service.settings import load
 
@@ -18,10 +18,8 @@ SHARES = "15,20,45,20"
 
 @app.command("fit")
 def fit(
-    file: PolicyFile = None,
-    model: Annotated[
-        str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")
-    ] = "champion",
+    file: PolicyOrDefault = None,
+    model: OfModel = "champion",
     shares: Annotated[
         str,
         typer.Option(

@@ -11,24 +11,12 @@ from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove
 from service.cli.common import client
 from service.cli.models import move_row, user
-from service.cli.options import Operator, Propose, Reason
+from service.cli.options import Assumptions, Expected, Operator, Policy, Propose, Reason
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.cli.proposals import propose
 
 app = typer.Typer()
 
-Expected = Annotated[
-    str | None,
-    typer.Option("--expected", metavar="DIGEST", help="The policy that it replaces; default: the one served now."),
-]
-
-
-Assumptions = Annotated[
-    Path | None,
-    typer.Option(
-        "--assumptions", metavar="FILE", help="What its loss certificate assumes; default: as committed last."
-    ),
-]
 Accepted = Annotated[
     list[str] | None,
     typer.Option("--accept-loss", metavar="VERDICT=SUM", help="Accept a verdict that does not hold, with its sum."),
@@ -37,11 +25,11 @@ Accepted = Annotated[
 
 @app.command("commit")
 def commit(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy file.")],
+    policy: Policy,
     reason: Reason,
     actor: Operator = "",
     expected: Expected = None,
-    assumptions: Assumptions = None,
+    assumptions: Annotated[Path | None, Assumptions] = None,
     accept_loss: Accepted = None,
     proposes: Propose = False,
     output: Output = Format.TABLE,
@@ -55,7 +43,7 @@ def commit(
     from service.policy.certificate_file import read_assumptions_text
     from service.policy.policy_file import read_policy
 
-    text, who = read_policy(file).text, actor or user()
+    text, who = read_policy(policy).text, actor or user()
     assumed = "" if assumptions is None else read_assumptions_text(assumptions)
     losses = _read_losses(accept_loss or [])
     with client() as (connection, _):
@@ -79,31 +67,16 @@ def commit(
 
 
 @app.command("rollback")
-def rollback(
-    reason: Reason,
-    actor: Operator = "",
-    policy: Annotated[
-        str | None, typer.Option("--policy", metavar="DIGEST", help="The policy to take back; default: the served one.")
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
+def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, output: Output = Format.TABLE) -> None:
     """Serve the policy again that the present one replaced; another rollback goes further back.
 
     Servers follow within a second. Only a commit brings back what a rollback removed.
     """
     with client() as (connection, _):
         policies = PolicyClient(connection)
-        digest = policies.get_policy(policy).policy.digest if policy else None
+        digest = policies.get_policy(expected).policy.digest if expected else None
         done = policies.rollback_policy(actor=actor or user(), reason=reason, policy=digest)
     _report(done.move, done.serving_digest, output)
-
-
-@app.command("history")
-def history(output: Output = Format.TABLE) -> None:
-    """List every move of the policy, oldest first: who, when, why. Empty until the first commit."""
-    with client() as (connection, _):
-        rows = [_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()]
-    emit(rows, output)
 
 
 @app.command("show")
@@ -111,22 +84,28 @@ def show(
     policy: Annotated[
         str, typer.Argument(metavar="POLICY", help="`head`, the served one, or the beginning of a digest.")
     ] = "head",
+    history: Annotated[
+        bool, typer.Option("--history", help="List every move of the policy instead, oldest first: who, when, why.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Write the text of the served policy, or of an earlier one by the digest in a stamp."""
     with client() as (connection, _):
+        if history:
+            emit([_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()], output)
+            return
         found = PolicyClient(connection).get_policy(policy)
+    shown, commit = found.policy, found.commit
     if output is Format.JSON:
-        shown = found.policy
         row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
-        commit = _move_row(found.commit, output) if found.HasField("commit") else None
-        emit_one(row | {"is_served": shown.digest == found.serving_digest, "commit": commit}, output)
+        moved = _move_row(commit, output) if found.HasField("commit") else None
+        emit_one(row | {"is_served": shown.digest == found.serving_digest, "commit": moved}, output)
         return
-    say(f"{found.policy.policy_name} version {found.policy.policy_version}, digest {found.policy.digest}")
-    if found.commit.certificate:
-        accepted = _describe_losses(found.commit.accepted_losses) or "no loss"
-        say(f"loss certificate {found.commit.certificate}; {found.commit.actor} accepted {accepted}")
-    write(found.policy.text)
+    say(f"{shown.policy_name} version {shown.policy_version}, digest {shown.digest}")
+    if commit.certificate:
+        accepted = _describe_losses(commit.accepted_losses) or "no loss"
+        say(f"loss certificate {commit.certificate}; {commit.actor} accepted {accepted}")
+    write(shown.text)
 
 
 def _report(move: PolicyMove, serving: str, output: Format) -> None:

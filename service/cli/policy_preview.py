@@ -7,12 +7,13 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
+from service.cli.options import OneMarketplace, Policy
 from service.cli.output import Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
-    from scoring.policy.policy import Policy
+    from scoring.policy.policy import Policy as ReadPolicy
     from service.ledger.store import Ledger
     from service.policy.preview import Moved, Preview, Question
 
@@ -27,18 +28,18 @@ SHOWN = 15
 
 @app.command("preview")
 def preview(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy that might be served.")],
+    policy: Policy,
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="FILE", help="Compare with this policy; default: the served one."),
+        typer.Option(
+            "--against", metavar="POLICY", exists=True, help="Compare with this policy; default: the served one."
+        ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="DAY", help=f"First day of the past span; default: {DEFAULT_DAYS} days ago."),
     ] = None,
-    marketplace: Annotated[
-        str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: all of the ledger.")
-    ] = None,
+    marketplace: OneMarketplace = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with tables and a plot, too.")
     ] = None,
@@ -53,7 +54,7 @@ def preview(
     from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look
 
-    settings, after = load(), read_policy(file)
+    settings, after = load(), read_policy(policy)
     with open_ledger(settings) as ledger:
         asked = _question(settings, ledger, after, against, since)
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
@@ -71,7 +72,7 @@ def preview(
 
 
 def _question(
-    settings: Settings, ledger: "Ledger", after: "Policy", against: Path | None, since: str | None
+    settings: Settings, ledger: "Ledger", after: "ReadPolicy", against: Path | None, since: str | None
 ) -> "Question":
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy

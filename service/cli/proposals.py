@@ -18,9 +18,10 @@ from service.cli.rows import dict_of, row_of
 
 app = typer.Typer()
 
-Name = Annotated[
-    str, typer.Argument(metavar="PROPOSAL", help="Its name, or its id in the marketplace; proposals/ID of a promotion.")
-]
+_NAME = typer.Argument(
+    metavar="PROPOSAL", help="Its name, or its id in the marketplace; proposals/ID of a promotion or a policy."
+)
+Name = Annotated[str, _NAME]
 
 
 class Outcome(StrEnum):
@@ -31,32 +32,33 @@ class Outcome(StrEnum):
 DIGEST = re.compile(r"[0-9a-f]{12,64}")
 
 
-@app.command("list")
-def list_proposals(
+_SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires")
+
+
+@app.command("show")
+def show(
+    proposal: Annotated[str, _NAME] = "",
     models: Annotated[
-        bool, typer.Option("--models", help="Those that concern every marketplace, as promotions do, instead.")
+        bool, typer.Option("--models", help="List those that concern every marketplace: of models and policies.")
     ] = False,
     limit: Limit = 20,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """List proposals, the latest first."""
+    """Show a proposal, or list them, the latest first.
+
+    It shows the request, the persons behind it, and the digest to approve it by.
+    """
+    if proposal and models:
+        raise invalid("--models", "lists proposals; leave out PROPOSAL, or --models")
     with client() as (connection, settings):
-        where = "" if models else marketplace_of(marketplace, settings)
-        found = ProposalClient(connection).list_proposals(where, page_size=min(limit + 1, 1000))
+        asking, where = ProposalClient(connection), marketplace_of(marketplace, settings)
+        if proposal:
+            emit_one(proposal_row(asking.get_proposal(_full_name(proposal, where)), output), output)
+            return
+        found = asking.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
         rows = [proposal_row(one, output) for one in cut_to_limit(limit, found)]
     emit(rows, output, [Column(name) for name in _SUMMARY])
-
-
-_SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires")
-
-
-@app.command("show")
-def show(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """Show a proposal: the request, the persons behind it, and the digest to approve it by."""
-    with client() as (connection, settings):
-        found = ProposalClient(connection).get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
-    emit_one(proposal_row(found, output), output)
 
 
 @app.command("decide")

@@ -8,6 +8,7 @@ import typer
 
 from scoring.base.errors import invalid
 from service.bootstrap import open_registry, open_rescoring
+from service.cli.options import OfModel
 from service.cli.output import Format, Output, emit_one
 from service.cli.progress import StepProgress
 from service.settings import load
@@ -20,9 +21,7 @@ DAYS = ("today", "tomorrow")
 @app.command("rescore")
 def rescore(
     day: Annotated[str, typer.Option("--day", metavar="DAY", help="today or tomorrow, in UTC.")] = "today",
-    model: Annotated[
-        str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")
-    ] = "champion",
+    model: OfModel = "champion",
     policy: Annotated[
         str, typer.Option("--policy", metavar="POLICY", help="A file, or the beginning of a committed one's digest.")
     ] = "head",
@@ -31,7 +30,7 @@ def rescore(
     ] = 0,
     output: Output = Format.TABLE,
 ) -> None:
-    """Score all sellers of all marketplaces for one day, and write the scores to one file.
+    """Score all sellers of all marketplaces for one day into one file.
 
     Servers of this machine with the same data folder use it within seconds. Their answers are exactly those that they
     would compute; sellers with later entries are computed again. Run it each night for `tomorrow`, and with `--model`

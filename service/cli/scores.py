@@ -21,7 +21,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
 )
 from service.cli.common import client, find_entries, marketplace_of, moment
 from service.cli.connecting import describe_empty
-from service.cli.options import KnownTime, Marketplace, ObserveTime, Wide
+from service.cli.options import KnownTime, Marketplace, ObserveTime
 from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
 from service.cli.rows import plain_of, row_of
 
@@ -53,7 +53,6 @@ def score(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
-    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Show the trust scores of sellers. Ends with 3 if one has none."""
@@ -69,7 +68,7 @@ def score(
             shown = [result for result in results if as_json or not result.HasField("error")]
             rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in shown]
             if rows:
-                emit(rows, output, COLUMNS, wide=wide)
+                emit(rows, output, COLUMNS)
             for result in results:
                 _print_cautions(result.trust_score, as_json)
             if any(NO_MODEL in result.trust_score.reason_codes for result in results):

@@ -1,4 +1,4 @@
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -6,7 +6,7 @@ from scoring.base.errors import invalid
 from scoring.base.time import format_time
 from service.bootstrap import open_registry
 from service.cli.models import now, user
-from service.cli.options import Operator
+from service.cli.options import Model, Operator, Reason
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
 
@@ -15,16 +15,15 @@ app = typer.Typer()
 
 @app.command("shadow")
 def shadow(
-    model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="The shadow from now on; default: report on the one that is.")
-    ] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Why, with MODEL; kept in the log for ever.")] = "",
+    model: Model = "",
+    reason: Reason = "",
     actor: Operator = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Let a model score live requests beside the champion, or compare what it would have answered. No answer changes.
 
-    Running servers begin within seconds. To end it, name the champion. The comparison covers this data folder.
+    With MODEL and --reason it becomes the shadow; without both, the report on the present one is shown. Running servers
+    begin within seconds. To end it, name the champion. The comparison covers this data folder.
     Differences are the shadow's points less the champion's, of every rated answer. Dropped requests came while too many
     waited. Failed ones could not be scored again or recorded.
     """

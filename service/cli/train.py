@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
-from service.cli.models import compare_fairly, figures_of, format_estimates, now, user
+from service.cli.models import compare_plainly, figures_of, format_estimates, now, user
+from service.cli.options import Export
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
@@ -29,9 +30,7 @@ _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 @app.command("train")
 def train(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file that states the whole training.")],
-    export: Annotated[
-        Path | None, typer.Option("--export", help="Train on this export instead of the ledger as it is now.")
-    ] = None,
+    export: Export = None,
     publish: Annotated[bool, typer.Option(help="Register the model as challenger, with its report.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Snapshot and checks alone: nothing is trained.")] = False,
     verify: Annotated[bool, typer.Option(help="Train twice and compare: the same data give the same bits.")] = True,
@@ -44,9 +43,10 @@ def train(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Train, certify, calibrate, compare and judge a model as a study says, and register it.
+    """Train, check and judge a model as a study says, and register it.
 
-    The first model whose gates need no sign-off becomes champion; any other is a challenger.
+    It is also certified monotone, calibrated, and compared with simpler ones. The first model whose gates need no
+    sign-off becomes champion; any other is a challenger.
 
     Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
 
@@ -89,7 +89,7 @@ class Training:
     def read(self, export: Path | None, progress: Progress) -> None:
         """Read an export into memory, and prepare the job.
 
-        `export`: its file; None: made of the ledger, in the data folder. Raises ConfigurationWrong if the ledger has no
+        `export`: its file; None: made of the ledger, in the data folder. Raises EntryNotFound if the ledger has no
         entries of the study's marketplace.
         """
         table = table_of(self._settings, self.study.marketplace, export, progress)
@@ -173,12 +173,12 @@ class Training:
     def check_rows(self, file: Path, *, dry_run: bool) -> None:
         """Check before training that rows can be written to a file.
 
-        Raises ConfigurationWrong if not, or in a dry run.
+        Raises InvalidInput if not, or in a dry run.
         """
         from training.pipeline.rows import check_rows_file
 
         if dry_run:
-            raise ConfigurationWrong("a dry run scores nothing: leave out --rows or --dry-run")
+            raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
         check_rows_file(file)
 
     def write_rows(self, trained: "Trained", file: Path) -> None:
@@ -187,7 +187,9 @@ class Training:
         say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
 
     def finish(self, trained: "Trained", *, publish: bool) -> dict[str, Any]:
-        """Make the report, publish the model if `publish`, delete the files to resume from; return a summary as JSON."""
+        """Make the report, publish the model if `publish`, delete the files to resume from; return a summary as
+        JSON.
+        """
         from training.report.page import render
 
         row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
@@ -243,7 +245,7 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mappin
     ]
     emit(gates, form)
     emit_one(format_estimates({name: value for name, value in row.items() if name not in ("seconds", "apart")}), form)
-    for sentence in compare_fairly(row):
+    for sentence in compare_plainly(row):
         say(sentence)
     if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):
         past = " --override NAME" if row["failed_hard"] else ""

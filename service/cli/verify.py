@@ -1,13 +1,15 @@
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.errors import SellertrustError, invalid
 from service.bootstrap import open_ledger
 from service.cli.common import client, marketplace_of
-from service.cli.options import LedgerServer, Marketplace
+from service.cli.options import Assumptions, Marketplace, OlderPolicies, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.settings import load
@@ -21,15 +23,22 @@ class Subject(StrEnum):
     BACKUP = "backup"
     BOOK = "book"
     RESCORED = "rescored"
+    CERTIFICATE = "certificate"
 
 
-_TAKES = {
-    Subject.LEDGER: {"FILE", "--public-key"},
-    Subject.AUDIT: {"FILE", "--server"},
-    Subject.BACKUP: {"FILE"},
-    Subject.BOOK: {"--sample", "--marketplace"},
-    Subject.RESCORED: {"--sample"},
-}
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of one call, None if not given."""
+
+    file: Path | None
+    public_key: str | None
+    sample: int
+    policy: Path | None
+    assumptions: Path | None
+    after: list[Path] | None
+    server: str | None
+    marketplace: str | None
+    output: Format
 
 
 @app.command("verify")
@@ -37,7 +46,9 @@ def verify(
     subject: Annotated[Subject, typer.Argument(metavar="WHAT", help="What is verified.")],
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="The ledger's exported checkpoints, an audit file, or a backup."),
+        typer.Argument(
+            metavar="FILE", exists=True, help="The exported checkpoints, an audit file, a backup, or a certificate."
+        ),
     ] = None,
     public_key: Annotated[
         str | None, typer.Option("--public-key", help="Who signed the checkpoints, in hex; required with them.")
@@ -45,18 +56,23 @@ def verify(
     sample: Annotated[
         int, typer.Option("--sample", min=0, help="Compare so many scores, drawn by chance; 0: every one.")
     ] = 0,
-    server: LedgerServer = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="POLICY", exists=True, help="The policy of the certificate.")
+    ] = None,
+    assumptions: Annotated[Path | None, Assumptions] = None,
+    after: OlderPolicies = None,
+    server: Server = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the ledger, the audit file, a backup or remembered scores. Exit code 4 if it is not what it should be.
+    """Verify the ledger, the audit file, a backup, remembered scores or a loss certificate. Exit code 4 on a mismatch.
 
     ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
     mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
     the end.
 
     audit: checks that no line of an audit file was changed or removed. Keep the last hash elsewhere, to detect lines
-    cut off at the end. With --server that server checks its own file. Exit code 6 if a line is wrong.
+    cut off at the end. With --server that server checks its own file.
 
     backup: restores FILE into a temporary ledger, which is deleted. That needs room for the whole ledger in the
     system's folder of temporary files (TMPDIR).
@@ -65,34 +81,28 @@ def verify(
     between; `unknown`: the server had no score. Exit code 3 if no seller is recorded; 5 if nothing was compared.
 
     rescored: compares each file of `rescore` with its checksums, and its scores with the ledger.
+
+    certificate: proves a loss certificate again, edge by edge, with code that shares nothing with its maker. It needs
+    --policy. It lists what no file can prove: assumptions, grants by persons, and acceptances.
     """
-    given = {"FILE": file, "--public-key": public_key, "--sample": sample, "--server": server}
-    for name, value in (given | {"--marketplace": marketplace}).items():
-        if value and name not in _TAKES[subject]:
-            raise invalid(name, f"does not belong to verify {subject}; leave it out")
-    if subject is Subject.LEDGER:
-        _verify_ledger(file, public_key, output)
-    elif subject is Subject.AUDIT:
-        _verify_audit(file, server, output)
-    elif subject is Subject.BACKUP:
-        _verify_backup(file, output)
-    elif subject is Subject.BOOK:
-        from service.cli.book import verify_book
-
-        with client() as (connection, settings):
-            verify_book(connection, marketplace_of(marketplace, settings), sample, output)
-    else:
-        from service.cli.generations import verify_generations
-
-        verify_generations(sample, output)
+    asked = Asked(file, public_key, sample, policy, assumptions, after, server, marketplace, output)
+    options, check = _CHECKS[subject]
+    for name in ("file", "public_key", "sample", "policy", "assumptions", "after", "server", "marketplace"):
+        if getattr(asked, name) and name not in options.split():
+            raise invalid(_shown(name), f"does not belong to verify {subject}; leave it out")
+    check(asked)
 
 
-def _verify_ledger(checkpoints: Path | None, public_key: str | None, output: Format) -> None:
+def _shown(name: str) -> str:
+    return "FILE" if name == "file" else f"--{name.replace('_', '-')}"
+
+
+def _verify_ledger(asked: Asked) -> None:
     from service.ledger.seals.checkpoints import read_checkpoints
 
-    if (checkpoints is None) != (public_key is None):
+    if (asked.file is None) != (asked.public_key is None):
         raise invalid("--public-key", "belongs to a file of checkpoints, which proves nothing without who signed it")
-    exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []
+    exported = read_checkpoints(asked.file, asked.public_key) if asked.file and asked.public_key else []
     with open_ledger(load()) as ledger, StepProgress() as progress:
         found = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))
     row: dict[str, Any] = {
@@ -104,7 +114,7 @@ def _verify_ledger(checkpoints: Path | None, public_key: str | None, output: For
     }
     if found.faults:
         row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
-    emit_one(row, output)
+    emit_one(row, asked.output)
     if found.mismatch:
         say(f"error: from entry {found.mismatch.sequence} on the ledger does not match: {found.mismatch.problem}")
     for fault in (found.key_lost, found.key_wrong, found.position_ahead):
@@ -114,33 +124,65 @@ def _verify_ledger(checkpoints: Path | None, public_key: str | None, output: For
         raise typer.Exit(Exit.REFUSED)
 
 
-def _verify_audit(file: Path | None, server: str | None, output: Format) -> None:
+def _verify_audit(asked: Asked) -> None:
     from sellertrust.audit import AuditClient
     from service.access.audit_reading import verify_audit
 
-    if server is not None:
-        if file is not None:
+    if asked.server is not None:
+        if asked.file is not None:
             raise invalid("--server", "checks the file of that server; give it or FILE, not both")
-        with client(server) as (connection, _):
+        with client(asked.server) as (connection, _):
             found = AuditClient(connection).verify_audit()
         if found.problem:
-            raise ConfigurationWrong(f"the audit file of {server}: {found.problem}")
+            raise SellertrustError(f"the audit file of {asked.server}: {found.problem}")
         lines, last = found.line_count, found.last_hash
     else:
-        path = file or load().audit_file
+        path = asked.file or load().audit_file
         try:
             lines, last = verify_audit(path)
         except ValueError as error:
-            raise ConfigurationWrong(f"{path}: {error}") from None
-    emit([{"lines": lines, "hash": last}], output)
+            raise SellertrustError(f"{path}: {error}") from None
+    emit([{"lines": lines, "hash": last}], asked.output)
 
 
-def _verify_backup(file: Path | None, output: Format) -> None:
+def _verify_backup(asked: Asked) -> None:
     from service.cli.backups import show_backup
     from service.ledger.seals.restore import rehearse
 
-    if file is None:
+    if asked.file is None:
         raise invalid("FILE", "is missing: name the backup")
     with StepProgress() as progress:
-        manifest = rehearse(file, progress)
-    show_backup(file, manifest, output)
+        manifest = rehearse(asked.file, progress)
+    show_backup(asked.file, manifest, asked.output)
+
+
+def _verify_book(asked: Asked) -> None:
+    from service.cli.book import verify_book
+
+    with client() as (connection, settings):
+        verify_book(connection, marketplace_of(asked.marketplace, settings), asked.sample, asked.output)
+
+
+def _verify_rescored(asked: Asked) -> None:
+    from service.cli.generations import verify_generations
+
+    verify_generations(asked.sample, asked.output)
+
+
+def _verify_certificate(asked: Asked) -> None:
+    from service.cli.certificate import check_certificate
+
+    if asked.file is None or asked.policy is None:
+        raise invalid("FILE", "and --policy are both needed: name the certificate and the policy that it is of")
+    check_certificate(asked.file, asked.policy, asked.assumptions, asked.after or [], asked.output)
+
+
+_CHECKS: dict[Subject, tuple[str, Callable[[Asked], None]]] = {
+    Subject.LEDGER: ("file public_key", _verify_ledger),
+    Subject.AUDIT: ("file server", _verify_audit),
+    Subject.BACKUP: ("file", _verify_backup),
+    Subject.BOOK: ("sample marketplace", _verify_book),
+    Subject.RESCORED: ("sample", _verify_rescored),
+    Subject.CERTIFICATE: ("file policy assumptions after", _verify_certificate),
+}
+"""What each check takes besides --output, and its function."""

@@ -5,11 +5,9 @@ from typing import Annotated, Any
 import grpc
 import typer
 
-from scoring.base.enums import Harm as HarmWord
 from scoring.base.enums import Severity as SeverityWord
 from scoring.base.enums import Status
 from scoring.base.errors import invalid
-from scoring.entries.violation_types import TABLES
 from sellertrust.client import Decision
 from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient, decide_request
@@ -29,7 +27,7 @@ from service.cli.options import (
     OfStatus,
     Propose,
     Reason,
-    Wide,
+    Violation,
 )
 from service.cli.output import (
     Column,
@@ -43,12 +41,11 @@ from service.cli.output import (
     format_count,
     say,
 )
+from service.cli.payouts import show_restitution
 from service.cli.proposals import propose
 from service.cli.rows import dict_of, row_of
 
 app = typer.Typer()
-
-Id = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 
 
 class Outcome(StrEnum):
@@ -60,6 +57,9 @@ class Outcome(StrEnum):
     REDUCE = "reduce"
     OVERTURN = "overturn"
     REINSTATE = "reinstate"
+
+
+Decided = Annotated[Outcome, typer.Argument(metavar="OUTCOME", help="What is decided.")]
 
 
 FIELDS = (
@@ -83,7 +83,18 @@ QUEUE_COLUMNS = (
 
 @app.command("show")
 def show(
-    violation: Id, known_time: KnownTime = None, marketplace: Marketplace = None, output: Output = Format.TABLE
+    violation: Violation,
+    restitution: Annotated[
+        bool,
+        typer.Option(
+            "--restitution",
+            help="Show instead which recorded measures stood on a violation that was taken back, for how long, and what"
+            " they held.",
+        ),
+    ] = False,
+    known_time: KnownTime = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
 ) -> None:
     """Show one violation, and the possible decisions."""
     known = moment(known_time, "--known-time")
@@ -91,6 +102,9 @@ def show(
         where = marketplace_of(marketplace, settings)
         found = connection.get_violation(where, violation, known_time=known)
         seller = found.seller.rsplit("/", 1)[-1]
+        if restitution:
+            show_restitution(connection.get_restitution(where, seller, violation), output)
+            return
         # Reports of a product belong to no seller, so no seller's entries can be searched.
         entries = find_entries(connection, where, seller, found.entries) if seller else {}
     row = row_of(found, FIELDS)
@@ -122,7 +136,6 @@ def list_violations(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
-    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List violations in the order of their report."""
@@ -136,7 +149,7 @@ def list_violations(
             **times_of(observe_time, known_time),
         )
         rows = [row_of(violation, FIELDS) for violation in cut_to_limit(limit, found)]
-    emit(rows, output, COLUMNS, wide=wide)
+    emit(rows, output, COLUMNS)
 
 
 @app.command("queue")
@@ -145,7 +158,6 @@ def queue(
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
-    wide: Wide = False,
     output: Output = Format.TABLE,
 ) -> None:
     """List the open violations in the order in which a decision is worth most.
@@ -161,7 +173,7 @@ def queue(
         remedy = "" if rows else describe_empty(connection, f"marketplaces/{where}")
     for row in rows:
         row |= {"priority": round(row["priority"], 1), "probability_upheld": round(row["probability_upheld"], 3)}
-    emit(rows, output, QUEUE_COLUMNS, wide=wide)
+    emit(rows, output, QUEUE_COLUMNS)
     if remedy:
         say(f"next:  {remedy}")
     if cases.open_cases:
@@ -169,26 +181,10 @@ def queue(
         say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")
 
 
-@app.command("types")
-def types(output: Output = Format.TABLE) -> None:
-    """List the violation types with their severities."""
-    rows = [
-        {
-            "violation_type": row.key,
-            "category": row.category.name.lower(),
-            **{harm.name.lower(): row.severities[harm - 1].name.lower() for harm in HarmWord},
-            "authority_at_least": row.floor.name.lower(),
-            "description": row.description,
-        }
-        for row in TABLES[-1][1].values()
-    ]
-    emit(rows, output)
-
-
 @app.command("decide")
 def decide(
-    violation: Id,
-    outcome: Annotated[Outcome, typer.Argument(metavar="OUTCOME", help="What is decided.")],
+    violation: Violation,
+    outcome: Decided,
     actor: Actor,
     reason: Reason,
     ground: Ground = "",
@@ -224,9 +220,7 @@ def decide(
 
 @app.command("decide-all")
 def decide_all(
-    outcome: Annotated[
-        Outcome, typer.Argument(metavar="OUTCOME", help="What is decided; not appeal, reduce or reinstate.")
-    ],
+    outcome: Decided,
     actor: Actor,
     reason: Reason,
     ground: Ground = "",
@@ -255,16 +249,10 @@ def decide_all(
 ) -> None:
     """Decide all violations that the conditions select, except a random sample of 5 %.
 
-    The sample is left to a person. The first call is a dry run, and shows the value for --execute.
+    A person decides the sample, and each appeal, reduce and reinstate. The first call is a dry run, and shows the value
+    for --execute.
     """
-    count, _, etag = execute.partition(":")
-    if execute and not (count.isdecimal() and etag):
-        raise invalid("--execute", "needs COUNT:ETAG, which the dry run (without --execute) shows")
-    if proposes and not execute:
-        raise invalid("--execute", "is required to propose: a dry run needs no approval")
-    if outcome in (Outcome.APPEAL, Outcome.REDUCE, Outcome.REINSTATE):
-        raise invalid("OUTCOME", f"{outcome} is decided about one violation at a time: sellertrust violation decide")
-    wanted: dict[str, Any] = {
+    wanted = _parse_execute(execute, proposes=proposes) | {
         "actor": actor,
         "reason": reason,
         "ground": ground,
@@ -277,24 +265,32 @@ def decide_all(
         "right": right,
         "reported_from": moment(reported_from, "--reported-from"),
         "reported_before": moment(reported_before, "--reported-before"),
-        "execute": bool(execute),
-        "expected_count": int(count or 0),
-        "etag": etag,
     }
     action = Action.Value(f"ACTION_{outcome.name}")
     with client() as (connection, settings):
         where = marketplace_of(marketplace, settings)
         if proposes:
-            request = decide_request(where, action, **wanted)
-            propose(connection, request, actor=actor, reason=reason, output=output)
-            return
-        done = _decide_all(ReviewClient(connection), where, action, wanted)
+            propose(connection, decide_request(where, action, **wanted), actor=actor, reason=reason, output=output)
+        else:
+            _show_bulk(_decide_all(ReviewClient(connection), where, action, wanted), wanted, output)
+
+
+def _parse_execute(execute: str, *, proposes: bool) -> dict[str, Any]:
+    count, _, etag = execute.partition(":")
+    if execute and not (count.isdecimal() and etag):
+        raise invalid("--execute", "needs COUNT:ETAG, which the dry run (without --execute) shows")
+    if proposes and not execute:
+        raise invalid("--execute", "is required to propose: a dry run needs no approval")
+    return {"execute": bool(execute), "expected_count": int(count or 0), "etag": etag}
+
+
+def _show_bulk(done: DecideViolationsResponse, wanted: dict[str, Any], output: Format) -> None:
     statuses = {row_of(one, "status")["status"]: one.count for one in done.statuses}
     row = row_of(done, "count decided remaining held_back examples reached changed etag")
     emit_one({"decision_id": wanted["decision_id"]} | row | statuses, output)
     if not done.count:
         say("nothing is selected: no violation that allows the action fits all conditions")
-    elif not execute:
+    elif not wanted["execute"]:
         say(f"nothing was decided; to decide, the same with: --execute {done.count}:{done.etag}")
 
 

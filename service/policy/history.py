@@ -67,7 +67,7 @@ class PolicyHistory:
         found = self._ledger.policies.digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
         if len(found) != 1:
             problem = "names several policies" if found else "names no policy"
-            raise _not_found(name, f"{name[:80]!r} {problem}; see: sellertrust policy history")
+            raise _not_found(name, f"{name[:80]!r} {problem}; see: sellertrust policy show --history")
         return found[0]
 
     def commit(

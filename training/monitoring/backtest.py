@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import RATED_TIERS, Tier
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
@@ -187,12 +187,12 @@ def backtest(
 def days_between(first: int, last: int, step: int) -> list[int]:
     """Return every `step`th day from `first` to `last` inclusive.
 
-    Raises ConfigurationWrong if `last` is earlier than `first`, or for more than MAX_STEPS days.
+    Raises InvalidInput if `last` is earlier than `first`, or for more than MAX_STEPS days.
     """
     if last < first:
-        raise ConfigurationWrong("--to lies before --from; give the earlier day first")
+        raise invalid("--to", "lies before --from; give the earlier day first")
     if (last - first) // step >= MAX_STEPS:
-        raise ConfigurationWrong(f"so many days make more than {MAX_STEPS} steps; choose a larger --step")
+        raise invalid("--step", f"makes more than {MAX_STEPS} steps of so many days; choose a larger --step")
     return list(range(first, last + 1, step))
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, invalid
 from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
 
@@ -33,11 +33,11 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
 
 
 def check_rows_file(file: Path) -> None:
-    """Raise ConfigurationWrong unless the file ends in .csv or .parquet and its folder exists."""
+    """Raise InvalidInput unless the file ends in .csv or .parquet and its folder exists."""
     if file.suffix.lower() not in WRITERS:
-        raise ConfigurationWrong(f"{file} must end in {' or '.join(WRITERS)}, which says how rows are written")
+        raise invalid("--rows", f"{file} must end in {' or '.join(WRITERS)}, which says how rows are written")
     if not file.parent.is_dir():
-        raise ConfigurationWrong(f"rows cannot be written to {file}: there is no folder {file.parent}")
+        raise invalid("--rows", f"{file} cannot be written: there is no folder {file.parent}")
 
 
 def write_rows(table: LedgerTable, trained: Trained, file: Path) -> int:

@@ -75,7 +75,9 @@ def _rules(r: Reader) -> tuple[BadRule, ...]:
         if unknown := sorted(set(values) - set(BadRule.__dataclass_fields__)):
             raise ValueError(f"{', '.join(unknown)} is none of them")
         if "violation_type" in values and values["violation_type"] not in _KNOWN_TYPES:
-            raise ValueError(f"{values['violation_type']!r} is no violation type; see: sellertrust violation types")
+            raise ValueError(
+                f"{values['violation_type']!r} is no violation type; see docs/reference/violation-types.md"
+            )
         rules.append(BadRule(**values))
     return tuple(rules)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import Category, Severity
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.time import parse_day
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
@@ -32,12 +32,13 @@ from training.study.reader import Reader, word
 def load_study(path: Path) -> Study:
     """Read and check a study's TOML file.
 
-    Raises ConfigurationWrong that names the file and every wrong part, or why it is missing, unreadable or not TOML.
+    Raises InvalidInput if the file is missing; ConfigurationWrong that names the file and every wrong part, or why it is
+    unreadable or not TOML.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationWrong(f"there is no study {path}; the shipped ones are in training/studies") from None
+        raise invalid("STUDY", f"there is no study {path}; the shipped ones are in training/studies") from None
     except OSError as error:
         raise ConfigurationWrong(f"the study {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -50,7 +50,7 @@ def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 def _wrong(field: FactField, text: str) -> str | None:
     if field.name == "violation_type":
-        return None if text in _TYPES else f"{text!r} is no violation type; see: sellertrust violation types"
+        return None if text in _TYPES else f"{text!r} is no violation type; see docs/reference/violation-types.md"
     return _unreadable(field.shape, text)
 
 

@@ -222,7 +222,7 @@ def _open_of(connection: Connection, marketplace: str, seller: str, digest: byte
 
 
 def proposal_not_found(proposal: str) -> ProposalNotFound:
-    text = "there is no proposal of this name; see: sellertrust proposal list"
+    text = "there is no proposal of this name; see: sellertrust proposal show"
     return ProposalNotFound(text, {"proposal": proposal})
 
 

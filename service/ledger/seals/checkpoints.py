@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from scoring.base.canonical import parse_json
-from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.errors import ConfigurationWrong, SellertrustError, invalid
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
@@ -68,12 +68,13 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
     """Return a file's verified checkpoints, as (sequence, chain).
 
-    Raises ConfigurationWrong if `public_key` is not 64 hexadecimal digits, or a line is damaged or not signed by it.
+    Raises InvalidInput if `public_key` is not 64 hexadecimal digits; SellertrustError if a line is damaged or not
+    signed by it.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
     except ValueError:
-        raise ConfigurationWrong("the public key must be 64 hexadecimal digits, as a checkpoint shows it") from None
+        raise invalid("--public-key", "must be 64 hexadecimal digits, as a checkpoint shows it") from None
     return list(_read_lines(path, key))
 
 
@@ -81,7 +82,7 @@ def _read_lines(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise invalid("--checkpoints", f"there is no file {path}") from None
+        raise invalid("FILE", f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationWrong(f"the checkpoints {path} cannot be read") from None
     for number, line in enumerate(lines, 1):
@@ -91,7 +92,7 @@ def _read_lines(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]
             key.verify(bytes.fromhex(stated["signature"]), message)
             yield int(stated["sequence"]), bytes.fromhex(stated["chain"])
         except (ValueError, KeyError, TypeError, InvalidSignature):
-            raise ConfigurationWrong(f"line {number} of {path} is damaged or was not signed by this key") from None
+            raise SellertrustError(f"line {number} of {path} is damaged or was not signed by this key") from None
 
 
 def _message(sequence: int, chain: str, time: str) -> bytes:

@@ -104,7 +104,7 @@ def test_points_of_types_that_cannot_be_are_refused_by_name() -> None:
         parse_policy(data(standing=standing() | {"types": {"order_fraud": falling, "theft": falling}}))
     assert error.value.faults == (
         "standing.types.order_fraud must never fall with the severity",
-        "standing.types.theft is no violation type; see: sellertrust violation types",
+        "standing.types.theft is no violation type; see docs/reference/violation-types.md",
         "standing.incident_cap is less than the 25 that one violation alone gives",
     )
 

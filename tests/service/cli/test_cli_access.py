@@ -12,8 +12,8 @@ from tests.helpers.shells import MARKET, bare_shell, lines_of, serving, shell_of
 @pytest.mark.long
 def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
-    rows = {row["method"]: row for row in shell.json("access", "show")}
-    by_kind = {row["right"]: row["kinds"] for row in shell.json("access", "show") if "AppendEntries" in row["method"]}
+    rows = {row["method"]: row for row in shell.json("access")}
+    by_kind = {row["right"]: row["kinds"] for row in shell.json("access") if "AppendEntries" in row["method"]}
     assert (by_kind["override"], by_kind["decide"]) == ("override", "status, attribution, incident, correction, case")
     assert "violation" in by_kind["append"].split(", ")
     assert "clock" not in ", ".join(by_kind.values())
@@ -21,14 +21,11 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
     assert rows["LedgerService/OverturnViolation"]["certificate"] is True
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:*.example", ["read_scores"]))
-    rows = {
-        row["method"]: row["grants"]
-        for row in shell.json("access", "show", "--principal", "dns:a.example", grants=path)
-    }
+    rows = {row["method"]: row["grants"] for row in shell.json("access", "--principal", "dns:a.example", grants=path)}
     assert rows["TrustScoreService/GetTrustScore"] == "grants[0]"
     assert rows["LedgerService/ListEntries"] == ""
     for garbage in ("garbage", "dns:*.example", "DNS:a.example", "dns:"):
-        assert "is no principal" in shell.error(2, "access", "show", "--principal", garbage, grants=path)
+        assert "is no principal" in shell.error(2, "access", "--principal", garbage, grants=path)
 
 
 @pytest.mark.long
@@ -36,10 +33,10 @@ def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:*.example", ["read_scores"]))
     shell = shell_of(tmp_path, pseudonym_key="0123456789abcdef", grants=path)
-    told = shell("access", "show", "--principal", "jwt:https://login.example#ann@example.org")[1]
+    told = shell("access", "--principal", "jwt:https://login.example#ann@example.org")[1]
     name = "jwt:https://login.example#~" + Pseudonyms(b"0123456789abcdef")("jwt:https://login.example#ann@example.org")
     assert f"in the log it is {name}" in told
-    assert "in the log it is dns:a.example" in shell("access", "show", "--principal", "dns:a.example")[1]
+    assert "in the log it is dns:a.example" in shell("access", "--principal", "dns:a.example")[1]
 
 
 @pytest.mark.long
@@ -68,7 +65,7 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
         token = issuer.token_file("gateway")
         shell("ledger", "append", "-", stdin=lines_of("s", "v-1"), target_ca=authority.ca, target_token=token)
         assert "SELLERTRUST_TARGET_CREDENTIALS" in shell.error(4, "violation", "show", "v-1", "-m", MARKET)
-        assert "sellertrust access show" in shell.error(
+        assert "sellertrust access --principal NAME" in shell.error(
             4, "violation", "show", "v-1", target_ca=authority.ca, target_token=token
         )
         said = shell.error(4, "ledger", "list", "--follow", target_ca=authority.ca, target_token=token)

@@ -1,4 +1,4 @@
-"""`sellertrust policy certify` and `check-certificate`: files in, a file out, and exit codes for builds."""
+"""`sellertrust policy certify` and `verify certificate`: files in, a file out, and exit codes for builds."""
 
 import json
 import time
@@ -44,14 +44,14 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     found = shell.json(*asked, *ACCEPTED)
     assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [("r.head", 251_980_000)]
     assert found["assumptions"]["stop"]["days"] == 9
-    checked = ("policy", "check-certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
+    checked = ("verify", "certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
     proven = shell.json(*checked)
     assert proven["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
     assert proven["not_proven"][-2:] == [
         "nobody was granted more than the policy: nobody looked",
         "r.head accepted unconditional",
     ]
-    assert "is of another policy" in shell.error(4, "policy", "check-certificate", out, "--policy", LADDER)
+    assert "is of another policy" in shell.error(4, "verify", "certificate", out, "--policy", LADDER)
     shell(*asked, *ACCEPTED, "--after", LADDER)
     assert "before its own, which are not at hand" in shell.error(4, *checked)
     assert shell.json(*checked, "--after", LADDER)["states"] == proven["states"]
@@ -99,7 +99,7 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
     assert "error: granted does not hold" in err
     [big, vip] = json.loads(out.read_bytes())["granted"]["sellers"]
     assert (big["most"], big["is_within"], vip["is_within"]) == (None, False, True)
-    shell("policy", "check-certificate", out, "--policy", GENERAL)
+    shell("verify", "certificate", out, "--policy", GENERAL)
     fault = shell.error(4, *asked, *ACCEPTED, "--ledger", "--accept", "granted=r.head", data_dir=tmp_path)
     assert "granted has no sum to accept: nothing bounds a day of a seller whose limit was lifted" in fault
 
@@ -129,13 +129,13 @@ def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong
     assert "it states no [trade]" in shell.error(4, *plain)
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     assert "never is no verdict" in shell.error(4, *asked, "--accept", "never=r")
-    assert "--accept takes VERDICT=NAME" in shell.error(4, *asked, "--accept", "unconditional")
+    assert "--accept: must be VERDICT=NAME" in shell.error(2, *asked, "--accept", "unconditional")
     assert not out.exists()
     shell(*asked, *ACCEPTED)
     altered = json.loads(out.read_bytes())
     altered["takes"]["largest"]["gross_minor"] = 5
     out.write_text(json.dumps(altered | {"digest": digest_certificate(altered)}))
-    check = ("policy", "check-certificate", out, "--policy", GENERAL)
+    check = ("verify", "certificate", out, "--policy", GENERAL)
     assert "the takes are not those of the policy's tiers" in shell.error(4, *check)
     out.write_text(json.dumps(altered)[:-9])
     assert "is no JSON" in shell.error(4, *check)

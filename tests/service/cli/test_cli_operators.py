@@ -44,9 +44,9 @@ def test_a_server_erases_and_mends_while_it_serves_and_the_command_alone_is_refu
 
 @pytest.mark.long
 def test_the_audit_file_is_listed_and_verified_by_a_server_and_where_it_lies(shell: Shell) -> None:
-    listed = shell("access", "list-audit", "-o", "json")[0].splitlines()
+    listed = shell("access", "--audit", "-o", "json")[0].splitlines()
     path = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "audit.jsonl"
     assert listed == path.read_text().splitlines()[: len(listed)]
-    assert "LedgerService/ConfirmViolation" in shell("access", "list-audit", "--marketplace", MARKET)[0]
+    assert "LedgerService/ConfirmViolation" in shell("access", "--audit", "--marketplace", MARKET)[0]
     there = shell.json("verify", "audit", "--server", target_of(shell))
     assert there == shell.json("verify", "audit", path) == shell.json("verify", "audit")

@@ -36,7 +36,7 @@ def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
         GENERAL.read_text().replace('{ kind = "settlement_hold", days = 3 }', '{ kind = "settlement_hold", days = 9 }')
     )
     assert "rules are laxer for who is worse: hold_days is 7" in shell.error(6, "policy", "check", lax)
-    assert "cannot be read" in shell.error(6, "policy", "check", tmp_path / "none.toml")
+    assert "does not exist" in shell.error(2, "policy", "check", tmp_path / "none.toml")
 
 
 @pytest.mark.long
@@ -72,27 +72,31 @@ def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     assert "9 cases of 9 hold" in shell("policy", "check")[1]
     assert "12 cases of 12 hold" in shell("policy", "check", GENERAL)[1]
     assert "5 cases of 5 hold" in shell("policy", "check", LADDER)[1]
-    err = shell.error(4, "policy", "check", GENERAL, "--cases", LADDER.with_suffix(".cases.toml"))
+    mine = tmp_path / "mine.toml"
+    mine.write_text(GENERAL.read_text())
+    mine.with_suffix(".cases.toml").write_text(LADDER.with_suffix(".cases.toml").read_text())
+    err = shell.error(4, "policy", "check", mine)
     assert "standing is 24, expected 48" in err
     assert "cases failed" in err
 
 
 @pytest.mark.long
 def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> None:
-    wrong, cases, none = tmp_path / "wrong.toml", tmp_path / "wrong.cases.toml", tmp_path / "none.toml"
+    wrong, sound, none = tmp_path / "wrong.toml", tmp_path / "sound.toml", tmp_path / "none.toml"
     wrong.write_text(GENERAL.read_text() + "colour = 1\n")
+    sound.write_text(GENERAL.read_text())
+    cases = tmp_path / "sound.cases.toml"
     cases.write_text(GENERAL.with_suffix(".cases.toml").read_text() + "colour = 1\n")
     shell = bare_shell(tmp_path)
     fault = f"{wrong}: the policy does not hold together"
     assert fault in shell.error(6, "policy", "diff", GENERAL, wrong)
     assert fault in shell.error(6, "policy", "diff", wrong, GENERAL)
     assert fault in shell.error(6, "policy", "check", wrong)
-    assert fault in shell.error(6, "policy", "check", wrong, "--cases", GENERAL.with_suffix(".cases.toml"))
     with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy does not hold together"):
         load_policy(Settings(policy=wrong))
-    assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "check", GENERAL, "--cases", cases)
-    missing = shell.error(6, "policy", "check", GENERAL, "--cases", none)
-    assert f"{none} cannot be read" in missing
+    assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "check", sound)
+    for command in ("check", "fit", "preview"):
+        assert f"'{none}' does not exist" in shell.error(2, "policy", command, none)
 
 
 def test_a_policy_is_fitted_to_the_test_rows_of_a_model(tmp_path: Path) -> None:

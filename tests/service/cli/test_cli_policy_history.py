@@ -26,7 +26,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 @pytest.mark.long
 def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell: Shell, tmp_path: Path) -> None:
     shell("ledger", "append", "-", stdin=lines_of("s-1"))
-    assert shell.json("policy", "history") == []
+    assert shell.json("policy", "show", "--history") == []
     assert shell.json("policy", "show")["policy"] == "default"
     made = json.loads(shell("policy", "commit", GENERAL, *SAID, "-o", "json")[0])
     digest = read_policy(GENERAL).digest
@@ -39,10 +39,10 @@ def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell
     assert "POLICY_MOVED" in shell.error(4, "policy", "commit", SHIPPED_POLICY, *SAID, "--expected", digest)
     back = shell("policy", "rollback", *SAID)
     assert f"the policy {digest[:12]} is served" in back[1]
-    assert [row["action"] for row in shell.json("policy", "history")] == [
+    assert [row["action"] for row in shell.json("policy", "show", "--history")] == [
         "configured", "committed", "committed", "rolled_back",
     ]  # fmt: skip
-    assert "rolled_back" in shell("policy", "history")[0]
+    assert "rolled_back" in shell("policy", "show", "--history")[0]
 
 
 @pytest.mark.long
@@ -60,7 +60,7 @@ def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp
         )
         assert len(made["certificate"]) == 64
         assert made["accepted_losses"] == "; ".join(losses)
-        assert made["certificate"][:12] in shell("policy", "history")[0]
+        assert made["certificate"][:12] in shell("policy", "show", "--history")[0]
         shown = shell("policy", "show")[1]
         assert f"loss certificate {made['certificate']}; a-1 accepted {'; '.join(losses)}" in shown
         assert shell.json("policy", "show")["commit"] == made
@@ -106,4 +106,4 @@ def test_a_policy_is_proposed_looked_at_line_by_line_approved_and_carried_out(tm
         bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
         done = bert.json("proposal", "carry-out", made["proposal"])
         assert done["serving_digest"] == read_policy(GENERAL).digest
-        assert anna.json("policy", "history")[-1]["proposal"] == made["proposal"]
+        assert anna.json("policy", "show", "--history")[-1]["proposal"] == made["proposal"]

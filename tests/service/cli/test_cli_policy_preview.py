@@ -37,5 +37,5 @@ def test_a_preview_is_shown_as_tables_as_json_and_as_a_page(tmp_path: Path) -> N
     assert served["before"]["policy"] == "default"
     assert "--since" in shell.error(2, "policy", "preview", everybody, "--since", "yesterday")
     assert "--since" in shell.error(2, "policy", "preview", everybody, "--since", "2999-01-01")
-    assert "cannot be read" in shell.error(6, "policy", "preview", tmp_path / "none.toml")
+    assert "does not exist" in shell.error(2, "policy", "preview", tmp_path / "none.toml")
     assert shell.json("policy", "preview", everybody, "-m", "elsewhere")["sellers"] == 0

@@ -58,7 +58,7 @@ def test_an_override_is_proposed_looked_at_approved_and_carried_out(shell: Conne
     name = made["proposal"]
     shown = bert.json("proposal", "show", name.rpartition("/")[2])
     assert shown["request"]["entries"][0]["override"]["reason"] == "a good one"
-    assert [row["proposal"] for row in bert.json("proposal", "list")] == [name]
+    assert [row["proposal"] for row in bert.json("proposal", "show")] == [name]
     assert "a good one" in bert("proposal", "show", name)[0]
     assert "PROPOSAL_CLOSED" in bert.error(4, "proposal", "decide", name, "approve", "--digest", "0" * 12, *SAID)
     assert "--digest" in bert.error(2, "proposal", "decide", name, "approve", "--digest", "abc", *SAID)
@@ -97,9 +97,9 @@ def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
     assert "APPROVAL_REQUIRED" in anna.error(4, *promote)
     made = json.loads(anna(*promote, "--propose", "-o", "json")[0])
     assert (made["request"]["name"], made["basis"]["champion"]) == (f"models/{second}", first)
-    assert [row["proposal"] for row in bert.json("proposal", "list", "--models")] == [made["proposal"]]
+    assert [row["proposal"] for row in bert.json("proposal", "show", "--models")] == [made["proposal"]]
     bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
     assert bert.json("proposal", "carry-out", made["proposal"])["champion"] == f"models/{second}"
-    moves = bert.json("model", "history", *target)
+    moves = bert.json("model", "list", "--history", *target)
     assert (moves[-1]["digest"], moves[-1]["figures"]["proposal"]) == (second, made["proposal"])
     assert "--server" in shell("anna").error(2, "model", "promote", "challenger", "--reason", "so", "--propose")

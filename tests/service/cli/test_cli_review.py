@@ -57,7 +57,7 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     assert shell.json("notifier") == [record]
     missing = shell.error(3, "notifier", "nobody")
     assert "NOTIFIER_NOT_FOUND" in missing
-    assert "next:  list what there is: sellertrust notifier" in missing
+    assert "next:  list the notifiers: sellertrust notifier" in missing
 
 
 @pytest.mark.long
@@ -68,7 +68,9 @@ def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
     everything = ("violation", "decide-all", "dismiss", *WHY)
     assert "nothing is selected" in shell(*everything, "--seller", "nobody")[1]
     assert "NOTIFIER_NOT_FOUND" in shell.error(3, *everything, "--notifier", "rnig-1")
-    assert "one violation at a time" in shell.error(2, "violation", "decide-all", "appeal", *WHY, "--seller", "target")
+    assert "decide anything else one by one" in shell.error(
+        2, "violation", "decide-all", "appeal", *WHY, "--seller", "target"
+    )
 
 
 @pytest.mark.long

@@ -1,3 +1,4 @@
+import csv
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -62,17 +63,14 @@ def test_inspections_are_recorded_with_their_violations(ledger: Ledger, tmp_path
 
 
 @pytest.mark.long
-def test_the_command_copies_the_examples(tmp_path: Path) -> None:
-    """The command copies the examples out once and lists what waits."""
-    shell, folder, queue = bare_shell(tmp_path), tmp_path / "examples", tmp_path / "queue.csv"
-    shell("ledger", "examples", folder)
-    assert {path.name for path in folder.iterdir()} == {path.name for path in EXAMPLES.iterdir()}
-    assert "exists already; name another folder" in shell.error(2, "ledger", "examples", folder)
-    shell("ledger", "import", folder / "sellers.mapping.toml")
-    customs = folder / "customs.mapping.toml"
-    said = shell("ledger", "import", customs, "--unmatched", queue)[1]
-    assert f"5 rows found no seller and wait for a person: {queue}" in said
-    waiting = shell.json("ledger", "unmatched", customs, "--unmatched", queue)
-    assert [row["line"] for row in waiting] == [17, 18, 20, 21, 22]
+def test_the_command_queues_rows_without_a_seller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shell, customs = bare_shell(tmp_path), EXAMPLES / "customs.mapping.toml"
+    shell("ledger", "import", EXAMPLES / "sellers.mapping.toml")
+    said = shell("ledger", "import", customs)[1]
+    assert "5 rows found no seller and wait for a person: customs.mapping.unmatched.csv" in said
+    with (tmp_path / "customs.mapping.unmatched.csv").open(newline="") as file:
+        waiting = list(csv.DictReader(file))
+    assert [row["line"] for row in waiting] == ["17", "18", "20", "21", "22"]
     assert waiting[0]["candidates"] == "s-04 s-05"
     assert "there is no queue" in shell.error(2, "ledger", "import", customs, "--matched", tmp_path / "none.csv")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from scoring.base.enums import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import DAY, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
@@ -302,9 +302,9 @@ def test_days_without_an_outcome_have_no_figures(market: Market, model: Artifact
 def test_days_go_from_the_first_to_the_last_by_steps() -> None:
     assert days_between(10, 20, 5) == [10, 15, 20]
     assert days_between(10, 19, 5) == [10, 15]
-    with pytest.raises(ConfigurationWrong, match="give the earlier day first"):
+    with pytest.raises(InvalidInput, match="give the earlier day first"):
         days_between(10, 9, 5)
-    with pytest.raises(ConfigurationWrong, match="choose a larger --step"):
+    with pytest.raises(InvalidInput, match="choose a larger --step"):
         days_between(0, 100_000, 1)
 
 

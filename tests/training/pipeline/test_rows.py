@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import format_day
 from scoring.model.artifact import load
 from tests.helpers.training_ledgers import restated, train
@@ -48,7 +48,7 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
 
 
 def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationWrong, match=r"rows.txt must end in .csv or .parquet"):
+    with pytest.raises(InvalidInput, match=r"rows.txt must end in .csv or .parquet"):
         write_rows(table, trained, tmp_path / "rows.txt")
     with pytest.raises(ConfigurationWrong, match=r"there is no folder .*none"):
         write_rows(table, trained, tmp_path / "none" / "rows.csv")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.base.enums import Category, Harm, Severity
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import format_day, parse_day
 from scoring.features.table import FEATURES, Feature
 from tests.helpers.training_ledgers import STUDIES, restated
@@ -312,7 +312,7 @@ def test_a_mistyped_name_is_told_once_with_the_one_most_like_it(tmp_path: Path) 
 
 
 def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationWrong, match="there is no study"):
+    with pytest.raises(InvalidInput, match="there is no study"):
         load_study(tmp_path / "absent.toml")
     with pytest.raises(ConfigurationWrong, match="is not TOML"):
         study(tmp_path, "name = ")
