@@ -152,7 +152,8 @@ def _commands() -> Iterator[str]:
         yield ""
         yield from _table("command", "does", "arguments and options")
         for name, command in sorted(commands.items()):
-            yield f"| `{name}` | {_first_sentence(command.help or '')} | {_parameters(command)} |"
+            first = (command.help or "").partition("\n\n")[0]
+            yield f"| `{name}` | {_first_sentence(first)} | {_parameters(command)} |"
 
 
 def command_tree() -> Any:

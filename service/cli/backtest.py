@@ -10,15 +10,12 @@ from scoring.base.errors import EntryNotFound, invalid
 from scoring.base.progress import Progress
 from scoring.base.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
-from service.cli.common import marketplace_of
 from service.cli.options import AgainstModel, Export, Marketplace, Model, Study
 from service.cli.output import Format, Output, emit, emit_one, say, training_missing, write
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from scoring.base.arrays import Ints
     from scoring.model.artifact import Artifact
     from service.registry.registry import Registry
@@ -82,7 +79,7 @@ def backtest(
     other = _other(registry, artifact, against)
     days = run.days_between(_day(first, "--from"), _day(last, "--to"), step)
     stated = None if study is None else as_the_model_sees(study_of(study), artifact)
-    where = stated.marketplace if stated and marketplace is None else marketplace_of(marketplace, settings)
+    where = marketplace or (stated or settings).marketplace
     with StepProgress() as progress:
         table = table_of(settings, where, export, progress)
         found = run.backtest(
@@ -178,36 +175,31 @@ def _day(text: str, option: str) -> int:
 
 
 _NAMES = ("absent", *(tier.name.lower() for tier in Tier))
-_RATED = _NAMES[2:]
 
 
 def _row(step: "BacktestDay") -> dict[str, Any]:
     counts = dict(zip(_NAMES[1:], step.sellers[1:].tolist(), strict=True))
     row: dict[str, Any] = {"day": format_day(step.day), "sellers": sum(counts.values()), **counts}
-    row |= (
-        {"promoted": None, "demoted": None} if step.moved is None else _up_and_down(step.moved, "promoted", "demoted")
-    )
+    row |= _up_and_down(step.moved, "promoted", "demoted")
     if step.against is not None:
         row |= _up_and_down(step.against, "up", "down")
-    if step.figures is not None:
-        observed, expected = float(step.figures.bad_weight.sum()), float(step.figures.expected.sum())
-        row |= {"auc": round(step.figures.auc, 4)}
-        if step.figures.auc_against is not None:
-            row |= {"auc_against": round(step.figures.auc_against, 4)}
-        row |= {
-            "bad": int(step.figures.bad.sum()),
-            "bad_over_expected": round(observed / expected, 3) if expected else None,
-        }
+    if (figures := step.figures) is not None:
+        row["auc"] = round(figures.auc, 4)
+        if figures.auc_against is not None:
+            row["auc_against"] = round(figures.auc_against, 4)
+        observed, expected = float(figures.bad_weight.sum()), float(figures.expected.sum())
+        row |= {"bad": int(figures.bad.sum()), "bad_over_expected": round(observed / expected, 3) if expected else None}
     return row | {"in_sample": "yes" if step.in_sample else ""}
 
 
-def _up_and_down(matrix: "Ints", up: str, down: str) -> dict[str, int]:
-    pairs = {(a, b): int(n) for a, b, n in _pairs(matrix) if a in _RATED and b in _RATED}
-    rank = _RATED.index
-    return {
-        up: sum(n for (a, b), n in pairs.items() if rank(b) > rank(a)),
-        down: sum(n for (a, b), n in pairs.items() if rank(b) < rank(a)),
-    }
+def _up_and_down(matrix: "Ints | None", up: str, down: str) -> dict[str, int | None]:
+    """Count the sellers who moved to a better and to a worse rated tier; None without a matrix."""
+    import numpy as np
+
+    if matrix is None:
+        return {up: None, down: None}
+    rated = matrix[2:, 2:]  # without the absent and the unrated
+    return {up: int(np.triu(rated, 1).sum()), down: int(np.tril(rated, -1).sum())}
 
 
 def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
@@ -228,19 +220,15 @@ def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
     ]
 
 
-def _pairs(matrix: "NDArray[Any]") -> list[tuple[str, str, int]]:
-    return [
-        (_NAMES[a], _NAMES[b], int(matrix[a, b]))
-        for a in range(len(_NAMES))
-        for b in range(len(_NAMES))
-        if a != b and matrix[a, b]
-    ]
-
-
 def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
     if matrix is None:
         return None
-    return [{"from": a, "to": b, "sellers": n} for a, b, n in _pairs(matrix)]
+    return [
+        {"from": before, "to": after, "sellers": int(matrix[a, b])}
+        for a, before in enumerate(_NAMES)
+        for b, after in enumerate(_NAMES)
+        if a != b and matrix[a, b]
+    ]
 
 
 _BY_TIER = ("rows", "bad", "weight", "bad_weight", "expected")

@@ -5,7 +5,7 @@ import typer
 
 from scoring.base.errors import invalid
 from sellertrust.review import ReviewClient
-from service.cli.common import client, marketplace_of
+from service.cli.common import client
 from service.cli.options import Actor, EntryId, Ground, Limit, Marketplace, Reason, Seller
 from service.cli.output import Format, Output, cut_to_limit, emit, format_count, say
 from service.cli.rows import row_of
@@ -24,8 +24,8 @@ class Outcome(StrEnum):
 @app.command("list")
 def list_cases(limit: Limit = 100, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """List the undecided cases, earliest deadline first."""
-    with client() as (connection, settings):
-        found = ReviewClient(connection).list_cases(marketplace_of(marketplace, settings))
+    with client(marketplace) as (connection, where):
+        found = ReviewClient(connection).list_cases(where)
     rows = [row_of(one, FIELDS) for one in cut_to_limit(limit, found.cases)]
     for row in rows:
         more = len(row["entries"]) - MAX_ENTRIES
@@ -52,14 +52,16 @@ def decide(
 ) -> None:
     """Decide a case.
 
-    confirm: the suspicion is true; the violations were reported and confirmed as usual. The caution goes on until it
-    expires. end: the suspicion is false; the caution ends now, and never begins again on the same facts.
+    confirm: the suspicion is true. --violation names the violations that it came to. The caution goes on until it
+    expires.
+
+    end: the suspicion is false. The caution ends now, and never begins again on the same facts.
     """
     if bool(violation) != (outcome is Outcome.CONFIRM):
         raise invalid("--violation", "is required to confirm, and belongs to nothing else")
     stated: dict[str, Any] = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
-    with client() as (connection, settings):
-        review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
+        review = ReviewClient(connection)
         if violation:
             review.confirm_case(where, seller, case, violations=violation, **stated)
         else:

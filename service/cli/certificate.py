@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-MARGIN_PERCENT = 10
-"""An honest seller's profit, to illustrate the temptation of a run; no verdict depends on it."""
-
 
 @app.command("certify")
 def certify(
@@ -179,7 +176,7 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
                        ("by one seller", takes["largest"])):  # fmt: skip
         gross, net = one["gross_minor"], one["after_refunds_minor"]
         say(f"buyers lose at most {net:,} {whose}, after refunds from what is held, of {gross:,} that they paid")
-    say(f"all in {unit}; {describe_temptation(certificate)}")
+    say(f"all in {unit}")
     _show_granted(certificate["granted"])
     say(f"a run goes on for {certificate['run_days']:,} days, and for {certificate['notice_days']:,} days of a notice")
     say(
@@ -188,17 +185,6 @@ def _show(certificate: dict[str, Any], output: Format) -> None:
     for line in describe_assumptions(certificate["assumptions"]):
         say(f"  {line}")
     say(f"digest {certificate['digest'][:12]}; check it: sellertrust verify certificate FILE --policy POLICY")
-
-
-def describe_temptation(certificate: dict[str, Any]) -> str:
-    """Return in one line the most tempted seller, and the worth of honest trade that outweighs it; an illustration."""
-    rows = certificate["temptation_minor"]
-    most, bucket, tenure = max(
-        (value, -bucket, -tenure) for bucket, row in enumerate(rows) for tenure, value in enumerate(row)
-    )
-    who = f"who settled {certificate['settled'][-bucket]:,} within {certificate['tenure'][-tenure]:,} days or more"
-    share = f"at a margin of {MARGIN_PERCENT} % that is the profit of sales of {max(most, 0) * 100 // MARGIN_PERCENT:,}"
-    return f"{who} is tempted most, by {max(most, 0):,} once; {share} (an illustration)"
 
 
 def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:

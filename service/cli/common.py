@@ -15,16 +15,17 @@ from scoring.entries.field_types import Word, parse_word
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.connecting import connect
-from service.settings import Settings, load
+from service.settings import load
 
 ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def client(target: str | None = None) -> Iterator[tuple[Client, Settings]]:
+def client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
+    """Yield a client of a server, and the marketplace that the command means."""
     settings = load()
     with connect(settings, target) as connection:
-        yield connection, settings
+        yield connection, marketplace or settings.marketplace
 
 
 def moment(text: str | None, option: str) -> datetime | None:
@@ -61,10 +62,6 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
             if len(found) == len(wanted):
                 break
     return found
-
-
-def marketplace_of(option: str | None, settings: Settings) -> str:
-    return option or settings.marketplace
 
 
 def write_address(ready_file: Path | None, address: str) -> None:

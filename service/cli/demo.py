@@ -15,6 +15,7 @@ from sellertrust.client import Client
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server, open_ledger, open_registry, run_server
+from service.cli.backtest import study_of
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
 from service.cli.common import ROOT
 from service.cli.demo_market import write_files
@@ -23,7 +24,7 @@ from service.cli.demo_story import Story, fail, tell
 from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
 from service.cli.output import extra_missing, say, write
-from service.cli.train import Training
+from service.cli.train import finish_job, make_job, run_job
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER
 from service.ingest.file_import import import_files
 from service.ledger.clock.demo_clock import MARKER
@@ -135,10 +136,9 @@ def _badges(server_address: str) -> Iterator[str]:
 
 
 def _train(settings: Settings) -> None:
-    training = Training(settings, STUDIES / "marketplace.toml")
-    training.read(None, _silent)
-    trained = training.run(_silent)
-    row = training.finish(trained, publish=True)
+    job = make_job(settings, study_of(STUDIES / "marketplace.toml"), None, _silent)
+    trained = run_job(job, _silent)
+    row = finish_job(open_registry(settings), job, trained, publish=True)
     if row["alias"] != "champion":
         failed = ", ".join(row["failed_hard"] + row["failed_advisory"])
         fail(f"the model did not pass its gates ({failed})")

@@ -48,12 +48,7 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
     `bring`: imports an authority's file by its mapping's name, and returns the number of rows without a seller.
     """
     story = Story()
-    story.steps["before"] = _look(client)
-    write("\nBefore\n")
-    for member in CAST:
-        write(
-            f"  {member.shop_name:<16} {member.seller:<16} {_standing(story.score('before', member))}  {ROLES[member]}\n"
-        )
+    _introduce(story, client)
 
     paid_before = _payout(client)
     unmatched = bring("customs")
@@ -105,6 +100,14 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
 
     story.tell(f"{OUTCOME} goes back to customs: {_write_outcome(client, folder / OUTCOME)}.")
     return story
+
+
+def _introduce(story: Story, client: Client) -> None:
+    story.steps["before"] = _look(client)
+    write("\nBefore\n")
+    for member in CAST:
+        standing = _standing(story.score("before", member))
+        write(f"  {member.shop_name:<16} {member.seller:<16} {standing}  {ROLES[member]}\n")
 
 
 def fail(problem: str) -> NoReturn:

@@ -4,7 +4,7 @@ import typer
 
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
-from service.cli.common import client, marketplace_of
+from service.cli.common import client
 from service.cli.options import Actor, EntryId, Ground, Marketplace, Seller, Server
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
@@ -30,8 +30,7 @@ def erase_command(
     """
     name = entry_id or uuid.uuid4().hex
     if server is not None:
-        with client(server) as (connection, settings):
-            where = marketplace_of(marketplace, settings)
+        with client(marketplace, server) as (connection, where):
             sequence = (
                 OperationsClient(connection)
                 .erase_seller(where, seller, actor=actor, ground=ground, entry_id=name)
@@ -40,6 +39,6 @@ def erase_command(
     else:
         settings = load()
         with open_ledger(settings) as ledger:
-            where = marketplace_of(marketplace, settings)
+            where = marketplace or settings.marketplace
             sequence = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=name).sequence
     emit_one({"seller": seller, "entry_id": name, "sequence": sequence}, output)

@@ -10,7 +10,6 @@ import typer
 
 from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
-from service.cli.common import marketplace_of
 from service.cli.options import Marketplace, Rejects
 from service.cli.output import Exit, Format, Output, emit_one, extra_missing, say
 from service.ingest.sources.source import Source
@@ -68,7 +67,7 @@ def feed_command(
     freeze_loaded_objects()
     place = place_of(url)
     settings = load()
-    where = marketplace_of(marketplace, settings)
+    where = marketplace or settings.marketplace
     path = rejects or settings.data_dir / f"{place.title}.rejects.jsonl"
     with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
         opened = _open_source(place, credentials, source or "")

@@ -8,7 +8,6 @@ import typer
 
 from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import is_absent, open_ledger
-from service.cli.common import marketplace_of
 from service.cli.models import now
 from service.cli.options import Marketplace, Rejects
 from service.cli.output import WAITS, Exit, Format, emit, format_count, say, training_missing
@@ -76,7 +75,7 @@ def import_command(
     compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)
     if compiled is None and matched:
         raise invalid("--matched", "belongs to a mapping, and entries as JSON lines need none; leave it out")
-    where = marketplace_of(marketplace, settings) if compiled is None else compiled.marketplace
+    where = marketplace or settings.marketplace if compiled is None else compiled.marketplace
     for name, path in {"--matched": matched, "--rejects": rejects}.items():
         if dry_run and path:
             raise invalid(name, "writes a file, and --dry-run writes none; leave out one of them")

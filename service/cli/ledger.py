@@ -14,7 +14,7 @@ from sellertrust.requests import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
-from service.cli.common import client, marketplace_of, times_of
+from service.cli.common import client, times_of
 from service.cli.connecting import PATIENCE_SECONDS
 from service.cli.options import KnownTime, Limit, Marketplace, NewFile, ObserveTime, OfSeller, Propose
 from service.cli.output import (
@@ -67,8 +67,7 @@ def append(
     With --stream, each batch of 1,000 is recorded or rejected separately, and broken connections are resumed. After an
     error or an interruption append the same file again: nothing is added twice.
     """
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         objects = _read_objects(file)
         if stream or len(objects) > MAX_LINES:
             if proposes:
@@ -108,7 +107,7 @@ def list_entries(
     limit: Limit = 100,
     everything: Annotated[bool, typer.Option("--all", help="All there are, however many.")] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Show entries as they are recorded, one a line, until Ctrl-C.")
+        bool, typer.Option("--follow", help="Show entries as they are recorded, as JSON lines, until Ctrl-C.")
     ] = False,
     after: Annotated[int, typer.Option("--after", min=0, help="With --follow: only entries after this sequence.")] = 0,
     observe_time: ObserveTime = None,
@@ -126,10 +125,9 @@ def list_entries(
         raise invalid("--after", "belongs to --follow")
     if follow and (everything or any(times.values())):
         raise invalid("--follow", "shows all entries as they come; leave out --all and the times")
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         if follow:
-            _follow(connection, where, seller, after, output)
+            _follow(connection, where, seller, after)
             return
         size = 1000 if everything else min(limit + 1, 1000)
         found = connection.list_entries(where, seller=seller, page_size=size, **times)
@@ -144,16 +142,11 @@ def list_entries(
     emit(rows, output)
 
 
-def _follow(connection: Client, marketplace: str, seller: str | None, after: int, output: Format) -> None:
+def _follow(connection: Client, marketplace: str, seller: str | None, after: int) -> None:
     position, is_under_way = after, False
-    heading = _watch_line(dict(zip(_WATCHED, _WATCHED, strict=True))) if output is Format.TABLE else ""
     try:
         for response in connection.watch_entries(marketplace, seller, after_sequence=after):
-            if output is Format.JSON:
-                write("".join(map(_json_line, response.entries)))
-            else:
-                write(heading + "".join(_watch_line(_entry_row(entry)) for entry in response.entries))
-                heading = ""
+            write("".join(map(_json_line, response.entries)))
             position, is_under_way = response.sequence, True
     except KeyboardInterrupt:
         is_under_way = True
@@ -181,7 +174,7 @@ def export_command(
         raise training_missing(error) from None
 
     settings = load()
-    where = marketplace_of(marketplace, settings)
+    where = marketplace or settings.marketplace
     times = times_of(observe_time, known_time).values()
     observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
     with open_ledger(settings) as ledger, StepProgress() as progress:
@@ -295,18 +288,6 @@ def _by_line(text: str, objects: Objects) -> str:
         return f"line {objects[int(match[1])][0]}" + (", " if match[2] else "")
 
     return re.sub(r"entries\[(\d+)\](\.?)", line, text)
-
-
-_WATCHED = {"sequence": 10, "record_time": 28, "kind": 9, "seller": 20, "entry_id": 20, "fact": 0}
-"""The columns of a watch with their least widths: a watch cannot wait to measure them."""
-
-
-def _watch_line(row: dict[str, Any]) -> str:
-    values = {name: row[name] for name in _WATCHED}
-    texts = {
-        n: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for n, value in values.items()
-    }
-    return " ".join(texts[name].ljust(width) for name, width in _WATCHED.items()) + "\n"
 
 
 def _json_line(entry: Entry) -> str:

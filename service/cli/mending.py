@@ -8,7 +8,7 @@ from scoring.base.errors import invalid
 from scoring.base.time import SECOND, format_time
 from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
-from service.cli.common import client, marketplace_of
+from service.cli.common import client
 from service.cli.options import Actor, EntryId, Marketplace, Reason, Server
 from service.cli.output import Format, Output, emit_one
 from service.settings import load
@@ -49,9 +49,9 @@ def mend_clock_command(
         raise invalid("--ahead", "must be more than 0 seconds: record times that lag behind put right themselves")
     name = entry_id or uuid.uuid4().hex
     if server is not None:
-        with client(server) as (connection, settings):
+        with client(marketplace, server) as (connection, where):
             answer = OperationsClient(connection).mend_clock(
-                marketplace_of(marketplace, settings),
+                where,
                 actor=actor,
                 reason=reason,
                 first_sequence=first,
@@ -62,7 +62,7 @@ def mend_clock_command(
     else:
         settings = load()
         with open_ledger(settings) as ledger:
-            where = marketplace_of(marketplace, settings)
+            where = marketplace or settings.marketplace
             done = ledger.mend_clock(
                 where, actor=actor, reason=reason, first_sequence=first, ahead=micros, entry_id=name
             )

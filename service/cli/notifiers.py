@@ -4,7 +4,7 @@ import typer
 
 from sellertrust.review import ReviewClient
 from sellertrust.v1.review_service_pb2 import Notifier
-from service.cli.common import client, marketplace_of, times_of
+from service.cli.common import client, times_of
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one
 from service.cli.rows import row_of
@@ -35,8 +35,8 @@ def show_notifiers(
     They are in the order of their ids, with the outcomes of their reports.
     """
     times = times_of(observe_time, known_time)
-    with client() as (connection, settings):
-        review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
+        review = ReviewClient(connection)
         if notifier:
             emit_one(_row(review.get_notifier(where, notifier, **times)), output)
             return

@@ -12,7 +12,7 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.requests import marketplace_name, seller_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
-from service.cli.common import client, find_entries, marketplace_of, moment, parse_option
+from service.cli.common import client, find_entries, moment, parse_option
 from service.cli.options import Actor, EntryId, Marketplace, Propose, Reason, Seller
 from service.cli.output import Format, Output, say
 from service.cli.proposals import propose
@@ -56,8 +56,7 @@ def set_override(
     if end is not None:
         entry.override.tier = int(parse_option("TIER", Tier, tier))  # type: ignore[assignment]
         entry.override.until.FromDatetime(end)
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         entry.seller = seller_name(where, seller)
         if is_end:
             ended = _end(connection, where, seller, entry)

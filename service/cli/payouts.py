@@ -4,7 +4,7 @@ import typer
 
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse, GetRestitutionResponse
 from service.cli.amounts import format_amount, parse_amount
-from service.cli.common import client, marketplace_of, moment
+from service.cli.common import client, moment
 from service.cli.options import Marketplace, Seller
 from service.cli.output import Format, Output, emit, emit_one, format_count, write
 from service.cli.rows import dict_of, row_of
@@ -50,9 +50,9 @@ def payout(
     minor = {
         f"{name.removeprefix('--').lower()}_minor": parse_amount(name, text, currency) for name, text in amounts.items()
     }
-    with client() as (connection, settings):
+    with client(marketplace) as (connection, where):
         found = connection.evaluate_payout(
-            marketplace_of(marketplace, settings),
+            where,
             seller,
             capture_day=capture_day,
             currency=currency,

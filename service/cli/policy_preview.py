@@ -15,7 +15,7 @@ from service.settings import Settings, load
 if TYPE_CHECKING:
     from scoring.policy.policy import Policy as ReadPolicy
     from service.ledger.store import Ledger
-    from service.policy.preview import Moved, Preview, Question
+    from service.policy.preview import Preview, Question
 
 app = typer.Typer()
 
@@ -97,44 +97,27 @@ def _question(
     return Question(before, after, None if champion is None else registry.load(champion), cut, first, MAX_VIOLATIONS)
 
 
+_TABLES = ("segments", "changes", "tiers", "rules", "examples", "hurt_examples")
+
+
 def _print(asked: "Question", found: "Preview") -> None:
     before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
-    emit([{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()], Format.TABLE)
-    tiers = [(" -> ".join(pair), count) for pair, count in found.tiers.most_common() if pair[0] != pair[1]]
-    for title, rows in (("change", found.aspects.most_common()), ("tiers", tiers)):
-        if rows:
-            emit([{title: name, "sellers": count} for name, count in rows[:SHOWN]], Format.TABLE)
-            _say_more(len(rows), "changes" if title == "change" else "changes of tier")
-    if rules := found.rule_rows():
-        emit([{"rule": name, "sellers": count, "note": note} for name, count, note in rules], Format.TABLE)
+    whole = _json(asked, found)
+    for name in _TABLES:
+        if rows := whole[name]:
+            say(f"{name.replace('_', ' ')}:")
+            emit(rows[:SHOWN], Format.TABLE)
+        if len(rows) > SHOWN:
+            say(f"and {len(rows) - SHOWN:,} more, with -o json")
     stopped, freed = found.stopped_by(new=True), found.stopped_by(new=False)
-    since = format_day(asked.since_day)
     looked = format_count(len(found.violations), "violation")
     omitted = f" ({found.violations_omitted:,} earlier ones not looked at)" if found.violations_omitted else ""
+    since = whole["since"]
     say(f"since {since}, of {looked} that counts{omitted}: {len(stopped):,} would have been stopped beforehand by")
     say(f"{after} alone, {len(freed):,} by {before} alone")
-    say(
-        f"of {format_count(found.good, 'seller')} without one since {since}, {found.hurt:,} would have had stricter terms"
-    )
-    _print_examples("moved", found.examples)
-    _print_examples("stricter although good", found.hurt_examples)
-
-
-def _print_examples(title: str, examples: "list[Moved]") -> None:
-    if not examples:
-        return
-    shown = [
-        {title: f"{one.marketplace}/{one.seller}", "tier": " -> ".join(one.tiers), "changes": "; ".join(one.aspects)}
-        for one in examples[:SHOWN]
-    ]
-    emit(shown, Format.TABLE)
-    _say_more(len(examples), "examples")
-
-
-def _say_more(number: int, what: str) -> None:
-    if number > SHOWN:
-        say(f"and {number - SHOWN:,} more {what}, with -o json")
+    good = format_count(found.good, "seller")
+    say(f"of {good} without one since {since}, {found.hurt:,} would have had stricter terms")
 
 
 def _json(asked: "Question", found: "Preview") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sellertrust.client import Client
 from sellertrust.proposals import Proposable, ProposalClient, proposal_name
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import client, marketplace_of
+from service.cli.common import client
 from service.cli.options import Actor, Limit, Marketplace, Reason
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one, format_count, say
 from service.cli.rows import dict_of, row_of
@@ -51,8 +51,8 @@ def show(
     """
     if proposal and models:
         raise invalid("--models", "lists proposals; leave out PROPOSAL, or --models")
-    with client() as (connection, settings):
-        asking, where = ProposalClient(connection), marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
+        asking = ProposalClient(connection)
         if proposal:
             emit_one(proposal_row(asking.get_proposal(_full_name(proposal, where)), output), output)
             return
@@ -73,16 +73,18 @@ def decide(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Decide about a proposal: approve another person's proposal by the digest that you looked at, or withdraw it.
+    """Decide about a proposal.
 
-    withdraw also declines another person's proposal. Nothing is done by it any more.
+    approve: agree to another person's proposal, by the digest that you looked at.
+
+    withdraw: take back your own proposal, or decline another person's. Nothing is done by it any more.
     """
     if outcome is Outcome.APPROVE and not DIGEST.fullmatch(digest):
         raise invalid(
             "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
         )
-    with client() as (connection, settings):
-        name, asking = _full_name(proposal, marketplace_of(marketplace, settings)), ProposalClient(connection)
+    with client(marketplace) as (connection, where):
+        name, asking = _full_name(proposal, where), ProposalClient(connection)
         if outcome is Outcome.APPROVE:
             present = asking.get_proposal(name).digest
             whole = present if present.startswith(digest) else digest.ljust(64, "0")
@@ -95,9 +97,9 @@ def decide(
 @app.command("carry-out")
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """Make the call in an approved proposal: all of it, once however often called."""
-    with client() as (connection, settings):
+    with client(marketplace) as (connection, where):
         asking = ProposalClient(connection)
-        found = asking.get_proposal(_full_name(proposal, marketplace_of(marketplace, settings)))
+        found = asking.get_proposal(_full_name(proposal, where))
         if found.WhichOneof("request") is None:
             raise invalid("PROPOSAL", "was erased with the seller whom it was about, or is of a newer release")
         done = asking.carry_out(found)

@@ -19,7 +19,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ExplainTrustScoreResponse,
     TrustScore,
 )
-from service.cli.common import client, find_entries, marketplace_of, moment
+from service.cli.common import client, find_entries, moment
 from service.cli.connecting import describe_empty
 from service.cli.options import KnownTime, Marketplace, ObserveTime
 from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
@@ -57,8 +57,7 @@ def score(
 ) -> None:
     """Show the trust scores of sellers. Ends with 3 if one has none."""
     observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         if explain:
             missing = _explain(connection, where, sellers, output, observe_time=observe, known_time=known)
         else:

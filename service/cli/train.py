@@ -20,7 +20,9 @@ from service.settings import Settings, load
 
 if TYPE_CHECKING:
     from scoring.model.artifact import Artifact
+    from service.registry.registry import Registry
     from training.pipeline.job import Job, Planned, Trained
+    from training.study.definition import Study
 
 app = typer.Typer()
 
@@ -53,175 +55,133 @@ def train(
     The table's seconds are each step's total. In JSON, `seconds` is the part for making the model, and `apart` the
     rest: baselines, resampling, the second training.
     """
-    training = Training(load(), study, recalibrate=recalibrate, verify=verify)
+    from training.pipeline.run import plan
+
+    settings, stated = load(), study_of(study)
     if rows is not None:
-        training.check_rows(rows, dry_run=dry_run)
+        _check_rows(rows, dry_run=dry_run)
     with StepProgress() as progress:
-        training.read(export, progress)
+        job = make_job(settings, stated, export, progress, recalibrate=recalibrate, verify=verify)
         if dry_run:
-            _show_plan(training.plan(progress), output)
+            _show_plan(plan(job, progress), output)
             return
-        trained = training.run(progress)
+        trained = run_job(job, progress)
     if rows is not None:
-        training.write_rows(trained, rows)
-    row = training.finish(trained, publish=publish)
+        from training.pipeline.rows import write_rows
+
+        say(f"{write_rows(job.table, trained, rows):,} scored test rows written to {rows}")
+    row = finish_job(open_registry(settings), job, trained, publish=publish)
     _show(trained, row, output, progress.seconds)
     if not trained.passed:
         say(f"error: hard gates are not passed: {', '.join(row['failed_hard'])}; the report says why")
         raise typer.Exit(Exit.REFUSED)
 
 
-class Training:
-    def __init__(
-        self,
-        settings: Settings,
-        study: Path,
-        *,
-        recalibrate: bool = False,
-        verify: bool = True,
-    ) -> None:
-        self._settings, self.study = settings, study_of(study)
-        self._recalibrate, self._verify = recalibrate, verify
-        self._registry = open_registry(settings)
-        self._job: Job | None = None
-        self._kept: Path | None = None
+def make_job(
+    settings: Settings,
+    study: "Study",
+    export: Path | None,
+    progress: Progress,
+    *,
+    recalibrate: bool = False,
+    verify: bool = True,
+) -> "Job":
+    """Read an export into memory, and prepare the job.
 
-    def read(self, export: Path | None, progress: Progress) -> None:
-        """Read an export into memory, and prepare the job.
+    `export`: its file; None: made of the ledger, in the data folder. Raises EntryNotFound if the ledger has no entries
+    of the study's marketplace.
+    """
+    from service.cli.parity import count_differing_rows
+    from training.monitoring.outcomes import study_of_model
+    from training.pipeline.job import Job, Shell
+    from training.pipeline.made_by import code_versions
+    from training.pipeline.steps import Kept
 
-        `export`: its file; None: made of the ledger, in the data folder. Raises EntryNotFound if the ledger has no
-        entries of the study's marketplace.
-        """
-        table = table_of(self._settings, self.study.marketplace, export, progress)
-        self._job = self._job_of(table, export_given=export is not None)
+    table = table_of(settings, study.marketplace, export, progress)
+    champion = _load_champion(settings, study, recalibrate=recalibrate)
+    if recalibrate and champion is not None:
+        study = study_of_model(study, champion)
+    key = [study.digest, table.digest, champion.digest if recalibrate and champion else "", code_versions()]
+    folder, policy = settings.data_dir / "training", load_policy(settings)
+    shell = Shell(
+        parity=None if export else partial(count_differing_rows, settings, study.marketplace, policy),
+        looks=folder / "looks.jsonl",
+        now=now(),
+    )
+    kept = Kept(folder / sha256(json.dumps(key).encode()).hexdigest()[:16])
+    return Job(table, study, policy, champion, recalibrate=recalibrate, verify=verify, kept=kept, shell=shell)
 
-    def _job_of(self, table: Any, *, export_given: bool) -> "Job":
-        from training.pipeline.job import Job, Shell
-        from training.pipeline.made_by import code_versions
-        from training.pipeline.steps import Kept
 
-        champion = self._registry.champion()
-        artifact = self._registry.load(champion) if champion else None
-        if self._recalibrate and artifact is None:
+def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> "Artifact | None":
+    """Return the champion if it is of the study's marketplace, or too old to state one."""
+    from training.monitoring.outcomes import lineage_of
+
+    registry = open_registry(settings)
+    digest = registry.champion()
+    if digest is None:
+        if recalibrate:
             raise ConfigurationWrong("there is no champion to recalibrate; train without --recalibrate first")
-        study = self.study
-        artifact = artifact and self._of_marketplace(artifact)
-        if self._recalibrate and artifact is not None:
-            from training.monitoring.outcomes import study_of_model
-
-            study = study_of_model(study, artifact)
-        key = [study.digest, table.digest, champion if self._recalibrate else "", code_versions()]
-        self._kept = self._settings.data_dir / "training" / sha256(json.dumps(key).encode()).hexdigest()[:16]
-        from service.cli.parity import count_differing_rows
-
-        policy = load_policy(self._settings)
-        shell = Shell(
-            parity=None if export_given else partial(count_differing_rows, self._settings, study.marketplace, policy),
-            looks=self._settings.data_dir / "training" / "looks.jsonl",
-            now=now(),
-        )
-        return Job(
-            table,
-            study,
-            policy,
-            artifact,
-            recalibrate=self._recalibrate,
-            verify=self._verify,
-            kept=Kept(self._kept),
-            shell=shell,
-        )
-
-    def _of_marketplace(self, champion: "Artifact") -> "Artifact | None":
-        """Return the champion if it is of the study's marketplace, or too old to state one."""
-        from training.monitoring.outcomes import lineage_of
-
-        its = lineage_of(champion).get("marketplace", self.study.marketplace)
-        if its == self.study.marketplace:
-            return champion
-        apart = "one registry a marketplace (SELLERTRUST_REGISTRY) keeps them apart"
-        if self._recalibrate:
-            raise ConfigurationWrong(
-                f"the champion is of marketplace {its}, the study of {self.study.marketplace}: it is not recalibrated;"
-                f" train without --recalibrate, and {apart}"
-            )
-        say(f"the champion is of marketplace {its}: not compared; {apart}")
         return None
+    champion = registry.load(digest)
+    its = lineage_of(champion).get("marketplace", study.marketplace)
+    if its == study.marketplace:
+        return champion
+    apart = "one registry a marketplace (SELLERTRUST_REGISTRY) keeps them apart"
+    if recalibrate:
+        raise ConfigurationWrong(
+            f"the champion is of marketplace {its}, the study of {study.marketplace}: it is not recalibrated;"
+            f" train without --recalibrate, and {apart}"
+        )
+    say(f"the champion is of marketplace {its}: not compared; {apart}")
+    return None
 
-    @property
-    def job(self) -> "Job":
-        if self._job is None:
-            raise RuntimeError("read() comes first")
-        return self._job
 
-    def plan(self, progress: Progress) -> "Planned":
-        from training.pipeline.run import plan
+def run_job(job: "Job", progress: Progress) -> "Trained":
+    """Train by all steps; return the unpublished model with its verdict.
 
-        return plan(self.job, progress)
+    Reuses, and reports, the results of a dry or interrupted run of the same training.
+    """
+    from training.pipeline.run import run
 
-    def run(self, progress: Progress) -> "Trained":
-        """Train by all steps; return the unpublished model with its verdict.
+    trained = run(job, progress)
+    if job.kept.used:
+        say(f"taken as an earlier run of the same training left it: {', '.join(job.kept.used)}")
+    return trained
 
-        Reuses, and reports, the results of a dry or interrupted run of the same training.
-        """
-        from training.pipeline.run import run
 
-        trained = run(self.job, progress)
-        if self.job.kept.used:
-            say(f"taken as an earlier run of the same training left it: {', '.join(self.job.kept.used)}")
-        return trained
+def _check_rows(file: Path, *, dry_run: bool) -> None:
+    """Check before training that rows can be written to a file. Raises InvalidInput if not, or in a dry run."""
+    from training.pipeline.rows import check_rows_file
 
-    def check_rows(self, file: Path, *, dry_run: bool) -> None:
-        """Check before training that rows can be written to a file.
+    if dry_run:
+        raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
+    check_rows_file(file)
 
-        Raises InvalidInput if not, or in a dry run.
-        """
-        from training.pipeline.rows import check_rows_file
 
-        if dry_run:
-            raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
-        check_rows_file(file)
+def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish: bool) -> dict[str, Any]:
+    """Make the report, publish the model if `publish`, delete the files to resume from; return a summary as JSON."""
+    from training.report.page import render
 
-    def write_rows(self, trained: "Trained", file: Path) -> None:
-        from training.pipeline.rows import write_rows
-
-        say(f"{write_rows(self.job.table, trained, file):,} scored test rows written to {file}")
-
-    def finish(self, trained: "Trained", *, publish: bool) -> dict[str, Any]:
-        """Make the report, publish the model if `publish`, delete the files to resume from; return a summary as
-        JSON.
-        """
-        from training.report.page import render
-
-        row: dict[str, Any] = {"study": self.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
-        for kind in ("hard", "advisory"):
-            broken = [gate["gate"] for gate in trained.gates["gates"] if gate["kind"] == kind and not gate["ok"]]
-            row[f"failed_{kind}"] = broken
-        digest = sha256(trained.parts["manifest.json"]).hexdigest()
-        stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
-        page = render(**stated, gates=trained.gates, digest=digest).encode()
-        row["digest"] = digest
-        if publish:
-            row["alias"] = self._publish(trained, page)
-        row["seconds"], row["apart"] = dict(trained.seconds), dict(trained.apart)
-        if self._kept is not None:
-            _clear(self._kept)
-        return row
-
-    def _publish(self, trained: "Trained", page: bytes) -> str:
+    row: dict[str, Any] = {"study": job.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
+    for kind in ("hard", "advisory"):
+        broken = [gate["gate"] for gate in trained.gates["gates"] if gate["kind"] == kind and not gate["ok"]]
+        row[f"failed_{kind}"] = broken
+    row["digest"] = sha256(trained.parts["manifest.json"]).hexdigest()
+    stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
+    page = render(**stated, gates=trained.gates, digest=row["digest"]).encode()
+    if publish:
         gates = json.dumps(trained.gates, indent=1, sort_keys=True).encode()
-        digest = self._registry.publish(
+        registry.publish(
             trained.parts,
             attachments={"gates.json": gates, "report.html": page},
             actor=user(),
-            reason=f"trained by {self.study.name}",
+            reason=f"trained by {job.study.name}",
             now=now(),
         )
-        return "champion" if self._registry.champion() == digest else "challenger"
-
-
-def _clear(folder: Path) -> None:
-    for file in folder.glob("*") if folder.is_dir() else []:
-        file.unlink()
+        row["alias"] = "champion" if registry.champion() == row["digest"] else "challenger"
+    row["seconds"], row["apart"] = dict(trained.seconds), dict(trained.apart)
+    job.kept.clear()
+    return row
 
 
 def _show_plan(planned: "Planned", form: Format) -> None:

@@ -1,6 +1,6 @@
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ import typer
 
 from scoring.base.errors import SellertrustError, invalid
 from service.bootstrap import open_ledger
-from service.cli.common import client, marketplace_of
+from service.cli.common import client
 from service.cli.options import Assumptions, Marketplace, OlderPolicies, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
@@ -24,21 +24,6 @@ class Subject(StrEnum):
     BOOK = "book"
     RESCORED = "rescored"
     CERTIFICATE = "certificate"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The options of one call, None if not given."""
-
-    file: Path | None
-    public_key: str | None
-    sample: int
-    policy: Path | None
-    assumptions: Path | None
-    after: list[Path] | None
-    server: str | None
-    marketplace: str | None
-    output: Format
 
 
 @app.command("verify")
@@ -85,24 +70,31 @@ def verify(
     certificate: proves a loss certificate again, edge by edge, with code that shares nothing with its maker. It needs
     --policy. It lists what no file can prove: assumptions, grants by persons, and acceptances.
     """
-    asked = Asked(file, public_key, sample, policy, assumptions, after, server, marketplace, output)
-    options, check = _CHECKS[subject]
-    for name in ("file", "public_key", "sample", "policy", "assumptions", "after", "server", "marketplace"):
-        if getattr(asked, name) and name not in options.split():
-            raise invalid(_shown(name), f"does not belong to verify {subject}; leave it out")
-    check(asked)
+    check = _CHECKS[subject]
+    given = {
+        "file": file,
+        "public_key": public_key,
+        "sample": sample,
+        "policy": policy,
+        "assumptions": assumptions,
+        "after": after,
+        "server": server,
+        "marketplace": marketplace,
+    }
+    taken = signature(check).parameters
+    for name, value in given.items():
+        if value and name not in taken:
+            shown = "FILE" if name == "file" else f"--{name.replace('_', '-')}"
+            raise invalid(shown, f"does not belong to verify {subject}; leave it out")
+    check(output, **{name: value for name, value in given.items() if name in taken})
 
 
-def _shown(name: str) -> str:
-    return "FILE" if name == "file" else f"--{name.replace('_', '-')}"
-
-
-def _verify_ledger(asked: Asked) -> None:
+def _verify_ledger(output: Format, file: Path | None, public_key: str | None) -> None:
     from service.ledger.seals.checkpoints import read_checkpoints
 
-    if (asked.file is None) != (asked.public_key is None):
+    if (file is None) != (public_key is None):
         raise invalid("--public-key", "belongs to a file of checkpoints, which proves nothing without who signed it")
-    exported = read_checkpoints(asked.file, asked.public_key) if asked.file and asked.public_key else []
+    exported = read_checkpoints(file, public_key) if file and public_key else []
     with open_ledger(load()) as ledger, StepProgress() as progress:
         found = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))
     row: dict[str, Any] = {
@@ -114,7 +106,7 @@ def _verify_ledger(asked: Asked) -> None:
     }
     if found.faults:
         row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
-    emit_one(row, asked.output)
+    emit_one(row, output)
     if found.mismatch:
         say(f"error: from entry {found.mismatch.sequence} on the ledger does not match: {found.mismatch.problem}")
     for fault in (found.key_lost, found.key_wrong, found.position_ahead):
@@ -124,65 +116,67 @@ def _verify_ledger(asked: Asked) -> None:
         raise typer.Exit(Exit.REFUSED)
 
 
-def _verify_audit(asked: Asked) -> None:
+def _verify_audit(output: Format, file: Path | None, server: str | None) -> None:
     from sellertrust.audit import AuditClient
     from service.access.audit_reading import verify_audit
 
-    if asked.server is not None:
-        if asked.file is not None:
+    if server is not None:
+        if file is not None:
             raise invalid("--server", "checks the file of that server; give it or FILE, not both")
-        with client(asked.server) as (connection, _):
+        with client(target=server) as (connection, _):
             found = AuditClient(connection).verify_audit()
         if found.problem:
-            raise SellertrustError(f"the audit file of {asked.server}: {found.problem}")
+            raise SellertrustError(f"the audit file of {server}: {found.problem}")
         lines, last = found.line_count, found.last_hash
     else:
-        path = asked.file or load().audit_file
+        path = file or load().audit_file
         try:
             lines, last = verify_audit(path)
         except ValueError as error:
             raise SellertrustError(f"{path}: {error}") from None
-    emit([{"lines": lines, "hash": last}], asked.output)
+    emit([{"lines": lines, "hash": last}], output)
 
 
-def _verify_backup(asked: Asked) -> None:
+def _verify_backup(output: Format, file: Path | None) -> None:
     from service.cli.backups import show_backup
     from service.ledger.seals.restore import rehearse
 
-    if asked.file is None:
+    if file is None:
         raise invalid("FILE", "is missing: name the backup")
     with StepProgress() as progress:
-        manifest = rehearse(asked.file, progress)
-    show_backup(asked.file, manifest, asked.output)
+        manifest = rehearse(file, progress)
+    show_backup(file, manifest, output)
 
 
-def _verify_book(asked: Asked) -> None:
+def _verify_book(output: Format, marketplace: str | None, sample: int) -> None:
     from service.cli.book import verify_book
 
-    with client() as (connection, settings):
-        verify_book(connection, marketplace_of(asked.marketplace, settings), asked.sample, asked.output)
+    with client(marketplace) as (connection, where):
+        verify_book(connection, where, sample, output)
 
 
-def _verify_rescored(asked: Asked) -> None:
+def _verify_rescored(output: Format, sample: int) -> None:
     from service.cli.generations import verify_generations
 
-    verify_generations(asked.sample, asked.output)
+    verify_generations(sample, output)
 
 
-def _verify_certificate(asked: Asked) -> None:
+def _verify_certificate(
+    output: Format, file: Path | None, policy: Path | None, assumptions: Path | None, after: list[Path] | None
+) -> None:
     from service.cli.certificate import check_certificate
 
-    if asked.file is None or asked.policy is None:
+    if file is None or policy is None:
         raise invalid("FILE", "and --policy are both needed: name the certificate and the policy that it is of")
-    check_certificate(asked.file, asked.policy, asked.assumptions, asked.after or [], asked.output)
+    check_certificate(file, policy, assumptions, after or [], output)
 
 
-_CHECKS: dict[Subject, tuple[str, Callable[[Asked], None]]] = {
-    Subject.LEDGER: ("file public_key", _verify_ledger),
-    Subject.AUDIT: ("file server", _verify_audit),
-    Subject.BACKUP: ("file", _verify_backup),
-    Subject.BOOK: ("sample marketplace", _verify_book),
-    Subject.RESCORED: ("sample", _verify_rescored),
-    Subject.CERTIFICATE: ("file policy assumptions after", _verify_certificate),
+_CHECKS: dict[Subject, Callable[..., None]] = {
+    Subject.LEDGER: _verify_ledger,
+    Subject.AUDIT: _verify_audit,
+    Subject.BACKUP: _verify_backup,
+    Subject.BOOK: _verify_book,
+    Subject.RESCORED: _verify_rescored,
+    Subject.CERTIFICATE: _verify_certificate,
 }
-"""What each check takes besides --output, and its function."""
+"""The parameters of a check are the options that belong to it."""

@@ -13,7 +13,7 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient, decide_request
 from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import client, find_entries, marketplace_of, moment, parse_option, times_of
+from service.cli.common import client, find_entries, moment, parse_option, times_of
 from service.cli.connecting import describe_empty
 from service.cli.options import (
     Actor,
@@ -98,8 +98,7 @@ def show(
 ) -> None:
     """Show one violation, and the possible decisions."""
     known = moment(known_time, "--known-time")
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         found = connection.get_violation(where, violation, known_time=known)
         seller = found.seller.rsplit("/", 1)[-1]
         if restitution:
@@ -140,9 +139,9 @@ def list_violations(
 ) -> None:
     """List violations in the order of their report."""
     statuses = [_status_of(text) for text in status or ()]
-    with client() as (connection, settings):
+    with client(marketplace) as (connection, where):
         found = connection.list_violations(
-            marketplace_of(marketplace, settings),
+            where,
             seller=seller,
             statuses=statuses,
             page_size=min(limit + 1, 1000),
@@ -164,8 +163,8 @@ def queue(
 
     Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
     """
-    with client() as (connection, settings):
-        review, where = ReviewClient(connection), marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
+        review = ReviewClient(connection)
         times = times_of(observe_time, known_time)
         found = review.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
         rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
@@ -189,7 +188,7 @@ def decide(
     reason: Reason,
     ground: Ground = "",
     units: Annotated[
-        int, typer.Option("--units", min=0, help="Distinct units adjudicated, to confirm or reinstate.")
+        int, typer.Option("--units", min=0, help="How many distinct units were adjudicated, to confirm or reinstate.")
     ] = 0,
     severity: Annotated[str | None, typer.Option("--severity", help="The severity that remains, to reduce.")] = None,
     entry_id: EntryId = None,
@@ -198,10 +197,21 @@ def decide(
 ) -> None:
     """Decide about a violation.
 
-    review: take it up, also again after a dismissal. confirm: it counts from then on. dismiss: it is untrue or
-    unproven. withdraw: on behalf of its notifier. appeal: on behalf of the seller; it counts until it is overturned.
-    reduce: confirm it with a lower severity. overturn: no score keeps a trace of it. reinstate: confirm a dismissed or
-    overturned violation again, by the legal order in --ground.
+    review: take it up, also again after a dismissal.
+
+    confirm: it counts from then on.
+
+    dismiss: it is untrue or unproven.
+
+    withdraw: its notifier takes it back.
+
+    appeal: the seller contests it. It counts until it is overturned.
+
+    reduce: confirm it with a lower severity, which --severity names.
+
+    overturn: no score keeps a trace of it.
+
+    reinstate: confirm a dismissed or overturned violation again, by the legal order in --ground.
     """
     stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
     if units:
@@ -212,8 +222,7 @@ def decide(
         raise invalid("--severity", "is required to reduce, and belongs to nothing else")
     if severity is not None:
         stated["severity"] = Severity.ValueType(parse_option("--severity", SeverityWord, severity))
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         changed = connection.decide_violation(outcome, where, violation, **stated)
     emit_one(row_of(changed.violation, FIELDS) | {"sequence": changed.sequence}, output)
 
@@ -267,8 +276,7 @@ def decide_all(
         "reported_before": moment(reported_before, "--reported-before"),
     }
     action = Action.Value(f"ACTION_{outcome.name}")
-    with client() as (connection, settings):
-        where = marketplace_of(marketplace, settings)
+    with client(marketplace) as (connection, where):
         if proposes:
             propose(connection, decide_request(where, action, **wanted), actor=actor, reason=reason, output=output)
         else:

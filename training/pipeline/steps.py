@@ -112,3 +112,7 @@ class Kept:
             os.fsync(out.fileno())
         staging.replace(file)
         return text
+
+    def clear(self) -> None:
+        for file in self._folder.glob("*") if self._folder and self._folder.is_dir() else ():
+            file.unlink()

@@ -92,16 +92,17 @@ def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shel
 
 
 @pytest.mark.long
-def test_a_watch_as_a_table_has_a_line_an_entry(shell: Shell) -> None:
+def test_a_watch_has_a_line_an_entry_and_ends_with_its_reader(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
     with running(shell, "ledger", "list", "--follow", "--seller", "tabled") as watch:
-        rows = [watch.stdout.readline().split() for _ in range(4)]
+        entries = [json.loads(watch.stdout.readline()) for _ in range(3)]
         watch.stdout.close()
         shell("ledger", "append", "-", stdin="\n".join(identities("tabled", 1)))
         assert watch.wait(60) == 0
-    assert rows[0][0] == "sequence"
-    assert [row[2] for row in rows] == ["kind", "identity", "exposure", "violation"]
-    assert {row[3] for row in rows[1:]} == {"tabled"}
+    assert [kind for entry in entries for kind in ("identity", "exposure", "violation") if kind in entry] == [
+        *("identity", "exposure", "violation"),
+    ]
+    assert {entry["seller"] for entry in entries} == {"tabled"}
 
 
 def test_a_position_that_is_not_of_this_ledger_is_refused(shell: Shell) -> None:
