@@ -45,7 +45,7 @@ def verify_book(connection: Client, marketplace: str, sample: int, output: Forma
 def _exit_code(found: Counter[str]) -> Exit:
     is_any_compared = bool(found["same"] or found["differ"])
     if not is_any_compared:
-        say("error: nothing was compared, so nothing is verified")
+        say("error: no score was compared")
     if found["differ"]:
         return Exit.REFUSED
     if found["not_found"] == found.total():

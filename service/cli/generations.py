@@ -31,7 +31,7 @@ def verify_generations(sample: int, output: Format) -> None:
     if any(row["state"] == "damaged" or row["differ"] for row in rows):
         raise typer.Exit(Exit.REFUSED)
     if not any(row["same"] for row in rows):
-        say("error: nothing was compared, so nothing is verified")
+        say("error: no answer was compared")
         raise typer.Exit(Exit.UNAVAILABLE)
 
 

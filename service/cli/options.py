@@ -60,6 +60,7 @@ PolicyOrDefault = Annotated[
         metavar="POLICY", exists=True, help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."
     ),
 ]
+AgainstPolicy = typer.Option("--against", metavar="POLICY", exists=True, help="The policy file to compare with.")
 Assumptions = typer.Option("--assumptions", metavar="FILE", exists=True, help="The file of what a certificate assumes.")
 OlderPolicies = Annotated[
     list[Path] | None,

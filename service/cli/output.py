@@ -58,7 +58,7 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
     ),
     INTERRUPTED: ("interrupted", "Ctrl-C; what was acknowledged is kept"),
 }
-"""What each exit code means, and when it comes."""
+"""Meaning of each exit code, and when it comes."""
 
 WAITS = "kept, without effect until the report is on record"
 

@@ -32,9 +32,13 @@ def payout(
         ),
     ] = None,
     disputed: Annotated[bool, typer.Option("--disputed", help="Its buyer disputes it.")] = False,
-    refunded: Annotated[str, typer.Option("--refunded", metavar="AMOUNT", help="What its buyer got back.")] = "0",
-    claims: Annotated[str, typer.Option("--claims", metavar="AMOUNT", help="What was adjudicated to its buyer.")] = "0",
-    drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="What was taken from it for claims.")] = "0",
+    refunded: Annotated[
+        str, typer.Option("--refunded", metavar="AMOUNT", help="The amount that its buyer got back.")
+    ] = "0",
+    claims: Annotated[
+        str, typer.Option("--claims", metavar="AMOUNT", help="The amount adjudicated to its buyer.")
+    ] = "0",
+    drawn: Annotated[str, typer.Option("--drawn", metavar="AMOUNT", help="The amount taken from it for claims.")] = "0",
     drawn_day: Annotated[
         str,
         typer.Option("--drawn-day", metavar="DAY", help="The last day of these draws; default: the day to answer for."),

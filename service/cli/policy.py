@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import PolicyOrDefault
+from service.cli.options import AgainstPolicy, Policy, PolicyOrDefault
 from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
 
 if TYPE_CHECKING:
-    from scoring.policy.policy import Policy
+    from scoring.policy.policy import Policy as ReadPolicy
 
 app = typer.Typer()
 CHANGES_SHOWN = 30
@@ -54,11 +54,11 @@ def check(
 
 @app.command("diff")
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", exists=True, help="The policy file before.")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", exists=True, help="The policy file after.")],
+    policy: Policy,
+    against: Annotated[Path, AgainstPolicy],
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the situations in which two policies differ in tier, badge or terms, with examples.
+    """Show the situations in which a policy differs from another in tier, badge or terms, with examples.
 
     The result is exact, since policies are piecewise constant. Situations for which a search finds no seller are only
     counted.
@@ -67,7 +67,7 @@ def diff(
     from scoring.policy.moved import list_part_changes
     from service.policy.policy_file import read_policy
 
-    old, new = read_policy(before), read_policy(after)
+    old, new = read_policy(against), read_policy(policy)
     changes = find_changes(old, new)
     met = [one for one in changes if one.example is not None]
     rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
@@ -100,7 +100,7 @@ def _print_changes(rows: list[dict[str, str]]) -> None:
         say(f"{len(groups) - CHANGES_SHOWN:,} other sets of changes with -o json")
 
 
-def _run_cases(policy: "Policy", file: Path) -> None:
+def _run_cases(policy: "ReadPolicy", file: Path) -> None:
     from scoring.policy.cases import run_cases
     from service.policy.policy_file import read_cases
 

@@ -7,7 +7,7 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
-from service.cli.options import OneMarketplace, Policy
+from service.cli.options import AgainstPolicy, OneMarketplace, Policy
 from service.cli.output import Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -29,12 +29,7 @@ SHOWN = 15
 @app.command("preview")
 def preview(
     policy: Policy,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            "--against", metavar="POLICY", exists=True, help="Compare with this policy; default: the served one."
-        ),
-    ] = None,
+    against: Annotated[Path | None, AgainstPolicy] = None,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="DAY", help=f"First day of the past span; default: {DEFAULT_DAYS} days ago."),
@@ -47,9 +42,9 @@ def preview(
 ) -> None:
     """Show which sellers of the ledger another policy would move, by segment, and for whom each of its rules holds.
 
-    For the past span, with the knowledge of that time, it shows the violations that the policy would have prevented,
-    and the sellers without violations who would have had stricter terms. It reads the ledger and the registry's
-    champion, and changes nothing.
+    It compares with the served policy, or with --against. For the past span, with the knowledge of that time, it shows
+    the violations that the policy would have prevented, and the sellers without violations who would have had stricter
+    terms. It reads the ledger and the registry's champion, and changes nothing.
     """
     from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look

@@ -93,7 +93,7 @@ def _verify_ledger(output: Format, file: Path | None, public_key: str | None) ->
     from service.ledger.seals.checkpoints import read_checkpoints
 
     if (file is None) != (public_key is None):
-        raise invalid("--public-key", "belongs to a file of checkpoints, which proves nothing without who signed it")
+        raise invalid("--public-key", "and FILE belong together: the key names the signer of the checkpoints in FILE")
     exported = read_checkpoints(file, public_key) if file and public_key else []
     with open_ledger(load()) as ledger, StepProgress() as progress:
         found = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))

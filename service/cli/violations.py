@@ -188,7 +188,7 @@ def decide(
     reason: Reason,
     ground: Ground = "",
     units: Annotated[
-        int, typer.Option("--units", min=0, help="How many distinct units were adjudicated, to confirm or reinstate.")
+        int, typer.Option("--units", min=0, help="Number of distinct units adjudicated, to confirm or reinstate.")
     ] = 0,
     severity: Annotated[str | None, typer.Option("--severity", help="The severity that remains, to reduce.")] = None,
     entry_id: EntryId = None,
@@ -299,7 +299,7 @@ def _show_bulk(done: DecideViolationsResponse, wanted: dict[str, Any], output: F
     if not done.count:
         say("nothing is selected: no violation that allows the action fits all conditions")
     elif not wanted["execute"]:
-        say(f"nothing was decided; to decide, the same with: --execute {done.count}:{done.etag}")
+        say(f"nothing was decided; to decide, repeat the command with --execute {done.count}:{done.etag}")
 
 
 def _decide_all(

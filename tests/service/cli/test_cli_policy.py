@@ -46,21 +46,21 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     edited.write_text(
         GENERAL.read_text().replace("claim_days = 30", "claim_days = 31").replace("days = 60", "days = 61")
     )
-    rows = shell.json("policy", "diff", GENERAL, edited)
+    rows = shell.json("policy", "diff", edited, "--against", GENERAL)
     reserve, closed = "reserve_days 60 -> 61", "hold_days 30 -> 31"  # a closure holds payouts for claim_days
     counts = Counter(row["changes"] for row in rows)
     assert set(counts) == {reserve, closed, f"{closed}; {reserve}"}
     assert all(row["example"] for row in rows)
-    out, shown = shell("policy", "diff", GENERAL, edited)
+    out, shown = shell("policy", "diff", edited, "--against", GENERAL)
     assert all(f"{count} situations: {changes}\n  such as " in out for changes, count in counts.items())
     assert out.count("example: ") == len(counts)
     assert max(map(len, out.splitlines())) <= 120
     before, after = (read_policy(file).digest[:12] for file in (GENERAL, edited))
     assert f"{len(rows)} situations of general version 1 ({before}) changed by general version 1 ({after})" in shown
     assert "changed: trade.claim_days 30 -> 31" in shown
-    assert shell.json("policy", "diff", GENERAL, GENERAL) == []
+    assert shell.json("policy", "diff", GENERAL, "--against", GENERAL) == []
     edited.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 7"))
-    rows = shell.json("policy", "diff", GENERAL, edited)
+    rows = shell.json("policy", "diff", edited, "--against", GENERAL)
     assert all("at a day-end 8 to 14 days ago" in row["where"] for row in rows)
     assert any("tier probation -> standard" in row["changes"] for row in rows)
 
@@ -89,8 +89,8 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     cases.write_text(GENERAL.with_suffix(".cases.toml").read_text() + "colour = 1\n")
     shell = bare_shell(tmp_path)
     fault = f"{wrong}: the policy does not hold together"
-    assert fault in shell.error(6, "policy", "diff", GENERAL, wrong)
-    assert fault in shell.error(6, "policy", "diff", wrong, GENERAL)
+    assert fault in shell.error(6, "policy", "diff", wrong, "--against", GENERAL)
+    assert fault in shell.error(6, "policy", "diff", GENERAL, "--against", wrong)
     assert fault in shell.error(6, "policy", "check", wrong)
     with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy does not hold together"):
         load_policy(Settings(policy=wrong))

@@ -38,7 +38,7 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     shown = json.loads(stdout)
     assert (shown["count"], shown["alleged"], shown["decided"]) == (30, 30, 0)
     going_on = ("--execute", f"30:{shown['etag']}")
-    assert f"nothing was decided; to decide, the same with: {' '.join(going_on)}" in told
+    assert f"nothing was decided; to decide, repeat the command with {' '.join(going_on)}" in told
     assert "SELECTION_CHANGED" in shell(*command, "--execute", f"29:{shown['etag']}", code=4)[1]
     told = shell(*command, "--execute", "30:" + "0" * 16, code=4)[1]
     assert "the etag is not that of this decision" in told
