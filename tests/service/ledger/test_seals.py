@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import SellertrustError
 from service.ledger.database.database import Database
 from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.ledger.seals.merkle import leaf_hash, merkle_root, node_hash
@@ -134,8 +134,8 @@ def test_a_checkpoint_needs_the_key_that_signed_it(tmp_path: Path) -> None:
         written = write_checkpoint(file, key, sequence, bytes([sequence]) * 32, "2026-03-01T00:00:00Z")
     assert read_checkpoints(file, written["public_key"]) == [(3, b"\x03" * 32), (9, b"\x09" * 32)]
     other = load_or_make_key(tmp_path / "other.pem").public_key().public_bytes_raw().hex()
-    with pytest.raises(ConfigurationWrong, match="line 1"):
+    with pytest.raises(SellertrustError, match="line 1"):
         read_checkpoints(file, other)
     file.write_text(file.read_text().replace('"sequence": 9', '"sequence": 8'))
-    with pytest.raises(ConfigurationWrong, match="line 2"):
+    with pytest.raises(SellertrustError, match="line 2"):
         read_checkpoints(file, written["public_key"])
