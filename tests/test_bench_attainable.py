@@ -30,26 +30,6 @@ def test_service_failures_weigh_as_the_worked_number_says() -> None:
     assert log == pytest.approx([-1.791759, 0.0], abs=1e-6)
 
 
-def test_without_classes_and_sprees_it_is_the_negative_binomial() -> None:
-    honest = MarketParameters().classes[0]
-    only = replace(
-        honest, share_veteran=1.0, share_newcomer=1.0, hazard_shape=1.0, hazard_mean=2.0, spree_multiplier=1.0
-    )
-    evidence = Evidence(
-        log_prior=np.zeros((1, 1)),
-        reported_mass=np.array([[[0.25], [0.75], [0.0]]]),
-        window_mass=np.array([[[0.0], [0.2], [0.3]]]),
-        false_mass=np.zeros(1),
-        observe_month=1,
-        month=np.array([0, 1, 1]),
-        seller=np.zeros(3, dtype=np.int64),
-        true_weight=np.ones((3, 1)),
-        false_weight=np.zeros(3),
-    )
-    found = posterior_probability(evidence, replace(MarketParameters(), classes=(only,)))
-    assert found == pytest.approx([0.683594], abs=1e-6)
-
-
 def enumerated(evidence: Evidence, parameters: MarketParameters, seller: int) -> float:
     """Return P(bad) as a sum over class and every path of regimes; the hazard integrates to a Gamma function."""
     months = evidence.window_mass.shape[1]

@@ -13,7 +13,6 @@ from tests.bench import (
     _overload,
     _races,
     _restarts,
-    chaos,
 )
 from tests.helpers.databases import BACKENDS
 
@@ -116,11 +115,3 @@ def test_no_answer_is_of_two_models_or_policies() -> None:
     assert (found["swaps.tries"], found["swaps.failed"], found["swaps.mixed"]) == (8, 0, 0)
     assert found["swaps.kinds_seen"] == 4
     assert found["swaps.calls"] > 50
-
-
-def test_the_seed_of_a_run_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chaos, "PARTS", {})
-    monkeypatch.setenv("CHAOS_SEED", "17")
-    lines: list[str] = []
-    assert chaos.run(lines.append) == {"seed": 17}
-    assert lines == ["CHAOS_SEED=17"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.bench._year.known import build_known
-from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms, View, draw_points, find_suspended
+from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms, draw_points, find_suspended
 from tests.bench._year.trade import DISPUTE_DAYS, RunnerPlan, Trade, build_trade, state_flow
 from tests.bench._year.year import YearResult, find_run_cases, run_year
 from tests.bench.year import policy_named
@@ -59,12 +59,6 @@ def test_every_order_arrives_or_is_disputed_unless_faked(trade: Trade) -> None:
         assert not flow.refunded[seller].any()
 
 
-def test_half_of_the_orders_allowed_is_half_of_the_flow(trade: Trade) -> None:
-    whole, half = (state_flow(trade, np.full(trade.orders.shape, share)) for share in (1.0, 0.5))
-    assert half.captured_minor.sum() == pytest.approx(whole.captured_minor.sum() / 2, rel=0.01)
-    assert (half.captured >= whole.captured // 2).all()
-
-
 def test_a_suspension_begins_when_its_length_rises() -> None:
     assert find_suspended([0, 7, *([7] * 9)]) == [False, *([True] * 7), *([False] * 3)]
     assert find_suspended([0, 2, 2, 2, 3, 3, 3, 3]) == [False, True, True, False, True, True, True, False]
@@ -76,18 +70,6 @@ def test_the_stand_in_for_points_falls_with_incidents() -> None:
     points = draw_points(incidents, orders)
     assert points[0] == 839
     assert points[0] > points[1] > points[2] > points[3]
-
-
-def test_terms_by_a_policy_are_those_of_its_rules() -> None:
-    """Terms by a policy are those of its rules, and the fixed reserve goes by its metric."""
-    new = View(0, orders=3, settled_minor=0, tenure_days=5, standing=0, points=650, defects=0.0)
-    terms, is_worse = ByPolicy(policy_named("general")).terms(new)
-    assert (terms.hold_days, terms.reserve_ppm, is_worse) == (17, 100_000, False)
-    old = View(0, orders=900, settled_minor=10**10, tenure_days=900, standing=24, points=650, defects=0.02)
-    terms, is_worse = ByPolicy(policy_named("general")).terms(old)
-    assert (terms.suspension_days, is_worse) == (7, True)
-    assert [FixedReserve().terms(one)[0].hold_days for one in (new, old)] == [14, 14]
-    assert FixedReserve().terms(View(0, 900, 10**10, 900, 0, 650, 0.01))[0].hold_days == 3
 
 
 def test_without_terms_a_runner_takes_everything(results: dict[str, YearResult]) -> None:
@@ -108,10 +90,3 @@ def test_the_cases_of_a_year_are_its_runners_with_their_stops(trade: Trade, resu
     assert [case.start_day for case in found] == trade.run_day[trade.run_day >= 0].tolist()
     days = [case.days_by(0) - 1 for case in found]
     assert np.mean(days) == results["general"].days_until_stopped
-
-
-@pytest.mark.long
-def test_the_same_year_comes_to_the_same(trade: Trade, results: dict[str, YearResult]) -> None:
-    market, general = simulate(60, DAYS, date(2024, 1, 1), 3), policy_named("general")
-    again = run_year(trade, build_known(market, trade, general.standing), ByPolicy(general))
-    assert again == results["general"]

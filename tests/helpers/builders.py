@@ -1,6 +1,7 @@
 """Entries with good defaults, around the time `NOW`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from scoring.base.enums import Action, Harm, IdentityLevel, Severity, Source
 from scoring.base.time import DAY, day_of, parse_time
@@ -87,7 +88,7 @@ def exposure(
     product_category: str = "",
     revision: int = 0,
     report_time: int | None = None,
-    **counts: int,
+    **counts: Any,
 ) -> Entry:
     """Return a day's settled orders, by default yesterday's; the default id joins its key."""
     fact = ExposureStated(day, settled_orders, product_category, revision, **counts)

@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 class PageByHand:
     def __init__(self, parts: Mapping[str, bytes]) -> None:
         manifest = json.loads(parts["manifest.json"])
-        self.base = manifest["base"]
+        self.base: int = manifest["base"]
         self.features = [row["feature"].split("@")[0] for row in manifest["features"]]
         self.constants = manifest["constants"]
         self.decay = {int(days): table for days, table in json.loads(parts["decay.json"]).items()}

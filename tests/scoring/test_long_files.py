@@ -6,11 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.base.enums import Kind, Status
-from scoring.features import facts
-from scoring.features.columns import EntryColumns, FactRow
+from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
-from scoring.features.views import Views
-from scoring.features.violations import Judged
 from scoring.scores.score import explain, score
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
 
@@ -58,21 +55,13 @@ def test_entries_of_kinds_that_do_not_count_change_no_answer(rows: list[FactRow]
     )
 
 
-def test_open_allegations_are_looked_at_once_and_not_by_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each state is found once, for all sixteen views; one view counts them, and one upholds them."""
-    judged = []
-    judge = facts.judge
-
-    def noting(entries: EntryColumns) -> Judged:
-        judged.append(len(entries.case))
-        return judge(entries)
-
-    monkeypatch.setattr(facts, "judge", noting)
-    rows = numbered([*HISTORY_OF_ORDERS, *allegations(MANY)])
-    [answer] = score(rows, ["s"], NOW, artifact(), policy())
+def test_thousands_of_allegations_and_incidents_are_answered() -> None:
+    [answer] = score(numbered([*HISTORY_OF_ORDERS, *allegations(MANY)]), ["s"], NOW, artifact(), policy())
     assert answer.open_allegations == MANY
     assert answer.points_if_upheld < answer.points
-    assert judged == [MANY]
+    confirmed = numbered([*HISTORY_OF_ORDERS, *allegations(MANY, Status.CONFIRMED)])
+    found = explain(confirmed, "s", NOW, artifact(), policy())
+    assert sum(len(reason.incidents) for reason in found.reasons) == MANY
 
 
 def test_an_explanation_names_the_incidents_that_cost_most(
@@ -88,23 +77,6 @@ def test_an_explanation_names_the_incidents_that_cost_most(
         assert reason.incidents == all_of_it.incidents[:3]
         omitted = 7 if reason.incidents else 0
         assert (all_of_it.incidents_omitted, reason.incidents_omitted) == (0, omitted)
-
-
-def test_an_explanation_folds_each_incident_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    folded = []
-    folder = type(artifact().folder)
-    fold = folder.fold_views
-
-    def noting(self: Any, views: Views, *arguments: Any) -> Any:
-        folded.append(len(views.violations.case))
-        return fold(self, views, *arguments)
-
-    monkeypatch.setattr(folder, "fold_views", noting)
-    found = explain(
-        numbered([*HISTORY_OF_ORDERS, *allegations(MANY, Status.CONFIRMED)]), "s", NOW, artifact(), policy()
-    )
-    assert sum(len(reason.incidents) for reason in found.reasons) == MANY
-    assert sum(folded) == 2 * MANY
 
 
 def test_work_ends_between_two_parts_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,8 @@ def test_reducing_never_lowers_points_and_an_appeal_moves_none(rows: list[FactRo
     reduced = [*appealed, status("r", "v", Status.REDUCED, severity=severity)]
     assert points(reduced) >= points(accused)
     assert points(reduced) == points([*rows, violation("v", TODAY - 1 - age, 1, severity)])
+    many = [row._replace(units=1_000) if row.entry_id == "v" else row for row in reduced]
+    assert points(many) == points(reduced)
     lost = [*reduced, status("b", "v", Status.APPEALED), status("c", "v", Status.CONFIRMED)]
     assert points(lost) == points(reduced)
 
