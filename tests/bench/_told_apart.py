@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
 from tests.bench._abusers import Place
 from tests.bench._real_data import Say
 from tests.helpers.callers import grant, write_grants
 from tests.helpers.servers import MARKET, running_server, violation
+from training.evaluation.ranking import auc
 
 COUNT = 500
 TRIES = 4_000
@@ -103,7 +106,8 @@ def _asked(client: Client, name: str, ask: Question) -> float:
             seconds[exists].append(passed)
     if len(told) != 1:
         raise AssertionError(f"{name} is refused in several ways: {told}")
-    return _auc(seconds[True], seconds[False])
+    existing, missing = seconds[True], seconds[False]
+    return auc(np.array([*existing, *missing]), np.repeat([1.0, 0.0], [len(existing), len(missing)]))
 
 
 def _name(letter: str, exists: bool, number: int) -> str:
@@ -139,9 +143,3 @@ def _measure(number: int) -> entry_pb2.Entry:
     entry = _own(f"me-{number}", measure=fact)
     entry.seller = seller_name(MARKET, f"s-{number}")
     return entry
-
-
-def _auc(first: list[float], second: list[float]) -> float:
-    ranked = sorted([(value, True) for value in first] + [(value, False) for value in second])
-    total = sum(place for place, (_, is_first) in enumerate(ranked, 1) if is_first)
-    return (total - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))

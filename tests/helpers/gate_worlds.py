@@ -120,13 +120,13 @@ def _snapshot(world: World, leak: str) -> Snapshot:
 def _blurred(world: World, noise: float) -> Floats:
     """Blur the features' part as a fit does, and shrink it to stay calibrated."""
     seen = world.told + world.rng.normal(0, noise, len(world.told))
-    return world.mean + world.spread * seen / (1 + noise**2)
+    return np.asarray(world.mean + world.spread * seen / (1 + noise**2))
 
 
 def _scaled(world: World, log_odds: Floats) -> Floats:
     bad = float(world.bad[TRAIN * world.rows :].sum())
     slope = np.exp(world.rng.normal(0, 1.2 / (world.spread * np.sqrt(bad))))
-    return world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean)
+    return np.asarray(world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean))
 
 
 def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
@@ -176,7 +176,7 @@ def _broken(kind: str, world: World, good: Floats) -> Floats:
     if kind == "turned":
         return 2 * world.mean - good
     if kind == "shifted":
-        return good + side * np.log(2)
+        return np.asarray(good + side * np.log(2))
     if kind == "miscalibrated":
         return _levelled(world, good * 2.0**side)
     return good

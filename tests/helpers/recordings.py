@@ -91,8 +91,8 @@ def history(told: Told, number: int, seed: int) -> None:
             case "overturn" if names:
                 told.append(status(names.pop(draw.randrange(len(names))), Action.OVERTURN))
             case "override":
-                fact = OverrideImposed(draw.choice([*Tier]), told.clock.now + 9 * DAY, "staff", "so")
-                told.append(Entry(f"o{n}", seller, fact))
+                imposed = OverrideImposed(draw.choice([*Tier]), told.clock.now + 9 * DAY, "staff", "so")
+                told.append(Entry(f"o{n}", seller, imposed))
             case "deposit":
                 placed = DepositChanged(DepositChange.PLACED, draw.randint(1, 9_000), "EUR", "bank")
                 told.append(Entry(f"d{n}", seller, placed))

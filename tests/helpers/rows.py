@@ -30,7 +30,7 @@ def insert_entries(connection: Connection, entries: int, *, small: str = "small"
     """
     name = connection.dialect.name
     is_violation = "i % 10 = 0"
-    contents = {kind: prepare(entry, NOW, kind).content for kind, entry in (("a", violation()), ("b", exposure()))}
+    contents = {kind: prepare(entry, NOW).content for kind, entry in (("a", violation()), ("b", exposure()))}
     connection.execute(
         text(f"""
             INSERT INTO entry ({COLUMNS})

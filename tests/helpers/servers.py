@@ -133,7 +133,8 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
 
 def call_bytes(address: str, method: str, data: bytes, seconds: float = PATIENCE_SECONDS) -> bytes:
     with grpc.insecure_channel(address) as channel:
-        return channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=seconds)
+        call: Any = channel.unary_unary(f"/sellertrust.v1.{method}")
+        return bytes(call(data, timeout=seconds))
 
 
 def days_ago(days: float) -> datetime:
@@ -156,7 +157,7 @@ def exposure(entry_id: str, seller: str, orders: int = 1000, days: int = 60) -> 
 
 def violation(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
     entry = entry_pb2.Entry(entry_id=entry_id, seller=seller_name(MARKET, seller))
-    facts = {
+    facts: dict[str, Any] = {
         "violation_type": "counterfeit_goods",
         "harm": entry_pb2.HARM_HIGH,
         "source": entry_pb2.SOURCE_BRAND,

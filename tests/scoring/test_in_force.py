@@ -25,7 +25,7 @@ from scoring.features.columns import FactRow
 from scoring.measures.in_force import InForce, evaluate_measures
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
-from scoring.policy.measures import Deposit, Suspension
+from scoring.policy.measures import Deposit, Suspension, Terms
 from scoring.policy.policy import Policy
 from scoring.scores.settled_value import grows_with_value
 from tests.helpers.policies import policy_of, rule, shipped
@@ -149,6 +149,7 @@ def test_a_newcomers_violation_never_eases_its_terms() -> None:
     without, guilty = evaluated(young), evaluated([*young, slip])
     assert (without.score.tier, guilty.score.state) == (Tier.UNRATED, ScoreState.RATED)
     assert guilty.terms == without.terms
+    assert without.find_terms_for_earlier() == Terms(), "what a tier asks for reaches no earlier order"
     newcomers = {m.rule: m.start for m in guilty.measures if m.rule == "newcomers"}
     assert newcomers == {m.rule: m.start for m in without.measures if m.rule == "newcomers"}
     assert "newcomers" not in {m.rule for m in evaluated([*young, slip], NOW + 10 * DAY).measures}

@@ -160,8 +160,8 @@ def test_reducing_never_lowers_points_and_an_appeal_moves_none(rows: list[FactRo
     reduced = [*appealed, status("r", "v", Status.REDUCED, severity=severity)]
     assert points(reduced) >= points(accused)
     assert points(reduced) == points([*rows, violation("v", TODAY - 1 - age, 1, severity)])
-    many = [row._replace(units=1_000) if row.entry_id == "v" else row for row in reduced]
-    assert points(many) == points(reduced)
+    many = violation("w", TODAY - 1 - age, 1, 1, incident="v")._replace(units=1_000)
+    assert points([*reduced, many]) == points([*rows, many])
     lost = [*reduced, status("b", "v", Status.APPEALED), status("c", "v", Status.CONFIRMED)]
     assert points(lost) == points(reduced)
 
@@ -225,11 +225,13 @@ def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pyte
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
     clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
-    accused = score(
-        numbered([*history, violation("v", TODAY, 1, 4, Status.ALLEGED)]), ["s"], NOW, artifact(), policy()
-    )[0]
+    many = violation("v", TODAY, 1, 2)._replace(units=1_000)
+    accused, guilty = (
+        score(numbered([*history, many._replace(status=to)]), ["s"], NOW, artifact(), policy())[0]
+        for to in (Status.ALLEGED, Status.CONFIRMED)
+    )
     assert (accused.points, accused.tier, accused.badge) == (clean.points, clean.tier, clean.badge)
-    assert accused.points_if_upheld < clean.points_if_upheld
+    assert accused.points_if_upheld == guilty.points < clean.points_if_upheld
     assert accused.open_allegations == 1
 
 
