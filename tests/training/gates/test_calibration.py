@@ -98,6 +98,9 @@ def test_a_fault_of_the_champion_too_is_no_harm() -> None:
 def test_small_segments_are_not_judged() -> None:
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
     assert judged(harmed, gates=gates_of({"segment_rows": 5000}))["segments_calibration"]["ok"]
+    noise = np.random.default_rng(9).normal(0, 0.3, 3000)
+    blurred = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", -2.5 + noise, z))
+    assert judged(blurred, gates=gates_of({"segment_rows": 5000}))["segments_ranking"]["ok"]
 
 
 def test_a_ratio_is_worked() -> None:
