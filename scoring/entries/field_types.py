@@ -1,4 +1,4 @@
-"""Shapes of field values: check, canonical JSON, reading back and parsing. `fact_field` makes the fields of facts."""
+"""Shapes of field values: check, canonical JSON, reading back, parsing. `required` and `optional` make a fact's fields."""
 
 import json
 import re
@@ -238,18 +238,24 @@ class FactField:
     """Empty: the error of a wrong value."""
 
 
-def fact_field(
-    number: int, shape: Shape, text: str, *, default: Any = MISSING, column: str = "", missing_text: str = ""
-) -> Any:
-    """Return a dataclass field with a fact field's definition as metadata.
+def required(number: int, shape: Shape, text: str, *, column: str = "", missing_text: str = "") -> Any:
+    """Return a dataclass field that must be stated, with its definition as metadata.
 
-    `number`: in the contract; `text`: its documentation; `default`: makes it optional; `column`: in the ledger;
-    `missing_text`: error for an empty value.
+    `number`: in the contract; `text`: its documentation; `column`: in the ledger; `missing_text`: error for an empty
+    value, by default that of the shape.
     """
-    metadata = {"number": number, "shape": shape, "text": text, "column": column, "missing_text": missing_text}
-    if default is dict:
+    return field(metadata={"number": number, "shape": shape, "text": text, "column": column, "missing": missing_text})
+
+
+def optional(number: int, shape: Shape, text: str, *, column: str = "") -> Any:
+    """Return a dataclass field that may be left out: then it is empty or 0; a word, a time or a day is None."""
+    metadata = {"number": number, "shape": shape, "text": text, "column": column, "missing": ""}
+    if shape.kind == "attributes":
         return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=_EMPTY.get(shape.kind), metadata=metadata)
+
+
+_EMPTY: Mapping[str, object] = {"text": "", "id": "", "count": 0, "flag": False, "ids": ()}
 
 
 def fact_fields(fact: type) -> tuple[FactField, ...]:
@@ -259,6 +265,4 @@ def fact_fields(fact: type) -> tuple[FactField, ...]:
 def _fact_field_of(field: "Field[Any]") -> FactField:
     data = field.metadata
     required = field.default is MISSING and field.default_factory is MISSING
-    return FactField(
-        field.name, data["number"], data["shape"], data["text"], data["column"], required, data["missing_text"]
-    )
+    return FactField(field.name, data["number"], data["shape"], data["text"], data["column"], required, data["missing"])

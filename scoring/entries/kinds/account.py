@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.base.enums import BusinessModel, ControlReason, IdentityLevel, LinkState, Source
-from scoring.entries.field_types import ATTRIBUTES, COUNTRY, FLAG, ID, ID_FORM, IDS, fact_field
-from scoring.entries.kinds.common import ACTOR, ACTOR_MISSING, REASON, REASON_MISSING, REASON_TEXT, word_field
+from scoring.entries.field_types import ATTRIBUTES, COUNTRY, FLAG, ID, IDS, optional, required
+from scoring.entries.kinds.common import actor_field, reason_field, word_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +13,13 @@ class IdentityVerified:
     """The verified level of a seller's identity, and attributes that a study may declare as features."""
 
     level: IdentityLevel = word_field(1, IdentityLevel, "The verified level of identity. Required.", "identity_level")
-    country: str = fact_field(2, COUNTRY, "ISO 3166-1 alpha-2 country of establishment.", default="")
-    attributes: Mapping[str, str] = fact_field(
+    country: str = optional(2, COUNTRY, "ISO 3166-1 alpha-2 country of establishment.")
+    attributes: Mapping[str, str] = optional(
         3,
         ATTRIBUTES,
         "Attributes for studies, and identifiers by which imports match sellers: at most 64, keys "
         "`[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Not sealed: an erasure leaves them. "
         "They must not name a person; those of a sole trader may be personal data.",
-        default=dict,
     )
 
 
@@ -29,25 +28,17 @@ class ProfileStated:
     """The seller's business model, product categories and country."""
 
     business_model: BusinessModel = word_field(1, BusinessModel, "The role in which the seller sells. Required.")
-    product_categories: tuple[str, ...] = fact_field(2, IDS, "The product categories sold, at most 100.", default=())
-    country: str = fact_field(3, COUNTRY, "ISO 3166-1 alpha-2 country of shipment.", default="")
+    product_categories: tuple[str, ...] = optional(2, IDS, "The product categories sold, at most 100.")
+    country: str = optional(3, COUNTRY, "ISO 3166-1 alpha-2 country of shipment.")
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorStated:
     """The legal entity behind the account, the same on every marketplace."""
 
-    operator: str = fact_field(
-        1,
-        ID,
-        "The entity, a pseudonym of its registration. Required.",
-        column="target",
-        missing_text=f"must be {ID_FORM}",
-    )
+    operator: str = required(1, ID, "The entity, a pseudonym of its registration. Required.", column="target")
     source: Source = word_field(2, Source, "The source that established it. Required.")
-    identifier_verified: bool = fact_field(
-        3, FLAG, "True if established by a verified identifier, not a name.", default=False
-    )
+    identifier_verified: bool = optional(3, FLAG, "True if established by a verified identifier, not a name.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +46,8 @@ class ControlChanged:
     """Another party took over the account. Earlier sales no longer count; violations stay."""
 
     cause: ControlReason = word_field(1, ControlReason, "The cause: sold or taken over. Required.", "status")
-    actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
-    reason: str = fact_field(3, REASON, REASON_TEXT, missing_text=REASON_MISSING)
+    actor: str = actor_field(2)
+    reason: str = reason_field(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +57,13 @@ class LinkChanged:
     The last statement about the two sellers counts.
     """
 
-    other: str = fact_field(
-        1,
-        ID,
-        "The other seller of the marketplace. Required.",
-        column="target",
-        missing_text=f"must be {ID_FORM}",
-    )
+    other: str = required(1, ID, "The other seller of the marketplace. Required.", column="target")
     state: LinkState = word_field(2, LinkState, "The state of the link. Required.", "status")
-    basis: str = fact_field(
+    basis: str = required(
         3,
         ID,
         "The basis of the link, such as `shared_payout_account`. Required.",
         missing_text="must say what the link rests on",
     )
-    actor: str = fact_field(4, ID, ACTOR, missing_text=ACTOR_MISSING)
-    reason: str = fact_field(5, REASON, REASON_TEXT, missing_text=REASON_MISSING)
+    actor: str = actor_field(4)
+    reason: str = reason_field(5)

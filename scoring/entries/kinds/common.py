@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Any
 
-from scoring.entries.field_types import ID_FORM, amount, count, fact_field, text, word
+from scoring.entries.field_types import CURRENCY, ID, ID_FORM, amount, count, optional, required, text, word
 
 MAX_ORDERS = 100_000_000
 MAX_UNITS = 10_000_000_000
@@ -18,19 +18,35 @@ GROUND = text(MAX_GROUND)
 ORDERS, UNITS, VALUE = count(MAX_ORDERS), count(MAX_UNITS), amount(MAX_VALUE_MINOR)
 SUM = amount(MAX_VALUE_MINOR, 1)
 
-ACTOR_MISSING = f"must say who decided, by {ID_FORM}"
 REASON_MISSING = f"must say why, in 1 to {MAX_REASON} characters, with no control characters"
-ACTOR = "The decider. Required."
-REASON_TEXT = "The reason. Required. Sealed."
 GROUND_TEXT = "The legal or policy ground."
-PRODUCT_CATEGORY = "The product category."
 EVIDENCE = "The place of the evidence. Sealed."
 EVIDENCE_HASH = "SHA-256 of the evidence, in hex."
 SOURCE_TEXT = "The source of the report. Required."
 FINAL = "True if the source's act is final, without ordinary remedy."
 SUM_TEXT = "The amount, at least 1. Required."
 SUM_CURRENCY = "ISO 4217 code. Required."
-CURRENCY_TEXT = "ISO 4217 code. Required with an amount."
+
+
+def actor_field(number: int) -> Any:
+    return required(number, ID, "The decider. Required.", missing_text=f"must say who decided, by {ID_FORM}")
+
+
+def reason_field(number: int) -> Any:
+    return required(number, REASON, "The reason. Required. Sealed.", missing_text=REASON_MISSING)
+
+
+def ground_field(number: int) -> Any:
+    return optional(number, GROUND, GROUND_TEXT)
+
+
+def product_category_field(number: int) -> Any:
+    return optional(number, ID, "The product category.")
+
+
+def currency_field(number: int) -> Any:
+    """Return the field for the currency of an optional amount."""
+    return optional(number, CURRENCY, "ISO 4217 code. Required with an amount.")
 
 
 def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
@@ -38,4 +54,4 @@ def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -
 
     `number`: in the contract; `text`: its documentation; `column`: its column in the ledger, if it has one.
     """
-    return fact_field(number, word(words), text, column=column)
+    return required(number, word(words), text, column=column)

@@ -4,34 +4,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.enums import ClaimChange, ComplaintOutcome, DepositChange, PayoutsChange
-from scoring.entries.field_types import CURRENCY, DAY, ID, ID_FORM, count, fact_field
+from scoring.entries.field_types import CURRENCY, DAY, ID, count, optional, required
 from scoring.entries.kinds.common import (
-    ACTOR,
-    ACTOR_MISSING,
-    GROUND,
-    GROUND_TEXT,
     MAX_REVISION,
     ORDERS,
-    PRODUCT_CATEGORY,
     REASON,
     REASON_MISSING,
-    REASON_TEXT,
     SUM,
     SUM_CURRENCY,
     SUM_TEXT,
     VALUE,
+    actor_field,
+    ground_field,
+    product_category_field,
+    reason_field,
     word_field,
 )
 
-_CURRENCY_MISSING = "must be an ISO 4217 code such as CNY"
-
 
 def _orders(number: int, text: str) -> Any:
-    return fact_field(number, ORDERS, f"{text} on the day.", default=0)
+    return optional(number, ORDERS, f"{text} on the day.")
 
 
 def _value(number: int, text: str) -> Any:
-    return fact_field(number, VALUE, f"{text}.", default=0)
+    return optional(number, VALUE, f"{text}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +38,16 @@ class FlowStated:
     stated each hour.
     """
 
-    day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
-    product_category: str = fact_field(
-        2,
-        ID,
-        "The product category; empty: everything.",
-        default="",
-        column="product_category",
-    )
-    revision: int = fact_field(
+    day: int = required(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
+    product_category: str = optional(2, ID, "The product category; empty: everything.", column="product_category")
+    revision: int = optional(
         3,
         count(MAX_REVISION, proto="int32"),
         "Number of this statement: the highest of a day and product category counts, 0 to 1,000,000. "
         "None is stated twice.",
-        default=0,
         column="revision",
     )
-    currency: str = fact_field(4, CURRENCY, "ISO 4217 code. Required with a value.", default="")
+    currency: str = optional(4, CURRENCY, "ISO 4217 code. Required with a value.")
     captured_orders: int = _orders(5, "Orders captured")
     captured_minor: int = _value(6, "Their value")
     shipped_orders: int = _orders(7, "Orders handed to a carrier")
@@ -84,17 +73,13 @@ class DepositChanged:
     """
 
     change: DepositChange = word_field(1, DepositChange, "Placed, drawn or returned. Required.", "status")
-    amount_minor: int = fact_field(2, SUM, SUM_TEXT)
-    currency: str = fact_field(3, CURRENCY, SUM_CURRENCY, missing_text=_CURRENCY_MISSING)
-    actor: str = fact_field(4, ID, ACTOR, missing_text=ACTOR_MISSING)
-    claim: str = fact_field(
-        5,
-        ID,
-        "The adjudicated claim. Only, and required, for DEPOSIT_CHANGE_DRAWN.",
-        default="",
-        column="target",
+    amount_minor: int = required(2, SUM, SUM_TEXT)
+    currency: str = required(3, CURRENCY, SUM_CURRENCY)
+    actor: str = actor_field(4)
+    claim: str = optional(
+        5, ID, "The adjudicated claim. Only, and required, for DEPOSIT_CHANGE_DRAWN.", column="target"
     )
-    ground: str = fact_field(6, GROUND, GROUND_TEXT, default="")
+    ground: str = ground_field(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +92,9 @@ class PayoutsChanged:
     """
 
     change: PayoutsChange = word_field(1, PayoutsChange, "Stopped or resumed. Required.", "status")
-    actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
-    reason: str = fact_field(3, REASON, REASON_TEXT, missing_text=REASON_MISSING)
-    ground: str = fact_field(4, GROUND, GROUND_TEXT, default="")
+    actor: str = actor_field(2)
+    reason: str = reason_field(3)
+    ground: str = ground_field(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +104,14 @@ class ClaimChanged:
     Parts are allowed, in one currency. Recoveries beyond payments fail with FAILED_PRECONDITION and `BALANCE_FORBIDS`.
     """
 
-    claim: str = fact_field(
-        1,
-        ID,
-        "The claim's id, the caller's own, unique per seller. Required.",
-        column="target",
-        missing_text=f"must be {ID_FORM}",
-    )
+    claim: str = required(1, ID, "The claim's id, the caller's own, unique per seller. Required.", column="target")
     change: ClaimChange = word_field(2, ClaimChange, "Paid or recovered. Required.", "status")
-    amount_minor: int = fact_field(3, SUM, SUM_TEXT)
-    currency: str = fact_field(4, CURRENCY, SUM_CURRENCY, missing_text=_CURRENCY_MISSING)
-    actor: str = fact_field(5, ID, ACTOR, missing_text=ACTOR_MISSING)
-    order: str = fact_field(6, ID, "The order concerned, a pseudonym.", default="")
-    product_category: str = fact_field(7, ID, PRODUCT_CATEGORY, default="")
-    ground: str = fact_field(8, GROUND, GROUND_TEXT, default="")
+    amount_minor: int = required(3, SUM, SUM_TEXT)
+    currency: str = required(4, CURRENCY, SUM_CURRENCY)
+    actor: str = actor_field(5)
+    order: str = optional(6, ID, "The order concerned, a pseudonym.")
+    product_category: str = product_category_field(7)
+    ground: str = ground_field(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +123,10 @@ class ComplaintFiled:
     `CONTEST_FORBIDS`.
     """
 
-    measure: str = fact_field(
-        1,
-        ID,
-        "The measure's id. Required.",
-        column="target",
-        missing_text="must name the measure by its id",
+    measure: str = required(
+        1, ID, "The measure's id. Required.", column="target", missing_text="must name the measure by its id"
     )
-    reason: str = fact_field(
-        2,
-        REASON,
-        "The seller's statement. Required. Sealed.",
-        missing_text=REASON_MISSING,
-    )
+    reason: str = required(2, REASON, "The seller's statement. Required. Sealed.", missing_text=REASON_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +137,7 @@ class ComplaintDecided:
     FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the measure.
     """
 
-    complaint: str = fact_field(
+    complaint: str = required(
         1,
         ID,
         "The `entry_id` of the complaint. Required.",
@@ -175,6 +145,6 @@ class ComplaintDecided:
         missing_text="must name the complaint by its entry_id",
     )
     outcome: ComplaintOutcome = word_field(2, ComplaintOutcome, "Upheld or rejected. Required.", "status")
-    actor: str = fact_field(3, ID, ACTOR, missing_text=ACTOR_MISSING)
-    reason: str = fact_field(4, REASON, REASON_TEXT, missing_text=REASON_MISSING)
-    ground: str = fact_field(5, GROUND, GROUND_TEXT, default="")
+    actor: str = actor_field(3)
+    reason: str = reason_field(4)
+    ground: str = ground_field(5)

@@ -78,12 +78,16 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
+    kind: Kind
     fact: type
-    key: str
-    """The fact's field in the contract, and the kind in content and files."""
     seller: Need
     occur_time: Need
     effect: str
+
+    @property
+    def key(self) -> str:
+        """Return the fact's field in the contract, and the kind in content and files."""
+        return self.kind.name.lower()
 
     @property
     def fields(self) -> tuple[FactField, ...]:
@@ -91,58 +95,43 @@ class KindRow:
 
 
 _MUST, _MAY, _NOT = Need.REQUIRED, Need.OPTIONAL, Need.REFUSED
-KINDS: Mapping[Kind, KindRow] = MappingProxyType(
-    {
-        Kind.VIOLATION: KindRow(ViolationReported, "violation", _MUST, _MUST, "counts once it is confirmed"),
-        Kind.STATUS: KindRow(StatusChanged, "status", _MAY, _MAY, "decides whether a violation counts, and how much"),
-        Kind.EXPOSURE: KindRow(ExposureStated, "exposure", _MUST, _NOT, "the base for the rate of violations"),
-        Kind.IDENTITY: KindRow(IdentityVerified, "identity", _MUST, _MUST, "level, tenure and attributes"),
-        Kind.ATTRIBUTION: KindRow(
-            AttributionStated, "attribution", _MAY, _MAY, "accepted: the violation counts as if never reported"
-        ),
-        Kind.RATING: KindRow(RatingGiven, "rating", _MUST, _MUST, "recorded only: ratings can be bought"),
-        Kind.DISPUTE: KindRow(
-            DisputeResolved, "dispute", _MUST, _MUST, "decided for the buyer: counts if a study asks for it"
-        ),
-        Kind.INSPECTION: KindRow(
-            InspectionDone,
-            "inspection",
-            _MUST,
-            _MUST,
-            "of an authority, a test buy or a random audit: a failed one counts, a passed one makes up for failed ones",
-        ),
-        Kind.PROFILE: KindRow(ProfileStated, "profile", _MUST, _MUST, "recorded only"),
-        Kind.OPERATOR: KindRow(OperatorStated, "operator", _MUST, _MUST, "recorded only"),
-        Kind.CONTROL: KindRow(
-            ControlChanged, "control", _MUST, _MUST, "earlier exposure and tenure stop counting, violations stay"
-        ),
-        Kind.PRODUCT: KindRow(ProductListed, "product", _MUST, _MUST, "violations of the product reach the seller"),
-        Kind.PRODUCT_VIOLATION: KindRow(
-            ProductViolationReported, "product_violation", _NOT, _MUST, "a violation for each seller who listed it"
-        ),
-        Kind.LINK: KindRow(LinkChanged, "link", _MUST, _MAY, "recorded only"),
-        Kind.REMEDIATION: KindRow(RemediationDone, "remediation", _MUST, _MAY, "recorded only"),
-        Kind.MEASURE: KindRow(MeasureChanged, "measure", _MUST, _MAY, "recorded only"),
-        Kind.OVERRIDE: KindRow(OverrideImposed, "override", _MUST, _MAY, "sets the tier until it ends"),
-        Kind.INCIDENT: KindRow(
-            IncidentChanged, "incident", _MUST, _MAY, "decides which violations have one effect together"
-        ),
-        Kind.CORRECTION: KindRow(EntryCorrected, "correction", _MAY, _NOT, "moves an entry in time, or voids it"),
-        Kind.ERASURE: KindRow(SellerErased, "erasure", _MUST, _NOT, "sealed texts are gone; counting facts stay"),
-        Kind.CLOCK: KindRow(
-            ClockMended, "clock", _NOT, _NOT, "record times that ran ahead are read as the right times"
-        ),
-        Kind.FLOW: KindRow(FlowStated, "flow", _MUST, _NOT, "none"),
-        Kind.DEPOSIT: KindRow(DepositChanged, "deposit", _MUST, _MAY, "none: it lowers the deposit still to be placed"),
-        Kind.PAYOUTS: KindRow(PayoutsChanged, "payouts", _MUST, _MAY, "none"),
-        Kind.CLAIM: KindRow(ClaimChanged, "claim", _MUST, _MAY, "none"),
-        Kind.COMPLAINT: KindRow(ComplaintFiled, "complaint", _MUST, _MAY, "none"),
-        Kind.COMPLAINT_DECISION: KindRow(
-            ComplaintDecided, "complaint_decision", _MUST, _MAY, "none: upheld, it lifts the measure"
-        ),
-        Kind.CASE: KindRow(CaseChanged, "case", _MUST, _MAY, "none: ended, it ends the caution"),
-    }
+_ROWS = (
+    KindRow(Kind.VIOLATION, ViolationReported, _MUST, _MUST, "counts once it is confirmed"),
+    KindRow(Kind.STATUS, StatusChanged, _MAY, _MAY, "decides whether a violation counts, and how much"),
+    KindRow(Kind.EXPOSURE, ExposureStated, _MUST, _NOT, "the base for the rate of violations"),
+    KindRow(Kind.IDENTITY, IdentityVerified, _MUST, _MUST, "level, tenure and attributes"),
+    KindRow(Kind.ATTRIBUTION, AttributionStated, _MAY, _MAY, "accepted: the violation counts as if never reported"),
+    KindRow(Kind.RATING, RatingGiven, _MUST, _MUST, "recorded only: ratings can be bought"),
+    KindRow(Kind.DISPUTE, DisputeResolved, _MUST, _MUST, "decided for the buyer: counts if a study asks for it"),
+    KindRow(
+        Kind.INSPECTION,
+        InspectionDone,
+        _MUST,
+        _MUST,
+        "of an authority, a test buy or a random audit: a failed one counts, a passed one makes up for failed ones",
+    ),
+    KindRow(Kind.PROFILE, ProfileStated, _MUST, _MUST, "recorded only"),
+    KindRow(Kind.OPERATOR, OperatorStated, _MUST, _MUST, "recorded only"),
+    KindRow(Kind.CONTROL, ControlChanged, _MUST, _MUST, "earlier exposure and tenure stop counting, violations stay"),
+    KindRow(Kind.PRODUCT, ProductListed, _MUST, _MUST, "violations of the product reach the seller"),
+    KindRow(Kind.PRODUCT_VIOLATION, ProductViolationReported, _NOT, _MUST, "a violation for each seller who listed it"),
+    KindRow(Kind.LINK, LinkChanged, _MUST, _MAY, "recorded only"),
+    KindRow(Kind.REMEDIATION, RemediationDone, _MUST, _MAY, "recorded only"),
+    KindRow(Kind.MEASURE, MeasureChanged, _MUST, _MAY, "recorded only"),
+    KindRow(Kind.OVERRIDE, OverrideImposed, _MUST, _MAY, "sets the tier until it ends"),
+    KindRow(Kind.INCIDENT, IncidentChanged, _MUST, _MAY, "decides which violations have one effect together"),
+    KindRow(Kind.CORRECTION, EntryCorrected, _MAY, _NOT, "moves an entry in time, or voids it"),
+    KindRow(Kind.ERASURE, SellerErased, _MUST, _NOT, "sealed texts are gone; counting facts stay"),
+    KindRow(Kind.CLOCK, ClockMended, _NOT, _NOT, "record times that ran ahead are read as the right times"),
+    KindRow(Kind.FLOW, FlowStated, _MUST, _NOT, "none"),
+    KindRow(Kind.DEPOSIT, DepositChanged, _MUST, _MAY, "none: it lowers the deposit still to be placed"),
+    KindRow(Kind.PAYOUTS, PayoutsChanged, _MUST, _MAY, "none"),
+    KindRow(Kind.CLAIM, ClaimChanged, _MUST, _MAY, "none"),
+    KindRow(Kind.COMPLAINT, ComplaintFiled, _MUST, _MAY, "none"),
+    KindRow(Kind.COMPLAINT_DECISION, ComplaintDecided, _MUST, _MAY, "none: upheld, it lifts the measure"),
+    KindRow(Kind.CASE, CaseChanged, _MUST, _MAY, "none: ended, it ends the caution"),
 )
+KINDS: Mapping[Kind, KindRow] = MappingProxyType({row.kind: row for row in _ROWS})
 
 BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
 """Kinds that only the operator's commands append."""
@@ -151,41 +140,3 @@ KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in
 
 FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
 """The fact's field in the contract, by kind."""
-
-__all__ = [
-    "BY_COMMAND",
-    "FIELD_OF",
-    "KINDS",
-    "KIND_OF",
-    "AttributionStated",
-    "CaseChanged",
-    "ClaimChanged",
-    "ClockMended",
-    "ComplaintDecided",
-    "ComplaintFiled",
-    "ControlChanged",
-    "DepositChanged",
-    "DisputeResolved",
-    "EntryCorrected",
-    "ExposureStated",
-    "Fact",
-    "FlowStated",
-    "IdentityVerified",
-    "IncidentChanged",
-    "InspectionDone",
-    "KindRow",
-    "LinkChanged",
-    "MeasureChanged",
-    "Need",
-    "OperatorStated",
-    "OverrideImposed",
-    "PayoutsChanged",
-    "ProductListed",
-    "ProductViolationReported",
-    "ProfileStated",
-    "RatingGiven",
-    "RemediationDone",
-    "SellerErased",
-    "StatusChanged",
-    "ViolationReported",
-]

@@ -4,21 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.base.enums import DisputeOutcome, InspectionMethod, InspectionResult, Source
-from scoring.entries.field_types import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, fact_field
+from scoring.entries.field_types import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, optional, required
 from scoring.entries.kinds.common import (
-    ACTOR,
-    ACTOR_MISSING,
-    CURRENCY_TEXT,
     EVIDENCE,
     EVIDENCE_HASH,
-    GROUND,
-    GROUND_TEXT,
     MAX_REVISION,
     ORDERS,
-    PRODUCT_CATEGORY,
     UNITS,
     URI,
     VALUE,
+    actor_field,
+    currency_field,
+    ground_field,
+    product_category_field,
     word_field,
 )
 
@@ -31,42 +29,27 @@ class ExposureStated:
     the next day on.
     """
 
-    day: int = fact_field(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
-    settled_orders: int = fact_field(
-        4,
-        ORDERS,
-        "Settled orders, at least each failure count below.",
-        column="settled_orders",
+    day: int = required(1, DAY, "The UTC day as `YYYY-MM-DD`, not in the future. Required.", column="exposure_day")
+    settled_orders: int = required(
+        4, ORDERS, "Settled orders, at least each failure count below.", column="settled_orders"
     )
-    product_category: str = fact_field(
-        2,
-        ID,
-        "The product category; empty: everything.",
-        default="",
-        column="product_category",
-    )
-    revision: int = fact_field(
+    product_category: str = optional(2, ID, "The product category; empty: everything.", column="product_category")
+    revision: int = optional(
         3,
         count(MAX_REVISION, proto="int32"),
         "Number of this statement: the highest of a day and product category counts, 0 to 1,000,000. "
         "None is stated twice.",
-        default=0,
         column="revision",
     )
-    units: int = fact_field(5, UNITS, "Units in these orders.", default=0)
-    value_minor: int = fact_field(6, VALUE, "Value of these orders.", default=0)
-    currency: str = fact_field(7, CURRENCY, "ISO 4217 code. Required with a value.", default="")
-    cancelled: int = fact_field(
-        8,
-        ORDERS,
-        "Orders cancelled by the seller, a service failure like the next three.",
-        default=0,
-    )
-    late: int = fact_field(9, ORDERS, "Orders handed over late.", default=0)
-    returned: int = fact_field(10, ORDERS, "Orders returned for a defect.", default=0)
-    not_received: int = fact_field(11, ORDERS, "Orders paid for and not received.", default=0)
-    value_in_claim_window_minor: int = fact_field(12, VALUE, "Value paid out inside its claim window.", default=0)
-    value_held_minor: int = fact_field(13, VALUE, "Value held back at the day's end.", default=0)
+    units: int = optional(5, UNITS, "Units in these orders.")
+    value_minor: int = optional(6, VALUE, "Value of these orders.")
+    currency: str = optional(7, CURRENCY, "ISO 4217 code. Required with a value.")
+    cancelled: int = optional(8, ORDERS, "Orders cancelled by the seller, a service failure like the next three.")
+    late: int = optional(9, ORDERS, "Orders handed over late.")
+    returned: int = optional(10, ORDERS, "Orders returned for a defect.")
+    not_received: int = optional(11, ORDERS, "Orders paid for and not received.")
+    value_in_claim_window_minor: int = optional(12, VALUE, "Value paid out inside its claim window.")
+    value_held_minor: int = optional(13, VALUE, "Value held back at the day's end.")
 
     @property
     def service_failures(self) -> int:
@@ -78,12 +61,10 @@ class ExposureStated:
 class RatingGiven:
     """A buyer's rating of an order."""
 
-    stars: int = fact_field(
-        1, count(5, minimum=1), "One (bad) to five (good). Required.", missing_text="must be 1 to 5"
-    )
-    order: str = fact_field(2, ID, "The order rated, a pseudonym.", default="")
-    listing: str = fact_field(3, ID, "The listing rated.", default="")
-    product_category: str = fact_field(4, ID, PRODUCT_CATEGORY, default="")
+    stars: int = required(1, count(5, minimum=1), "One (bad) to five (good). Required.")
+    order: str = optional(2, ID, "The order rated, a pseudonym.")
+    listing: str = optional(3, ID, "The listing rated.")
+    product_category: str = product_category_field(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +72,12 @@ class DisputeResolved:
     """A dispute between a buyer and the seller was resolved."""
 
     outcome: DisputeOutcome = word_field(1, DisputeOutcome, "The party that won. Required.", "status")
-    actor: str = fact_field(2, ID, ACTOR, missing_text=ACTOR_MISSING)
-    order: str = fact_field(3, ID, "The order disputed, a pseudonym.", default="")
-    amount_minor: int = fact_field(4, VALUE, "The amount returned to the buyer.", default=0)
-    currency: str = fact_field(5, CURRENCY, CURRENCY_TEXT, default="")
-    product_category: str = fact_field(6, ID, PRODUCT_CATEGORY, default="")
-    ground: str = fact_field(7, GROUND, GROUND_TEXT, default="")
+    actor: str = actor_field(2)
+    order: str = optional(3, ID, "The order disputed, a pseudonym.")
+    amount_minor: int = optional(4, VALUE, "The amount returned to the buyer.")
+    currency: str = currency_field(5)
+    product_category: str = product_category_field(6)
+    ground: str = ground_field(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +87,22 @@ class InspectionDone:
     result: InspectionResult = word_field(1, InspectionResult, "The result. Required.", "status")
     method: InspectionMethod = word_field(2, InspectionMethod, "The method. Required.")
     source: Source = word_field(3, Source, "The inspecting source. Required.")
-    selection_probability_ppm: int = fact_field(
+    selection_probability_ppm: int = optional(
         4,
         count(1_000_000),
         "Probability of the seller's random selection, in parts per million; 0: not random, or unknown.",
-        default=0,
     )
-    product: str = fact_field(5, ID, "The product inspected.", default="")
-    batch: str = fact_field(6, ID, "The batch of the product.", default="")
-    listing: str = fact_field(7, ID, "The listing inspected.", default="")
-    product_category: str = fact_field(8, ID, PRODUCT_CATEGORY, default="")
-    incident: str = fact_field(9, ID, "The incident of its violations.", default="")
-    evidence_uri: str = fact_field(10, URI, EVIDENCE, default="")
-    evidence_sha256: str = fact_field(11, SHA256, EVIDENCE_HASH, default="")
-    inspector: str = fact_field(
-        12,
-        ID,
-        "The inspector, a pseudonym. Context for training; no answer depends on it.",
-        default="",
-    )
-    attributes: Mapping[str, str] = fact_field(
+    product: str = optional(5, ID, "The product inspected.")
+    batch: str = optional(6, ID, "The batch of the product.")
+    listing: str = optional(7, ID, "The listing inspected.")
+    product_category: str = product_category_field(8)
+    incident: str = optional(9, ID, "The incident of its violations.")
+    evidence_uri: str = optional(10, URI, EVIDENCE)
+    evidence_sha256: str = optional(11, SHA256, EVIDENCE_HASH)
+    inspector: str = optional(12, ID, "The inspector, a pseudonym. Context for training; no answer depends on it.")
+    attributes: Mapping[str, str] = optional(
         13,
         ATTRIBUTES,
         "Circumstances that a study may declare as context: at most 64, keys `[a-z][a-z0-9_]{0,62}`, "
         "values of at most 128 characters. Never personal data.",
-        default=dict,
     )
