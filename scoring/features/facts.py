@@ -225,7 +225,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
 
 
 def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
-    """Return the first day with settled orders or a stated identity, by case; NEVER without."""
+    """Return the first day with settled orders or a stated identity, by case, or NEVER."""
     start = np.full(cases, NEVER)
     np.minimum.at(start, sold.case, sold.day)
     np.minimum.at(start, known.case, known.occur_time // DAY)

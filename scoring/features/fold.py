@@ -4,11 +4,12 @@ Per incident, category and half-life the largest severity weight x decay counts.
 confirmation moves no sum between categories or dates.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs
 from scoring.base.enums import Category, Severity
@@ -46,12 +47,6 @@ class Constants:
     severity_weights: Mapping[Severity, int]
     rate_damping: float = 50.0
     exposure_scale: float = 1000.0
-    decay: Mapping[int, tuple[int, ...]] | None = None
-
-    def table(self, half_life: int) -> Ints:
-        """Return the decay table of a half-life as int64: pinned, else computed."""
-        source = self.decay[half_life] if self.decay is not None else decay_table(half_life)
-        return np.array(source, dtype=np.int64)
 
 
 DEFAULT_WEIGHTS = {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, Severity.CRITICAL: 27}
@@ -83,20 +78,27 @@ class Sums:
     tenure_days: Ints
     level: Floats
 
+    def map(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Sums":
+        """Return the sums with each array changed along its cases; `others`: fields that are given."""
+        values: dict[str, Any] = {}
+        for name in (f.name for f in fields(self) if f.name not in others):
+            value = getattr(self, name)
+            if isinstance(value, Mapping):
+                values[name] = {key: change(array) for key, array in value.items()}
+            else:
+                values[name] = change(value) if isinstance(value, np.ndarray) else value
+        return Sums(**values, **others)
+
     def without_conduct(self, n: int) -> "Sums":
         """Return the sums of the first n cases without violations, failed orders, inspections and disputes."""
         nothing = np.zeros(n)
-        return replace(
-            self,
+        return self.map(
+            lambda values: values[:n],
             cases=n,
             **_no_violations(n),
-            orders={h: orders[:n] for h, orders in self.orders.items()},
             failures=dict.fromkeys(HALF_LIVES, nothing),
-            total_orders=self.total_orders[:n],
             total_failures=nothing,
             findings=dict.fromkeys(FINDING_HALF_LIVES, np.zeros((n, len(Finding)))),
-            tenure_days=self.tenure_days[:n],
-            level=self.level[:n],
         )
 
     @property
@@ -107,7 +109,7 @@ class Sums:
 class Folder:
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
-        tables = [constants.table(half_life) for half_life in HALF_LIVES]
+        tables = [np.array(decay_table(half_life), dtype=np.int64) for half_life in HALF_LIVES]
         shift = UNIT_BITS - EXPOSURE_BITS
         exposed = [(table + (1 << (shift - 1))) >> shift for table in tables]
         self._tables = _stack_tables(tables)
@@ -240,7 +242,7 @@ def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
-    """Return the least of `values`, shape (..., facts), by sorted case; `nothing` for a case without facts."""
+    """Return the least of `values`, shape (..., facts), by sorted case; `nothing` if a case has no facts."""
     out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
     starts = np.flatnonzero(first_of_runs(case))
     out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)

@@ -10,16 +10,15 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from scoring.base.arrays import NEVER, Ints, first_of_runs
-from scoring.base.enums import Category, Severity
+from scoring.base.enums import Category
 from scoring.features.decay import HALF_LIVES, UNIT
 from scoring.features.facts import Facts
-from scoring.features.fold import FLOORS, Folder, Sums
+from scoring.features.fold import FLOORS, SINCE, Folder, Sums
 
 PART = 4_096
 """Selections per part of the inputs: about 10 MB."""
 
 LIMB_BITS = 24  # as in `scoring.features.decay.exact_sums`
-_SEVERE = (Severity.MINOR, Severity.MAJOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class IncidentSums:
         bits = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
         width = 2 * self.high.shape[1] + self.counts.shape[1]
         added, worst = (np.zeros((groups, columns), dtype=np.int64) for columns in (width, 1))
-        days_since = np.full((groups, len(_SEVERE)), NEVER, dtype=np.int64)
+        days_since = np.full((groups, len(SINCE)), NEVER, dtype=np.int64)
         np.add.at(added, group, np.hstack([self.high, self.low, self.counts]))
         np.maximum.at(worst, group, self.worst)
         np.minimum.at(days_since, group, self.days_since)
@@ -79,8 +78,8 @@ class IncidentSums:
         n = len(self)
         masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
         of_half_life = dict(zip(HALF_LIVES, np.split(masses, len(HALF_LIVES), axis=1), strict=True))
-        return replace(
-            history,
+        return history.map(
+            lambda values: np.repeat(values, n, axis=0),
             cases=n,
             category_mass={h: m[:, : len(Category)] for h, m in of_half_life.items()},
             weighted_mass={h: m[:, len(Category)] for h, m in of_half_life.items()},
@@ -92,14 +91,7 @@ class IncidentSums:
             ever={floor: self.counts[:, place].astype(np.float64) for place, floor in enumerate(FLOORS)},
             recent=self.counts[:, -1].astype(np.float64),
             worst=self.worst[:, 0].astype(np.float64),
-            days_since={floor: self.days_since[:, place] for place, floor in enumerate(_SEVERE)},
-            orders={h: np.repeat(orders, n) for h, orders in history.orders.items()},
-            failures={h: np.repeat(failures, n) for h, failures in history.failures.items()},
-            total_orders=np.repeat(history.total_orders, n),
-            total_failures=np.repeat(history.total_failures, n),
-            findings={h: np.repeat(found, n, axis=0) for h, found in history.findings.items()},
-            tenure_days=np.repeat(history.tenure_days, n),
-            level=np.repeat(history.level, n),
+            days_since={floor: self.days_since[:, place] for place, floor in enumerate(SINCE)},
         )
 
 
@@ -136,13 +128,13 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         low=whole & ((1 << LIMB_BITS) - 1),
         counts=np.column_stack([*(sums.ever[f] for f in FLOORS), sums.recent]).astype(np.int64),
         worst=sums.worst.astype(np.int64)[:, None],
-        days_since=np.column_stack([sums.days_since[floor] for floor in _SEVERE]),
+        days_since=np.column_stack([sums.days_since[floor] for floor in SINCE]),
     )
     return each, history
 
 
 def _largest_of_others(values: Ints, nothing: int) -> Ints:
-    """Return, by row and column, the largest value of the other rows; `nothing` without any."""
+    """Return, by row and column, the largest value of the other rows; `nothing` for a single row."""
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]

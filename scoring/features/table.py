@@ -1,4 +1,4 @@
-"""The feature table: the one definition of every input of a model.
+"""The feature table: the only definition of every input of a model.
 
 A feature is `name@version`, with a function over the fold's sums. Definitions are never changed or removed, so old
 models replay.
@@ -50,12 +50,12 @@ class Feature:
     """`compute` maps the sums of n cases to finite float64 of shape (n,)."""
 
     name: str
-    version: int
     unit: str
-    direction: int
     definition: str
     compute: Callable[[Sums], Floats]
     subject: Subject = Subject.INCIDENTS
+    direction: int = -1
+    version: int = 1
 
     @property
     def key(self) -> str:
@@ -91,9 +91,7 @@ def _rows() -> list[Feature]:
     rows = [
         Feature(
             f"{category.name.lower()}_mass_{half_life}d",
-            1,
             "severity weight",
-            -1,
             f"Incidents with {category.name.lower()} violations that count, each by its largest severity weight x "
             f"decay (half-life {half_life} days) in this category",
             _category_mass(category, half_life),
@@ -105,9 +103,7 @@ def _rows() -> list[Feature]:
         rows += [
             Feature(
                 f"{name}_mass_{half_life}d",
-                1,
                 "incidents",
-                -1,
                 f"{title} that count, each by decay (half-life {half_life} days)",
                 _mass(floor, half_life),
             )
@@ -116,9 +112,7 @@ def _rows() -> list[Feature]:
         rows += [
             Feature(
                 f"{name}_rate_{half_life}d",
-                1,
                 "incidents per order",
-                -1,
                 f"{title} that count, each by decay, over settled orders by the same decay (half-life {half_life} "
                 "days) plus the artifact's rate_damping",
                 _rate(floor, half_life),
@@ -128,18 +122,14 @@ def _rows() -> list[Feature]:
         rows += [
             Feature(
                 f"violation_rate_{half_life}d",
-                1,
                 "severity weight per order",
-                -1,
                 "Sum over incidents of the largest severity weight x decay, over settled orders by the same decay "
                 f"(half-life {half_life} days) plus the artifact's rate_damping",
                 _weighted_rate(half_life),
             ),
             Feature(
                 f"service_failure_rate_{half_life}d",
-                1,
                 "failed orders per order",
-                -1,
                 "Orders cancelled, late, returned or not received by decay, over settled orders by the same decay "
                 f"(half-life {half_life} days) plus the artifact's rate_damping",
                 _failure_rate(half_life),
@@ -167,9 +157,7 @@ def _finding_features(half_life: int) -> list[Feature]:
     return [
         Feature(
             f"failed_inspection_share_{half_life}d",
-            1,
             "share",
-            -1,
             "Inspections failed by decay, over those failed and passed by the same decay (half-life "
             f"{half_life} days) plus one; by authorities, test buys and random audits alone; 0 without any",
             _failed_share(half_life),
@@ -177,9 +165,7 @@ def _finding_features(half_life: int) -> list[Feature]:
         ),
         Feature(
             f"lost_dispute_rate_{half_life}d",
-            1,
             "disputes per order",
-            -1,
             "Disputes decided for the buyer by decay, over settled orders by the same decay (half-life "
             f"{half_life} days) plus the artifact's rate_damping; for studies that name it in features.with",
             _lost_rate(half_life),
@@ -193,16 +179,12 @@ def _ever() -> list[Feature]:
     damped = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
     return [
         *(
-            Feature(
-                f"{name}_rate_ever", 1, "incidents per order", -1, f"{title} that count, {damped}", _rate_ever(floor)
-            )
+            Feature(f"{name}_rate_ever", "incidents per order", f"{title} that count, {damped}", _rate_ever(floor))
             for floor, name, title in _FLOORS
         ),
         Feature(
             "service_failure_rate_ever",
-            1,
             "failed orders per order",
-            -1,
             f"Orders cancelled, late, returned or not received, {damped}",
             lambda s: (s.total_failures + HALF_AN_EVENT) / (s.total_orders + s.rate_damping),
             Subject.FAILURES,
@@ -217,65 +199,53 @@ _FLOORS = (
 )
 
 _SINGLES = [
-    Feature("incidents", 1, "incidents", -1, "Incidents that count, without decay", lambda s: s.incidents),
+    Feature("incidents", "incidents", "Incidents that count, without decay", lambda s: s.incidents),
     Feature(
-        "incidents_365d",
-        1,
-        "incidents",
-        -1,
-        "Incidents that count and happened in the last 365 days",
-        lambda s: s.recent,
+        "incidents_365d", "incidents", "Incidents that count and happened in the last 365 days", lambda s: s.recent
     ),
     Feature(
         "days_since_incident",
-        1,
         "days",
-        +1,
         f"Days since the last incident that counts, at most {MAX_DAYS}; {MAX_DAYS} if none",
         lambda s: np.minimum(s.days_since[Severity.MINOR], MAX_DAYS).astype(np.float64),
+        direction=+1,
     ),
     Feature(
         "days_since_severe",
-        1,
         "days",
-        +1,
         f"Days since the last incident of major or critical severity that counts, at most {MAX_DAYS}, also if none",
         lambda s: np.minimum(s.days_since[Severity.MAJOR], MAX_DAYS).astype(np.float64),
+        direction=+1,
     ),
     Feature(
         "worst_severity_730d",
-        1,
         "severity",
-        -1,
         "Highest severity (1 minor to 4 critical, 0 none) of what counts and happened in the last 730 days",
         lambda s: s.worst,
     ),
     Feature(
         "exposure",
-        1,
         "share",
-        +1,
         "All settled orders over themselves plus the artifact's exposure_scale: 0 for none, towards 1 for many",
         lambda s: s.total_orders / (s.total_orders + s.exposure_scale),
         Subject.ORDERS,
+        direction=+1,
     ),
     Feature(
         "tenure_days",
-        1,
         "days",
-        +1,
         f"Days since the first exposure or identity, at most {MAX_DAYS}",
         lambda s: np.minimum(s.tenure_days, MAX_DAYS).astype(np.float64),
         Subject.TENURE,
+        direction=+1,
     ),
     Feature(
         "identity_level",
-        1,
         "level",
-        +1,
         "Identity verified: 0 not stated or 1 none, 2 basic, 3 business, 4 enhanced",
         lambda s: s.level,
         Subject.IDENTITY,
+        direction=+1,
     ),
 ]
 

@@ -1,6 +1,6 @@
 """One reading of a file for several times: now, the last day-ends, and now with open allegations upheld.
 
-Each fact is stored once, with its age in each view, NEVER if the view does not see it.
+Each fact is stored once, with its age in each view, or NEVER if unseen.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ class Views:
     """The facts of n sellers from K views. Ages are whole days, of shape (K, facts), NEVER if unseen."""
 
     facts: Facts
-    """Of the first view; only it has allegations, overrides and existence."""
+    """Facts of the first view; only it has allegations, overrides and existence."""
     violations: Violations
     """Every violation that counts in some view, by (seller, incident, category)."""
     violation_age: Ints
     severity: Ints
-    """Of shape (K, violations), or (1, violations) if equal in every view."""
+    """Shape (K, violations), or (1, violations) if equal in every view."""
     exposure_case: Ints
     """By seller, as orders, failures and their ages."""
     exposure_orders: Ints
@@ -36,7 +36,7 @@ class Views:
     finding: Ints
     finding_age: Ints
     tenure_days: Ints
-    """Of shape (K, n), as `level` and `identity_row`."""
+    """Shape (K, n), as `level` and `identity_row`."""
     level: Ints
     identity_row: Ints
 

@@ -68,7 +68,7 @@ class Artifact:
         self.features = pinned_features(manifest)
         self.page = _page(manifest, parts)
         self.scale = Scale(self.page.base)
-        self.folder = Folder(_constants(manifest["constants"], parse_json(parts["decay.json"])))
+        self.folder = Folder(_constants(manifest["constants"]))
         self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
@@ -322,10 +322,6 @@ def _freed(row: Mapping[str, Any]) -> Feature:
     return free_direction(feature)
 
 
-def _constants(row: Mapping[str, Any], decay: Mapping[str, list[int]]) -> Constants:
-    return Constants(
-        severity_weights={s: int(row["severity_weights"][s.name.lower()]) for s in Severity},
-        rate_damping=float(row["rate_damping"]),
-        exposure_scale=float(row["exposure_scale"]),
-        decay={int(half_life): tuple(table) for half_life, table in decay.items()},
-    )
+def _constants(row: Mapping[str, Any]) -> Constants:
+    weights = {severity: int(row["severity_weights"][severity.name.lower()]) for severity in Severity}
+    return Constants(weights, float(row["rate_damping"]), float(row["exposure_scale"]))

@@ -17,7 +17,7 @@ ALGORITHM = "tables@1"
 def certify(page: Page, directions: Mapping[str, int]) -> dict[str, object]:
     """Prove that a page is monotone; return the certificate as JSON values.
 
-    `directions`: by feature key, in input order: +1 must never lower points, -1 never raise them, 0 is free. Raise
+    `directions`: by feature key, in input order: +1 must never lower points, -1 must never raise points, 0 is free. Raise
     ArtifactRefused naming the first other table.
     """
     keys, signs = list(directions), list(directions.values())

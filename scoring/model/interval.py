@@ -7,7 +7,8 @@ With mass S over E settled orders, both decayed by the longest half-life, the po
     k = (a m + c S) / w,  X = b + c E,  c = E / (sum over orders of decay squared), 1 to 2
 
 The prior is a events in b orders, m its mass of one incident in the series, w the series' weight of one event
-(`Prior.grain`; 1 for counted incidents). c is Kish's effective size, capped so that old facts weigh little. The
+(`Prior.grain`; 1 for counted incidents).
+c is Kish's effective size, capped so that old facts weigh little. The
 quantiles of Gamma(k) are by Wilson and Hilferty,
 
     q = k max(0, 1 - 1/(9 k) + z sqrt(1/(9 k)))^3,  z = -1.6449 for 5 % and +1.6449 for 95 %,
@@ -27,12 +28,11 @@ Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): k = 0.5, X 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoring.base.arrays import Floats
 from scoring.base.enums import Category, Severity
@@ -40,8 +40,6 @@ from scoring.base.errors import ArtifactRefused
 from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import Facts
 from scoring.features.fold import Constants, Folder, Sums
-
-T = TypeVar("T", np.float64, np.int64)
 
 LONGEST = max(HALF_LIVES)
 Z = 1.6448536269514722
@@ -58,7 +56,7 @@ class Prior:
     incidents: tuple[float, ...]
     failures: tuple[float, ...]
     mix: tuple[float, ...]
-    """Of one incident: mean severity weight in each category (8 numbers) and in all, share moderate or graver, share
+    """Values of one incident: mean severity weight in each category (8 numbers) and in all, share moderate or graver, share
     major or graver.
     """
     grain: float
@@ -150,8 +148,10 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
             counts.append(further(sums.ever[floor][:n], rates[_FLOOR_PLACES[floor]] * sums.total_orders[:n]))
         failed.append(further(sums.total_failures[:n], rates[_FAILURES] * sums.total_orders[:n]))
         recent.append(further(sums.recent[:n], rates[_INCIDENTS] * recent_orders))
-    return replace(
-        _of_series(sums, n, series),
+    return sums.map(
+        lambda values: np.concatenate([values, values[:n], values[:n]]),
+        cases=series.shape[-1],
+        **_of_series(series),
         ever={floor: np.concatenate(counts) for floor, counts in ever.items()},
         recent=np.concatenate(recent),
         total_failures=np.concatenate(failed),
@@ -186,25 +186,14 @@ def _series(sums: Sums, added: int) -> Floats:
     return series
 
 
-def _of_series(sums: Sums, n: int, series: Floats) -> Sums:
-    """Return the sums with the cases of both ends appended."""
-    places = {h: i for i, h in enumerate(HALF_LIVES)}
-
-    def kept(values: NDArray[T]) -> NDArray[T]:
-        return np.concatenate([values, values[:n], values[:n]])
-
-    return replace(
-        sums,
-        cases=series.shape[-1],
-        category_mass={h: series[i, :_WEIGHTED].T for h, i in places.items()},
-        weighted_mass={h: series[i, _WEIGHTED] for h, i in places.items()},
-        incident_mass={(floor, h): series[places[h], _FLOOR_PLACES[floor]] for floor, h in sums.incident_mass},
-        failures={h: series[i, _FAILURES] for h, i in places.items()},
-        worst=kept(sums.worst),
-        days_since={floor: kept(days) for floor, days in sums.days_since.items()},
-        orders={h: kept(orders) for h, orders in sums.orders.items()},
-        total_orders=kept(sums.total_orders),
-        findings={h: kept(found) for h, found in sums.findings.items()},
-        tenure_days=kept(sums.tenure_days),
-        level=kept(sums.level),
-    )
+def _of_series(series: Floats) -> dict[str, Any]:
+    """Return the sums that the series hold."""
+    by_half_life = dict(zip(HALF_LIVES, series, strict=True))
+    return {
+        "category_mass": {h: one[:_WEIGHTED].T for h, one in by_half_life.items()},
+        "weighted_mass": {h: one[_WEIGHTED] for h, one in by_half_life.items()},
+        "incident_mass": {
+            (floor, h): one[at] for h, one in by_half_life.items() for floor, at in _FLOOR_PLACES.items()
+        },
+        "failures": {h: one[_FAILURES] for h, one in by_half_life.items()},
+    }
