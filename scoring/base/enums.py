@@ -88,7 +88,7 @@ AUTHORITIES = frozenset(
 
 
 INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
-"""Sources whose inspections count: no seller can order one, and no competitor is among them."""
+"""Sources whose inspections count: sellers cannot order them, and competitors are excluded."""
 
 
 class Action(IntEnum):

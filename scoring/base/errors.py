@@ -288,13 +288,13 @@ class CertificateRefused(SellertrustError):
 
 
 class PolicyNotFound(SellertrustError):
-    """No policy of this digest was ever served, or none before the present one."""
+    """A policy of this digest, or any before the present one, was never served."""
 
     reason = "POLICY_NOT_FOUND"
 
 
 class PolicyMoved(SellertrustError):
-    """The served policy is not the one that a commit or a rollback was to replace."""
+    """The served policy differs from the policy that a commit or a rollback was to replace."""
 
     reason = "POLICY_MOVED"
 
@@ -315,7 +315,7 @@ def invalid(field: str | FieldPath, description: str) -> InvalidInput:
 
 
 def seller_not_found(marketplace: str, seller: str) -> SellerNotFound:
-    """Return (not raise) the error for a seller without valid entries."""
+    """Return the error for a seller without valid entries."""
     return SellerNotFound(
         f"No seller {seller!r} in marketplace {marketplace!r}. Check both names.",
         {"seller": f"marketplaces/{marketplace}/sellers/{seller}"},

@@ -1,10 +1,15 @@
-"""Parts of a file's data, read value by value. One reading names all errors."""
+"""Parts of a file's data, read value by value. One reading names all errors.
+
+A dataclass declares by its fields what a part states (`whole`, `optional_text`, `stated`); `read_fields` reads it.
+"""
 
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, field, fields
 from difflib import get_close_matches
-from typing import Any
+from enum import IntEnum
+from typing import Any, TypeVar
 
 from scoring.base.time import parse_day
 
@@ -12,6 +17,9 @@ NOTHING: Mapping[str, Any] = {}
 MAX_TEXT = 500
 MAX_SHOWN = 40
 MAX_NAME = 64
+
+T = TypeVar("T")
+Member = TypeVar("Member", bound=IntEnum)
 
 
 class Part:
@@ -129,6 +137,28 @@ class Part:
             self.refuse(name, f"must be a list of one or more of {what}{stated}")
         return found
 
+    def member(self, name: str, members: Iterable[Member], default: Member | None = None) -> Member:
+        """Read one of an enumeration's members by its name in lower case."""
+        by_name = {member.name.lower(): member for member in members}
+        return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
+
+    def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
+        """Read a list of one or more different members."""
+        by_name = {member.name.lower(): member for member in members}
+        return frozenset(by_name[word] for word in self.words(name, [*by_name]))
+
+    def span(self, most_days: int) -> tuple[int, int]:
+        """Read the first and the last day of a span, `from` and `until`; (0, -1) if one is no day."""
+        noted = len(self.errors)
+        first, last = self.day("from"), self.day("until")
+        if len(self.errors) > noted:
+            return 0, -1
+        if last < first:
+            self.refuse("until", "lies before from")
+        elif last - first >= most_days:
+            self.refuse("until", f"must be within {most_days} days, from and until included")
+        return first, last
+
     def texts(self, name: str) -> list[str]:
         value = self._value(name)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -197,6 +227,31 @@ class Part:
         part = Part(value, ".".join(filter(None, (self.path, name))), self.errors, self.whole)
         self._parts.append(part)
         return part
+
+
+def stated(read: Callable[[Part, str], Any], default: Any = MISSING) -> Any:
+    """Return a dataclass field that a part states under the field's name."""
+    return field(default=default, metadata={"read": read})
+
+
+def whole(least: int, most: int, default: int | None = None) -> Any:
+    """Return the field of a whole number; with a default, a part may leave it out."""
+    return stated(lambda part, name: part.number(name, least, most, default), MISSING if default is None else default)
+
+
+def member_of(members: Iterable[IntEnum], default: IntEnum | None = None) -> Any:
+    return stated(lambda part, name: part.member(name, members, default))
+
+
+def optional_text() -> Any:
+    """Return the field of a text that a part may leave out."""
+    return stated(lambda part, name: part.text(name, 1) if name in part else "", "")
+
+
+def read_fields(kind: type[T], part: Part, **known: Any) -> T:
+    """Read a dataclass from a part, but for the `known` fields."""
+    declared = [f for f in fields(kind) if f.name not in known and "read" in f.metadata]  # type: ignore[arg-type]
+    return kind(**known, **{f.name: f.metadata["read"](part, f.name) for f in declared})
 
 
 def _shown(value: object) -> str:

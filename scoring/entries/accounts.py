@@ -52,7 +52,7 @@ class DepositAccount:
 
 
 def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
-    """Return the account after accepted changes, of which some may be left out; never negative."""
+    """Return the account after accepted changes, or a part of them; never negative."""
     account = DepositAccount()
     for fact in changes:
         with suppress(BalanceForbids):

@@ -96,8 +96,8 @@ class Cases:
     ) -> None:
         """Record a statement about a case, at a time in microseconds.
 
-        Raise CaseNotFound if this seller has no such case, LifecycleForbids if it is not open, cannot be extended, or a
-        violation does not confirm it, InvalidInput for missing fields of an extension.
+        Raise CaseNotFound if it is no case of this seller. Raise LifecycleForbids if it is closed, cannot be
+        extended, or a violation does not confirm it. Raise InvalidInput for missing fields of an extension.
         """
         path, key = (*path, "case"), (entry.seller, fact.case)
         if not fact.rule:

@@ -48,7 +48,7 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
 def require_confirmed(
     violations: Iterable[str], seller: str, states: Mapping[str, ViolationState], what: str, path: FieldPath
 ) -> None:
-    """Raise LifecycleForbids naming the first violation that is not confirmed or not of the seller.
+    """Raise LifecycleForbids naming the first violation that is unconfirmed or of another seller.
 
     `what` begins the error's sentence.
     """

@@ -242,7 +242,7 @@ def required(number: int, shape: Shape, text: str, *, column: str = "", missing_
     """Return a dataclass field that must be stated, with its definition as metadata.
 
     `number`: in the contract; `text`: its documentation; `column`: in the ledger; `missing_text`: error for an empty
-    value, by default that of the shape.
+    value, by default the shape's.
     """
     return field(metadata={"number": number, "shape": shape, "text": text, "column": column, "missing": missing_text})
 

@@ -6,7 +6,7 @@ from scoring.base.time import day_of
 from scoring.entries.kinds.conduct import ViolationReported
 
 DERIVED_ID_PREFIX = "auto~"
-"""Of the ledger's own ids; no caller may use it."""
+"""The prefix of the ledger's own ids; no caller may use it."""
 
 _MONDAY = 4  # 1970-01-05, in days
 
@@ -14,8 +14,8 @@ _MONDAY = 4  # 1970-01-05, in days
 def assign_incident(entry_id: str, fact: ViolationReported, occur_time: int) -> str:
     """Return the id of the incident of a report.
 
-    A stated one is kept. Else each notifier, right, listing and week (Monday to Sunday, UTC) has one; without a
-    notifier, or with neither right nor listing, it is the `entry_id`.
+    A stated one is kept. Otherwise each notifier, right, listing and week (Monday to Sunday, UTC) has one. It is the
+    `entry_id` if the notifier, or both right and listing, are missing.
     """
     if fact.incident:
         return fact.incident

@@ -49,9 +49,9 @@ class ViolationState:
     known_time: int
     """The latest report time so far, in microseconds."""
     attribution: Attribution | None = None
-    """None without a statement."""
+    """None before a statement."""
     own_decision_time: int | None = None
-    """Of the last decision about itself, in microseconds; None without one."""
+    """The last decision about itself, in microseconds; None before one."""
     derived_decisions: frozenset[str] = frozenset()
     """Ids of its decisions' origins."""
     decision_count: int = 0
@@ -85,8 +85,7 @@ class ViolationState:
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
         """Return the state after a new decision; `origin`: the decision it is derived from.
 
-        Raise LifecycleForbids naming `path` if the status does not allow it, or a reduction does not lower the
-        severity.
+        Raise LifecycleForbids naming `path` if the status forbids it, or a reduction keeps or raises the severity.
         """
         following = self.check_decision(decision.fact, path)
         fact = decision.fact

@@ -14,7 +14,7 @@ from scoring.loss_certificate.attacks import find_attack
 from scoring.loss_certificate.exceptions import Granted, show_granted
 from scoring.loss_certificate.solving import Table, solve, solve_stages
 from scoring.loss_certificate.states import build_stages, build_states
-from scoring.loss_certificate.takes import Take, find_takes, find_temptation
+from scoring.loss_certificate.takes import find_takes, find_temptation, largest_of
 from scoring.policy.policy import Policy
 
 FORMAT = "loss-certificate@2"
@@ -44,9 +44,7 @@ def certify(
         for name, real in VERDICTS.items()
     }
     takes = find_takes(policy, states, assumptions)
-    largest = {
-        key: max(getattr(take, key) for take in takes.values()) for key in ("gross_minor", "after_refunds_minor")
-    }
+    largest = largest_of(takes.values())
     content = {
         "format": FORMAT,
         "policy": _name(policy),
@@ -64,11 +62,11 @@ def certify(
         "temptation_minor": find_temptation(states, tables["unconditional"].running).tolist(),
         "takes": {
             "by_tier": {name: asdict(take) for name, take in takes.items()},
-            "largest": largest,
+            "largest": asdict(largest),
             "runners": assumptions.runners,
-            "runners_on_one_day": {key: value * assumptions.runners for key, value in largest.items()},
+            "runners_on_one_day": {key: value * assumptions.runners for key, value in asdict(largest).items()},
         },
-        "granted": show_granted(policy, assumptions, granted, Take(**largest)),
+        "granted": show_granted(policy, assumptions, granted, largest),
         "sequence": _show_sequence(policy, assumptions, older) if older else None,
         "overturned_ppm": assumptions.overturned_ppm,
     }
@@ -108,7 +106,7 @@ def list_failed(certificate: Mapping[str, Any]) -> list[str]:
 
 
 def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
-    """Return, by failed verdict, the most that one name can get; None if nothing bounds it.
+    """Return, by failed verdict, the most that one name can get; None if it is unbounded.
 
     While older runs continue, it is the sum of the whole sequence, or a verdict's own if the older policies alone allow
     as much.

@@ -22,9 +22,9 @@ class RunCase:
     """One seller with a confirmed violation of RUN_TYPES; UTC days since 1970-01-01."""
 
     start_day: int
-    """Of the first of these."""
+    """The day of the first violation."""
     stop_day: int | None
-    """Of the stop of its payouts, or None."""
+    """The day when its payouts were stopped, or None."""
 
     def days_by(self, today: int) -> int:
         """Return the days of the run, the first included, until its stop or `today`."""
@@ -49,7 +49,7 @@ class Contradiction:
 def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
     """Return days within which COVERED of all runs are stopped, wrong with a chance of at most DOUBT; None if unknown.
 
-    Distribution-free; unstopped cases are the slowest. Of 299 cases it is the slowest, of 473 the second slowest.
+    Distribution-free; unstopped cases are the slowest. It is the slowest of 299 cases, and the second slowest of 473.
     """
     above, found = -1, 0.0
     while found <= DOUBT and above < len(cases):

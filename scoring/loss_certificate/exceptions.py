@@ -10,7 +10,7 @@ from scoring.base.time import format_time
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import build_states
-from scoring.loss_certificate.takes import Take, find_takes
+from scoring.loss_certificate.takes import Take, find_takes, largest_of
 from scoring.policy.policy import Policy
 
 
@@ -34,7 +34,7 @@ class Granted:
 def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
     """Return (rule, kind) of measures by their recorded ids: `rule~newcomers~deposit~` and 16 digits.
 
-    A caution's rule, `caution~` and its id, is in no policy and moves no bound. Ids of another form are skipped.
+    A caution's rule, `caution~` and its id, is outside policies and moves no bound. Ids of another form are skipped.
     """
     parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
     kinds = {kind.name.lower(): kind for kind in MeasureKind}
@@ -92,7 +92,6 @@ def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tupl
     )
     without = replace(policy, rule_book=replace(policy.rule_book, rules=rules))
     try:
-        takes = find_takes(without, build_states(without, assumptions), assumptions).values()
+        return largest_of(find_takes(without, build_states(without, assumptions), assumptions).values())
     except CertificateRefused:
         return None
-    return Take(max(take.gross_minor for take in takes), max(take.after_refunds_minor for take in takes))

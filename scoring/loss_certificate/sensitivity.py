@@ -16,11 +16,11 @@ class Sensitivity:
     """Limits at which one verdict fails, each assumption changed alone."""
 
     largest_stop_days: int | None
-    """None if it holds at none of 1 to 366."""
+    """None if it fails at every number from 1 to 366."""
     smallest_wash_ppm: int | None
-    """None if none suffices."""
+    """None if every share is too low."""
     smallest_identity_minor: int | None
-    """With accounts at least as dear; None if none to 10^15 suffices."""
+    """With accounts at least as dear; None if 10^15 is too low."""
 
 
 def find_sensitivity(

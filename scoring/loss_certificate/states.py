@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from scoring.base.enums import Tier
 from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.policy.measures import MAX_HOLD_DAYS, SettlementHold, Suspension, Terms, ValueCap
+from scoring.policy.measures import MAX_HOLD_DAYS, SettlementHold, Suspension, Terms
 from scoring.policy.payout import Release, schedule_release
 from scoring.policy.policy import Policy, TradeLimits
-from scoring.policy.rules import Rule, RuleBook, Situation
+from scoring.policy.rules import Condition, Quantity, Rule, RuleBook, Settled, Situation
 
 MAX_STATES = 4_000_000
 PIECES = (4, 2, 1)
@@ -127,7 +127,7 @@ def count_run_days(trade: TradeLimits, assumptions: Assumptions) -> int:
 
 
 def count_notice_days(book: RuleBook, run_days: int) -> int:
-    """Return the most days of a notice on which a seller may take orders, without those of an accompanying suspension.
+    """Return the most days of a notice on which a seller may take orders, less the days of an accompanying suspension.
 
     Raise CertificateRefused if orders of a notice are paid out before their run is stopped.
     """
@@ -152,8 +152,10 @@ def _always_beside(other: Rule, rule: Rule) -> bool:
     """Return whether a rule holds and suspends again whenever another one begins to hold."""
     if other is rule:
         return not rule.tiers
-    on_standing = Rule(other.id, other.reference, other.measures, standing_from=other.standing_from)
-    return other == on_standing and 0 < other.standing_from <= rule.standing_from and not (rule.tiers or rule.counter)
+    least = rule.condition(Quantity.STANDING).least
+    reached = (Condition(Quantity.STANDING, other.condition(Quantity.STANDING).least),)
+    rests_alone = other.conditions == reached and reached[0].least <= least and not other.tiers
+    return rests_alone and rule.facts == {Quantity.STANDING} and not rule.tiers
 
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
@@ -195,15 +197,10 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
     Every seller counts as having placed enough of a deposit.
     """
-    settled, tenure = {0}, {0}
-    for rule in policy.rule_book.rules:
-        if rule.deposit_below is not None:
-            continue
-        settled |= {rule.settled_below or 0}
-        tenure |= {rule.tenure_below or 0}
-        for measure in rule.measures:
-            if isinstance(measure, ValueCap):
-                settled |= {step.settled_minor for step in measure.grows}
+    lasting = tuple(one for one in policy.rule_book.rules if one.condition(Quantity.DEPOSIT).below is None)
+    edges = [*replace(policy.rule_book, rules=lasting).list_edges()]
+    settled = {0, *(value for asked, value in edges if isinstance(asked, Settled))}
+    tenure = {0, *(value for asked, value in edges if asked is Quantity.TENURE)}
     return tuple(sorted(settled)), tuple(sorted(tenure))
 
 
@@ -251,11 +248,7 @@ def _every_terms(
     Each season counts as endless, since a cheat chooses its days.
     """
     book = policy.rule_book
-    categories = {
-        "",
-        *(rule.settled_category for rule in book.rules),
-        *(m.product_category for rule in book.rules for m in rule.measures if isinstance(m, ValueCap)),
-    }
+    categories = {"", *(one.product_category for one in book.asked if isinstance(one, Settled))}
     days = {day for season in book.seasons for day in (season.first_day, season.last_day + 1)} or {0}
     for tier, marketplace, day in itertools.product(tiers, ("", *book.hold_limits), days):
         seller = Situation(

@@ -1,5 +1,6 @@
 """Takes of a run: gross, after refunds, and of several sellers on one day."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,11 @@ class Take:
     """Value of the orders that it does not keep."""
     after_refunds_minor: int
     """Less held money and deposit; at least 0."""
+
+
+def largest_of(takes: Iterable[Take]) -> Take:
+    found = [*takes]
+    return Take(max(one.gross_minor for one in found), max(one.after_refunds_minor for one in found))
 
 
 def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:

@@ -16,17 +16,16 @@ from scoring.measures.record import NO_LIFTS, Lift, MeasureStatement, find_lifts
 from scoring.model.artifact import Artifact
 from scoring.policy.history import (
     Established,
-    Step,
     establish,
-    holds_between,
+    find_bounds,
     matches,
-    trace_counter,
+    trace_facts,
     trace_standing,
     value_at,
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Counter, Rule, RuleBook, Situation
 from scoring.scores.answer import TrustScore
 from scoring.scores.look_back import LookBack
 from scoring.scores.reasons import group_entries_by_violation
@@ -227,16 +226,18 @@ class _Work:
         self.seller, self.placed_minor = "", 0
         self.is_rated_by_violation = False
         self.lifts: Mapping[str, Lift] = NO_LIFTS
-        self.standing: list[Step] = [] if policy.standing is None else trace_standing(established, policy.standing)
-        counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
-        self.counters = {counter: trace_counter(established, counter) for counter in counters}
+        self.traced = trace_facts(established, policy)
 
     def evaluate(self, answer: TrustScore, beside: Beside, tenure_days: int, marketplace: str) -> InForce:
         self.lifts, self.placed_minor = find_lifts(beside.statements), beside.deposit_minor
         situation = Situation(
             tier=answer.tier,
             standing=answer.standing or 0,
-            incidents={counter: value_at(steps, self._observe_time) for counter, steps in self.counters.items()},
+            incidents={
+                asked: value_at(steps, self._observe_time)
+                for asked, steps in self.traced.items()
+                if isinstance(asked, Counter)
+            },
             settled_minor=beside.settled_minor,
             day=self._observe_time // DAY,
             marketplace=marketplace,
@@ -340,19 +341,10 @@ class _Work:
             imposed = None if override is None else override.occur_time
             starts.append(self._past.tier_since(self._case, rule.tiers, self.is_rated_by_violation, imposed))
             ends += [] if override is None else [override.until_time or 0]
-        for steps, least in ((self.standing, rule.standing_from), self._counted(rule)):
-            if least:
-                since, until = holds_between(steps, least, self._observe_time)
-                starts.append(since)
-                ends += [until] if until is not None else []
-        if rule.group is not None:
-            starts.append(rule.group.first_day * DAY)
-            ends.append((rule.group.last_day + 1) * DAY)
+        since, until = find_bounds(rule.conditions, self.traced, self._observe_time)
+        starts, ends = [*starts, *since], [*ends, *until]
         known = [start for start in starts if start is not None]
         return max(known) if known else None, min(ends, default=None)
-
-    def _counted(self, rule: Rule) -> tuple[Sequence[Step], int]:
-        return ([], 0) if rule.counter is None else (self.counters[rule.counter], rule.incidents)
 
     def _list_behind(self, rule: Rule, answer: TrustScore) -> tuple[tuple[str, ...], list[Established]]:
         """Return (entries, violations by day) behind a rule."""
@@ -368,10 +360,12 @@ class _Work:
         return tuple(dict.fromkeys([*found, *self._list_entries(ordered)])), ordered
 
     def _list_facts(self, rule: Rule) -> list[Established]:
-        found = self._with_points() if rule.standing_from else []
-        if rule.counter is not None:
-            counter, today = rule.counter, self._observe_time // DAY
-            found += [v for v in self._established if matches(v, counter) and today - v.day < counter.days]
+        found, today = [], self._observe_time // DAY
+        for asked in rule.facts:
+            if isinstance(asked, Counter):
+                found += [v for v in self._established if matches(v, asked) and today - v.day < asked.days]
+            else:
+                found += self._with_points()
         return found
 
     def _list_entries(self, violations: Iterable[Established]) -> list[str]:

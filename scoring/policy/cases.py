@@ -17,10 +17,9 @@ MAX_CASES = 10_000
 MAX_BREACHES = 1_000
 MAX_VALUE = 10**15
 MAX_TENURE_DAYS = 100_000
-EXPECTED_NUMBERS = (
-    *("standing", "deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "suspension_days", "closes_in_days"),
-    *("value_cap", "listing_cap", "intake_cap"),
-)
+_NUMBERS_OF_TERMS = ("hold_days", "reserve_ppm", "reserve_days", "suspension_days", "closes_in_days")
+_CAPS = ("value_cap", "listing_cap", "intake_cap")
+EXPECTED_NUMBERS = ("standing", "deposit_minor", *_NUMBERS_OF_TERMS, *_CAPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +61,13 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     seller = case.seller.situation(policy)
     book = policy.rule_book
     terms = book.terms(seller)
-    found: dict[str, Any] = {
+    found: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, "manual_review")}
+    found |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
+    found |= {
         "tier": seller.tier.name.lower() if seller.tier else "none",
         "standing": seller.standing,
         "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
         "deposit_minor": max(terms.deposit_minor - seller.deposit_minor, 0),
-        "hold_days": terms.hold_days,
-        "reserve_ppm": terms.reserve_ppm,
-        "reserve_days": terms.reserve_days,
-        "suspension_days": terms.suspension_days,
-        "closes_in_days": terms.closes_in_days,
-        "manual_review": terms.manual_review,
-        "value_cap": dict(terms.value_caps).get(""),
-        "listing_cap": dict(terms.listing_caps).get(""),
-        "intake_cap": dict(terms.intake_caps).get(""),
     }
     ids = {rule.id for rule in book.rules}
     unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
@@ -106,7 +98,7 @@ def _read_case(part: Part, now: int) -> Case:
         settled_minor={"": settled} | _read_settled(part),
         day=now,
         marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
-        tier=Tier[part.word("tier_set", _TIERS).upper()] if "tier_set" in part else None,
+        tier=part.member("tier_set", Tier) if "tier_set" in part else None,
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
         deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
         orders=part.number("settled_orders", 0, MAX_VALUE) if "settled_orders" in part else None,
@@ -126,25 +118,24 @@ def _read_breach(part: Part, now: int, number: int) -> Breach:
     """Read one violation. Without `incident` it is an incident of its own; its type must belong to its category."""
     number_of_type = 0
     if "violation_type" in part:
-        number_of_type = TYPE_NUMBERS.get(part.word("violation_type", [*TYPE_NUMBERS]), 0)
+        number_of_type = TYPE_NUMBERS[part.word("violation_type", [*TYPE_NUMBERS])]
         if "category" in part:
             part.refuse("category", "is that of its violation_type: leave one of them out")
-        category = category_of_type(number_of_type).name.lower()
+        category = category_of_type(number_of_type)
     else:
-        category = part.word("category", [category.name.lower() for category in Category])
-    severity = part.word("severity", [severity.name.lower() for severity in Severity])
+        category = part.member("category", Category)
+    severity = part.member("severity", Severity)
     day = part.day("day")
     if day > now:
         part.refuse("day", "lies after now")
     incident = part.number("incident", 1, MAX_BREACHES) if "incident" in part else -1 - number
-    age = max(now - day, 0)
-    return Breach(Category[category.upper()], Severity[severity.upper()], age, incident, number_of_type)
+    return Breach(category, severity, max(now - day, 0), incident, number_of_type)
 
 
 def _read_expected(part: Part) -> dict[str, Any]:
     expected: dict[str, Any] = {name: part.number(name, 0, MAX_VALUE) for name in EXPECTED_NUMBERS if name in part}
     if "tier" in part:
-        expected["tier"] = part.word("tier", _TIERS)
+        expected["tier"] = part.member("tier", Tier).name.lower()
     if "manual_review" in part:
         expected["manual_review"] = part.flag("manual_review")
     if "rules" in part:
@@ -152,6 +143,3 @@ def _read_expected(part: Part) -> dict[str, Any]:
     if not expected:
         part.refuse("", "must state what is expected")
     return expected
-
-
-_TIERS = [tier.name.lower() for tier in Tier]

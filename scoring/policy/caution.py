@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.base.enums import Category, CautionSignal, Severity, Source
-from scoring.policy.measures import Measure
+from scoring.base.parts import member_of, whole
+from scoring.policy.measures import MAX_VALUE_MINOR, PPM, Measure
+from scoring.policy.rules import categories
 
 MAX_CAUTION_DAYS = 14
 
@@ -15,6 +17,11 @@ SPAN_DAYS = 180
 
 MAX_FLOW_DAYS = 45
 
+MAX_WEIGHT = 1_000
+MAX_REPORT_DAYS = 90
+MAX_ORDERS = 1_000_000
+MAX_TIMES = 1_000
+
 MAX_WINDOW_DAYS = 2 * MAX_FLOW_DAYS
 
 CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
@@ -23,9 +30,9 @@ CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
 
 @dataclass(frozen=True, slots=True)
 class ReportWeight:
-    weight: int
+    weight: int = whole(0, MAX_WEIGHT)
     """Of one incident."""
-    at_most: int
+    at_most: int = whole(0, MAX_WEIGHT)
     """Of all incidents together."""
 
 
@@ -33,10 +40,10 @@ class ReportWeight:
 class Reports:
     """Enough weight of reports within `days`, alleged or confirmed, but never dismissed, withdrawn or overturned."""
 
-    categories: frozenset[Category]
-    severity: Severity
-    weight: int
-    days: int
+    categories: frozenset[Category] = categories()
+    severity: Severity = member_of(Severity, Severity.MINOR)
+    weight: int = whole(1, MAX_WEIGHT)
+    days: int = whole(1, MAX_REPORT_DAYS)
 
     signal = CautionSignal.REPORTS
 
@@ -62,10 +69,10 @@ class Burst:
     """
 
     signal: CautionSignal
-    share_ppm: int
+    share_ppm: int = whole(1, PPM)
     """The least share."""
-    orders: int
-    days: int
+    orders: int = whole(1, MAX_ORDERS)
+    days: int = whole(1, MAX_FLOW_DAYS)
     grace_days: int = 0
 
     @property
@@ -80,10 +87,10 @@ class Jump:
     At least half of `before_days` must follow the first statement in them: a newcomer never jumps.
     """
 
-    times: int
-    days: int
-    before_days: int
-    value_minor: int
+    times: int = whole(2, MAX_TIMES)
+    days: int = whole(1, MAX_FLOW_DAYS)
+    before_days: int = whole(1, MAX_FLOW_DAYS)
+    value_minor: int = whole(1, MAX_VALUE_MINOR)
     """The least value, in minor units of the policy's currency."""
 
     signal = CautionSignal.VALUE_JUMP

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from scoring.base.enums import CautionSignal, MeasureKind, Source
-from scoring.base.parts import Part
+from scoring.base.parts import Part, read_fields
 from scoring.policy.caution import (
     CONTROL_SIGNS,
     CROWD,
@@ -19,23 +19,12 @@ from scoring.policy.caution import (
     ReportWeight,
     Trigger,
 )
-from scoring.policy.measures import PPM, Measure, ValueCap
-from scoring.policy.rule_reading import (
-    MAX_VALUE_MINOR,
-    RULE_ID,
-    RULE_ID_FORM,
-    read_counted,
-    read_measure,
-    stops_all_trade,
-)
+from scoring.policy.measures import Measure, ValueCap
+from scoring.policy.rule_reading import RULE_ID, RULE_ID_FORM, read_measures, stops_all_trade
 from scoring.policy.rules import RuleBook
 
 MAX_RULES = 20
 MAX_MEASURES = 10
-MAX_WEIGHT = 1_000
-MAX_REPORT_DAYS = 90
-MAX_ORDERS = 1_000_000
-MAX_TIMES = 1_000
 REVERSIBLE_KINDS = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP, MeasureKind.INTAKE_CAP),
     MeasureKind.MANUAL_REVIEW,
@@ -44,7 +33,7 @@ REVERSIBLE_KINDS = (
 
 
 def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
-    """Read the table `caution` of a policy; None if it has none. Note errors in `root`.
+    """Read a policy's table `caution`, if it has one. Note errors in `root`.
 
     `others`: the policy's other rules. No rule of caution may have one of their ids.
     """
@@ -77,7 +66,7 @@ def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
     sources, found = part.part("sources"), {}
     for source in Source:
         row = sources.part(source.name.lower())
-        found[source] = ReportWeight(row.number("weight", 0, MAX_WEIGHT), row.number("at_most", 0, MAX_WEIGHT))
+        found[source] = read_fields(ReportWeight, row)
         row.require_rising(("weight", "at_most"), "from weight to at_most", strictly=False)
     return MappingProxyType(found)
 
@@ -94,10 +83,7 @@ def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
 
 
 def _read_rule(part: Part) -> CautionRule:
-    measures = part.list_of_parts("measures", MAX_MEASURES, "kind")
-    if part.data.get("measures") in (None, []):
-        part.refuse("measures", "must state one measure or more")
-    read = [(one, measure) for one in measures if (measure := read_measure(one)) is not None]
+    read = read_measures(part, MAX_MEASURES)
     for place, measure in read:
         _refuse_lasting(place, measure)
     return CautionRule(
@@ -122,7 +108,7 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
 
 
 def _read_trigger(part: Part) -> Trigger:
-    """Read the one stated trigger. For none or several note an error, and return a trigger that never fires."""
+    """Read the only stated trigger. Otherwise note an error, and return a trigger that never fires."""
     stated = [name for name in _READERS if name in part]
     if len(stated) != 1:
         for name in stated or [""]:
@@ -136,36 +122,23 @@ def _read_control(part: Part) -> Trigger:
 
 
 def _read_reports(part: Part) -> Trigger:
-    reports = part.part("reports")
-    categories, severity = read_counted(reports)
-    return Reports(
-        categories, severity, reports.number("weight", 1, MAX_WEIGHT), reports.number("days", 1, MAX_REPORT_DAYS)
-    )
+    return read_fields(Reports, part.part("reports"))
 
 
 def _read_burst(part: Part) -> Trigger:
-    burst = part.part("burst")
-    signal = CautionSignal[burst.word("of", ("undelivered", "disputed")).upper()]
-    if signal is CautionSignal.DISPUTED and "grace_days" in burst:
+    burst, grace_days = part.part("burst"), 0
+    signal = burst.member("of", (CautionSignal.UNDELIVERED, CautionSignal.DISPUTED))
+    if signal is CautionSignal.UNDELIVERED:
+        grace_days = burst.number("grace_days", 1, MAX_FLOW_DAYS)
+    elif "grace_days" in burst:
         burst.refuse("grace_days", "is of undelivered orders alone")
-    return Burst(
-        signal,
-        burst.number("share_ppm", 1, PPM),
-        burst.number("orders", 1, MAX_ORDERS),
-        burst.number("days", 1, MAX_FLOW_DAYS),
-        burst.number("grace_days", 1, MAX_FLOW_DAYS) if signal is CautionSignal.UNDELIVERED else 0,
-    )
+    return read_fields(Burst, burst, signal=signal, grace_days=grace_days)
 
 
 def _read_jump(part: Part) -> Trigger:
     jump = part.part("jump")
     days = jump.number("days", 1, MAX_FLOW_DAYS)
-    return Jump(
-        jump.number("times", 2, MAX_TIMES),
-        days,
-        jump.number("before_days", days, MAX_FLOW_DAYS),
-        jump.number("value_minor", 1, MAX_VALUE_MINOR),
-    )
+    return read_fields(Jump, jump, days=days, before_days=jump.number("before_days", days, MAX_FLOW_DAYS))
 
 
 _READERS: Mapping[str, Callable[[Part], Trigger]] = {

@@ -1,21 +1,23 @@
 """Checks of a policy over every cell that it distinguishes."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from scoring.base.enums import RATED_TIERS, MeasureKind, Tier
+from scoring.base.enums import RATED_TIERS, Tier
 from scoring.policy.measures import (
     MAX_GROUP_DAYS,
     NO_CAP,
+    NO_TERMS,
     IntakeCap,
     SettlementHold,
     Suspension,
     Terms,
+    combine,
     show_aspect,
 )
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Quantity, RuleBook, Settled, Situation, is_of_facts
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -43,8 +45,8 @@ def find_contradictions(policy: Policy) -> list[str]:
         ]
     terms = {cell: policy.rule_book.terms(space.situation(0, cell)) for cell in space.cells()}
     lax: dict[tuple[str, str], str] = {}
-    for better, worse in _neighbours(space):
-        if better not in terms or worse not in terms:
+    for better, worse in _neighbours(space, terms):
+        if worse not in terms:
             continue
         sellers = space.situation(0, worse), space.situation(0, better)
         found_laxer = [*_laxer(terms[worse], terms[better], space), *_find_lifted(policy.rule_book, *sellers)]
@@ -63,8 +65,9 @@ def _find_long_groups(rules: RuleBook) -> Iterator[str]:
     days: dict[str, set[int]] = {}
     for rule in rules.rules:
         if (group := rule.group) is not None:
+            on = rule.condition(Quantity.DAY)
             ids.setdefault(group.product_category, []).append(rule.id)
-            days.setdefault(group.product_category, set()).update(range(group.first_day, group.last_day + 1))
+            days.setdefault(group.product_category, set()).update(range(on.least, on.below or 0))
     for category, named in days.items():
         if len(named) > MAX_GROUP_DAYS:
             yield (
@@ -73,27 +76,26 @@ def _find_long_groups(rules: RuleBook) -> Iterator[str]:
             )
 
 
-def _neighbours(space: Space) -> Iterator[tuple[Cell, Cell]]:
-    axes = space.axes()
-    settled_from = 2 + len(space.standings) + len(space.counts)
-    for axis, values in enumerate(axes):
-        if axis == 1 or axis > settled_from + len(space.settled) + 1 or len(values) < 2:
+def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cell]]:
+    """Yield (better, worse) for each cell and its next worse one on each axis, impossible cells included."""
+    worse_points = dict(zip(space.points[1:], (None, *space.points[1:]), strict=False))
+    for cell in cells:
+        if cell.points is not None:
+            yield cell, cell._replace(points=worse_points[cell.points])
+    for place, axis in enumerate(space.axes):
+        if axis.asked is Quantity.DAY:
             continue
-        pairs = list(itertools.pairwise(values))
-        if axis == 0:
-            pairs = [(b, a) for a, b in pairs[1:]] + [(values[1], None)]
-        elif axis >= settled_from:
-            pairs = [(b, a) for a, b in pairs]
-        others = [values if place != axis else (None,) for place, values in enumerate(axes)]
-        for point in itertools.product(*others):
-            for better, worse in pairs:
-                ends = [[*point[:axis], end, *point[axis + 1 :]] for end in (better, worse)]
-                yield space.build(ends[0]), space.build(ends[1])
+        rising = axis.values if is_of_facts(axis.asked) else axis.values[::-1]
+        worse = dict(itertools.pairwise(rising))
+        for cell in cells:
+            if (value := worse.get(cell.values[place])) is not None:
+                yield cell, cell._replace(values=(*cell.values[:place], value, *cell.values[place + 1 :]))
 
 
 def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
-    caps = (*worse.value_caps, *better.value_caps, *worse.listing_caps, *better.listing_caps)
-    categories = {*space.categories, *(name for name, _ in (*caps, *worse.intake_caps, *better.intake_caps))}
+    categories = {axis.asked.product_category for axis in space.axes if isinstance(axis.asked, Settled)}
+    for one in (worse, better):
+        categories |= {name for name, _ in (*one.value_caps, *one.listing_caps, *one.intake_caps)}
     stricter = better.strictness(categories)
     for aspect, value in worse.strictness(categories).items():
         if value < stricter[aspect]:
@@ -113,7 +115,7 @@ def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterat
         return
     others_close = any(stated.terminates for _, stated in here)
     for rule, stated in there:
-        others = [(other, one) for other, one in here if other is rule or _rests_on_as_much(other, rule)]
+        others = [(other, one) for other, one in here if other is rule or rule.facts <= other.facts]
         if stated.terminates and others_close and all(other is not rule for other, _ in here):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
         longest = max((one.days for _, one in others if not one.terminates), default=0)
@@ -121,31 +123,13 @@ def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterat
             yield "suspension_days", str(longest), str(stated.days)
 
 
-def _rests_on_as_much(one: Rule, other: Rule) -> bool:
-    return one.standing_from >= min(other.standing_from, 1) and other.counter in (None, one.counter)
-
-
 def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
-    kind = _KINDS[aspect.partition("[")[0]]
+    name = aspect.partition("[")[0]
     return " and ".join(
         rule.id
         for rule in policy.rule_book.rules
-        if rule.holds(seller) and any(measure.kind is kind for measure in rule.measures)
+        if rule.holds(seller) and getattr(combine(rule.measures), name) != getattr(NO_TERMS, name)
     )
-
-
-_KINDS = {
-    "deposit_minor": MeasureKind.DEPOSIT,
-    "hold_days": MeasureKind.SETTLEMENT_HOLD,
-    "reserve_ppm": MeasureKind.ROLLING_RESERVE,
-    "reserve_days": MeasureKind.ROLLING_RESERVE,
-    "manual_review": MeasureKind.MANUAL_REVIEW,
-    "suspension_days": MeasureKind.SUSPENSION,
-    "closes_in_days": MeasureKind.SUSPENSION,
-    "value_caps": MeasureKind.VALUE_CAP,
-    "listing_caps": MeasureKind.LISTING_CAP,
-    "intake_caps": MeasureKind.INTAKE_CAP,
-}
 
 
 def _shown(aspect: str, value: int) -> str:
@@ -179,7 +163,7 @@ def find_oddities(policy: Policy) -> list[Oddity]:
     for cell in space.cells():
         seller = space.situation(0, cell)
         applied = book.apply(seller)
-        if any(not one.rule.group for one in applied) and not any((*cell.standings, *cell.counts)):
+        if any(not one.rule.group for one in applied) and not space.has_violations(cell):
             bare.discard(seller.tier or RATED_TIERS[-1])
         terms = book.terms(seller)
         for name in {one.rule.id for one in applied} & set(idle):
@@ -211,7 +195,7 @@ def _is_implied(applied: Applied) -> bool:
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    ever = {"": _EVER} | {rule.settled_category: _EVER for rule in book.rules}
+    ever = {"": _EVER} | {one.product_category: _EVER for one in book.asked if isinstance(one, Settled)}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
     new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))

@@ -8,12 +8,13 @@ from itertools import combinations, product
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
 from scoring.entries.violation_types import category_of_type
-from scoring.policy.history import Established, matches
+from scoring.policy.history import add_up_incident, matches
 from scoring.policy.measures import Terms
 from scoring.policy.moved import find_moved
 from scoring.policy.policy import Policy
+from scoring.policy.rules import Counter
 from scoring.policy.sample import Breach, Sample
-from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
+from scoring.policy.space import MAX_CELLS, Axis, Cell, Space, build_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Change:
     before: Answer
     after: Answer
     example: Sample | None
-    """A seller in the cell; None if a few incidents of at most two violations lead no seller there."""
+    """A seller in the cell; None if it takes more than a few incidents of at most two violations."""
 
     def aspects(self) -> list[str]:
         """Return the changes, such as `hold_days 7 -> 14`."""
@@ -89,28 +90,21 @@ def _floor(values: Sequence[int], value: int) -> int:
     return values[bisect_right(values, value) - 1]
 
 
-Reached = tuple[tuple[int, ...], tuple[int, ...]]
-
-
-def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
-    """Return breaches for each combination of standings and counts that a few incidents can reach.
+def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
+    """Return breaches by the values of `fact_axes` that a few incidents can reach.
 
     An incident has one violation, or two of different categories. Examples with fewer incidents come first.
     """
-    kinds = _distinct_incidents(space)
-    most = tuple(values[-1] for values in (*space.standings, *space.counts))
+    kinds, axes = _distinct_incidents(space), space.fact_axes
+    most = tuple(axis.values[-1] for axis in axes)
     zero = (0,) * len(most)
     found: dict[tuple[int, ...], tuple[tuple[Breach, ...], ...]] = {zero: ()}
     ahead = [zero]
-    examples: dict[Reached, tuple[Breach, ...]] = {}
+    examples: dict[tuple[int, ...], tuple[Breach, ...]] = {}
     while ahead:
         following = []
         for sums in ahead:
-            cut = len(space.standings)
-            place = (
-                tuple(map(_floor, space.standings, sums[:cut])),
-                tuple(map(_floor, space.counts, sums[cut:])),
-            )
+            place = tuple(_floor(axis.values, value) for axis, value in zip(axes, sums, strict=True))
             examples.setdefault(place, tuple(replace(b, incident=n) for n, one in enumerate(found[sums]) for b in one))
             for effect, incident in kinds.items():
                 reached = tuple(min(a + b, top) for a, b, top in zip(sums, effect, most, strict=True))
@@ -122,55 +116,50 @@ def _find_examples(space: Space) -> dict[Reached, tuple[Breach, ...]]:
 
 
 def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
-    tables = {place: policy.standing for place, policy in zip(space.table, space.policies, strict=True)}
-    days = {counter.days for counter in space.counters} | {t.expiry_days for t in tables.values() if t is not None}
-    named = {number for table in tables.values() if table is not None for number in table.types}
+    tables = [policy.standing for policy in space.policies if policy.standing is not None]
+    counters = [axis.asked for axis in space.axes if isinstance(axis.asked, Counter)]
+    days = {0, *(one.days for one in counters), *(table.expiry_days for table in tables)}
+    named = {number for table in tables for number in table.types}
     sorts = [*((category, 0) for category in Category), *((category_of_type(number), number) for number in named)]
     singles = [
         Breach(category, severity, age, violation_type=number)
-        for (category, number), severity, age in product(sorts, Severity, sorted({0, *days}))
+        for (category, number), severity, age in product(sorts, Severity, sorted(days))
     ]
     kinds: dict[tuple[int, ...], tuple[Breach, ...]] = {}
     for incident in (*((one,) for one in singles), *_pairs(singles)):
-        effect = []
-        for place in range(len(space.standings)):
-            table = tables[place]
-            points = 0
-            if table is not None:
-                points = sum(
-                    table.points_of(b.violation_type, b.category, b.severity)
-                    for b in incident
-                    if b.age_days < table.expiry_days
-                )
-                points = min(points, table.incident_cap)
-            effect.append(points)
-        for counter in space.counters:
-            counted = (
-                matches(Established("", 0, b.category, b.severity, 0, 0), counter) and b.age_days < counter.days
-                for b in incident
-            )
-            effect.append(int(any(counted)))
-        kinds.setdefault(tuple(effect), incident)
+        kinds.setdefault(tuple(_add_up(incident, space, axis) for axis in space.fact_axes), incident)
     return kinds
+
+
+def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
+    """Return what an incident adds on an axis of confirmed facts."""
+    table = space.policies[axis.places[0]].standing
+    if isinstance(axis.asked, Counter):
+        return int(any(matches(b.establish(0), axis.asked) and b.age_days < axis.asked.days for b in incident))
+    if table is None:
+        return 0
+    return add_up_incident([b.establish(0) for b in incident if b.age_days < table.expiry_days], table)
 
 
 def _pairs(singles: Sequence[Breach]) -> Iterator[tuple[Breach, ...]]:
     return (pair for pair in combinations(singles, 2) if pair[0].category is not pair[1].category)
 
 
-def _example(space: Space, cell: Cell, examples: dict[Reached, tuple[Breach, ...]]) -> Sample | None:
-    breaches = examples.get((cell.standings, cell.counts))
+def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Breach, ...]]) -> Sample | None:
+    breaches = examples.get(cell.values[: len(space.fact_axes)])
     if breaches is None:
         return None
-    settled = dict(zip(space.categories, cell.settled, strict=True))
-    orders, tenure = None, cell.tenure
+    seller, orders = space.situation(0, cell), None
+    tenure = seller.tenure_days
     if cell.thin:
         breaches = breaches or (_find_expired(space),)
         orders, tenure = space.find_thin_file(cell) or (orders, tenure)
-    return Sample(cell.points, breaches, settled, cell.day, cell.marketplace, cell.tier, tenure, cell.deposit, orders)
+    place = (seller.settled_minor, seller.day, cell.marketplace)
+    return Sample(cell.points, breaches, *place, cell.tier, tenure, seller.deposit_minor, orders)
 
 
 def _find_expired(space: Space) -> Breach:
     """Return a breach that no longer counts for a standing or a counter."""
-    expiries = (policy.standing.expiry_days for policy in space.policies if policy.standing is not None)
-    return Breach(Category.SERVICE, Severity.MINOR, max(0, *expiries, *(counter.days for counter in space.counters)))
+    expiries = [policy.standing.expiry_days for policy in space.policies if policy.standing is not None]
+    days = [axis.asked.days for axis in space.axes if isinstance(axis.asked, Counter)]
+    return Breach(Category.SERVICE, Severity.MINOR, max(0, *expiries, *days))

@@ -4,7 +4,7 @@ A violation counts from its establishment (the decision that confirmed it, or th
 until it expires, by UTC days since it happened. An overturned violation has no effect, also in the past.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
-from scoring.policy.rules import Counter
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Asked, Condition, Counter, Quantity
 from scoring.policy.standing import StandingTable
 
 
@@ -77,15 +78,26 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
     return since
 
 
-def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    def worth(active: Sequence[Established]) -> int:
-        largest: dict[int, int] = {}
-        for one in active:
-            given = table.points_of(one.violation_type, one.category, one.severity)
-            largest[one.category] = max(largest.get(one.category, 0), given)
-        return min(sum(largest.values()), table.incident_cap)
+def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Asked, list[Step]]:
+    """Trace the standing, if the policy has one, and each count that its rules ask about."""
+    asked = policy.rule_book.asked
+    found: dict[Asked, list[Step]] = {one: trace_counter(violations, one) for one in asked if isinstance(one, Counter)}
+    if policy.standing is not None:
+        found[Quantity.STANDING] = trace_standing(violations, policy.standing)
+    return found
 
-    return _trace(violations, table.expiry_days, worth)
+
+def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
+    return _trace(violations, table.expiry_days, lambda active: add_up_incident(active, table))
+
+
+def add_up_incident(violations: Iterable[Established], table: StandingTable) -> int:
+    """Return the points of one incident: of each category the largest, together at most `incident_cap`."""
+    largest: dict[int, int] = {}
+    for one in violations:
+        given = table.points_of(one.violation_type, one.category, one.severity)
+        largest[one.category] = max(largest.get(one.category, 0), given)
+    return min(sum(largest.values()), table.incident_cap)
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
@@ -140,4 +152,20 @@ def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, in
             break
         since = step.time
     until = next((step.time for step in steps if step.time > time and step.value < least), None)
+    return since, until
+
+
+def find_bounds(
+    conditions: Iterable[Condition], traced: Mapping[Asked, Sequence[Step]], time: int
+) -> tuple[list[int], list[int]]:
+    """Return (since when each condition on facts or days holds, when each ends by itself), in microseconds."""
+    since, until = [], []
+    for one in conditions:
+        if one.asked is Quantity.DAY:
+            since.append(one.least * DAY)
+            until += [] if one.below is None else [one.below * DAY]
+        elif one.asked in traced:
+            begun, end = holds_between(traced[one.asked], one.least, time)
+            since.append(begun)
+            until += [] if end is None else [end]
     return since, until

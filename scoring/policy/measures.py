@@ -4,11 +4,12 @@ Money is a whole number of minor units (cents) of the policy's one currency; sha
 product category is all of them together.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from scoring.base.enums import MeasureKind
+from scoring.base.parts import member_of, optional_text, read_fields, stated, whole
 from scoring.base.time import DAY
 
 MAX_HOLD_DAYS = 180
@@ -19,17 +20,105 @@ MAX_GROUP_DAYS = 30
 NOTICE_DAYS = 30
 """Days of notice of a termination, unless its rule names the exception."""
 
+MAX_VALUE_MINOR = 10**15
+MAX_LISTINGS = 1_000_000_000
+MAX_STEPS = 20
+
 FOR_GOOD = 10**6
 
 NO_CAP = 2**63 - 1
 
 PPM = 1_000_000
 
+WAIVABLE = (
+    *(MeasureKind.DEPOSIT, MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP),
+    *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW),
+)
+
+Caps = tuple[tuple[str, int], ...]
+"""(product category, cap), by product category."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The strictest measure of each kind. The default is no measure at all."""
+
+    deposit_minor: int = 0
+    hold_days: int = 0
+    reserve_ppm: int = 0
+    reserve_days: int = 0
+    value_caps: Caps = ()
+    """In minor units."""
+    listing_caps: Caps = ()
+    intake_caps: Caps = ()
+    manual_review: bool = False
+    suspension_days: int = 0
+    closes_in_days: int | None = None
+    """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
+
+    def stricter_of(self, other: "Terms") -> "Terms":
+        """Return the stricter value of each aspect of two terms; caps by product category."""
+        return _strictest([self, other])
+
+    def laxer_of(self, other: "Terms") -> "Terms":
+        """Return the laxer value of each aspect of two terms; only caps that both have, by product category."""
+        notices = [one.closes_in_days for one in (self, other) if one.closes_in_days is not None]
+        values: dict[str, Any] = {name: min(getattr(self, name), getattr(other, name)) for name in _NUMBERS}
+        for name in _CAPS:
+            caps = dict(getattr(other, name))
+            values[name] = tuple((of, max(cap, caps[of])) for of, cap in getattr(self, name) if of in caps)
+        return Terms(**values, closes_in_days=max(notices) if len(notices) == 2 else None)
+
+    def list_changes(self, after: "Terms") -> list[str]:
+        """Return changes by aspect, such as `hold_days 7 -> 14`."""
+        pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
+        return [
+            f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
+        ]
+
+    def strictness(self, categories: Iterable[str]) -> dict[str, int]:
+        """Return a number for each aspect of the terms, by its name; larger is stricter.
+
+        `categories`: product categories whose caps are compared.
+        """
+        aspects = {name: int(getattr(self, name)) for name in _NUMBERS}
+        aspects["closes_in_days"] = -NO_CAP if self.closes_in_days is None else -self.closes_in_days
+        for name in _CAPS:
+            caps: Mapping[str, int] = dict(getattr(self, name))
+            of_all = caps.get("", NO_CAP)
+            for category in {"", *categories}:
+                aspects[f"{name}[{category}]"] = -min(caps.get(category, NO_CAP), of_all)
+        return aspects
+
+
+_NUMBERS = ("deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "manual_review", "suspension_days")
+"""Aspects that are stricter if they are larger."""
+_CAPS = ("value_caps", "listing_caps", "intake_caps")
+
+
+def _strictest(terms: Sequence[Terms]) -> Terms:
+    values: dict[str, Any] = {name: max(getattr(one, name) for one in terms) for name in _NUMBERS}
+    for name in _CAPS:
+        caps: dict[str, int] = {}
+        for one in terms:
+            for category, cap in getattr(one, name):
+                caps[category] = min(caps.get(category, NO_CAP), cap)
+        values[name] = tuple(sorted(caps.items()))
+    notices = [one.closes_in_days for one in terms if one.closes_in_days is not None]
+    return Terms(**values, closes_in_days=min(notices, default=None))
+
+
+NO_TERMS = Terms()
+
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
-    amount_minor: int
+    amount_minor: int = whole(1, MAX_VALUE_MINOR)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(deposit_minor=self.amount_minor)
 
     def less(self, placed_minor: int) -> "Deposit":
         """Return the deposit that remains to be placed: of 500 required, with 200 placed, 300."""
@@ -39,7 +128,11 @@ class Deposit:
 @dataclass(frozen=True, slots=True)
 class SettlementHold:
     kind: ClassVar[MeasureKind] = MeasureKind.SETTLEMENT_HOLD
-    days: int
+    days: int = whole(1, MAX_HOLD_DAYS)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(hold_days=self.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +140,18 @@ class RollingReserve:
     """A share of an order's value is held longer than the rest."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.ROLLING_RESERVE
-    ppm: int
-    days: int
+    ppm: int = whole(1, PPM)
+    days: int = whole(1, MAX_HOLD_DAYS)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(reserve_ppm=self.ppm, reserve_days=self.days)
 
 
 @dataclass(frozen=True, slots=True)
 class CapStep:
-    settled_minor: int
-    value_minor: int
+    settled_minor: int = whole(1, MAX_VALUE_MINOR)
+    value_minor: int = whole(1, MAX_VALUE_MINOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +159,17 @@ class ValueCap:
     """A limit on the value captured in one UTC day, which grows with the settled value."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.VALUE_CAP
-    value_minor: int
+    value_minor: int = whole(0, MAX_VALUE_MINOR)
     """The cap without any settled value."""
-    product_category: str = ""
-    grows: tuple[CapStep, ...] = ()
+    product_category: str = optional_text()
+    grows: tuple[CapStep, ...] = stated(
+        lambda part, name: tuple(read_fields(CapStep, step) for step in part.list_of_parts(name, MAX_STEPS)), ()
+    )
     """Steps, rising in both values: the last step reached gives the cap."""
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(value_caps=((self.product_category, self.value_minor),))
 
     def after(self, settled_minor: int) -> "ValueCap":
         """Return the cap, without steps, after a seller settled `settled_minor`.
@@ -80,8 +183,12 @@ class ValueCap:
 @dataclass(frozen=True, slots=True)
 class ListingCap:
     kind: ClassVar[MeasureKind] = MeasureKind.LISTING_CAP
-    listings: int
-    product_category: str = ""
+    listings: int = whole(0, MAX_LISTINGS)
+    product_category: str = optional_text()
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(listing_caps=((self.product_category, self.listings),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +196,12 @@ class IntakeCap:
     """A limit on the new listings in a UTC day; 0 keeps the old listings."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.INTAKE_CAP
-    new_listings: int
-    product_category: str = ""
+    new_listings: int = whole(0, MAX_LISTINGS)
+    product_category: str = optional_text()
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(intake_caps=((self.product_category, self.new_listings),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +209,7 @@ class ManualReview:
     """A person checks each new listing first."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.MANUAL_REVIEW
+    terms: ClassVar[Terms] = Terms(manual_review=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +217,8 @@ class Waiver:
     """A kind of measure that does not apply if it rests on the tier alone."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.WAIVER
-    waives: MeasureKind
+    terms: ClassVar[Terms] = NO_TERMS
+    waives: MeasureKind = member_of(WAIVABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +231,11 @@ class Suspension:
     notice_days: int = 0
     exception: str = ""
     """Why a termination needs no notice; empty for one with notice."""
+
+    @property
+    def terms(self) -> Terms:
+        notice = self.notice_days if self.terminates else None
+        return Terms(suspension_days=0 if self.notice_days else self.days, closes_in_days=notice)
 
     @property
     def terminates(self) -> bool:
@@ -136,118 +254,14 @@ class Suspension:
 class Unvalued:
     """A measure by a person with a value that terms cannot take: it limits nothing."""
 
+    terms: ClassVar[Terms] = NO_TERMS
     kind: MeasureKind
 
 
-Measure = (
-    Deposit
-    | SettlementHold
-    | RollingReserve
-    | ValueCap
-    | ListingCap
-    | IntakeCap
-    | ManualReview
-    | Waiver
-    | Suspension
-    | Unvalued
+Valued = (
+    Deposit | SettlementHold | RollingReserve | ValueCap | ListingCap | IntakeCap | ManualReview | Waiver | Suspension
 )
-
-WAIVABLE = (
-    *(MeasureKind.DEPOSIT, MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP),
-    *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The strictest measure of each kind. The default is no measure at all."""
-
-    deposit_minor: int = 0
-    hold_days: int = 0
-    reserve_ppm: int = 0
-    reserve_days: int = 0
-    value_caps: tuple[tuple[str, int], ...] = ()
-    """(product category, cap in minor units), by product category."""
-    listing_caps: tuple[tuple[str, int], ...] = ()
-    intake_caps: tuple[tuple[str, int], ...] = ()
-    manual_review: bool = False
-    suspension_days: int = 0
-    closes_in_days: int | None = None
-    """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
-
-    def stricter_of(self, other: "Terms") -> "Terms":
-        """Return the stricter value of each aspect of two terms; caps by product category."""
-        return Terms(
-            deposit_minor=max(self.deposit_minor, other.deposit_minor),
-            hold_days=max(self.hold_days, other.hold_days),
-            reserve_ppm=max(self.reserve_ppm, other.reserve_ppm),
-            reserve_days=max(self.reserve_days, other.reserve_days),
-            value_caps=_lowest_caps(self.value_caps, other.value_caps),
-            listing_caps=_lowest_caps(self.listing_caps, other.listing_caps),
-            intake_caps=_lowest_caps(self.intake_caps, other.intake_caps),
-            manual_review=self.manual_review or other.manual_review,
-            suspension_days=max(self.suspension_days, other.suspension_days),
-            closes_in_days=_earliest(self.closes_in_days, other.closes_in_days),
-        )
-
-    def laxer_of(self, other: "Terms") -> "Terms":
-        """Return the laxer value of each aspect of two terms; only caps that both have, by product category."""
-        closes = (self.closes_in_days, other.closes_in_days)
-        return Terms(
-            deposit_minor=min(self.deposit_minor, other.deposit_minor),
-            hold_days=min(self.hold_days, other.hold_days),
-            reserve_ppm=min(self.reserve_ppm, other.reserve_ppm),
-            reserve_days=min(self.reserve_days, other.reserve_days),
-            value_caps=_highest_caps(self.value_caps, other.value_caps),
-            listing_caps=_highest_caps(self.listing_caps, other.listing_caps),
-            intake_caps=_highest_caps(self.intake_caps, other.intake_caps),
-            manual_review=self.manual_review and other.manual_review,
-            suspension_days=min(self.suspension_days, other.suspension_days),
-            closes_in_days=None if None in closes else max(day for day in closes if day is not None),
-        )
-
-    def list_changes(self, after: "Terms") -> list[str]:
-        """Return changes by aspect, such as `hold_days 7 -> 14`."""
-        pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
-        return [
-            f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
-        ]
-
-    def strictness(self, categories: Iterable[str]) -> dict[str, int]:
-        """Return a number for each aspect of the terms, by its name; larger is stricter.
-
-        `categories`: product categories whose caps are compared.
-        """
-        aspects = {
-            "deposit_minor": self.deposit_minor,
-            "hold_days": self.hold_days,
-            "reserve_ppm": self.reserve_ppm,
-            "reserve_days": self.reserve_days,
-            "manual_review": int(self.manual_review),
-            "suspension_days": self.suspension_days,
-            "closes_in_days": -NO_CAP if self.closes_in_days is None else -self.closes_in_days,
-        }
-        for name in ("value_caps", "listing_caps", "intake_caps"):
-            caps: Mapping[str, int] = dict(getattr(self, name))
-            of_all = caps.get("", NO_CAP)
-            for category in {"", *categories}:
-                aspects[f"{name}[{category}]"] = -min(caps.get(category, NO_CAP), of_all)
-        return aspects
-
-
-def _earliest(one: int | None, other: int | None) -> int | None:
-    return min((days for days in (one, other) if days is not None), default=None)
-
-
-def _highest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-    second = dict(other)
-    return tuple((name, max(cap, second[name])) for name, cap in one if name in second)
-
-
-def _lowest_caps(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-    first, second = dict(one), dict(other)
-    names = sorted({*first, *second})
-    return tuple((name, min(first.get(name, NO_CAP), second.get(name, NO_CAP))) for name in names)
+Measure = Valued | Unvalued
 
 
 def show_aspect(name: str, value: object) -> str:
@@ -262,40 +276,9 @@ def show_aspect(name: str, value: object) -> str:
 
 
 def combine(measures: Iterable[Measure]) -> Terms:
-    """Merge measures into terms: the strictest value of each kind, caps by product category. Waivers have no effect
-    here.
+    """Merge measures into terms: the strictest value of each kind, caps by product category.
 
-    Worked: holds of 7 and 14 days, a reserve of 100,000 ppm for 30 days and one of 50,000 for 90 give a hold of 14 days
-    and a reserve of 100,000 ppm for 90.
+    Worked: holds of 7 and 14 days give 14 days. A reserve of 100,000 ppm for 30 days and one of 50,000 for 90 give
+    100,000 ppm for 90.
     """
-    found = Terms()
-    caps: dict[str, dict[str, int]] = {"value_caps": {}, "listing_caps": {}, "intake_caps": {}}
-    for measure in measures:
-        match measure:
-            case Deposit(amount_minor=amount):
-                found = replace(found, deposit_minor=max(found.deposit_minor, amount))
-            case SettlementHold(days=days):
-                found = replace(found, hold_days=max(found.hold_days, days))
-            case RollingReserve(ppm=ppm, days=days):
-                found = replace(
-                    found, reserve_ppm=max(found.reserve_ppm, ppm), reserve_days=max(found.reserve_days, days)
-                )
-            case ManualReview():
-                found = replace(found, manual_review=True)
-            case Suspension(days=days, notice_days=notice):
-                if measure.terminates:
-                    found = replace(found, closes_in_days=_earliest(found.closes_in_days, notice))
-                if not notice:
-                    found = replace(found, suspension_days=max(found.suspension_days, days))
-            case ValueCap(value_minor=cap, product_category=category):
-                caps["value_caps"][category] = min(caps["value_caps"].get(category, NO_CAP), cap)
-            case ListingCap(listings=cap, product_category=category):
-                caps["listing_caps"][category] = min(caps["listing_caps"].get(category, NO_CAP), cap)
-            case IntakeCap(new_listings=cap, product_category=category):
-                caps["intake_caps"][category] = min(caps["intake_caps"].get(category, NO_CAP), cap)
-    return replace(
-        found,
-        value_caps=tuple(sorted(caps["value_caps"].items())),
-        listing_caps=tuple(sorted(caps["listing_caps"].items())),
-        intake_caps=tuple(sorted(caps["intake_caps"].items())),
-    )
+    return _strictest([NO_TERMS, *(measure.terms for measure in measures)])

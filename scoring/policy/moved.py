@@ -29,10 +29,11 @@ def find_moved(space: Space) -> Iterator[Moved]:
 
 
 def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
+    known = space.situation(0, cell).tenure_days
     for place, policy in enumerate(space.policies):
         other = space.policies[1 - place]
-        tenure = max(cell.tenure, other.thin_file_days)
-        if tenure > last_of(space.tenures, cell.tenure) or not policy.is_thin(other.thin_file_orders, tenure):
+        tenure = max(known, other.thin_file_days)
+        if tenure > last_of(space.tenures, known) or not policy.is_thin(other.thin_file_orders, tenure):
             continue
         where = (
             f"fewer than {policy.thin_file_orders:,} settled orders or {policy.thin_file_days:,} days of tenure, at least"
@@ -53,7 +54,7 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
             both = cell, cell._replace(points=points)
             before, after = both if days[0] < days[1] else both[::-1]
             where = f"{space.describe_points(points)} at a day-end {min(days) + 1:,} to {max(days):,} days ago"
-            yield Moved(before, after, where, None, cell.tenure, (min(days) + 1, points))
+            yield Moved(before, after, where, None, space.situation(0, cell).tenure_days, (min(days) + 1, points))
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:

@@ -24,7 +24,7 @@ class Order:
     capture_day: int
     currency: str
     is_delivered: bool = True
-    """If not, the order is held, but never beyond 180 days."""
+    """Undelivered orders are held, at most 180 days."""
     refunded_minor: int = 0
     claims_minor: int = 0
     """Granted claims so far, without refunds."""
@@ -45,7 +45,10 @@ class Payout:
     drawn_minor: int
     held_minor: int
     next_release_day: int | None
-    """The next day of a release if nothing else happens; None without one, or while delivery is awaited."""
+    """The next day of a release if nothing else happens.
+
+    None if all is released, delivery is awaited, or payouts are stopped.
+    """
 
 
 class Stopped(NamedTuple):

@@ -8,24 +8,28 @@ import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.parts import Part, stated, whole
 from scoring.policy.caution import CautionTable
+from scoring.policy.measures import MAX_VALUE_MINOR
 from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable
+
+MAX_TRADE_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
 class TradeLimits:
     """Limits that the marketplace enforces; a loss certificate rests on them."""
 
-    delivery_promise_days: int
+    delivery_promise_days: int = whole(0, MAX_TRADE_DAYS)
     """The latest promised day of arrival after an order's capture."""
-    claim_days: int
+    claim_days: int = whole(0, MAX_TRADE_DAYS)
     """Days after an order's capture before which it is not settled."""
-    deposit_returned_after_days: int
+    deposit_returned_after_days: int = whole(0, MAX_TRADE_DAYS)
     """Days after a leaving seller's last order before which no deposit is returned."""
-    deposit_is_refilled: bool
-    """Whether a seller takes no order while its deposit is below that of its terms."""
-    smallest_order_minor: int = 1
+    deposit_is_refilled: bool = stated(Part.flag)
+    """True if a seller takes no order while its deposit is below its terms' deposit."""
+    smallest_order_minor: int = whole(1, MAX_VALUE_MINOR, 1)
     """In minor units: the reserve of each order is rounded down."""
 
 

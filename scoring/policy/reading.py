@@ -9,21 +9,18 @@ from typing import Any
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
-from scoring.base.parts import Part
+from scoring.base.parts import Part, read_fields
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.caution_reading import read_caution
 from scoring.policy.checking import find_contradictions
 from scoring.policy.policy import Policy, TradeLimits
-from scoring.policy.rule_reading import MAX_VALUE_MINOR, read_rules
+from scoring.policy.rule_reading import MAX_STANDING, read_rules
 from scoring.policy.standing import StandingTable
 
 MAX_CLEAR_DAYS = 60
 MAX_STANDING_POINTS = 1_000
-
-MAX_STANDING = 1_000_000
 MAX_EXPIRY_DAYS = 3_660
-MAX_TRADE_DAYS = 366
 
 MAX_THIN = MAX_VERSION = 1_000_000_000
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
@@ -38,9 +35,10 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
     root = Part(data)
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
     badges = root.part("badges")
-    trade = _read_trade(root)
+    trade = read_fields(TradeLimits, root.part("trade")) if "trade" in root else None
     rule_book = read_rules(root, trade)
-    stated_badges: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
+    stated: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
+    stated[None] = badges.text("unknown")
     policy = Policy(
         name=root.text("name"),
         version=root.number("version", -MAX_VERSION, MAX_VERSION),
@@ -48,14 +46,14 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         thin_file_orders=thin.number("settled_orders", 0, MAX_THIN),
         thin_file_days=thin.number("tenure_days", 0, MAX_THIN),
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
-        badges=MappingProxyType(stated_badges | {None: badges.text("unknown")}),
+        badges=MappingProxyType(stated),
         standing=_read_standing(root),
         trade=trade,
         rule_book=rule_book,
         caution=read_caution(root, rule_book),
         digest="",
     )
-    _refuse_unearned_badges(badges, stated_badges)
+    _refuse_unearned_badges(badges, stated)
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
     root.refuse_what_is_left()
     if not (root.errors or was_committed):
@@ -68,9 +66,8 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
 def _refuse_unearned_badges(part: Part, stated: Mapping[Tier | None, str]) -> None:
     """Note a badge of UNRATED sellers that rated sellers must earn."""
     earned = {stated[tier] for tier in RATED_TIERS[1:]} - {stated[RATED_TIERS[0]], "none", ""}
-    for name in (Tier.UNRATED.name.lower(), "unknown"):
-        badge = part.data.get(name)
-        if badge in earned:
+    for tier, name in ((Tier.UNRATED, "unrated"), (None, "unknown")):
+        if (badge := stated[tier]) in earned:
             part.refuse(
                 name,
                 f'must not be "{badge}", which buyers take for earned: only tiers above the lowest show it',
@@ -115,16 +112,3 @@ def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
         else:
             by_type.refuse(str(name), "is no violation type; see docs/reference/violation-types.md")
     return found
-
-
-def _read_trade(root: Part) -> TradeLimits | None:
-    if "trade" not in root:
-        return None
-    part = root.part("trade")
-    return TradeLimits(
-        delivery_promise_days=part.number("delivery_promise_days", 0, MAX_TRADE_DAYS),
-        claim_days=part.number("claim_days", 0, MAX_TRADE_DAYS),
-        deposit_returned_after_days=part.number("deposit_returned_after_days", 0, MAX_TRADE_DAYS),
-        deposit_is_refilled=part.flag("deposit_is_refilled"),
-        smallest_order_minor=part.number("smallest_order_minor", 1, MAX_VALUE_MINOR, 1),
-    )

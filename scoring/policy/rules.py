@@ -1,10 +1,12 @@
 """Rules: conditions and measures. The measures hold if all conditions do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
+from scoring.base.parts import member_of, optional_text, stated, whole
 from scoring.policy.measures import (
     Measure,
     RollingReserve,
@@ -17,28 +19,71 @@ from scoring.policy.measures import (
 )
 from scoring.policy.seasons import Season, find_season
 
+MAX_DAYS = 3_660
+
+
+class Quantity(StrEnum):
+    """A number that a condition may ask about, by its name in a `Situation`."""
+
+    STANDING = "standing"
+    TENURE = "tenure_days"
+    DEPOSIT = "deposit_minor"
+    DAY = "day"
+
+
+def categories() -> Any:
+    """Return the field of some categories; by default all."""
+    return stated(lambda part, name: part.members(name, Category) if name in part else frozenset(Category))
+
 
 @dataclass(frozen=True, slots=True)
 class Counter:
     """Incidents with a recent confirmed violation of these categories and at least this severity."""
 
-    categories: frozenset[Category]
-    severity: Severity
-    days: int
+    categories: frozenset[Category] = categories()
+    severity: Severity = member_of(Severity, Severity.MINOR)
+    days: int = whole(1, MAX_DAYS)
     """UTC days for which a violation counts, from the day it happened on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Settled:
+    """The settled value of a product category, or of all together."""
+
+    product_category: str = optional_text()
+
+
+Asked = Quantity | Counter | Settled
+
+
+def is_of_facts(asked: Asked) -> bool:
+    """Return whether it follows from confirmed violations alone: more is worse."""
+    return asked is Quantity.STANDING or isinstance(asked, Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A range of a seller's number: from `least` to before `below`; None: without an upper end."""
+
+    asked: Asked
+    least: int = 0
+    below: int | None = None
+
+    def holds(self, seller: "Situation") -> bool:
+        value = seller.value(self.asked)
+        return self.least <= value and (self.below is None or value < self.below)
+
+
+class Group(NamedTuple):
+    """A rule for new listings of a product category on some days, with the days as its only condition."""
+
     product_category: str
-    first_day: int
-    last_day: int
     legal_ground: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Without any condition it holds for every seller."""
+    """A rule without conditions applies to every seller."""
 
     id: str
     reference: str
@@ -46,46 +91,32 @@ class Rule:
     measures: tuple[Measure, ...]
     tiers: frozenset[Tier] = frozenset()
     """The tiers that it is for; empty for all, and also while a seller has no tier."""
-    standing_from: int = 0
-    """0 if it names none."""
-    standing_below: int | None = None
-    """Excluded, as all upper ends; None if it has no upper end."""
-    counter: Counter | None = None
-    incidents: int = 0
+    conditions: tuple[Condition, ...] = ()
+    """At most one by what it asks about, a counter aside."""
     group: Group | None = None
-    settled_below: int | None = None
-    """In minor units, of `settled_category`, or of all categories if that is empty."""
-    settled_category: str = ""
-    tenure_below: int | None = None
-    deposit_below: int | None = None
     secures: str = ""
     """Id of the rule whose deposit it waits for; empty for a rule that a policy states itself."""
+
+    def condition(self, asked: Asked) -> Condition:
+        """Return its condition on something; without ends if it has none."""
+        return next((one for one in self.conditions if one.asked == asked), Condition(asked))
+
+    @property
+    def facts(self) -> frozenset[Asked]:
+        """Return what it asks about confirmed violations."""
+        return frozenset(one.asked for one in self.conditions if is_of_facts(one.asked))
 
     @property
     def names_confirmed_facts(self) -> bool:
         """Return whether it asks for a standing or a count of incidents, and so ignores a model's answer."""
-        return self.standing_from > 0 or self.incidents > 0
+        return bool(self.facts)
 
     @property
     def closes_after_notice(self) -> bool:
         return any(isinstance(one, Suspension) and one.terminates and one.notice_days for one in self.measures)
 
     def holds(self, seller: "Situation") -> bool:
-        if self.tiers and seller.tier not in self.tiers:
-            return False
-        if seller.standing < self.standing_from:
-            return False
-        if self.counter is not None and seller.incidents.get(self.counter, 0) < self.incidents:
-            return False
-        upper_ends = (
-            (seller.standing, self.standing_below),
-            (seller.settled_minor.get(self.settled_category, 0), self.settled_below),
-            (seller.tenure_days, self.tenure_below),
-            (seller.deposit_minor, self.deposit_below),
-        )
-        if any(end is not None and value >= end for value, end in upper_ends):
-            return False
-        return self.group is None or self.group.first_day <= seller.day <= self.group.last_day
+        return (not self.tiers or seller.tier in self.tiers) and all(one.holds(seller) for one in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +137,29 @@ class Situation:
     rated_by_violation: bool = False
     """Whether only a confirmed violation makes the seller rated: its terms are never laxer than for UNRATED."""
 
+    @classmethod
+    def of_values(
+        cls, tier: Tier | None, values: Mapping[Asked, int], marketplace: str = "", rated_by_violation: bool = False
+    ) -> "Situation":
+        return cls(
+            tier,
+            incidents={asked: value for asked, value in values.items() if isinstance(asked, Counter)},
+            settled_minor={one.product_category: value for one, value in values.items() if isinstance(one, Settled)},
+            marketplace=marketplace,
+            rated_by_violation=rated_by_violation,
+            **{asked.value: value for asked, value in values.items() if isinstance(asked, Quantity)},
+        )
+
+    def value(self, asked: Asked) -> int:
+        if isinstance(asked, Counter):
+            return self.incidents.get(asked, 0)
+        if isinstance(asked, Settled):
+            return self.settled_minor.get(asked.product_category, 0)
+        found: int = getattr(self, asked.value)
+        return found
+
     def list_views(self) -> list["Situation"]:
-        """Return this situation, and that of UNRATED if a violation alone makes the seller rated."""
+        """Return this situation, and one of tier UNRATED if a violation alone makes the seller rated."""
         if not self.rated_by_violation:
             return [self]
         return [self, replace(self, tier=Tier.UNRATED, standing=0, incidents={})]
@@ -133,6 +185,23 @@ class RuleBook:
     """Most days of a hold or a reserve by marketplace, if less than 180."""
     seasons: tuple[Season, ...] = ()
     """By their first day; none overlap."""
+
+    def list_edges(self) -> Iterator[tuple[Asked, int]]:
+        """Yield (number, value) of each value that may change terms when a seller reaches it."""
+        for rule in self.rules:
+            for condition in rule.conditions:
+                yield condition.asked, condition.least
+                yield condition.asked, condition.below or 0
+            for cap in rule.measures:
+                if isinstance(cap, ValueCap):
+                    yield from ((Settled(cap.product_category), step.settled_minor) for step in cap.grows)
+        for season in self.seasons:
+            yield Quantity.DAY, season.first_day
+            yield Quantity.DAY, season.last_day + 1
+
+    @property
+    def asked(self) -> set[Asked]:
+        return {asked for asked, _ in self.list_edges()}
 
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
@@ -168,7 +237,7 @@ class RuleBook:
 
     def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
-            grown = measure.after(seller.settled_minor.get(measure.product_category, 0))
+            grown = measure.after(seller.value(Settled(measure.product_category)))
             season = None if rule.names_confirmed_facts else find_season(self.seasons, seller.day)
             return grown if season is None else replace(grown, value_minor=season.scale(grown.value_minor))
         return self.limit_days(measure, seller.marketplace)
@@ -176,16 +245,9 @@ class RuleBook:
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:
         """Return a measure with at most the days that its marketplace allows."""
         limit = self.hold_limits.get(marketplace)
-        match measure:
-            case SettlementHold() if limit is not None:
-                return replace(measure, days=min(measure.days, limit))
-            case RollingReserve() if limit is not None:
-                return replace(measure, days=min(measure.days, limit))
-        return measure
-
-    @property
-    def asks_for_deposit_placed(self) -> bool:
-        return any(rule.deposit_below is not None for rule in self.rules)
+        if limit is None or not isinstance(measure, SettlementHold | RollingReserve):
+            return measure
+        return replace(measure, days=min(measure.days, limit))
 
 
 NO_RULES = RuleBook()

@@ -1,14 +1,14 @@
 """Sample sellers, made of a few facts: for examples, cases and tests."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.time import DAY
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.policy.history import Established, trace_counter, trace_standing, value_at
+from scoring.policy.history import Established, trace_facts, value_at
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Situation
+from scoring.policy.rules import Quantity, Situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,12 @@ class Breach:
     incident: int = 0
     violation_type: int = 0
     """0 for any type that a policy does not name."""
+
+    def establish(self, day: int) -> Established:
+        """Return it as it counts on a day: decided on that day."""
+        return Established(
+            "", self.incident, self.category, self.severity, day - self.age_days, day * DAY, self.violation_type
+        )
 
     def __str__(self) -> str:
         """Return text such as `critical counterfeit 3 days ago (incident 0)`."""
@@ -41,27 +47,18 @@ class Sample:
     orders: int | None = None
     """None: enough orders and tenure to be rated."""
     earlier: tuple[int, int] | None = None
-    """(days ago, points) at an earlier day-end with other points; None if there was none."""
+    """(days ago, points) at an earlier day-end with other points, if any."""
 
     def situation(self, policy: Policy) -> Situation:
-        established = [
-            Established(
-                *(f"v{n}", b.incident, b.category, b.severity, self.day - b.age_days, self.day * DAY),
-                violation_type=b.violation_type,
-            )
-            for n, b in enumerate(self.breaches)
-        ]
+        established = [breach.establish(self.day) for breach in self.breaches]
         time = self.day * DAY
-        standing = 0 if policy.standing is None else value_at(trace_standing(established, policy.standing), time)
-        counters = {rule.counter for rule in policy.rule_book.rules if rule.counter is not None}
+        values = {asked: value_at(steps, time) for asked, steps in trace_facts(established, policy).items()}
         tier = self.tier
         if tier is None:
-            points = self._points(policy)
+            points, standing = self._points(policy), values.get(Quantity.STANDING, 0)
             tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
-        return Situation(
-            tier=tier,
-            standing=standing,
-            incidents={counter: value_at(trace_counter(established, counter), time) for counter in counters},
+        return replace(
+            Situation.of_values(tier, values),
             settled_minor=self.settled_minor,
             day=self.day,
             marketplace=self.marketplace,

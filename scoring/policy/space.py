@@ -6,15 +6,14 @@ several policies use all these values together, so a comparison of cells is exac
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.time import format_day
-from scoring.policy.measures import ValueCap
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Counter, Situation
+from scoring.policy.rules import Asked, Counter, Quantity, Settled, Situation, is_of_facts
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
@@ -28,15 +27,39 @@ class Cell(NamedTuple):
     points: int | None
     """None for an UNRATED seller."""
     tier: Tier | None
-    standings: tuple[int, ...]
-    counts: tuple[int, ...]
-    settled: tuple[int, ...]
-    tenure: int
-    deposit: int
-    day: int
+    values: tuple[int, ...]
+    """By axis."""
     marketplace: str
     thin: tuple[int, ...] = ()
-    """Places of the policies by which a violation alone makes the seller rated."""
+    """Places of the policies that rate the seller only because of a violation."""
+
+
+class Axis(NamedTuple):
+    """A number that policies ask about, and the lowest value of each range that they distinguish."""
+
+    asked: Asked
+    places: tuple[int, ...]
+    """The policies with this axis; policies with equal tables of standing share one."""
+    values: tuple[int, ...]
+
+    def find_last(self, first: int) -> int:
+        """Return the largest value of the range that begins at `first`."""
+        return last_of(self.values, first)
+
+    def describe(self, value: int) -> str:
+        shown = show_range(self.values, value)
+        match self.asked:
+            case Counter():
+                return f"{shown} incidents of {describe_counter(self.asked)}"
+            case Settled(product_category=category):
+                return f"settled value {shown}" + (f" of {category}" if category else "")
+            case Quantity.TENURE:
+                return f"tenure of {shown} days"
+            case Quantity.DEPOSIT:
+                return f"deposit placed {shown}"
+            case Quantity.DAY:
+                return f"from {format_day(value)}" if value else f"before {format_day(self.values[1])}"
+        return f"standing {shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,106 +68,80 @@ class Space:
     points: tuple[int | None, ...]
     """None for UNRATED, then the lowest points of each band."""
     tiers: tuple[Tier | None, ...]
-    table: tuple[int, ...]
-    """By policy, the index of its table of standing in `standings`."""
-    standings: tuple[tuple[int, ...], ...]
-    counters: tuple[Counter, ...]
-    counts: tuple[tuple[int, ...], ...]
-    categories: tuple[str, ...]
-    """The empty text is all together."""
-    settled: tuple[tuple[int, ...], ...]
-    tenures: tuple[int, ...]
-    deposits: tuple[int, ...]
-    days: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    """Each has several ranges; axes of confirmed facts are first."""
     marketplaces: tuple[str, ...]
     thin: tuple[tuple[int, ...], ...]
 
     def __len__(self) -> int:
-        """Return the number of cells, impossible ones included but for those of `points`, `tiers` and `thin`.
+        """Return the number of cells. Impossible ones count, too, except by `points`, `tiers` and `thin`.
 
         Only sellers with points have a choice of `thin`, and sellers whose tier a person set have no points.
         """
         sellers = len(self.tiers) + (len(self.points) - 1) * len(self.thin)
-        return sellers * math.prod(map(len, self.axes()[2:-1]))
+        return sellers * math.prod(len(axis.values) for axis in self.axes) * len(self.marketplaces)
 
-    def axes(self) -> list[tuple[Any, ...]]:
-        """Return the values of each axis, in the order of `build`."""
-        return [
-            *(self.points, self.tiers, *self.standings, *self.counts, *self.settled),
-            *(self.tenures, self.deposits, self.days, self.marketplaces, self.thin),
-        ]
+    @property
+    def fact_axes(self) -> tuple[Axis, ...]:
+        return tuple(axis for axis in self.axes if is_of_facts(axis.asked))
 
-    def build(self, values: Sequence[Any]) -> Cell:
-        """Return the cell with one value of each axis, in the order of `axes`."""
-        first = 2 + len(self.standings)
-        second = first + len(self.counts)
-        last = second + len(self.settled)
-        standings, counts, settled = (tuple(values[a:b]) for a, b in ((2, first), (first, second), (second, last)))
-        return Cell(values[0], values[1], standings, counts, settled, *values[last : last + 5])
+    @property
+    def tenures(self) -> tuple[int, ...]:
+        return next((axis.values for axis in self.axes if axis.asked is Quantity.TENURE), (0,))
 
     def cells(self) -> Iterator[Cell]:
         """Yield every cell for which `is_possible` is true."""
-        for values in itertools.product(*self.axes()):
-            cell = self.build(values)
-            if self.is_possible(cell):
+        nested = [
+            (narrow, wide)
+            for (narrow, one), (wide, other) in itertools.permutations(enumerate(self.axes), 2)
+            if _is_part_of(one.asked, other.asked)
+        ]
+        among = itertools.product(*(axis.values for axis in self.axes))
+        for cell in itertools.starmap(
+            Cell, itertools.product(self.points, self.tiers, among, self.marketplaces, self.thin)
+        ):
+            if self._is_possible(cell) and all(
+                cell.values[narrow] <= self.axes[wide].find_last(cell.values[wide]) for narrow, wide in nested
+            ):
                 yield cell
 
-    def is_possible(self, cell: Cell) -> bool:
-        """Return whether a seller can be in a cell, as far as its values alone show.
-
-        False if it is unrated with confirmed violations, if a narrower counter exceeds a wider one, or if one category
-        settled more than all.
-        """
+    def _is_possible(self, cell: Cell) -> bool:
+        """Return whether a seller can be in a cell, as far as points, tier and confirmed violations show."""
         if cell.tier is not None and cell.points != 0:
             return False  # a tier set by a person ignores points: one cell is enough
-        if cell.points is None and (any(cell.standings) or any(cell.counts)):
+        if cell.points is None and self.has_violations(cell):
             return False  # a confirmed violation makes a seller rated
-        if cell.thin and (cell.tier is not None or cell.points is None or self.find_thin_file(cell) is None):
-            return False
-        for narrow, wide in self._nested():
-            if cell.counts[narrow] > last_of(self.counts[wide], cell.counts[wide]):
-                return False
-        if "" in self.categories:
-            place = self.categories.index("")
-            of_all = last_of(self.settled[place], cell.settled[place])
-            return all(value <= of_all for value in cell.settled)
-        return True
+        is_rated = cell.tier is None and cell.points is not None
+        return not cell.thin or (is_rated and self.find_thin_file(cell) is not None)
 
-    def _nested(self) -> Iterator[tuple[int, int]]:
-        for (a, narrow), (b, wide) in itertools.permutations(enumerate(self.counters), 2):
-            if narrow.categories <= wide.categories and narrow.severity >= wide.severity and narrow.days <= wide.days:
-                yield a, b
+    def has_violations(self, cell: Cell) -> bool:
+        return any(cell.values[: len(self.fact_axes)])
+
+    def values_by(self, place: int, cell: Cell) -> Mapping[Asked, int]:
+        """Return the values of a cell that a policy asks about."""
+        of_axes = zip(self.axes, cell.values, strict=True)
+        return {axis.asked: value for axis, value in of_axes if place in axis.places}
 
     def find_thin_file(self, cell: Cell) -> tuple[int, int] | None:
-        """Return (settled orders, days of tenure) in a cell by which a file is thin for `cell.thin` alone, if any."""
-        last = last_of(self.tenures, cell.tenure)
-        days = sorted({cell.tenure, *(policy.thin_file_days for policy in self.policies)})
+        """Return (settled orders, days of tenure) in a cell that make a file thin for `cell.thin` alone, if any."""
+        first = self.values_by(0, cell).get(Quantity.TENURE, 0)
+        last = last_of(self.tenures, first)
+        days = sorted({first, *(policy.thin_file_days for policy in self.policies)})
         for orders in sorted({0, *(policy.thin_file_orders for policy in self.policies)}):
             for tenure in days:
-                if cell.tenure <= tenure <= last and cell.thin == _find_thin(self.policies, orders, tenure):
+                if first <= tenure <= last and cell.thin == _find_thin(self.policies, orders, tenure):
                     return orders, tenure
         return None
 
     def situation(self, place: int, cell: Cell) -> Situation:
-        policy = self.policies[place]
-        standing = cell.standings[self.table[place]]
-        tier = cell.tier
+        policy, values, tier = self.policies[place], self.values_by(place, cell), cell.tier
         if tier is None:
+            standing = values.get(Quantity.STANDING, 0)
             tier = Tier.UNRATED if cell.points is None else policy.tier_with_standing(cell.points, standing)
-        return Situation(
-            tier=tier,
-            standing=standing if policy.standing is not None else 0,
-            incidents=dict(zip(self.counters, cell.counts, strict=True)),
-            settled_minor=dict(zip(self.categories, cell.settled, strict=True)),
-            day=cell.day,
-            marketplace=cell.marketplace,
-            tenure_days=cell.tenure,
-            deposit_minor=cell.deposit,
-            rated_by_violation=place in cell.thin,
-        )
+        return Situation.of_values(tier, values, cell.marketplace, rated_by_violation=place in cell.thin)
 
     def describe_points(self, points: int) -> str:
-        return f"points {_range(self.points[1:], points, MAX_POINTS)}"
+        return f"points {show_range(self.points[1:], points, MAX_POINTS)}"
 
     def describe(self, cell: Cell) -> str:
         """Describe a cell for a person, such as `points 500 to 599, standing 12 or more`."""
@@ -155,32 +152,26 @@ class Space:
             parts.append("unrated")
         else:
             parts.append(self.describe_points(cell.points))
-        for place, value in enumerate(cell.standings):
-            if len(self.standings[place]) > 1:
-                names = [p.name for p, table in zip(self.policies, self.table, strict=True) if table == place]
-                whose = f" by {names[0]}" if len(self.standings) > 1 else ""
-                parts.append(f"standing {_range(self.standings[place], value)}{whose}")
-        parts += [
-            f"{_range(self.counts[place], value)} incidents of {describe_counter(counter)}"
-            for place, (counter, value) in enumerate(zip(self.counters, cell.counts, strict=True))
-        ]
-        parts += [
-            f"settled value {_range(self.settled[place], value)}" + (f" of {category}" if category else "")
-            for place, (category, value) in enumerate(zip(self.categories, cell.settled, strict=True))
-        ]
-        if len(self.tenures) > 1:
-            parts.append(f"tenure of {_range(self.tenures, cell.tenure)} days")
-        if len(self.deposits) > 1:
-            parts.append(f"deposit placed {_range(self.deposits, cell.deposit)}")
-        if len(self.days) > 1:
-            parts.append(f"from {format_day(cell.day)}" if cell.day else f"before {format_day(self.days[1])}")
+        for axis, value in zip(self.axes, cell.values, strict=True):
+            parts.append(axis.describe(value) + self._name_policy(axis.places))
         if len(self.marketplaces) > 1:
             parts.append(f"marketplace {cell.marketplace}" if cell.marketplace else "another marketplace")
         if cell.thin:
-            names = [self.policies[place].name for place in cell.thin]
-            whose = f" by {names[0]}" if len(names) < len(self.policies) else ""
-            parts.append(f"rated{whose} only because of a violation")
+            parts.append(f"rated{self._name_policy(cell.thin)} only because of a violation")
         return ", ".join(parts)
+
+    def _name_policy(self, places: Sequence[int]) -> str:
+        return f" by {self.policies[places[0]].name}" if len(places) < len(self.policies) else ""
+
+
+def _is_part_of(one: Asked, other: Asked) -> bool:
+    """Return whether one number never exceeds another: of fewer categories, graver violations or fewer days."""
+    match one, other:
+        case Counter(), Counter():
+            return one.categories <= other.categories and one.severity >= other.severity and one.days <= other.days
+        case Settled(), Settled(product_category=""):
+            return True
+    return False
 
 
 def describe_counter(counter: Counter) -> str:
@@ -195,54 +186,30 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
     With `with_overrides`, tiers that a person sets are cells of their own; with `with_thin_files`, sellers whom a violation
     alone makes rated.
     """
-    rules = [rule for policy in policies for rule in policy.rule_book.rules]
-    tables: list[object] = []
-    table, edges = [], []
-    for policy in policies:
-        key = policy.standing and policy.standing.key
-        if key not in tables:
-            tables.append(key)
-            edges.append({0})
-        place = tables.index(key)
-        table.append(place)
-        if policy.standing is not None:
-            edges[place] |= set(policy.standing.at_most.values())
-            for rule in policy.rule_book.rules:
-                edges[place] |= {rule.standing_from, rule.standing_below or 0}
-    thresholds: dict[Counter, set[int]] = {}
-    steps: dict[str, set[int]] = {}
-    tenures, deposits, days = {0}, {0}, {0}
-    for rule in rules:
-        if rule.counter is not None:
-            thresholds.setdefault(rule.counter, {0}).add(rule.incidents)
-        if rule.group is not None:
-            days |= {rule.group.first_day, rule.group.last_day + 1}
-        if rule.settled_below is not None:
-            steps.setdefault(rule.settled_category, {0}).add(rule.settled_below)
-        tenures |= {rule.tenure_below or 0}
-        deposits |= {rule.deposit_below or 0}
-        for measure in rule.measures:
-            if isinstance(measure, ValueCap) and measure.grows:
-                steps.setdefault(measure.product_category, {0}).update(s.settled_minor for s in measure.grows)
-    for season in (season for policy in policies for season in policy.rule_book.seasons):
-        days |= {season.first_day, season.last_day + 1}
+    keys = [policy.standing and policy.standing.key for policy in policies]
+    found: dict[tuple[Asked, tuple[int, ...]], set[int]] = {}
+    for place, policy in enumerate(policies):
+        sharing = tuple(other for other, key in enumerate(keys) if key == keys[place])
+        limits = policy.standing.at_most.values() if policy.standing is not None else ()
+        of_standing = ((Quantity.STANDING, limit) for limit in limits)
+        for asked, value in (*of_standing, *policy.rule_book.list_edges()):
+            places = sharing if asked is Quantity.STANDING else tuple(range(len(policies)))
+            found.setdefault((asked, places), {0}).add(value)
+    axes = [Axis(*key, tuple(sorted(values))) for key, values in found.items() if len(values) > 1]
     cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
     return Space(
         policies=policies,
         points=(None, *sorted({0, *cut_offs})),
         tiers=(None, Tier.UNRATED, *RATED_TIERS) if with_overrides else (None,),
-        table=tuple(table),
-        standings=tuple(tuple(sorted(values)) for values in edges),
-        counters=tuple(thresholds),
-        counts=tuple(tuple(sorted(values)) for values in thresholds.values()),
-        categories=tuple(steps),
-        settled=tuple(tuple(sorted(values)) for values in steps.values()),
-        tenures=tuple(sorted(tenures)),
-        deposits=tuple(sorted(deposits)),
-        days=tuple(sorted(days)),
+        axes=tuple(sorted(axes, key=_rank)),
         marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
         thin=_list_thin(policies) if with_thin_files else ((),),
     )
+
+
+def _rank(axis: Axis) -> int:
+    order = (Quantity.STANDING, Counter, Settled, Quantity.TENURE, Quantity.DEPOSIT, Quantity.DAY)
+    return order.index(axis.asked if isinstance(axis.asked, Quantity) else type(axis.asked))
 
 
 def _list_thin(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
@@ -261,7 +228,7 @@ def last_of(values: Sequence[int], first: int) -> int:
     return values[place] - 1 if place < len(values) else 2**63 - 1
 
 
-def _range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
+def show_range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
     last = last_of([value for value in values if value is not None], first)
     if last == 2**63 - 1:
         return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"

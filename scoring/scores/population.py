@@ -13,10 +13,10 @@ from scoring.features.columns import FactTable
 from scoring.features.facts import Facts, apply_changes
 from scoring.features.views import view_often
 from scoring.model.artifact import Artifact
-from scoring.policy.history import establish, holds_between, trace_counter, trace_standing
+from scoring.policy.history import establish, find_bounds, trace_facts
 from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Counter, Situation
+from scoring.policy.rules import Asked, Counter, Quantity, Settled, Situation
 from scoring.policy.space import build_space
 from scoring.scores.look_back import LookBack
 from scoring.scores.score import fold_views
@@ -121,21 +121,18 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
     n = people.facts.cases
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts, n)
     tier = _tiers(policy, people, standing)
-    rules, space = policy.rule_book.rules, build_space(policy)
-    nothing = np.zeros(n, dtype=np.int64)
-    edges = [
-        _reached(space.standings[space.table[0]], standing),
-        *(
-            _reached(values, count_incidents(counter, people.facts, n))
-            for counter, values in zip(space.counters, space.counts, strict=True)
-        ),
-        *(
-            _reached(values, settled.get(name, nothing))
-            for name, values in zip(space.categories, space.settled, strict=True)
-        ),
-        _reached(space.tenures, people.tenure_days),
-        _reached(space.deposits, nothing if deposits is None else deposits),
-    ]
+    rules = policy.rule_book.rules
+    axes = [axis for axis in build_space(policy).axes if axis.asked is not Quantity.DAY]
+    values: dict[Asked, Ints] = {
+        Quantity.STANDING: standing,
+        Quantity.TENURE: people.tenure_days,
+        Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
+    }
+    values |= {Settled(name): value for name, value in settled.items()}
+    values |= {
+        axis.asked: count_incidents(axis.asked, people.facts, n) for axis in axes if isinstance(axis.asked, Counter)
+    }
+    edges = [_reached(axis.values, values.get(axis.asked, np.zeros(n, dtype=np.int64))) for axis in axes]
     is_view = (
         (people.points is not None)
         & people.is_guilty()
@@ -149,17 +146,9 @@ def place(policy: Policy, people: Population, settled: Mapping[str, Ints], depos
     by_rule = dict.fromkeys((rule.id for rule in rules), 0)
     closing: dict[int, Situation] = {}
     for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
-        seller = Situation(
-            tier=Tier(key[0]) if key[0] != NO_TIER else None,
-            standing=key[1],
-            incidents=dict(zip(space.counters, key[2:], strict=False)),
-            settled_minor=dict(zip(space.categories, key[2 + len(space.counters) :], strict=False)),
-            tenure_days=key[-3],
-            deposit_minor=key[-2],
-            day=people.day,
-            marketplace=people.marketplace,
-            rated_by_violation=bool(key[-1]),
-        )
+        reached = {axis.asked: value for axis, value in zip(axes, key[1:-1], strict=True)} | {Quantity.DAY: people.day}
+        tier_of = Tier(key[0]) if key[0] != NO_TIER else None
+        seller = Situation.of_values(tier_of, reached, people.marketplace, bool(key[-1]))
         holding = {applied.rule.id: applied.rule for applied in policy.rule_book.apply(seller)}
         for name in holding:
             by_rule[name] += size
@@ -184,16 +173,11 @@ def _find_closures(
     established = establish(facts, table.rows, rows_of, time) if cases else []
     past = LookBack(table, time, people.artifact, policy, apply_changes(table.columns), lambda: None)
     for case in cases:
-        standing = [] if policy.standing is None else trace_standing(established[case], policy.standing)
+        traced = trace_facts(established[case], policy)
         imposed = table.rows[int(facts.override_row[case])].occur_time if facts.override[case] else None
         begun: dict[str, int | None] = {}
         for rule in rules:
-            starts = [rule.group.first_day * DAY] if rule.group is not None else []
-            if rule.standing_from:
-                starts.append(holds_between(standing, rule.standing_from, time)[0])
-            if rule.counter is not None and rule.incidents:
-                counted = trace_counter(established[case], rule.counter)
-                starts.append(holds_between(counted, rule.incidents, time)[0])
+            starts, _ = find_bounds(rule.conditions, traced, time)
             if rule.tiers and (since := past.tier_since(case, rule.tiers, bool(is_view[case]), imposed)) is not None:
                 starts.append(since)
             begun[rule.id] = max(starts, default=None)

@@ -9,19 +9,15 @@ from scoring.base.arrays import add_up_amounts
 from scoring.base.enums import Kind
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
-from scoring.policy.measures import ValueCap
 from scoring.policy.policy import Policy
+from scoring.policy.rules import Settled
 
 NO_VALUES: Mapping[str, int] = MappingProxyType({})
 
 
 def grows_with_value(policy: Policy) -> bool:
     """Return whether a rule or a growing cap asks for the settled value."""
-    rules = policy.rule_book.rules
-    measures = (measure for rule in rules for measure in rule.measures)
-    return any(rule.settled_below is not None for rule in rules) or any(
-        isinstance(measure, ValueCap) and measure.grows for measure in measures
-    )
+    return any(isinstance(asked, Settled) for asked in policy.rule_book.asked)
 
 
 def add_up_settled(

@@ -14,8 +14,7 @@ from scoring.loss_certificate.exceptions import Granted
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
 from scoring.loss_certificate.states import build_states
-from scoring.policy.policy import Policy
-from scoring.policy.reading import MAX_TRADE_DAYS
+from scoring.policy.policy import MAX_TRADE_DAYS, Policy
 from service.call_context import current_call
 
 MAX_ASSUMPTIONS_BYTES = 20_000

@@ -21,6 +21,7 @@ from scoring.measures.in_force import evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import Suspension, Terms, Waiver, combine
 from scoring.policy.policy import Policy
+from scoring.policy.rules import Quantity
 from scoring.scores.population import (
     NO_TIER,
     Placed,
@@ -222,7 +223,7 @@ def _place_both(
     people = observe(table, marketplace, time, asked.artifact, asked.policies())
     settled = {currency: add_up_values(one, time) for currency, one in valued.items()}
     accounts: Mapping[str, DepositAccount] = {}
-    if any(policy.rule_book.asks_for_deposit_placed for policy in asked.policies()):
+    if any(Quantity.DEPOSIT in policy.rule_book.asked for policy in asked.policies()):
         terms = ledger.measures.of_sellers(marketplace, sellers, replace(asked.cut, observe_time=time))
         accounts = {seller: of.deposit for seller, of in terms.items()}
     found = []

@@ -25,6 +25,7 @@ from scoring.measures.in_force import evaluate_measures
 from scoring.policy.difference import compare, find_changes
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Order, pay_out
+from scoring.policy.rules import Settled
 from scoring.policy.sample import Sample
 from scoring.policy.space import Space
 from scoring.scores.score import score
@@ -142,7 +143,10 @@ def _edges(space: Space, example: Sample) -> Iterator[Sample]:
     if example.points is not None and example.tier is None:
         edges = [points for points in space.points if points is not None and points > example.points]
         yield replace(example, points=min(edges, default=1001) - 1)
-    for name, values in zip(space.categories, space.settled, strict=True):
-        above = [value for value in values if value > example.settled_minor.get(name, 0)]
+    for axis in space.axes:
+        if not isinstance(axis.asked, Settled):
+            continue
+        name = axis.asked.product_category
+        above = [value for value in axis.values if value > example.settled_minor.get(name, 0)]
         if above:
             yield replace(example, settled_minor={**example.settled_minor, name: min(above) - 1})

@@ -53,23 +53,11 @@ def with_standing() -> Policy:
 
 def cell_of(space: Space, seller: Sample) -> Cell:
     situations = [seller.situation(policy) for policy in space.policies]
-    standings = [0] * len(space.standings)
-    for place, situation in zip(space.table, situations, strict=True):
-        standings[place] = situation.standing
-    counts = {counter: count for situation in situations for counter, count in situation.incidents.items()}
     points = seller.points if seller.tier is None else 0
     return Cell(
         points=None if points is None else _floor([p for p in space.points if p is not None], points),
         tier=seller.tier,
-        standings=tuple(map(_floor, space.standings, standings)),
-        counts=tuple(_floor(values, counts[c]) for values, c in zip(space.counts, space.counters, strict=True)),
-        settled=tuple(
-            _floor(values, seller.settled_minor.get(name, 0))
-            for values, name in zip(space.settled, space.categories, strict=True)
-        ),
-        tenure=_floor(space.tenures, seller.tenure_days),
-        deposit=_floor(space.deposits, seller.deposit_minor),
-        day=_floor(space.days, seller.day),
+        values=tuple(_floor(axis.values, situations[axis.places[-1]].value(axis.asked)) for axis in space.axes),
         marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
         thin=tuple(place for place, situation in enumerate(situations) if situation.rated_by_violation),
     )

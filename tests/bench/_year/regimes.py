@@ -11,9 +11,9 @@ import numpy as np
 
 from scoring.base.enums import Tier
 from scoring.policy.caution import CautionTable
-from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms, ValueCap
+from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Situation
+from scoring.policy.rules import Settled, Situation
 from scoring.policy.seasons import Season, find_season
 from training.market.tables import Floats, Ints
 
@@ -45,12 +45,8 @@ class ByPolicy:
         self.policy = policy
         self.caution = policy.caution if with_caution else None
         self.name = policy.name if with_caution or policy.caution is None else f"{policy.name} without caution"
-        rules = policy.rule_book.rules
-        steps = {0}
-        for rule in rules:
-            steps |= {s.settled_minor for m in rule.measures if isinstance(m, ValueCap) for s in m.grows}
-            steps.add(rule.settled_below or 0)
-        self._steps = sorted(steps)
+        edges = policy.rule_book.list_edges()
+        self._steps = sorted({0, *(value for asked, value in edges if isinstance(asked, Settled))})
         self._known: dict[tuple[Tier, int, int, int, Season | None, bool], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:

@@ -9,9 +9,10 @@ from typing import Any
 from scoring.base.enums import Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
-from scoring.policy.measures import PPM, Terms, ValueCap
+from scoring.policy.measures import PPM, Terms
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy
+from scoring.policy.rules import Quantity, Settled
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.seasons import find_season
 
@@ -27,7 +28,7 @@ def terms_of(
     day: int = 0,
     breaches: tuple[Breach, ...] = (),
 ) -> Terms:
-    categories = {"", *(rule.settled_category for rule in policy.rule_book.rules)}
+    categories = {"", *(one.product_category for one in policy.rule_book.asked if isinstance(one, Settled))}
     values = dict.fromkeys(categories, settled)
     sample = Sample(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
     return policy.rule_book.terms(replace(sample.situation(policy), tier=tier))
@@ -38,11 +39,9 @@ def cap_of(terms: Terms) -> int:
 
 
 def asked_for(policy: Policy) -> tuple[list[int], list[int]]:
-    rules = policy.rule_book.rules
-    caps = [measure for rule in rules for measure in rule.measures if isinstance(measure, ValueCap)]
-    values = {rule.settled_below for rule in rules} | {step.settled_minor for one in caps for step in one.grows}
-    days = {rule.tenure_below for rule in rules}
-    return sorted(v for v in values if v is not None), sorted(d for d in days if d is not None)
+    edges = [(asked, value) for asked, value in policy.rule_book.list_edges() if value]
+    values = {value for asked, value in edges if isinstance(asked, Settled)}
+    return sorted(values), sorted({value for asked, value in edges if asked is Quantity.TENURE})
 
 
 @dataclass

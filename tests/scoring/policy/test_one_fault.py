@@ -52,6 +52,11 @@ def faults(text: str) -> tuple[str, ...]:
             'badges.unrated must not be "trusted", which buyers take for earned: only tiers above the lowest show it',
         ),
         (
+            'unrated = "none"',
+            "unrated = []",
+            "badges.unrated must be given as text of 0 to 500 printable characters, not",
+        ),
+        (
             'unknown = "unknown"',
             'unknown = "exemplary"',
             'badges.unknown must not be "exemplary", which buyers take for earned: only tiers above the lowest show it',

@@ -12,7 +12,7 @@ from scoring.policy.checking import find_oddities
 from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Terms, ValueCap, combine
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.policy.rules import Counter, Situation
+from scoring.policy.rules import Counter, Quantity, Situation
 from scoring.policy.space import Cell, build_space
 from tests.helpers.policies import data, policy_of, rule, shipped
 from tests.scoring.monotone import draw_policies
@@ -317,10 +317,11 @@ def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
     assert held == [14, 14, 7]
     assert policy.rule_book.currency == "EUR"
     space = build_space(policy)
-    assert space.deposits == (0, 500)
+    axis = space.axes[-1]
+    assert (axis.asked, axis.values) == (Quantity.DEPOSIT, (0, 500))
     tiers: dict[Cell, set[Tier | None]] = {}
     for cell in space.cells():
-        tiers.setdefault(cell._replace(deposit=0), set()).add(space.situation(0, cell).tier)
+        tiers.setdefault(cell._replace(values=cell.values[:-1]), set()).add(space.situation(0, cell).tier)
     assert {len(found) for found in tiers.values()} == {1}
 
 
