@@ -70,7 +70,7 @@ class Installed:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=5 * SECONDS,
+            timeout=10 * SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -99,6 +99,7 @@ def test_a_notebook_imports_it_beside_other_packages(installed: Installed) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_installed_command_trains_and_tells_the_demo(installed: Installed) -> None:
     """The demo needs migrations, mappings, studies, policies, templates, a model and a server."""
     assert "demo " in installed.run("sellertrust", "--help")
