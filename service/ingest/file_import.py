@@ -22,7 +22,7 @@ from service.contract.entries import ListedEntry
 from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
-from service.ingest.partial_append import accept, format_field_error
+from service.ingest.partial_append import AppendCounts, accept, format_field_error
 from service.ingest.private_files import owner_only_opener
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.attempts import Attempt
@@ -35,13 +35,7 @@ ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
 
 @dataclass(slots=True)
-class ImportReport:
-    appended: int = 0
-    already_present: int = 0
-    repeated: int = 0
-    """Present entries that this import appended itself before."""
-    waiting: int = 0
-    """Appended entries that wait for their violation's report."""
+class ImportReport(AppendCounts):
     rejects: list[tuple[str, int, str]] = field(default_factory=list)
     """(file, line, reason)."""
     unmatched: list[UnmatchedRow] = field(default_factory=list)
@@ -243,10 +237,7 @@ class _Run:
             [line for line, _ in batch],
             self._begun,
         )
-        self._report.appended += done.appended
-        self._report.waiting += done.waiting
-        self._report.already_present += done.already_present
-        self._report.repeated += done.repeated
+        self._report.add(done)
 
 
 def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
@@ -299,13 +290,8 @@ def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | 
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:
-    """Raise ConfigurationWrong if the file lacks a column of its rules, or has one that the mapping counts."""
+    """Raise ConfigurationWrong if the file lacks a column of its rules."""
     columns = file.columns or columns_of(path)
-    counted = file.so_far.columns.keys() if file.so_far is not None else ()
-    if taken := sorted(set(counted).intersection(columns)):
-        raise ConfigurationWrong(
-            f"{path} has a column {taken[0]!r}, and count_so_far of the mapping counts one of that name; choose another"
-        )
     missing = sorted(file.asked - {"line", *columns}) if columns else []
     if missing:
         raise ConfigurationWrong(

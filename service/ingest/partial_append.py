@@ -23,14 +23,21 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 
 
 @dataclass(slots=True)
-class AppendResult:
-    begun: int | None = None
-    """The ledger's sequence when the import began; None: nothing counts as repeated."""
+class AppendCounts:
     appended: int = 0
     waiting: int = 0
+    """Appended entries that wait for their violation's report."""
     already_present: int = 0
     repeated: int = 0
-    """Present entries appended after `begun`."""
+    """Present entries that this import appended itself before."""
+
+    def add(self, other: "AppendCounts") -> None:
+        for name in AppendCounts.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class AppendResult(AppendCounts):
     refused: dict[int, str] = field(default_factory=dict)
 
 
@@ -58,96 +65,84 @@ def accept(
     `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
     so that they outlive a crash; then the position is committed. After LedgerUnavailable the batch may be given again.
     `rows` says which row made each entry: entries about a violation whose report on the same row is refused are refused
-    too.
+    too. `begun` is the ledger's sequence when the import began; None: nothing counts as repeated.
     """
-    accepted = AppendResult(begun)
+    appending = _PartialAppend(ledger, marketplace, rows, begun)
     indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
-    if indexed and _whole(ledger, marketplace, indexed, position, accepted, rows):
-        return accepted
-    before_passing(accepted.refused)
-    if position is not None:
-        ledger.positions.advance(position)
-    return accepted
+    if not indexed or not appending.append_all(indexed, position):
+        before_passing(appending.result.refused)
+        if position is not None:
+            ledger.positions.advance(position)
+    return appending.result
 
 
-def _whole(
-    ledger: Ledger,
-    marketplace: str,
-    batch: Sequence[tuple[int, Entry]],
-    position: Position | None,
-    accepted: AppendResult,
-    rows: Sequence[int] | None,
-) -> bool:
-    if not batch:
+@dataclass(frozen=True, slots=True)
+class _PartialAppend:
+    ledger: Ledger
+    marketplace: str
+    rows: Sequence[int] | None
+    begun: int | None
+    result: AppendResult = field(default_factory=AppendResult)
+
+    def append_all(self, batch: Sequence[tuple[int, Entry]], position: Position | None = None) -> bool:
+        """Append a batch of (index, entry); return False after refusing some, and appending the others."""
+        try:
+            self._count(self._append([entry for _, entry in batch], position))
+        except InvalidInput as error:
+            reasons: dict[int, list[str]] = {}
+            for wrong in error.violations:
+                place, path = split_item(wrong.path)
+                if place is not None:
+                    text = format_field_error(path, wrong.description, batch[place][1])
+                    reasons.setdefault(place, []).append(text)
+            if not reasons:
+                raise
+            self._refuse(batch, {place: "; ".join(texts) for place, texts in reasons.items()})
+        except SellertrustError as error:
+            if isinstance(error, EntryContentDiffers) and error.entries:
+                self._refuse(batch, {place: f"entry_id: {text}" for place, text in error.entries.items()})
+            elif error.reason in ("LEDGER_UNAVAILABLE", ""):
+                raise
+            elif len(batch) == 1:
+                error.path = split_item(error.path)[1]
+                self._refuse(batch, {0: error.message})
+            else:
+                half = len(batch) // 2
+                self.append_all(batch[:half])
+                self.append_all(batch[half:])
+        else:
+            return True
         return False
-    try:
-        results = _append(ledger, marketplace, [entry for _, entry in batch], position)
-    except InvalidInput as error:
-        reasons: dict[int, list[str]] = {}
-        for wrong in error.violations:
-            place, path = split_item(wrong.path)
-            if place is not None:
-                text = format_field_error(path, wrong.description, batch[place][1])
-                reasons.setdefault(place, []).append(text)
-        if not reasons:
-            raise
-        return _without(ledger, marketplace, batch, reasons, accepted, rows)
-    except SellertrustError as error:
-        if isinstance(error, EntryContentDiffers) and error.entries:
-            differing = {place: [f"entry_id: {text}"] for place, text in error.entries.items()}
-            return _without(ledger, marketplace, batch, differing, accepted, rows)
-        if error.reason in ("LEDGER_UNAVAILABLE", ""):
-            raise
-        if len(batch) == 1:
-            error.path = split_item(error.path)[1]
-            accepted.refused[batch[0][0]] = error.message
-            return False
-        half = len(batch) // 2
-        _whole(ledger, marketplace, batch[:half], None, accepted, rows)
-        _whole(ledger, marketplace, batch[half:], None, accepted, rows)
-        return False
-    present = sum(result.already_present for result in results)
-    accepted.already_present += present
-    if accepted.begun is not None:
-        accepted.repeated += sum(r.already_present and r.sequence > accepted.begun for r in results)
-    accepted.appended += len(results) - present
-    accepted.waiting += sum(result.pending and not result.already_present for result in results)
-    return True
 
+    def _append(self, entries: Sequence[Entry], position: Position | None) -> list[Appended]:
+        """Append entries; wait once for those that are seconds ahead of the ledger's clock."""
+        try:
+            return self.ledger.append(self.marketplace, entries, imported=True, position=position)
+        except OccurTimeAhead as error:
+            time.sleep(error.seconds)
+        return self.ledger.append(self.marketplace, entries, imported=True, position=position)
 
-def _without(
-    ledger: Ledger,
-    marketplace: str,
-    batch: Sequence[tuple[int, Entry]],
-    reasons: dict[int, list[str]],
-    accepted: AppendResult,
-    rows: Sequence[int] | None,
-) -> bool:
-    if rows is not None:
-        _refuse_what_would_wait(batch, rows, reasons)
-    accepted.refused |= {batch[place][0]: "; ".join(reason) for place, reason in reasons.items()}
-    _whole(ledger, marketplace, [b for place, b in enumerate(batch) if place not in reasons], None, accepted, rows)
-    return False
+    def _count(self, results: Sequence[Appended]) -> None:
+        found = self.result
+        present = [result for result in results if result.already_present]
+        found.already_present += len(present)
+        if self.begun is not None:
+            found.repeated += sum(result.sequence > self.begun for result in present)
+        found.appended += len(results) - len(present)
+        found.waiting += sum(result.pending and not result.already_present for result in results)
 
-
-def _append(ledger: Ledger, marketplace: str, entries: Sequence[Entry], position: Position | None) -> list[Appended]:
-    """Append entries; wait once for those that are seconds ahead of the ledger's clock."""
-    try:
-        return ledger.append(marketplace, entries, imported=True, position=position)
-    except OccurTimeAhead as error:
-        time.sleep(error.seconds)
-    return ledger.append(marketplace, entries, imported=True, position=position)
-
-
-def _refuse_what_would_wait(
-    batch: Sequence[tuple[int, Entry]], rows: Sequence[int], reasons: dict[int, list[str]]
-) -> None:
-    reports = {
-        (rows[index], entry.entry_id): reasons[place]
-        for place, (index, entry) in enumerate(batch)
-        if place in reasons and isinstance(entry.fact, ViolationReported | ProductViolationReported)
-    }
-    for place, (index, entry) in enumerate(batch):
-        about = getattr(entry.fact, "violation", "")
-        if place not in reasons and (why := reports.get((rows[index], about))):
-            reasons[place] = [f"{about}: its report on this row was rejected: {'; '.join(why)}"]
+    def _refuse(self, batch: Sequence[tuple[int, Entry]], reasons: dict[int, str]) -> None:
+        """Refuse entries by their place in the batch, with those that would wait for them; append the others."""
+        if self.rows is not None:
+            reports = {
+                (self.rows[index], entry.entry_id): reasons[place]
+                for place, (index, entry) in enumerate(batch)
+                if place in reasons and isinstance(entry.fact, ViolationReported | ProductViolationReported)
+            }
+            for place, (index, entry) in enumerate(batch):
+                about = getattr(entry.fact, "violation", "")
+                if place not in reasons and (why := reports.get((self.rows[index], about))):
+                    reasons[place] = f"{about}: its report on this row was rejected: {why}"
+        self.result.refused |= {batch[place][0]: reason for place, reason in reasons.items()}
+        if left := [item for place, item in enumerate(batch) if place not in reasons]:
+            self.append_all(left)

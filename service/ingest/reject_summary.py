@@ -7,10 +7,6 @@ _NUMBERED = re.compile(r"(?<![\[\w])[\w.~-]*\d[\w.:~-]*")
 
 REMEDIES: Sequence[tuple[str, str]] = (
     (
-        r"^at: the row lies ",
-        "mend the date that is wrong; if many rows are named, sort the file by the time of count_so_far",
-    ),
-    (
         r"is no date|is not a date|not a time such as|is not of the form|no offset from UTC",
         'state how dates are written: dates = "%d/%m/%Y", or { format = ..., offset = ... } for times; leave out rows without'
         " one by when = { column = ..., filled = true }",

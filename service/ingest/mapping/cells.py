@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from scoring.base.errors import ConfigurationWrong
@@ -29,16 +30,9 @@ def cell(row: Row, column: str) -> str:
         raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
 
 
-def _column(name: str) -> Value:
-    def read(row: Row) -> str:
-        return row.get(name) or cell(row, name)
-
-    return read
-
-
 def _hole(name: str, dates: Dates) -> Value:
     if not name.endswith(_DAY):
-        return _column(name)
+        return partial(cell, column=name)
     column = name.removesuffix(_DAY)
 
     def read(row: Row) -> str:
@@ -227,7 +221,7 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     is_text = isinstance(operand, str) and not _HOLE.search(operand)
     if not fits or (is_moment and is_text and _moment(operand, dates) is None):
         raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
-    read = _column(column)
+    read = partial(cell, column=column)
     if is_moment:
         other = value_of(operand, where, dates)
         # An empty cell has no order. A text that is no time is rejected, so that the row is reported.

@@ -7,24 +7,25 @@ take = ["delivered_at", "promised_at"]
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scoring.base.errors import ConfigurationWrong
 from service.ingest.mapping.cells import Row, RowRejected, are_tables, cell
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Columns `take` of the file `path`, if its column `key` equals the row's `on`.
+class Join(BaseModel):
+    """Columns `take` of the file `path`, if its column `key` (default: `on`) equals the row's `on`.
 
     Empty without a match; the last of several counts.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     path: str
     on: str
-    key: str
-    take: tuple[str, ...]
+    key: str = Field(default_factory=lambda data: data["on"])
+    take: tuple[str, ...] = Field(min_length=1)
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
         """Return the taken columns by key; the last row of a key counts. Raises ConfigurationWrong without a column."""
@@ -50,13 +51,11 @@ def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
         raise ConfigurationWrong(f"{where}.join must be a list of tables")
     found = []
     for number, item in enumerate(stated):
-        path, on, take = item.get("path"), item.get("on"), item.get("take")
-        key = item.get("key", on)
-        is_sound = isinstance(take, list | tuple) and take and all(isinstance(t, str) for t in (path, on, key, *take))
-        if not is_sound or not set(item) <= {"path", "on", "key", "take"}:
+        try:
+            found.append(Join.model_validate(item))
+        except ValidationError:
             raise ConfigurationWrong(
                 f"{where}.join[{number}] must give path, on (a column of this file), take (columns of the other), and at"
                 " most key (the other's name of on)"
-            )
-        found.append(Join(str(path), str(on), str(key), tuple(take or ())))
+            ) from None
     return tuple(found)

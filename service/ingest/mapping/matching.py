@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 from scoring.base.enums import IdentityLevel
 from scoring.base.errors import ConfigurationWrong
-from service.ingest.mapping.cells import are_tables, value_of
+from service.ingest.mapping.cells import Row, are_tables, value_of
 from service.ledger.records import Identity
 
-Row = Mapping[str, str]
 SELLER, VERIFIED = "@seller", "@verified"
 
 

@@ -19,7 +19,7 @@ column with a `map`. A column may be changed: `{ column = "paid", multiply = 100
 "delivered", plus_days = 14 }`. An exposure's `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`,
 counts distinct values, or adds numbers, of one seller and UTC day; its entry comes after the last row. `dates` states
 other forms of dates (`dates.py`); `columns` names those of a file without a header; a `join` adds columns of another
-file (`joins.py`); a `count_so_far` counts earlier rows (`so_far.py`).
+file (`joins.py`).
 
 A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date.
 
@@ -46,7 +46,6 @@ from service.ingest.mapping.dates import PLAIN, Dates, parse_dates
 from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step, read_or_none, read_text
 from service.ingest.mapping.joins import Join, joins_of
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
-from service.ingest.mapping.so_far import CountSoFar
 from service.ingest.mapping.static_checks import find_missing_fields, find_wrong_constants, refuse_unknown
 
 T = TypeVar("T")
@@ -79,7 +78,6 @@ class MappedFile:
     identifiers: tuple[Identifier, ...] = ()
     columns: tuple[str, ...] = ()
     joins: tuple[Join, ...] = ()
-    so_far: CountSoFar | None = None
 
     @property
     def matched(self) -> "MappedFile":
@@ -100,35 +98,25 @@ class MappedFile:
 
     @property
     def asked(self) -> frozenset[str]:
-        """Return the columns that rules, joins and match read, without joined or counted ones."""
+        """Return the columns that rules, joins and match read, without joined ones."""
         asked = _Asked()
         for rule in self.rules:
             rule.ask(asked)
         for identifier in self.identifiers if any(rule.needs_match for rule in self.rules) else ():
             read_or_none(identifier.value, asked)
         brought = {name for join in self.joins for name in join.take}
-        if self.so_far is not None:
-            brought |= set(self.so_far.columns)
-            self.so_far.ask(asked)
         return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
 
     @property
     def counts(self) -> bool:
-        return self.so_far is not None or any(rule.counts for rule in self.rules)
+        return any(rule.counts for rule in self.rules)
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
         for rule in self.rules:
             rule.forget()
-        if self.so_far is not None:
-            self.so_far.forget()
-        for (line, row), below in _with_next(rows):
+        for line, row in rows:
             numbered = {**row, "line": str(line)}
-            try:
-                numbered |= {} if self.so_far is None else self.so_far.counted(numbered, below)
-            except RowRejected as error:
-                yield line, error
-                continue
             for rule in self.rules:
                 try:
                     entry = rule.apply(numbered)
@@ -139,16 +127,6 @@ class MappedFile:
                     yield line, entry
         for rule in self.rules:
             yield from rule.counted()
-
-
-def _with_next(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[tuple[int, Row], Row | None]]:
-    last: tuple[int, Row] | None = None
-    for line, row in rows:
-        if last is not None:
-            yield last, {**row, "line": str(line)}
-        last = line, row
-    if last is not None:
-        yield last, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,38 +150,15 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
         where = f"files[{number}]"
         if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
             raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
-        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "count_so_far", "entries"]), where)
+        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
         own = parse_dates(file["dates"], where) if "dates" in file else dates
         rules = _rules(file["entries"], where, own)
         identifiers = identifiers_of(file, where) if "match" in file else identifiers_of(data, "the mapping")
         if not identifiers and any(rule.needs_match for rule in rules):
             raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
-        so_far = CountSoFar(file["count_so_far"], f"{where}.count_so_far", own) if "count_so_far" in file else None
-        if so_far is not None and any(rule.needs_match for rule in rules):
-            raise ConfigurationWrong(
-                f"{where}.count_so_far: rows that find their seller by the match cannot be counted"
-            )
-        mapped = MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where), so_far)
-        if so_far is not None:
-            _check_new_columns(mapped, so_far, f"{where}.count_so_far")
-        files.append(mapped)
+        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where)))
     content = json.dumps(data, sort_keys=True, default=str)
     return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
-
-
-def _check_new_columns(file: MappedFile, so_far: CountSoFar, where: str) -> None:
-    """Raise ConfigurationWrong if a counted column's name is taken or read."""
-    brought = {name for join in file.joins for name in join.take}
-    if taken := sorted(so_far.columns.keys() & (brought | set(file.columns) | {"line"})):
-        raise ConfigurationWrong(
-            f"{where}.columns.{taken[0]} has the name of a column that is there already; choose another"
-        )
-    asked = _Asked()
-    so_far.ask(asked)
-    if circular := sorted(so_far.columns.keys() & asked.keys()):
-        raise ConfigurationWrong(
-            f"{where} reads {{{circular[0]}}}, which it counts itself: nothing is counted by what was counted"
-        )
 
 
 def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:
@@ -325,7 +280,7 @@ class Rule:
             about.append((read_or_none(self._values["violation"], row) or "").strip())
 
     def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
-        """Yield (first line, entry or RowRejected) of counted entries in order of first rows; forget the counts."""
+        """Yield (first line, entry or RowRejected) of counted entries in order of first rows."""
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
             texts |= {name: tally.text for name, tally in seen.items()}
@@ -333,7 +288,6 @@ class Rule:
                 yield self._first_line[key], self._entry(texts, {})
             except RowRejected as error:
                 yield self._first_line[key], error
-        self.forget()
 
     def forget(self) -> None:
         self._seen.clear()

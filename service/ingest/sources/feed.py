@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from scoring.base.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
 from scoring.entries.entry import Entry
-from service.ingest.partial_append import AppendResult, accept
+from service.ingest.partial_append import AppendCounts, AppendResult, accept
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile
 from service.ingest.sources.source import Message, Source
@@ -29,9 +29,7 @@ RETRY_SECONDS = (0.1, 5.0)
 
 
 @dataclass(slots=True)
-class FeedReport:
-    appended: int = 0
-    already_present: int = 0
+class FeedReport(AppendCounts):
     rejected: int = 0
     positions: dict[int, int] = field(default_factory=dict)
 
@@ -141,8 +139,7 @@ class Feed:
             self.report.positions.pop(last.partition, None)
             self._patiently(partial(self._seek, last.partition))
             return
-        self.report.appended += done.appended
-        self.report.already_present += done.already_present
+        self.report.add(done)
         self.report.rejected += len(rejected)
         self.report.positions[last.partition] = last.next_position
 
