@@ -4,9 +4,11 @@
 The result follows from number and limit, not from "ok". `certificate` and `parity` are required.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ArtifactRefused, GatesFailed, invalid
@@ -14,6 +16,17 @@ from scoring.base.errors import ArtifactRefused, GatesFailed, invalid
 GATES = "gates.json"
 NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
 """Promises of the service: no person can make a model monotone, or served inputs equal to training's."""
+
+
+class _StatedGate(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    gate: str = Field(min_length=1)
+    kind: Literal["hard", "advisory"]
+    ok: bool
+    number: float | None = None
+    limit: float | None = None
+    text: str = ""
+    overridable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,13 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
     try:
         rows = parse_json(data)["gates"]
         gates = tuple(_gate(row) for row in rows)
-    except (KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise ArtifactRefused(
+            f"{GATES} of the model cannot be read ({place}: {wrong['msg']}); train it again"
+        ) from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactRefused(f"{GATES} of the model cannot be read ({error}); train it again") from None
     if len({gate.gate for gate in gates}) != len(gates):
         raise ArtifactRefused(f"{GATES} of the model states a gate twice; train it again")
@@ -92,28 +111,13 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     return figures
 
 
-def _gate(row: Mapping[str, object]) -> GateResult:
-    kind, name, text = row["kind"], row["gate"], row.get("text", "")
-    if kind not in ("hard", "advisory") or not isinstance(name, str) or not name or not isinstance(text, str):
-        raise ValueError("a gate has a name, a text, and is hard or advisory")
-    if not isinstance(row["ok"], bool) or not isinstance(row.get("overridable", True), bool):
-        raise ValueError(f"ok and overridable of gate {name[:40]} must be true or false")
-    number, limit = (_number(row, key) for key in ("number", "limit"))
-    is_hard = kind == "hard"
-    if name in NEVER_OVERRIDDEN:
-        limit = 0.0
+def _gate(row: object) -> GateResult:
+    stated = _StatedGate.model_validate(row)
+    number, limit = stated.number, 0.0 if stated.gate in NEVER_OVERRIDDEN else stated.limit
+    is_hard = stated.kind == "hard"
     # A hard gate without a measurement fails; an advisory one has nothing to sign off.
     holds = number <= limit if number is not None and limit is not None else not is_hard
-    return GateResult(name, is_hard, row["ok"] and holds, number, limit, text, bool(row.get("overridable", True)))
-
-
-def _number(row: Mapping[str, object], key: str) -> float | None:
-    value = row.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"number and limit of gate {str(row['gate'])[:40]} must be numbers or null")
-    return float(value)
+    return GateResult(stated.gate, is_hard, stated.ok and holds, number, limit, stated.text, stated.overridable)
 
 
 def _join_names(names: Sequence[str]) -> str:

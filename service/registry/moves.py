@@ -4,10 +4,13 @@
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import FieldViolation, InvalidInput
@@ -24,10 +27,10 @@ MAX_NAME, MAX_REASON = 128, 500
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="ignore", allow_inf_nan=False))
 class Move:
-    alias: str
-    digest: str
+    alias: Annotated[str, Field(pattern=f"^({'|'.join(ALIASES)})$")]  # another one would stand for another model
+    digest: Annotated[str, Field(pattern=f"^{_DIGEST.pattern}$")]
     actor: str
     reason: str
     time: str
@@ -54,25 +57,7 @@ def parse_move(line: bytes) -> Move:
     Raises ValueError, TypeError or RecursionError unless it is a JSON object with an alias of ALIASES, a digest of 64
     hexadecimal digits, texts for actor, reason and time, and texts or numbers as figures.
     """
-    stated = parse_json(line)
-    if not isinstance(stated, dict):
-        raise TypeError("a move is an object")
-    known = {one.name for one in fields(Move)}
-    move = Move(**{name: value for name, value in stated.items() if name in known})
-    texts = (move.alias, move.digest, move.actor, move.reason, move.time)
-    if not all(isinstance(value, str) for value in texts) or not is_digest(move.digest):
-        raise ValueError("a move has texts, and a digest of 64 hexadecimal digits")
-    if move.alias not in ALIASES:  # it would stand for another model
-        raise ValueError(f"an alias is one of {', '.join(ALIASES)}")
-    if not isinstance(move.figures, dict) or not all(map(_is_figure, move.figures.values())):
-        raise ValueError("the figures of a move are texts and numbers")
-    return move
-
-
-def _is_figure(value: object) -> bool:
-    return (
-        isinstance(value, Figure) and not isinstance(value, bool) and (isinstance(value, str) or abs(value) < math.inf)
-    )
+    return Move(**parse_json(line))
 
 
 def is_move(line: bytes) -> bool:

@@ -25,7 +25,6 @@ from scoring.model.promises import broken_promises
 from service.call_context import Approval, current_call
 from service.registry.approved import basis_of, is_done_by, refuse_return, require_basis
 from service.registry.figures import headline_figures
-from service.registry.folder_storage import FolderStorage
 from service.registry.gates import GATES, GateResult, allow, gates_of, verdict
 from service.registry.given_up import refuse_given_up
 from service.registry.moves import (
@@ -56,13 +55,6 @@ class Registry:
 
     def __init__(self, place: Path | str) -> None:
         self._storage = storage_of(place)
-
-    @property
-    def folder(self) -> Path:
-        """Return the registry's folder. Raises TypeError for an object store."""
-        if not isinstance(self._storage, FolderStorage):
-            raise TypeError(f"{self._storage.place} is no folder")
-        return self._storage.folder
 
     @property
     def place(self) -> str:

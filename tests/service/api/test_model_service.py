@@ -45,7 +45,7 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def client(tmp_path: Path, registry: Registry) -> Iterator[Client]:
-    with served(tmp_path, registry.folder) as found:
+    with served(tmp_path, Path(registry.place)) as found:
         yield found
 
 
@@ -59,7 +59,7 @@ def test_models_are_listed_page_by_page(client: Client, registry: Registry) -> N
     beside = {"gates.json": gates_json(gate("size", ok=False)), "report.html": b"<p>"}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
     third = publish(registry, 2)
-    (registry.folder / "models" / third / "lineage.json").write_bytes(b"[]")
+    (Path(registry.place) / "models" / third / "lineage.json").write_bytes(b"[]")
     pages = list(client.list_models(page_size=1))
     assert [model.digest for model in pages] == sorted([first, second, third])
     found = {model.digest: model for model in pages}
@@ -99,10 +99,10 @@ def test_two_models_are_compared_figure_by_figure(client: Client, registry: Regi
     assert rows["evaluation", "auc.lightgbm.value"] == ("0.7", "0.8")
     assert rows["evaluation", "base_rate"] == ("0.1", "0.1")
     assert [name for section, name in rows if section in ("features", "parameters", "lineage")] == ["base"]
-    (registry.folder / "models" / second / "evaluation.json").unlink()
+    (Path(registry.place) / "models" / second / "evaluation.json").unlink()
     error = refused("FAILED_PRECONDITION", "MODEL_REFUSED", client.diff_models, first, second)
     assert error.metadata == {"model": second}
-    assert str(registry.folder) not in str(error)
+    assert registry.place not in str(error)
 
 
 def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: Registry) -> None:
@@ -171,7 +171,7 @@ def test_the_report_comes_as_it_was_published(client: Client, registry: Registry
     html = b"<!doctype html>" + b"<p>\xc3\xa4" * 500_000
     digest = publish(registry, attachments={"gates.json": gates_json(), "report.html": html})
     assert client.get_model_report() == html
-    (registry.folder / "models" / digest / "report.html").write_bytes(b"<p>better")
+    (Path(registry.place) / "models" / digest / "report.html").write_bytes(b"<p>better")
     refused("FAILED_PRECONDITION", "MODEL_REFUSED", client.get_model_report)
 
 

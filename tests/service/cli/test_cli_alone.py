@@ -35,7 +35,7 @@ def bare(tmp_path: Path) -> Shell:
 def test_a_damaged_model_is_listed_as_such_and_refused(bare: Shell, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "data" / "registry")
     digest = publish(registry)
-    (registry.folder / "models" / digest / "model.txt").write_bytes(b"tree")
+    (Path(registry.place) / "models" / digest / "model.txt").write_bytes(b"tree")
     (row,) = bare.json("model", "list")
     assert (row["digest"], row["state"]) == (digest, "damaged")
     refused = bare.error(6, "serve", address="127.0.0.1:0")

@@ -61,7 +61,7 @@ def promote(registry: Registry, name: str, reason: str = "better") -> str:
 
 
 def part_of(registry: Registry, digest: str, name: str) -> Path:
-    return registry.folder / "models" / digest / name
+    return Path(registry.place) / "models" / digest / name
 
 
 def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
@@ -72,7 +72,7 @@ def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
 def test_a_damaged_line_of_the_log_is_named(registry: Registry) -> None:
     """A damaged line of the log is named and a torn last one is no move."""
     first = publish(registry, artifact())
-    log = registry.folder / "aliases.jsonl"
+    log = Path(registry.place) / "aliases.jsonl"
     whole = log.read_bytes()
     log.write_bytes(whole + b'{"alias": "champion", "dig')
     assert registry.champion() == first
@@ -164,7 +164,7 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
             promote(registry, first)
             wait_until(lambda: scorer.champion.digest == first)
             model.write_bytes(b"")
-            with (registry.folder / "aliases.jsonl").open("a") as log:
+            with (Path(registry.place) / "aliases.jsonl").open("a") as log:
                 log.write(
                     json.dumps(dict.fromkeys(("alias", "actor", "reason", "time"), CHAMPION) | {"digest": second})
                 )
