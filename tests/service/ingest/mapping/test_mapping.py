@@ -324,7 +324,7 @@ def test_a_missing_required_field_is_refused() -> None:
             VIOLATION | {"harm": {"column": "grade", "map": {"1": "low"}, "default": "none"}},
             "entries[0].harm.default: 'none' is unknown. Use low, medium, high or extreme.",
         ),
-        (VIOLATION | {"violation_type": "fraud"}, "violation_type: 'fraud' is no violation type; see: sellertrust"),
+        (VIOLATION | {"violation_type": "fraud"}, "violation_type: 'fraud' is no violation type; see docs"),
         (STATUS | {"actor": "my staff"}, "entries[0].actor: 'my staff' must be 1 to 128 characters of"),
         (VIOLATION | {"final": "maybe"}, "entries[0].final: 'maybe' is neither true nor false"),
         (EXPOSURE | {"settled_orders": -1}, "entries[0].settled_orders: '-1' must be 0 to"),
