@@ -12,8 +12,7 @@ from scoring.entries.kinds.table import KINDS
 from service.ingest.mapping.rules import mapping_of
 from tests.docs_in_step import DOCS
 from tests.helpers.pages import follow
-from training.gates.table import GATES, gates_of
-from training.monitoring.monitor import Thresholds
+from training.gates.table import GATES
 from training.study import loading as reading
 from training.study.context import COUNTED, OF_INSPECTION, ContextSource
 from training.study.definition import BadRule
@@ -48,7 +47,6 @@ def test_the_page_on_studies_names_every_part_and_no_other(tmp_path: Path, monke
     (tmp_path / "study.toml").write_text(MINIMAL)
     load_study(tmp_path / "study.toml")
     wanted: dict[str, set[str]] = {table: set(parts) for table, parts in LISTED.items()}
-    wanted |= {"gates": _gates(), "monitor": set(Thresholds.__dataclass_fields__)}
     for path in asked - {"name", "marketplace", *wanted}:
         table, part = path.split(".")
         wanted.setdefault(table, set()).add(part)
@@ -62,12 +60,6 @@ def test_the_page_on_studies_names_every_part_and_no_other(tmp_path: Path, monke
         assert f"`{word}`" in STUDIES, word
 
 
-def _gates() -> set[str]:
-    with pytest.raises(ConfigurationWrong) as caught:
-        gates_of({"none": 1})
-    return set(caught.value.message.split("there are ")[1].split(", "))
-
-
 def test_the_page_on_studies_states_every_gate_as_it_is() -> None:
     for gate in GATES:
         bounds = "fixed" if gate.least == gate.most else f"{gate.least:,.10g} to {gate.most:,.10g}"
@@ -77,7 +69,6 @@ def test_the_page_on_studies_states_every_gate_as_it_is() -> None:
 def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(MINIMAL)
     study = load_study(tmp_path / "study.toml")
-    thresholds = Thresholds()
     for part, value in {
         "train_points": study.observation.train_points,
         "step_days": study.observation.step_days,
@@ -96,10 +87,10 @@ def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> N
         "rounds": study.model.rounds,
         "seed": study.model.seed,
         "seeds": study.model.seeds,
-        "psi": thresholds.psi,
-        "csi": thresholds.csi,
-        "calibration": thresholds.calibration,
-        "points": thresholds.points,
+        "psi": study.monitor.psi,
+        "csi": study.monitor.csi,
+        "calibration": study.monitor.calibration,
+        "points": study.monitor.points,
         "segment_rows": study.gates.segment_rows,
         "harm_to_good": study.gates.harm_to_good,
     }.items():

@@ -50,7 +50,7 @@ def data(evidence: GateEvidence) -> GateFinding:
 
 
 PSI_EFFECT = 0.1
-"""The least stability index of the points that needs a signature, as `training.monitoring.monitor.Thresholds.psi`."""
+"""The least stability index of the points that needs a signature, as `psi` of a study's `[monitor]`."""
 
 DRIFT = "adversarial"
 

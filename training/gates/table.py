@@ -6,10 +6,8 @@ A study's table `[gates]` may move limits within bounds and switch off advisory 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
-from scoring.base.errors import ConfigurationWrong
 from training.gates import calibration
 from training.gates import findings as figures
 from training.gates.evidence import GateEvidence, GateFinding, Measured
@@ -51,61 +49,17 @@ GATES = (
     Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
 
-SEGMENT_ROWS = (200, 50, 5000)
-"""Least rows of a segment that is judged: default, least and most."""
-HARM_TO_GOOD = (0.05, 0.001, 0.5)
-"""Share of good rows rejected when the recall of loss is read: default, least and most."""
 
-_BY_NAME = {gate.name: gate for gate in GATES}
-_SETTINGS = {"segment_rows": SEGMENT_ROWS, "harm_to_good": HARM_TO_GOOD}
-
-
-def _defaults() -> Mapping[str, float]:
-    return MappingProxyType({gate.name: gate.limit for gate in GATES})
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gates:
-    limits: Mapping[str, float] = field(default_factory=_defaults)
+    """The table `[gates]` of a study."""
+
+    limits: Mapping[str, float] = field(default_factory=lambda: {gate.name: gate.limit for gate in GATES})
     """By gate, without gates that are switched off."""
-    segment_rows: int = int(SEGMENT_ROWS[0])
-    harm_to_good: float = HARM_TO_GOOD[0]
-
-
-def gates_of(table: Mapping[str, Any]) -> Gates:
-    """Return the gates of a study's table `[gates]`, over the defaults.
-
-    The table holds a limit by gate, `false` to switch an advisory gate off, `segment_rows` and `harm_to_good`. Raises
-    ConfigurationWrong that names every unknown or wrong field, and every hard gate switched off, with the remedy.
-    """
-    limits, settings, wrong = dict(_defaults()), {name: spans[0] for name, spans in _SETTINGS.items()}, []
-    for name, value in table.items():
-        gate = _BY_NAME.get(name)
-        if gate is None and name not in _SETTINGS:
-            wrong.append(f"gates.{name} is no gate; there are {', '.join([*_BY_NAME, *_SETTINGS])}")
-        elif gate is not None and value is False:
-            if gate.kind == HARD:
-                wrong.append(f"gates.{name} is hard and cannot be switched off; {_remedy(gate)}")
-            limits.pop(name, None)
-        elif gate is not None and gate.least == gate.most:
-            wrong.append(f"gates.{name} has nothing to set: {_remedy(gate)}")
-        else:
-            least, most = (gate.least, gate.most) if gate else _SETTINGS[name][1:]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-                wrong.append(f"gates.{name} must be a number from {least:g} to {most:g}, not {value!r}")
-            elif name == "segment_rows" and not isinstance(value, int):
-                wrong.append(f"gates.{name} must be a whole number, not {value!r}")
-            else:
-                (limits if gate else settings)[name] = value
-    if wrong:
-        raise ConfigurationWrong("; ".join(wrong))
-    return Gates(MappingProxyType(limits), int(settings["segment_rows"]), float(settings["harm_to_good"]))
-
-
-def _remedy(gate: Gate) -> str:
-    if gate.least == gate.most:
-        return "its limit is always 0; take the line out"
-    return f"set its limit, from {gate.least:g} to {gate.most:g}"
+    segment_rows: int = 200
+    """Least rows of a segment that is judged."""
+    harm_to_good: float = 0.05
+    """Share of good rows rejected when the recall of loss is read."""
 
 
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:

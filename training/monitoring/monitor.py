@@ -6,9 +6,7 @@ expected bad sellers in mature windows. The estimate covers open windows: a chai
 known as bad so far. It moves months before the labels do.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +35,7 @@ from training.monitoring.results import Calibration, Drift, MonitorReport
 from training.observation.export import LedgerTable
 from training.observation.labels import Labels, Outcome, Windows, final_facts, label
 from training.observation.snapshots import Snapshot, join, snapshot
-from training.study.definition import Study
+from training.study.definition import MonitorTable, Study
 
 MAX_SELLERS = 20_000
 """Most sellers, drawn by chance, whose drift is measured: the index of two equal samples is then 0.001 and less."""
@@ -52,45 +50,6 @@ NOT_AT_EVENTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Limits of alerts: the table `[monitor]` of a study."""
-
-    psi: float = 0.1
-    """The least index of the score that alerts, if it also passes its critical value."""
-    csi: float = 0.2
-    """The same for the index of a feature."""
-    calibration: float = 1.25
-    """Tolerated factor of observed over expected, either way; the whole 95 % interval must exceed it to alert."""
-    points: int = 3
-    ignore: tuple[str, ...] = ()
-    """Prefixes of features that never alert, such as tenure in a growing marketplace."""
-
-
-def thresholds_of(table: Mapping[str, Any]) -> Thresholds:
-    """Parse the table `[monitor]` of a study into thresholds, over the defaults.
-
-    Raises ConfigurationWrong that names every field that is unknown or wrong.
-    """
-    known = {field.name for field in fields(Thresholds)}
-    wrong = [f"monitor.{name} is not a part of a study" for name in table if name not in known]
-    for name, least in (("psi", 0.0), ("csi", 0.0), ("calibration", 1.0)):
-        if name in table and not _is_number(table[name], least):
-            wrong.append(f"monitor.{name} must be a number of at least {least:g}")
-    if "points" in table and not (type(table["points"]) is int and 1 <= table["points"] <= 24):
-        wrong.append("monitor.points must be a whole number from 1 to 24")
-    ignore = table.get("ignore", [])
-    if not (isinstance(ignore, list) and all(isinstance(name, str) and name for name in ignore)):
-        wrong.append("monitor.ignore must list beginnings of names of features")
-    if wrong:
-        raise ConfigurationWrong("the study cannot be used: " + "; ".join(wrong))
-    return Thresholds(**{**table, "ignore": tuple(ignore)})
-
-
-def _is_number(value: object, least: float) -> bool:
-    return type(value) in (int, float) and least <= float(value) < float("inf")  # type: ignore[arg-type]
-
-
 def monitor(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None
 ) -> MonitorReport:
@@ -99,7 +58,7 @@ def monitor(
     Raises ConfigurationWrong if the study is not the model's, the model does not state its training points, or no
     seller was known.
     """
-    limits = thresholds_of(study.monitor)
+    limits = study.monitor
     study = as_the_model_sees(study, artifact)
     day = table.as_of if as_of is None else as_of
     table = replace(reported_before(table, day), as_of=day)
@@ -148,7 +107,7 @@ def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Fact
 
 
 def drift(
-    reference: Snapshot, today: Snapshot, artifact: Artifact, limits: Thresholds, seed: int
+    reference: Snapshot, today: Snapshot, artifact: Artifact, limits: MonitorTable, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
     """Return (drift of the score, drifts of the features) from `reference` to `today`, the features with the largest
     first.
@@ -177,7 +136,7 @@ def _some(rows: Snapshot, seed: int) -> Snapshot:
 
 
 def calibration(
-    table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: Thresholds, final: Facts
+    table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: MonitorTable, final: Facts
 ) -> tuple[Calibration, dict[str, Calibration]]:
     """Compare observed with expected bad sellers in the latest mature windows.
 
@@ -218,7 +177,7 @@ def calibration(
     return of(cells.sum(axis=1), int(rows.sum()), int(bad_rows.sum()), "seller was observed"), tiers
 
 
-def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Thresholds, final: Facts) -> Calibration:
+def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: MonitorTable, final: Facts) -> Calibration:
     """Compare bad sellers with those expected in open windows, for the part that has passed.
 
     Past windows correct for late reports and decisions, not for days to come. The orders so far are known, so a season
@@ -341,7 +300,7 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     return list(range(latest, first, -study.observation.step_days))[:points]
 
 
-def _is_off(ratio: Interval, limits: Thresholds) -> bool:
+def _is_off(ratio: Interval, limits: MonitorTable) -> bool:
     return ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
 
 

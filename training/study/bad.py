@@ -5,21 +5,19 @@ from scoring.entries.violation_types import TABLES
 from training.study.definition import COUNTS, WEIGHTS, BadRule, BadTable
 from training.study.reader import Reader, word
 
-_NUMBER = (int, float)
-
 
 def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
     """Read the table `[bad]` of a study; add its errors to the reader's problems.
 
     `has_exposure`: the study has a reference exposure; `at_events`: it observes sellers at events.
     """
-    counted = _one_of(r, "bad.count", COUNTS)
+    counted = r.word("bad.count", COUNTS)
     rules = r.attempt("bad.any must list tables of severity, harm, violation_type and category", lambda: _rules(r))
     if counted == "service_failures":
         r.check(not rules, "bad.any says which violations count, and bad.count that orders do: leave out one of both")
     else:
         r.check(bool(rules), "bad.any must name at least one kind of violation")
-    share, worst = _part(r, "bad.share"), _part(r, "bad.worst")
+    share, worst = (r.number(f"bad.{name}", None, above=0, most=1) for name in ("share", "worst"))
     amount, currency = r.positive("bad.amount_minor", None), r.take("bad.currency", str, "")
     r.check(bool(amount) == bool(currency), "bad.amount_minor and bad.currency go together: state both or neither")
     r.check(
@@ -36,8 +34,6 @@ def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
         worst is None or not at_events,
         "bad.worst compares the sellers of one day, and observation.at has each on a day of its own: state bad.share",
     )
-    least = r.take("bad.least_orders", int, 0)
-    r.check((least or 0) >= 0, "bad.least_orders must not be negative")
     return BadTable(
         rules=rules,
         at_least=r.positive("bad.at_least", 1),
@@ -47,21 +43,9 @@ def read_bad(r: Reader, *, has_exposure: bool, at_events: bool) -> BadTable:
         amount_minor=amount,
         currency=currency,
         worst=worst,
-        least_orders=least,
-        weigh_by=_one_of(r, "bad.weigh_by", WEIGHTS),
+        least_orders=r.number("bad.least_orders", 0, least=0, whole=True),
+        weigh_by=r.word("bad.weigh_by", WEIGHTS),
     )
-
-
-def _one_of(r: Reader, path: str, words: tuple[str, ...]) -> str:
-    value: str = r.take(path, str, words[0])
-    r.check(value in words, f"{path} must be one of {', '.join(words)}")
-    return value
-
-
-def _part(r: Reader, path: str) -> float | None:
-    value = r.take(path, _NUMBER, None)
-    r.check(value is None or 0 < value <= 1, f"{path} must be above 0 and at most 1")
-    return None if value is None else float(value)
 
 
 def _rules(r: Reader) -> tuple[BadRule, ...]:

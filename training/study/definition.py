@@ -132,6 +132,22 @@ class ModelTable:
     parameters: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class MonitorTable:
+    """The table `[monitor]` of a study: limits of alerts."""
+
+    psi: float = 0.1
+    """The least index of the score that alerts, if it also passes its critical value."""
+    csi: float = 0.2
+    """The same for the index of a feature."""
+    calibration: float = 1.25
+    """Tolerated factor of observed over expected, either way; the whole 95 % interval must exceed it to alert."""
+    points: int = 3
+    """The most windows that calibration looks at."""
+    ignore: tuple[str, ...] = ()
+    """Prefixes of features that never alert, such as tenure in a growing marketplace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Study:
     """A checked study, in the tables of its file. Days since 1970-01-01."""
@@ -150,7 +166,7 @@ class Study:
     context: tuple[ContextSource, ...]
     model: ModelTable
     gates: Gates
-    monitor: Mapping[str, Any]
+    monitor: MonitorTable
     digest: str
     """SHA-256 of the study's canonical JSON."""
 

@@ -13,7 +13,7 @@ from scoring.base.time import parse_day
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.model.promises import FREEABLE, free_direction
-from training.gates.table import Gates, gates_of
+from training.gates.table import ADVISORY, GATES, Gates
 from training.study.bad import read_bad
 from training.study.context import EventPoints, read_context, read_events
 from training.study.definition import (
@@ -21,6 +21,7 @@ from training.study.definition import (
     EligibleTable,
     ExposureTable,
     ModelTable,
+    MonitorTable,
     ObservationTable,
     Study,
     WindowTable,
@@ -81,8 +82,8 @@ def _study(r: Reader, digest: str) -> Study | None:
         "pairs": _pairs(r, features),
         "context": context,
         "model": _model(r),
-        "gates": _gates(r),
-        "monitor": r.take("monitor", dict, {}),
+        "gates": read_gates(r),
+        "monitor": _monitor(r),
         "digest": digest,
     }
     return None if r.problems() else Study(**values)
@@ -93,14 +94,12 @@ def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
     r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
     for day in [*train, *test]:
         r.attempt("observation has a day that is none", partial(parse_day, day))
-    embargo = r.take("observation.embargo_days", int, 0)
-    r.check((embargo or 0) >= 0, "observation.embargo_days must not be negative")
     return ObservationTable(
         train=tuple(train),
         test=tuple(test),
         train_points=r.positive("observation.train_points", 4),
         step_days=r.positive("observation.step_days", 45),
-        embargo_days=embargo,
+        embargo_days=r.number("observation.embargo_days", 0, least=0, whole=True),
         events=events,
     )
 
@@ -110,9 +109,7 @@ def _window(r: Reader, *, at_events: bool) -> WindowTable:
     if at_events and days is None and months is None:
         days = 1
     r.check((days is None) != (months is None), "window must give either days or months")
-    maturity = r.take("window.maturity_days", int, 0)
-    r.check((maturity or 0) >= 0, "window.maturity_days must not be negative")
-    return WindowTable(days=days, months=months, maturity_days=maturity)
+    return WindowTable(days, months, maturity_days=r.number("window.maturity_days", 0, least=0, whole=True))
 
 
 def _model(r: Reader) -> ModelTable:
@@ -131,10 +128,8 @@ def _model(r: Reader) -> ModelTable:
 
 
 def _exposure(r: Reader) -> ExposureTable:
-    reference = r.take("exposure.reference_orders", _NUMBER, None)
-    r.check(reference is None or reference > 0, "exposure.reference_orders must be above 0")
-    slope = r.take("exposure.slope", _NUMBER, None)
-    r.check(slope is None or abs(slope) <= MAX_SLOPE, f"exposure.slope must lie between -{MAX_SLOPE} and {MAX_SLOPE}")
+    reference = r.number("exposure.reference_orders", None, above=0)
+    slope = r.number("exposure.slope", None, least=-MAX_SLOPE, most=MAX_SLOPE)
     r.check(slope is None or reference is not None, "exposure.slope needs exposure.reference_orders beside it")
     return ExposureTable(
         reference_orders=float(reference) if reference else None,
@@ -142,7 +137,6 @@ def _exposure(r: Reader) -> ExposureTable:
     )
 
 
-_NUMBER = (int, float)
 MAX_ROUNDS = 20_000
 
 MAX_SLOPE = 10
@@ -150,31 +144,46 @@ MAX_SLOPE = 10
 
 
 def _eligible(r: Reader) -> EligibleTable:
-    left, least = r.take("eligible.left", str, "keep"), r.take("eligible.least_share", _NUMBER, 0.5)
-    r.check(left is None or left in LEFT, f"eligible.left must be one of {', '.join(LEFT)}")
-    r.check(least is None or 0 < least <= 1, "eligible.least_share must be above 0 and at most 1")
     return EligibleTable(
         active_before_months=r.positive("eligible.active_before_months", None),
         active_in_window=r.take("eligible.active_in_window", bool, False),
-        left=left,
-        least_share=float(least or 0),
+        left=r.word("eligible.left", LEFT),
+        least_share=r.number("eligible.least_share", 0.5, above=0, most=1),
     )
 
 
-def _gates(r: Reader) -> Gates:
-    try:
-        return gates_of(r.take("gates", dict, {}))
-    except ConfigurationWrong as error:
-        r.check(False, error.message)
-        return Gates()
+def read_gates(r: Reader) -> Gates:
+    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and two settings."""
+    limits: dict[str, float] = {}
+    for gate in GATES:
+        path = f"gates.{gate.name}"
+        if r.is_false(path):
+            r.check(gate.kind == ADVISORY, f"{path} is hard and cannot be switched off")
+        else:
+            limits[gate.name] = r.number(path, gate.limit, least=gate.least, most=gate.most)
+    return Gates(
+        limits,
+        segment_rows=r.number("gates.segment_rows", Gates.segment_rows, least=50, most=5000, whole=True),
+        harm_to_good=r.number("gates.harm_to_good", Gates.harm_to_good, least=0.001, most=0.5),
+    )
+
+
+def _monitor(r: Reader) -> MonitorTable:
+    ignore = r.take("monitor.ignore", list, [])
+    r.check(all(isinstance(name, str) and name for name in ignore), "monitor.ignore must list beginnings of features")
+    return MonitorTable(
+        psi=r.number("monitor.psi", MonitorTable.psi, least=0),
+        csi=r.number("monitor.csi", MonitorTable.csi, least=0),
+        calibration=r.number("monitor.calibration", MonitorTable.calibration, least=1),
+        points=r.number("monitor.points", MonitorTable.points, least=1, most=24, whole=True),
+        ignore=tuple(ignore),
+    )
 
 
 def _constants(r: Reader) -> Constants | None:
     weights = r.take("constants.severity_weights", dict, {})
-    damping = float(r.take("constants.rate_damping_orders", _NUMBER, 50.0))
-    scale = float(r.take("constants.exposure_scale_orders", _NUMBER, 1000.0))
-    r.check(damping > 0, "constants.rate_damping_orders must be above 0")
-    r.check(scale > 0, "constants.exposure_scale_orders must be above 0")
+    damping = r.number("constants.rate_damping_orders", 50.0, above=0)
+    scale = r.number("constants.exposure_scale_orders", 1000.0, above=0)
 
     def make() -> Constants:
         stated = {word(Severity, key): _weight(value) for key, value in weights.items()}
@@ -182,7 +191,7 @@ def _constants(r: Reader) -> Constants | None:
         ordered = [merged[severity] for severity in Severity]
         if ordered != sorted(ordered):
             raise ValueError("a graver severity must not weigh less")
-        return Constants(merged, damping, scale)
+        return Constants(merged, float(damping), float(scale))
 
     constants: Constants | None = r.attempt("constants.severity_weights must give whole numbers 1 to 63", make)
     return constants
@@ -238,12 +247,9 @@ def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int]
 
 
 def _free(r: Reader) -> frozenset[str]:
-    free = set()
-    for name, part in FREEABLE.items():
-        word = r.take(f"directions.{part}", str, "fixed")
-        r.check(word in ("fixed", "free"), f"directions.{part} must be fixed or free")
-        free |= {name} if word == "free" else set()
-    return frozenset(free)
+    return frozenset(
+        name for name, part in FREEABLE.items() if r.word(f"directions.{part}", ("fixed", "free")) == "free"
+    )
 
 
 def _declared(r: Reader) -> list[AttributeFeature]:

@@ -1,12 +1,11 @@
 """Read values out of a study's nested tables, and report all errors together."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any, TypeVar
 
 Word = TypeVar("Word", bound=IntEnum)
-Default = TypeVar("Default", int, None)
 
 
 class Reader:
@@ -21,10 +20,7 @@ class Reader:
         `kind`: its allowed types; true and false are no numbers. A missing value without a default, or one of the wrong
         type, is added to the problems and replaced by the default (None without one).
         """
-        self._taken.add(path)
-        value: Any = self._data
-        for part in path.split("."):
-            value = value.get(part, ...) if isinstance(value, Mapping) else ...
+        value = self._find(path)
         if value is ...:
             if default is ...:
                 self._wrong.append(f"{path} is missing")
@@ -35,14 +31,44 @@ class Reader:
             return None if default is ... else default
         return value
 
-    def positive(self, path: str, default: Default) -> int | Default:
-        """Return the whole number above 0 at a path, or the default if it is missing; add another value to the
-        problems.
-        """
-        value = self.take(path, int, default)
-        self.check(value is None or value > 0, f"{path} must be above 0")
-        number: int | Default = value
-        return number
+    def _find(self, path: str) -> Any:
+        self._taken.add(path)
+        value: Any = self._data
+        for part in path.split("."):
+            value = value.get(part, ...) if isinstance(value, Mapping) else ...
+        return value
+
+    def is_false(self, path: str) -> bool:
+        return self._find(path) is False
+
+    def number(
+        self,
+        path: str,
+        default: float | None,
+        *,
+        least: float | None = None,
+        above: float | None = None,
+        most: float | None = None,
+        whole: bool = False,
+    ) -> Any:
+        """Return the number at a path, or the default if it is missing; add one out of bounds to the problems."""
+        value = self.take(path, int if whole else (int, float), default)
+        bounds = {"above": above, "at least": least, "at most": most}
+        text = " and ".join(f"{word} {bound:,g}" for word, bound in bounds.items() if bound is not None)
+        holds = value is None or (
+            (least is None or value >= least) and (above is None or value > above) and (most is None or value <= most)
+        )
+        self.check(holds, f"{path} must be {text}")
+        return value
+
+    def positive(self, path: str, default: int | None) -> Any:
+        return self.number(path, default, above=0, whole=True)
+
+    def word(self, path: str, words: Sequence[str]) -> str:
+        """Return the text at a path, by default the first of `words`; add any other text to the problems."""
+        value: str = self.take(path, str, words[0])
+        self.check(value in words, f"{path} must be one of {', '.join(words)}")
+        return value
 
     def check(self, holds: bool, text: str) -> None:
         if not holds:

@@ -4,11 +4,14 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from scoring.base.errors import ConfigurationWrong
 from tests.helpers.evaluation_cases import case_of, points_of
 from training.evaluation.case import Case
 from training.evaluation.figures import evaluate as figures_of
 from training.gates.evidence import Measured
 from training.gates.table import Gates, judge
+from training.study.loading import read_gates
+from training.study.reader import Reader
 
 MEASURED = Measured(
     parity_rows=200,
@@ -24,6 +27,14 @@ CHECKS = {
         {"check": "adversarial", "ok": True, "number": 0.6, "text": "training looks like the test"},
     ],
 }
+
+
+def gates_of(table: dict[str, Any]) -> Gates:
+    reader = Reader({"gates": table})
+    gates = read_gates(reader)
+    if wrong := reader.problems():
+        raise ConfigurationWrong("; ".join(wrong))
+    return gates
 
 
 def evaluate(case: Case) -> dict[str, Any]:

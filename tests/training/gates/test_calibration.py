@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.evaluation_cases import case_of
-from tests.training.gates.judging import evaluate, failing, judged, shifted
+from tests.training.gates.judging import evaluate, failing, gates_of, judged, shifted
 from training.gates.calibration import proven_ratio, row_ratio
-from training.gates.table import gates_of
 
 
 @pytest.mark.long

@@ -1,6 +1,5 @@
 """Monitoring alerts only on change, and uses only the knowledge of its day."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, res
 from tests.helpers.worlds import policy
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
-from training.monitoring.monitor import Thresholds, mature_days, monitor, thresholds_of
+from training.monitoring.monitor import mature_days, monitor
 from training.monitoring.outcomes import lineage_of, slope_of
 from training.monitoring.results import CHECKS, MonitorReport
 from training.observation.export import LedgerTable, read_export
@@ -113,7 +112,7 @@ def test_the_estimate_tells_before_what_matured_labels_tell(world: World, study:
     """Windows that were open on a day, with its knowledge, and after they are over."""
     estimated = look(world, study, world.trained_on + 90).estimated
     assert all(factor >= 1 for factor in estimated.factors)
-    later = look(world, replace(study, monitor={"points": 6}), world.table.as_of).matured
+    later = look(world, restated(study, monitor={"points": 6}), world.table.as_of).matured
     assert max(estimated.ratio.low, later.ratio.low) < min(estimated.ratio.high, later.ratio.high)
 
 
@@ -168,10 +167,10 @@ def test_what_everybody_does_otherwise_is_named(world: World, study: Study, tmp_
 
 @pytest.mark.long
 def test_ignored_features_alert_nobody_and_are_shown(world: World, study: Study) -> None:
-    strict = look(world, replace(study, monitor={"csi": 0}))
+    strict = look(world, restated(study, monitor={"csi": 0}))
     alerting = {f.name for f in strict.features if f.alert}
     assert "tenure_days@1" in alerting
-    ignoring = look(world, replace(study, monitor={"csi": 0, "ignore": ["tenure"]}))
+    ignoring = look(world, restated(study, monitor={"csi": 0, "ignore": ("tenure",)}))
     assert {f.name for f in ignoring.features if f.alert} == alerting - {"tenure_days@1"}
     assert [f.value for f in ignoring.features] == [f.value for f in strict.features]
     assert set(strict.alerts) == set(CHECKS)
@@ -236,14 +235,3 @@ def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: St
 def test_the_study_must_be_the_models(world: World, study: Study) -> None:
     with pytest.raises(ConfigurationWrong, match="give the study that the model was trained by"):
         look(world, restated(study, exposure={"reference_orders": 10.0}))
-
-
-def test_thresholds_have_defaults_and_every_wrong_one_is_named() -> None:
-    assert thresholds_of({}) == Thresholds()
-    assert thresholds_of({"psi": 1, "ignore": ["a"]}) == Thresholds(psi=1, ignore=("a",))
-    wrong = {"psi": -1, "csi": True, "calibration": 0.5, "points": 0, "ignore": "tenure", "mood": 1}
-    with pytest.raises(ConfigurationWrong) as refused:
-        thresholds_of(wrong)
-    for name in wrong:
-        assert f"monitor.{name}" in refused.value.message
-    assert np.isfinite(Thresholds().psi)
