@@ -173,7 +173,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "severity": (0.0, 4.0),
     "level": (0.0, 4.0),
 }
-"""Least and largest value of a feature by its unit; another unit has 0 and no bound, no unit has no bounds."""
+"""Least and largest value of a feature by its unit. Another unit begins at 0. A feature without unit is free."""
 
 
 def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:

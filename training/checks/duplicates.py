@@ -91,8 +91,8 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
 
     Rows have at least MIN_INCIDENTS incidents. The check passes with the number 0 if at most MAX_SHARE of the rows are
     alike, or too few outcomes differ to judge. Otherwise the number is the share of alike rows times the lower bound,
-    at least 0, of their `agreement` beyond a logistic model of the study; it passes up to MAX_SHARE. Worked: of 1,000
-    rows 100 are alike in 50 pairs; a kappa of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
+    at least 0, of their `agreement` beyond a logistic model of the study. It passes up to MAX_SHARE. Worked: 100 of
+    1,000 rows are alike in 50 pairs. A kappa of 0.6 (0.3 to 0.8) gives 0.1 x 0.3 = 0.03.
     """
     rows = rows.take(rows.raw_count >= MIN_INCIDENTS)
     code = mix(rows.day.astype(np.uint64))
@@ -125,11 +125,11 @@ def identical_rows(rows: Snapshot, study: Study) -> Check:
 def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreement:
     """Return Cohen's kappa, with its interval, of outcomes within groups of like rows.
 
-    Arrays of shape (n,): `group`: any codes, each of at least two rows; `bad`: 0 or 1; `p_bad`: each row's chance to be
-    bad, since like features predict like outcomes; `seller`: rows of one seller are dependent.
+    Arrays of shape (n,). `group`: any codes, each of at least two rows. `bad`: 0 or 1. `p_bad`: each row's chance to be
+    bad, since like features predict like outcomes. `seller`: rows of one seller are dependent.
 
     Kappa is 1 - observed / expected disagreement. A group of m rows counts m times its share of pairs that disagree.
-    Worked: 20 pairs at a chance of 0.5, 2 of which disagree: observed agreement 0.9, expected 0.5, kappa (0.9 - 0.5) /
+    Worked: 2 of 20 pairs disagree, at a chance of 0.5. Observed agreement is 0.9, expected 0.5, and kappa (0.9 - 0.5) /
     (1 - 0.5) = 0.8. Below thirty disagreeing pairs the interval also covers Poisson's: here 0.8 (0.28 to 1).
     """
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)

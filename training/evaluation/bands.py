@@ -56,9 +56,9 @@ def count_strips(case: Case) -> dict[str, Any]:
 def read_bands(strips: Strips, cut_offs: Mapping[Tier, int]) -> list[dict[str, Any]]:
     """Return a table for each rated tier, the lowest first.
 
-    `share` is of all test rows, including unrated rows. `rate`, `low` and `high` are at the reference exposure (95 %),
-    None without rows. `apart`: the interval lies above the interval of the next better tier with rows; None if there is
-    no better tier. A strip belongs to the tier of its lowest points.
+    `share` is of all test rows, including unrated rows. `rate`, `low` and `high` are at the reference exposure (95 %);
+    None for an empty tier. `apart`: the interval lies above the interval of the next better tier with rows; None for
+    the best tier. A strip belongs to the tier of its lowest points.
     """
     edges = [0, *(cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
     code = np.searchsorted(edges, np.array(strips["points_from"]), side="right") - 1

@@ -58,7 +58,7 @@ class Case:
     It holds the candidate, `lightgbm`, and the `champion` if there is one.
     """
     served: Mapping[str, Floats]
-    """By the same models: log-odds of bad over the reference exposure, by which models rank."""
+    """By the same models: log-odds of bad over the reference exposure. Models rank by them."""
     window_orders: Floats
     points: Ints
     """The candidate's, 0 to 1000; they never rise with `served`."""
@@ -83,7 +83,7 @@ class Case:
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return each model's probability of bad for every row, over the row's own exposure.
+        """Return the probability of bad by model and row, over the row's own exposure.
 
         Models that only rank are left out.
         """

@@ -44,8 +44,8 @@ def auc_at_equal_volume(
     counts by the product of its rows' weights. `seller`: code of each row's seller. Without a pair: NaN, 0 and zeros.
     O(n log n).
 
-    Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad: 10 pairs with 12 (in order), not
-    with 13; 100 pairs with none: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
+    Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad. 10 pairs with 12 (in order), not
+    with 13, and 100 is alone: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
     """
     weight = np.ones(len(bad)) if weight is None else weight
     bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)

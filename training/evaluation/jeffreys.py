@@ -21,7 +21,7 @@ def jeffreys_interval(bad: float, rows: float) -> tuple[float, float]:
 def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, float]:
     """Return two p-values of a predicted rate: that it is too low, and that it is too high.
 
-    They are the probabilities that the true rate is not above, and not below, `predicted`, and add up to 1. `bad` and
+    They are the probabilities that the true rate is at most, and at least, `predicted`, and add up to 1. `bad` and
     `rows` are observed. Worked: 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686.
     """
     under = float(betainc(bad + 0.5, rows - bad + 0.5, min(max(predicted, 0.0), 1.0)))
@@ -75,8 +75,8 @@ class Rate:
 
 
 def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
-    """Return the rows over the design effect: the variance of the rate by seller over that of as many independent
-    rows.
+    """Return the rows over the design effect: the variance of the rate by seller over the variance of as many
+    independent rows.
 
     At most the number of rows. If the rate has no variance, also at most Kish's (sum w)^2 / sum w^2 of sellers.
     """

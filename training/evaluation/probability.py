@@ -39,8 +39,8 @@ class Brier:
 def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier:
     """Return Brier's score and its parts, over bins of equal numbers of rows by prediction.
 
-    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins: value 0.15, reliability (0.04 + 0.01) /
-    2 = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
+    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins. The value is 0.15, reliability (0.04 +
+    0.01) / 2 = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
     """
     weight = weight / weight.sum()
     rate = float(weight @ bad)
@@ -137,7 +137,7 @@ class Recalibration:
         return math.nan
 
     def terms(self) -> Floats:
-        """Return the seven terms by which a bootstrap draw moves slope and intercept, (n, 7).
+        """Return the seven terms that move slope and intercept in a bootstrap draw, (n, 7).
 
         Five are derivatives at the fitted line, two at the intercept with slope 1.
         """

@@ -33,10 +33,10 @@ class Ranking:
         """Return AUC and recall of loss with `weight` copies of each row; NaN if undefined.
 
         AUC: chance that a bad row scores above a good row, ties one half. Recall of loss: reject rows worst first until
-        `harm` of the good rows (by weight) are rejected, and the same share of rows with equal scores; the figure is
-        the share of all loss rejected. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad row beats one good row and ties
-        with one: AUC 0.75. At a harm of one quarter, half a good row may be rejected, so half of the two tied rows:
-        recall of loss 0.5.
+        `harm` of the good rows (by weight) are rejected. From rows with equal scores the same share is rejected. The
+        figure is the share of all loss rejected. Worked: scores 1, 2, 2 with bad 0, 0, 1: the bad row beats one good
+        row and ties with one: AUC 0.75. At a harm of one quarter, half a good row may be rejected, so half of the two
+        tied rows: recall of loss 0.5.
         """
         goods = np.empty(len(self.good) + 1)
         goods[0] = 0.0

@@ -128,7 +128,7 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
     """Return a table of calibration and log-loss for each tenth of volume, smallest first, weighted by `case.weight`.
 
-    The unconstrained twin's figures show the cost of the constraints by volume (None without a twin).
+    The unconstrained twin's figures show the cost of the constraints by volume.
     """
     predicted = case.probabilities()
     table = []

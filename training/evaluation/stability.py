@@ -1,6 +1,6 @@
 """Compare the distributions of test and training rows: PSI and CSI with critical values for these samples.
 
-The customary limits of 0.1 and 0.25 ignore the sample size: with 200 rows chance alone passes 0.1; with a million rows
+The customary limits of 0.1 and 0.25 ignore the sample size. With 200 rows chance alone passes 0.1; with a million rows
 0.001 is a difference.
 """
 

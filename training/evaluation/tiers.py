@@ -53,10 +53,10 @@ def grades(case: Case) -> list[dict[str, Any]]:
 
 
 def migration(case: Case) -> dict[str, Any] | None:
-    """Count rated rows by the champion's tier (down) and the candidate's (across); None without a champion.
+    """Count rated rows by the champion's tier (down) and the candidate's (across); None if alone.
 
-    `matrix`: the unweighted counts; `same` and `within_one`: the shares of rows that keep their tier, or move by at
-    most one (None if no row is rated).
+    `matrix`: the unweighted counts. `same` and `within_one`: the shares of rows that keep their tier, or move by at
+    most one; None if all are unrated.
     """
     if case.champion_points is None:
         return None
@@ -75,12 +75,11 @@ def migration(case: Case) -> dict[str, Any] | None:
 
 
 def swap(case: Case) -> dict[str, Any] | None:
-    """Compare the rated rows that candidate and champion reject at an equal share, in three groups; None without a
-    champion.
+    """Compare the rated rows that candidate and champion reject at an equal share, in three groups; None if alone.
 
     `in`: rejected by the champion, accepted by the candidate; `out`: the reverse; `kept`: accepted by both. Row counts
     are unweighted, bad rates weighted by `case.weight`. Each model rejects as many rows as the champion has in the
-    lowest tier (5 % if it has none): lowest points first, at equal points the higher served log-odds. A better
+    lowest tier (5 % if it has none). The lowest points go first; at equal points, the higher served log-odds. A better
     candidate has a higher bad rate in `out` than in `in`.
     """
     if case.champion_points is None:

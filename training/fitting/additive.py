@@ -30,7 +30,7 @@ def fit_additive(
     """Fit, for each feature that adds something, a step function of its contribution to the log-odds of bad, without a
     constant.
 
-    `start`: log-odds that each row has already. `directions`: +1 never raises the log-odds, -1 never lowers them, 0 is
+    `start`: log-odds that each row has already. `directions`: +1 may only lower the log-odds, -1 only raise them, 0 is
     free. More than MAX_ROWS rows are thinned evenly.
     """
     some = _thinned(len(x))

@@ -15,7 +15,7 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 PENALTY = 5.0
-"""Of squared weights of standardised columns, against the sum of log-losses."""
+"""On squared weights of standardised columns, against the sum of log-losses."""
 
 MAX_STEPS = 100
 SINGULAR = 1e10

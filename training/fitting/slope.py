@@ -2,7 +2,7 @@
 
 Score and slope compensate for each other, so the estimate has two steps. The first fits the slope together with each
 feature's contribution. The second uses models with that slope that have not seen the seller, together with earlier
-orders (of slopes 0, 0.4 and 1 it found -0.03, 0.40 and 0.99 in 3,000 rows).
+orders. In 3,000 rows it found -0.03, 0.40 and 0.99 for slopes of 0, 0.4 and 1.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Slope:
     how: str
     """ESTIMATED, STATED, ASSUMED or CHAMPIONS."""
     low: float | None = None
-    """Lower end of its 95 % interval, by seller; None unless estimated."""
+    """Lower end of its 95 % interval, by seller; None if stated or assumed."""
     high: float | None = None
 
     @property
@@ -83,8 +83,8 @@ def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[floa
     """Return (slope, standard error) of `own` in the log-odds of bad, fitted with a score and the log of earlier
     orders.
 
-    The standard error counts rows of one seller as one (Huber's sandwich). None if the rows do not determine the slope,
-    or the steps do not converge.
+    The standard error counts rows of one seller as one (Huber's sandwich). None if the rows leave the slope open, or if
+    the steps diverge.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
@@ -109,7 +109,7 @@ class SlopeAtTest:
 
 
 def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> SlopeAtTest | None:
-    """Compare the slope trained with to the slope of the test rows; None if they determine none.
+    """Compare the trained slope with the slope of the test rows; None if the test rows leave it open.
 
     `raw`: the model's scores of the test rows. The slopes disagree if their distance exceeds both intervals' reach by
     more than MATERIAL.

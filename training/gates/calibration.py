@@ -16,7 +16,7 @@ NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 def calibration_slope(evidence: GateEvidence) -> GateFinding:
     """Find how far the calibration slope is from 1, as a ratio of at least 1.
 
-    0.8 and 1.25 both count 1.25. No number if the slope is unknown or not above 0.
+    0.8 and 1.25 both count 1.25. It has a number only if the slope is above 0.
     """
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
@@ -126,7 +126,7 @@ def _off(row: Mapping[str, Any], number: float) -> str:
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
-    """Return observed over predicted bad rows, or the inverse, the one above 1.
+    """Return observed over predicted bad rows or, if below 1, the inverse.
 
     Both are counted in independent rows, plus half a row. `predicted` replaces the row's own predicted rate. Worked: 9
     bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.

@@ -17,7 +17,7 @@ class Measured:
     parity_mismatches: int | None = None
     """Rows of `parity_rows` whose features differ in any bit."""
     digests: tuple[str, ...] = ()
-    """Of trainings of the same study, data and seed; fewer than two prove nothing."""
+    """From trainings of the same study, data and seed. At least two are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class GateEvidence:
 @dataclass(frozen=True, slots=True)
 class GateFinding:
     number: float | None
-    """A larger number is worse; None if there is none."""
+    """A larger number is worse; None if unknown."""
     text: str
     spread: float | None = None
     """Half the width of the 95 % interval of the number, or of its logarithm if it `is_ratio`.
 
-    None if the number is no estimate, or only a test can prove it.
+    None if the number is exact, or if only a test can prove it.
     """
     is_ratio: bool = False
     """The number is compared by its logarithm."""
@@ -56,8 +56,9 @@ class GateFinding:
         """Judge the number by its limit, as far as `bad` bad test rows can show it; `ok` None: left open.
 
         If the spread is wider than the limit, only an interval wholly on one side of the limit decides. A missing or
-        infinite number, or an infinite spread, is left open. Worked: a loss of 0.01 give or take 0.06 from 50 bad rows,
-        at most 0.03: open, and 50 x (0.06 / 0.03)^2 = 200 bad rows are needed; a loss of 0.1 give or take 0.06 fails.
+        infinite number, or an infinite spread, is left open. Worked, for a limit of 0.03: a loss of 0.01 give or take
+        0.06 from 50 bad rows is open, and 50 x (0.06 / 0.03)^2 = 200 bad rows are needed. A loss of 0.1 give or take
+        0.06 fails.
         """
         if self.number is None or not math.isfinite(self.number) or self.spread == math.inf:
             return Verdict(ok=None)
@@ -74,7 +75,7 @@ class Verdict:
     ok: bool | None
     """None: undecided."""
     needed: int | None = None
-    """Bad test rows that would decide; None if unknown or not needed."""
+    """Bad test rows that would decide; None if unknown, or if decided."""
 
 
 def segments(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:

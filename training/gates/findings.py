@@ -27,7 +27,7 @@ def certificate(evidence: GateEvidence) -> GateFinding:
 
 
 def parity(evidence: GateEvidence) -> GateFinding:
-    """Count the rows whose features, as served, differ from those trained on; no number if not measured."""
+    """Count the rows whose features, as served, differ from the trained ones, if measured."""
     rows, differing = evidence.measured.parity_rows, evidence.measured.parity_mismatches
     if differing is None or rows <= 0:
         return GateFinding(None, "No row was compared: features read over gRPC.")
@@ -35,17 +35,16 @@ def parity(evidence: GateEvidence) -> GateFinding:
 
 
 def leakage(evidence: GateEvidence) -> GateFinding:
-    """Count the failed leakage checks, without drift, which has a gate of its own; no number if none was recorded."""
+    """Count the failed leakage checks. Drift has a gate of its own."""
     return _checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
 def drift(evidence: GateEvidence) -> GateFinding:
-    """Return 1 if the recorded drift check fails, 0 if it passes; no number if it was not recorded."""
+    """Return 1 if the recorded drift check fails, 0 if it passes."""
     return _checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
 def data(evidence: GateEvidence) -> GateFinding:
-    """Count the failed data checks; no number if none was recorded."""
     return _checks(evidence, "data", bool)
 
 
@@ -108,7 +107,7 @@ def segments_ranking(evidence: GateEvidence) -> GateFinding:
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
-    """Return the one-sided p-value of the hypothesis that a figure is not below `base`; 1 without an interval."""
+    """Return the one-sided p-value for a figure of at least `base`; 1 if it has no interval."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
@@ -118,7 +117,7 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 def ranking(evidence: GateEvidence) -> GateFinding:
     """Find the AUC lost against the champion or, without one, logistic regression.
 
-    No number if the model is not proven to rank better than chance.
+    It has a number only if the model is proven to rank better than chance.
     """
     own = evidence.evaluation["auc"][CANDIDATE]
     if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
@@ -142,7 +141,7 @@ def log_loss(evidence: GateEvidence) -> GateFinding:
 
 
 def recall_of_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the recall of loss lost against the champion or, without one, logistic regression; no number without loss."""
+    """Find the recall of loss lost against the champion or, if alone, logistic regression."""
     other, harm = evidence.reference, evidence.evaluation["harm"]
     paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["recall_of_loss"]
     return _lost(f"At a harm of {harm:.1%} to good rows the recall of loss is", paired, other)
@@ -157,9 +156,7 @@ def _lost(figure: str, paired: Mapping[str, Any], other: str) -> GateFinding:
 
 
 def migration(evidence: GateEvidence) -> GateFinding:
-    """Find the share of rated rows whose tier moves by more than one from the champion's; no number without a
-    champion.
-    """
+    """Find the share of rated rows whose tier moves by more than one from the champion's, if there is a champion."""
     found = evidence.evaluation["migration"]
     if found is None or found["within_one"] is None:
         return GateFinding(None, "There is no champion whose tiers could change.")

@@ -22,7 +22,7 @@ def write_market(market: Market, folder: Path) -> None:
     """Write a market as CSV files, and its hidden truth.
 
     violations.csv.gz, decisions.csv.gz, exposure.csv.gz and identity.csv.gz hold the knowledge at the end of the last
-    day. truth.parquet (seller_id, seller_class, hazard_per_1000, spree by calendar month) is hidden from the market.
+    day. The market never sees truth.parquet: seller_id, seller_class, hazard_per_1000, spree by calendar month.
     Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder and replaces
     files; raises OSError if that fails.
     """

@@ -1,6 +1,6 @@
 """Every parameter of the simulated marketplace, fixed from domain sense before any model was tried.
 
-The numbers are fitted to no platform's data and tuned to no model's results. Country, listing, price and volume are
+The numbers come from neither a platform's data nor a model's results. Country, listing, price and volume are
 uninformative by construction.
 """
 
@@ -122,7 +122,7 @@ class BadFaith:
     withdrawn_share: float
     confirmed_share: float
     overturned_share: float
-    """Of the wrongly confirmed; the rest stay confirmed."""
+    """Share of the wrongly confirmed; the rest stay confirmed."""
     appeal: DelayDays
     """The overturning comes one day more after the decision."""
     notifier_share: float
@@ -204,8 +204,8 @@ _BAD_FAITH = BadFaith(
 class MarketParameters:
     """The whole market; the defaults are the market of published results.
 
-    Units: hazards in true violations per 1,000 settled orders, delays in whole days, money in minor units, months
-    January to December, days of the week Monday to Sunday.
+    Hazards are true violations per 1,000 settled orders, delays whole days, money in minor units. Months go from
+    January, days of the week from Monday.
     """
 
     classes: tuple[SellerClass, ...] = _CLASSES

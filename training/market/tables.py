@@ -30,11 +30,11 @@ class Tables:
     source_share: Floats
     """[V, S]."""
     false_type: Floats
-    """Of complaints made in bad faith: [V]."""
+    """For complaints in bad faith: [V]."""
     false_harm: Floats
-    """Of complaints made in bad faith: [H]."""
+    """For complaints in bad faith: [H]."""
     false_source: Floats
-    """Of complaints made in bad faith: [V, S]."""
+    """For complaints in bad faith: [V, S]."""
     type_names: tuple[str, ...]
     source_names: tuple[str, ...]
 
@@ -43,7 +43,7 @@ def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
     """Return shares of harm after shifting them towards worse harm by `tilt`: float64 [H].
 
     share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10, 0.72,
-    1.3608, 0.46656; they sum to 2.64736, so the share of `high` is 0.514022.
+    1.3608, 0.46656. Their sum is 2.64736, so the share of `high` is 0.514022.
     """
     raw = np.array(list(harm), dtype=np.float64)
     raw = raw * tilt ** np.arange(len(raw), dtype=np.float64)

@@ -81,11 +81,11 @@ class BacktestDay:
     changed: int
     """Sellers whose tier differs from the step before, among sellers with a tier at both."""
     against: Ints | None
-    """Sellers by (state by the other model, state now), shape (6, 6); None without another model."""
+    """Sellers by (state by the other model, state now), shape (6, 6); None if alone."""
     in_sample: bool
     """The day begins before the last outcome that the model learned from: its figures flatter the model."""
     figures: Figures | None
-    """None without a study, or if the window is not mature."""
+    """None without a study, or before the window is mature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Backtest:
 
     @property
     def churn_per_month(self) -> float | None:
-        """Return the tier changes per seller and month, as a share; None without a second day."""
+        """Return the tier changes per seller and month, as a share; None for a single day."""
         changes = sum(step.changed for step in self.steps)
         return changes / self.months if self.months else None
 

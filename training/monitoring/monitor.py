@@ -55,8 +55,8 @@ def monitor(
 ) -> MonitorReport:
     """Measure drift and calibration of a model with the knowledge of day `as_of`, by default the table's last day.
 
-    Raises ConfigurationWrong if the study is not the model's, the model does not state its training points, or no
-    seller was known.
+    Raises ConfigurationWrong if the study is another model's, if the model lacks its training points, or if no seller
+    was known.
     """
     limits = study.monitor
     study = as_the_model_sees(study, artifact)
@@ -92,7 +92,7 @@ def population(table: LedgerTable, study: Study, day: int, final: Facts | None =
 def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
     """Return the snapshots of the model's training points.
 
-    Raises ConfigurationWrong if it states none, or no seller was known then.
+    Raises ConfigurationWrong if it lacks them, or if no seller was known then.
     """
     days = [day for day, _ in training_points(artifact)]
     if not days:
@@ -225,8 +225,8 @@ def _open_window(
 ) -> Floats:
     """Return seven numbers of each seller about the `age` days before the table's end: shape (sellers, 7).
 
-    Weighted: known as bad; the chance that it will be; the number of past windows in which it was known as bad of their
-    first `age` days at their end; the number in which it became known. Counts: observed; known as bad; the number of
+    Weighted: known as bad; the chance that it will be. For the first `age` days of past windows: the number in which it
+    was known as bad at their end; the number in which it became known. Counts: observed; known as bad; the number of
     past windows in which it was known as bad.
     """
     day, whole = table.as_of - age, study.point_at(table.as_of - age)

@@ -122,9 +122,9 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
 def market_cut(study: Study, count: Ints, orders: Ints) -> float:
     """Return the lowest rate (count over orders) among the worst `study.bad.worst` of a market.
 
-    Infinity if the study states no share, or no seller is among the worst. Only sellers with enough orders in the
-    window are the market. Sellers with a zero rate are never among the worst; sellers with equal rates are included
-    together or not at all, so the worst never exceed the share. Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4
+    Infinity if the study lacks a share, or if no seller is among the worst. Only sellers with enough orders in the
+    window are the market. A seller with a zero rate is never among the worst. Sellers with equal rates are included
+    together if the worst stay within the share. Worked: rates 0, 0, 0.1, 0.1 and 0.5 with the worst 0.4
     give 0.5; with the worst 0.6 they give 0.1.
     """
     if study.bad.worst is None:
@@ -140,9 +140,9 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
 def required_count(study: Study, orders: Ints, cut: float) -> Ints:
     """Return how much must be counted for each seller to be bad, by its orders in the window.
 
-    It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`); NEVER if
-    the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 needs 3 of 11 orders, and at least 2 of 5
-    if `bad_at_least` is 2.
+    It is the largest of the study's number, its share of the orders, and what reaches `cut` (of `market_cut`). It is
+    NEVER if the study asks for the worst and `cut` is infinite. Worked: a share of 0.2 needs 3 of 11 orders, and at
+    least 2 of 5 if `bad_at_least` is 2.
     """
     found = np.full(len(orders), study.bad.at_least, dtype=np.int64)
     if study.bad.share is not None:
@@ -154,7 +154,7 @@ def required_count(study: Study, orders: Ints, cut: float) -> Ints:
 
 
 def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
-    """Return the day on which each case reached `enough` and, if the study needs it, the amount; NEVER if it did not."""
+    """Return the day on which each case reached `enough` and, if the study needs it, the amount; else NEVER."""
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)

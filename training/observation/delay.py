@@ -24,7 +24,7 @@ class DecisionDelay:
     median_days: float | None
     p95_days: float | None
     p95_closed_only_days: float | None
-    """Of decided violations only; it looks too short."""
+    """From decided violations only; it looks too short."""
     decided: int
     open: int
     withdrawn: int

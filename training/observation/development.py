@@ -49,7 +49,7 @@ class Development:
     """Share of the final number known at each age, shape (ages + 1,)."""
     ultimate: Floats
     first_month: Floats
-    """Of what is known within a month, the share known within each whole day, shape (32,)."""
+    """Share of a first month's knowledge that is known within each whole day, shape (32,)."""
     overlap: float
     """Mean number of windows around a day, at least 1."""
 
@@ -121,8 +121,8 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     """Return the factor from odds of bad known at the study's maturity to final odds.
 
     `rate` is the share of rows known to be bad at the maturity. The factor is odds of (rate / known share) over odds of
-    rate; 1 with fewer than MIN_COHORT bad sellers, without any known at the maturity, or for a rate of 0 or 1. At most
-    half of the good rows are assumed to turn bad. Worked: 3 % known to be bad and 60 % of the bad known at the
+    rate. It is 1 with fewer than MIN_COHORT bad sellers, if none is known at the maturity, or for a rate of 0 or 1. At
+    most half of the good rows are assumed to turn bad. Worked: 3 % known to be bad and 60 % of the bad known at the
     maturity: finally 5 %, and odds 0.0526 are 1.70 times 0.0309.
     """
     point, maturity = study.point_at(0), study.window.maturity_days

@@ -73,7 +73,7 @@ class Labels:
     least the weight of the gravest violation behind it.
     """
     bad_day: Ints
-    """NEVER if it is not bad."""
+    """NEVER for the good."""
     left_day: Ints
     """First day without a further settled order in the window."""
     window_orders: Floats
@@ -81,7 +81,7 @@ class Labels:
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Resolve all recorded entries into facts, the same for every observation point.
+    """Resolve all recorded entries into facts, alike for every observation point.
 
     Changes of control are left out: orders count in the window in which they were sold.
     """
@@ -176,9 +176,7 @@ def _mature(
 def _suspended(
     mature: Violations, table: LedgerTable, study: Study, windows: Windows, truth_time: Ints
 ) -> tuple[Ints, Floats]:
-    """Return each case's first suspension in the window on a counted violation (NEVER without), and its gravest
-    weight.
-    """
+    """Return each case's first suspension in the window on a counted violation (else NEVER), and its gravest weight."""
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
     imposed, entry, place = suspensions_for(mature, table)
     case, day = imposed.case[entry], imposed.occur_time[entry] // DAY

@@ -1,7 +1,7 @@
 """Snapshots: what was known of each seller at an observation point, and its outcome.
 
-Features use what was reported before the point. Labels use the truth at one fixed maturity after the window. What
-occurred before the point and was reported after it enters neither.
+Features use what was reported before the point. Labels use the truth at one fixed maturity after the window. A fact
+that occurred before the point and was reported after it enters neither.
 """
 
 from collections import Counter

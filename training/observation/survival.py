@@ -1,4 +1,4 @@
-"""Kaplan and Meier's estimate of durations, some of which are unfinished."""
+"""Kaplan and Meier's estimate of durations, some unfinished."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Curve:
         return np.append(1.0, self.share)[np.searchsorted(self.time, time, side="left")]
 
     def quantile(self, p: float) -> float | None:
-        """Return the time when the share `p` is finished; None if never seen."""
+        """Return the time when the share `p` is finished; None if later than seen."""
         place = np.flatnonzero(self.share <= 1 - p + 1e-12)
         return float(self.time[place[0]]) if len(place) else None
 
@@ -29,8 +29,8 @@ class Curve:
 def kaplan_meier(time: Floats, is_over: Bools) -> Curve:
     """Estimate the unfinished share of n cases at each time.
 
-    `time` is the end of each case or, if not `is_over`, the last time it was seen. Worked: times 1, 2, 2, 3, of which
-    the second at 2 is unfinished: 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
+    `time` is the end of each case or, if not `is_over`, the last time it was seen. Worked: times 1, 2, 2, 3, the second
+    2 unfinished, give 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
     """
     times, place = np.unique(time, return_inverse=True)
     ended = np.bincount(place, weights=is_over, minlength=len(times))

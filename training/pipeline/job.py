@@ -23,7 +23,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """What only the shell can do; None if not requested."""
+    """The shell's services; None if not requested."""
 
     parity: Callable[[Sample], int] | None = None
     """Reads a sample again over gRPC; returns how many rows differ in any bit."""
@@ -41,7 +41,7 @@ class Job:
     """Keep the champion's tables, and fit only the level."""
     verify: bool = True
     slope: Slope | None = None
-    """The slope of exposure once known; None without a reference exposure."""
+    """The slope of exposure once known; None if bad is a plain count."""
     kept: Kept = field(default_factory=lambda: Kept(None))
     """Results of an interrupted run of the same training."""
     shell: Shell = field(default_factory=Shell)

@@ -170,7 +170,7 @@ class Plot:
     title: str
     """The finding."""
     caption: str
-    """What to look for; in a small plot, a line under its title."""
+    """A hint to the reader; in a small plot, a line under its title."""
     x: Axis
     y: Axis
     marks: Sequence[Mark]

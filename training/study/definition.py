@@ -78,7 +78,7 @@ class WindowTable:
 class BadTable:
     """The table `[bad]` of a study: what makes a seller bad, and the weights of rows.
 
-    A part that is None demands nothing. A seller is bad by its count if all of `at_least`, `share`, `worst` and
+    A part that is None is free. A seller is bad by its count if all of `at_least`, `share`, `worst` and
     `amount_minor` hold.
     """
 
@@ -162,7 +162,7 @@ class Study:
     constants: Constants
     features: tuple[AnyFeature, ...]
     pairs: tuple[tuple[int, int], ...]
-    """Places of two features that one table may hold together; the points belong to the first."""
+    """Places of two features that may share a table; the points belong to the first."""
     context: tuple[ContextSource, ...]
     model: ModelTable
     gates: Gates
@@ -220,8 +220,7 @@ class Study:
         Stated days are used unchanged. A study at events has spans of days: one to test, and `train_points` equal ones
         to train. Otherwise the test point is the latest whose window and maturity are over by `as_of`. Training points
         go back from it by `step_days`; window, maturity and embargo of each are over before the test point begins.
-        Raises ConfigurationWrong if a training window is not over by the first test point, or a test window not by
-        `as_of`.
+        Raises ConfigurationWrong if a training window ends after the first test point, or a test window after `as_of`.
         """
         when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
         if when.events is not None:

@@ -17,8 +17,8 @@ class Reader:
     def take(self, path: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
         """Return the value at a path (`table.key`), or the default if it is missing.
 
-        `kind`: its allowed types; true and false are no numbers. A missing value without a default, or one of the wrong
-        type, is added to the problems and replaced by the default (None without one).
+        `kind`: its allowed types; true and false are no numbers. A value that is missing, if it has no default, or that
+        has the wrong type is added to the problems. The default, or else None, replaces it.
         """
         value = self._find(path)
         if value is ...:

@@ -34,7 +34,7 @@ LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
     """Return, in words, the parts of the label that `theirs` defines otherwise.
 
-    `theirs`: a result of `definition`; parts that it does not state (earlier releases) are not compared.
+    `theirs`: a result of `definition`; parts that it lacks (earlier releases) are not compared.
     """
     own = definition(study)
     return [

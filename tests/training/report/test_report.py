@@ -83,7 +83,7 @@ def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
     assert "may be overridden by a named person" in text
     assert '--reason "WHY" --override YOUR-NAME --wait 60' in unescape(text)
     closed = words(render(**sample.parts(("parity",))))
-    assert "Nobody can override parity" in closed
+    assert "A failure of parity cannot be overridden" in closed
     assert "model promote" not in closed
 
 
@@ -167,7 +167,7 @@ def test_the_grade_of_sellers_without_a_score_has_no_points() -> None:
 def test_one_month_is_no_trend() -> None:
     assert "Months: predict" in words(render(**sample.parts()))
     text = words(render(**changed("evaluation.by_month", sample.evaluation()["by_month"][:1])))
-    assert "all test rows were observed in 2025-01, and one month is no trend" in text
+    assert "All test rows were observed in 2025-01: one month is no trend" in text
     assert "Months: predict" not in text
 
 

@@ -22,7 +22,7 @@ PLANS = (
     Plan(
         "headline",
         "Headline figures",
-        "How good the model is on sellers and days it never saw, beside every baseline.",
+        "The model on sellers and days that it never saw, beside every baseline.",
         (
             ("Headline figures", decision.headline),
             ("All models", ranking.models),
@@ -32,19 +32,19 @@ PLANS = (
     Plan(
         "lineage",
         "Data lineage",
-        "What the model was made from. The same of everything gives the same model.",
+        "The model's origin. Equal study, data and libraries give an equal model.",
         (("Lineage", data.lineage),),
     ),
     Plan(
         "definitions",
         "Definitions",
-        "What the model was taught to foresee, and when sellers were observed.",
+        "The outcome that the model learned, and the days on which sellers were observed.",
         (("Definitions", data.definitions), ("Observation points", data.windows)),
     ),
     Plan(
         "exclusions",
         "Exclusions and labels",
-        "Who is not in the figures, and how far the labels can be trusted.",
+        "Sellers outside the figures, and the reliability of the labels.",
         (
             ("Exclusions", data.exclusions),
             ("Delay of decisions", data.labels),
@@ -54,7 +54,7 @@ PLANS = (
     Plan(
         "checks",
         "Data and leakage checks",
-        "What would have made every figure below worthless.",
+        "A failure here can make every figure below worthless.",
         (("Data checks", data.data_checks), ("Leakage checks", data.leakage_checks)),
     ),
     Plan("ranking", "Ranking", "Whether bad sellers come below good ones.", (("Curves", ranking.curves),)),
@@ -83,11 +83,16 @@ PLANS = (
         "The whole model: what each feature takes from the base, and that it moves points one way.",
         (("The page", features.page), ("Certificate", features.certificate)),
     ),
-    Plan("reasons", "Reasons", "What sellers are told when they ask why.", (("Reason frequencies", features.reasons),)),
+    Plan(
+        "reasons",
+        "Reasons",
+        "The answers to sellers who ask for the cause.",
+        (("Reason frequencies", features.reasons),),
+    ),
     Plan(
         "champion",
         "Champion against challenger",
-        "What changes, and for whom, if this model takes over.",
+        "The changes for sellers if this model takes over.",
         (("Migration matrix", people.migration), ("Swap set", people.swap)),
     ),
     Plan(

@@ -50,7 +50,7 @@ def models(r: Reading) -> list[Block]:
     head = ("model", "slope (1 is true)", "intercept (0 is true)", "predicted", "log-loss", "Brier")
     caption = (
         "Over each row's own orders in the window. Slope below 1: predictions spread too wide. Intercept above 0: too low on"
-        " the whole. Of log-loss and Brier's score less is better."
+        " the whole. Less log-loss and a lower Brier score are better."
     )
     return [Table(_spell_slope(found["lightgbm"]["calibration"]["slope"]), caption, head, rows)]
 

@@ -141,7 +141,7 @@ def labels(r: Reading) -> list[Block]:
 def looks(r: Reading) -> list[Block]:
     rows = r.evaluation["looks"]
     if not rows:
-        return [Text("Nobody looked at the test window before.")]
+        return [Text("The test window was never looked at before.")]
     caption = (
         "Every look spends some of a test's independence: many looks with changing studies make its figures too good."
     )

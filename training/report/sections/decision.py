@@ -33,7 +33,7 @@ def _refused(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
     closed = [str(gate["gate"]) for gate in failed if not gate["overridable"]]
     commands = [Command(f"When the cause is corrected, train by the study {r.study!r} again:", TRAIN)]
     if closed:
-        text = f"Nobody can override {listed(closed)}: correct the cause and train again."
+        text = f"A failure of {listed(closed)} cannot be overridden: correct the cause and train again."
     else:
         text = (
             "Correct the cause and train again. Each of these may be overridden by a named person with a reason, which is"

@@ -99,7 +99,7 @@ def reasons(r: Reading) -> list[Block]:
     first = rows[0]
     title = f"Given most often: {first['reason_code']}, to {percent(first['share'])} of sellers"
     caption = (
-        "How many sellers of the test get each reason. Look for one that nearly everybody gets: it explains nothing."
+        "The number of sellers of the test that get each reason. A reason that nearly everybody gets explains nothing."
     )
     cells: list[list[Cell]] = [
         [str(row["reason_code"]), bar(row["share"], first["share"], percent(row["share"])), count(row["rows"])]
