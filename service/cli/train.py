@@ -52,8 +52,6 @@ def train(
 
     Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
 
-    The table's seconds are each step's total. In JSON, `seconds` is the part for making the model, and `apart` the
-    rest: baselines, resampling, the second training.
     """
     from training.pipeline.run import plan
 
@@ -179,7 +177,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
             now=now(),
         )
         row["alias"] = "champion" if registry.champion() == row["digest"] else "challenger"
-    row["seconds"], row["apart"] = dict(trained.seconds), dict(trained.apart)
+    row["seconds"] = dict(trained.seconds)
     job.kept.clear()
     return row
 
@@ -204,7 +202,7 @@ def _show(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mappin
         for g in trained.gates["gates"]
     ]
     emit(gates, form)
-    emit_one(format_estimates({name: value for name, value in row.items() if name not in ("seconds", "apart")}), form)
+    emit_one(format_estimates({name: value for name, value in row.items() if name != "seconds"}), form)
     for sentence in compare_plainly(row):
         say(sentence)
     if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):

@@ -65,10 +65,9 @@ class Rate:
         low, high = jeffreys_interval(observed * rows, rows)
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
-    def test(self, predicted: float | None = None) -> tuple[float, float]:
-        """Return the two p-values of `jeffreys_test` for a prediction, by default of this rate: too low, too high."""
-        chance = self.predicted if predicted is None else predicted
-        return jeffreys_test(chance, self.observed * self.effective_rows, self.effective_rows)
+    def test(self) -> tuple[float, float]:
+        """Return the two p-values of `jeffreys_test` for the prediction: too low, too high."""
+        return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}

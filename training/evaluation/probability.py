@@ -96,15 +96,15 @@ class Recalibration:
 
     def __init__(self, log_odds: Floats, bad: Floats, weight: Floats) -> None:
         self._z, self._bad, self._weight = log_odds, bad, weight
-        self._line, self._hessian = self._fit()
+        self._line = self._fit()
         self.slope = float(self._line[1])
         self.intercept = self._level()
 
-    def _fit(self) -> tuple[Floats, Floats]:
-        lost = np.full(2, np.nan), np.full((2, 2), np.nan)
+    def _fit(self) -> Floats:
+        lost = np.full(2, np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
             return lost
-        line = np.array([0.0, 1.0])
+        line: Floats = np.array([0.0, 1.0])
         for _ in range(100):
             gradient, hessian = self._slopes(line)
             if np.linalg.cond(hessian) > 1e14:
@@ -112,7 +112,7 @@ class Recalibration:
             step = np.clip(np.linalg.solve(hessian, gradient), -1.0, 1.0)
             line = line + step
             if np.abs(step).max() < 1e-9:
-                return line, hessian
+                return line
         return lost
 
     def _slopes(self, line: Floats) -> tuple[Floats, Floats]:

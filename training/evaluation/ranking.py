@@ -60,11 +60,6 @@ def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
 
 
-def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
-    """Return the recall of loss of `Ranking.figures`; NaN without a good row or without loss."""
-    return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
-
-
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Cumulative shares of the weight of rows rejected, worst score first.

@@ -1,11 +1,10 @@
 """Findings of the gates: one number that must not be large, and a sentence about it."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, ndtr
+from scipy.special import ndtr
 
 from scoring.model.promises import PROMISES
 from training.evaluation.arrays import ERRORS_95
@@ -182,43 +181,6 @@ def psi(evidence: GateEvidence) -> GateFinding:
         f" features have shifted{named}.",
         passes=f"A PSI below its critical value or below {PSI_EFFECT:g} passes.",
     )
-
-
-def stability(evidence: GateEvidence) -> GateFinding:
-    """Find the standard deviation of the AUC between months beyond chance, by DerSimonian and Laird.
-
-    0 if Cochran's test at 5 % leaves the variation to chance; no number with fewer than two months with enough bad
-    rows.
-    """
-    overall = evidence.evaluation["auc"][CANDIDATE]["value"]
-    known = [row for row in evidence.evaluation["by_month"] if row["auc"]["low"] is not None]
-    if len(known) < 2 or overall is None:
-        return GateFinding(None, "There are not two months with enough bad rows to compare.")
-    values = np.array([row["auc"]["value"] for row in known])
-    weights = np.array([_auc_error(row, overall) ** -2 for row in known])
-    spread = float(weights @ (values - weights @ values / weights.sum()) ** 2)
-    scale = float(weights.sum() - (weights**2).sum() / weights.sum())
-    freedom = len(known) - 1
-    proven = float(chdtrc(freedom, spread)) < ALPHA
-    number = math.sqrt(max(spread - freedom, 0.0) / scale) if proven else 0.0
-    return GateFinding(
-        number,
-        f"Over {len(known)} months the AUC lies between {values.min():.3f} and {values.max():.3f}; beyond chance it varies"
-        f" by {number:.3f}.",
-    )
-
-
-def _auc_error(row: Mapping[str, Any], overall: float) -> float:
-    """Return the standard error of a month's AUC: the larger of the bootstrap's and Hanley and McNeil's at the overall
-    AUC.
-
-    The bootstrap's alone is too small in months with few bad rows: 10 % false alarms instead of 5 %. Worked for the
-    formula: AUC 0.8, 10 bad and 90 good rows: 0.0865.
-    """
-    bad, good = row["bad"], row["rows"] - row["bad"]
-    two_bad, two_good = overall / (2 - overall), 2 * overall**2 / (1 + overall)
-    pairs = overall * (1 - overall) + (bad - 1) * (two_bad - overall**2) + (good - 1) * (two_good - overall**2)
-    return max(float(row["auc"]["high"] - row["auc"]["low"]) / (2 * ERRORS_95), math.sqrt(pairs / (bad * good)))
 
 
 def _called(model: str) -> str:

@@ -46,7 +46,6 @@ GATES = (
     Gate("psi", ADVISORY, 1, 0, 1_000_000, figures.psi),
     Gate("drift", ADVISORY, 0, 0, 0, figures.drift),
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
-    Gate("stability", ADVISORY, 0.03, 0, 0.5, figures.stability),
 )
 
 

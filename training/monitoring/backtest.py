@@ -121,13 +121,12 @@ def answers_at(
     """Compute the answer of model and policy about every seller of the table at the beginning of `day`, in days since
     1970-01-01.
     """
-    sellers = table.columns.cases
-    answers = Answers(np.full(sellers, -1, dtype=np.int64), np.zeros(sellers, dtype=np.int64), np.full(sellers, np.nan))
-    for cases, columns in of_sellers(table.columns, MAX_ENTRIES):
-        part = _judged(columns, table.attributes, artifact, policy, day, knowledge)
-        for name in ("points", "tier", "raw"):
-            getattr(answers, name)[cases] = getattr(part, name)
-    return answers
+    parts = [
+        _judged(columns, table.attributes, artifact, policy, day, knowledge)
+        for _, columns in of_sellers(table.columns, MAX_ENTRIES)
+    ]
+    names = Answers.__dataclass_fields__
+    return Answers(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def backtest(

@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from scoring.base.time import format_day
@@ -59,23 +59,8 @@ class MonitorReport:
         return dict(zip(CHECKS, found, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        def shown(calibration: Calibration) -> dict[str, Any]:
-            values = {f.name: getattr(calibration, f.name) for f in fields(calibration)}
-            return {**values, "days": [format_day(day) for day in calibration.days]}
-
-        drift = [{f.name: getattr(d, f.name) for f in fields(d)} for d in (self.score, *self.features)]
-        row: dict[str, Any] = plain(
-            {
-                "as_of": format_day(self.as_of),
-                "model": self.model,
-                "reference_rows": self.reference_rows,
-                "rows": self.rows,
-                "score": drift[0],
-                "features": drift[1:],
-                "matured": shown(self.matured),
-                "tiers": {name: shown(tier) for name, tier in self.tiers.items()},
-                "estimated": shown(self.estimated),
-                "alerts": self.alerts,
-            }
-        )
-        return row
+        row = asdict(self)
+        for found in (row["matured"], row["estimated"], *row["tiers"].values()):
+            found["days"] = [format_day(day) for day in found["days"]]
+        shown: dict[str, Any] = plain({**row, "as_of": format_day(self.as_of), "alerts": self.alerts})
+        return shown

@@ -86,43 +86,28 @@ class KnownFacts:
     sums: Sums
 
 
-class FeatureBuffer:
-    def __init__(self, rows: int, features: int) -> None:
-        self._x = np.empty((rows, features), dtype=np.float64)
-        self._filled = 0
-
-    def take(self, rows: int) -> Floats:
-        start, self._filled = self._filled, self._filled + rows
-        return self._x[start : self._filled]
-
-
 def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
     return observe(table, study, point, final).rows.settled()
 
 
-def observe(
-    table: LedgerTable, study: Study, point: Observation, final: Facts | None = None, room: FeatureBuffer | None = None
-) -> EligibleRows:
+def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> EligibleRows:
     """Compute features and labels of each eligible seller at a point, or at a span's events.
 
-    `final`: from `final_facts`. `room` is memory for the inputs; events have their own.
+    `final`: from `final_facts`.
     """
     if point.last_day is not None:
         return _weighed(_together([_of_events(moved, study) for moved in moved_cases(table, study, point)]), study)
-    return _weighed(_observe_day(table, study, point, final or final_facts(table), room), study)
+    return _weighed(_observe_day(table, study, point, final or final_facts(table)), study)
 
 
-def _observe_day(
-    table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer | None
-) -> EligibleRows:
+def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts) -> EligibleRows:
     """Observe every eligible seller on one day, in parts of bounded memory; weights by orders come later (`_weighed`)."""
-    room = room or FeatureBuffer(table.columns.cases, len(study.features))
     everyone = _windows(table.columns.cases, point)
     cut = market_cut_of(table, study, everyone, final)
     parts = []
     for cases, columns in of_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
-        parts.append(_observe(part, study, point, final.part(cases), room, cases.start, cut))
+        parts.append(_observe(part, study, point, final.part(cases), cases.start, cut))
     found = _together([EligibleRows(part.rows, part.exclusions) for part in parts])
     if study.eligible.left != "weight":
         return found
@@ -165,9 +150,7 @@ def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
     return replace(found, rows=replace(rows, weight=weight))
 
 
-def _observe(
-    table: LedgerTable, study: Study, point: Observation, final: Facts, room: FeatureBuffer, first: int, cut: float
-) -> _Part:
+def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float) -> _Part:
     known = known_at(table, study, point)
     windows = _windows(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
@@ -177,7 +160,7 @@ def _observe(
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
     ended = np.where(labels.outcome == Outcome.LEFT, labels.left_day, np.minimum(labels.bad_day, windows.end))
     rows = Snapshot(
-        x=features_of(known, table, study, point, kept, room.take(len(kept))),
+        x=features_of(known, table, study, point, kept),
         bad=(outcome == Outcome.BAD).astype(np.float64),
         seller=kept + first,
         day=windows.day[kept],
@@ -203,21 +186,19 @@ def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 
 
-def features_of(
-    known: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints, out: Floats | None = None
-) -> Floats:
-    """Return sellers' model input, shape (n, features), with the actual context; into `out` if given."""
+def features_of(known: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> Floats:
+    """Return sellers' model input, shape (n, features), with the actual context."""
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
         attributes = [table.attributes.get(row, empty) for row in known.facts.identity_row[cases].tolist()]
-    x = matrix(known.sums, study.features, attributes, cases, out)
+    x = matrix(known.sums, study.features, attributes, cases)
     fill_context(x, table, study, point, cases)
     return x
 
 
 def _of_events(moved: Moved, study: Study) -> EligibleRows:
-    found = _observe_day(moved.table, study, moved.point, final_facts(moved.table), None)
+    found = _observe_day(moved.table, study, moved.point, final_facts(moved.table))
     rows = found.rows
     return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
 
@@ -230,24 +211,10 @@ def _together(parts: list[EligibleRows]) -> EligibleRows:
 
 
 def join(snapshots: list[Snapshot]) -> Snapshot:
-    """Join snapshots; inputs that are already adjacent (see `FeatureBuffer`) are not copied."""
-    names = [name for name in Snapshot.__dataclass_fields__ if name != "x"]
-    joined = {name: np.concatenate([getattr(s, name) for s in snapshots]) for name in names}
-    return Snapshot(x=_stacked([s.x for s in snapshots]), **joined)
-
-
-def _stacked(inputs: list[Floats]) -> Floats:
-    inputs = [x for x in inputs if len(x)] or inputs[:1]
-    if len(inputs) == 1:
-        return inputs[0]
-    room = inputs[0].base
-    begin = [x.ctypes.data for x in inputs]
-    end = [start + x.nbytes for start, x in zip(begin, inputs, strict=True)]
-    if room is None or any(x.base is not room for x in inputs) or begin[1:] != end[:-1]:
-        return np.concatenate(inputs)
-    first = (begin[0] - room.ctypes.data) // room.strides[0]
-    shared: Floats = room[first : first + sum(map(len, inputs))]
-    return shared
+    if len(snapshots) == 1:
+        return snapshots[0]
+    names = Snapshot.__dataclass_fields__
+    return Snapshot(**{name: np.concatenate([getattr(part, name) for part in snapshots]) for name in names})
 
 
 def _eligible(

@@ -38,11 +38,6 @@ class LeakageChecked:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    evaluation: dict[str, Any]
-
-
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     """Run the data checks (order, gaps, duplicates, undecided reports), and measure the delay of decisions and labels."""
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
@@ -85,10 +80,10 @@ def _waiting(delay: DecisionDelay) -> str:
 def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
     """Run the leakage checks; if it `is_look`, because a model will be judged there, log the look at the test window."""
     looks = _looks(job, observed, is_look=is_look)
-    with step.apart("sampled checks"):
-        rows = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)
-        test = sample_rows(observed.test, MAX_ROWS, job.study.model.seed)
-        checks = leakage_checks(job.table, job.study, rows, test)
+    step(1, 2)
+    rows = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)
+    test = sample_rows(observed.test, MAX_ROWS, job.study.model.seed)
+    checks = leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""
     return LeakageChecked(checks, looks, _spell_leakage(checks) + seen)
@@ -129,14 +124,9 @@ def _spell_leakage(checks: Sequence[Check]) -> str:
     return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
-def merge_checks(data: DataChecked, leakage: LeakageChecked) -> Checked:
-    return Checked(
-        {
-            "checks": {
-                "data": [check.as_dict() for check in data.checks],
-                "leakage": [check.as_dict() for check in leakage.checks],
-            },
-            "labels": data.labels,
-            "looks": leakage.looks,
-        }
-    )
+def merge_checks(data: DataChecked, leakage: LeakageChecked) -> dict[str, Any]:
+    """Return the evaluation's part about checks, labels and looks."""
+    checks = {
+        name: [check.as_dict() for check in found.checks] for name, found in (("data", data), ("leakage", leakage))
+    }
+    return {"checks": checks, "labels": data.labels, "looks": leakage.looks}

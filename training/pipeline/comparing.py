@@ -60,17 +60,16 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     served = {CANDIDATE: at_maturity(scale, calibrated.lift, raw)}
     points = scale.points(raw)
     champion_points = None
-    with step.apart("baselines"):
-        served["logistic"] = Logistic(rows, study).served(test)
-    with step.apart("unconstrained twin"):
-        served[TWIN] = _twin(test, job, observed)
+    served["logistic"] = Logistic(rows, study).served(test)
+    step(1, 3)
+    served[TWIN] = _twin(test, job, observed)
+    step(2, 3)
     log_odds = {name: score + own for name, score in served.items()}
     if job.champion is not None:
-        with step.apart("champion"):
-            champion = _champion_raw(job, job.champion, observed, test)
-            served[CHAMPION] = served_log_odds(job.champion, champion)
-            log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
-            champion_points = job.champion.scale.points(champion)
+        champion = _champion_raw(job, job.champion, observed, test)
+        served[CHAMPION] = served_log_odds(job.champion, champion)
+        log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
+        champion_points = job.champion.scale.points(champion)
     rankings = {
         "points_rule": test.rule_points,
         "raw_count": test.raw_count,
@@ -79,16 +78,15 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     }
     if study.context and isinstance(fitted.model, Curves):
         rankings[WITH_CONTEXT] = fitted.model.raw(as_it_was.x)
-    with step.apart("figures"):
-        x = at_reference(rows, study).x
-        trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
-        case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
-        figures = evaluate(case)
-        figures["train"] = counted(observed.rows.bad, observed.rows.seller)
-        figures["test"]["drawn_from"] = len(observed.test.bad)
-        if job.champion is not None:
-            theirs = lineage_of(job.champion).get("definition", {})
-            figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
+    x = at_reference(rows, study).x
+    trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
+    case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
+    figures = evaluate(case)
+    figures["train"] = counted(observed.rows.bad, observed.rows.seller)
+    figures["test"]["drawn_from"] = len(observed.test.bad)
+    if job.champion is not None:
+        theirs = lineage_of(job.champion).get("definition", {})
+        figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
     return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summary(figures))

@@ -51,8 +51,6 @@ class Job:
 class Planned:
     evaluation: Mapping[str, Any]
     lines: Mapping[str, str]
-    train_rows: int
-    test_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,6 @@ class Trained:
     """From `training.gates.table.judge`."""
     evaluation: Mapping[str, Any]
     seconds: Mapping[str, float]
-    apart: Mapping[str, float]
     lines: Mapping[str, str]
     test: Snapshot
     test_scores: Mapping[str, Floats]

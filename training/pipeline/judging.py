@@ -18,7 +18,6 @@ from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
 from training.gates.evidence import Measured
 from training.gates.table import ADVISORY, HARD, judge
-from training.pipeline.checking import Checked
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
@@ -48,7 +47,7 @@ def assess(
     step: Step,
     job: Job,
     observed: Observed,
-    checked: Checked,
+    checks: Mapping[str, Any],
     certified: Certified,
     calibrated: Calibrated,
     compared: Compared,
@@ -70,16 +69,16 @@ def assess(
         prior=fit_prior(job.table, job.study, observed.train_points[-1]),
         pairs=job.study.pairs,
     )
-    with step.apart("what a person looks at"):
-        shown = {
-            "reasons": reason_frequencies(calibrated.page, job.study, job.table, compared.test),
-            "misses": worst_misses(
-                job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
-            ),
-        }
+    shown = {
+        "reasons": reason_frequencies(calibrated.page, job.study, job.table, compared.test),
+        "misses": worst_misses(
+            job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
+        ),
+    }
+    step(1, 2)
     shown_of = ("algorithm", "trees", "promises")
     certificate = {key: certified.certificate[key] for key in shown_of if key in certified.certificate}
-    evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checked.evaluation)
+    evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checks)
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
     load(parts)
@@ -95,11 +94,9 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
     """Measure parity and the digests of repeated trainings, and judge all by the study's gates."""
-    with step.apart("parity"):
-        sample = _sample(job, observed)
-        mismatches = job.shell.parity(sample) if job.shell.parity else None
-    with step.apart("training twice"):
-        digests = _digests(step, job, calibrated)
+    sample = _sample(job, observed)
+    mismatches = job.shell.parity(sample) if job.shell.parity else None
+    digests = _digests(step, job, calibrated)
     measured = Measured(
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,

@@ -11,7 +11,7 @@ from scoring.base.time import format_day
 from scoring.features.facts import Facts
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
-from training.observation.snapshots import FeatureBuffer, Snapshot, join
+from training.observation.snapshots import Snapshot, join
 from training.observation.snapshots import observe as observe_sellers
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
@@ -53,10 +53,9 @@ def observe(step: Step, job: Job) -> Observed:
     points = [*train_points, *test_points]
     found: list[Snapshot] = []
     left_out: list[Mapping[str, int]] = []
-    room = FeatureBuffer(len(points) * job.table.columns.cases, len(job.study.features))
     for done, point in enumerate(points):
         step(done, len(points))
-        seen = observe_sellers(job.table, job.study, point, final, room)
+        seen = observe_sellers(job.table, job.study, point, final)
         found.append(seen.rows.settled())
         left_out.append(seen.exclusions)
     split = len(train_points)

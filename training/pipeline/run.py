@@ -26,7 +26,7 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed, is_look=False)
-    return Planned(merge_checks(data, leakage).evaluation, steps.lines, len(observed.rows.bad), len(observed.test.bad))
+    return Planned(merge_checks(data, leakage), steps.lines)
 
 
 def run(job: Job, progress: Progress = show_nothing) -> Trained:
@@ -44,15 +44,14 @@ def run(job: Job, progress: Progress = show_nothing) -> Trained:
     calibrated = steps.take("calibrate", calibrate_fit, job, observed, fitted, math.log(data.lift.factor))
     certified = steps.take("certify", certify_fit, job, calibrated)
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
-    checked = merge_checks(data, leakage)
-    impact = steps.take("impact", assess, job, observed, checked, certified, calibrated, compared)
+    checks = merge_checks(data, leakage)
+    impact = steps.take("impact", assess, job, observed, checks, certified, calibrated, compared)
     judged = steps.take("gates", check_gates, job, observed, calibrated, impact)
     return Trained(
         parts=impact.parts,
         gates=judged.gates,
         evaluation=impact.evaluation,
         seconds=steps.seconds,
-        apart=steps.apart,
         lines=steps.lines,
         test=compared.test,
         test_scores=compared.scores,

@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -34,11 +33,10 @@ NAMES = (
 
 
 class Step:
-    """One step; call it with (done, total). Time within `apart` is not the step's."""
+    """One step; call it with (done, total)."""
 
     def __init__(self, name: str, progress: Progress) -> None:
         self.name = name
-        self.apart_seconds: dict[str, float] = {}
         self._progress = progress
         self._total = 1
 
@@ -50,23 +48,11 @@ class Step:
     def end(self) -> None:
         self._progress(self.name, self._total, self._total)
 
-    @contextmanager
-    def apart(self, what: str) -> Iterator[None]:
-        """Time the block separately: baselines, twins, resampling and sampled checks do not make the model."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - started
-            self.apart_seconds[what] = self.apart_seconds.get(what, 0.0) + took
-
 
 @dataclass(slots=True)
 class Steps:
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
-    """By step, without time apart."""
-    apart: dict[str, float] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
@@ -76,10 +62,7 @@ class Steps:
         step(0, 1)
         started = time.perf_counter()
         result = function(step, *arguments, **named)
-        took = time.perf_counter() - started - sum(step.apart_seconds.values())
-        self.seconds[name] = round(took, 3)
-        for what, seconds in step.apart_seconds.items():
-            self.apart[what] = round(self.apart.get(what, 0.0) + seconds, 3)
+        self.seconds[name] = round(time.perf_counter() - started, 3)
         self.lines[name] = result.summary
         step.end()
         return result

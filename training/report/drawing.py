@@ -1,4 +1,4 @@
-"""Plots from numbers: axes with round ticks, curves, bars and whiskers, in per cent of the plot's area.
+"""Plots from numbers: axes with round ticks, curves, dots and whiskers, in per cent of the plot's area.
 
 For marks, `x` and `y` are the axes, `style` is the class in the style sheet, and `says` is the tooltip.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from training.report.numbers import UNKNOWN, Num
-from training.report.parts import Axis, Bar, Box, Dot, Line, Mark, Range, Rule
+from training.report.parts import Axis, Bar, Dot, Line, Mark, Range, Rule
 
 Form = Callable[[float], str]
 
@@ -63,10 +63,6 @@ def dot(at: float, value: float, x: Axis, y: Axis, style: str, shape: str = "rou
 
 def whisker(at: float, low: float, high: float, x: Axis, y: Axis, style: str, says: str = "") -> Mark:
     return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)
-
-
-def column(left: float, right: float, value: float, x: Axis, y: Axis, style: str, says: str = "") -> Box:
-    return Box(x.at(left), 100 - y.at(value), x.at(right) - x.at(left), y.at(value), style, says)
 
 
 def level(value: float, y: Axis, style: str = "rule") -> Rule:

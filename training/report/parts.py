@@ -126,16 +126,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    x: float
-    y: float
-    width: float
-    height: float
-    style: str
-    says: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
     x1: float
     y1: float
@@ -155,7 +145,7 @@ class Dot:
     says: str = ""
 
 
-Mark = Line | Box | Rule | Dot
+Mark = Line | Rule | Dot
 
 
 @dataclass(frozen=True, slots=True)

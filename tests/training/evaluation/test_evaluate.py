@@ -11,7 +11,7 @@ from tests.helpers.evaluation_cases import case_of
 from training.evaluation.arrays import plain, sigmoid
 from training.evaluation.figures import evaluate
 from training.evaluation.probability import losses
-from training.evaluation.ranking import recall_of_loss
+from training.evaluation.ranking import Ranking
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,9 @@ def test_paired_figures_are_differences_of_the_models(found: dict[str, Any]) -> 
     for name in ("lightgbm", "champion"):
         z = case.log_odds[name]
         assert models[name]["log_loss"]["value"] == pytest.approx(losses(z, case.bad).mean(), rel=1e-9)
-        assert models[name]["recall_of_loss"]["value"] == pytest.approx(recall_of_loss(z, case.bad, case.loss))
+        assert models[name]["recall_of_loss"]["value"] == pytest.approx(
+            Ranking.of(z, case.bad).figures(case.weight, case.loss)[1]
+        )
         assert models[name]["calibration"]["predicted"] == pytest.approx(sigmoid(z).mean())
         assert models[name]["gini"] == pytest.approx(2 * found["auc"][name]["value"] - 1)
     for figure, interval in pair.items():

@@ -6,11 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from scoring.base.arrays import Floats
 from training.evaluation.curves import lift, roc
-from training.evaluation.ranking import Ranking, Shares, auc, recall_of_loss
+from training.evaluation.ranking import HARM, Ranking, Shares, auc
 
 rows = st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=40)
 Drawn = list[tuple[int, bool, int]]
+
+
+def recall_of_loss(score: Floats, bad: Floats, loss: Floats, harm: float = HARM, weight: Floats | None = None) -> float:
+    return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, loss, harm)[1]
 
 
 def arrays_of(drawn: Drawn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

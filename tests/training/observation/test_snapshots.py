@@ -1,7 +1,6 @@
 """A snapshot is independent of the parts in which sellers are observed, and of the places of their rows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,7 @@ from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import snapshots
 from training.observation.chunks import of_sellers, runs
 from training.observation.export import LedgerTable
-from training.observation.labels import final_facts
-from training.observation.snapshots import FeatureBuffer, Snapshot, join, observe
+from training.observation.snapshots import Snapshot, observe
 from training.study.definition import Study
 
 
@@ -42,26 +40,6 @@ def test_sellers_observed_in_parts_give_the_same_rows(
     found = observe(table, study, point)
     assert found.exclusions == whole.exclusions
     assert_same(found.rows, whole.rows)
-
-
-def test_adjoining_rows_are_joined_without_a_copy(table: LedgerTable, study: Study) -> None:
-    points = study.find_points(table.as_of)[0][:3]
-    final = final_facts(table)
-    room = FeatureBuffer(3 * table.columns.cases, len(study.features))
-    first, second, third = (observe(table, study, point, final, room).rows for point in points)
-    together = join([first, second, third])
-    assert np.shares_memory(together.x, first.x)
-    assert_same(together, join([copied(part) for part in (first, second, third)]))
-    for parts in ([second, first], [first, third], [first, copied(second)]):
-        joined = join(parts)
-        assert not np.shares_memory(joined.x, first.x)
-        np.testing.assert_array_equal(joined.x, np.concatenate([part.x for part in parts]))
-    nobody = first.take(np.zeros(0, dtype=np.int64))
-    assert_same(join([nobody, first]), first)
-
-
-def copied(part: Snapshot) -> Snapshot:
-    return replace(part, x=part.x.copy())
 
 
 @pytest.mark.parametrize(

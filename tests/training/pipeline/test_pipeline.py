@@ -55,7 +55,6 @@ def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
 ) -> None:
     planned = plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
     assert list(planned.lines) == list(NAMES[:3])
-    assert planned.train_rows > planned.test_rows > 100
     assert not list(tmp_path.iterdir())
 
 

@@ -1,9 +1,9 @@
-"""Ranking: all models side by side, and the curves of ROC, lift and points."""
+"""Ranking: all models side by side, and the curves of ROC and lift."""
 
 from typing import Any
 
-from training.report.drawing import Scaled, axis, column, curve, level, shares, short_percent
-from training.report.numbers import MODELS, count, listed, number, percent, plural, signed, spoken, stacked
+from training.report.drawing import Scaled, axis, curve, level, shares
+from training.report.numbers import MODELS, listed, number, percent, plural, signed, spoken, stacked
 from training.report.parts import Axis, Block, Cell, Key, Line, Mark, Plot, Plots, Table
 from training.report.reading import Absent, Reading
 
@@ -52,7 +52,7 @@ def _compare(where: str, figure: str, caption: str, found: Json, more: dict[str,
 
 
 def curves(r: Reading) -> list[Block]:
-    return [Plots([_roc(r), _lift(r), _distribution(r)])]
+    return [Plots([_roc(r), _lift(r)])]
 
 
 def _roc(r: Reading) -> Plot:
@@ -84,35 +84,3 @@ def _lines(found: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
     drawn = [name for name in DRAWN if name in found]
     marks: list[Mark] = [curve(found[name]["x"], found[name]["y"], x, y, f"m-{name}") for name in drawn]
     return marks, [Key("line", f"m-{name}", MODELS[name]) for name in reversed(drawn)]
-
-
-def _distribution(r: Reading) -> Plot:
-    found = r.evaluation["score_distribution"]
-    edges, parts = (
-        found["edges"],
-        {name: [v / (sum(found[name]) or 1) for v in found[name]] for name in ("good", "bad")},
-    )
-    x = axis(edges, "points")
-    y = axis([v for part in parts.values() for v in part], "share of each", short_percent, zero=True)
-    marks: list[Mark] = []
-    for name, part in parts.items():
-        for low, high, value, rows in zip(edges, edges[1:], part, found[name], strict=False):
-            says = f"{count(low)} to {count(high)} points: {count(rows)} {name} ({percent(value)} of them)"
-            marks.append(column(low, high, value, x, y, name, says))
-    good, bad = (_median(edges, parts[name]) for name in ("good", "bad"))
-    title = f"Half of the bad lie below {count(bad)} points, half of the good above {count(good)}"
-    caption = (
-        "Each group is scaled to 100 %. Look at where they overlap: no cut-off can tell a bad seller from a good one with the"
-        " same points."
-    )
-    keys = [Key("box", "good", "good sellers"), Key("box", "bad", "bad sellers")]
-    return Plot(title, caption, x, y, marks, keys, 300)
-
-
-def _median(edges: list[float], part: list[float]) -> float:
-    total = 0.0
-    for low, high, value in zip(edges, edges[1:], part, strict=False):
-        if value and total + value >= 0.5:
-            return low + (high - low) * (0.5 - total) / value
-        total += value
-    return edges[-1]
