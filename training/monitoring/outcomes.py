@@ -85,13 +85,12 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
     """
     known = frozenset(artifact.features)
     context = tuple(source for source in study.context if known.issuperset(source.features))
-    constants = replace(artifact.folder.constants, decay=None)
     return replace(
         study,
         exposure=replace(study.exposure, slope=slope_of(artifact)),
         features=artifact.features,
         pairs=tuple(map(tuple, artifact.manifest["pairs"])),
-        constants=constants,
+        constants=artifact.folder.constants,
         context=context,
     )
 

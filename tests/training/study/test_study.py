@@ -229,7 +229,7 @@ speed = 3
         ('{ harm = "high" }', '{ harmful = "high" }', "(harmful is none of them)"),
         ('{ harm = "high" }', '{ category = "murder" }', "('murder' is none of counterfeit, ip, safety"),
         ('{ harm = "high" }', "{ severity = 3 }", "(3 is none of minor"),
-        ('{ harm = "high" }', '{ violation_type = "fraud" }', "('fraud' is no violation type; see: sellertrust"),
+        ('{ harm = "high" }', '{ violation_type = "fraud" }', "('fraud' is no violation type; see docs/reference"),
         ("[bad]", "[bad]\nat_least = 0", "bad.at_least must be above 0"),
         ("[bad]", '[bad]\nsuspended = "yes"', "bad.suspended has the wrong type: 'yes'"),
         ("[bad]", '[bad]\ncount = "orders"', "bad.count must be one of incidents, service_failures"),
