@@ -73,7 +73,8 @@ def import_files(
         # Matches change with time, and unmatched rows are listed at the end, so the file begins again.
         remembers = None if file.matched.rules else journal
         path = data / file.path
-        with run.file(path, file.path, _how(mapping, file, data) if remembers else "", remembers) as (raw, attempt):
+        reading = _identify_reading(mapping, file, data) if remembers else ""
+        with run.file(path, file.path, reading, remembers) as (raw, attempt):
             rows = run.rows(path, raw, attempt, file.columns)
             for join in file.joins:
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
@@ -129,7 +130,7 @@ class _Run:
         self._begun = None if dry_now is not None else ledger.cut().sequence
         self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
         self._attempts: list[Attempt] = []
-        self._done: Callable[[], tuple[int, int]] = _nothing
+        self._done: Callable[[], tuple[int, int]] = _measure_nothing
 
     @contextmanager
     def file(self, path: Path, name: str, how: str, journal: Path | None) -> Iterator[tuple[BinaryIO, Attempt]]:
@@ -148,7 +149,7 @@ class _Run:
         elif attempt.start:
             self._report.resumed[name] = attempt.start
         self._attempts.append(attempt)
-        self._done = _nothing
+        self._done = _measure_nothing
         yield attempt
         self._report.rejects += [(name, line, reason) for line, reason in sorted(attempt.rejects, key=lambda r: r[0])]
 
@@ -166,7 +167,7 @@ class _Run:
         reject = _reject_to(attempt)
         if path.suffix == ".parquet":
             return parquet_rows(path, reject, attempt.start, show)
-        self._done = _far_in(raw)
+        self._done = _measure_progress(raw)
         rows = csv_rows(raw, path.name, reject, header)
         return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
 
@@ -177,7 +178,7 @@ class _Run:
         yield from file.entries(rows)
 
     def entries(self, name: str, raw: BinaryIO, attempt: Attempt) -> Items:
-        self._done = _far_in(raw)
+        self._done = _measure_progress(raw)
         for line, text in lines_of(raw, name, _reject_to(attempt)):
             if line < attempt.start or not text.strip():
                 continue
@@ -198,7 +199,7 @@ class _Run:
         if not attempt.is_read:
             with closing(items):
                 for line, group in groupby(items, key=itemgetter(0)):
-                    made = _without_their_reports([entry for _, entry in group])
+                    made = _reject_without_reports([entry for _, entry in group])
                     for entry in made:
                         if isinstance(entry, RowRejected):
                             reject(line, str(entry))
@@ -225,7 +226,7 @@ class _Run:
         if not batch:
             return
         if self._dry_now is not None:
-            batch = list(_sound(batch, self._dry_now, _reject_to(attempt)))
+            batch = list(_reject_invalid(batch, self._dry_now, _reject_to(attempt)))
         self._report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
@@ -240,7 +241,7 @@ class _Run:
         self._report.add(done)
 
 
-def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
+def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
     for line, entry in batch:
         try:
             with suppress(OccurTimeAhead):
@@ -253,7 +254,7 @@ def _sound(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iter
             yield line, entry
 
 
-def _how(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
+def _identify_reading(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
     """Return how a file is read: its mapping, and the content of joined files."""
     digests = []
     for join in file.joins:
@@ -275,7 +276,7 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
         yield from csv_rows(raw, path.name, refuse)
 
 
-def _without_their_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
+def _reject_without_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
     """Return a row's outcome without entries about a violation whose report on the same row was rejected.
 
     They are rejected too: otherwise they would wait unnoticed.
@@ -300,11 +301,11 @@ def _require_columns(file: MappedFile, path: Path) -> None:
         )
 
 
-def _nothing() -> tuple[int, int]:
+def _measure_nothing() -> tuple[int, int]:
     return 0, 1
 
 
-def _far_in(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
+def _measure_progress(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
     size = os.fstat(raw.fileno()).st_size
     return lambda: (min(raw.tell(), size - 1), size)
 

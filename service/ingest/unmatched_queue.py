@@ -39,7 +39,7 @@ def import_and_queue(
     again = _import(ledger, mapping, retried, matched=False)
     report.appended += again.appended
     report.rejects += again.rejects
-    report.unmatched = _merge(waiting, [*report.unmatched, *again.unmatched, *_left(retried, again, mapping)])
+    report.unmatched = _merge(waiting, [*report.unmatched, *again.unmatched, *_list_rows_left(retried, again, mapping)])
     _write(queue, report.unmatched)
     return report
 
@@ -53,13 +53,13 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
         raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
     waiting = read_queue(queue, mapping)
     filled = [row for row in waiting if row.seller or row.decided_by or row.verified]
-    wrong = {index: reason for index, row in enumerate(filled) if (reason := _wrong(ledger, mapping, row))}
+    wrong = {index: reason for index, row in enumerate(filled) if (reason := _find_wrong_answer(ledger, mapping, row))}
     sound = [row for index, row in enumerate(filled) if index not in wrong]
     report = _import(ledger, mapping, sound, matched=True)
-    left = _left(sound, report, mapping)
+    left = _list_rows_left(sound, report, mapping)
     report.rejects += [(filled[index].file, filled[index].line, reason) for index, reason in wrong.items()]
     done = [row for row in sound if row not in left]
-    _record(queue, done)
+    _write_matched(queue, done)
     report.unmatched = [row for row in waiting if row not in done]
     _write(queue, report.unmatched)
     return report
@@ -98,7 +98,7 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
     return rows
 
 
-def _wrong(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
+def _find_wrong_answer(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
     """Return what is wrong with a person's entry; empty if it is sound."""
     if not row.seller:
         return "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
@@ -130,7 +130,7 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
     return import_rows(ledger, mapping.marketplace, chosen)
 
 
-def _left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
+def _list_rows_left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
     """Return the rows that were not imported: rejected, or of a file that left the mapping."""
     rejected = {(file, line) for file, line, _ in report.rejects}
     paths = {file.path for file in mapping.files}
@@ -162,11 +162,11 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
     with open(new, "w", newline="", encoding="utf-8", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
-        writer.writerows(map(_cells, rows))
+        writer.writerows(map(_format_row, rows))
     new.replace(path)
 
 
-def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
+def _write_matched(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
     if not rows:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")
@@ -175,9 +175,9 @@ def _record(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
         writer = csv.writer(out)
         if is_new:
             writer.writerow(HEADER)
-        writer.writerows(map(_cells, rows))
+        writer.writerows(map(_format_row, rows))
 
 
-def _cells(row: UnmatchedRow) -> tuple[object, ...]:
+def _format_row(row: UnmatchedRow) -> tuple[object, ...]:
     answers = (row.seller, row.verified, row.decided_by)
     return (row.file, row.line, row.reason, row.candidates, *answers, json.dumps(dict(row.row), ensure_ascii=False))

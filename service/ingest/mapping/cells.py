@@ -66,7 +66,7 @@ def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
             return read[holes[0]]
         return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row).strip(), data)
     if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= _TABLE_KEYS:
-        return _of_table(data, where, dates)
+        return _read_column_by_table(data, where, dates)
     if isinstance(data, Mapping) and set(data) in ({"first"}, {"first", "default"}):
         return _first(data, where)
     raise ConfigurationWrong(
@@ -90,7 +90,7 @@ def _first(data: Mapping[str, Any], where: str) -> Value:
 Change = Callable[[str], str | None]
 
 
-def _of_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
+def _read_column_by_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
     """Return a column's text by a table of the mapping.
 
     The table looks it up in `map` or in the `bands` of a number (else `default`), moves a date by `plus_days`, or
@@ -219,20 +219,22 @@ def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
     is_moment = name in ("before", "after")
     fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))
     is_text = isinstance(operand, str) and not _HOLE.search(operand)
-    if not fits or (is_moment and is_text and _moment(operand, dates) is None):
+    if not fits or (is_moment and is_text and _parse_moment(operand, dates) is None):
         raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
     read = partial(cell, column=column)
     if is_moment:
         other = value_of(operand, where, dates)
         # An empty cell has no order. A text that is no time is rejected, so that the row is reported.
-        return lambda row: operator.holds(_moment_in(read(row), column, dates), _moment_in(other(row), column, dates))
+        return lambda row: operator.holds(
+            _read_moment(read(row), column, dates), _read_moment(other(row), column, dates)
+        )
     if operator.operand == _NUMBER:
-        return lambda row: operator.holds(_number_in(read(row).strip(), column), operand)
+        return lambda row: operator.holds(_read_number(read(row).strip(), column), operand)
     wanted, holds = operator.prepared(operand), operator.holds
     return lambda row: holds(read(row).strip(), wanted)
 
 
-def _number_in(text: str, column: str) -> float:
+def _read_number(text: str, column: str) -> float:
     """Return a cell's number; NaN if empty, which is neither below nor above. Raises RowRejected."""
     try:
         number = float(text or "nan")
@@ -245,22 +247,22 @@ def _number_in(text: str, column: str) -> float:
     return number
 
 
-def _moment_in(text: str, column: str, dates: Dates) -> int | None:
+def _read_moment(text: str, column: str, dates: Dates) -> int | None:
     """Return a cell's moment; None if empty. Raises RowRejected."""
-    moment = _moment(text := text.strip(), dates)
+    moment = _parse_moment(text := text.strip(), dates)
     if text and moment is None:
         raise RowRejected(f"{column}: {text!r} is no date or time of the form that the mapping states")
     return moment
 
 
-def _moment(text: str, dates: Dates) -> int | None:
+def _parse_moment(text: str, dates: Dates) -> int | None:
     try:
         return parse_time(dates.canonical(text))
     except ValueError:
         return None
 
 
-def _later(first: int | None, second: int | None) -> bool:
+def _is_later(first: int | None, second: int | None) -> bool:
     return first is not None and second is not None and first > second
 
 
@@ -288,8 +290,8 @@ _OPERATORS: Mapping[str, _Operator] = {
     "contains": _Operator(lambda text, part: part in text, str, "a text"),
     "below": _Operator(float.__lt__, _NUMBER, "a number"),
     "above": _Operator(float.__gt__, _NUMBER, "a number"),
-    "before": _Operator(lambda text, bound: _later(bound, text), (str, Mapping), _MOMENT),
-    "after": _Operator(_later, (str, Mapping), _MOMENT),
+    "before": _Operator(lambda text, bound: _is_later(bound, text), (str, Mapping), _MOMENT),
+    "after": _Operator(_is_later, (str, Mapping), _MOMENT),
 }
 
 

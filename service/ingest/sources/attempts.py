@@ -59,7 +59,7 @@ class Attempt:
             return self._find(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [parse_json(line) for line in _whole_lines(path)]
+        kept = [parse_json(line) for line in _read_complete_lines(path)]
         self.rejects += [(line, reason) for line, reason in kept if line < self.start]
         self._path = path
         staging = path.with_suffix(".partial")
@@ -97,6 +97,6 @@ class Attempt:
             os.fsync(file.fileno())
 
 
-def _whole_lines(path: Path) -> list[str]:
+def _read_complete_lines(path: Path) -> list[str]:
     """Return a file's lines except a last line that a crash cut; empty if the file is missing."""
     return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

@@ -35,7 +35,7 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
         for number, line in enumerate(gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw, 1):
             yield number, line
     except (EOFError, OSError, zlib.error) as error:
-        reject(number + 1, _ends(error))
+        reject(number + 1, _describe_damage(error))
 
 
 def columns_of(path: Path) -> list[str]:
@@ -48,7 +48,7 @@ def columns_of(path: Path) -> list[str]:
 
         try:
             schema = pl.scan_parquet(path).collect_schema()
-            return [name for name, kind in schema.items() if _as_text(pl, name, kind) is not None]
+            return [name for name, kind in schema.items() if _select_text(pl, name, kind) is not None]
         except pl.exceptions.PolarsError:
             return []
     try:
@@ -57,7 +57,7 @@ def columns_of(path: Path) -> list[str]:
             _, header = next(_records(text), (1, []))
     except (EOFError, OSError, zlib.error):
         return []
-    return [] if _wrong_header(header or []) else header or []
+    return [] if _describe_wrong_header(header or []) else header or []
 
 
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
@@ -73,24 +73,24 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
         header: list[str] | None = list(names)
         if not header:
             line, header = next(records, (1, []))
-        if wrong := _wrong_header(header or []):
+        if wrong := _describe_wrong_header(header or []):
             reject(1, wrong)
             return
         for line, cells in records:
             if cells is None:
                 reject(line, "a quote is left open, or stands where none may: mend this line")
-            elif reason := _wrong_row(cells, len(header or [])):
+            elif reason := _describe_wrong_row(cells, len(header or [])):
                 reject(line, reason)
             elif cells:
                 yield line, dict(zip(header or [], cells, strict=True))
     except (EOFError, OSError, zlib.error) as error:
-        reject(line + 1, _ends(error))
+        reject(line + 1, _describe_damage(error))
     finally:
         if binary is raw and not raw.closed:
             text.detach()
 
 
-def _ends(error: Exception) -> str:
+def _describe_damage(error: Exception) -> str:
     # The rest may be damage; the rows before it are imported.
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
 
@@ -106,10 +106,10 @@ def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[
     try:
         table = pl.scan_parquet(path)
         schema = table.collect_schema()
-        if wrong := _wrong_name(schema):
+        if wrong := _describe_wrong_name(schema):
             reject(1, wrong)
             return
-        columns = [text for name, kind in schema.items() if (text := _as_text(pl, name, kind)) is not None]
+        columns = [text for name, kind in schema.items() if (text := _select_text(pl, name, kind)) is not None]
         total = int(table.select(pl.len()).collect().item())
         for first in range(max(start - 1, 0), total, PARQUET_ROWS):
             chunk = table.select(columns).slice(first, PARQUET_ROWS).collect()
@@ -119,7 +119,7 @@ def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[
         reject(1, f"the file cannot be read as Parquet ({type(error).__name__}): mend it and import it again")
 
 
-def _as_text(pl: Any, name: str, kind: Any) -> Any:
+def _select_text(pl: Any, name: str, kind: Any) -> Any:
     column = pl.col(name)
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return None
@@ -129,18 +129,18 @@ def _as_text(pl: Any, name: str, kind: Any) -> Any:
     return column.cast(pl.String).fill_null("")
 
 
-def _wrong_header(header: list[str]) -> str:
+def _describe_wrong_header(header: list[str]) -> str:
     if not any(header):
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
         return "the header is not UTF-8: save the file as UTF-8 and import it again"
-    if wrong := _wrong_name(header):
+    if wrong := _describe_wrong_name(header):
         return wrong
     twice = sorted({name for name in header if name and header.count(name) > 1})
     return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
 
 
-def _wrong_name(columns: Iterable[str]) -> str:
+def _describe_wrong_name(columns: Iterable[str]) -> str:
     reserved = next((name for name in columns if name.strip().startswith(RESERVED)), "")
     return (
         f"the column {reserved!r} begins with {RESERVED}, which no column of a file may: rename it" if reserved else ""
@@ -188,7 +188,7 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
         number += len(taken)
 
 
-def _wrong_row(cells: list[str], columns: int) -> str:
+def _describe_wrong_row(cells: list[str], columns: int) -> str:
     """Return why cells are no row of the table; empty if they are a row or a blank line."""
     if len(cells) not in (0, columns):
         return f"has {len(cells)} cells where the header has {columns}"

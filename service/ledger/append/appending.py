@@ -93,7 +93,10 @@ def refuse_output_only(
             stated = [name for name in ("rule", "policy", "at_sequence") if getattr(entry.fact, name)]
             wrong += [FieldViolation(("entries", index, "measure", name), _BY_RULE) for name in stated]
         if isinstance(entry.fact, CaseChanged) and not by_rule:
-            wrong += [FieldViolation(("entries", index, "case", name), text) for name, text in _list_own(entry.fact)]
+            wrong += [
+                FieldViolation(("entries", index, "case", name), text)
+                for name, text in _list_service_fields(entry.fact)
+            ]
         if isinstance(entry.fact, SellerErased):
             wrong.append(FieldViolation(("entries", index, "erasure"), "is made by: sellertrust ledger erase"))
         if isinstance(entry.fact, ClockMended):
@@ -102,7 +105,7 @@ def refuse_output_only(
         raise InvalidInput(wrong)
 
 
-def _list_own(fact: CaseChanged) -> Iterator[tuple[str, str]]:
+def _list_service_fields(fact: CaseChanged) -> Iterator[tuple[str, str]]:
     of_extension = () if fact.state is CaseState.EXTENDED else ("decide_by", "rests_on")
     names = ("rule", "caution_end", "policy", "at_sequence", *of_extension)
     yield from ((name, _BY_RULE) for name in names if getattr(fact, name))
@@ -124,11 +127,11 @@ def append_batch(
     PermissionDenied for the caller's own reports; also an error of `database.CONFLICT` for a taken revision.
     """
     sequence, last_time = last_entry(connection)
-    known = _known(connection, marketplace, batch)
-    alike = _alike(connection, marketplace, batch, known)
+    known = _read_known(connection, marketplace, batch)
+    resealed = _find_resealed_duplicates(connection, marketplace, batch, known)
     has_twins = len({item.entry.entry_id for item in batch}) < len(batch)
     if known:
-        _refuse_differing(batch, known, alike)
+        _refuse_differing(batch, known, resealed)
     fresh = [item for item in batch if item.entry.entry_id not in known]
     if last_time > present.at_end(last_time):
         _refuse_future(batch, known, present.at_end(last_time))
@@ -144,9 +147,9 @@ def append_batch(
                 known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
             results.append(appended)
             continue
-        if has_twins and found.digest != item.digest and index not in alike:
+        if has_twins and found.digest != item.digest and index not in resealed:
             raise _content_differs_error(batch, {index: found})
-        results.append(found.appended._replace(erased=alike.get(index, False)))
+        results.append(found.appended._replace(erased=resealed.get(index, False)))
     sequence += rows.insert(database, connection)
     for entry_id, came_to in met.unfinished.items():
         record_position(connection, position_after(marketplace, entry_id, came_to), sequence)
@@ -164,7 +167,7 @@ def refuse_own_early(database: Database, marketplace: str, batch: Sequence[Prepa
     """Raise PermissionDenied for decisions about the caller's own reports, before the lock: tries hold up no one."""
     if may_decide_own(batch):
         with database.read() as connection:
-            known = _known(connection, marketplace, batch)
+            known = _read_known(connection, marketplace, batch)
             refuse_own(connection, marketplace, [item for item in batch if item.entry.entry_id not in known])
 
 
@@ -192,11 +195,13 @@ def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiff
     )
 
 
-def _refuse_differing(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], alike: Mapping[int, bool]) -> None:
+def _refuse_differing(
+    batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], resealed: Mapping[int, bool]
+) -> None:
     differing = {
         index: found
         for index, item in enumerate(batch)
-        if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in alike
+        if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in resealed
     }
     if differing:
         raise _content_differs_error(batch, differing)
@@ -252,7 +257,7 @@ def taken_revision(
     return None
 
 
-def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
+def _read_known(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
     rows = RowReader(connection, marketplace).rows(_KNOWN, [item.entry.entry_id for item in batch])
     return {
         entry_id: _Stored(Appended(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
@@ -260,7 +265,7 @@ def _known(connection: Connection, marketplace: str, batch: Sequence[PreparedEnt
     }
 
 
-def _alike(
+def _find_resealed_duplicates(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> dict[int, bool]:
     """Return the indexes of known entries with an equal sealed text, and whether it was erased."""
@@ -274,13 +279,13 @@ def _alike(
     rows = RowReader(connection, marketplace).rows(_STORED, {item.entry.entry_id for _, item in doubtful})
     stored = {row.entry_id: row for row in rows}
     held = keys(connection, marketplace, {row.seller for row in stored.values()})
-    alike: dict[int, bool] = {}
+    resealed: dict[int, bool] = {}
     for index, item in doubtful:
         _, seller, content = stored[item.entry.entry_id]
         key_id, key = key_id_of(content), held.get(seller)
         if key_id and (key is None or key[0] != key_id):
             if plain_of(content) == item.content:
-                alike[index] = True
+                resealed[index] = True
         elif key_id and key and keyed_digest(key[1], item.digest) == known[item.entry.entry_id].digest:
-            alike[index] = False
-    return alike
+            resealed[index] = False
+    return resealed

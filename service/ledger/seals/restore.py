@@ -134,17 +134,17 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
     if not set(manifest.left_out) <= {KEYS}:
-        raise _by_hand("the backup leaves out more than the keys")
+        raise _handmade_error("the backup leaves out more than the keys")
     expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)
     for name in sorted(expected ^ held):
-        raise _by_hand(
+        raise _handmade_error(
             f"the backup lacks the table {name}" if name in expected else f"{name} is no table of its schema"
         )
     for name, about in manifest.tables.items():
         columns = tables[name].c
         binary = sorted(column.name for column in columns if isinstance(column.type, LargeBinary))
         if sorted(about.columns) != sorted(columns.keys()) or sorted(about.bytes_columns) != binary:
-            raise _by_hand(f"the backup's {name} has other columns than the table of its schema")
+            raise _handmade_error(f"the backup's {name} has other columns than the table of its schema")
 
 
 def _load(connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress) -> None:
@@ -155,7 +155,7 @@ def _load(connection: Connection, name: str, about: BackupTable, archive: zipfil
             try:
                 insert_rows(connection, name, tuple(about.columns), _rows(lines, about))
             except _NO_ROW:
-                raise _by_hand(
+                raise _handmade_error(
                     f"the backup's {member_of(name)} holds a row that the schema refuses, after line {done}"
                 ) from None
             done += len(lines)
@@ -170,7 +170,7 @@ def _lines(member: IO[bytes], name: str) -> list[bytes]:
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
         size += len(line)
         if len(line) > _LINE_BYTES:
-            raise _by_hand(f"the backup's {member_of(name)} has a line of more than {_LINE_BYTES:,} bytes")
+            raise _handmade_error(f"the backup's {member_of(name)} has a line of more than {_LINE_BYTES:,} bytes")
         lines.append(line)
     return lines
 
@@ -182,7 +182,7 @@ def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
         values = parse_json(line)
         if not isinstance(values, list) or len(values) != len(about.columns):
             raise ValueError("no row of this table")
-        if any(not (value is None or type(value) is str or _is_whole(value)) for value in values):
+        if any(not (value is None or type(value) is str or _fits_bigint(value)) for value in values):
             raise ValueError("no value of a column")
         for index in binary:
             values[index] = None if values[index] is None else b64decode(values[index], validate=True)
@@ -190,7 +190,7 @@ def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _is_whole(value: Any) -> bool:
+def _fits_bigint(value: Any) -> bool:
     return type(value) is int and _MIN_BIGINT <= value <= _MAX_BIGINT
 
 
@@ -218,7 +218,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     return archive.open(about)
 
 
-def _by_hand(problem: str) -> BackupRefused:
+def _handmade_error(problem: str) -> BackupRefused:
     return BackupRefused(f"{problem}: it was made by hand")
 
 
