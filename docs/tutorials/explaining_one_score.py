@@ -21,12 +21,13 @@ from scoring.base.enums import Action, Harm, Kind, ScoreState, Severity, Source
 from scoring.base.time import DAY, format_day, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
-from scoring.features.columns import columns_of
+from scoring.features.columns import columns_of, tabulate
 from scoring.features.facts import resolve
+from scoring.features.resolved import resolve_sellers
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import load as load_artifact
 from scoring.model.interval import LONGEST, with_ends
-from scoring.scores.score import explain, score
+from scoring.scores.score import CoreAnswer, answer, explain
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
 from service.ingest.file_import import import_files
@@ -64,8 +65,14 @@ artifact = load_artifact(trained.parts)
 now = parse_day("2025-12-31") * DAY
 sellers = [f"s-{number:06d}" for number in range(1000)]
 rows = ledger.facts.rows("demo", sellers, ledger.cut().sequence)
-answers = dict(zip(sellers, score(rows, sellers, now, artifact, policy), strict=True))
-rated = {s: a for s, a in answers.items() if a and a.state is ScoreState.RATED}
+
+
+def answer_of(rows: list, sellers: list[str], time: int = now) -> CoreAnswer:
+    return answer(resolve_sellers(sellers, tabulate(rows, sellers), time), artifact, policy)
+
+
+scores = dict(zip(sellers, answer_of(rows, sellers).scores, strict=True))
+rated = {s: a for s, a in scores.items() if a and a.state is ScoreState.RATED}
 print(f"{len(rated)} of {len(sellers)} sellers are rated, model {artifact.digest[:12]}")
 
 # %% [markdown]
@@ -76,9 +83,9 @@ kinds = {s: sum(code.endswith("_CONFIRMED") for code in a.reason_codes) for s, a
 candidates = [s for s, a in rated.items() if kinds[s] == 2 and 2 <= a.counted_incidents <= 5]
 seller = max(candidates, key=lambda s: (rated[s].points < 600, rated[s].points))
 its_rows = ledger.facts.rows("demo", [seller], ledger.cut().sequence)
-answer = rated[seller]
-assert score(its_rows, [seller], now, artifact, policy) == [answer]
-pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(answer).items()])
+its_score = rated[seller]
+assert answer_of(its_rows, [seller]).scores == [its_score]
+pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(its_score).items()])
 
 # %% [markdown]
 # The score is a pure function of the seller's rows, a time, a model and a policy: alone or among a thousand, the answer
@@ -123,7 +130,7 @@ for incident, day in zip(facts.violations.incident, facts.violations.day, strict
     first[incident] = min(first.get(incident, day), day)
 by_hand = sum(2.0 ** (-(int(facts.observe_day[0]) - day) / 365) for day in first.values())
 print(f"by hand {by_hand:.6f}, the fold says {sums.incident_mass[Severity.MINOR, 365][0]:.6f}")
-assert len(first) == answer.counted_incidents
+assert len(first) == its_score.counted_incidents
 assert abs(by_hand - sums.incident_mass[Severity.MINOR, 365][0]) < 1e-6
 
 # %% [markdown]
@@ -162,9 +169,9 @@ print(
     f"base {artifact.page.base}, tables take {raw}: {points} points, from the odds {from_odds:.2f}; p_bad {p_bad:.6f}"
 )
 assert raw == -parts.sum() == artifact.raw_score(x)[0]
-assert points == answer.points
+assert points == its_score.points
 assert abs(from_odds - points) <= 0.5 + 1e-9
-assert math.isclose(p_bad, answer.p_bad, rel_tol=1e-9)
+assert math.isclose(p_bad, its_score.p_bad, rel_tol=1e-9)
 
 # %% [markdown]
 # ## Why not more?
@@ -173,13 +180,13 @@ assert math.isclose(p_bad, answer.p_bad, rel_tol=1e-9)
 # points and shows what is behind it: incidents by category, failed orders by day, orders and days on record so far.
 
 # %%
-explanation = explain(its_rows, seller, now, artifact, policy)
+explanation = explain(answer_of(its_rows, [seller]))
 shares = {reason.reason_code: reason.points for reason in explanation.reasons}
-assert explanation.baseline_points + sum(shares.values()) == answer.points
+assert explanation.baseline_points + sum(shares.values()) == its_score.points
 pl.DataFrame(
     [{"step": "base", "points": explanation.baseline_points}]
     + [{"step": r.reason_code, "points": r.points, "counted": r.counted} for r in explanation.reasons]
-    + [{"step": "points", "points": answer.points}]
+    + [{"step": "points", "points": its_score.points}]
 )
 
 # %% [markdown]
@@ -197,7 +204,7 @@ def without(incidents: set[str]) -> int:
     """Points of the seller if nothing had been recorded about these incidents."""
     gone = {entry for incident in incidents for entry in ids[incident].entries}
     left = [row for row in its_rows if row.entry_id not in gone]
-    return score(left, [seller], now, artifact, policy)[0].points
+    return answer_of(left, [seller]).scores[0].points
 
 
 def lacking(*groups: str) -> int:
@@ -219,7 +226,7 @@ assert sum(points for code, points in shares.items() if code not in names) == ne
 
 # %%
 for incident, effect in ids.items():
-    assert without({incident}) == answer.points + effect.points_if_overturned
+    assert without({incident}) == its_score.points + effect.points_if_overturned
     assert effect.points_if_overturned >= 0
 pl.DataFrame(
     [
@@ -290,7 +297,7 @@ happened = now - 10 * DAY
 def ask(sequence: int | None = None):
     """The clean seller's answer from everything recorded so far, or up to a sequence number."""
     found = ledger.facts.rows("demo", [clean], sequence or ledger.last()[0])
-    return score(found, [clean], now, artifact, policy)[0]
+    return answer_of(found, [clean]).scores[0]
 
 
 before, before_sequence = ask(), ledger.last()[0]
@@ -331,9 +338,8 @@ print(f"{confirmed.points} points, tier {confirmed.tier.name.lower()}, {' '.join
 decide(Action.OVERTURN, "the laboratory mixed up two parcels", 1)
 overturned = ask()
 assert overturned == before
-assert explain(ledger.facts.rows("demo", [clean], ledger.last()[0]), clean, now, artifact, policy) == explain(
-    ledger.facts.rows("demo", [clean], before_sequence), clean, now, artifact, policy
-)
+its_past, its_present = (ledger.facts.rows("demo", [clean], end) for end in (before_sequence, ledger.last()[0]))
+assert explain(answer_of(its_present, [clean])) == explain(answer_of(its_past, [clean]))
 pl.DataFrame(
     [
         {"then": then, "points": a.points, "tier": a.tier.name.lower(), "open": a.open_allegations}
@@ -357,7 +363,7 @@ assert ask(before_sequence) == before
 
 # %%
 days = list(range(parse_day("2024-07-01"), now // DAY + 1, 7))
-past = [score(its_rows, [seller], d * DAY, artifact, policy)[0] for d in days]
+past = [answer_of(its_rows, [seller], d * DAY).scores[0] for d in days]
 seen = [(d, a) for d, a in zip(days, past, strict=True) if a and a.points is not None]
 falls = [next_.points - a.points for (_, a), (_, next_) in itertools.pairwise(seen)]
 print(f"{len(seen)} weeks; the largest fall in a week {min(falls)}, the largest rise {max(falls)}")

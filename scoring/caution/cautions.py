@@ -25,10 +25,11 @@ from scoring.caution.history import (
     list_set_off_by_flow,
     take_back_ended,
 )
-from scoring.caution.signs import KINDS_OF_SIGNS, list_signs
+from scoring.caution.signs import Sign, list_signs
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay
-from scoring.features.columns import EntryColumns, FactRow, FactTable
+from scoring.features.columns import EntryColumns, FactRow
+from scoring.features.resolved import SellerFacts
 from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
@@ -62,32 +63,25 @@ class Caution:
 
 
 def find_cautions(
-    table: FactTable,
-    sellers: Sequence[str],
-    flows: Flows,
-    observe_time: int,
-    stated: CautionTable,
-    check: Callable[[], None] = lambda: None,
+    known: SellerFacts, stated: CautionTable, flows: Flows = NO_FLOWS, check: Callable[[], None] = lambda: None
 ) -> Mapping[int, tuple[Caution, ...]]:
-    """Return the cautions in force at a time, by case; cases without one are left out.
+    """Return the cautions in force, by case; cases without one are left out.
 
-    `table`: one case a seller. `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start.
-    `check` may raise between parts.
+    `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start. `check` may raise between
+    parts.
     """
-    columns = table.columns
-    chosen = _may_have(columns, stated)
-    if flows:
-        chosen |= np.array([seller in flows for seller in sellers], dtype=np.bool_)
-    if not chosen.any():
-        return {}
-    own: dict[int, list[FactRow]] = {case: [] for case in np.flatnonzero(chosen).tolist()}
-    places = np.flatnonzero(chosen[columns.case])
-    for case, row in zip(columns.case[places].tolist(), columns.row[places].tolist(), strict=True):
-        own[case].append(table.rows[row])
+    chosen = _may_have(known.table.columns, stated)
+    chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
+    every = known.table.columns
     found: dict[int, tuple[Caution, ...]] = {}
-    for case, rows in own.items():
+    for case in np.flatnonzero(chosen).tolist():
         check()
-        if cautions := find_cautions_of_seller(rows, observe_time, stated, flows.get(sellers[case], ()), check):
+        places = every.row[every.case == case].tolist()
+        changed = known.columns.take(known.columns.case == case)
+        signs = list_signs(changed, known.table.rows, places)
+        own = [known.table.rows[place] for place in places]
+        flow = flows.get(known.sellers[case], ())
+        if cautions := _find_of_seller(signs, own, known.observe_time, stated, flow, check):
             found[case] = cautions
     return found
 
@@ -125,12 +119,13 @@ def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTa
     )
 
 
-def find_cautions_of_seller(
+def _find_of_seller(
+    signs: Sequence[Sign],
     rows: Sequence[FactRow],
     observe_time: int,
     stated: CautionTable,
-    flow: Sequence[FlowDay] = (),
-    check: Callable[[], None] = lambda: None,
+    flow: Sequence[FlowDay],
+    check: Callable[[], None],
 ) -> tuple[Caution, ...]:
     """Return the cautions in force for one seller at a time, in the order of the rules.
 
@@ -138,8 +133,7 @@ def find_cautions_of_seller(
     of 2 March again, until 5 March.
     """
     ended = list_ended(rows, observe_time)
-    rows = [row for row in rows if row.kind in KINDS_OF_SIGNS]
-    signs = [sign for sign in list_signs(rows) if sign.time <= observe_time]
+    signs = [sign for sign in signs if sign.time <= observe_time]
     known = Known(signs, flow, choose_first_day(observe_time, stated), (), ended)
     known = take_back_ended(stated, known) if ended else known
     begun = [*list_set_off(stated, known), *list_set_off_by_flow(stated, flow, known.first_day, ended)]

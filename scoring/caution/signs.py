@@ -9,15 +9,12 @@ from scoring.base.arrays import NEVER
 from scoring.base.enums import Attribution, ControlReason, CorrectionKind, Kind, Status
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import RETRACTED_STATUSES
-from scoring.features.columns import EntryColumns, FactRow, columns_of
-from scoring.features.facts import apply_changes, kind_mask
+from scoring.features.columns import EntryColumns, FactRow
+from scoring.features.facts import kind_mask
 from scoring.features.violations import judge
 from scoring.policy.caution import SPAN_DAYS
 
-_ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
-_IS_ABOUT_VIOLATIONS = kind_mask(*_ABOUT_VIOLATIONS)
-KINDS_OF_SIGNS = frozenset({*_ABOUT_VIOLATIONS, Kind.INCIDENT, Kind.CORRECTION, Kind.CONTROL, Kind.IDENTITY})
-
+_IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 Fact = tuple[int | str, int]
 """An incident or a listing, with the source that reports it; or an entry."""
@@ -53,12 +50,12 @@ class Sign(NamedTuple):
         )
 
 
-def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
-    """Return every sign of one seller, in no order."""
-    if not rows:
-        return []
-    columns = apply_changes(columns_of(rows, [rows[0].seller]))
-    taken_back = find_taken_back(rows)
+def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[int]) -> list[Sign]:
+    """Return every sign of one seller, in no order.
+
+    `columns`: its entries after `apply_changes`; `places`: of all its entries among `rows`.
+    """
+    taken_back = find_taken_back([rows[place] for place in places])
     judged = judge(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     found = []
@@ -72,9 +69,8 @@ def list_signs(rows: Sequence[FactRow]) -> list[Sign]:
                 Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident, row.listing or "")
             )
     kept = set(columns.row.tolist())
-    for place, row in enumerate(rows):
-        if place not in kept and row.kind in (Kind.VIOLATION, Kind.CONTROL):
-            found.append(_make_voided(row, taken_back))
+    voided = (rows[place] for place in places if place not in kept)
+    found += [_make_voided(row, taken_back) for row in voided if row.kind in (Kind.VIOLATION, Kind.CONTROL)]
     return [*found, *_list_signs_of_control(columns, rows)]
 
 

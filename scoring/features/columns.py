@@ -1,7 +1,7 @@
 """Entries as columns, for one seller and for a million: made of the ledger's rows, or of its export."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -174,6 +174,8 @@ def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
     return list(names)
 
 
+NO_VALUES: Mapping[str, Sequence[int]] = MappingProxyType({})
+
 SaleRow = tuple[Any, ...]
 """(seller, report time, day, product category, revision, settled orders, service failures); without seller if all are
 of one.
@@ -191,6 +193,8 @@ class FactTable:
     """Valid exposure outside `rows`; or None."""
     products: Sequence[str] = ()
     """The product categories of `sales` by code."""
+    values: Mapping[str, Ints] = field(default_factory=dict)
+    """By currency, the value in minor units of each statement in `sales`, by its `row`; empty if nobody asked."""
 
     def __len__(self) -> int:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
@@ -201,25 +205,18 @@ class FactTable:
             found[case].append(self.rows[row])
         return [sorted(rows, key=attrgetter("sequence")) for rows in found]
 
-    def part(self, first: int, end: int) -> "FactTable":
-        """Return the entries of the sellers `first` to before `end`, renumbered from 0; `row` values do not change."""
-        sales = self.sales and _part(self.sales, first, end)
-        return FactTable(self.rows, _part(self.columns, first, end), sales, self.products)
 
-    def with_sales(self, sold: Sequence[SaleRow], sellers: Sequence[str]) -> "FactTable":
-        others = self.columns.take(self.columns.kind != Kind.EXPOSURE)
-        return FactTable(self.rows, others, *_columns_of_sales(sold, sellers))
-
-
-def tabulate(rows: Sequence[FactRow], sellers: Sequence[str], sold: Sequence[SaleRow] | None = None) -> FactTable:
-    """Turn rows about `sellers` into a table; `sold`: exposure outside the rows."""
-    apart = () if sold is None else _columns_of_sales(sold, sellers)
-    return FactTable(rows, columns_of(rows, sellers), *apart)
-
-
-def _part(columns: EntryColumns, first: int, end: int) -> EntryColumns:
-    places = np.flatnonzero((columns.case >= first) & (columns.case < end))
-    return columns.take(places).of_cases(columns.case[places] - first, end - first)
+def tabulate(
+    rows: Sequence[FactRow],
+    sellers: Sequence[str],
+    sold: Sequence[SaleRow] | None = None,
+    values: Mapping[str, Sequence[int]] = NO_VALUES,
+) -> FactTable:
+    """Turn rows about `sellers` into a table; `sold`: exposure outside the rows; `values`: of `sold` by currency."""
+    if sold is None:
+        return FactTable(rows, columns_of(rows, sellers))
+    by_currency = {currency: np.array(of_sales, dtype=np.int64) for currency, of_sales in values.items()}
+    return FactTable(rows, columns_of(rows, sellers), *_columns_of_sales(sold, sellers), by_currency)
 
 
 def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
@@ -234,6 +231,7 @@ def _columns_of_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[
         products = tuple(dict.fromkeys(categories))
         columns["product"] = _codes(categories, ()) if len(products) > 1 else nothing
         columns["case"] = _codes(names[0], sellers) if names else nothing
+    columns["row"] = np.arange(len(sold))
     columns["kind"] = np.full(len(sold), int(Kind.EXPOSURE), dtype=np.int64)
     return EntryColumns(**(columns | {"cases": len(sellers)})), products  # type: ignore[arg-type]
 

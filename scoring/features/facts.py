@@ -43,6 +43,7 @@ class Facts:
     exposure_orders: Ints
     exposure_failures: Ints
     exposure_product: Ints
+    exposure_row: Ints
     finding_case: Ints
     finding_day: Ints
     finding: Ints
@@ -78,7 +79,7 @@ class Facts:
         )
 
 
-_BY_SALE = ("exposure_day", "exposure_orders", "exposure_failures", "exposure_product")
+_BY_SALE = ("exposure_day", "exposure_orders", "exposure_failures", "exposure_product", "exposure_row")
 _BY_CASE = (
     *("observe_day", "start_day", "level", "identity_row", "exists", "allegations"),
     *("override", "override_row", "override_until"),
@@ -209,6 +210,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
         exposure_orders=sold.orders,
         exposure_failures=sold.failures,
         exposure_product=sold.product,
+        exposure_row=sold.row,
         finding_case=finding_case,
         finding_day=finding_day,
         finding=finding,

@@ -11,7 +11,7 @@ import numpy as np
 from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
-from scoring.features.facts import Facts, collect_facts, find_visible, first_days
+from scoring.features.facts import Facts, Visible, collect_facts, first_days
 from scoring.features.findings import Finding, findings_of
 from scoring.features.violations import Violations, raise_severities, sort_violations
 
@@ -65,17 +65,17 @@ def view_once(facts: Facts) -> Views:
     )
 
 
-def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns | None = None) -> Views:
+def view_often(visible: Visible, times: Sequence[int]) -> Views:
     """Compute the views of every seller from each of `times`, all by the knowledge of the first.
 
-    `columns`: from `apply_changes`. `times`, in microseconds: now, then UTC midnights before it or now again; in the
-    last view open allegations are upheld. Each view equals `resolve`'s, to the last bit.
+    `visible`: at the first time, of entries after `apply_changes`. `times`, in microseconds: now, then UTC midnights
+    before it or now again; in the last view open allegations are upheld. Each view equals `resolve`'s, to the last bit.
     """
-    now = np.full(columns.cases, times[0], dtype=np.int64)
+    judged, sold = visible.judged, visible.sold
+    cases = len(visible.observe_day)
+    now = np.full(cases, times[0], dtype=np.int64)
     moments = np.array(times, dtype=np.int64)[:, None]
     day, last_day = moments // DAY, (moments - 1) // DAY
-    visible = find_visible(columns, now, reported_before=times[0], sales=sales)
-    judged, sold = visible.judged, visible.sold
 
     violations, kept = sort_violations(judged.reports, judged.counts | judged.is_open)
     is_seen = violations.day <= last_day
@@ -87,7 +87,7 @@ def view_often(columns: EntryColumns, times: Sequence[int], sales: EntryColumns 
     in_first = violations.take(is_seen[0]) if is_open.any() else violations
     facts = collect_facts(visible, now, replace(in_first, severity=severity[0][is_seen[0]]))
 
-    start = first_days(columns.cases, sold, visible.identities)
+    start = first_days(cases, sold, visible.identities)
     has_start = start <= last_day
     sold_age = day - sold.day
     seen_sales = sold_age > 0

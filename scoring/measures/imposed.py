@@ -42,19 +42,29 @@ class Imposed:
     """Those that were not taken back."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImpositionContext:
+    """Where and when persons' measures are asked for."""
+
+    observe_time: int
+    """In microseconds."""
+    rules: RuleBook
+    marketplace: str
+    deposit_minor: int = 0
+    """That is placed."""
+
+
 def list_imposed(
-    statements: Iterable[MeasureStatement],
-    rows: Sequence[FactRow],
-    observe_time: int,
-    rules: RuleBook,
-    marketplace: str,
-    deposit_minor: int = 0,
+    statements: Sequence[MeasureStatement], rows: Sequence[FactRow], asked: ImpositionContext
 ) -> Iterator[Imposed]:
     """Yield persons' measures that are or will be in force, in the order in which they were imposed.
 
-    `statements`: about its measures, by sequence. `rows`: its facts. If all its violations were taken back, a measure
-    counts as never imposed. `deposit_minor`: as for `evaluate_measures`.
+    `statements`: about a seller's measures, by sequence. `rows`: its facts. If all its violations were taken back, a
+    measure counts as never imposed.
     """
+    if not statements:
+        return
+    rules, observe_time = asked.rules, asked.observe_time
     taken_back = _find_taken_back(rows)
     runs: dict[str, list[MeasureStatement]] = {}
     for one in apply_corrections(statements, rows):
@@ -71,9 +81,9 @@ def list_imposed(
         if (end is not None and end <= observe_time) or (fact.violations and taken_back.issuperset(fact.violations)):
             continue
         original = _read_value(fact, start, rules.currency)
-        current = rules.limit_days(original, marketplace)
+        current = rules.limit_days(original, asked.marketplace)
         if isinstance(current, Deposit):
-            current = current.less(deposit_minor)
+            current = current.less(asked.deposit_minor)
         violations = tuple(violation for violation in fact.violations if violation not in taken_back)
         yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), violations)
 

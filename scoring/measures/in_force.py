@@ -1,36 +1,35 @@
 """Measures in force for a seller, each with its rule, its times and the entries behind it."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
-from scoring.caution.cautions import NO_FLOWS, Caution, Flows
-from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
-from scoring.features.facts import apply_changes
-from scoring.measures.imposed import list_imposed
+from scoring.features.columns import FactRow
+from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.listed import MeasureInForce
-from scoring.measures.record import NO_LIFTS, Lift, MeasureStatement, find_lifts, name_measure
-from scoring.model.artifact import Artifact
+from scoring.measures.record import Lift, MeasureStatement, find_lifts, name_measure
 from scoring.policy.history import (
     Established,
+    Step,
+    add_up_incident,
     establish,
     find_bounds,
     matches,
     trace_facts,
-    trace_standing,
     value_at,
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Counter, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Asked, Counter, Rule, RuleBook, Situation
+from scoring.policy.standing import StandingTable
 from scoring.scores.answer import TrustScore
-from scoring.scores.look_back import LookBack
+from scoring.scores.look_back import PastTiers
 from scoring.scores.reasons import group_entries_by_violation
-from scoring.scores.score import MAX_CELLS, score_with_facts
-from scoring.scores.settled_value import NO_VALUES, add_up_settled
+from scoring.scores.score import CoreAnswer
+from scoring.scores.settled_value import add_up_settled
 
 MAX_LISTED_ENTRIES = 1_000
 """Most entries that one measure lists; it counts the others."""
@@ -50,14 +49,13 @@ class StandingPart:
 class Beside:
     """Inputs of one seller's measures that its score does not use."""
 
-    settled_minor: Mapping[str, int]
-    """By product category, and of all under the empty text; empty if no rule asks for it."""
     statements: Sequence[MeasureStatement] = ()
+    """About its measures, by sequence."""
     deposit_minor: int = 0
-    """In minor units of the policy's currency."""
+    """That is placed, in minor units of the policy's currency."""
 
 
-NOTHING_BESIDE = Beside(NO_VALUES)
+NOTHING_BESIDE = Beside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,79 +89,79 @@ class InForce:
 
 
 def evaluate_measures(
-    rows: Sequence[FactRow],
-    seller: str,
-    observe_time: int,
-    artifact: Artifact | None,
-    policy: Policy,
-    marketplace: str,
-    settled_minor: Mapping[str, int] = NO_VALUES,
-    check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
-    statements: Sequence[MeasureStatement] = (),
-    deposit_minor: int = 0,
-    flows: Flows = NO_FLOWS,
-) -> InForce | None:
-    """Return the measures and terms in force for a seller; None if no valid fact of the seller is recorded.
-
-    `settled_minor`: by entry id of exposure its value in minor units of the policy's currency, if a cap grows
-    (`settled_value`). `statements`: about its measures, by sequence. `deposit_minor`: the deposit that is placed. All
-    else as for `score`.
-    """
-    settled = add_up_settled(rows, seller, observe_time, settled_minor)
-    beside = {seller: Beside(settled, statements, deposit_minor)}
-    table = tabulate(rows, [seller])
-    [found] = evaluate_measures_of(
-        table, [seller], observe_time, artifact, policy, marketplace, beside, check, omitted, flows
-    )
-    return found
-
-
-def evaluate_measures_of(
-    table: FactTable,
-    sellers: Sequence[str],
-    observe_time: int,
-    artifact: Artifact | None,
-    policy: Policy,
-    marketplace: str,
-    beside: Mapping[str, Beside],
-    check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
-    flows: Flows = NO_FLOWS,
+    given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside], check: Callable[[], None] = lambda: None
 ) -> list[InForce | None]:
-    """Return the measures and terms in force for each of some sellers of a marketplace, whose facts are resolved once.
+    """Return the measures and terms in force for the sellers of a marketplace; None for one without a valid fact.
 
-    `table`: their entries, one case a seller. All else as for `evaluate_measures`.
+    `given`: an answer that looks back. `beside`: by seller. `check` may raise between parts.
     """
-    if len(sellers) > 1 and len(table) * (policy.clear_days + 2) > MAX_CELLS:
-        middle = len(sellers) // 2
-        parts = [
-            evaluate_measures_of(
-                *(table.part(first, end), sellers[first:end], observe_time, artifact, policy, marketplace, beside),
-                *(check, omitted, flows),
-            )
-            for first, end in ((0, middle), (middle, len(sellers)))
-        ]
-        return [found for part in parts for found in part]
-    answers, facts = score_with_facts(table, sellers, observe_time, artifact, policy, check, omitted, flows)
-    past = LookBack(table, observe_time, artifact, policy, apply_changes(table.columns), check)
-    rows_of = table.rows_by_case()
-    established = establish(facts, table.rows, rows_of, observe_time)
+    known, facts, policy = given.known, given.facts, given.policy
+    if given.past is None and given.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
+        raise ValueError("measures need an answer that looks back")
+    rows_of = known.table.rows_by_case()
+    established = establish(facts, known.table.rows, rows_of, known.observe_time)
+    settled = {
+        name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
+    }
+    tenure_days = (facts.observe_day - facts.start_day).tolist()
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
-    tenures = zip((facts.observe_day - facts.start_day).tolist(), orders.tolist(), strict=True)
-    found: list[InForce | None] = []
-    for case, (seller, answer, (tenure_days, settled)) in enumerate(zip(sellers, answers, tenures, strict=True)):
-        check()
-        if answer is None:
-            found.append(None)
+    is_thin = policy.is_thin(orders, facts.observe_day - facts.start_day).tolist()
+    sellers: list[_Seller | None] = []
+    for case, (name, score) in enumerate(zip(known.sellers, given.scores, strict=True)):
+        if score is None:
+            sellers.append(None)
             continue
-        work = _Work(rows_of[case], observe_time, policy, past, case, established[case])
-        work.seller = seller
-        if answer.state is ScoreState.RATED and not answer.override and policy.is_thin(settled, tenure_days):
-            work.is_rated_by_violation = True
-        found.append(work.evaluate(answer, beside.get(seller, NOTHING_BESIDE), tenure_days, marketplace))
+        own, stated = established[case], beside.get(name, NOTHING_BESIDE)
+        traced = trace_facts(own, policy)
+        situation = Situation(
+            tier=score.tier,
+            standing=score.standing or 0,
+            incidents={
+                asked: value_at(steps, known.observe_time)
+                for asked, steps in traced.items()
+                if isinstance(asked, Counter)
+            },
+            settled_minor={category: values[case] for category, values in settled.items()},
+            day=known.observe_time // DAY,
+            marketplace=marketplace,
+            tenure_days=tenure_days[case],
+            deposit_minor=stated.deposit_minor,
+            rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
+        )
+        sellers.append(
+            _Seller(
+                name=name,
+                case=case,
+                rows=rows_of[case],
+                entries=group_entries_by_violation(rows_of[case]),
+                established=own,
+                with_points=_list_with_points(own, policy, known.observe_time),
+                traced=traced,
+                score=score,
+                situation=situation,
+                applied=policy.rule_book.apply(situation),
+                statements=stated.statements,
+                lifts=find_lifts(stated.statements),
+            )
+        )
+    evaluation = _Evaluation(policy, known.observe_time, given.past)
+    found: list[InForce | None] = []
+    for seller in sellers:
+        check()
+        found.append(None if seller is None else evaluation.evaluate(seller))
     return found
+
+
+def _list_with_points(violations: Sequence[Established], policy: Policy, observe_time: int) -> list[Established]:
+    table, today = policy.standing, observe_time // DAY
+    if table is None:
+        return []
+    return [
+        one
+        for one in violations
+        if today - one.day < table.expiry_days and table.points_of(one.violation_type, one.category, one.severity)
+    ]
 
 
 def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
@@ -178,18 +176,12 @@ def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
     return combine(found)
 
 
-def _list_protections(
-    cautions: Iterable[Caution],
-    rules: RuleBook,
-    marketplace: str,
-    seller: str,
-    lifts: Mapping[str, Lift],
-    reported: Container[str],
-) -> Iterator[MeasureInForce]:
-    for caution in cautions:
+def _list_protections(seller: "_Seller", rules: RuleBook) -> Iterator[MeasureInForce]:
+    reported = {row.entry_id for row in seller.rows if row.kind == Kind.VIOLATION} if seller.score.cautions else ()
+    for caution in seller.score.cautions:
         for measure in caution.measures:
-            name = name_measure(seller, f"caution~{caution.rule}", measure)
-            lift = lifts.get(name)
+            name = name_measure(seller.name, f"caution~{caution.rule}", measure)
+            lift = seller.lifts.get(name)
             yield MeasureInForce(
                 measure=name,
                 lifted="" if lift is None or caution.start > lift.time else lift.entry_id,
@@ -197,7 +189,7 @@ def _list_protections(
                 reference=caution.reference,
                 legal_ground="",
                 original=measure,
-                current=rules.limit_days(measure, marketplace),
+                current=rules.limit_days(measure, seller.situation.marketplace),
                 waived=False,
                 start=caution.start,
                 end=caution.end,
@@ -209,89 +201,108 @@ def _list_protections(
             )
 
 
-class _Work:
-    def __init__(
-        self,
-        rows: Sequence[FactRow],
-        observe_time: int,
-        policy: Policy,
-        past: LookBack,
-        case: int,
-        established: list[Established],
-    ) -> None:
-        self._rows, self._observe_time, self._policy, self._established = rows, observe_time, policy, established
-        self._entries = group_entries_by_violation(rows)
-        self._past, self._case = past, case
-        self._of_rule: dict[str, tuple[int | None, int | None, tuple[str, ...], list[Established]]] = {}
-        self.seller, self.placed_minor = "", 0
-        self.is_rated_by_violation = False
-        self.lifts: Mapping[str, Lift] = NO_LIFTS
-        self.traced = trace_facts(established, policy)
+@dataclass(frozen=True, slots=True)
+class _Seller:
+    """One seller, with all that its measures rest on."""
 
-    def evaluate(self, answer: TrustScore, beside: Beside, tenure_days: int, marketplace: str) -> InForce:
-        self.lifts, self.placed_minor = find_lifts(beside.statements), beside.deposit_minor
-        situation = Situation(
-            tier=answer.tier,
-            standing=answer.standing or 0,
-            incidents={
-                asked: value_at(steps, self._observe_time)
-                for asked, steps in self.traced.items()
-                if isinstance(asked, Counter)
-            },
-            settled_minor=beside.settled_minor,
-            day=self._observe_time // DAY,
-            marketplace=marketplace,
-            tenure_days=tenure_days,
-            deposit_minor=beside.deposit_minor,
-            rated_by_violation=self.is_rated_by_violation,
-        )
+    name: str
+    case: int
+    rows: Sequence[FactRow]
+    entries: Mapping[str, Sequence[str]]
+    """By violation."""
+    established: Sequence[Established]
+    with_points: Sequence[Established]
+    """Those that add to the standing."""
+    traced: Mapping[Asked, Sequence[Step]]
+    score: TrustScore
+    situation: Situation
+    applied: Sequence[Applied]
+    statements: Sequence[MeasureStatement]
+    lifts: Mapping[str, Lift]
+
+    @property
+    def override(self) -> FactRow | None:
+        return next((row for row in self.rows if self.score.override and row.entry_id == self.score.override), None)
+
+    def list_entries(self, violations: Iterable[Established]) -> list[str]:
+        ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
+        return [entry for one in ordered for entry in self.entries.get(one.violation, ())]
+
+    def list_facts(self, rule: Rule) -> list[Established]:
+        """Return the violations that a rule on confirmed facts counts."""
+        found, today = [], self.situation.day
+        for asked in rule.facts:
+            if isinstance(asked, Counter):
+                found += [v for v in self.established if matches(v, asked) and today - v.day < asked.days]
+            else:
+                found += self.with_points
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """Why and when a rule holds for a seller."""
+
+    start: int | None
+    """In microseconds; None for before the days looked back."""
+    end: int | None
+    """By itself."""
+    facts: Sequence[Established]
+    violations: Sequence[Established]
+    """By day."""
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    policy: Policy
+    observe_time: int
+    past: PastTiers | None
+    """None without a model, or if no rule asks for a tier."""
+
+    def evaluate(self, seller: _Seller) -> InForce:
+        rules = {one.rule.id: one.rule for one in seller.applied}
+        bases = {name: self._find_basis(rule, seller) for name, rule in rules.items()}
+        by_rules = (self._measure(applied, bases[applied.rule.id], seller) for applied in seller.applied)
         measures = tuple(
-            measure
-            for applied in self._policy.rule_book.apply(situation)
-            if (measure := self.measure(applied, answer)) is not None
+            [one for one in by_rules if one is not None]
+            + [*_list_protections(seller, self.policy.rule_book)]
+            + [*self._list_imposed(seller)]
         )
-        reported = {row.entry_id for row in self._rows if row.kind == Kind.VIOLATION}
-        of_seller = (marketplace, self.seller, self.lifts, reported)
-        measures += tuple(_list_protections(answer.cautions, self._policy.rule_book, *of_seller))
-        measures += tuple(self.imposed(beside.statements, situation))
         at_capture = [m for m in measures if not m.is_of_caution]
-        terms = _combine(measures, self._observe_time)
-        parts = self.standing_parts()
+        terms = _combine(measures, self.observe_time)
+        parts = _list_standing_parts(seller, self.policy.standing)
         return InForce(
-            score=answer,
+            score=seller.score,
             measures=measures,
             terms=terms,
-            terms_at_capture=terms if len(at_capture) == len(measures) else _combine(at_capture, self._observe_time),
-            observe_time=self._observe_time,
+            terms_at_capture=terms if len(at_capture) == len(measures) else _combine(at_capture, self.observe_time),
+            observe_time=self.observe_time,
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
-            deposit_minor=beside.deposit_minor,
+            deposit_minor=seller.situation.deposit_minor,
         )
 
-    def measure(self, applied: Applied, answer: TrustScore) -> MeasureInForce | None:
+    def _measure(self, applied: Applied, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
         """Return one measure of a rule that holds; None for a served suspension."""
-        rule = applied.rule
-        if rule.id not in self._of_rule:  # a rule's measures share its times and entries
-            self._of_rule[rule.id] = (*self._span(rule, answer), *self._list_behind(rule, answer))
-        begun, end, entries, behind = self._of_rule[rule.id]
-        start = begun
+        rule, start, end = applied.rule, basis.start, basis.end
         if isinstance(applied.stated, Suspension) and start is not None:
             if applied.stated.terminates:
                 start = applied.stated.find_start(start)
             else:  # each further violation suspends again
-                start = max(one.time for one in self._list_facts(rule))
+                start = max(one.time for one in basis.facts)
                 served = start + applied.stated.days * DAY
                 end = served if end is None else min(end, served)
-                if end <= self._observe_time:
+                if end <= self.observe_time:
                     return None
         current = applied.current
         if isinstance(current, Deposit):
-            current = current.less(self.placed_minor)
-        name = name_measure(self.seller, rule.id, applied.stated)
-        lift = self.lifts.get(name)
+            current = current.less(seller.situation.deposit_minor)
+        name = name_measure(seller.name, rule.id, applied.stated)
+        lift = seller.lifts.get(name)
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
-            lift = lift or self.lifts.get(name_measure(self.seller, rule.secures, Deposit(0)))
-        stands = lift is None or (begun or 0) > lift.time or any(one.time > lift.time for one in behind)
+            lift = lift or seller.lifts.get(name_measure(seller.name, rule.secures, Deposit(0)))
+        stands = lift is None or (basis.start or 0) > lift.time or any(one.time > lift.time for one in basis.violations)
         return MeasureInForce(
             rule=rule.id,
             reference=rule.reference,
@@ -303,18 +314,20 @@ class _Work:
             lifted="" if lift is None or stands else lift.entry_id,
             start=start,
             end=end,
-            entries=entries[:MAX_LISTED_ENTRIES],
-            entries_omitted=max(len(entries) - MAX_LISTED_ENTRIES, 0),
+            entries=basis.entries[:MAX_LISTED_ENTRIES],
+            entries_omitted=max(len(basis.entries) - MAX_LISTED_ENTRIES, 0),
             reaches_earlier_orders=rule.names_confirmed_facts,
-            violations=tuple(dict.fromkeys(one.violation for one in behind)),
+            violations=tuple(dict.fromkeys(one.violation for one in basis.violations)),
         )
 
-    def imposed(self, statements: Sequence[MeasureStatement], seller: Situation) -> Iterator[MeasureInForce]:
+    def _list_imposed(self, seller: _Seller) -> Iterator[MeasureInForce]:
         """Yield persons' measures; one reaches earlier orders if it rests on a violation that counts."""
-        rules, counting = self._policy.rule_book, {one.violation for one in self._established}
-        place = (self._rows, self._observe_time, rules, seller.marketplace, seller.deposit_minor)
-        for one in list_imposed(statements, *place):
-            entries = (*one.entries, *(entry for name in one.violations for entry in self._entries.get(name, ())))
+        counting = {one.violation for one in seller.established}
+        asked = ImpositionContext(
+            self.observe_time, self.policy.rule_book, seller.situation.marketplace, seller.situation.deposit_minor
+        )
+        for one in list_imposed(seller.statements, seller.rows, asked):
+            entries = (*one.entries, *(entry for name in one.violations for entry in seller.entries.get(name, ())))
             yield MeasureInForce(
                 measure=one.measure,
                 lifted="",
@@ -332,69 +345,42 @@ class _Work:
                 violations=one.violations,
             )
 
-    def _span(self, rule: Rule, answer: TrustScore) -> tuple[int | None, int | None]:
-        """Return (since when a rule holds, None for before the days looked back; until when by itself)."""
-        starts: list[int | None] = []
+    def _find_basis(self, rule: Rule, seller: _Seller) -> _Basis:
+        starts: list[int] = []
         ends: list[int] = []
+        score, facts = seller.score, seller.list_facts(rule)
+        found, violations = [], facts
         if rule.tiers:
-            override = next((row for row in self._rows if answer.override and row.entry_id == answer.override), None)
+            override = seller.override
+            if override is not None:
+                ends.append(override.until_time or 0)
+                found.append(override.entry_id)
+            elif score.state is ScoreState.RATED and score.tier_points is not None:
+                is_bound = score.tier is not self.policy.tier(score.tier_points)
+                violations = [*(seller.with_points if is_bound else seller.established), *facts]
             imposed = None if override is None else override.occur_time
-            starts.append(self._past.tier_since(self._case, rule.tiers, self.is_rated_by_violation, imposed))
-            ends += [] if override is None else [override.until_time or 0]
-        since, until = find_bounds(rule.conditions, self.traced, self._observe_time)
-        starts, ends = [*starts, *since], [*ends, *until]
-        known = [start for start in starts if start is not None]
-        return max(known) if known else None, min(ends, default=None)
-
-    def _list_behind(self, rule: Rule, answer: TrustScore) -> tuple[tuple[str, ...], list[Established]]:
-        """Return (entries, violations by day) behind a rule."""
-        behind: list[Established] = []
-        found: list[str] = []
-        if rule.tiers and answer.override:
-            found.append(answer.override)
-        elif rule.tiers and answer.state is ScoreState.RATED:
-            bound = answer.tier_points is not None and answer.tier is not self._policy.tier(answer.tier_points)
-            behind += self._with_points() if bound else self._established
-        behind += self._list_facts(rule)
-        ordered = sorted(set(behind), key=lambda one: (one.day, one.violation))
-        return tuple(dict.fromkeys([*found, *self._list_entries(ordered)])), ordered
-
-    def _list_facts(self, rule: Rule) -> list[Established]:
-        found, today = [], self._observe_time // DAY
-        for asked in rule.facts:
-            if isinstance(asked, Counter):
-                found += [v for v in self._established if matches(v, asked) and today - v.day < asked.days]
-            else:
-                found += self._with_points()
-        return found
-
-    def _list_entries(self, violations: Iterable[Established]) -> list[str]:
+            is_thin = seller.situation.rated_by_violation
+            since = None if self.past is None else self.past.tier_since(seller.case, rule.tiers, is_thin, imposed)
+            starts += [] if since is None else [since]
+        since_each, until_each = find_bounds(rule.conditions, seller.traced, self.observe_time)
+        starts, ends = [*starts, *since_each], [*ends, *until_each]
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
-        return [entry for one in ordered for entry in self._entries.get(one.violation, ())]
+        entries = tuple(dict.fromkeys([*found, *seller.list_entries(ordered)]))
+        return _Basis(max(starts, default=None), min(ends, default=None), facts, ordered, entries)
 
-    def _with_points(self) -> list[Established]:
-        table, today = self._policy.standing, self._observe_time // DAY
-        if table is None:
-            return []
-        return [
-            one
-            for one in self._established
-            if today - one.day < table.expiry_days and table.points_of(one.violation_type, one.category, one.severity)
-        ]
 
-    def standing_parts(self) -> tuple[StandingPart, ...]:
-        table = self._policy.standing
-        if table is None:
-            return ()
-        by_incident: dict[int, list[Established]] = {}
-        for one in self._with_points():
-            by_incident.setdefault(one.incident, []).append(one)
-        parts = [
-            StandingPart(
-                points=value_at(trace_standing(violations, table), self._observe_time),
-                until=(max(one.day for one in violations) + table.expiry_days) * DAY,
-                entries=tuple(self._list_entries(violations)),
-            )
-            for violations in by_incident.values()
-        ]
-        return tuple(sorted(parts, key=lambda part: (-part.points, part.until, part.entries)))
+def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[StandingPart, ...]:
+    if table is None:
+        return ()
+    by_incident: dict[int, list[Established]] = {}
+    for one in seller.with_points:
+        by_incident.setdefault(one.incident, []).append(one)
+    parts = [
+        StandingPart(
+            points=add_up_incident(violations, table),
+            until=(max(one.day for one in violations) + table.expiry_days) * DAY,
+            entries=tuple(seller.list_entries(violations)),
+        )
+        for violations in by_incident.values()
+    ]
+    return tuple(sorted(parts, key=lambda part: (-part.points, part.until, part.entries)))

@@ -6,7 +6,6 @@ facts.
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.base.enums import MeasureState
@@ -44,9 +43,6 @@ class Lift(NamedTuple):
     entry_id: str
     time: int
     """It stays lifted on the facts established by then, in microseconds."""
-
-
-NO_LIFTS: Mapping[str, Lift] = MappingProxyType({})
 
 
 class MeasureRecord(NamedTuple):

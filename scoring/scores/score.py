@@ -1,26 +1,23 @@
-"""Trust scores and explanations from the ledger's rows, for one seller and for many."""
+"""Trust scores and explanations of sellers, from their resolved facts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import ScoreState, Tier
-from scoring.base.time import DAY
-from scoring.caution.cautions import NO_FLOWS, Flows, find_cautions
-from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
-from scoring.features.facts import Facts, apply_changes
-from scoring.features.fold import Sums
-from scoring.features.table import matrix
+from scoring.caution.cautions import Caution
+from scoring.features.facts import Facts
+from scoring.features.resolved import SellerFacts, attributes_of
 from scoring.features.validity import hold_until
-from scoring.features.views import view_often
 from scoring.model.artifact import Artifact
-from scoring.model.interval import ENDS, with_ends
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, ThinFile, TrustScore
+from scoring.scores.look_back import PastTiers, look_back
+from scoring.scores.points import SellerPoints, find_points
 from scoring.scores.reasons import (
     CLEAR_DAYS_PENDING,
     LIMIT,
@@ -33,254 +30,108 @@ from scoring.scores.reasons import (
     rank_other_codes,
     rank_reason_codes,
 )
+from scoring.scores.tiers import decide_tiers, find_guilty
 
-MAX_CELLS = 1_000_000
-"""Rows times views that are folded at once: about 300 MB."""
+Cautions = Mapping[int, tuple[Caution, ...]]
+"""Those in force, by case."""
 
 
 @dataclass(frozen=True, slots=True)
-class SellerViews:
-    """Now, each of the last day-ends, and now with open allegations upheld."""
+class CoreAnswer:
+    """The scores of sellers, with all that explanations and measures need of them."""
 
-    n: int
+    known: SellerFacts
+    artifact: Artifact | None
+    policy: Policy
     facts: Facts
-    sums: Sums
-    """Sums of the cases: view k of seller i is case `k * n + i`."""
-    valid_until: Ints
-    """By seller, shape (n,)."""
-    x: Floats
-    """The model's input, of shape ((views + 2) x n, features).
-
-    After the views follow now at the low and at the high end of the seller's own rates (see `scoring.model.interval`).
-    """
+    """Now, one case a seller."""
+    scores: Sequence[TrustScore | None]
+    """In the order of the sellers; None without a valid fact."""
+    past: PastTiers | None
+    """None if nobody asked for it, or no rule of the policy does, or without a model."""
 
 
-def score(
-    rows: Sequence[FactRow] | FactTable,
-    sellers: Sequence[str],
-    observe_time: int,
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the score of each seller states, rated or not; by case."""
+
+    incidents: Sequence[Sequence[int]]
+    """Places of its violations that count."""
+    standing: Sequence[int | None]
+    cautions: Cautions
+    allegations: Sequence[int]
+    """Open ones, also those that the table omits."""
+    valid_until: Sequence[int]
+
+
+def answer(
+    known: SellerFacts,
     artifact: Artifact | None,
     policy: Policy,
+    cautions: Cautions = MappingProxyType({}),
     check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
-    flows: Flows = NO_FLOWS,
-) -> list[TrustScore | None]:
-    """Return the trust scores of `sellers`, in order; None without a valid fact.
+    *,
+    looks_back: bool = False,
+) -> CoreAnswer:
+    """Return the trust scores of sellers, the same for the same facts, model and policy.
 
-    `observe_time`: in microseconds. Without an artifact the state is UNKNOWN. `omitted`: by seller, open allegations
-    missing in the rows, which are only counted. `flows`: for cautions. `check` may raise between parts.
+    Without an artifact the state is UNKNOWN. `looks_back`: also find the tiers at past midnights, for measures. `check`
+    may raise between parts.
     """
     check()
-    table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
-    if len(sellers) > 1 and len(rows) * (policy.clear_days + 2) > MAX_CELLS:
-        # A large batch is answered in parts, in bounded memory.
-        middle = len(sellers) // 2
-        parts = [
-            score(table.part(first, end), sellers[first:end], observe_time, artifact, policy, check, omitted, flows)
-            for first, end in ((0, middle), (middle, len(sellers)))
-        ]
-        return [answer for part in parts for answer in part]
-    return score_with_facts(table, sellers, observe_time, artifact, policy, check, omitted, flows)[0]
-
-
-def score_with_facts(
-    table: FactTable,
-    sellers: Sequence[str],
-    observe_time: int,
-    artifact: Artifact | None,
-    policy: Policy,
-    check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
-    flows: Flows = NO_FLOWS,
-) -> tuple[list[TrustScore | None], Facts]:
-    """Return `score`'s answers and the sellers' facts."""
     if artifact is None:
-        columns = apply_changes(table.columns)
-        facts = view_often(columns, [observe_time, observe_time], table.sales).facts
-        until = hold_until(columns, facts, observe_time, table.sales).tolist()
-        members = _group_by_seller(facts, len(sellers))
-        unknown = [
-            _build_unknown(facts, c, m, until[c], policy) if facts.exists[c] else None for c, m in enumerate(members)
-        ]
-        unknown = _apply_standing(unknown, facts, policy)
-        unknown = _add_cautions(unknown, (table, sellers, flows), observe_time, policy, check)
-        return [_add_omitted(answer, omitted.get(s)) for answer, s in zip(unknown, sellers, strict=True)], facts
-    views = fold_views(table, observe_time, artifact, policy)
+        facts = known.view().facts
+        scores = _build_unknown(_collect_common(known, facts, policy, cautions), facts, policy)
+        return CoreAnswer(known, artifact, policy, facts, scores, None)
+    past = None
+    if looks_back and any(rule.tiers for rule in policy.rule_book.rules):
+        points, past = look_back(known, artifact, policy, check)
+    else:
+        points = find_points(known, artifact, policy, check=check)
     check()
-    rests_on = (table, sellers, flows)
-    return _answer_views(views, rests_on, observe_time, artifact, policy, check, omitted), views.facts
+    scores = _build_scores(points, _collect_common(known, points.facts, policy, cautions), known, artifact, policy)
+    return CoreAnswer(known, artifact, policy, points.facts, scores, past)
 
 
-def _answer_views(
-    views: SellerViews,
-    rests_on: tuple[FactTable, Sequence[str], Flows],
-    observe_time: int,
-    artifact: Artifact,
-    policy: Policy,
-    check: Callable[[], None],
-    omitted: Mapping[str, Omitted],
-) -> list[TrustScore | None]:
-    table, sellers, _ = rests_on
-    answers = build_answers(views, artifact.raw_score(views.x), artifact, policy)
-    answers = _apply_standing(answers, views.facts, policy)
-    answers = _add_cautions(answers, rests_on, observe_time, policy, check)
-    counted = [_add_omitted(answer, omitted.get(s)) for answer, s in zip(answers, sellers, strict=True)]
-    return [_apply_override(answer, views.facts, case, table.rows, policy) for case, answer in enumerate(counted)]
+def _collect_common(known: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
+    n = len(known.sellers)
+    incidents: list[list[int]] = [[] for _ in range(n)]
+    for place, case in enumerate(facts.violations.case.tolist()):
+        incidents[case].append(place)
+    standing = [None] * n if policy.standing is None else policy.standing.add_up(facts).tolist()
+    allegations = facts.allegations.tolist()
+    until = hold_until(known.columns, facts, known.observe_time, known.table.sales).tolist()
+    for case, seller in enumerate(known.sellers):
+        if (omitted := known.omitted.get(seller)) is not None:
+            allegations[case] += omitted.allegations
+            until[case] = min(until[case], omitted.unchanged_until)
+    for case, found in cautions.items():
+        until[case] = min(until[case], *(one.end for one in found))
+    return _Common(incidents, standing, cautions, allegations, until)
 
 
-def _add_omitted(answer: TrustScore | None, omitted: Omitted | None) -> TrustScore | None:
-    if answer is None or omitted is None:
-        return answer
-    return replace(
-        answer,
-        open_allegations=answer.open_allegations + omitted.allegations,
-        valid_until=min(answer.valid_until, omitted.unchanged_until),
-    )
-
-
-def _add_cautions(
-    answers: list[TrustScore | None],
-    rests_on: tuple[FactTable, Sequence[str], Flows],
-    observe_time: int,
-    policy: Policy,
-    check: Callable[[], None],
-) -> list[TrustScore | None]:
-    if policy.caution is None:
-        return answers
-    found = find_cautions(*rests_on, observe_time, policy.caution, check)
+def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustScore | None]:
     return [
-        replace(answer, cautions=cautions, valid_until=min(answer.valid_until, *(one.end for one in cautions)))
-        if answer is not None and (cautions := found.get(case, ()))
-        else answer
-        for case, answer in enumerate(answers)
+        TrustScore(
+            state=ScoreState.UNKNOWN,
+            tier=None,
+            badge=policy.badges[None],
+            reason_codes=(NO_MODEL,),
+            counted_incidents=len(group_incidents(facts.violations, common.incidents[case])),
+            open_allegations=common.allegations[case],
+            valid_until=common.valid_until[case],
+            standing=common.standing[case],
+            cautions=common.cautions.get(case, ()),
+        )
+        if exists
+        else None
+        for case, exists in enumerate(facts.exists.tolist())
     ]
 
 
-def _apply_standing(answers: list[TrustScore | None], facts: Facts, policy: Policy) -> list[TrustScore | None]:
-    if policy.standing is None:
-        return answers
-    standings = policy.standing.add_up(facts, len(answers)).tolist()
-    return [answer and _bound_by(standing, answer, policy) for standing, answer in zip(standings, answers, strict=True)]
+class _Points(NamedTuple):
+    """Of one seller."""
 
-
-def _bound_by(standing: int, answer: TrustScore, policy: Policy) -> TrustScore:
-    if answer.points is None or answer.tier_points is None:
-        return replace(answer, standing=standing)
-    codes = [code for code in answer.reason_codes if code != CLEAR_DAYS_PENDING]
-    tier = policy.tier_with_standing(answer.tier_points, standing)
-    if tier is not policy.tier(answer.tier_points):
-        codes.append(STANDING)
-    if tier is not policy.tier_with_standing(answer.points, standing):
-        codes.append(CLEAR_DAYS_PENDING)
-    return replace(answer, standing=standing, tier=tier, badge=policy.badges[tier], reason_codes=tuple(codes))
-
-
-def _apply_override(
-    answer: TrustScore | None, facts: Facts, case: int, rows: Sequence[FactRow], policy: Policy
-) -> TrustScore | None:
-    if answer is None or not facts.override[case]:
-        return answer
-    tier = Tier(facts.override[case])
-    return replace(
-        answer,
-        tier=tier,
-        badge=policy.badges[tier],
-        reason_codes=(*answer.reason_codes, OVERRIDDEN),
-        override=rows[int(facts.override_row[case])].entry_id,
-    )
-
-
-def fold_views(table: FactTable, observe_time: int, artifact: Artifact, policy: Policy) -> SellerViews:
-    """Compute the model's input of every view and end, with facts and sums."""
-    today = observe_time // DAY * DAY
-    times = [observe_time, *(today - k * DAY for k in range(policy.clear_days)), observe_time]
-    columns = apply_changes(table.columns)
-    views = view_often(columns, times, table.sales)
-    n, rows = columns.cases, table.rows
-    sums = artifact.folder.fold_views(views)
-    attributes = [(rows[row].attributes or {}) if row >= 0 else {} for row in views.identity_row.ravel().tolist()]
-    ends = with_ends(sums, views.facts, n, artifact.prior, artifact.folder)
-    until = hold_until(columns, views.facts, observe_time, table.sales)
-    return SellerViews(
-        n, views.facts, sums, until, matrix(ends, artifact.features, [*attributes, *attributes[:n] * ENDS])
-    )
-
-
-def build_answers(views: SellerViews, raw: Floats, artifact: Artifact, policy: Policy) -> list[TrustScore | None]:
-    """Return one answer per seller from the raw scores of the rows of `views.x`; None for a seller that does not
-    exist.
-
-    A thin file without a counted violation is UNRATED.
-    """
-    n, facts, sums = views.n, views.facts, views.sums
-    *seen, upheld, low, high = artifact.scale.points(raw).reshape(-1, n)
-    lowest = np.min(seen, axis=0)
-    is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
-    is_thin = policy.is_thin(sums.total_orders[:n], sums.tenure_days[:n])
-    rated = is_guilty | ~is_thin
-    until = views.valid_until.tolist()
-    costly = rank_other_codes(sums, views.x[:n], artifact.page, artifact.features)
-    answers: list[TrustScore | None] = []
-    for case, members in enumerate(_group_by_seller(facts, n)):
-        allegations = int(facts.allegations[case])
-        if not facts.exists[case]:
-            answers.append(None)
-        elif not rated[case]:
-            answers.append(_build_unrated(allegations, until[case], policy))
-        else:
-            # Thin days count too: else a late order of that day could add a low day.
-            points = ViewPoints(*(int(view[case]) for view in (seen[0], low, high, upheld, lowest)))
-            p_bad = artifact.scale.p_bad(float(raw[case]))
-            incidents = group_incidents(facts.violations, members)
-            above = (LIMIT,) if artifact.page.base - raw[case] > MAX_POINTS else ()
-            codes = (*rank_reason_codes(incidents), *costly[case], *above)
-            answers.append(_build_rated(points, p_bad, codes, len(incidents), allegations, until[case], policy))
-    return answers
-
-
-def explain(
-    rows: Sequence[FactRow],
-    seller: str,
-    observe_time: int,
-    artifact: Artifact | None,
-    policy: Policy,
-    check: Callable[[], None] = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
-    flows: Flows = NO_FLOWS,
-) -> Explanation | None:
-    """Return the trust score of one seller with the facts behind every point; parameters and None as for `score`."""
-    if artifact is None:
-        [unknown] = score(rows, [seller], observe_time, artifact, policy, check, omitted, flows)
-        return None if unknown is None else Explanation(unknown)
-    check()
-    table = tabulate(rows, [seller])
-    views = fold_views(table, observe_time, artifact, policy)
-    check()
-    [answer] = _answer_views(views, (table, [seller], flows), observe_time, artifact, policy, check, omitted)
-    facts = views.facts
-    if answer is None:
-        return None
-    if answer.state is ScoreState.UNRATED:
-        thin = ThinFile(
-            settled_orders=int(facts.exposure_orders.sum()),
-            settled_orders_needed=policy.thin_file_orders,
-            tenure_days=int(facts.observe_day[0] - facts.start_day[0]),
-            tenure_days_needed=policy.thin_file_days,
-        )
-        return Explanation(answer, thin_file=thin)
-    identity = int(facts.identity_row[0])
-    attributes = (rows[identity].attributes or {}) if identity >= 0 else {}
-    return Explanation(answer, artifact.page.base, compute_reasons(facts, artifact, rows, attributes, check))
-
-
-def _group_by_seller(facts: Facts, n: int) -> list[list[int]]:
-    members: list[list[int]] = [[] for _ in range(n)]
-    for place, case in enumerate(facts.violations.case.tolist()):
-        members[case].append(place)
-    return members
-
-
-class ViewPoints(NamedTuple):
     now: int
     low: int
     high: int
@@ -288,53 +139,84 @@ class ViewPoints(NamedTuple):
     lowest: int
 
 
-def _build_rated(
-    points: ViewPoints,
-    p_bad: float,
-    codes: tuple[str, ...],
-    incidents: int,
-    allegations: int,
-    valid_until: int,
-    policy: Policy,
-) -> TrustScore:
-    tier = policy.tier(points.lowest)
-    pending = (CLEAR_DAYS_PENDING,) if tier is not policy.tier(points.now) else ()
-    return TrustScore(
-        state=ScoreState.RATED,
-        tier=tier,
-        badge=policy.badges[tier],
-        points=points.now,
-        points_low=points.low,
-        points_high=points.high,
-        points_if_upheld=points.upheld,
-        tier_points=points.lowest,
-        p_bad=p_bad,
-        reason_codes=(*codes, *pending),
-        counted_incidents=incidents,
-        open_allegations=allegations,
-        valid_until=valid_until,
-    )
+def _build_scores(
+    points: SellerPoints, common: _Common, known: SellerFacts, artifact: Artifact, policy: Policy
+) -> list[TrustScore | None]:
+    """Return one score per seller; a thin file without a counted violation is UNRATED."""
+    facts, sums, n = points.facts, points.sums, points.facts.cases
+    # Thin days count too: else a late order of that day could add a low day.
+    lowest = np.min([points.now, *points.midnights[: policy.clear_days]], axis=0)
+    is_rated = find_guilty(facts) | ~policy.is_thin(sums.total_orders[:n], sums.tenure_days[:n])
+    standing = np.array([one or 0 for one in common.standing], dtype=np.int64)
+    tiers = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists).tolist()
+    costly = rank_other_codes(sums, points.x, artifact.page, artifact.features)
+    by_kind = (points.now, points.low, points.high, points.upheld, lowest)
+    of_sellers = map(_Points._make, zip(*(one.tolist() for one in by_kind), strict=True))
+    scores: list[TrustScore | None] = []
+    for case, own in enumerate(of_sellers):
+        if not facts.exists[case]:
+            scores.append(None)
+            continue
+        rated: dict[str, Any] = {"state": ScoreState.UNRATED}
+        codes: tuple[str, ...] = (THIN_FILE,)
+        if is_rated[case]:
+            incidents = group_incidents(facts.violations, common.incidents[case])
+            rated = _state_points(own, artifact.scale.p_bad(float(points.raw[case])), len(incidents))
+            above = (LIMIT,) if artifact.page.base - points.raw[case] > MAX_POINTS else ()
+            bounds = _list_bounds(own, int(standing[case]), policy)
+            codes = (*rank_reason_codes(incidents), *costly[case], *above, *bounds)
+        row, tier = int(facts.override_row[case]), Tier(tiers[case])
+        scores.append(
+            TrustScore(
+                **rated,
+                tier=tier,
+                badge=policy.badges[tier],
+                reason_codes=codes if row < 0 else (*codes, OVERRIDDEN),
+                open_allegations=common.allegations[case],
+                override="" if row < 0 else known.table.rows[row].entry_id,
+                valid_until=common.valid_until[case],
+                standing=common.standing[case],
+                cautions=common.cautions.get(case, ()),
+            )
+        )
+    return scores
 
 
-def _build_unrated(allegations: int, valid_until: int, policy: Policy) -> TrustScore:
-    badge = policy.badges[Tier.UNRATED]
-    return TrustScore(
-        state=ScoreState.UNRATED,
-        tier=Tier.UNRATED,
-        badge=badge,
-        reason_codes=(THIN_FILE,),
-        open_allegations=allegations,
-        valid_until=valid_until,
-    )
+def _state_points(points: _Points, p_bad: float, incidents: int) -> dict[str, Any]:
+    return {
+        "state": ScoreState.RATED,
+        "points": points.now,
+        "points_low": points.low,
+        "points_high": points.high,
+        "points_if_upheld": points.upheld,
+        "tier_points": points.lowest,
+        "p_bad": p_bad,
+        "counted_incidents": incidents,
+    }
 
 
-def _build_unknown(facts: Facts, case: int, counted: Sequence[int], valid_until: int, policy: Policy) -> TrustScore:
-    return TrustScore(
-        state=ScoreState.UNKNOWN,
-        tier=None,
-        badge=policy.badges[None],
-        reason_codes=(NO_MODEL,),
-        counted_incidents=len(group_incidents(facts.violations, counted)),
-        open_allegations=int(facts.allegations[case]),
-        valid_until=valid_until,
-    )
+def _list_bounds(points: _Points, standing: int, policy: Policy) -> list[str]:
+    """Return the codes of what keeps the tier below that of the points of now."""
+    tier = policy.tier_with_standing(points.lowest, standing)
+    codes = [STANDING] if tier is not policy.tier(points.lowest) else []
+    return [*codes, CLEAR_DAYS_PENDING] if tier is not policy.tier_with_standing(points.now, standing) else codes
+
+
+def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
+    """Return the trust score of a single seller with the facts behind every point; None without a valid fact."""
+    [score] = given.scores
+    artifact, policy, facts, rows = given.artifact, given.policy, given.facts, given.known.table.rows
+    if score is None:
+        return None
+    if artifact is None:
+        return Explanation(score)
+    if score.state is ScoreState.UNRATED:
+        thin = ThinFile(
+            settled_orders=int(facts.exposure_orders.sum()),
+            settled_orders_needed=policy.thin_file_orders,
+            tenure_days=int(facts.observe_day[0] - facts.start_day[0]),
+            tenure_days_needed=policy.thin_file_days,
+        )
+        return Explanation(score, thin_file=thin)
+    [attributes] = attributes_of(rows, facts.identity_row.tolist())
+    return Explanation(score, artifact.page.base, compute_reasons(facts, artifact, rows, attributes, check))

@@ -14,34 +14,28 @@ from scoring.base.arrays import Ints
 from scoring.base.enums import Tier
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
-from scoring.caution.cautions import find_cautions
 from scoring.entries.accounts import DepositAccount
-from scoring.features.columns import FactTable
-from scoring.measures.in_force import evaluate_measures
+from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
+from scoring.measures.in_force import Beside, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import Suspension, Terms, Waiver, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Quantity
 from scoring.scores.population import (
-    NO_TIER,
     Placed,
     Population,
     add_cautions,
-    add_up_values,
-    known_before,
     observe,
     place,
 )
+from scoring.scores.score import answer
 from scoring.scores.settled_value import grows_with_value
+from scoring.scores.tiers import NO_TIER
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.policy.caution_flows import read_caution_flows
-
-MAX_ROWS = 20_000
+from service.policy.caution_flows import read_cautions
 
 MAX_SELLERS = 2_000
-
-MAX_ALLEGATIONS = 2_000
 MAX_EXAMPLES = 20
 SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 999"), (1, "1 to 99"), (0, "none"))
 """By their lower end, of settled orders."""
@@ -125,6 +119,10 @@ class Question:
     def policies(self) -> tuple[Policy, Policy]:
         return self.before, self.after
 
+    def list_currencies(self) -> set[str]:
+        """Return the currencies whose settled value a policy asks for."""
+        return {policy.rule_book.currency for policy in self.policies() if grows_with_value(policy)}
+
 
 def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress) -> Preview:
     found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
@@ -132,7 +130,7 @@ def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progre
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
     total, done = sum(map(len, sellers.values())), 0
     for marketplace, names in sellers.items():
-        for part in _parts(ledger, marketplace, names):
+        for part in _list_parts(ledger, marketplace, names):
             _place_part(ledger, marketplace, part, asked, found, happened)
             progress("sellers", done := done + len(part), total)
     happened.sort(reverse=True)
@@ -151,21 +149,9 @@ def _sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
         after = page[-1]
 
 
-def _parts(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
+def _list_parts(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
     for first in range(0, len(sellers), MAX_SELLERS):
-        page = sellers[first : first + MAX_SELLERS]
-        numbers = ledger.facts.count(marketplace, page)
-        part: list[str] = []
-        rows = 0
-        for seller in page:
-            number = sum(numbers.get(seller, (0, 0)))
-            if part and rows + number > MAX_ROWS:
-                yield part
-                part, rows = [], 0
-            part.append(seller)
-            rows += number
-        if part:
-            yield part
+        yield from ledger.facts.batches(marketplace, sellers[first : first + MAX_SELLERS])
 
 
 def _place_part(
@@ -178,12 +164,9 @@ def _place_part(
 ) -> None:
     """Count sellers' changes, now and at the span's beginning; collect their violations."""
     cut = asked.cut
-    table, _ = ledger.facts.table(marketplace, sellers, cut, MAX_ALLEGATIONS)
-    valued = {
-        currency: table.with_sales(ledger.facts.valued_sales(marketplace, sellers, cut, currency), sellers)
-        for currency in {policy.rule_book.currency for policy in asked.policies() if grows_with_value(policy)}
-    }
-    people, before, after = _place_both(ledger, table, valued, marketplace, sellers, asked, cut.observe_time)
+    table, _ = ledger.facts.table(marketplace, sellers, cut, asked.list_currencies())
+    now = resolve_sellers(sellers, table, cut.observe_time)
+    people, before, after = _place_both(ledger, marketplace, now, asked)
     there = people.exists
     found.sellers += int(there.sum())
     changes = _Changes(before, after)
@@ -201,8 +184,8 @@ def _place_part(
         entry = table.rows[row]
         happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
     then = asked.since_day * DAY
-    known = known_before(table, then), {currency: known_before(one, then) for currency, one in valued.items()}
-    people, before, after = _place_both(ledger, *known, marketplace, sellers, asked, then)
+    known = resolve_as_reported(sellers, table, then)
+    people, before, after = _place_both(ledger, marketplace, known, asked)
     good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
     changes = _Changes(before, after)
     hurt = good & changes.stricter
@@ -212,32 +195,24 @@ def _place_part(
 
 
 def _place_both(
-    ledger: Ledger,
-    table: FactTable,
-    valued: Mapping[str, FactTable],
-    marketplace: str,
-    sellers: Sequence[str],
-    asked: Question,
-    time: int,
+    ledger: Ledger, marketplace: str, known: SellerFacts, asked: Question
 ) -> tuple[Population, Placed, Placed]:
-    people = observe(table, marketplace, time, asked.artifact, asked.policies())
-    settled = {currency: add_up_values(one, time) for currency, one in valued.items()}
+    people = observe(known, marketplace, asked.artifact, asked.policies())
+    cut = replace(asked.cut, observe_time=known.observe_time)
     accounts: Mapping[str, DepositAccount] = {}
     if any(Quantity.DEPOSIT in policy.rule_book.asked for policy in asked.policies()):
-        terms = ledger.measures.of_sellers(marketplace, sellers, replace(asked.cut, observe_time=time))
+        terms = ledger.measures.of_sellers(marketplace, known.sellers, cut)
         accounts = {seller: of.deposit for seller, of in terms.items()}
     found = []
     for policy in asked.policies():
         currency = policy.rule_book.currency
         deposits = np.zeros(people.facts.cases, dtype=np.int64)
-        for case, seller in enumerate(sellers):
+        for case, seller in enumerate(known.sellers):
             if seller in accounts:
                 deposits[case] = accounts[seller].held_in(currency)
-        placed = place(policy, people, settled.get(currency, {}), deposits)
+        placed = place(policy, people, deposits)
         if policy.caution is not None:
-            cut = replace(asked.cut, observe_time=time)
-            flows = read_caution_flows(ledger, marketplace, sellers, cut, policy, table)
-            cautions = find_cautions(table, sellers, flows, time, policy.caution)
+            cautions = read_cautions(ledger, marketplace, known, cut, policy)
             there = {case: found_ for case, found_ in cautions.items() if people.exists[case]}
             placed = add_cautions(policy, placed, marketplace, there)
         found.append(placed)
@@ -323,20 +298,17 @@ def _look_back(
     ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
     """Return whether each policy would have stopped a violation's seller, as far as was known then."""
-    rows, _ = ledger.facts.of_seller(marketplace, seller, asked.cut, MAX_ALLEGATIONS)
-    known = [row for row in rows if row.report_time < time]
+    table, _ = ledger.facts.table(marketplace, [seller], asked.cut, asked.list_currencies())
+    known = resolve_as_reported([seller], table, time)
     cut = replace(asked.cut, observe_time=time)
-    stated = ledger.measures.of_seller(marketplace, seller, cut)
+    deposit = ledger.measures.of_seller(marketplace, seller, cut).deposit
     stopped = []
     for policy in map(keep_stopping, asked.policies()):
-        currency = policy.rule_book.currency
-        values = ledger.facts.values(marketplace, seller, asked.cut, currency) if grows_with_value(policy) else {}
         asks_for_tier = any(rule.tiers for rule in policy.rule_book.rules)
-        terms = evaluate_measures(
-            *(known, seller, time, asked.artifact if asks_for_tier else None, policy, marketplace, values),
-            deposit_minor=stated.deposit.held_in(currency),
-            flows=read_caution_flows(ledger, marketplace, [seller], cut, policy, known),
-        )
+        cautions = read_cautions(ledger, marketplace, known, cut, policy)
+        given = answer(known, asked.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
+        beside = {seller: Beside(deposit_minor=deposit.held_in(policy.rule_book.currency))}
+        [terms] = evaluate_measures(given, marketplace, beside)
         stopped.append(terms is not None and _stops(terms.terms))
     return PastViolation(marketplace, seller, violation, time, *stopped)
 

@@ -14,7 +14,7 @@ from scoring.policy.policy import Policy
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.scorer import MAX_ALLEGATIONS, Scorer
+from service.scores.scorer import Scorer
 
 
 class Payouts:
@@ -120,7 +120,7 @@ class Payouts:
                 ("violation",),
             )
         known = self._ledger.measures.of_seller(marketplace, seller, cut)
-        rows, _ = self._ledger.facts.of_seller(marketplace, seller, cut, MAX_ALLEGATIONS)
+        rows, _ = self._ledger.facts.of_seller(marketplace, seller, cut)
         statements = apply_corrections(known.statements, rows)
         spans = list_stood_on(violation, statements, find_times_away(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency

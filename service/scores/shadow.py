@@ -15,11 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from scoring.features.columns import FactTable
 from scoring.model.artifact import Artifact
-from scoring.policy.policy import Policy
 from scoring.scores.answer import Stamp, TrustScore
-from scoring.scores.score import score
+from scoring.scores.score import CoreAnswer, answer
 
 ALIAS = "shadow"
 MAX_WAITING = 256
@@ -41,12 +39,12 @@ class ModelSource(Protocol):
 
 class Answered(NamedTuple):
     marketplace: str
-    facts: FactTable
-    sellers: Sequence[str]
-    answers: Sequence[TrustScore | None]
-    """One per seller; None if the score is missing."""
+    given: CoreAnswer
     stamp: Stamp
-    policy: Policy
+
+    @property
+    def rows(self) -> int:
+        return len(self.given.known.table)
 
 
 class Shadow:
@@ -89,8 +87,8 @@ class Shadow:
         if self._artifact is None:
             return
         with self._lock:
-            if self._rows + len(answered.facts) <= MAX_ROWS and not self._waiting.full():
-                self._rows += len(answered.facts)
+            if self._rows + answered.rows <= MAX_ROWS and not self._waiting.full():
+                self._rows += answered.rows
                 self._waiting.put_nowait(answered)
             else:
                 self.counts["dropped"] += 1
@@ -104,7 +102,7 @@ class Shadow:
                 self._attempt(self._tell_counts)
                 continue
             with self._lock:
-                self._rows -= len(answered.facts)
+                self._rows -= answered.rows
             began = time.thread_time()
             if not self._attempt(partial(self._compare, answered)):
                 self.counts["failed"] += 1
@@ -140,7 +138,8 @@ class Shadow:
         artifact, stamp = self._artifact, answered.stamp
         if artifact is None or artifact.digest == stamp.model_digest:
             return
-        theirs = score(answered.facts, answered.sellers, stamp.observe_time, artifact, answered.policy)
+        known = answered.given.known
+        theirs = answer(known, artifact, answered.given.policy).scores
         lines = [
             {
                 "marketplace": answered.marketplace,
@@ -152,7 +151,7 @@ class Shadow:
                 "points": [champion.points, shadow.points],
                 "tier": [_name(champion), _name(shadow)],
             }
-            for seller, champion, shadow in zip(answered.sellers, answered.answers, theirs, strict=True)
+            for seller, champion, shadow in zip(known.sellers, answered.given.scores, theirs, strict=True)
             if champion is not None and shadow is not None and champion.points is not None
         ]
         self._append(artifact.digest, lines)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoring.scores.answer import MadeBy
-from scoring.scores.score import score
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.policies import PolicyClient
@@ -24,6 +23,7 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.registry.registry import Registry
 from tests.bench._overload import Show
+from tests.helpers.answers import score
 from tests.helpers.filled import fill
 from tests.helpers.models import publish
 from tests.helpers.servers import MARKET

@@ -12,8 +12,9 @@ from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
-from scoring.measures.in_force import InForce, evaluate_measures
+from scoring.measures.in_force import InForce
 from scoring.policy.policy import Policy
+from tests.helpers.answers import evaluate_measures
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 
 SELLERS = 600

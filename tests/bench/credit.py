@@ -21,16 +21,15 @@ from statistics import quantiles
 from time import perf_counter
 
 from scoring.base.time import DAY
-from scoring.measures.in_force import evaluate_measures
 from scoring.policy.difference import compare, find_changes
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.rules import Settled
 from scoring.policy.sample import Sample
 from scoring.policy.space import Space
-from scoring.scores.score import score
 from tests.bench import _mechanism, _poison, _preview, _record
 from tests.bench.year import credit_figures, policy_named
+from tests.helpers.answers import evaluate_measures, score
 from tests.helpers.policies import cell_of, direct, sample
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, violation
 

@@ -23,8 +23,9 @@ import grpc
 import numpy as np
 import psycopg
 
+from scoring.features.resolved import resolve_sellers
 from scoring.model.artifact import Artifact
-from scoring.scores.score import fold_views
+from scoring.scores.points import find_points
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.server import Server, options_of
@@ -34,7 +35,6 @@ from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
-from service.scores.scorer import MAX_ALLEGATIONS
 from service.settings import Settings, load
 from tests.bench._h2load import h2load, h2load_http1, require_programs, showing, write_body
 from tests.bench._real_data import Say
@@ -115,8 +115,9 @@ def _write_inputs(place: Path, url: str, artifact: Artifact) -> None:
     policy = load_policy(load({}))
     with Ledger.open(url) as ledger:
         cut = ledger.cut()
-        facts = (ledger.facts.table(MARKETPLACE, [seller], cut, MAX_ALLEGATIONS)[0] for seller in SELLERS)
-        x = np.array([fold_views(table, cut.observe_time, artifact, policy).x[0] for table in facts])
+        tables = {seller: ledger.facts.table(MARKETPLACE, [seller], cut)[0] for seller in SELLERS}
+        facts = (resolve_sellers([seller], table, cut.observe_time) for seller, table in tables.items())
+        x = np.array([find_points(known, artifact, policy).x[0] for known in facts])
     np.savez(place / "rows.npz", sellers=np.array(SELLERS), x=x)
     (place / "peer.json").write_text(json.dumps({"base": artifact.scale.base, "url": url}))
     with psycopg.connect(url) as connection:

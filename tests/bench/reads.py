@@ -17,12 +17,11 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import IncidentChanged
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import RatingGiven
-from scoring.scores.score import explain, score
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
-from service.scores.scorer import MAX_ALLEGATIONS
 from tests.bench._real_data import Say
 from tests.helpers import worlds
+from tests.helpers.answers import explain, score
 from tests.helpers.builders import MARKET, TODAY, ago, exposure, identity, status, violation
 from tests.helpers.databases import BACKENDS, database
 from tests.helpers.policies import shipped
@@ -35,6 +34,7 @@ INCIDENTS = (1_000, 10_000, 25_000)
 BATCH, BATCH_ENTRIES = 1_000, 500
 ROUNDS = 5
 WAITING, RESTATED, LIMITED = 4_000, 2_000, 300
+MEASURED = 100
 
 
 def run(say: Say) -> dict[str, float]:
@@ -50,7 +50,12 @@ def run(say: Say) -> dict[str, float]:
             for key, value in _of_ledger(ledger):
                 figures[f"{name}.{key}"] = value
                 say(f"  {name + '.' + key:40} {value}")
-    for key in (f"waiting_decisions_ms.{WAITING}", f"flow_restated_ms.{RESTATED}", "limited_list_ms"):
+    for key in (
+        f"waiting_decisions_ms.{WAITING}",
+        f"flow_restated_ms.{RESTATED}",
+        "limited_list_ms",
+        "measures_over_score",
+    ):
         figures[f"reads.{key}"] = max(figures[f"sqlite.{key}"], figures[f"postgres.{key}"])
     return figures
 
@@ -84,6 +89,25 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
     yield f"batch_{BATCH}_of_{BATCH_ENTRIES}_seconds", seconds()
     yield "batch_peak_mb", _peak_mb()
     yield from _controlled(ledger)
+    yield "measures_over_score", _measures_over_score(ledger)
+
+
+def _measures_over_score(ledger: Ledger) -> float:
+    """Return the processor time of a seller's measures over that of its score, each with its read."""
+    scorer = build_scorer(ledger, shipped("general"), Shelf(worlds.artifact()))
+    cut = ledger.cut()
+    asked = (
+        partial(scorer.measures, MARKET, "s-ordinary", cut),
+        partial(scorer.scores, MARKET, ["s-ordinary"], cut),
+    )
+    took: tuple[list[float], ...] = ([], [])
+    for _ in range(MEASURED):
+        for call, times in zip(asked, took, strict=True):
+            began = time.thread_time()
+            call()
+            times.append(time.thread_time() - began)
+    measures, scores = map(statistics.median, took)
+    return round(measures / scores, 2)
 
 
 def _controlled(ledger: Ledger) -> Iterator[tuple[str, float]]:
@@ -166,7 +190,7 @@ def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
 
 def _score(ledger: Ledger, seller: str) -> None:
     cut = ledger.cut()
-    rows, omitted = ledger.facts.of_seller(MARKET, seller, cut, MAX_ALLEGATIONS)
+    rows, omitted = ledger.facts.of_seller(MARKET, seller, cut)
     score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
 
 

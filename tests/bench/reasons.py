@@ -14,9 +14,9 @@ from scoring.features.columns import FactRow
 from scoring.model.artifact import Artifact, load
 from scoring.scores.answer import Explanation
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
-from scoring.scores.score import explain, score
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say
+from tests.helpers.answers import explain, score
 from tests.helpers.page_by_hand import PageByHand
 from tests.helpers.training_ledgers import DAYS, POLICY, START, STUDIES, exported, market_ledger, train
 from training.study.loading import load_study

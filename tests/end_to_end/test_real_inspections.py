@@ -9,7 +9,6 @@ import pytest
 
 from scoring.base.time import DAY, parse_day
 from scoring.policy.reading import parse_policy
-from scoring.scores.score import score
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.api.server import Server
@@ -19,6 +18,7 @@ from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.bench._real_data import STUDIES, toronto
+from tests.helpers.answers import score
 from tests.helpers.models import gates_json
 from tests.helpers.servers import settings_of
 from tests.helpers.training_ledgers import restated, train

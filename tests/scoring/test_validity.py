@@ -23,7 +23,7 @@ from scoring.features.facts import COUNTING_KINDS
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import TrustScore
-from scoring.scores.score import score
+from tests.helpers.answers import score
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
 
 HOUR = DAY // 24

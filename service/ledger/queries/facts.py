@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -27,6 +27,12 @@ from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
 from service.ledger.records import Cut
+
+MAX_ALLEGATIONS = 2_000
+"""Read of one seller: inspectors' first, then the gravest. All are counted."""
+
+MAX_BATCH_ROWS = 16_000
+"""With the most day-ends of a policy about 300 MB."""
 
 _E = ENTRY.c
 _IS_REPORT = _E.kind == int(Kind.VIOLATION)
@@ -62,8 +68,6 @@ _NUMBERS = union_all(
     ),
 )
 _VALUE = (read_content("currency"), read_content("value_minor"))
-_VALUES = select(_E.entry_id, *_VALUE).where(*_OF_SELLER, text(EXPOSED))
-_VALUED_SALES = _SALES.add_columns(*_VALUE)
 [_ALLEGATIONS] = _select_facts(_OF_SELLER, ALLEGED)
 _GRAVEST = _ALLEGATIONS.order_by(_E.severity.desc(), _E.sequence.desc()).limit(bindparam("limit"))
 _FACTS_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER, EXPOSED), select(_GRAVEST.subquery()))
@@ -102,7 +106,9 @@ class FactQueries:
         rows = self.clock.rows_up_to(sequence, _FACTS, marketplace=marketplace, sellers=sellers)
         return sorted(_fact_rows(rows), key=attrgetter("seller", "sequence"))
 
-    def of_seller(self, marketplace: str, seller: str, cut: Cut, limit: int) -> tuple[list[FactRow], Omitted]:
+    def of_seller(
+        self, marketplace: str, seller: str, cut: Cut, limit: int = MAX_ALLEGATIONS
+    ) -> tuple[list[FactRow], Omitted]:
         """Return one seller's rows for scores, with at most `limit` allegations, and the number left out.
 
         Inspectors' allegations come first, then the platform's, then others, the gravest first in each group. A
@@ -127,33 +133,61 @@ class FactQueries:
             return sorted(rows, key=lambda row: row.sequence), omitted
 
     def table(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, limit: int
+        self,
+        marketplace: str,
+        sellers: Sequence[str],
+        cut: Cut,
+        currencies: Collection[str] = (),
+        limit: int = MAX_ALLEGATIONS,
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
-        For one seller only the `limit` gravest allegations, as `of_seller`; for several, all.
+        For one seller only the `limit` gravest allegations, as `of_seller`; for several, all. `currencies`: those whose
+        settled values are read, too.
         """
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
+        omitted: dict[str, Omitted] = {}
+        rest, sales = _REST, _SALES
         if len(sellers) == 1:
-            values |= {"seller": sellers[0], "observe_time": cut.observe_time}
-            with self.clock.as_of(cut.sequence) as connection:
-                rows = _fact_rows(connection.execute(_REST_OF_SELLER, values | {"limit": limit + 1}))
-                if len(rows) <= limit or sum(map(_alleges, rows)) <= limit:
-                    return tabulate(rows, sellers, _sale_rows(connection, _SALES_OF_SELLER, values)), {}
-            rows, omitted = self.of_seller(marketplace, sellers[0], cut, limit)
-            return tabulate(rows, sellers), {sellers[0]: omitted}
-        values |= {"sellers": sellers}
+            values |= {"seller": sellers[0], "observe_time": cut.observe_time, "limit": limit + 1}
+            rest, sales = _REST_OF_SELLER, _SALES_OF_SELLER
+        else:
+            values |= {"sellers": sellers}
         with self.clock.as_of(cut.sequence) as connection:
-            rows = _fact_rows(connection.execute(_REST, values))
-            return tabulate(rows, sellers, _sale_rows(connection, _SALES, values)), {}
+            rows = _fact_rows(connection.execute(rest, values))
+            sold = _sale_rows(connection, sales.add_columns(*_VALUE) if currencies else sales, values)
+        if len(sellers) == 1 and len(rows) > limit and sum(map(_alleges, rows)) > limit:
+            few, omitted[sellers[0]] = self.of_seller(marketplace, sellers[0], cut, limit)
+            rows = [row for row in few if row.kind != Kind.EXPOSURE]
+        if not currencies:
+            return tabulate(rows, sellers, sold), omitted
+        by_currency = {
+            currency: [int(value or 0) if stated == currency else 0 for *_, stated, value in sold]
+            for currency in currencies
+        }
+        return tabulate(rows, sellers, [sale[:-2] for sale in sold], by_currency), omitted
 
-    def values(self, marketplace: str, seller: str, cut: Cut, currency: str) -> dict[str, int]:
-        found = self.clock.rows_up_to(cut.sequence, _VALUES, marketplace=marketplace, seller=seller)
-        return {entry_id: int(value or 0) for entry_id, stated, value in found if stated == currency}
-
-    def valued_sales(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> list[tuple[Any, ...]]:
-        found = self.clock.rows_up_to(cut.sequence, _VALUED_SALES, marketplace=marketplace, sellers=[*sellers])
-        return [(*sale[:5], int(value or 0) if stated == currency else 0, 0) for *sale, stated, value in found]
+    def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Split sellers into batches that fit in memory; a seller with very many allegations is alone."""
+        if len(sellers) == 1:
+            yield sellers
+            return
+        numbers = self.count(marketplace, sellers)
+        batch: list[str] = []
+        rows = 0
+        for seller in sellers:
+            number, alleged = numbers.get(seller, (0, 0))
+            is_alone = alleged > MAX_ALLEGATIONS
+            if batch and (is_alone or rows + number > MAX_BATCH_ROWS):
+                yield batch
+                batch, rows = [], 0
+            if is_alone:
+                yield [seller]
+                continue
+            batch.append(seller)
+            rows += number
+        if batch:
+            yield batch
 
 
 def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: int) -> list[FactRow]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.base.time import DAY
-from scoring.caution.cautions import Caution, find_cautions_of_seller, may_be_set_off
+from scoring.caution.cautions import Caution, may_be_set_off
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
@@ -18,6 +18,7 @@ from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD, PPM, SettlementHold
 from tests.bench._year.regimes import Regime, View, cap_of, find_suspended
 from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
+from tests.helpers.answers import find_cautions_of_seller
 from training.market.tables import Flags, Floats, Ints
 
 METRIC_ORDERS = 30

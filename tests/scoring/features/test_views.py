@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scoring.base.enums import CorrectionKind, IncidentChange, Kind, Status
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, FactTable, columns_of, tabulate
-from scoring.features.facts import apply_changes, resolve
+from scoring.features.facts import resolve
 from scoring.features.fold import Folder
+from scoring.features.resolved import resolve_sellers
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
-from scoring.features.views import view_often
 from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, decision, identity, numbered, sellers, status
 from tests.scoring.test_decisions import with_units
 from tests.scoring.test_promises import UNITS
@@ -95,9 +95,9 @@ def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[li
     times = [now, *(today - k * DAY for k in range(VIEWS - 2)), now]
     found = []
     for table in (tabulate(rows, names), apart(rows, names)):
-        columns = apply_changes(table.columns)
-        views = view_often(columns, times, table.sales)
-        until = hold_until(columns, views.facts, now, table.sales)
+        known = resolve_sellers(names, table, now)
+        views = known.view(times[1:-1])
+        until = hold_until(known.columns, views.facts, now, table.sales)
         found.append((matrix(FOLDER.fold_views(views), ALL_FEATURES).tobytes(), until.tolist()))
         assert len(table) == len(rows)
     assert found[0] == found[1]
@@ -112,7 +112,7 @@ def test_views_at_once_are_what_each_sees_by_itself(stated: list[list[FactRow]],
     columns = columns_of(rows, names)
     today = now // DAY * DAY
     times = [now, *(today - k * DAY for k in range(VIEWS - 2)), now]
-    views = view_often(apply_changes(columns), times)
+    views = resolve_sellers(names, tabulate(rows, names), now).view(times[1:-1])
     together = matrix(FOLDER.fold_views(views), ALL_FEATURES).reshape(VIEWS, len(names), -1)
     for k, time in enumerate(times):
         upheld = np.full(len(names), k == VIEWS - 1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from scoring.base.enums import Tier
 from scoring.base.time import DAY
-from scoring.caution.cautions import Caution, find_cautions_of_seller
+from scoring.caution.cautions import Caution
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.loss_certificate.assumptions import Assumptions
@@ -26,6 +26,7 @@ from scoring.policy.rules import Situation
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import DISPUTE_DAYS
 from tests.bench._year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, SEEN_SHARE
+from tests.helpers.answers import find_cautions_of_seller
 from tests.scoring.loss_certificate.lives import asked_for, cap_of
 
 FIRST_DAY = 20_000

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from scoring.base.enums import Kind, Status
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
+from scoring.features.resolved import resolve_sellers
 from scoring.loss_certificate.states import build_states
-from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.scores.settled_value import add_up_settled
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
+from tests.helpers.answers import evaluate_measures, with_values
 from tests.helpers.worlds import NOW, artifact, numbered, sellers, status
 from tests.scoring.loss_certificate.lives import cap_of
 from tests.scoring.loss_certificate.toys import policy_of, shipped_data
@@ -23,6 +24,12 @@ STATES = [build_states(policy, read_assumptions(SHIPPED_ASSUMPTIONS)) for policy
 JOINED = 600
 
 
+def settled_of(rows: list[FactRow], moment: int, values: dict[str, int], policy: Policy) -> int:
+    currency = policy.rule_book.currency
+    known = resolve_sellers(["s"], with_values(rows, ["s"], values, currency), moment)
+    return int(add_up_settled(known.view().facts, known.table, currency)[""][0])
+
+
 def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, int], age: int) -> bool:
     moment, ordered = NOW - age * DAY, numbered(rows)
     known = [row for row in ordered if row.report_time < moment]
@@ -30,7 +37,7 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
     if found is None:
         return False
     states = STATES[place]
-    bucket = bisect_right(states.settled, add_up_settled(known, "s", moment, values).get("", 0)) - 1
+    bucket = bisect_right(states.settled, settled_of(known, moment, values, policy)) - 1
     granted = states.granted[bucket][bisect_right(states.tenure, JOINED - age) - 1]
     terms = found.terms_at_capture
     return (

@@ -17,7 +17,7 @@ from scoring.features.table import matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, gamma_interval, with_ends
-from scoring.scores.score import score
+from tests.helpers.answers import score
 from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,
@@ -73,7 +73,8 @@ def market(n: int, orders: tuple[int, int], seed: int) -> Market:
     nothing = np.zeros(n, dtype=np.int64)
     facts = Facts(
         cases=n, observe_day=np.full(n, TODAY), violations=violations, exposure_case=case,
-        exposure_day=TODAY - 1 - 7 * week, exposure_product=np.zeros_like(case), exposure_orders=count,
+        exposure_day=TODAY - 1 - 7 * week, exposure_product=np.zeros_like(case),
+        exposure_row=np.arange(len(case)), exposure_orders=count,
         exposure_failures=rng.poisson(count * failing[case]),
         finding_case=nothing[:0], finding_day=nothing[:0], finding=nothing[:0], finding_row=nothing[:0],
         start_day=TODAY - 7 * weeks, level=nothing + 3, identity_row=nothing - 1, exists=nothing == 0,

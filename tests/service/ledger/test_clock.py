@@ -11,10 +11,10 @@ from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.kinds.decisions import ClockMended
-from scoring.scores.score import score
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from tests.helpers.answers import score
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.databases import database
 from tests.helpers.worlds import artifact, policy

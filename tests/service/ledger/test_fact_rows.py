@@ -26,9 +26,10 @@ from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, Omitted
 from scoring.features.facts import COUNTING_KINDS
-from scoring.scores.score import explain, score
 from service.ledger.queries.entries import EXPORT_COLUMNS
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from tests.helpers.answers import explain, score
 from tests.helpers.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
 from tests.helpers.kinds import ON_RECORD, every_entry
 from tests.helpers.worlds import artifact, policy
@@ -47,8 +48,15 @@ def test_settled_values_are_of_one_seller_and_currency(ledger: Ledger) -> None:
             exposure(TODAY - 3, "s2", entry_id="e", **euro),
         ],
     )
-    assert ledger.facts.values(MARKET, "s1", cut, "EUR") == {"a": 500}
-    assert ledger.facts.values(MARKET, "s1", ledger.cut(), "EUR") == {"a": 500, "c": 10**15}
+
+    def values(at: Cut, *sellers: str) -> list[int]:
+        table, _ = ledger.facts.table(MARKET, sellers, at, ["EUR", "USD"])
+        assert table.sales is not None
+        return sorted(table.values["EUR"][table.sales.row].tolist())
+
+    assert values(cut, "s1") == [0, 500]
+    assert values(ledger.cut(), "s1") == [0, 0, 500, 10**15]
+    assert values(ledger.cut(), "s1", "s2") == [0, 0, 500, 500, 10**15]
 
 
 def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> None:
@@ -181,7 +189,7 @@ def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -
     for model in (artifact(), None):
         expected = score(rows, sellers, cut.observe_time, model, policy())
         for some in (sellers, *([seller] for seller in sellers)):
-            facts, omitted = ledger.facts.table(MARKET, some, cut, 99)
+            facts, omitted = ledger.facts.table(MARKET, some, cut, limit=99)
             assert len(facts) <= len(ledger.facts.rows(MARKET, some, cut.sequence))
             found = score(facts, some, cut.observe_time, model, policy(), omitted=omitted)
             wanted = [expected[sellers.index(seller)] for seller in some]

@@ -2,7 +2,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 import pytest
@@ -62,9 +62,8 @@ def ask_everything(ledger: Ledger) -> None:
     ledger.facts.of_seller(MARKET, "s1", ledger.cut(), 2)
     for with_before in (False, True):
         ledger.measures.flows(MARKET, ["s1"], ledger.cut(), TODAY - 60, with_before=with_before)
-    ledger.facts.values(MARKET, "s1", ledger.cut(), "EUR")
-    ledger.facts.table(MARKET, ["s1"], ledger.cut(), 99)
-    ledger.facts.table(MARKET, ["s1", "s2"], ledger.cut(), 99)
+    for sellers, currencies in product((["s1"], ["s1", "s2"]), ([], ["EUR"])):
+        ledger.facts.table(MARKET, sellers, ledger.cut(), currencies)
     list(ledger.entries.export(MARKET, ledger.cut()))
     ledger.seals.last()
 

@@ -228,7 +228,7 @@ def test_sellers_are_counted_alike_however_they_are_parted(ledger: Ledger, monke
     after = policy_of(rule("all", hold(3)), rule("new", hold(9), tiers=["unrated"]))
     whole = looked(ledger, NEWCOMERS, after)
     monkeypatch.setattr(previewing, "MAX_SELLERS", 2)
-    monkeypatch.setattr(previewing, "MAX_ROWS", 1)
+    monkeypatch.setattr("service.ledger.queries.facts.MAX_BATCH_ROWS", 1)
     assert looked(ledger, NEWCOMERS, after) == whole
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 import pytest
 
-from scoring.features.columns import FactRow, FactTable, Omitted
+from scoring.features.columns import FactTable, Omitted
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.call_context import current_call
+from service.ledger.queries import facts
 from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
-from service.scores import scorer
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, score_stub, violation
 from tests.helpers.worlds import artifact
 
@@ -60,27 +60,22 @@ def answers(client: Client) -> list[bytes]:
     return [result.SerializeToString(deterministic=True) for result in found]
 
 
-def noting(running: Running, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
-    """Record the scorer's reads as (sellers, sequence); call `then` after each."""
+def noting(
+    monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None, limit: int = facts.MAX_ALLEGATIONS
+) -> list[Any]:
+    """Record the reads of facts as (sellers, sequence); call `then` after each."""
     read: list[Any] = []
-    facts, rows = running.scorer._facts, running.ledger.facts.of_seller
+    table = FactQueries.table
 
-    def reading(marketplace: str, sellers: Sequence[str], cut: Cut) -> tuple[FactTable, dict[str, Omitted]]:
-        found = facts(marketplace, sellers, cut)
+    def reading(
+        own: FactQueries, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Sequence[str] = ()
+    ) -> tuple[FactTable, dict[str, Omitted]]:
+        found = table(own, marketplace, sellers, cut, currencies, limit)
         read.append((list(sellers), cut.sequence))
         then()
         return found
 
-    def reading_rows(
-        _: FactQueries, marketplace: str, seller: str, cut: Cut, limit: int
-    ) -> tuple[list[FactRow], Omitted]:
-        found = rows(marketplace, seller, cut, limit)
-        read.append(([seller], cut.sequence))
-        then()
-        return found
-
-    monkeypatch.setattr(running.scorer, "_facts", reading)
-    monkeypatch.setattr(FactQueries, "of_seller", reading_rows)
+    monkeypatch.setattr(FactQueries, "table", reading)
     return read
 
 
@@ -96,8 +91,8 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
             client.append_entries(MARKET, [violation(name, SELLERS[-1])])
             client.confirm_violation(MARKET, name, actor="staff", reason="seen")
 
-        read = noting(running, monkeypatch, append)
-        monkeypatch.setattr(scorer, "MAX_ROWS", 10)
+        read = noting(monkeypatch, append)
+        monkeypatch.setattr(facts, "MAX_BATCH_ROWS", 10)
         assert answers(client) == whole
         assert len(read) > 2
         assert [seller for part, _ in read for seller in part] == [*SELLERS, "nobody"]
@@ -114,7 +109,7 @@ def test_work_of_a_gone_caller_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, leaving: str
 ) -> None:
     """Work for a caller who has gone is ended and not answered."""
-    monkeypatch.setattr(scorer, "MAX_ROWS", 1)
+    monkeypatch.setattr(facts, "MAX_BATCH_ROWS", 1)
     with filled_server(tmp_path) as (running, client):
         begun = threading.Event()
 
@@ -123,7 +118,7 @@ def test_work_of_a_gone_caller_is_ended(
             while current_call().is_active():
                 time.sleep(0.01)
 
-        read = noting(running, monkeypatch, wait_until_gone)
+        read = noting(monkeypatch, wait_until_gone)
         future = READS[call](client, 30 if leaving == "CANCELLED" else 1.0)
         assert begun.wait(30)
         if leaving == "CANCELLED":
@@ -143,11 +138,11 @@ def test_work_of_a_gone_caller_is_ended(
 def test_a_seller_of_many_allegations_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A seller with too many allegations is read by itself and all are counted."""
     accused = SELLERS[1]
-    with filled_server(tmp_path) as (running, client):
+    with filled_server(tmp_path) as (_, client):
         client.append_entries(MARKET, [violation(f"a{n}", accused, incident=f"a{n}") for n in range(9)])
         [whole] = [r.trust_score for r in client.batch_get_trust_scores(MARKET, [accused])]
-        monkeypatch.setattr(scorer, "MAX_ALLEGATIONS", 3)
-        read = noting(running, monkeypatch)
+        monkeypatch.setattr(facts, "MAX_ALLEGATIONS", 3)
+        read = noting(monkeypatch, limit=3)
         together = client.batch_get_trust_scores(MARKET, SELLERS)[1].trust_score
         assert {tuple(part) for part, _ in read if accused in part} == {(accused,)}
         alone = client.get_trust_score(MARKET, accused)

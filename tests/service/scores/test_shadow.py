@@ -12,10 +12,10 @@ import pytest
 
 from scoring.base.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
-from scoring.scores.score import score
 from service.scores import shadow as shadowing
 from service.scores.shadow import ALIAS, Shadow, file_of
 from service.scores.shadow_report import report_of
+from tests.helpers.answers import score
 from tests.helpers.models import another
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 from tests.helpers.waiting import wait_until

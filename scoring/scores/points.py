@@ -1,0 +1,105 @@
+"""The points of sellers now, at past midnights, with allegations upheld, and at both ends of their own rates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.time import DAY
+from scoring.features.facts import Facts
+from scoring.features.fold import Sums
+from scoring.features.resolved import SellerFacts, attributes_of
+from scoring.features.table import matrix
+from scoring.model.artifact import Artifact
+from scoring.model.interval import ENDS, with_ends
+from scoring.policy.policy import Policy
+
+MAX_CELLS = 1_000_000
+"""Rows times views that are folded at once: about 300 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class SellerPoints:
+    """Arrays of shape (n,), the last two of shape (midnights, n)."""
+
+    facts: Facts
+    """Now."""
+    sums: Sums
+    """Its first n cases are now."""
+    x: Floats
+    """The model's input now, of shape (n, features)."""
+    raw: Floats
+    """The raw score now."""
+    now: Ints
+    upheld: Ints
+    """With open allegations upheld."""
+    low: Ints
+    """At the bad end of the 90 % interval of the seller's own rates (see `scoring.model.interval`)."""
+    high: Ints
+    """At its good end."""
+    midnights: Ints
+    """0 where they were not asked for."""
+    is_thin: Bools
+    """Whether the file was thin; False where it was not asked for."""
+
+
+def find_points(
+    known: SellerFacts,
+    artifact: Artifact,
+    policy: Policy,
+    is_needed: Bools | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> SellerPoints:
+    """Compute the points of sellers.
+
+    `is_needed`: of which of the last midnights, shape (midnights, n); by default of the policy's clear days. `check`
+    may raise between parts.
+    """
+    n = len(known.sellers)
+    if is_needed is None:
+        is_needed = np.ones((policy.clear_days, n), dtype=np.bool_)
+    days = np.flatnonzero(is_needed.any(axis=1))
+    step = max(MAX_CELLS // max(len(known.table), 1), policy.clear_days, 1)
+    looks = []
+    for begin in range(0, max(len(days), 1), step):
+        check()
+        looks.append(_look(known, artifact, days[begin : begin + step], is_needed, 0 if begin else ENDS))
+    first = looks[0]
+    now, *_, upheld, low, high = first.points
+    midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
+    for look in looks:
+        views = slice(n, (len(look.days) + 1) * n)
+        midnights[look.days] = look.points[1 : len(look.days) + 1]
+        thin = policy.is_thin(look.sums.total_orders[views], look.sums.tenure_days[views])
+        is_thin[look.days] = thin.reshape(-1, n)
+    return SellerPoints(first.facts, first.sums, first.x[:n], first.raw[:n], now, upheld, low, high, midnights, is_thin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    days: Ints
+    facts: Facts
+    sums: Sums
+    """Now, the midnights, with allegations upheld, and the ends."""
+    x: Floats
+    raw: Floats
+    """As `x`, without midnights that were not asked for."""
+    points: Ints
+
+
+def _look(known: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, ends: int) -> _Look:
+    n = len(known.sellers)
+    views = known.view(((known.observe_time // DAY - days) * DAY).tolist())
+    sums = artifact.folder.fold_views(views)
+    if ends:
+        sums = with_ends(sums, views.facts, n, artifact.prior, artifact.folder)
+    is_chosen = np.pad(is_needed[days], ((1, 1 + ends), (0, 0)), constant_values=True)
+    chosen = np.flatnonzero(is_chosen)
+    identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
+    attributes = attributes_of(known.table.rows, identity_row[is_chosen].tolist())
+    x = matrix(sums, artifact.features, attributes, chosen)
+    raw = artifact.raw_score(x)
+    points = np.zeros(is_chosen.shape, dtype=np.int64)
+    points[is_chosen] = artifact.scale.points(raw)
+    return _Look(days, views.facts, sums, x, raw, points)

@@ -1,0 +1,107 @@
+"""Answers of the core from rows alone, as the service gives them from a ledger."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from scoring.base.enums import Kind
+from scoring.caution.cautions import NO_FLOWS, Caution, Flows, find_cautions
+from scoring.entries.flow import FlowDay
+from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
+from scoring.features.resolved import resolve_sellers
+from scoring.measures.in_force import Beside, InForce
+from scoring.measures.in_force import evaluate_measures as evaluate
+from scoring.measures.record import MeasureStatement
+from scoring.model.artifact import Artifact
+from scoring.policy.caution import CautionTable
+from scoring.policy.policy import Policy
+from scoring.scores import score as scores
+from scoring.scores.answer import Explanation, TrustScore
+
+Check = Callable[[], None]
+
+
+def answer(
+    rows: Sequence[FactRow] | FactTable,
+    sellers: Sequence[str],
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    check: Check = lambda: None,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
+    *,
+    looks_back: bool = False,
+) -> scores.CoreAnswer:
+    table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
+    known = resolve_sellers(sellers, table, observe_time, omitted)
+    cautions = {} if policy.caution is None else find_cautions(known, policy.caution, flows, check)
+    return scores.answer(known, artifact, policy, cautions, check, looks_back=looks_back)
+
+
+def score(
+    rows: Sequence[FactRow] | FactTable,
+    sellers: Sequence[str],
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    check: Check = lambda: None,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
+) -> list[TrustScore | None]:
+    return [*answer(rows, sellers, observe_time, artifact, policy, check, omitted, flows).scores]
+
+
+def explain(
+    rows: Sequence[FactRow] | FactTable,
+    seller: str,
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    check: Check = lambda: None,
+    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    flows: Flows = NO_FLOWS,
+) -> Explanation | None:
+    return scores.explain(answer(rows, [seller], observe_time, artifact, policy, check, omitted, flows), check)
+
+
+def evaluate_measures(
+    rows: Sequence[FactRow],
+    seller: str,
+    observe_time: int,
+    artifact: Artifact | None,
+    policy: Policy,
+    marketplace: str,
+    settled_minor: Mapping[str, int] | None = None,
+    statements: Sequence[MeasureStatement] = (),
+    deposit_minor: int = 0,
+    flows: Flows = NO_FLOWS,
+) -> InForce | None:
+    table = with_values(rows, [seller], settled_minor or {}, policy.rule_book.currency)
+    given = answer(table, [seller], observe_time, artifact, policy, flows=flows, looks_back=True)
+    [found] = evaluate(given, marketplace, {seller: Beside(statements, deposit_minor)})
+    return found
+
+
+def with_values(
+    rows: Sequence[FactRow], sellers: Sequence[str], settled_minor: Mapping[str, int], currency: str
+) -> FactTable:
+    """Return the table of rows whose exposure has settled values, by entry id."""
+    sold = [row for row in rows if row.kind == Kind.EXPOSURE]
+    values = {currency: [settled_minor.get(row.entry_id, 0) for row in sold]}
+    return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], sellers, [*map(sale_of, sold)], values)
+
+
+def sale_of(row: FactRow) -> tuple[object, ...]:
+    columns = (row.report_time, row.exposure_day, row.product_category, row.revision or 0)
+    return row.seller, *columns, row.settled_orders or 0, row.service_failures or 0
+
+
+def find_cautions_of_seller(
+    rows: Sequence[FactRow],
+    observe_time: int,
+    stated: CautionTable,
+    flow: Sequence[FlowDay] = (),
+    check: Check = lambda: None,
+) -> tuple[Caution, ...]:
+    seller = rows[0].seller if rows else "s"
+    known = resolve_sellers([seller], tabulate(rows, [seller]), observe_time)
+    return find_cautions(known, stated, {seller: flow} if flow else NO_FLOWS, check).get(0, ())
