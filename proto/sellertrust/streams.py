@@ -102,7 +102,10 @@ class Outbox:
         threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
 
     def requests(self) -> Iterator[StreamEntriesRequest]:
-        """Yield a connection's batches, unanswered ones first, until the next connection."""
+        """Return the batches to send over a new connection, unanswered ones first.
+
+        The iterator of the connection before it ends.
+        """
         with self._changed:
             self._connection += 1
             self._sent = 0

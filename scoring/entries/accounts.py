@@ -52,7 +52,10 @@ class DepositAccount:
 
 
 def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
-    """Return the account after accepted changes, or a part of them; never negative."""
+    """Return the account after changes, skipping those that its balance forbids.
+
+    A cut may leave out the placement from which a change took its amount.
+    """
     account = DepositAccount()
     for fact in changes:
         with suppress(BalanceForbids):

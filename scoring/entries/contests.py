@@ -46,24 +46,24 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
 
 
 def require_confirmed(
-    violations: Iterable[str], seller: str, states: Mapping[str, ViolationState], what: str, path: FieldPath
+    violations: Iterable[str], seller: str, states: Mapping[str, ViolationState], clause: str, path: FieldPath
 ) -> None:
     """Raise LifecycleForbids naming the first violation that is unconfirmed or of another seller.
 
-    `what` begins the error's sentence.
+    `clause`: the words before "confirmed violations" in the error, such as "a suspension rests on".
     """
     for name in violations:
         state = states.get(name)
         if state is None or state.seller != seller:
             stands = "not on record for this seller"
         elif state.is_of_another_seller:
-            stands = "of another seller"
+            stands = "of another seller"  # a person attributed it to that seller
         elif state.status in COUNTING_STATUSES:
             continue
         else:
             stands = state.status.name.lower()
         raise LifecycleForbids(
-            f"{name!r} is {stands}; {what} confirmed violations of its seller",
+            f"{name!r} is {stands}; {clause} confirmed violations of its seller",
             {"status": stands, "allowed": "confirmed"},
             path,
         )

@@ -103,7 +103,8 @@ def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
 def find_merged_incident(into: MutableMapping[tuple[K, K], K], case: K, name: K) -> K:
     """Return the incident that `name` is part of after all merges; shorten the chains in `into`.
 
-    `into`: by (case, incident), the incident it was merged into. A chain is walked once; else 800 merges took 2.3 s.
+    `case`: the seller, by code or id. `into`: by (case, incident), the incident it was merged into. A chain is walked
+    once; else 800 merges took 2.3 s.
     """
     end = name
     while (case, end) in into:

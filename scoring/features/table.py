@@ -341,12 +341,15 @@ def matrix(
 ) -> Floats:
     """Return the model's input, float64 of shape (n, features); context features at reference.
 
-    `cases`: default all. `attributes`: one mapping per row. `out`: an array to write into.
+    `cases`: the n cases by index, default all. `attributes`: of each of the n cases, text by name. `out`: an
+    array to write into.
     """
     rows = sums.cases if cases is None else len(cases)
     columns = [_column(sums, feature, attributes, cases, rows) for feature in features]
     out = np.empty((rows, len(features)), dtype=np.float64) if out is None else out
-    for begin in range(0, rows, BLOCK_ROWS) if columns else ():
+    if not columns:
+        return out
+    for begin in range(0, rows, BLOCK_ROWS):
         block = slice(begin, begin + BLOCK_ROWS)
         np.stack([column[block] for column in columns], axis=1, out=out[block])
     return out

@@ -6,7 +6,7 @@ import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.solving import Table, find_run_gain, list_entries, released_by_age
+from scoring.loss_certificate.solving import Table, find_released_by_run_day, find_run_gain, list_entries
 from scoring.loss_certificate.states import States
 
 
@@ -66,14 +66,14 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
 
 
 def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[RunDay, ...]:
-    released = released_by_age(states)
+    released = find_released_by_run_day(states)
     bucket, tenure = start
     days = []
     for day in range(states.run_days):
         following = table.running[day + 1] if day + 1 < states.run_days else np.zeros_like(table.running[0])
         wanted = int(table.running[day][bucket, tenure] - released[day, bucket, tenure])
         grown = table.price if day < states.trade.claim_days else np.zeros_like(table.price)
-        to = _next(states, following, grown, wanted, bucket, tenure)
+        to = _find_next_state(states, following, grown, wanted, bucket, tenure)
         days.append(
             RunDay(
                 settled_minor=states.settled[bucket],
@@ -87,7 +87,10 @@ def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[R
     return tuple(days)
 
 
-def _next(states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int) -> tuple[int, int]:
+def _find_next_state(
+    states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int
+) -> tuple[int, int]:
+    """Return the (bucket, tenure) of the next run day whose worth, less the history bought, is `wanted`."""
     for to in range(bucket, states.reach(bucket, tenure) + 1):
         for older in range(tenure, min(tenure + 2, len(states.tenure))):
             if int(following[to, older] - (grown[to] - grown[bucket])) == wanted:

@@ -26,9 +26,11 @@ class Table:
     history_is_real: bool
     """Whether days of real trade, which cost nothing, are among the edges."""
     price: Ints
-    """Of a history up to each bucket of settled value; shape (buckets,)."""
+    """The cost of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
+    """The most from each state before a run; shape (buckets, tenures, deposits)."""
     running: Ints
+    """The most from each state of a run; shape (run days, buckets, tenures)."""
     fresh: int
     """The most that one name can get."""
 
@@ -67,12 +69,16 @@ def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[i
     return found
 
 
-def released_by_age(states: States) -> Ints:
-    """Return the payouts of each run day's orders until the stop; (days, buckets, tenures)."""
+def find_released_by_run_day(states: States) -> Ints:
+    """Return the most that is paid out of each run day's orders before the run is stopped, in minor units.
+
+    Shape (run days, buckets, tenures). Orders of the last day have age 0 at the stop.
+    """
     smallest, ages = states.trade.smallest_order_minor, range(states.run_days - 1, -1, -1)
-    places = {one: place for place, one in enumerate({one for row in states.granted for one in row})}
-    by_place = np.array([[one.find_released(age, smallest) for age in ages] for one in places], dtype=np.int64)
-    released: Ints = np.moveaxis(by_place[[[places[one] for one in row] for row in states.granted]], 2, 0)
+    numbers = {grant: number for number, grant in enumerate({grant for row in states.granted for grant in row})}
+    by_number = np.array([[grant.find_released(age, smallest) for age in ages] for grant in numbers], dtype=np.int64)
+    number_of_state = [[numbers[grant] for grant in row] for row in states.granted]
+    released: Ints = np.moveaxis(by_number[number_of_state], 2, 0)
     return released
 
 
@@ -92,11 +98,10 @@ def solve_running(
 ) -> Ints:
     """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
 
-    `price`: of a history by bucket. `stages`: the states under all policies. `after`: the best table under a later
-    policy.
+    `price`: as for `Table`. `stages`: the states under all policies. `after`: the best table under a later policy.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
-    released = released_by_age(states)
+    released = find_released_by_run_day(states)
     places = [[(b, j) for j in range(tenures)] for b in range(buckets)]
     reach = np.array([[max(one.reach(*place) for one in stages or (states,)) for place in row] for row in places])
     most = int((reach - np.arange(buckets)[:, None]).max())

@@ -321,7 +321,10 @@ class _Evaluation:
         )
 
     def _list_imposed(self, seller: _Seller) -> Iterator[MeasureInForce]:
-        """Yield persons' measures; one reaches earlier orders if it rests on a violation that counts."""
+        """Yield the measures that persons imposed.
+
+        A measure reaches earlier orders if it rests on a violation that counts.
+        """
         counting = {one.violation for one in seller.established}
         asked = ImpositionContext(
             self.observe_time, self.policy.rule_book, seller.situation.marketplace, seller.situation.deposit_minor

@@ -32,6 +32,8 @@ class Established(NamedTuple):
 
 
 class Step(NamedTuple):
+    """The value of a sum from a time on, in microseconds, until the next step."""
+
     time: int
     value: int
 
@@ -141,8 +143,9 @@ def value_at(steps: Sequence[Step], time: int) -> int:
 def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
     """Return (since, until) of the span around `time` in which the sum stays at least `least`.
 
-    `until` is when the sum falls by expiry alone; None if never. Worked: 12 from 3 March on, 24 from 9 March and 12
-    again from 20 March until 1 May. Then 12 or more holds since 3 March until 1 May, for any `time` between.
+    `steps` in order of time. `until` is when the sum falls by expiry alone; None if never. Worked: 12 from 3 March on, 24
+    from 9 March and 12 again from 20 March until 1 May. Then 12 or more holds since 3 March until 1 May, for any `time`
+    between.
     """
     since = time
     for step in reversed(steps):

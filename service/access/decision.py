@@ -134,6 +134,7 @@ def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> b
 
 
 def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
+    """Return whether every principal has at least one of the rights, over any place."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

@@ -113,7 +113,10 @@ class KeySource:
 
     @property
     def keys(self) -> Mapping[str, Key]:
-        """Return the present keys by id, a fresh mapping for each change; empty for a URL silent for a day."""
+        """Return the present keys by id: the same mapping until they change.
+
+        Empty if the URL has given no keys for a day.
+        """
         is_silent = self._is_url and monotonic() - self._confirmed > MAX_SILENT_SECONDS
         return MappingProxyType({}) if is_silent else self._keys
 

@@ -64,7 +64,7 @@ class _Accounts:
 
 
 class Limits:
-    """Thread-safe."""
+    """Thread-safe. `call_class` is one of CLASSES."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ PROBE_SECONDS = 1.0
 """Time from an answer of the ledger to the next check."""
 
 
-class _EndedLater:
+class _WatchContext:
     """The context of a watch whose end is reported by a thread of `pool`.
 
     The servicer sends under its lock, and takes the lock when a watch ends. If gRPC's one thread waited for the lock,
@@ -39,8 +39,10 @@ class _EndedLater:
         self._pool = pool
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Call `callback` in the pool when the watch ends; return False if it has ended."""
+
         def tell() -> None:
-            with suppress(RuntimeError):
+            with suppress(RuntimeError):  # the pool is shut down
                 self._pool.submit(callback)
 
         return bool(self._context.add_callback(tell))
@@ -79,7 +81,7 @@ class Health(Collector):
         def watch(
             request: HealthCheckRequest, context: grpc.ServicerContext, send_response_callback: Any = None
         ) -> Any:
-            return self._servicer.Watch(request, _EndedLater(context, self._pool), send_response_callback)
+            return self._servicer.Watch(request, _WatchContext(context, self._pool), send_response_callback)
 
         run_in_pool(check, self._pool)
         run_in_pool(watch, self._pool)

@@ -40,7 +40,7 @@ _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
 def asked_of(row: MethodRow, request: Any) -> list[Asked]:
-    """Return each right at a place that a request asks for, by its method's scope; at least one.
+    """Return the rights that a request needs, each over the server, a marketplace or a seller; at least one.
 
     Raises InvalidInput for a malformed name of a place, as the method itself does.
     """

@@ -92,8 +92,8 @@ def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list
 def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> BulkDecision:
     """Convert a request into a bulk decision.
 
-    Raises InvalidInput for unconvertible fields, and for `expected_count` and `etag` if missing or unexpected; `check`
-    validates the rest.
+    Raises InvalidInput for unconvertible fields, and for `expected_count` and `etag` if missing or unexpected;
+    `bulk_decisions.check` validates the rest.
     """
     wrong = FieldErrors()
     seller: str | None = ""

@@ -13,13 +13,13 @@ from scoring.entries.entry import MAX_BATCH
 
 MAX_FIELDS = MAX_BATCH + 100
 
-_NESTED = "append_entries"
-"""The field of a proposal that holds a whole batch."""
+_BATCH_FIELD = "append_entries"
+"""The field of a proposal that holds a whole AppendEntries request."""
 
 
 def nested_batch(request: Descriptor) -> int:
-    """Return the number of the request's field that holds a batch of entries; 0 if none."""
-    field = request.fields_by_name.get(_NESTED)
+    """Return the number of the request's field that holds a whole AppendEntries request; 0 if none."""
+    field = request.fields_by_name.get(_BATCH_FIELD)
     return 0 if field is None else field.number
 
 

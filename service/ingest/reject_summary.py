@@ -46,9 +46,12 @@ REMEDIES: Sequence[tuple[str, str]] = (
 class Group:
     file: str
     number: int
+    """How many lines were rejected."""
     line: int
+    """The first of these lines, with its reason."""
     reason: str
     remedy: str
+    """Empty if no pattern applies."""
 
 
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:

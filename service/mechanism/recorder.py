@@ -129,7 +129,7 @@ class Recorder:
                 Context().run(self.record, marketplace, [seller], cut)  # it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
-        """State the pending changes of sellers whose measures these entries contest or judge."""
+        """Call `record_pending` for each seller about whom a complaint is filed or decided among the entries."""
         contested = {one.seller: None for one in entries if isinstance(one.fact, ComplaintFiled | ComplaintDecided)}
         for seller in contested:
             self.record_pending(marketplace, seller)

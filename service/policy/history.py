@@ -162,7 +162,7 @@ class PolicyHistory:
         return (self._ledger.policies.assumptions(digest) or "") if digest else ""
 
     def committed(self, digest: str) -> PolicyMove | None:
-        """Return the last commit of a policy, by its whole digest, or None."""
+        """Return the last move that began a policy, by its whole digest: a commit, or the first file policy; or None."""
         found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
         return found[-1] if found else None
 

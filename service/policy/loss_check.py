@@ -46,11 +46,12 @@ def check_loss(
 ) -> LossCheck:
     """Certify a policy to be committed; return the commit's certificate, NO_CHECK without assumptions.
 
-    `assumptions`: the TOML text; `accepted`: (verdict, sum in minor units) that `actor` accepts; `look_at_granted`:
-    reads what persons granted; `list_served`: returns (policy, last day) of a number of days, the oldest first, the
-    present one included. Raises LossNotAccepted for each failed verdict, unless its sum or more is accepted;
-    InvalidInput for invalid `assumptions`, for `text` without a proven certificate, and for `accepted_losses` without a
-    failed verdict.
+    `assumptions`: the TOML text. `accepted`: each (failed verdict, sum in minor units) that `actor` accepts.
+    `look_at_granted` reads the exceptions that persons granted. `list_served` takes a number of days up to today; it
+    returns each policy served in them with its last UTC day, the oldest first, the present policy last.
+
+    Raises LossNotAccepted naming each failed verdict, unless its sum or more is accepted. Raises InvalidInput for
+    invalid `assumptions`, for a policy without a proven certificate, and for an accepted verdict that has not failed.
     """
     sums = dict(accepted)
     if not assumptions:

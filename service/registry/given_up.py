@@ -4,7 +4,7 @@ from scoring.model.promises import broken_promises, is_freed
 
 
 def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
-    """Raise PromiseGivenUp if the model gives up a promise; it may be challenger or shadow."""
+    """Raise PromiseGivenUp if the model frees a direction on which a promise rests: it must not be champion."""
     lost = broken_promises(features)
     if not lost:
         return

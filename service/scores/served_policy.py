@@ -57,7 +57,8 @@ class ServedPolicy:
     def digest_at(self, time: int) -> str:
         """Return the digest of the policy served just before a time, in microseconds.
 
-        A move at exactly that time does not count yet. Before the first move: the policy that it replaced.
+        A move at exactly that time does not count yet. Before the first move: its policy, which is the server's file
+        policy.
         """
         now = self.now
         if time > self._moved_time:

@@ -126,9 +126,10 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 
 
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
-    """Return a table of calibration and log-loss for each tenth of volume, smallest first, weighted by `case.weight`.
+    """Return a row of calibration and log-loss for each tenth of rows by orders, smallest first.
 
-    The unconstrained twin's figures show the cost of the constraints by volume.
+    Figures are weighted by `case.weight`. The unconstrained twin's figures show the cost of the constraints by volume
+    (None without a twin).
     """
     predicted = case.probabilities()
     table = []

@@ -53,7 +53,7 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
 
 
 def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
-    """Fit a Gamma distribution of rates to sellers' events and orders by maximum likelihood; return (shape, orders).
+    """Fit a Gamma distribution of sellers' events per order by maximum likelihood; return its (shape, rate in orders).
 
     Both arrays have the shape (n,), orders above 0. None if there is no event. Worked: of 20,000 sellers whose rates
     are Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.

@@ -107,7 +107,7 @@ class Backtest:
 
     @property
     def churn_per_month(self) -> float | None:
-        """Return the tier changes per seller and month, as a share; None for a single day."""
+        """Return the tier changes per seller and month; None for a single day."""
         changes = sum(step.changed for step in self.steps)
         return changes / self.months if self.months else None
 

@@ -24,16 +24,17 @@ def find_missing_fields(kind: str, data: Mapping[str, Any], fields: tuple[FactFi
 
 
 def find_wrong_constants(data: Mapping[str, Any], fields: tuple[FactField, ...], where: str) -> list[str]:
+    """Return an error for each constant of a mapping that its field refuses, by its place in the mapping."""
     wrong = []
     for field in fields:
-        for place, value in _known(data.get(field.name), f"{where}.{field.name}"):
+        for place, value in _list_constants(data.get(field.name), f"{where}.{field.name}"):
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            if text.strip() and (problem := _wrong(field, text.strip())):
+            if text.strip() and (problem := _describe_problem(field, text.strip())):
                 wrong.append(f"{place}: {problem}")
     return wrong
 
 
-def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
+def _list_constants(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
     if isinstance(stated, Mapping):
         mapped = stated.get("map")
         for key, value in mapped.items() if isinstance(mapped, Mapping) else ():
@@ -48,7 +49,7 @@ def _known(stated: Any, where: str) -> Iterator[tuple[str, Any]]:
         yield where, stated
 
 
-def _wrong(field: FactField, text: str) -> str | None:
+def _describe_problem(field: FactField, text: str) -> str | None:
     if field.name == "violation_type":
         return None if text in _TYPES else f"{text!r} is no violation type; see docs/reference/violation-types.md"
     return _unreadable(field.shape, text)

@@ -59,6 +59,7 @@ class _Stored:
 class AppendedBatch(NamedTuple):
     results: list[Appended]
     unfinished: list[str]
+    """Ids of entries whose consequences later appends finish."""
 
 
 def is_known(connection: Connection, marketplace: str, entry_id: str) -> bool:
@@ -136,13 +137,13 @@ def append_batch(
     if last_time > present.at_end(last_time):
         _refuse_future(batch, known, present.at_end(last_time))
     refuse_own(connection, marketplace, fresh)
-    rows, met = Batch.load_known(connection, marketplace, fresh, sequence + 1, last_time, present)
+    new_batch, context = Batch.load_known(connection, marketplace, fresh, sequence + 1, last_time, present)
     results: list[Appended] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
         found = known.get(entry_id)
         if found is None:
-            appended = rows.add(item, index)
+            appended = new_batch.add(item, index)
             if has_twins:
                 known[entry_id] = _Stored(appended._replace(already_present=True), item.digest)
             results.append(appended)
@@ -150,15 +151,15 @@ def append_batch(
         if has_twins and found.digest != item.digest and index not in resealed:
             raise _content_differs_error(batch, {index: found})
         results.append(found.appended._replace(erased=resealed.get(index, False)))
-    sequence += rows.insert(database, connection)
-    for entry_id, came_to in met.unfinished.items():
-        record_position(connection, position_after(marketplace, entry_id, came_to), sequence)
+    sequence += new_batch.insert(database, connection)
+    for entry_id, reached in context.unfinished.items():
+        record_position(connection, position_after(marketplace, entry_id, reached), sequence)
     if position is not None:
         record_position(connection, position, sequence)
-    again = [i.entry.entry_id for i in batch if i.kind in _FOLLOWED and i.entry.entry_id in known] if known else []
+    repeated_ids = [item.entry.entry_id for item in batch if item.kind in _FOLLOWED and item.entry.entry_id in known]
     unfinished = [
-        *met.unfinished,
-        *(left.entry_id for left in find_unfinished_among(connection, marketplace, again)),
+        *context.unfinished,
+        *(left.entry_id for left in find_unfinished_among(connection, marketplace, repeated_ids)),
     ]
     return AppendedBatch(results, unfinished)
 
@@ -268,7 +269,10 @@ def _read_known(connection: Connection, marketplace: str, batch: Sequence[Prepar
 def _find_resealed_duplicates(
     connection: Connection, marketplace: str, batch: Sequence[PreparedEntry], known: dict[str, _Stored]
 ) -> dict[int, bool]:
-    """Return the indexes of known entries with an equal sealed text, and whether it was erased."""
+    """Return the known entries with an equal sealed text: by index in the batch, whether that text was erased.
+
+    A key is in their stored digests, which differ from those of the batch. After an erasure the unsealed part decides.
+    """
     doubtful = [
         (index, item)
         for index, item in enumerate(batch)

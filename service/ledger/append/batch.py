@@ -68,6 +68,7 @@ class Batch:
         """
         sequence = self._first + len(self.derivation.new_entries)
         new = self.derivation.process(item, ("entries", index))
+        # The first entry alone may have more consequences: no smaller batch would hold them.
         if index and len(self.derivation.new_entries) > MAX_ROWS:
             text = f"over {MAX_ROWS:,} entries follow from the batch up to this one; append fewer at once"
             raise invalid(("entries", index), text)

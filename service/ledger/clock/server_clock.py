@@ -30,6 +30,7 @@ class Present(NamedTuple):
     taken: tuple[tuple[int, int], ...] = ()
     """Spans of record times that were given before and corrected since."""
     ahead: int = 0
+    """By how much a correction moves the last record time back, in microseconds."""
     mendings: tuple[Any, ...] = ()
 
     def record_time(self, last_record_time: int) -> int:
@@ -45,15 +46,18 @@ class Present(NamedTuple):
         return record_time
 
     def at_end(self, last_record_time: int) -> int:
-        """Return the ledger's present, in microseconds, given its last record time.
+        """Return the ledger's present, in microseconds: the later of the clock and the last record time.
 
-        That time if the clock lags it by at most SKEW; otherwise the clock, plus SKEW if the record time runs further
-        ahead. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`; `at_end(9 * SECOND) == 6 * SECOND`.
+        A record time counts for at most SKEW ahead of the clock. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`;
+        `at_end(9 * SECOND) == 6 * SECOND`.
         """
         return time_at_end(self.clock, last_record_time)
 
     def dates(self, record_time: int) -> int:
-        """Return the time for an entry's missing times: the record time, or the clock if it lags by more than SKEW."""
+        """Return the time for an entry's missing times.
+
+        It is the record time, unless that is more than SKEW ahead of the clock: then the clock.
+        """
         return record_time if record_time <= self.clock + SKEW else self.clock
 
 

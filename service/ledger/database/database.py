@@ -115,9 +115,9 @@ class Database:
                     listener(inserted)
 
     def read_settled_clock(self, clock: Callable[[], int] | None) -> int | None:
-        """Return a time before which every record time is committed, in microseconds; None during a write.
+        """Return a time, in microseconds: all entries recorded before it are committed. None during a write.
 
-        `clock`: default PostgreSQL's own.
+        `clock`: PostgreSQL's own if None, which SQLite lacks.
         """
         # The clock first, then the lock: a later holder of the lock reads a later clock.
         with self.read() as connection:
@@ -158,7 +158,7 @@ class Database:
             connection.exec_driver_sql("SELECT 1")
 
     def claim(self) -> None:
-        """Make this process the only writer of a SQLite file until `close`.
+        """Make this process the only writer of a SQLite file until `close`; check the settings of PostgreSQL.
 
         Raises ConfigurationWrong if another process writes to the file, or PostgreSQL might lose commits.
         """
@@ -385,6 +385,7 @@ def _forget_rows(error: Exception) -> None:
 
 
 def outage_of(error: Exception) -> str:
+    """Return why the database does not answer, as words about it: "its disk is full"."""
     while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     cause, text = _cause(error), str(_cause(error))

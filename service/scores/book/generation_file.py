@@ -190,10 +190,13 @@ class GenerationFile:
         self.head, self.sellers = _parse_head(self._read(header_start, self._size - _FOOTER_BYTES - header_start))
         if header_start - self._index_start != self.sellers * ENTRY_BYTES:
             raise GenerationDamaged("its index is not as long as its header says")
-        self._fences = array("Q")
+        self._first_keys = array("Q")  # of each block; `check` fills it
 
     def check(self) -> None:
-        """Compare the file with its checksum and load the block keys. Raises GenerationDamaged."""
+        """Compare the file with its checksum and load each block's first key, which `find` needs.
+
+        Raises GenerationDamaged.
+        """
         whole, place = sha256(), 0
         end = self._size - whole.digest_size
         while place < end:
@@ -205,7 +208,9 @@ class GenerationFile:
         step = BLOCK * ENTRY_BYTES
         for place in range(0, self.sellers * ENTRY_BYTES, READ_BYTES):
             data = self._index(place, READ_BYTES)
-            self._fences.extend(int.from_bytes(data[at : at + KEY_BYTES], "big") for at in range(0, len(data), step))
+            self._first_keys.extend(
+                int.from_bytes(data[at : at + KEY_BYTES], "big") for at in range(0, len(data), step)
+            )
 
     def find(self, name: str) -> Found | None:
         """Return a seller's answer by resource name, or None. Raises GenerationDamaged."""
@@ -231,7 +236,7 @@ class GenerationFile:
 
     def _entries(self, key: bytes) -> list[tuple[int, int, int]]:
         """Return (place, position of the record, its length) of a block's entries with this key."""
-        block = max(bisect_right(self._fences, int.from_bytes(key, "big")) - 1, 0)
+        block = max(bisect_right(self._first_keys, int.from_bytes(key, "big")) - 1, 0)
         data = self._index(block * BLOCK * ENTRY_BYTES, BLOCK * ENTRY_BYTES)
         found, at = [], data.find(key)
         while at >= 0:

@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.solving import list_entries, released_by_age, solve
+from scoring.loss_certificate.solving import find_released_by_run_day, list_entries, solve
 from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
 
@@ -17,7 +17,7 @@ def solve_as_linear_program(states: States, assumptions: Assumptions, history_is
     buckets, tenures, levels, days = len(states.settled), len(states.tenure), len(states.deposits), states.run_days
     share = 0 if history_is_real else assumptions.wash_ppm
     price = [edge * share // PPM for edge in states.settled]
-    released = released_by_age(states)
+    released = find_released_by_run_day(states)
     edges: list[tuple[Any, Any, int]] = []
     for b in range(buckets):
         for j in range(tenures):

@@ -14,7 +14,7 @@ from scoring.loss_certificate.certificate import certify, digest_certificate, li
 from scoring.loss_certificate.independent import world as independent
 from scoring.loss_certificate.independent.checking import check_certificate, digest_of
 from scoring.loss_certificate.independent.world import NotProven
-from scoring.loss_certificate.solving import released_by_age, solve
+from scoring.loss_certificate.solving import find_released_by_run_day, solve
 from scoring.loss_certificate.states import States, build_states, count_notice_days
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
@@ -204,7 +204,7 @@ def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
     certified(data, carrier=carrier)
     states = build_states(policy_of(data), assumed(carrier=carrier))
     terms = terms_of(policy_of(data), None, 0, 0, "acme")
-    for day, released in enumerate(released_by_age(states)[:, 0, 0].tolist()):
+    for day, released in enumerate(find_released_by_run_day(states)[:, 0, 0].tolist()):
         last = states.run_days - 1
         order = Order(1_000, day, "EUR", is_delivered=last - day >= 4)
         assert pay_out(order, terms, last, "EUR", limit).released_minor == released

@@ -61,7 +61,7 @@ def certificate(r: Reading) -> list[Block]:
 
 
 def page(r: Reading) -> list[Block]:
-    """Draw the page: base points, a picture and the rows of each table, the most costly table first."""
+    """Draw the model's page of points: the base, then a picture and the rows of each table, the most costly first."""
     found = r.evaluation["page"]
     tables = sorted(found["tables"], key=lambda table: min(table["points"]))
     y = axis([0, *(points for table in tables for points in table["points"])], "", about=3)

@@ -59,8 +59,8 @@ def _segment(name: str, rows: list[Json]) -> Table:
         "high": [str(row["name"]) for row in rows if row["predicted"] > row["high"]],
         "low": [str(row["name"]) for row in rows if row["predicted"] < row["low"]],
     }
-    said = "; ".join(f"{side} in {listed(names, 4)}" for side, names in off.items() if names)
-    title = f"{name}: predicted too {said}" if said else f"{name}: predictions agree with every group"
+    stated = "; ".join(f"{side} in {listed(names, 4)}" for side, names in off.items() if names)
+    title = f"{name}: predicted too {stated}" if stated else f"{name}: predictions agree with every group"
     return Table(title, "", ("group", "rows", "bad", "AUC (95 %)", "observed bad (95 %)", "predicted"), cells)
 
 
@@ -120,7 +120,7 @@ def _of_champion(r: Reading, key: str) -> Json:
 def worst(r: Reading) -> list[Block]:
     """Show a card for each of the worst misses, with the knowledge then and the events after."""
     rows = r.evaluation["misses"]
-    said = [
+    parts = [
         f"{plural(len(mine), 'seller')} {outcome} ({_tiers(mine)})"
         for is_bad, outcome in ((1, "turned out bad"), (0, "stayed good"))
         if (mine := [row for row in rows if row["bad"] == is_bad])
@@ -129,7 +129,7 @@ def worst(r: Reading) -> list[Block]:
         "The predictions that were farthest from what happened. Read what was known when each was observed, and what came"
         " after: is there a fact that the features do not see, a wrong label, or plain bad luck?"
     )
-    return [Cards(" and ".join(said), caption, [_card(row) for row in rows])]
+    return [Cards(" and ".join(parts), caption, [_card(row) for row in rows])]
 
 
 def _tiers(rows: list[Json]) -> str:
