@@ -1,4 +1,4 @@
-"""The tests; the folders mirror those of the code."""
+"""The tests; their folders mirror the code's."""
 
 import os
 import signal

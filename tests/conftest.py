@@ -12,7 +12,7 @@ from tests.helpers import shared
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
 
 
-# No test asserts speed, so an example has no deadline.
+# No test asserts speed, so an example may take any time.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 

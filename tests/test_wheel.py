@@ -1,6 +1,6 @@
 """The wheel beside distributions that have packages of the same names as our rooms.
 
-Its dependencies are those of the environment of the tests.
+Its dependencies come from the environment of the tests.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Plain prose: refused words in finished rooms, and verbs first.
 
-The words are those of `docs/reference/glossary.md`. A room is added to FINISHED when its prose passes.
+`docs/reference/glossary.md` lists the words. A room is added to FINISHED when its prose passes.
 """
 
 import ast

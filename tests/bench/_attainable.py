@@ -1,7 +1,7 @@
 """The best possible scorer of the simulated market: the exact posterior of a bad performance window.
 
-Given class and hazard, a seller's monthly regimes are a two-state Markov chain and reported violations a thinned
-Poisson process, so a forward pass gives the exact likelihood (Rabiner 1989; Kingman 1993, section 5.1). The hazard is
+Given class and hazard, a seller's monthly regimes are a two-state Markov chain, and its reported violations a thinned
+Poisson process (Kingman 1993, section 5.1). A forward pass (Rabiner 1989) gives the exact likelihood. The hazard is
 integrated numerically over its logarithm; class is summed. Only entries dated before the observation, and the seller's
 own exposure in the window, enter.
 """
@@ -40,7 +40,7 @@ class Evidence:
     """The facts about n sellers in C classes over M months."""
 
     log_prior: Floats
-    """Of each class, as a logarithm: [n, C]."""
+    """Logarithm of each class's prior probability: [n, C]."""
     reported_mass: Floats
     """Thousands of season-weighted orders before the observation: [n, M, C].
 
@@ -55,7 +55,7 @@ class Evidence:
     """Expected complaints in bad faith that the label takes for bad: [n]."""
     observe_month: int
     month: Ints
-    """Of each allegation, 0 for the month of the start: [k]. Sorted by month and seller."""
+    """Each allegation's month, 0 for the month of the start: [k]. Sorted by month and seller."""
     seller: Ints
     true_weight: Floats
     """By class: [k, C]; the intensity is hazard x regime x true_weight + false_weight."""
@@ -68,8 +68,8 @@ def attainable_probability(market: Market, observe_day: int, window_days: int, m
     The window is [observe_day, observe_day + window_days). Bad: a violation of high or extreme harm occurred in the
     window, was confirmed less than `maturity_days` after it, and was not overturned by then.
 
-    Worked number: one class with shape 1 and mean 2 (rate 0.5), no sprees, no bad faith, 3 violations on a reported
-    mass of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
+    Worked number: one class with shape 1 and mean 2 (rate 0.5), and neither sprees nor bad faith. Then 3 violations on
+    a reported mass of 1 and a window mass of 0.5 give 1 - ((0.5 + 1) / (0.5 + 1 + 0.5))^(1 + 3) = 0.683594.
     """
     parts = [
         posterior_probability(

@@ -1,7 +1,7 @@
 """A server with an adjustable clock: `python -m tests.bench._midnight_server FOLDER MICROSECONDS` serves FOLDER.
 
 Its clock is off by MICROSECONDS, or by the number in the last non-empty line of stdin. It prints its address, then for
-every line a JSON object of the number of scores by kind of answer.
+each line of stdin a JSON object: the number of scores by kind of answer.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The loss certificate: its time, its statements about the shipped policies, and attempts to exceed its bounds.
 
-Of each shipped policy: seconds to make and to prove the certificate, states, edges; verdicts as 1 or 0, with
-`.most_minor`, the most that one name gets; the largest take by tier; `NAME.VERDICT.largest_stop_days`,
-`.smallest_wash_ppm`, `.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
+By shipped policy: seconds to make and to prove the certificate, states, edges, the largest take by tier. Verdicts are 1
+or 0, `.most_minor` is the most that one name gets. `NAME.VERDICT.largest_stop_days`, `.smallest_wash_ppm`,
+`.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
 
 `attacks.differ`: printed attacks with another sum by the real terms and payouts (beyond one minor unit).
 `attackers.above_bound`: adaptive attackers in the simulated market that got more than the bound;
@@ -12,14 +12,14 @@ abstract state has. `altered.accepted`: damaged or forged certificates, with a n
 `forged.accepted`: assumptions without sources, invalid sections, or unprovable statements neither rejected nor listed
 as not proven. `lp.differ`: states with another value by HiGHS.
 
-`monotone.broken`: random policies by which one of two random sellers has a laxer term on one of 23 later days, with one
+`monotone.broken`: random policies that give one of two random sellers a laxer term on one of 23 later days, with one
 more or one worse violation.
 
-`joined.above_bound`: lives by random sequences of policies that took more than is certified of their sequence;
-`joined.near_bound`: the share of sequences of which one took at least nine tenths of that. `joined.ledger`: the same
-through the real ledger; `.traces`: sellers of whom all was overturned that differ from a twin of whom nothing was
-reported; `.contested`: measures contested before the mechanism looked; `.not_contestable`: those that were refused;
-`.unrecorded`: looks after which a seller's record was not what is in force.
+`joined.above_bound`: lives by random sequences of policies that took more than their sequence's certificate.
+`joined.near_bound`: the share of sequences with a life that took at least nine tenths of it. `joined.ledger`: the same
+through the real ledger. `.traces`: sellers whose reports are all overturned and that differ from a twin without
+reports. `.contested`: measures contested before the mechanism looked; `.not_contestable`: contests refused.
+`.unrecorded`: looks after which a seller's record differed from the measures in force.
 
 Half an hour on an idle core.
 """
@@ -235,7 +235,7 @@ def _worlds(count: int) -> Iterator[World]:
 
 
 def _is_exact(data: dict[str, Any]) -> bool:
-    """Return whether a day's orders cannot be split: no reserve, or no small orders."""
+    """Return whether a day's orders stay whole: without reserves, or without small orders."""
     has_reserve = any(
         m["kind"] == "rolling_reserve" for rule in data["rules"] for m in rule["measures"] if not rule.get("tiers")
     )

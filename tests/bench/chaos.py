@@ -35,7 +35,7 @@ PARTS = {
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
-    """Return all figures, or those of one fault. `CHAOS_SEED` repeats a printed seed."""
+    """Return the figures of one fault, or all. `CHAOS_SEED` repeats a printed seed."""
     seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(2**32)))
     random.seed(seed)
     say(f"CHAOS_SEED={seed}")

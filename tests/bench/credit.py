@@ -5,8 +5,8 @@
 `diff.checked` sellers, those about whom the difference is wrong. `payout.unbalanced`: of 1,000,000 random orders, those
 whose released, drawn and held amounts do not add up to captured less refunded. `preview_s`: seconds of a preview of the
 ladder for 100,000 sellers and 300,000 entries on SQLite; `preview.moved`: sellers with other terms.
-`caution.false_hold_days`: mean days of a year that a clean seller was under caution; `caution.false_value_share`: the
-share of clean sellers' value whose payout a caution delayed; `caution.days_until_stopped`: mean, from the first day of
+`caution.false_hold_days`: mean days of a year that a clean seller was under caution. `caution.false_value_share`: the
+share of clean sellers' value whose payout a caution delayed. `caution.days_until_stopped`: mean, from the first day of
 a runner's run. `year.*`: as in `./dev bench year`. `worker.lost`, `.duplicated`, `.out_of_order`: of
 `worker.statements`, after `worker.tries` kills. `poison.*`, `record_s`, `mechanism.*`: `tests/bench/_poison.py`,
 `tests/bench/_record.py`.

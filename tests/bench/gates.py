@@ -1,10 +1,10 @@
 """Gates: the shares of good models rejected and of broken models passed, by the number of bad test rows.
 
-For N in 50, 100, 200 and 400 bad test rows (tests/helpers/gate_worlds.py): `refused`: rejected by a hard gate;
-`passed`: all hard gates without a signature; `signed`: the rest. Broken models are leaked (a feature knows the outcome,
-or one seller in ten has a second name), shuffled (fitted to random outcomes), turned (good and bad exchanged), shifted
-(twice or half the odds), miscalibrated (log-odds twice or half as far apart). `gates.refused_by.GATE.N`: share of good
-models that this gate rejects.
+N is 50, 100, 200 or 400 bad test rows (tests/helpers/gate_worlds.py). `refused`: rejected by a hard gate; `passed`: all
+hard gates without a signature; `signed`: the rest. Broken models are leaked (a feature knows the outcome, or one seller
+in ten has a second name), shuffled (fitted to random outcomes) or turned (good and bad exchanged). Others are shifted
+(twice or half the odds) or miscalibrated (log-odds twice or half as far apart). `gates.refused_by.GATE.N`: share of
+good models that this gate rejects.
 
 Two minutes on two idle cores.
 """

@@ -1,6 +1,6 @@
 """The ledger under kill -9, crashes of PostgreSQL and full disks; a million entries verified and restored; a recall.
 
-Of each fault, by database: `tries`, `acknowledged` entries, and figures that must be 0. `million`: seconds to verify,
+By fault and database: `tries`, `acknowledged` entries, and figures that must be 0. `million`: seconds to verify,
 back up and restore. `recall`: milliseconds of a listing (median of 20) of a product that 8,000 sellers list, seconds of
 a recall at 100,000 sellers and of its confirmation. `--only NAME`: one part. `BENCH_SEED` repeats a run.
 """

@@ -1,8 +1,8 @@
 """Remembered scores against a team's own alternatives, each in its own process, over the same model and sellers.
 
-Calls a second over those of gRPC's own echo of the same bytes, of FastAPI that calls `Booster.predict` on inputs in
-memory, and of FastAPI that reads a nightly job's scores from PostgreSQL. Medians of interleaved rounds, by h2load. This
-server logs each call, peers log nothing. Three minutes on an idle core.
+Ratios of calls a second: over gRPC's own echo of the same bytes, over FastAPI with `Booster.predict` on inputs in
+memory, and over FastAPI that reads a nightly job's scores from PostgreSQL. Medians of interleaved rounds, by h2load.
+This server logs each call, peers log nothing. Three minutes on an idle core.
 """
 
 import json

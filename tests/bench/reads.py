@@ -93,7 +93,7 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
 
 
 def _measures_over_score(ledger: Ledger) -> float:
-    """Return the processor time of a seller's measures over that of its score, each with its read."""
+    """Return the processor time of a seller's measures over its score's, each with its read."""
     scorer = build_scorer(ledger, shipped("general"), Shelf(worlds.artifact()))
     cut = ledger.cut()
     asked = (

@@ -1,9 +1,9 @@
 """The simulated year by five terms: buyers' loss, wrongly treated sellers, days until a cheat is stopped, newcomers.
 
 By regime: `.buyers_loss_share`, runners' take less their deposits, over buyers' payments in their runs; `.taken_share`,
-the same before deposits; `.stopped_days`, from the first day of a run; `.wrongly`, the share of clean sellers that were
-suspended, under caution or among the worse; `.payout_days` of their value; `.refused`, the share of a seller's value
-that limits refused, and `.refused_value` of all value; `.newcomers_month`, the share of its first month's orders that a
+the same before deposits. `.stopped_days`, from the first day of a run. `.wrongly`, the share of clean sellers that were
+suspended, under caution or among the worse; `.payout_days` of their value. `.refused`, the share of a seller's value
+that limits refused, and `.refused_value` of all value. `.newcomers_month`, the share of its first month's orders that a
 clean newcomer may sell. Clean sellers are honest and truly broke no rule. `.stopped_days_99`: the days within which 99
 % of 473 runners are stopped.
 

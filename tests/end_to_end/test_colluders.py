@@ -1,4 +1,4 @@
-"""A ring of notifiers attacks clean sellers: no answer that matters changes, and the attack is undone without a trace.
+"""A ring of notifiers attacks clean sellers. Every answer that matters stays, and the attack can be undone completely.
 
 A real server with a real model and ledger runs beside one without the attack.
 """

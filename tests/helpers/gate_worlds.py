@@ -1,6 +1,6 @@
 """Simulated test rows, a good model and broken ones, to calibrate the gates.
 
-Evaluation, checks and gates are those of training; no model is fitted.
+They use training's evaluation, checks and gates; no model is fitted.
 """
 
 from dataclasses import dataclass

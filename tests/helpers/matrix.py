@@ -1,7 +1,7 @@
 """Every method by every identity with its expected result, written by hand.
 
 A cell is one call: `open` if it passes the gate, `denied` if PERMISSION_DENIED, `nobody` if UNAUTHENTICATED, `closed`
-if no connection comes about.
+if the connection fails.
 """
 
 from collections.abc import Callable, Iterator

@@ -31,7 +31,7 @@ def gates_json(*gates: dict[str, Any]) -> bytes:
 
 
 def parts_of(number: int) -> dict[str, bytes]:
-    """Return the parts of the nth model; number 0 is that of `worlds`."""
+    """Return the parts of the nth model; number 0 is the model of `worlds`."""
     return dict((another(number) if number else artifact()).parts)
 
 

@@ -1,4 +1,4 @@
-"""Caution: its triggers; it is short, reversible and never on the same facts, and no score rests on it."""
+"""Caution: its triggers. It is short and reversible, begins once on the same facts, and moves no score."""
 
 import random
 from dataclasses import replace
@@ -330,7 +330,7 @@ def test_many_sellers_have_the_cautions_each_has_alone() -> None:
 
 
 def test_very_many_dismissed_reports_are_counted_in_one_step() -> None:
-    """Of 400 within 160 days, each dismissed after a day, the latest 100 are traced; earlier days still count."""
+    """400 reports in 160 days are each dismissed after a day; the latest 100 are traced, earlier days still count."""
 
     def timed(row: FactRow, day: int, n: int) -> FactRow:
         return row._replace(occur_time=day * DAY + n, report_time=day * DAY + n)

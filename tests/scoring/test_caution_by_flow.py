@@ -54,7 +54,7 @@ def cautions(days: list[FlowDay], table: CautionTable, moment: int = NOW) -> tup
 
 
 def test_orders_that_do_not_arrive_set_caution_off_when_due() -> None:
-    """Of 70 captured on 7 days, 50 arrived within the last one's 5 days: 20 did not, 28.6 %."""
+    """70 orders are captured on 7 days. By 5 days after the last day 50 arrived; 20 did not, 28.6 %."""
     table = table_of(burst=UNDELIVERED)
     gone = [flow(TODAY - back, captured_orders=10, delivered_orders=41 * (back == 7)) for back in range(12, 5, -1)]
     last = flow(TODAY - 1, delivered_orders=9)
@@ -70,7 +70,7 @@ def test_orders_that_do_not_arrive_set_caution_off_when_due() -> None:
 
 @pytest.mark.parametrize(("arriving", "day"), [(100, None), (65, None), (63, 39), (50, 30), (0, 17)])
 def test_the_general_policy_sees_who_stops_delivering(arriving: int, day: int | None) -> None:
-    """Of 100 orders a day that arrive on the fourth, fewer from some day on: seen so many days later, or never."""
+    """From day 30 on, `arriving` of 100 orders a day arrive; caution follows `day` days later, or never."""
     assert GENERAL.caution is not None
     days = [
         flow(TODAY - 90 + n, captured_orders=100, delivered_orders=(100 if n < 34 else arriving) if n >= 4 else 0)
@@ -327,7 +327,7 @@ def test_no_field_of_a_score_rests_on_flow() -> None:
 
 
 def test_restated_flow_costs_no_more_than_its_latest_changes() -> None:
-    """Of 3,000 statements of one day, each of which flips the day, 2,000 are read and 100 traced."""
+    """Each of 3,000 statements flips the same day; 2,000 are read and 100 traced."""
     assert GENERAL.caution is not None
     turns = [{"delivered_orders": 400, "disputed_orders": 400 * (n % 2 == 0)} for n in range(3_001)]
     one = flow(TODAY - 1, **turns[0])

@@ -1,4 +1,4 @@
-"""The tiers at past midnights equal those of each midnight's facts alone, over random histories."""
+"""Over random histories, tiers at past midnights equal the tiers by each midnight's facts alone."""
 
 from dataclasses import replace
 

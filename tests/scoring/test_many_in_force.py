@@ -1,4 +1,4 @@
-"""Measures in force for many sellers at once equal those of each alone."""
+"""Many sellers at once get the same measures in force as each alone."""
 
 import pytest
 from hypothesis import given, settings

@@ -83,7 +83,7 @@ def test_an_exposure_day_counts_by_its_highest_revision(rows: list[FactRow], whi
 @COUNTING
 @given(sellers(), st.integers(0, 60))
 def test_what_came_later_does_not_reach_an_earlier_time(rows: list[FactRow], ago: int) -> None:
-    """What occurred or was reported later does not reach an earlier observe time."""
+    """Later occurrences and reports do not reach an earlier observe time."""
     then = (TODAY - ago) * DAY
     seen = [row for row in rows if row.occur_time < then and row.report_time < then]
     seen = [row for row in seen if row.kind != Kind.EXPOSURE or row.exposure_day < then // DAY]
@@ -153,7 +153,7 @@ def test_one_incident_counts_once_however_many_report_it(
 @COUNTING
 @given(sellers(), st.integers(1, 3), st.integers(0, 200))
 def test_reducing_never_lowers_points_and_an_appeal_moves_none(rows: list[FactRow], severity: int, age: int) -> None:
-    """Reducing a violation never lowers points, and an appeal changes nothing."""
+    """Reducing a violation never lowers points. An appeal keeps them."""
     accused = [*rows, violation("v", TODAY - 1 - age, 1, 4)]
     appealed = [*accused, status("a", "v", Status.APPEALED)]
     assert points(appealed) == points(accused)

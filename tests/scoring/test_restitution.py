@@ -100,7 +100,10 @@ def test_a_deposit_counts_no_more_than_was_asked_for_then() -> None:
 
 
 def test_two_measures_state_the_same_money_once() -> None:
-    """Deposits of 3,000 and of 5,000 while 4,000 lay there; holds on days 2 to 4 and 3 to 5; 10 % and 30 % of day 3."""
+    """4,000 are placed for deposits of 3,000 and 5,000.
+
+    Holds are on days 2 to 4 and 3 to 5, reserves of 10 % and 30 % on day 3.
+    """
     asked = {"kind": DEPOSIT, "currency": "EUR"}
     first, second = (
         at(time, IMPOSED, name=name, amount_minor=amount, **asked)  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ def test_the_data_folder_follows_the_user(monkeypatch) -> None:
 
 
 def test_a_mistyped_variable_is_refused() -> None:
-    """A mistyped variable is refused with the one that was meant."""
+    """A mistyped variable is refused, and the error names the likely setting."""
     assert problems(ADRESS="127.0.0.1:1") == ["SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?"]
     [unlike] = problems(QQQ="1")
     assert "doctor" in unlike
@@ -156,7 +156,7 @@ def test_a_description_says_where_each_value_comes_from() -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    """An empty variable is not set but for the one that turns metrics off."""
+    """An empty variable counts as unset, except that an empty metrics address turns metrics off."""
     empty = {f"SELLERTRUST_{name.upper()}": "" for name in VARIABLES}
     settings = load(empty)
     assert settings.metrics_address == ""
@@ -164,7 +164,7 @@ def test_an_empty_variable_is_not_set() -> None:
 
 
 def test_variables_of_kubernetes_are_no_mistake() -> None:
-    """What kubernetes adds for a service of that name is no mistake."""
+    """Variables that Kubernetes adds for a service of that name are accepted."""
     load(
         {
             "SELLERTRUST_SERVICE_HOST": "10.0.0.1",

@@ -50,7 +50,7 @@ class Trade:
     """The first day of a runner's run; -1 for all others."""
     is_faking: Flags
     is_clean: Flags
-    """Sellers that are no runners, of the honest class, and truly broke no rule."""
+    """Honest sellers, runners excluded, that truly broke no rule."""
 
     @property
     def days(self) -> int:
@@ -116,8 +116,8 @@ class Stated:
 def state_flow(trade: Trade, allowed: Floats) -> Stated:
     """Return the flow of a trade in which only a share of each day's orders was captured.
 
-    `allowed`: that share, from 0 to 1, of shape [n, d]. Worked: of 100 orders of which 2 never arrive, 98 arrive on the
-    second to the eighth day after, and 2 are disputed and refunded on the tenth.
+    `allowed`: that share, from 0 to 1, of shape [n, d]. Worked: of 100 orders, 98 arrive on the second to the eighth
+    day after. The other 2 never arrive, and are disputed and refunded on the tenth.
     """
     captured = np.ceil(trade.orders * allowed).astype(np.int64)
     lost = np.minimum(np.ceil(trade.lost * allowed).astype(np.int64), captured)

@@ -219,7 +219,7 @@ def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:
 
 
 def test_a_part_of_a_bucket_is_worth_no_more_than_what_it_cost() -> None:
-    """A wider bucket changes no verdict: values within it count linearly, so the sums equal those of the finest ones."""
+    """A wider bucket changes no verdict. Values within it count linearly, so coarse and finest buckets give equal sums."""
     data = toy(cap(7, (1_001, 90), (5_003, 333)), hold(3, 5_003))
     coarse = build_states(policy_of(data), assumed())
     fine = States((*range(0, 5_003, 7), 5_003), coarse.tenure, coarse.deposits, (), coarse.run_days, coarse.trade)

@@ -37,7 +37,7 @@ def test_the_plotted_prices_by_the_cost_of_a_fake_are_right(name: str, ppm: int)
 
 
 def test_the_plotted_prices_of_names_are_right() -> None:
-    """The plotted prices of names are those of the shipped policies."""
+    """The plotted prices of names equal the shipped policies'."""
     for name in ("general", "ladder"):
         assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
         titles = re.findall(rf"<title>{name}: {assumptions.stop_days}, (\d+)</title>", PLOT.read_text(encoding="utf-8"))

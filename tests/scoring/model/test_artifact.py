@@ -180,7 +180,10 @@ def test_a_wrong_value_of_the_manifest_is_refused(place: str, value: object) -> 
     ],
 )
 def test_a_feature_that_could_not_be_scored_does_not_load(stated: object) -> None:
-    """Not at the first seller without the attribute. It replaces a feature that no tree reads, so all else matches."""
+    """The model is refused when loaded, before any seller lacks the attribute.
+
+    The wrong feature replaces a feature that no tree reads, so all else matches.
+    """
     with pytest.raises(ArtifactRefused, match=r"feature|hold together"):
         verify(with_unread_feature(stated))
 

@@ -80,7 +80,7 @@ def typed() -> Policy:
     [("default", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
 )
 def test_a_seller_is_answered_otherwise_iff_its_cell_changes(names: tuple[str, str]) -> None:
-    """1,000 random sellers at the edges and between: both answers of a cell are those of every seller in it."""
+    """1,000 random sellers at the edges and between: every seller of a cell gets both answers of the cell."""
     own = {"grouped": grouped, "growing": growing, "typed": typed}
     before, after = (own[name]() if name in own else shipped(name) for name in names)
     space, answers = compare(before, after)
@@ -158,7 +158,7 @@ LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20
     ],
 )
 def test_whom_a_thin_file_or_clear_days_move_is_listed(parts: dict[str, Any]) -> None:
-    """Whom a thin file or clear days move to another cell is among the changes."""
+    """The changes list sellers whom a thin file or clear days move to another cell."""
     before, after = general(), general(**parts)
     changes = find_changes(before, after)
     assert len(changes) > 20
@@ -225,7 +225,7 @@ def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
 
 
 def test_a_case_may_state_the_deposit_that_is_placed() -> None:
-    """700 of 1,000 are placed, so 300 are left; the terms are those of a seller with enough placed."""
+    """700 of 1,000 are placed, so 300 are left; the rule for deposits below 700 does not apply."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}),
         rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),

@@ -112,7 +112,7 @@ def test_every_batch_of_a_stream_is_audited(tmp_path: Path) -> None:
 
 
 def test_audit_says_what_bulk_decisions_and_refusals_came_to(tmp_path: Path) -> None:
-    """What a bulk decision and a refused batch came to is written."""
+    """The audit states the results of a bulk decision and of a refused batch."""
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])

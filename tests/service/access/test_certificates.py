@@ -1,4 +1,4 @@
-"""Client certificates: a certificate that is not of version 3 with each extension once names no caller."""
+"""A client certificate names a caller only if it is of version 3 with each extension once."""
 
 import datetime
 import ssl
@@ -45,7 +45,7 @@ def test_a_certificate_names_who_it_is() -> None:
     ],
 )
 def test_a_malformed_certificate_names_nobody(there: bytes, instead: bytes) -> None:
-    """A malformed certificate names nobody and is no error of the server."""
+    """A malformed certificate is refused, and causes no error of the server."""
     data = der()
     assert there in data
     with pytest.raises(CertificateRefused, match="its certificate is malformed"):

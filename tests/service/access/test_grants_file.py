@@ -156,7 +156,7 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
 
 @pytest.mark.long
 def test_tokens_of_an_issuer_no_longer_named_prove_nobody(server: Server) -> None:
-    """A token of an issuer that is no longer named proves nobody from then on."""
+    """After the file stops naming an issuer, the issuer's tokens are rejected."""
     rules = grant("dns:reader.example", ["read_ledger"])
     server.take(rules + grant("jwt:https://login.example#*", ["read_ledger"]))
     with server.callers("reader", token=server.issuer.token_file()) as reader:

@@ -86,7 +86,7 @@ def test_a_subject_that_could_be_read_as_something_else_is_none(subject: object)
     ],
 )
 def test_a_star_stands_for_one_whole_segment(pattern: str, matching: list[str], others: list[str]) -> None:
-    """A star stands for one whole segment and never for a beginning."""
+    """A star matches one whole segment, and never the beginning of a segment."""
     found = Pattern(pattern)
     assert all(found.matches(name) for name in matching)
     assert not any(found.matches(name) for name in others)

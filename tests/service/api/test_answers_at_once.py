@@ -85,7 +85,7 @@ def test_a_known_caller_needs_no_thread(tmp_path: Path) -> None:
 
 
 def test_an_answer_at_once_is_logged_like_others(tmp_path: Path) -> None:
-    """The line of a score that is answered at once is that of any other."""
+    """A score answered at once is logged like any other."""
     with remembering(tmp_path) as running:
         call_bytes(running.address, METHOD, REQUEST)
         computed, remembered = (line for line in running.lines() if line["method"] == METHOD)
@@ -97,9 +97,7 @@ def test_an_answer_at_once_is_logged_like_others(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_remembered_score_is_told_to_granted_callers_alone(tmp_path: Path) -> None:
-    """A remembered score is told to nobody who is not granted it. Neither before a grant names it, nor after removal
-    from the grant, nor to a caller without credentials.
-    """
+    """Only granted callers with credentials get a remembered score, from the grant until its removal."""
     authority = Authority(tmp_path)
     path, local = tmp_path / "grants.toml", tmp_path / "local"
     everyone = ["dns:a.example", "dns:b.example"]
@@ -145,8 +143,9 @@ def test_remembered_scores_count_against_limits(tmp_path: Path) -> None:
 
 
 def test_audited_methods_are_never_answered_at_once() -> None:
-    """A method whose calls may be audited or approved is never answered at once. An audit write would block the one
-    thread by which gRPC serves.
+    """A method whose calls may be audited or approved is never answered at once.
+
+    An audit write would block the only serving thread of gRPC.
     """
     names = ("LedgerService/GetViolation", "LedgerService/AppendEntries", "ModelService/PromoteModel")
     for name in names:

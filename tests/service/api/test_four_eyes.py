@@ -194,7 +194,7 @@ def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_out_is_not_proposed(tmp_path: Path, request_, field: str) -> None:
-    """What could never be carried out is refused when it is proposed."""
+    """A proposal that could never be carried out is refused."""
     with world(f"sqlite:///{tmp_path}/l.db", tmp_path) as eyes:
         error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", request_)
         assert error.fields[0][0] == field

@@ -60,7 +60,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.long
 def test_nobody_approves_its_own_proposal(eyes: World) -> None:
-    """Nobody approves its own proposal under another certificate."""
+    """An author cannot approve its own proposal under another certificate."""
     proposal = eyes.propose("anna", overrides())
     for name in ("anna", "anna-laptop", "anna-secret", "robot", "crawler"):
         denied(eyes.approve, name, proposal)
@@ -123,7 +123,7 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
 
 
 def test_nobody_learns_of_others_proposals_by_a_call(eyes: World) -> None:
-    """Nobody learns by a call which proposals of others there are."""
+    """No call reveals which proposals of others exist."""
     other = overrides(override("o-9"))
     model = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     names = [f"marketplaces/{MARKET}/proposals/none", "marketplaces/other/proposals/none", "proposals/none"]

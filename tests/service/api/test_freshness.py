@@ -1,4 +1,4 @@
-"""Freshness: an answer claims nothing that an open commit brings, and trusts no doubtful clock."""
+"""Freshness: an answer claims only closed commits and trusts no doubtful clock."""
 
 import threading
 import time
@@ -97,7 +97,7 @@ def test_a_server_far_ahead_answers_as_of_the_last_record(tmp_path: Path) -> Non
 
 
 def test_a_server_behind_never_says_not_found(tmp_path: Path) -> None:
-    """A server that begins an hour behind never says not found."""
+    """A server that begins an hour behind answers `UNKNOWN` or `TOO_STALE`, and never NOT_FOUND."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     record_guilty(url)

@@ -90,7 +90,7 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Granted) -> 
 
 
 def test_a_batch_with_one_forbidden_entry_is_refused_whole(callers: Granted) -> None:
-    """A batch of which one of a hundred is forbidden is refused whole wherever that stands."""
+    """One forbidden entry of a hundred, at any place, makes the server refuse the whole batch."""
     with callers("brand") as brand:
         before = [one.entry_id for one in brand.list_entries(MARKET)]
         for place in (0, 57, 99):
@@ -155,7 +155,7 @@ def test_a_malformed_name_is_explained_to_granted_callers(callers: Granted) -> N
 
 
 def test_a_certificate_without_one_name_names_nobody(callers: Granted) -> None:
-    """A certificate without one name names nobody and its common name is not read."""
+    """A certificate without exactly one name is refused; its common name is ignored."""
     authority = callers.authority
     for shown, problem in (
         (authority.certificate(common_name="staff.example"), "no subject alternative name"),
@@ -293,7 +293,7 @@ def test_health_is_open_to_all(callers: Granted) -> None:
 
 
 def test_grants_that_nobody_can_use_stop_the_start(tmp_path: Path) -> None:
-    """Grants by which nobody can show who calls stop the start."""
+    """The server refuses grants if no caller can prove its identity."""
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:checkout.example", ["read_scores"]))
     with pytest.raises(ConfigurationWrong, match="nobody can show"), running_server(tmp_path, grants=path):
@@ -320,7 +320,7 @@ def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
 
 
 def test_work_without_its_call_shows_and_decides_nothing(callers: Granted) -> None:
-    """Work that has lost its call shows nothing and decides nothing."""
+    """Work that has lost its call sees no entries and is refused an append."""
     ledger = callers.running.ledger
     ledger.append(MARKET, [Entry("lost-1", "s-9", ProductListed("gtin-1"), occur_time=1_600_000_000_000_000)])
     parent = parse_parent(f"marketplaces/{MARKET}", "parent")

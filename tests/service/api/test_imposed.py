@@ -112,7 +112,7 @@ def test_an_update_changes_the_value_and_keeps_the_begin(known: Ledger, clock: C
 
 
 def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
-    """What was taken back or is void is as if it had never been imposed."""
+    """A measure counts as never imposed once its violations are all overturned, or its entry is void."""
     known.append(MARKET, [stated("s1", SUSPENSION, violations=("v1", "v2")), stated("h1", HOLD, days=60)])
     assert [one.current for one in by_persons(known)] == [Suspension(FOR_GOOD), SettlementHold(60)]
     clock.now = ago(5)
@@ -164,7 +164,7 @@ def test_each_kind_binds_the_terms_by_its_value(
 
 
 def test_an_imposed_measure_reaches_orders_by_its_violations(known: Ledger, clock: Clock) -> None:
-    """What a person imposes reaches an earlier order only if it rests on a violation that counts."""
+    """A person's measure reaches an earlier order only if it rests on a violation that counts."""
 
     def hold_days() -> int:
         order = Order(10_000, TODAY - 20, "EUR")

@@ -55,7 +55,7 @@ def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
 
 
 def test_wrong_fields_of_an_erasure_are_named(running: Running) -> None:
-    """What is wrong with an erasure is named by the requests own fields."""
+    """Errors of an erasure name the request's own fields."""
     with running.client() as client:
         operations = OperationsClient(client)
         absent = refusal(operations.erase_seller, MARKET, "nobody", actor="officer")

@@ -69,7 +69,7 @@ def forged(request: Message, body: bytes) -> str:
 
 
 def sound_cut(running: Running, method: str) -> Cut:
-    """Return a valid cut for the list's tokens: of the ledger, or none if the list has no ledger."""
+    """Return a valid cut for the list's tokens, or None if the list has no ledger."""
     return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal", "Audit")) else running.ledger.cut()
 
 

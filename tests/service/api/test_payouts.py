@@ -186,8 +186,9 @@ def test_later_confirmed_facts_reach_an_order(ledger: Ledger, clock: Clock) -> N
 
 @pytest.mark.long
 def test_an_order_keeps_the_terms_of_its_model(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """An order keeps the terms of the model that was served at its capture. No model until 12 days ago, so no tier
-    and the shorter hold; one for a week; another since 5 days ago.
+    """An order keeps the terms of the model that was served at its capture.
+
+    Until 12 days ago no model is served, hence the shorter hold. Then one is for a week, and another since 5 days ago.
     """
     every = ", ".join(f'"{tier.name.lower()}"' for tier in Tier)
     text = POLICY + f'[[rules]]\nid = "tiers"\nreference = "x"\ntiers = [{every}]\n'
@@ -325,7 +326,7 @@ def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clo
 
 
 def test_a_seller_unknown_at_capture_has_the_terms_of_now(ledger: Ledger) -> None:
-    """Of a seller who was not known at the capture the terms of now hold."""
+    """A seller unknown at the capture gets the present terms."""
     ledger.append(MARKET, [identity("i1")])
     assert evaluated(ledger, 100) == (10_000, 0, 7)
 

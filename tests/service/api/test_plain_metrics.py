@@ -1,4 +1,4 @@
-"""Metrics of plain counters equal those of Prometheus's own client for the same observations."""
+"""Plain counters and Prometheus's own client give equal metrics for the same observations."""
 
 import threading
 from random import Random
@@ -11,7 +11,7 @@ BOUNDS = (0.001, 0.25, 1, 10)
 
 
 def test_plain_metrics_read_as_those_of_prometheus() -> None:
-    """The text of counts and durations is that of prometheus own client."""
+    """Counts and durations read as in Prometheus's own client."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     calls = PlainCounter("calls", "Calls.", ("method", "code"), ours)
     seconds = PlainHistogram("seconds", "Time.", ("method",), ours, BOUNDS)

@@ -117,7 +117,7 @@ def test_impossible_assumptions_are_refused_by_field(one: Running) -> None:
 
 
 def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prover uses a fault: a season of a tenth counts for every day."""
+    """The certifier is faulty: it states a tenth of the largest take."""
 
     def understate(*arguments: object, **options: object) -> dict[str, Any]:
         found = certify(*arguments, **options)
@@ -199,7 +199,7 @@ def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> No
 
 @pytest.mark.long
 def test_lifts_by_persons_are_part_of_a_certificate(one: Running) -> None:
-    """What persons lifted of a seller is part of what a commit is certified by."""
+    """A commit's certificate includes the measures that persons lifted."""
 
     def lift(rule: str, value: SettlementHold | ValueCap) -> None:
         name = name_measure("big", rule, value)
@@ -223,7 +223,7 @@ def test_lifts_by_persons_are_part_of_a_certificate(one: Running) -> None:
 
 
 def test_accepted_losses_are_part_of_a_proposal(url: str, tmp_path: Path) -> None:
-    """What would be refused for its loss is not proposed and the accepted sums are part of the proposal."""
+    """A commit that its loss forbids cannot be proposed; accepted sums are part of the proposal."""
     with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
         head = PolicyClient(eyes("anna")).get_policy().policy.digest
         asked = CommitPolicyRequest(text=LADDER.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)

@@ -161,7 +161,7 @@ def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
 
 @pytest.mark.long
 def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> None:
-    """Of commits at once one is made and the others are refused."""
+    """One of several simultaneous commits is made, and the others are refused."""
     made, failed = [], []
 
     def attempt(number: int) -> None:
@@ -183,7 +183,7 @@ def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> No
 def test_a_wrong_policy_is_refused_by_its_fields(
     two: tuple[Running, Running],
 ) -> None:
-    """A policy that does not hold together and wrong fields are refused by name."""
+    """Contradictory policies and wrong fields are refused by name."""
     one, _ = two
 
     def wrong(text: str = GENERAL.text, expected: str = DEFAULT.digest, **fields: str) -> str:
@@ -204,7 +204,7 @@ def test_a_wrong_policy_is_refused_by_its_fields(
 
 
 def test_a_text_that_was_not_committed_is_not_served(two: tuple[Running, Running]) -> None:
-    """A text that is not what was committed is served by nobody."""
+    """No server serves a text other than the committed text."""
     one, other = two
     wait_until(lambda: other.stamped() == DEFAULT.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
@@ -260,7 +260,7 @@ def test_a_policy_needs_a_second_person(eyes: World) -> None:
 
 @pytest.mark.long
 def test_a_scorer_beside_servers_takes_a_commit_over(two: tuple[Running, Running]) -> None:
-    """Whatever scores beside servers takes a commit over while it runs."""
+    """A scorer beside servers adopts a commit while it runs."""
     one, _ = two
     scorer, refused_ = build_scorer(one.ledger, DEFAULT), []
     follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))

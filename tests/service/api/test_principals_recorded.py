@@ -153,7 +153,7 @@ def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
 
 
 def test_deciding_an_own_report_is_refused_without_the_lock(callers: Granted) -> None:
-    """Who decides its own report is refused while another holds the ledgers lock."""
+    """A caller may not decide its own report; the refusal needs no ledger lock."""
     with callers("a") as a:
         a.append_entries(MARKET, [violation("u-1", "s")])
         with callers.running.ledger.database.write():
@@ -185,7 +185,7 @@ def test_nobody_decides_what_the_same_batch_derives(callers: Granted) -> None:
 
 
 def test_nobody_attributes_its_own_report(callers: Granted) -> None:
-    """Whose goods they were is not decided by who reported them."""
+    """The reporter cannot decide whose goods they were."""
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [violation("g-1", "s")])
         stated = []

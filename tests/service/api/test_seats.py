@@ -25,7 +25,7 @@ SELLERS = ["known", "a", "b", "c"]
 
 @contextmanager
 def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Client]]:
-    """Yield a server of four threads, two of which compute `asked` until the end; `known` is remembered."""
+    """Yield a server of four threads; two compute `asked` until the end, and `known` is remembered."""
     with (
         running_server(tmp_path, artifact=artifact(), worker_threads=4) as running,
         running.client(service_config={}) as client,
@@ -54,7 +54,7 @@ def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Clie
 def test_at_most_half_of_the_threads_compute(
     tmp_path: Path,
 ) -> None:
-    """Who would be computed beyond half of the threads is unavailable and what is remembered is answered."""
+    """While half of the threads compute, further computations are UNAVAILABLE, and remembered answers are given."""
     with half_computing(tmp_path) as (running, client):
         for _ in range(10):
             error = refusal(client.get_trust_score, MARKET, "c", deadline_seconds=20)

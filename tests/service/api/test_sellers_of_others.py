@@ -1,4 +1,4 @@
-"""A caller with rights over some sellers learns nothing of the others, and states nothing about them."""
+"""A caller with rights over some sellers can neither read nor state anything about others."""
 
 from collections.abc import Iterator
 

@@ -136,7 +136,7 @@ def test_calls_are_answered_while_the_database_hangs(tmp_path: Path, postgresql:
 
 @pytest.mark.long
 def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
-    """Who is remembered is answered while the database hangs and freshly afterwards."""
+    """A remembered seller is answered while the database hangs, and freshly afterwards."""
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         append = [identity("i-known", "known"), identity("i-other", "other")]
@@ -260,7 +260,7 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
 
 @pytest.mark.long
 def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that was stopped in its transaction does not hold the lock for ever."""
+    """A writer that was stopped in its transaction loses the lock in the end."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 1)
     with (
         new_database("postgresql", tmp_path) as url,

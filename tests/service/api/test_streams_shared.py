@@ -37,7 +37,7 @@ def test_a_stream_too_many_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_one_client_cannot_hold_all_streams(tmp_path: Path) -> None:
-    """One client cannot hold all streams whichever connections it opens."""
+    """One client cannot hold all streams by opening more connections."""
     with (
         server_on("sqlite", tmp_path, stream_threads=4, client_streams=2) as (running, stub),
         proxy_to(running.address, "127.0.0.2") as elsewhere,

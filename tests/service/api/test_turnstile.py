@@ -137,7 +137,7 @@ def value(running: Running, name: str, **labels: str) -> float:
 def test_repeated_calls_are_refused_later_and_alone(
     callers: Granted,
 ) -> None:
-    """Who asks on is refused later without a thread and others are answered at once."""
+    """A caller that asks on is refused late, without a thread; others are answered at once."""
     running = callers.running
     with (
         callers("a", service_config="{}") as a,
@@ -227,7 +227,7 @@ def refusals(client: Client, *tokens: str) -> list[str]:
 def test_bad_tokens_are_held_and_charged_to_the_certificate(
     callers: Granted,
 ) -> None:
-    """Who sends bad tokens is held whichever they are and charged by its certificate while good ones go on."""
+    """A sender of bad tokens is delayed, whatever the tokens, and its certificate's limit pays. Good tokens go on."""
     running = callers.running
     good = callers.issuer.token("b")
     with callers("a", service_config="{}") as a:
@@ -249,7 +249,7 @@ def test_bad_tokens_are_held_and_charged_to_the_certificate(
 def test_callers_without_the_right_are_held(
     callers: Granted,
 ) -> None:
-    """Who is granted nothing or nothing of a method is held and who has its right is not."""
+    """Callers without any grant or without the method's right are delayed; callers with the right are not."""
     with callers("somebody.elsewhere", service_config="{}") as stranger:
         assert refusals(stranger, *[""] * (FEW + 1)) == ["PERMISSION_DENIED"] * (FEW + 1)
         assert refusal(stranger.get_trust_score, MARKET, "s").reason == "TOO_MANY_CALLS"

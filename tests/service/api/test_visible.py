@@ -72,7 +72,7 @@ def test_a_watch_sends_what_the_caller_may_see(callers: Granted) -> None:
 
 
 def test_an_invisible_seller_is_denied_alike(callers: Granted) -> None:
-    """One seller whom the caller may not see is denied whether it exists or not."""
+    """An invisible seller is denied alike if it exists or not."""
     with callers("some") as some:
         assert len([*some.list_entries(MARKET, "a")]) == 5
         told = set()
@@ -86,7 +86,7 @@ def test_an_invisible_seller_is_denied_alike(callers: Granted) -> None:
 
 
 def test_invisible_sellers_of_a_batch_are_refused_alone(callers: Granted) -> None:
-    """Of a batch what is not granted is refused by itself whether it exists or not."""
+    """In a batch each invisible seller is refused by itself, alike if it exists or not."""
     names = ["a", *(f"x-{number}" for number in range(50)), "b", "c"]
     with callers("some") as some, callers("every") as every:
         results = some.batch_get_trust_scores(MARKET, names)

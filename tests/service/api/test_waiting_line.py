@@ -59,7 +59,7 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
 
 
 def test_a_call_is_late_if_it_would_wait_too_long() -> None:
-    """Whoever would wait for half of its time is late on arrival unless nobody waits."""
+    """A call that would wait for half of its time is late on arrival if others wait."""
     world = World(QUICK)
     assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)
     world.line.note_work("S/M", 0.01)
@@ -97,7 +97,7 @@ def test_a_call_of_too_short_a_deadline_is_not_begun() -> None:
 
 
 def test_lateness_follows_from_how_long_turns_take() -> None:
-    """Whoever comes is late by how long turns take though each work is quick. Threads that wait for each other do not
+    """Lateness follows from how long turns take, even if each work is quick. Threads that wait for each other do not
     show in work times; without admissions the estimate starts again.
     """
     world = World(LineRules(100, inf))
@@ -162,7 +162,7 @@ def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: f
 
 
 def test_overload_leaves_no_thread_idle() -> None:
-    """Five times what can be served leaves no thread idle and nobody waits long in the end."""
+    """Five times the load that threads can serve keeps them all busy; in the end all waits are short."""
     world = World(LineRules(64, 0.005))
     served, refused, waits = serve(world, arrivals_a_second=500, served_a_second=100, seconds=30)
     assert served >= 2_999

@@ -1,4 +1,4 @@
-"""Texts hold no control character; a recorded one fails no query and is not logged."""
+"""Texts reject control characters; a recorded one fails no query and stays out of the logs."""
 
 from collections.abc import Iterator
 from dataclasses import replace

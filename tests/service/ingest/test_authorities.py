@@ -162,7 +162,7 @@ def test_a_rerun_keeps_a_persons_match(ledger: Ledger, tmp_path: Path) -> None:
 
 
 def test_what_a_person_filled_in_survives_a_rerun(ledger: Ledger, tmp_path: Path) -> None:
-    """What a person has filled in survives a rerun before it is imported."""
+    """A person's answers survive a rerun before they are imported."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")

@@ -226,7 +226,7 @@ def test_a_missing_column_is_said_before_the_import(ledger: Ledger, tmp_path: Pa
 
 @pytest.mark.parametrize("wrong", ["v-1,s,no-time,high", "v-1,s,2026-01-01,terrible", "v-1,a b,2026-01-01,high"])
 def test_decisions_about_a_rejected_report_are_rejected(ledger: Ledger, tmp_path: Path, wrong: str) -> None:
-    """What is about a report that is rejected is rejected with it. Otherwise its confirmation on the same row would
+    """Decisions about a rejected report are rejected with it. Otherwise its confirmation on the same row would
     wait forever.
     """
     decision = DECISIONS["entries"][0] | {
@@ -259,7 +259,7 @@ def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: 
 
 
 def test_what_the_lifecycle_forbids_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
-    """What the lifecycle forbids is rejected and the rest is decided."""
+    """Actions that the lifecycle forbids are rejected, and the rest is decided."""
     write(tmp_path, *GOOD)
     write(
         tmp_path,
@@ -297,8 +297,9 @@ def test_what_the_lifecycle_forbids_is_rejected(ledger: Ledger, tmp_path: Path) 
 
 
 def test_a_date_of_today_is_known_from_the_import_on(ledger: Ledger, url: str, tmp_path: Path) -> None:
-    """A date of today is known from the import on and is there already tomorrow. A date without an hour is known at
-    the end of its day, or at the import if that is earlier.
+    """A date of today is known from the import on, and imported again later it changes nothing.
+
+    A date without an hour is known at the end of its day, or at the import if that is earlier.
     """
     exposure = {"kind": "exposure", "entry_id": "x-{id}", "seller": "{seller}", "day": "{time}", "settled_orders": 3}
     files = (VIOLATIONS, {"path": "violations.csv", "entries": [exposure]})

@@ -72,7 +72,7 @@ def answers(ledger: Ledger) -> Any:
 
 
 def test_listed_entries_are_there_already(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """What a ledger lists is there already when it is imported again."""
+    """A ledger's own list, imported again, changes nothing."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += DAY

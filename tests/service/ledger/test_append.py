@@ -100,7 +100,7 @@ def test_a_marketplace_that_is_no_id_is_refused(ledger: Ledger) -> None:
 
 
 def test_record_times_do_not_go_back_with_the_clock(ledger: Ledger, clock: Clock) -> None:
-    """A record time exceeds the one before by at least a microsecond."""
+    """Record times rise by at least a microsecond."""
     times = []
     for n, now in enumerate([NOW, NOW - DAY, NOW - 1, NOW + 1, NOW, NOW + 7]):
         clock.now = now
@@ -127,7 +127,7 @@ def test_an_import_cannot_report_from_the_future(ledger: Ledger) -> None:
 
 
 def test_what_a_caller_leaves_out_is_filled_in(ledger: Ledger) -> None:
-    """What a caller leaves out is filled in beside what he stated."""
+    """Omitted fields are filled in; stated fields stay."""
     stated = [
         violation("v1", incident="", notifier="n"),
         status("v1"),

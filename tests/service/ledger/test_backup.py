@@ -120,7 +120,7 @@ def test_a_backup_of_an_empty_ledger_can_be_restored(url: str, tmp_path: Path) -
 
 
 def test_of_two_backups_to_one_file_the_second_is_refused(filled: str, tmp_path: Path) -> None:
-    """Of two backups to one file at once the second to end is refused."""
+    """If two backups write one file at once, the second to end is refused."""
     file = tmp_path / "ledger.backup"
     bytes_of_first: list[bytes] = []
 
@@ -270,7 +270,7 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_an_unknown_ledger_is_not_backed_up(url: str, tmp_path: Path) -> None:
-    """A ledger that is not there or not known is not backed up."""
+    """A missing or unknown ledger is not backed up."""
     with closing(Database(url)) as place, place.write() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(LedgerVersionUnknown, match="newer"):

@@ -189,7 +189,7 @@ def test_mending_brings_the_answers_back(url: str, twin: Ledger, clock: Clock) -
 
 @pytest.mark.long
 def test_answers_before_a_mending_replay_to_the_bit(url: str, clock: Clock) -> None:
-    """What was answered before the mending is answered again to the same bits."""
+    """Answers from before the mending replay to the bit."""
     with poisoned(url, clock, GUILTY) as ledger:
         ledger.append(MARKET, [confirmed("since", "s2")])
         asked = [
@@ -280,7 +280,7 @@ def test_somebody_vouches_for_the_clock_after_a_rest(url: str) -> None:
 
 
 def test_what_follows_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
-    """What follows from entries that ran ahead is dated by the right clock."""
+    """Entries derived from entries that ran ahead are dated by the right clock."""
 
     def recall(entry_id: str, product: str) -> Entry:
         fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product)

@@ -65,7 +65,7 @@ def test_a_record_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_derived_violations_are_not_counted_again(ledger: Ledger) -> None:
-    """What the ledger derives from a report of a product is not counted again. A product's report counts once, though
+    """Violations derived from a product's report are not counted again. A product's report counts once, though
     three sellers list it.
     """
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
@@ -90,7 +90,7 @@ def test_notifiers_are_listed_in_the_order_of_their_ids(ledger: Ledger) -> None:
 
 
 def test_the_queue_holds_what_is_open(ledger: Ledger) -> None:
-    """What is open waits in the queue with what its priority is made of."""
+    """The queue holds the open violations, with the inputs of their priority."""
     ledger.append(
         MARKET,
         [

@@ -100,7 +100,7 @@ def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> Non
 
 @pytest.mark.long
 def test_of_two_writing_commands_the_second_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two local commands that write the second waits and is then told of the first."""
+    """The second of two writing local commands waits; its error then names the first."""
     url = f"sqlite:///{file}"
     monkeypatch.setattr(one_writer, "COMMAND_PATIENCE_SECONDS", 0.3)
     with holding(url, COMMAND), Ledger.open(url) as second:
@@ -139,7 +139,7 @@ def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
 
 
 def test_of_many_lockers_none_is_beside_another(file: Path) -> None:
-    """Of many that take and release the lock at once none is alone beside another."""
+    """Many threads take and release the lock; at most one at once holds it."""
     inside, most = [0], [0]
     guard = threading.Lock()
 

@@ -54,7 +54,7 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
 
 
 def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -> None:
-    """What is proposed already is answered by the open proposal of it."""
+    """A repeated proposal returns the open proposal."""
     propose(ledger, "p-1")
     again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
     assert propose(ledger, "p-2", content=again).proposal == "p-1"

@@ -104,8 +104,9 @@ def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: C
 
 
 def test_a_decision_reported_early_is_read_once_in_effect(ledger: Ledger) -> None:
-    """What was reported before it took effect is read once it has. A decision without its own time occurs when it is
-    recorded, whenever its source knew it.
+    """A decision reported before it takes effect is read once in effect.
+
+    A decision without its own time occurs when it is recorded, whenever its source knew it.
     """
     ledger.append(MARKET, [violation("v1"), status("v1", report_time=ago(3))], imported=True)
     assert ids(ledger, ledger.cut(observe_time=NOW)) == []

@@ -1,4 +1,4 @@
-"""Sealed texts: never in clear, gone with their key, without effect on scores."""
+"""Sealed texts are always encrypted, are gone with their key, and do not affect scores."""
 
 from pathlib import Path
 

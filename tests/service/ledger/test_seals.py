@@ -52,7 +52,7 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
 
 
 def test_an_untouched_ledger_verifies(ledger: Ledger) -> None:
-    """An untouched ledger verifies and its checkpoint stands for it."""
+    """An untouched ledger verifies, and matches its checkpoint."""
     assert ledger.seals.verify([], silent).mismatch is None
     fill(ledger)
     checkpoint = ledger.seals.last()

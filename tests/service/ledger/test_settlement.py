@@ -182,7 +182,7 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(story: Story, fact: 
 
 
 def test_the_highest_revision_of_flow_counts(story: Story, clock: Clock) -> None:
-    """Of a day of flow the highest revision counts as of any time."""
+    """As of any time, the highest revision of a day of flow counts."""
     first = FlowStated(TODAY - 2, "toys", currency="EUR", captured_orders=3, captured_minor=900)
     story(first, FlowStated(TODAY - 2, captured_orders=1), FlowStated(TODAY - 3, captured_orders=7), seller=SELLER)
     clock.now += DAY
@@ -248,7 +248,7 @@ def test_an_upheld_complaint_lifts_the_measure(story: Story) -> None:
 
 
 def test_what_a_complaint_lifted_can_be_contested(story: Story) -> None:
-    """What a complaint lifted can be contested and is stated of the measure."""
+    """A measure that a complaint lifted can be contested again, but not decided by the same person."""
     story(measure(), days=183)
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
     story(decided("staff-2"), entry_id="d1")

@@ -121,7 +121,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_full_disk_is_named_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file size limit stands for a full disk."""
+    """A limit of the file's size simulates a full disk."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "max_page_count = 1"))

@@ -82,7 +82,7 @@ TAMPERINGS = {
 
 @pytest.mark.parametrize("change", TAMPERINGS)
 def test_an_edit_that_leaves_the_leaves_is_found(ledger: Ledger, url: str, change: str) -> None:
-    """What leaves the leaves as they are is found all the same. Each edit reads as another fact with equal leaves."""
+    """Verification finds an edit even if it keeps the leaves. Each edit reads as another fact with equal leaves."""
     fill(ledger)
     statement, named = TAMPERINGS[change]
     is_sqlite = url.startswith("sqlite")

@@ -89,7 +89,7 @@ def test_a_waiting_decision_is_known_with_its_report(ledger: Ledger) -> None:
 
 
 def test_a_product_decision_is_known_since_its_source(ledger: Ledger) -> None:
-    """What a decision about a product decides is known since its source knew."""
+    """The effects of a decision about a product are known since its source knew."""
     told, sold = replace(PRODUCT_REPORT, report_time=ago(20)), replace(listing("s1"), report_time=ago(30))
     decided = status("p1", occur_time=ago(10), report_time=ago(10))
     ledger.append(MARKET, [told, sold, decided], imported=True)
@@ -151,8 +151,9 @@ def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, monkeypatch:
 
 
 def test_a_reduced_violation_is_raised_by_no_incident(ledger: Ledger) -> None:
-    """A reduced violation neither raises its incident nor is raised with it. Beside it 10 units make a moderate one
-    major; without it 1,010 had made it critical.
+    """A reduced violation neither raises its incident nor is raised with it.
+
+    The other's 10 units raise it to major; the 1,010 units of both had made both critical.
     """
     reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
     ledger.append(MARKET, [*reports, status("v1", units=1000), status("v2", units=10)])
@@ -305,7 +306,7 @@ def test_a_retried_erasure_leaves_later_texts(ledger: Ledger, clock: Clock) -> N
 
 
 def test_other_content_under_an_erased_id_is_refused(ledger: Ledger) -> None:
-    """What is known to differ under an erased id is refused still. Only the sealed text is beyond comparison."""
+    """Other content under an erased id is still refused. Only the sealed text is beyond comparison."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")

@@ -76,7 +76,7 @@ def test_a_pending_decision_resolves_after_an_earlier_one(ledger: Ledger) -> Non
 
 
 def test_of_two_pending_decisions_the_later_counts(ledger: Ledger) -> None:
-    """Of two pending decisions the earlier never fires after the later."""
+    """The earlier of two pending decisions never fires after the later."""
     ledger.append(
         MARKET,
         [
@@ -89,7 +89,7 @@ def test_of_two_pending_decisions_the_later_counts(ledger: Ledger) -> None:
 
 
 def test_an_own_decision_outlasts_the_products(ledger: Ledger) -> None:
-    """What was decided about a sellers own violation is not decided again with the product."""
+    """A decision about a seller's own violation outlasts decisions about the product."""
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
     mine, other = (derived_id("p1", seller) for seller in ("s1", "s2"))
     ledger.append(MARKET, [status(mine, Action.OVERTURN, "own")])
@@ -162,7 +162,7 @@ def test_a_report_is_not_moved_beyond_its_knowledge(ledger: Ledger) -> None:
 @pytest.mark.parametrize("into", [True, False])
 @pytest.mark.parametrize("together", [True, False])
 def test_what_was_merged_stays_merged_when_moved(ledger: Ledger, into: bool, together: bool) -> None:
-    """What was merged stays merged when its report is moved into another week."""
+    """Merged incidents stay merged when a report is moved into another week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
     weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
     assert incidents(ledger) == 2
@@ -198,7 +198,7 @@ def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger)
 
 @pytest.mark.parametrize("erased", [False, True])
 def test_entries_under_one_id_are_judged_by_themselves(ledger: Ledger, erased: bool) -> None:
-    """Of several entries under one id each is judged by itself."""
+    """Each of several entries under one id is judged by itself."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     if erased:

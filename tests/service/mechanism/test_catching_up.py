@@ -36,7 +36,7 @@ def dated(told: Told) -> list[tuple[str, str, int]]:
 
 
 def test_changes_without_a_worker_are_dated_as_they_were(told: Told) -> None:
-    """What changed on days without a worker is dated when it took effect."""
+    """Changes on days without a worker are dated when they took effect."""
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()
     told.clock.now += 10 * DAY

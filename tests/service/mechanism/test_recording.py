@@ -46,7 +46,7 @@ def lifted(measure: str = SUSPENSION, state: MeasureState = MeasureState.LIFTED,
 
 
 def test_what_rules_ask_for_is_recorded_once_in_order(told: Told) -> None:
-    """What rules ask for is imposed updated and lifted once each and in order."""
+    """The measures of rules are imposed, updated and lifted once each, in order."""
     told.worker.look()
     assert told.record() == [("everybody", "imposed")]
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN))
@@ -68,7 +68,7 @@ def test_what_rules_ask_for_is_recorded_once_in_order(told: Told) -> None:
 
 
 def test_what_came_and_went_without_a_worker_is_stated(told: Told) -> None:
-    """What was applied and taken back while no worker ran is stated all the same."""
+    """A measure that came and went while no worker ran is still recorded."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN), confirmed("v3"))
     told.clock.now += 3 * DAY
@@ -123,7 +123,7 @@ measures = [
 
 
 def test_a_placed_deposit_counts_not_a_required_one(told: Told) -> None:
-    """A deposit that is placed is what counts not the one that is required."""
+    """The placed deposit counts, not the required deposit."""
     told.worker.look()
     for change, amount in (
         (DepositChange.PLACED, 20_000),
@@ -136,7 +136,7 @@ def test_a_placed_deposit_counts_not_a_required_one(told: Told) -> None:
 
 
 def test_what_a_person_lifts_is_not_imposed_again(told: Told) -> None:
-    """What a person lifts is not imposed again on the same facts."""
+    """A measure that a person lifts is not imposed again on the same facts."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()

@@ -99,7 +99,7 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
 
 
 def test_a_placed_deposit_is_previewed(ledger: Ledger) -> None:
-    """Who has placed a deposit is previewed by what was there of it."""
+    """The preview counts deposits as they were placed at the time."""
     secured = DepositChanged(change=DepositChange.PLACED, amount_minor=500, currency="EUR", actor="a-1")
     entry = Entry("d-1", "old-1", secured, occur_time=ago(9), report_time=ago(9))
     ledger.append(MARKET, [entry], imported=True)
@@ -122,7 +122,7 @@ def cautious(**trigger: Any) -> Policy:
 
 
 def test_cautions_are_previewed_by_reports_and_flow(ledger: Ledger) -> None:
-    """Who is under caution is previewed by reports and by flow."""
+    """The preview counts cautions by reports and by flow."""
     reported = violation("r-1", "old-1", occur_time=ago(1), report_time=ago(1), source=Source.CUSTOMS)
     flow = FlowStated(TODAY - 1, delivered_orders=90, disputed_orders=30)
     ledger.append(MARKET, [reported, Entry("f-1", "old-2", flow, report_time=ago(0) - 1)], imported=True)

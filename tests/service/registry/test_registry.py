@@ -1,4 +1,4 @@
-"""The registry: whole models or none, a log of every move, and promotions without a restart."""
+"""The registry: models whole or absent, a log of every move, promotions without a restart."""
 
 import json
 import threading

@@ -42,7 +42,7 @@ def change(place: Path | str, name: str, data: bytes | None) -> None:
 
 @pytest.mark.long
 def test_what_is_published_comes_back_to_the_byte(place: Path | str) -> None:
-    """What is published comes back to the byte and every move is kept."""
+    """Published models load to the byte, and every move is kept."""
     registry = Registry(place)
     assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
     first = publish(registry, parts=evaluated(0, 0.7))
@@ -138,7 +138,7 @@ def _files(place: Path | str) -> dict[str, object]:
 
 
 def test_moves_of_many_writers_are_all_kept(place: Path | str) -> None:
-    """Moves of many writers at once are all kept and each follows from the one before."""
+    """Simultaneous moves of many writers are all kept, each following from its predecessor."""
     first, second = publish(Registry(place)), publish(Registry(place), 1)
     promote(Registry(place), second)
 
@@ -214,7 +214,7 @@ def test_gates_laid_beside_a_model_are_not_believed(registry: Registry, place: P
     ],
 )
 def test_wrong_attachments_are_refused(registry: Registry, attachments: dict[str, bytes]) -> None:
-    """Attachments that are none are refused and nothing is published."""
+    """If an attachment is invalid, publishing fails whole."""
     with pytest.raises(ArtifactRefused):
         publish(registry, attachments=attachments)
     assert (list(registry.digests()), registry.history()) == ([], [])
@@ -243,14 +243,14 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
     ],
 )  # fmt: skip
 def test_a_line_of_a_wrong_alias_or_figure_is_no_move(wrong: dict[str, object]) -> None:
-    """A line of the log with an alias or a figure that is none is no move."""
+    """A log line with an invalid alias or figure is no move."""
     sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
     assert is_move(json.dumps(sound).encode())
     assert not is_move(json.dumps(sound | wrong).encode())
 
 
 def test_what_moves_a_cursor_is_spelt_out() -> None:
-    """What moves a cursor is spelt out when an old log is listed."""
+    """Listing an old log escapes control characters."""
     move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
     row = _move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")

@@ -112,7 +112,7 @@ def test_nobody_takes_the_ids_of_a_bulk_decision_before_it(ledger: Ledger) -> No
 
 
 def test_a_call_goes_on_where_the_last_one_ended(ledger: Ledger) -> None:
-    """A call goes on where the one before ended and decides nothing twice."""
+    """A call continues where its predecessor ended, and decides nothing twice."""
     ledger.append(MARKET, reported(25))
     shown = dry_run(ledger, MARKET, DISMISS)
     remaining = []
@@ -260,7 +260,7 @@ def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
 
 
 def test_dismissed_violations_are_taken_up_if_asked(ledger: Ledger) -> None:
-    """What was dismissed is taken up again only where that is said."""
+    """Dismissed violations are taken up again only if the call asks for them."""
     ledger.append(MARKET, reported(40))
     dismissed = execute(ledger, MARKET, DISMISS, 40).others
     assert names(dry_run(ledger, MARKET, REVIEW)) == []

@@ -61,7 +61,7 @@ def test_a_decision_id_stands_for_one_decision(ledger: Ledger, way: str) -> None
 
 
 def test_a_decision_id_stands_for_the_first_of_two(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decision id stands for the first of two that come at once."""
+    """A decision id belongs to the first of two simultaneous decisions."""
     report(ledger, 10)
     append, other = ledger.append, replace(DISMISS, reason="another")
 
@@ -98,7 +98,7 @@ def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger, monkeypatch: 
     ],
 )
 def test_what_cannot_be_marked_stays_held_back(ledger: Ledger, before: Action, action: Action, after: Status) -> None:
-    """What cannot be marked is held back by every decision of the same share."""
+    """Violations that cannot be marked are held back by every decision of the same share."""
     names = report(ledger, 60)
     ledger.append(MARKET, [status(name, before) for name in names])
     first = replace(DISMISS, action=action)

@@ -29,7 +29,7 @@ def test_the_worked_reliabilities() -> None:
 
 @given(records, judged_sources)
 def test_upheld_reports_never_lower_reliability(record: Record, source: Source) -> None:
-    """Reports that are upheld never lower it and those that fail never raise it."""
+    """Upheld reports raise reliability, and failed reports lower it."""
 
     def numbers(record: Record) -> tuple[float, float, float]:
         found = reliability_of(record, source)
@@ -60,7 +60,7 @@ def test_upheld_reports_never_lower_reliability(record: Record, source: Source) 
     ],
 )
 def test_each_status_has_its_outcome(status: Status, outcome: ReportOutcome) -> None:
-    """What is appealed is upheld until overturned and goods of another count as overturned."""
+    """An appealed violation is upheld until overturned; another's goods count as overturned."""
     assert find_outcome(status) is outcome
     for attribution in (Attribution.CONTESTED, Attribution.REJECTED):
         assert find_outcome(status, attribution) is outcome

@@ -15,7 +15,7 @@ from tests.helpers.recordings import RULES
 
 
 def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) -> None:
-    """Terms at capture are not those of a policy of the next midnight. A policy committed at midnight belongs to the
+    """Terms at capture ignore a policy of the next midnight. A policy committed at midnight belongs to the
     new day.
     """
     before, after = parse_policy_text(RULES), parse_policy_text(RULES.replace("expiry_days = 365", "expiry_days = 18"))
@@ -36,7 +36,7 @@ def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) ->
 
 
 def test_a_champion_replaced_meanwhile_is_not_taken() -> None:
-    """A champion that is replaced meanwhile is not taken for the one of the time."""
+    """A champion that is replaced meanwhile is not mistaken for the champion of the time."""
     first, moment = "a" * 64, 10 * DAY
 
     class Registry:

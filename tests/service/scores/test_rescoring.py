@@ -43,7 +43,7 @@ def fill(ledger: Ledger, sellers: int) -> None:
 def test_each_answer_is_that_of_its_seller_alone(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
-    """Each answer is that of its seller asked for alone to the last bit."""
+    """Each answer equals its seller's single answer to the bit."""
     monkeypatch.setattr(rescoring, "PART", 4)
     fill(ledger, 25)
     found = rescored(ledger, tmp_path, days)

@@ -85,7 +85,7 @@ def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
 
 
 def test_processes_end_with_their_parent(tmp_path: Path) -> None:
-    """Processes end with the one that started them however it ends. A killed parent cannot notify them."""
+    """Processes end with their parent, however it ends. A killed parent cannot notify them."""
     program = (
         "import sys; from functools import partial; from pathlib import Path\n"
         "from service.scores.several_processes import map_in_processes\n"

@@ -52,7 +52,7 @@ def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypa
 
 @pytest.mark.long
 def test_health_is_that_of_the_server_now(tmp_path: Path) -> None:
-    """Health is that of the server now whether or not anybody asks for a badge."""
+    """Health shows the server's present state, even if no badge is asked for."""
     with running_server(tmp_path) as running:
         proxy = Proxy(running.address)
         address = proxy.address
@@ -74,7 +74,7 @@ def server_of(site: Site) -> str:
 
 @pytest.mark.long
 def test_a_silent_server_keeps_no_badge_from_being_shown() -> None:
-    """A server that says nothing keeps no badge from being shown."""
+    """Known badges are shown even if the server is silent."""
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         Client(f"127.0.0.1:{silent.getsockname()[1]}") as client,

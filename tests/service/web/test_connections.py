@@ -71,7 +71,7 @@ def test_a_body_does_not_wait_for_the_receipt_of_its_head() -> None:
 
 @pytest.mark.long
 def test_a_server_without_bounds_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A patch stands for another release of uvicorn, which ignores our protocol."""
+    """A patch simulates a release of uvicorn that ignores our protocol."""
     monkeypatch.setattr(service.web.server, "bounded_protocol", lambda _: H11Protocol)
     with Client("127.0.0.1:1") as client, pytest.raises(ConfigurationWrong, match="uvicorn"):
         BadgeServer(client, Options(address="127.0.0.1:0"), print).run()

@@ -147,7 +147,7 @@ def test_the_other_language_is_one_click_away(chromium: Browser, site: Site) -> 
 
 @pytest.mark.long
 def test_a_page_of_another_origin_shows_badges_under_a_policy(chromium: Browser, site: Site) -> None:
-    """In the page's language, by one request for all labels; invalid ids show nothing, and none becomes markup.
+    """One request gets all labels in the page's language; invalid ids show nothing, least of all markup.
 
     Only existing badges' pictures are requested, and each answer is read to its end.
     """

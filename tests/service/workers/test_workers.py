@@ -44,7 +44,7 @@ def test_calls_reach_both_processes(workers: Workers) -> None:
 
 
 def test_an_append_by_one_process_is_seen_by_the_other(workers: Workers) -> None:
-    """An append by one process is seen by whoever asks the other for its sequence."""
+    """An append by one process is seen by callers that ask the other for its sequence."""
     with Client(workers.address, deadline_seconds=30) as client:
         [result] = client.append_entries(MARKET, [violation("seen", "s7")])
     sequence = result.sequence

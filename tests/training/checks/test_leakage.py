@@ -215,7 +215,7 @@ def test_two_sellers_with_the_same_features_are_found(train: Snapshot, study: St
 
 
 def test_agreement_beyond_chance_is_worked() -> None:
-    """Worked: 20 pairs at a chance of 0.5, 2 of which disagree: kappa 0.8 (0.28 to 1)."""
+    """Worked: 2 of 20 pairs disagree at a chance of 0.5: kappa 0.8 (0.28 to 1)."""
     bad = np.array([0.0, 1.0] * 2 + [1.0, 1.0] * 9 + [0.0, 0.0] * 9)
     found = agreement(np.arange(40) // 2, bad, np.full(40, 0.5), np.arange(40))
     assert (found.observed, found.expected) == pytest.approx((0.9, 0.5))

@@ -48,7 +48,7 @@ def test_the_parts_of_brier_add_up(rows: int, seed: int, bins: int) -> None:
 
 
 def test_parts_that_keep_ties_together_are_worked() -> None:
-    """Worked: 1, 1, 1, 2, 3, 3 in three parts; equal rows leave one part, no rows none."""
+    """Worked: 1, 1, 1, 2, 3, 3 in three parts; equal rows leave one part, an empty input none."""
     values = np.array([3.0, 1.0, 2.0, 1.0, 3.0, 1.0])
     assert [values[part].tolist() for part in tied_bins(values, 3)] == [[1, 1, 1], [2], [3, 3]]
     assert [len(part) for part in tied_bins(np.ones(7))] == [7]
@@ -90,7 +90,7 @@ def test_recalibration_has_no_line_where_none_fits_best() -> None:
 
 
 def test_a_step_of_newton_stands_for_refitting_each_draw() -> None:
-    """Intervals equal those of refits to a twentieth of their width."""
+    """Intervals equal the refits' intervals to a twentieth of their width."""
     z, bad = drawn(1500, 3, 0.3, 0.8)
     seller, line = np.arange(1500) // 2, Recalibration(z, bad, np.ones(1500))
     draws = draw({}, {"m": line.terms()}, seller, np.ones(1500), bad, 9, 200)

@@ -289,7 +289,7 @@ def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, st
 
 @pytest.mark.long
 def test_days_without_an_outcome_have_no_figures(market: Market, model: Artifact, study: Study) -> None:
-    """Days whose outcome is not out yet have no figures and days of the training are marked."""
+    """Days whose outcome is still open have no figures; training days are marked."""
     _, (test,) = study.find_points(market.imported.as_of)
     learned = last_training_day(model)
     assert 0 < learned <= test.day

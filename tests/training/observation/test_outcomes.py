@@ -69,7 +69,7 @@ def outcome(folder: Path, study: Study, *entries: Entry) -> Outcome:
 
 @pytest.mark.long
 def test_suspended_on_a_violation_that_counts_is_bad(tmp_path: Path, study: Study) -> None:
-    """Not on an overturned violation, and not if the study excludes suspensions."""
+    """Good stays if the violation was overturned or the study excludes suspensions."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
     assert outcome(tmp_path / "bad", study, *facts) is Outcome.BAD
     assert outcome(tmp_path / "none", study, *facts[:-1]) is Outcome.GOOD

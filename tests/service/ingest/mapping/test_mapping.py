@@ -109,7 +109,7 @@ def test_a_map_translates_a_column() -> None:
 
 
 def test_a_default_stands_for_an_empty_cell() -> None:
-    """A default stands for an empty cell even if it is zero or false."""
+    """A default fills an empty cell, even if it is zero or false."""
     rule = EXPOSURE | {"settled_orders": {"column": "n", "default": 0}, "revision": {"column": "r", "default": 3}}
     fact = entry(rule, ROW | {"n": "", "r": ""}).fact
     assert fact == ExposureStated(parse_day("2026-03-01"), 0, revision=3)
@@ -155,7 +155,7 @@ def test_one_row_may_give_several_entries() -> None:
 
 
 def test_a_date_is_known_at_the_end_of_its_day() -> None:
-    """What is dated without an hour is known at the end of its day."""
+    """A date without an hour is known at the end of its day."""
     end = (parse_day("2026-03-01") + 1) * DAY - 1
     violation = entry(VIOLATION, ROW | {"when": "2026-03-01"})
     assert (violation.occur_time, violation.report_time) == (parse_time("2026-03-01"), end)
@@ -295,8 +295,9 @@ rows = st.lists(st.fixed_dictionaries(dict.fromkeys(("case", "shop", "when", "da
 
 @pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])
 def test_an_amount_in_minor_units_is_digits_alone(text: str) -> None:
-    """An amount in minor units is digits alone and the message says what to write. 1999.00 could be cents or euros; a
-    count of 12.0 is valid.
+    """An amount in minor units is digits alone, and the error says what to write.
+
+    1999.00 could be cents or euros; a count of 12.0 is valid.
     """
     rule = EXPOSURE | {"settled_orders": "{n}", "value_minor": "{v}", "currency": "EUR"}
     assert rejection(rule, ROW | {"n": "12", "v": text}).startswith(f"value_minor: {text!r} is not an amount in minor")

@@ -32,7 +32,7 @@ HEADER = "id,seller,time,harm"
 
 
 class Broken(Exception):
-    """Stands for any end of the process."""
+    """The process ends, for any reason."""
 
 
 def imported(
@@ -231,7 +231,7 @@ def test_a_changed_joined_file_begins_anew(ledger: Ledger, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("small")
 def test_files_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
-    """Of several files those that were read are not read again."""
+    """An import skips the files that were read before."""
     table(tmp_path / "a.csv", [row(n) for n in range(12)] + [row(99, "grave")])
     table(tmp_path / "b.csv", [row(n) for n in range(100, 120)])
     with pytest.raises(Broken):

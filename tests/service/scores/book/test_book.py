@@ -82,7 +82,7 @@ class World:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int) -> None:
-    """Every answer is that of its stamp whatever happens between two looks."""
+    """Every answer matches its stamp, whatever happens between two looks."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -103,7 +103,7 @@ def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int) ->
 
 
 def test_an_answer_is_remembered_until_an_entry(ledger: Ledger, clock: Clock) -> None:
-    """An answer is given again as that of the watermark until its seller has an entry."""
+    """An answer is repeated with the watermark's sequence until its seller gets an entry."""
     for seller in ("a", "b"):
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -180,7 +180,7 @@ def test_nobody_who_is_not_there_is_kept(ledger: Ledger) -> None:
 
 
 def test_another_model_answers_at_once(ledger: Ledger) -> None:
-    """Another model answers at once and the one before again after a rollback."""
+    """Another model answers at once, and its predecessor again after a rollback."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -196,7 +196,7 @@ def test_another_model_answers_at_once(ledger: Ledger) -> None:
 
 
 def test_another_policy_answers_at_once(ledger: Ledger) -> None:
-    """Another policy answers at once and the one before is remembered for its return."""
+    """Another policy answers at once, and its predecessor again after its return."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
     general = parse_policy(tomllib.loads(SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")))

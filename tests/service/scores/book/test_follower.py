@@ -64,7 +64,7 @@ class Troubled:
 
 
 def test_appends_of_others_end_the_answers_concerned(url: str, clock: Clock) -> None:
-    """What another connection appends ends the answers of all whom it concerns."""
+    """An append by another connection ends the answers of all affected sellers."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         other.append(MARKET, [*LISTED, identity(seller="d")])
         table = Table(10)

@@ -67,7 +67,7 @@ def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clo
 
 
 def test_an_ended_answer_is_not_adopted_again(sold: Ledger, folder: Path) -> None:
-    """What was put out of the table is not taken out of the generation again once it has ended."""
+    """An ended answer that left the table is not adopted again from the generation."""
     rescored(sold, folder)
     with opened(sold, sellers=1) as over:
         kept(over, folder)
@@ -137,7 +137,7 @@ def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int, folder: Path) -> None:
-    """Every answer is that of its stamp whatever becomes of the generations."""
+    """Every answer matches its stamp, whatever happens to the generations."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -258,7 +258,7 @@ def test_a_batch_without_ledger_may_take_the_generations_day(sold: Ledger, folde
 
 
 def test_an_unpromoted_model_is_not_answered_by(sold: Ledger, folder: Path, clock: Clock) -> None:
-    """A model that was not promoted is not answered by while the database is away."""
+    """A model that was not promoted gives no answers while the database is away."""
     rescored(sold, folder, model=certified(*population(), ALL_FEATURES, 20))
     with opened(sold) as over:
         kept(over, folder)

@@ -114,7 +114,7 @@ def test_a_folder_that_others_can_write_to_is_not_read(sold: Ledger, folder: Pat
 
 
 def test_a_newer_generation_replaces_the_one_before(sold: Ledger, folder: Path) -> None:
-    """A newer generation of the same day takes the place of the one before."""
+    """A newer generation of the same day replaces its predecessor."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)

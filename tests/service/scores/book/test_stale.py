@@ -47,7 +47,7 @@ def lost(over: Opened) -> None:
 
 
 def test_a_known_seller_is_answered_with_its_age(url: str, clock: Clock) -> None:
-    """A known seller is answered with age and anybody else by unknown never by not found."""
+    """A known seller gets an answer with its age, any other `UNKNOWN`, and never NOT_FOUND."""
     with away(url, clock) as over:
         clock.now += 42 * SECOND
         found = over.get("a")
@@ -105,7 +105,7 @@ def test_what_an_entry_has_ended_is_as_old_as_its_computation(url: str, clock: C
 
 
 def test_who_takes_no_old_answer_hears_its_age(url: str, clock: Clock) -> None:
-    """Who takes no old answer gets an error that says how old it is."""
+    """A call that refuses old answers gets an error with the answer's age."""
     with away(url, clock) as over:
         clock.now += 10 * SECOND
         assert over.ask("a", max_staleness=11 * SECOND).points
@@ -195,7 +195,7 @@ def computing(over: Opened, seller: str) -> Iterator[None]:
 
 
 def test_beside_computing_calls_an_answer_may_be_stale(ledger: Ledger, clock: Clock) -> None:
-    """Beside others who compute the last known answer is given as stale to whoever takes it."""
+    """While others compute, a caller that accepts stale answers gets the last known answer."""
     ledger.append(MARKET, [*known("a"), *known("b"), *known("c")])
     with opened(ledger, seats=1) as over:
         before, _ = over.ask("a"), over.ask("b")
@@ -218,7 +218,7 @@ def test_beside_computing_calls_an_answer_may_be_stale(ledger: Ledger, clock: Cl
 
 
 def test_beside_computing_calls_what_was_asked_holds(ledger: Ledger, clock: Clock) -> None:
-    """Beside others who compute a sequence or an age that is asked for holds."""
+    """A stale answer keeps to the asked sequence and age while others compute."""
     ledger.append(MARKET, [*known("a"), *known("b")])
     with opened(ledger, seats=1) as over:
         over.ask("a")

@@ -51,7 +51,7 @@ def test_an_answer_overtaken_by_an_entry_is_never_exact() -> None:
 
 
 def test_of_two_answers_the_later_stays() -> None:
-    """Of two answers the later one stays and another day model or policy replaces it."""
+    """The later of two answers stays; another day, model or policy replaces it."""
     table = begun()
     table.store(ONE, newer := answer(7), table.life)
     table.store(ONE, answer(5), table.life)
