@@ -63,7 +63,7 @@ class Settings(BaseModel):
         default_factory=lambda data: data["data_dir"] / "registry",
         description="Folder or URL (such as s3://BUCKET/REGISTRY) of the published models",
     )
-    policy: OptionalFile = Field(default=None, description="Policy file; empty for the one that is shipped")
+    policy: OptionalFile = Field(default=None, description="Policy file; empty for the shipped policy")
     address: Address = Field(default="127.0.0.1:50051", description="Where the gRPC server listens; port 0: any free")
     metrics_address: OptionalAddress = Field(
         default="127.0.0.1:9464",
@@ -76,11 +76,11 @@ class Settings(BaseModel):
     )
     grants: OptionalFile = Field(
         default=None,
-        description="File of who may do what, TOML; empty: whoever reaches a server on loopback may do everything",
+        description="File of grants, TOML; empty: all who reach a server on loopback may do everything",
     )
     socket: Annotated[Path, AfterValidator(absolute), AfterValidator(is_socket)] | None = Field(
         default=None,
-        description="Unix socket to listen on besides, by which this user may do everything; empty: none",
+        description="Unix socket to listen on besides; through it this user may do everything; empty: none",
     )
     audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         default=None, description="Days after which lines of the audit file are cut off; empty: never"
@@ -96,7 +96,7 @@ class Settings(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Processes that serve on the one address; more than 1 needs PostgreSQL",
+        description="Processes that serve on one shared address; more than 1 needs PostgreSQL",
     )
     marketplace: Annotated[str, AfterValidator(is_marketplace)] = Field(
         default="default", description="Marketplace that the command line means by default"

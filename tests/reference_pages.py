@@ -406,7 +406,7 @@ def _review() -> Iterator[str]:
         yield f"| {source.name.lower()} | {_beta(prior)} | {prior.reason} |"
     yield ""
     yield "The queue lists safety violations first. Then it orders by probability upheld x harm weight x (orders"
-    yield f"settled in the last {ORDER_DAYS} days + 1). The orders stand for those that still ship. A violation behind"
+    yield f"settled in the last {ORDER_DAYS} days + 1). The orders estimate the orders that still ship. A violation behind"
     yield "a [caution](policy.md#caution) shows the deadline of its case."
     yield ""
     yield from _table("severity", "harm weight")

@@ -93,7 +93,7 @@ pl.DataFrame([{"what": name, seller: str(value)} for name, value in asdict(its_s
 #
 # ## The facts
 #
-# What was recorded of the seller, but for its orders. A decision of *confirm* is what makes an allegation count.
+# All entries about the seller except its orders. A decision of *confirm* makes an allegation count.
 
 # %%
 cut = ledger.cut(observe_time=now)
@@ -246,7 +246,7 @@ pl.DataFrame(
 #
 # A seller with few orders may have been lucky. `points_low` to `points_high` is the 90 % interval of the seller's own
 # rates, a Gamma posterior, pushed through the monotone model. The core has its own quantiles, in + - x / and square roots
-# alone, so that they are equal on every machine. Of a seller without incidents, once by scipy and once by the core:
+# alone, so that they are equal on every machine. For a seller without incidents, once by scipy and once by the core:
 
 # %%
 clean = max((s for s, a in rated.items() if not a.counted_incidents), key=lambda s: rated[s].points)

@@ -175,10 +175,10 @@ class Client(Decisions, Measures, Models):
     ) -> TrustScore:
         """Return one seller's trust score. Its `points` are None if the seller is not rated.
 
-        With `on_error="unknown"`, for a checkout, there is always an answer: any failure (no server, no time left,
-        unknown seller, malformed id) gives `unknown_score`. The cause, without the seller, is logged as a warning of
-        `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error`, which are faults of the
-        program, still raise.
+        With `on_error="unknown"`, for a checkout, there is always an answer. Any failure gives `unknown_score`: no
+        server, a missed deadline, an unknown seller, a malformed id. The cause, without the seller, is logged as a
+        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error`, which are
+        faults of the program, still raise.
 
         While the ledger's database is away, the server answers what it last knew, with its age in `freshness`. A badge
         can use any age. A payout should pass `max_staleness="fresh"`: it gets a fresh answer, or an error with the
@@ -388,8 +388,9 @@ class _UnknownScores:
         _LOG.warning("trust score unknown: %s%s", cause, f" ({more} more since the last line)" if more else "")
 
     def must_raise(self, on_error: OnError, error: Exception) -> bool:
-        """Return whether to raise an error to the caller; if not, log its cause without the message, which may name
-        the seller.
+        """Return whether to raise an error to the caller.
+
+        Otherwise log its cause, and leave out the message, which may name the seller.
         """
         if on_error == "unknown":
             self.note(_describe_cause(error))

@@ -52,7 +52,7 @@ class SellertrustCallError(Exception):
         self.fields = list(fields)
         """The request's wrong fields: (path, description)."""
         self.retry_delay = retry_delay
-        """Seconds to wait before a retry; None if the server states none."""
+        """Seconds to wait before a retry, if the server states them."""
         super().__init__(code, message, reason, self.metadata, self.fields, retry_delay)
 
     def __str__(self) -> str:

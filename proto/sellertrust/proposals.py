@@ -85,14 +85,14 @@ class ProposalClient:
     def list_proposals(
         self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Iterator[Proposal]:
-        """Yield the proposals of a marketplace, by default those of all marketplaces, the latest first."""
+        """Yield the proposals of a marketplace, by default of all marketplaces, the latest first."""
         request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
         yield from pages(self._stub.ListProposals, request, "proposals", deadline_seconds)
 
     def approve_proposal(
         self, name: str, digest: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Proposal:
-        """Approve a proposal; `digest` is that of the request that was looked at."""
+        """Approve a proposal; `digest` identifies the request that the approver read."""
         request = ApproveProposalRequest(name=name, digest=digest, actor=actor, reason=reason)
         return invoke(self._stub.ApproveProposal, request, deadline_seconds).proposal
 

@@ -60,7 +60,7 @@ def pages(method: "grpc.UnaryUnaryMultiCallable[Any, Any]", request: Any, items:
 
 
 def times(**given: Time | None) -> dict[str, Any]:
-    """Return the times that are not None, as messages by name. Raises ValueError for a time without a zone."""
+    """Return the given times, as messages by name. Raises ValueError for a time without a zone."""
     return {name: timestamp(name, time) for name, time in given.items() if time is not None}
 
 

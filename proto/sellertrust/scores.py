@@ -1,6 +1,6 @@
 """Trust scores as the client returns them: the contract's messages, but with None for unset numbers.
 
-In protobuf an unset number reads 0, so `score.points < 500` would be true for every seller without points.
+In protobuf an unset number reads 0. So `score.points < 500` would be true if a seller has no points.
 """
 
 from typing import Any

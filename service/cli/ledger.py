@@ -163,7 +163,7 @@ def export_command(
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
 ) -> None:
-    """Export a marketplace's entries as Parquet, the one source of training.
+    """Export a marketplace's entries as Parquet, the only source of training.
 
     It holds everything recorded by the known time. With an observe time, only what had happened and was reported by
     then.

@@ -35,7 +35,7 @@ def monitor(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show how far sellers, scores and outcomes have moved from those of a model's training.
+    """Show how far sellers, scores and outcomes have moved since a model's training.
 
     Exit code 4 on an alert. Drift compares today's sellers with the model's training points. Calibration is observed
     over expected bad sellers: in windows that are over (matured), and in open ones, projected by how past windows

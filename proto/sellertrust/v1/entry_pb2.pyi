@@ -891,8 +891,8 @@ class Entry(_message.Message):
     sequence: _builtins.int
     """Position in the ledger, from 1, without gaps. Output only."""
     pending: _builtins.bool
-    """True for a status change appended before its violation. A derived entry applies it when the report or a decision no
-    later than it arrives, never after a valid later decision. Output only.
+    """True for a status change appended before its violation. A derived entry applies it when the report, or a decision
+    at its time or earlier, arrives. A valid later decision prevents it. Output only.
     """
     origin: _builtins.str
     """The `entry_id` of the entry from which the ledger derived this one; else empty. Output only."""
@@ -1201,12 +1201,13 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 
 @_typing.final
 class StatusChanged(_message.Message):
-    """A change of a violation's status, with its actor and reason. Allowed: alleged -> under review -> confirmed or
-    dismissed; alleged or under review -> withdrawn; dismissed -> under review again; confirmed or reduced -> appealed ->
-    confirmed, reduced or overturned; confirmed or reduced -> overturned; dismissed or overturned -> reinstated by a
-    legal order. Else FAILED_PRECONDITION with `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an
-    unrecorded violation stays pending if it names the seller, until the report or an earlier decision arrives. After a
-    valid later decision it is never applied. Effect on the score: decides whether a violation counts, and how much.
+    """A change of a violation's status, with its actor and reason. Allowed before a decision: alleged -> under review ->
+    confirmed or dismissed; alleged or under review -> withdrawn. Allowed afterwards: dismissed -> under review again;
+    confirmed or reduced -> overturned, or appealed -> confirmed, reduced or overturned. A legal order reinstates a
+    dismissed or overturned violation. Any other change fails with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`, which
+    names the allowed actions. A change of an unrecorded violation stays pending if it names the seller, until the report
+    or an earlier decision arrives. After a valid later decision it is never applied. Effect on the score: decides
+    whether a violation counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2496,8 +2497,8 @@ Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
 @_typing.final
 class CaseChanged(_message.Message):
     """A caution or a stop of payouts opened a case, or a person decided the case. A case is decided once. Confirming it
-    needs confirmed violations. Ending it ends the caution or stop for good on the same facts. The service opens cases,
-    and withdraws that of a caution that ended early (`rule` is set). A stop's case is `payouts~` and its `entry_id`;
+    needs confirmed violations. Ending it ends the caution or stop for good on the same facts. The service opens cases.
+    It withdraws the case of a caution that ended early (`rule` is set). A stop's case is `payouts~` and its `entry_id`;
     until decided, a person may extend it on new facts. Fails with NOT_FOUND and `CASE_NOT_FOUND` if no such case can
     exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided. Effect on the score: none: ended, it ends
     the caution.

@@ -1168,7 +1168,7 @@ class MendClockRequest(_message.Message):
     actor: _builtins.str
     """The decider. Required."""
     reason: _builtins.str
-    """Which clock was wrong, how, and how that is known, 1 to 500 characters. Required."""
+    """The reason: which clock was wrong, how, and how that is known, 1 to 500 characters. Required."""
     first_sequence: _builtins.int
     """The first entry ahead. Default 0, with `ahead_micros` 0: the clock is right after over a year's rest."""
     ahead_micros: _builtins.int

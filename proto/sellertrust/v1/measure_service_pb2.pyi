@@ -48,7 +48,7 @@ class EvaluatePayoutRequest(_message.Message):
     captured_minor: _builtins.int
     """In minor units of `currency` (cents), 0 to 10^15. Required."""
     currency: _builtins.str
-    """ISO 4217 code, that of the policy at capture if it has one. Required."""
+    """ISO 4217 code; if the policy at capture has a currency, the same one. Required."""
     product_category: _builtins.str
     """Default empty: none."""
     delivered: _builtins.bool
@@ -74,8 +74,7 @@ class EvaluatePayoutRequest(_message.Message):
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:
         """When carrier or buyer (not the seller) confirmed the delivery, from the capture to now. A caution that began later
-        holds back nothing unless the order is disputed. Without it, the order counts as undelivered before a stop of
-        payouts.
+        holds back the order only if it is disputed. Without it, the order counts as undelivered before a stop of payouts.
         """
 
     def __init__(
@@ -143,12 +142,12 @@ class EvaluatePayoutResponse(_message.Message):
     reserve_days: _builtins.int
     """Days of its hold after the capture."""
     value_cap_minor: _builtins.int
-    """The limit on a day's captured value at capture, of its product category or in total; not set without one."""
+    """The limit on a day's captured value at capture, of its product category or in total, if any."""
     currency: _builtins.str
     """ISO 4217 code of all amounts."""
     @_builtins.property
     def stopped_time(self) -> _timestamp_pb2.Timestamp:
-        """The begin of the present stop of payouts; not set without one."""
+        """The begin of the present stop of payouts, if any."""
 
     @_builtins.property
     def capture_stamp(self) -> _trust_score_service_pb2.Stamp:
@@ -160,7 +159,7 @@ class EvaluatePayoutResponse(_message.Message):
 
     @_builtins.property
     def stop_decide_time(self) -> _timestamp_pb2.Timestamp:
-        """When the stop ends unless decided; not set without a stop, or if it is confirmed."""
+        """When the open stop ends unless decided. Set until it is confirmed."""
 
     def __init__(
         self,
@@ -394,7 +393,7 @@ class EvaluateMeasuresResponse(_message.Message):
     tier: _entry_pb2.Tier.ValueType
     """For the rules; unspecified without a tier."""
     override: _builtins.str
-    """The entry by which a person set the tier, while in force."""
+    """The entry with which a person set the tier, while in force."""
     standing: _builtins.int
     """Only if the policy has its table."""
     currency: _builtins.str
@@ -527,8 +526,8 @@ class Measure(_message.Message):
     measure: _builtins.str
     """Its recorded id, constant for a seller, rule, kind and product category, for complaints and lifts."""
     lifted: _builtins.str
-    """The entry by which a person lifted it. It stays lifted until a violation behind it is confirmed later, or it begins
-    again.
+    """The entry with which a person lifted it. It stays lifted until a violation behind it is confirmed later, or it
+    begins again.
     """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
@@ -544,7 +543,7 @@ class Measure(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it begins. On confirmed facts: with the decision that made the rule apply. A suspension: with its last
         decision. A termination: after its notice, perhaps in the future. On the tier: at the first midnight (UTC) of an
-        unbroken span, or the last midnight, by the knowledge, model and policy of this answer; so an earlier answer may
+        unbroken span, or the last midnight. This answer's knowledge, model and policy decide, so an earlier answer may
         lack it. Not set if over 180 days ago.
         """
 

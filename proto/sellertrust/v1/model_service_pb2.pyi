@@ -39,7 +39,7 @@ class ModelGate(_message.Message):
     ok: _builtins.bool
     """Whether the model passed."""
     number: _builtins.float
-    """The measured number, in the unit of `text`; not set without one."""
+    """The measured number, in the unit of `text`, if any."""
     limit: _builtins.float
     """Not set without a limit."""
     text: _builtins.str
@@ -168,8 +168,8 @@ class Model(_message.Message):
 
     @_builtins.property
     def promises_given_up(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The promises given up by its study: `clean_orders` (clean orders never lower points), `waiting` (waiting never
-        lowers points). With any, it cannot be champion.
+        """The promises given up by its study. `clean_orders`: clean orders never lower points. `waiting`: waiting never
+        lowers points. With any, it cannot be champion.
         """
 
     def __init__(
@@ -498,11 +498,11 @@ class PromoteModelRequest(_message.Message):
     reason: _builtins.str
     """The reason, at most 500 characters, of an `override` too. Required."""
     override: _builtins.str
-    """Who answers for failed hard gates, at most 128 characters. Required if one failed, or without gates if it was never
-    champion; else rejected. `certificate` and `parity` cannot be overridden.
+    """The person who answers for failed hard gates, at most 128 characters. Required if one failed, or without gates if
+    it was never champion; else rejected. `certificate` and `parity` cannot be overridden.
     """
     sign_off: _builtins.str
-    """Who signs off failed advisory gates, at most 128 characters. Required if one failed; else rejected."""
+    """The person who signs off failed advisory gates, at most 128 characters. Required if one failed; else rejected."""
     proposal: _builtins.str
     """`proposals/{proposal}`, approved for exactly this request. Required if the server asks for four eyes
     (FAILED_PRECONDITION with `APPROVAL_REQUIRED`). It promotes once.

@@ -36,7 +36,7 @@ class _PolicyActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PolicyAc
     """By a rollback."""
 
 class PolicyAction(_PolicyAction, metaclass=_PolicyActionEnumTypeWrapper):
-    """How a policy came to be served."""
+    """The ways in which a policy becomes served."""
 
 POLICY_ACTION_UNSPECIFIED: PolicyAction.ValueType  # 0
 """Not stated."""

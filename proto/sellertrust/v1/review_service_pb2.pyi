@@ -445,9 +445,9 @@ Global___ListReviewQueueResponse: _TypeAlias = ListReviewQueueResponse  # noqa: 
 @_typing.final
 class DecideViolationsRequest(_message.Message):
     """Request of DecideViolations. It selects violations that meet all conditions and whose status allows `action`; one
-    condition besides `statuses` is required. It leaves out those that a bulk decision left to a person, and those of
-    another's goods. Without `seller` it decides derived violations by the product's violation, unless one was left to a
-    person.
+    condition besides `statuses` is required. It leaves out violations that a bulk decision left to a person, and
+    violations about another's goods. Without `seller` it decides derived violations by the product's violation, unless
+    one was left to a person.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -602,7 +602,9 @@ class DecideViolationsResponse(_message.Message):
     etag: _builtins.str
     """Identifies the selection and the request without `decision_id`."""
     reached: _builtins.int
-    """Sellers' violations decided by a product's, not in `count`, without those left to a person."""
+    """Sellers' violations decided with a product's. `count` leaves them out, and they leave out violations left to a
+    person.
+    """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecideViolationsResponse.StatusCount]:
         """`count` by status."""

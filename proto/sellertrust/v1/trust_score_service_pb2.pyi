@@ -108,8 +108,8 @@ class _FreshnessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshn
     bounds the lateness.
     """
     FRESHNESS_STATE_UNKNOWN: _FreshnessState.ValueType  # 3
-    """No answer is known: no database and no recent remembered answer; or the ledger's clock is in doubt and no entry of
-    the seller was recorded by then.
+    """The answer is unknown. Either the database is away and no recent answer is remembered, or the ledger's clock is in
+    doubt and by then the seller had no recorded entry.
     """
 
 class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
@@ -126,8 +126,8 @@ FRESHNESS_STATE_STALE: FreshnessState.ValueType  # 2
 bounds the lateness.
 """
 FRESHNESS_STATE_UNKNOWN: FreshnessState.ValueType  # 3
-"""No answer is known: no database and no recent remembered answer; or the ledger's clock is in doubt and no entry of
-the seller was recorded by then.
+"""The answer is unknown. Either the database is away and no recent answer is remembered, or the ledger's clock is in
+doubt and by then the seller had no recorded entry.
 """
 Global___FreshnessState: _TypeAlias = FreshnessState  # noqa: Y015
 
@@ -215,7 +215,7 @@ Global___Stamp: _TypeAlias = Stamp  # noqa: Y015
 
 @_typing.final
 class TrustScore(_message.Message):
-    """How far a seller deserves trust. By the champion model a confirmed violation never raises points; clean orders,
+    """The trust that a seller deserves. By the champion model a confirmed violation never raises points; clean orders,
     waiting and a higher identity level never lower them.
     """
 
@@ -246,7 +246,7 @@ class TrustScore(_message.Message):
     points: _builtins.int
     """0 to 1000, higher is better. 600 means odds of 20 to 1; every 50 points double them. Only if rated."""
     points_if_upheld: _builtins.int
-    """The points if every open allegation were confirmed; at most `points`. Of more than 2,000, inspectors' first, then
+    """The points if every open allegation were confirmed; at most `points`. At most 2,000 count: inspectors' first, then
     the gravest. Only if rated.
     """
     tier_points: _builtins.int
@@ -262,7 +262,7 @@ class TrustScore(_message.Message):
     open_allegations: _builtins.int
     """Alleged or under review; they do not count."""
     override: _builtins.str
-    """The entry by which a person set tier and badge, while in force. The points do not change."""
+    """The entry with which a person set tier and badge, while in force. The points do not change."""
     points_low: _builtins.int
     """The points at the 95 % quantile of the seller's own rates of incidents and failed orders; with `points_high` a 90 %
     interval. At most `points`. For display only. Only if rated.
@@ -531,7 +531,7 @@ Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
 class IncidentEffect(_message.Message):
-    """What one incident takes from the score."""
+    """The effect of one incident on the score."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

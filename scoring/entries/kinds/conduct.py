@@ -79,11 +79,12 @@ class ViolationReported:
 class StatusChanged:
     """A change of a violation's status, with its actor and reason.
 
-    Allowed: alleged -> under review -> confirmed or dismissed; alleged or under review -> withdrawn; dismissed -> under
-    review again; confirmed or reduced -> appealed -> confirmed, reduced or overturned; confirmed or reduced ->
-    overturned; dismissed or overturned -> reinstated by a legal order. Else FAILED_PRECONDITION with
-    `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation stays pending if it names
-    the seller, until the report or an earlier decision arrives. After a valid later decision it is never applied.
+    Allowed before a decision: alleged -> under review -> confirmed or dismissed; alleged or under review -> withdrawn.
+    Allowed afterwards: dismissed -> under review again; confirmed or reduced -> overturned, or appealed -> confirmed,
+    reduced or overturned. A legal order reinstates a dismissed or overturned violation. Any other change fails with
+    FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation
+    stays pending if it names the seller, until the report or an earlier decision arrives. After a valid later decision
+    it is never applied.
     """
 
     violation: str = required(

@@ -55,8 +55,8 @@ class CaseChanged:
     """A caution or a stop of payouts opened a case, or a person decided the case.
 
     A case is decided once. Confirming it needs confirmed violations. Ending it ends the caution or stop for good on the
-    same facts. The service opens cases, and withdraws that of a caution that ended early (`rule` is set). A stop's case
-    is `payouts~` and its `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and
+    same facts. The service opens cases. It withdraws the case of a caution that ended early (`rule` is set). A stop's
+    case is `payouts~` and its `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and
     `CASE_NOT_FOUND` if no such case can exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided.
     """
 
