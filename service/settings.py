@@ -1,6 +1,6 @@
 """Configuration by environment variables `SELLERTRUST_*`; all problems are reported at once.
 
-The default data folder is in the user's home (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`): in the
+The default data folder is in the user's home (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`). In the
 working directory, a command run elsewhere would silently use an empty ledger.
 
 An empty variable counts as unset, except `SELLERTRUST_METRICS_ADDRESS`, where it means off. pydantic-settings is not

@@ -43,7 +43,7 @@ LOCAL = Principal(LOCAL_CALLER, is_bound=True)
 
 
 def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
-    """Return the principal named by a certificate's subject alternative names: the one URI, else the one DNS name.
+    """Return the principal named by a certificate's subject alternative names: the only URI, else the only DNS name.
 
     Raises ValueError if there are none or several, or if it is malformed. `certificate_name([],
     ["checkout.acme.example"]) == "dns:checkout.acme.example"`.

@@ -96,7 +96,7 @@ def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
         # holds the port (`service.workers`).
         ("grpc.so_reuseport", int(settings.processes > 1)),
         ("grpc.max_concurrent_streams", settings.limits.connection_calls),
-        # By default gRPC counts streams until their memory is free, and meanwhile refuses those of honest clients.
+        # By default gRPC counts streams until their memory is free, and meanwhile refuses honest clients' streams.
         ("grpc.http.overload_protection", 0),
         ("grpc.max_allowed_incoming_connections", settings.limits.max_connections),
     )

@@ -40,11 +40,11 @@ def preview(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show which sellers of the ledger another policy would move, by segment, and for whom each of its rules holds.
+    """Show which sellers of the ledger another policy would move, by segment, and to whom each of its rules applies.
 
     It compares with the served policy, or with --against. For the past span, with the knowledge of that time, it shows
-    the violations that the policy would have prevented, and the sellers without violations who would have had stricter
-    terms. It reads the ledger and the registry's champion, and changes nothing.
+    the violations that the policy would have prevented. It also shows the sellers without violations who would have had
+    stricter terms. It reads the ledger and the registry's champion, and changes nothing.
     """
     from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look

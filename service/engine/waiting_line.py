@@ -3,7 +3,7 @@
 Classes whose work takes long turn calls away by CoDel (Nichols and Jacobson 2012). If the wait exceeds a target for a
 whole interval, one call is turned away, then more at ever shorter intervals, until a call waits less. Scores are exempt
 from CoDel. In every class, a call that would wait for more than half of the time to its deadline is turned away on
-arrival, so that admitted calls are answered in time.
+arrival. So admitted calls are answered in time.
 """
 
 from collections import deque

@@ -23,8 +23,8 @@ def append_messages(
 ) -> list[Appended]:
     """Convert a batch of messages and append it as AppendEntries: all or none.
 
-    `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field; other errors are
-    those of `Ledger.append`.
+    `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field, and the other
+    errors of `Ledger.append`.
     """
     entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     prepare(marketplace, entries)

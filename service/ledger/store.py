@@ -133,9 +133,10 @@ class Ledger:
         for; none is appended if the record differs by then. Consequences for very many sellers are appended separately
         before this returns.
 
-        Raises InvalidInput for every wrong field, `report_time` included unless `imported`; EntryContentDiffers for all
-        entries whose id has other content; ExposureRevisionTaken, ViolationNotFound, EntryNotFound and LifecycleForbids
-        for the first such entry; PermissionDenied for decisions about the caller's own reports; ClockInDoubt.
+        Raises InvalidInput for every wrong field, `report_time` included unless `imported`. EntryContentDiffers names
+        all entries whose id has other content. ExposureRevisionTaken, ViolationNotFound, EntryNotFound and
+        LifecycleForbids name the first wrong entry. PermissionDenied: decisions about the caller's own reports.
+        ClockInDoubt.
         """
         appending.check_marketplace(marketplace)
         appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None)

@@ -87,8 +87,8 @@ class PolicyHistory:
 
         `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
         policy; `assumptions` and `accepted_losses` as for `certify`. Raises InvalidInput for each wrong field, `text`
-        if the policy is invalid or is served already; PolicyMoved if another policy than the expected one is served;
-        ProposalClosed if the policy was moved since it was proposed; LossNotAccepted as by `certify`.
+        if the policy is invalid or is served already. Raises PolicyMoved if the expected policy is not served,
+        ProposalClosed if the policy was moved since the proposal, LossNotAccepted as `certify` does.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)

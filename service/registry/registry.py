@@ -153,9 +153,9 @@ class Registry:
         """Make the `previous` champion champion again; return its digest.
 
         It served before, so only its SHA-256 is compared and no gate is checked. With `champion`, the digest to roll
-        back, a second call changes nothing. Raises ModelNotFound if there is no earlier champion; ArtifactRefused if it
-        is damaged or `champion` is not the present one; ApprovalRequired if an `is_emergency` rollback would undo a
-        rollback.
+        back, a second call changes nothing. Raises ModelNotFound without an earlier champion, and ArtifactRefused if it
+        is damaged or `champion` is not the present champion. Raises ApprovalRequired if an `is_emergency` rollback
+        would undo a rollback.
         """
         check_actor_and_reason(actor=actor, reason=reason)
 

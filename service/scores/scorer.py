@@ -138,7 +138,7 @@ class Scorer:
     def _answer(
         self, batch: Sequence[str], asked: "_Asked", currencies: Sequence[str] = (), *, looks_back: bool = False
     ) -> CoreAnswer:
-        """Return the one answer from which scores, explanations and measures are taken."""
+        """Return the answer that scores, explanations and measures are taken from."""
         _check()
         known = self._resolve(asked.marketplace, batch, asked.cut, currencies)
         cautions = read_cautions(self._ledger, asked.marketplace, known, asked.cut, asked.policy, _check)
@@ -151,7 +151,7 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the answers of one request have in common."""
+    """The common part of a request's answers."""
 
     marketplace: str
     cut: Cut

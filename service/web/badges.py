@@ -164,7 +164,7 @@ class Badges:
         return None
 
     def _board(self, seller: Seller) -> asyncio.Future[None] | None:
-        """Return the future of a seller's answer, or None if it may not be asked for now."""
+        """Return the future of a seller's answer, or None if asking must wait."""
         if seller in self._flights:
             return self._flights[seller][0]
         if not self._may_ask(len(self._lane(seller))):

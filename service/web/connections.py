@@ -73,5 +73,5 @@ async def require_bounds(address: tuple[str, int], connections: dict[H11Protocol
     finally:
         writer.close()
     raise ConfigurationWrong(
-        "This release of uvicorn gives connections no bounds. Install the one that pyproject.toml names."
+        "This release of uvicorn gives connections no bounds. Install the release that pyproject.toml names."
     )

@@ -22,8 +22,8 @@ Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
     """Return (field name, parser of its text, maker of its value without a text).
 
-    The parser is None if the text is taken as it is, the maker if no value is made. For a required word or day the
-    maker raises RowRejected, unless empty text is allowed. An unmapped identity level is NONE.
+    The parser is None if the text is taken as it is. The maker is None if no value is made. For a required word or day
+    the maker raises RowRejected, unless empty text is allowed. An unmapped identity level is NONE.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":

@@ -14,12 +14,12 @@ A mapping lists files; each file lists rules; each rule turns a row into an entr
     violation_type = "safety_infraction"
     harm = { column = "severity", map = { "3" = "high" }, default = "low" }
 
-A value is a text with `{column}` in it (`{line}` is the row's line, `{column:day}` the UTC day), a constant, or a
-column with a `map`. A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column =
-"delivered", plus_days = 14 }`. An exposure's `{ count = "COLUMN" }` or `{ sum = "COLUMN" }`, with an optional `when`,
-counts distinct values, or adds numbers, of one seller and UTC day; its entry comes after the last row. `dates` states
-other forms of dates (`dates.py`); `columns` names those of a file without a header; a `join` adds columns of another
-file (`joins.py`).
+A value is a text with `{column}` in it, a constant, or a column with a `map`. `{line}` is the row's line,
+`{column:day}` the UTC day. A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column =
+"delivered", plus_days = 14 }`. An exposure's `{ count = "COLUMN" }` counts the distinct values of one seller and UTC
+day; `{ sum = "COLUMN" }` adds the numbers. A `when` is optional. The entry comes after the last row. `dates` states
+other forms of dates (`dates.py`); `columns` names the columns of a file without a header; a `join` adds columns of
+another file (`joins.py`).
 
 A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date.
 

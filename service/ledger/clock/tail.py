@@ -104,8 +104,8 @@ class Tail:
     def reach(self, sequence: int) -> None:
         """Wait, within the call's time, until the ledger holds `sequence`.
 
-        Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead; TooManyCalls if
-        `readers` reads wait; ServerStopping; LedgerUnavailable after a tenth of a second of silence.
+        Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead. Raises TooManyCalls
+        if `readers` reads wait, LedgerUnavailable after a tenth of a second of silence, and ServerStopping.
         """
         if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return

@@ -106,8 +106,8 @@ class Book:
         """Return a seller's serialized GetTrustScoreResponse, remembered or computed.
 
         `name` is the resource name. Raises InvalidInput, naming `seller`; SellerNotFound if the seller has no valid
-        entries; TooStale if the only answer is too old; LedgerUnavailable if the database is away and the sequence is
-        unknown; ServerBusy if too many others compute.
+        entries; TooStale if the only answer is too old. Raises LedgerUnavailable if the database is away and the
+        sequence is unknown; ServerBusy if too many others compute.
         """
         found = self._remembered(name, asked.sequence)
         if found is not None:
