@@ -13,7 +13,7 @@ from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
 from service.cli.models import compare_plainly, figures_of, format_estimates, now, user
 from service.cli.options import Export
-from service.cli.output import Exit, Format, Output, emit, emit_one, say
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
 from service.settings import Settings, load
@@ -51,9 +51,11 @@ def train(
     sign-off becomes champion; any other is a challenger.
 
     Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
-
     """
-    from training.pipeline.run import plan
+    try:
+        from training.pipeline.run import plan
+    except ImportError as error:
+        raise training_missing(error) from None
 
     settings, stated = load(), study_of(study)
     if rows is not None:

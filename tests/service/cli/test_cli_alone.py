@@ -137,8 +137,9 @@ def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp
 def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Path) -> None:
     """A server needs no polars; training does."""
     without = _shadowed(bare, tmp_path, "polars", 'ModuleNotFoundError("No module named \'polars\'", name="polars")')
-    said = without.error(6, "ledger", "export", tmp_path / "x.parquet")
-    assert said == "error: this needs the package polars; install it: pip install 'sellertrust[training]'\n"
+    for command in (("ledger", "export", tmp_path / "x.parquet"), ("train", "marketplace.toml")):
+        said = without.error(6, *command)
+        assert said == "error: this needs the package polars; install it: pip install 'sellertrust[training]'\n"
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from service.cli.lazy import load_command
 from tests.training.report import sample
 from training.report import sections
 from training.report.numbers import count, listed, number, percent, plural, spoken
@@ -81,10 +82,18 @@ def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
     text = words(render(**sample.parts(("log_loss", "latency"))))
     assert "Not passed: 2 hard gates failed" in text
     assert "may be overridden by a named person" in text
-    assert '--reason "WHY" --override YOUR-NAME --wait 60' in unescape(text)
+    assert '--reason "WHY" --override YOUR-NAME' in unescape(text)
     closed = words(render(**sample.parts(("parity",))))
     assert "A failure of parity cannot be overridden" in closed
     assert "model promote" not in closed
+
+
+@pytest.mark.parametrize("failed", [(), ("log_loss",), ("psi",), ("log_loss", "psi")])
+def test_the_command_of_the_report_has_no_unknown_option(failed: tuple[str, ...]) -> None:
+    known = {option for parameter in load_command("model").commands["promote"].params for option in parameter.opts}
+    shown = re.findall(r"sellertrust model promote [^<]*", unescape(render(**sample.parts(failed))))
+    assert shown
+    assert {word for line in shown for word in re.findall(r"--[a-z-]+", line)} <= known
 
 
 def test_an_advisory_gate_asks_for_a_signature_and_does_not_stop() -> None:

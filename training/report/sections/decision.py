@@ -46,10 +46,8 @@ def _refused(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
 
 
 def _promote(r: Reading, options: str = "", text: str = "") -> Command:
-    command = (
-        f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY"{options} --wait 60'
-    )
-    return Command(text or "To promote it (and wait until every server has it):", command)
+    command = f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY"{options}'
+    return Command(text or "To promote it (servers follow within a second):", command)
 
 
 def gates(r: Reading) -> list[Block]:
