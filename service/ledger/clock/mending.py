@@ -110,6 +110,8 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
         if mending.taken[0] < known_time <= mending.taken[1] + 1:
             return _read_before(connection, known_time, mending.first, mending.last)
     for first, last, ahead in _stretches(mendings.all):
+        if first > 1 and _record_time_of(connection, first) - ahead >= known_time:
+            continue  # otherwise the search would walk along every entry before the stretch
         sequence, record_time = _read_before(connection, known_time + ahead, first, last)
         if sequence:
             return sequence, record_time - ahead

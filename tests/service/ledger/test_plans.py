@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Select, event, text
 
 from scoring.base.errors import ExposureRevisionTaken
 from service.ledger.append import accounts, appending, following, known
+from service.ledger.clock.mending import Mending, Mendings, sequence_before
 from service.ledger.database.database import Database
 from service.ledger.queries import entries, facts
 from service.ledger.store import Ledger
-from tests.helpers.builders import MARKET, TODAY, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, exposure, identity, status, violation
 from tests.helpers.rows import insert_entries
 
 ENTRIES = 50_000
@@ -103,6 +104,18 @@ def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, ba
         assert len(pages) == 1
         with ledger.database.read() as connection:
             assert "entry_of_seller" in str(FAULTS[backend](connection, *pages[0])[1])
+
+
+def test_a_time_before_a_mending_is_sought_once(full_url: str) -> None:
+    """A search among later entries alone would walk along every entry before them."""
+    with Ledger.open(full_url) as ledger, ledger.database.read() as connection:
+        times = dict(map(tuple, connection.execute(text("SELECT sequence, record_time FROM entry"))))
+        middle, last = ENTRIES // 2, max(times)
+        mended = Mending(last - 9, last - 1, 5, NOW, (times[last - 9], times[last - 1]))
+        with listening(ledger) as asked:
+            found = sequence_before(connection, Mendings(last, (mended,)), times[middle])
+    assert found == (middle - 1, times[middle - 1])
+    assert sum("record_time <" in sql for sql, _ in asked) == 1
 
 
 def test_every_look_up_of_an_append_uses_an_index(full_url: str, backend: str) -> None:
