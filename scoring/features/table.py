@@ -337,16 +337,14 @@ def matrix(
     features: "tuple[AnyFeature, ...]",
     attributes: "Sequence[Mapping[str, str]] | None" = None,
     cases: "Ints | None" = None,
-    out: Floats | None = None,
 ) -> Floats:
     """Return the model's input, float64 of shape (n, features); context features at reference.
 
-    `cases`: the n cases by index, default all. `attributes`: of each of the n cases, text by name. `out`: an
-    array to write into.
+    `cases`: the n cases by index, default all. `attributes`: of each of the n cases, text by name.
     """
     rows = sums.cases if cases is None else len(cases)
     columns = [_column(sums, feature, attributes, cases, rows) for feature in features]
-    out = np.empty((rows, len(features)), dtype=np.float64) if out is None else out
+    out = np.empty((rows, len(features)), dtype=np.float64)
     if not columns:
         return out
     for begin in range(0, rows, BLOCK_ROWS):

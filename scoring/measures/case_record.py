@@ -73,10 +73,6 @@ def list_case_changes(
     return [_entry_of(seller, fact, counts.get(fact.case, 0) + 1, time) for fact in facts]
 
 
-def count_own(statements: Iterable[CaseStatement]) -> int:
-    return sum(bool(one.fact.rule) for one in statements)
-
-
 def _entry_of(seller: str, fact: CaseChanged, number: int, time: int) -> Entry:
     about = "\x1f".join((seller, str(number), fact.state.name))
     return Entry(derived_id(fact.case, about), seller, fact, time)

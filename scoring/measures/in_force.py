@@ -95,9 +95,19 @@ def evaluate_measures(
 
     `given`: an answer that looks back. `beside`: by seller. `check` may raise between parts.
     """
-    known, facts, policy = given.known, given.facts, given.policy
+    policy = given.policy
     if given.past is None and given.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
         raise ValueError("measures need an answer that looks back")
+    evaluation = _Evaluation(policy, given.known.observe_time, given.past)
+    found: list[InForce | None] = []
+    for seller in _list_sellers(given, marketplace, beside):
+        check()
+        found.append(None if seller is None else evaluation.evaluate(seller))
+    return found
+
+
+def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
+    known, facts, policy = given.known, given.facts, given.policy
     rows_of = known.table.rows_by_case()
     established = establish(facts, known.table.rows, rows_of, known.observe_time)
     settled = {
@@ -107,10 +117,9 @@ def evaluate_measures(
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
     is_thin = policy.is_thin(orders, facts.observe_day - facts.start_day).tolist()
-    sellers: list[_Seller | None] = []
     for case, (name, score) in enumerate(zip(known.sellers, given.scores, strict=True)):
         if score is None:
-            sellers.append(None)
+            yield None
             continue
         own, stated = established[case], beside.get(name, NOTHING_BESIDE)
         traced = trace_facts(own, policy)
@@ -129,28 +138,20 @@ def evaluate_measures(
             deposit_minor=stated.deposit_minor,
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
-        sellers.append(
-            _Seller(
-                name=name,
-                case=case,
-                rows=rows_of[case],
-                entries=group_entries_by_violation(rows_of[case]),
-                established=own,
-                with_points=_list_with_points(own, policy, known.observe_time),
-                traced=traced,
-                score=score,
-                situation=situation,
-                applied=policy.rule_book.apply(situation),
-                statements=stated.statements,
-                lifts=find_lifts(stated.statements),
-            )
+        yield _Seller(
+            name=name,
+            case=case,
+            rows=rows_of[case],
+            entries=group_entries_by_violation(rows_of[case]),
+            established=own,
+            with_points=_list_with_points(own, policy, known.observe_time),
+            traced=traced,
+            score=score,
+            situation=situation,
+            applied=policy.rule_book.apply(situation),
+            statements=stated.statements,
+            lifts=find_lifts(stated.statements),
         )
-    evaluation = _Evaluation(policy, known.observe_time, given.past)
-    found: list[InForce | None] = []
-    for seller in sellers:
-        check()
-        found.append(None if seller is None else evaluation.evaluate(seller))
-    return found
 
 
 def _list_with_points(violations: Sequence[Established], policy: Policy, observe_time: int) -> list[Established]:
