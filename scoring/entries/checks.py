@@ -85,10 +85,11 @@ def _check_violation(fact: ViolationReported | ProductViolationReported, occur_t
     known = violation_types(occur_time or 0)
     if fact.violation_type not in known:
         near = get_close_matches(fact.violation_type, known, 2)
-        advice = f"did you mean {' or '.join(near)}? All of them: sellertrust" if near else "see: sellertrust"
+        advice = f"did you mean {' or '.join(near)}? All of them: " if near else "see "
         yield (
             "violation_type",
-            f"{fact.violation_type[:80]!r} is not in the table of violation types; {advice} violation types",
+            f"{fact.violation_type[:80]!r} is not in the table of violation types;"
+            f" {advice}docs/reference/violation-types.md",
         )
     if isinstance(fact, ViolationReported):
         yield from _check_amount(fact)

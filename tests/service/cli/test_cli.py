@@ -103,7 +103,8 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
         ),
         (
             '{"entry_id": "e", "seller": "s", "violation": {"violation_type": "counterfit_goods"}}',
-            "'counterfit_goods' is not in the table of violation types; did you mean counterfeit_goods?",
+            "'counterfit_goods' is not in the table of violation types; did you mean counterfeit_goods? All of them: "
+            "docs/reference/violation-types.md",
         ),
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "line 1, fact: must state one fact"),
     ],
