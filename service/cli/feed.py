@@ -1,7 +1,6 @@
 import re
 import signal
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -79,7 +78,7 @@ def feed_command(
             report = feed.run(once=once, on_progress=_rejects_notice(path))
         finally:
             opened.close()
-    row = asdict(report)
+    row = {name: getattr(report, name) for name in ("appended", "already_present", "rejected", "positions")}
     if output is Format.TABLE:
         row["positions"] = [f"{partition}:{position}" for partition, position in sorted(report.positions.items())]
     emit_one(row, output)

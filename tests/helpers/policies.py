@@ -57,7 +57,11 @@ def cell_of(space: Space, seller: Sample) -> Cell:
     return Cell(
         points=None if points is None else _floor([p for p in space.points if p is not None], points),
         tier=seller.tier,
-        values=tuple(_floor(axis.values, situations[axis.places[-1]].value(axis.asked)) for axis in space.axes),
+        # A situation has counts of its own policy alone.
+        values=tuple(
+            _floor(axis.values, max(situations[place].value(axis.asked) for place in axis.places))
+            for axis in space.axes
+        ),
         marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
         thin=tuple(place for place, situation in enumerate(situations) if situation.rated_by_violation),
     )

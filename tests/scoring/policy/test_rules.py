@@ -355,7 +355,12 @@ def test_what_is_stated_in_vain_is_shown() -> None:
 def drawn_terms(policy: Policy, points: int | None, standing: int, incidents: int, *trade: int) -> dict[str, int]:
     tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
     settled, tenure, deposit = trade
-    counted = {one.counter: incidents for one in policy.rule_book.rules if one.counter is not None}
+    counted = {
+        one.asked: incidents
+        for rule_ in policy.rule_book.rules
+        for one in rule_.conditions
+        if isinstance(one.asked, Counter)
+    }
     seller = Situation(tier, standing, counted, {"": settled}, tenure_days=tenure, deposit_minor=deposit)
     return policy.rule_book.terms(seller).strictness({"toys"})
 

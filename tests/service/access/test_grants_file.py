@@ -71,7 +71,7 @@ def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -
     assert [line for line in problem.splitlines() if "jane" in line or "doe" in line] == []
     (server.folder / "other").mkdir()
     settings = server.authority.server_settings() | {"grants": server.grants}
-    with pytest.raises(ConfigurationWrong, match=r"grants\[0\]\.principals: ") as caught:
+    with pytest.raises(ConfigurationWrong, match=r"grants\[0\]\.principals is wrong: ") as caught:
         running_server(server.folder / "other", **settings).__enter__()
     assert "'jwt:https://other.example#~" in caught.value.message
     assert "jane" not in caught.value.message

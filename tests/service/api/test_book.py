@@ -62,7 +62,7 @@ def test_verify_book_fails_where_nothing_was_compared(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
         assert "no score was compared" in shell("verify", "book", "-m", "empty", code=3)[1]
-        assert "does not belong to verify book" in shell("verify", "book", "file", code=2)[1]
+        assert "does not belong to verify book" in shell("verify", "book", __file__, code=2)[1]
 
 
 def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
