@@ -35,7 +35,7 @@ def test_the_next_migration_carries_the_baseline_over(
         checkpoint = ledger.seals.last()
     shutil.copytree(Path(migrations.__file__).parent, tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "v0101_later.py").write_text(NEXT)
-    monkeypatch.setattr("service.ledger.database.schema.files", lambda _: tmp_path)
+    monkeypatch.setattr("service.ledger.database.schema.MIGRATIONS", tmp_path / "migrations")
     assert schema_state(url) is SchemaState.BEHIND
     upgrade(url)
     upgrade(url)
