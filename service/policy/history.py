@@ -33,6 +33,10 @@ MAX_TEXT_BYTES = 200_000
 
 MIN_BEGINNING = 6
 
+_COMMITTED_MEANWHILE = (
+    "Other assumptions or policies were committed meanwhile, and the policy must be certified with them. Commit again."
+)
+
 
 class PolicyHistory:
     """Thread-safe."""
@@ -109,11 +113,7 @@ class PolicyHistory:
             is_unchecked = stated and not loss.certificate
             is_moved = stated and len(moves) != len(known)
             if is_unchecked or is_moved or (not assumptions and _last_assumptions(moves) != loss.assumptions):
-                problem = (
-                    "other assumptions or policies were committed meanwhile, with which the policy is to be certified;"
-                    " commit again"
-                )
-                raise PolicyMoved(problem, {"policy": head})
+                raise PolicyMoved(_COMMITTED_MEANWHILE, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
             made = NewMove(
                 PolicyAction.COMMITTED,
