@@ -81,9 +81,9 @@ class PolicyServiceServicer(object):
     def CommitPolicy(self, request, context):
         """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
         is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
-        served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
-        with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
-        under this policy and those before it. A repetition changes nothing.
+        served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
+        that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
+        verdict fails that is not among `accepted_losses`. A repetition changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,9 +44,9 @@ class PolicyServiceStub:
     CommitPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.CommitPolicyRequest, _policy_service_pb2.CommitPolicyResponse]
     """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
     is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
-    served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
-    with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
-    under this policy and those before it. A repetition changes nothing.
+    served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
+    that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
+    verdict fails that is not among `accepted_losses`. A repetition changes nothing.
     """
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
     """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
@@ -70,9 +70,9 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     CommitPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.CommitPolicyRequest, _policy_service_pb2.CommitPolicyResponse]  # type: ignore[assignment]
     """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
     is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
-    served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
-    with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
-    under this policy and those before it. A repetition changes nothing.
+    served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
+    that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
+    verdict fails that is not among `accepted_losses`. A repetition changes nothing.
     """
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
     """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
@@ -111,9 +111,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_service_pb2.CommitPolicyResponse, _abc.Awaitable[_policy_service_pb2.CommitPolicyResponse]]:
         """Has a policy served by every server, after a check in every situation that it distinguishes. INVALID_ARGUMENT if it
         is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
-        served. With assumptions, or once some were committed, its loss certificate is made and proven: FAILED_PRECONDITION
-        with `LOSS_NOT_ACCEPTED` if a verdict fails that is not among `accepted_losses`, in the sum of a run that goes on
-        under this policy and those before it. A repetition changes nothing.
+        served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
+        that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
+        verdict fails that is not among `accepted_losses`. A repetition changes nothing.
         """
 
     @_abc_1.abstractmethod
