@@ -80,7 +80,7 @@ def _facts(story: Story) -> "Table":
             rows.append((fact, "", _signed(effect.points_if_overturned)))
     rows.append(("Points", str(found.trust_score.points), ""))
     return Table(
-        f"How {OFFENDER.shop_name} comes to {found.trust_score.points} points",
+        f"Why {OFFENDER.shop_name} has {found.trust_score.points} points",
         "Below each reason stand the entries in the ledger that it rests on, with what overturning them would give back.",
         ("reason, and its facts", "points", "if overturned"),
         rows,
