@@ -104,7 +104,10 @@ def place_of(url: str) -> Place:
 
     Raises InvalidInput for other URLs, and, without repeating it, for one with a user or password.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text can repeat a password
+        raise invalid("URL", f"must be {_FORMS}") from None
     query = dict(parse_qsl(parts.query))
     title = parts.path.removeprefix("/")
     known = {"subject"} if parts.scheme == "nats" else set()

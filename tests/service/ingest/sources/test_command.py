@@ -102,6 +102,10 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(shell: Shell) -> None
     said = shell.error(2, "ledger", "feed", "nats://u:secret@localhost:4222/FACTS")
     assert "--credentials" in said
     assert "secret" not in said
+    for url in ("kafka://u:secret\u2100@localhost:1/x", "nats://u:secret@[::1/x"):
+        said = shell.error(2, "ledger", "feed", url)
+        assert "must be kafka://HOST:PORT" in said
+        assert "secret" not in said
 
 
 @pytest.mark.long
