@@ -50,6 +50,8 @@ class Part:
         if self.is_missing:
             return
         place = ".".join(filter(None, (self.path, name)))
+        if not place.isprintable():
+            place = repr(place)[1:-1]
         self.errors.append(f"{place} {text}" if place else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:

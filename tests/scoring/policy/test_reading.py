@@ -20,6 +20,11 @@ def test_a_standing_is_part_of_the_digest() -> None:
     assert parse_policy(data(standing=standing())).digest != parse_policy(data()).digest
 
 
+def test_a_name_with_control_characters_is_shown_escaped() -> None:
+    text = faults(**{"a\x1b[31m\nb": 1})
+    assert r"a\x1b[31m\nb is not a part of a policy" in text
+
+
 def test_every_fault_of_a_file_is_named_at_once() -> None:
     wrong = standing()
     wrong["points"]["ip"]["major"] = 2.5
