@@ -26,7 +26,9 @@ def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
     """Return the wording of each shown badge. Raises ConfigurationWrong with every error of the file."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationWrong(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationWrong(f"{path} cannot be read: {error}") from None
     root = Part(data, whole="a file of badges")
     wording = {}

@@ -69,3 +69,6 @@ def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:
             read_words(words_of(tmp_path, garbage))
     with pytest.raises(ConfigurationWrong, match="cannot be read"):
         read_words(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigurationWrong) as refusal:
+        read_words(tmp_path)
+    assert str(refusal.value) == f"{tmp_path} cannot be read: is a directory"
