@@ -93,8 +93,10 @@ def import_entries(
 ) -> ImportReport:
     """Import a file of the contract's entries, one JSON object per line, plain or gzip.
 
-    Raises InvalidInput without the file. `journal` and `dry_now` as in `import_files`.
+    Raises InvalidInput without the file, or for a folder. `journal` and `dry_now` as in `import_files`.
     """
+    if path.is_dir():
+        raise invalid("FILE", f"{path} is a folder; name a file of entries in it")
     if not path.is_file():
         raise invalid("FILE", f"there is no file {path}")
     run = _Run(ledger, marketplace, progress, dry_now)

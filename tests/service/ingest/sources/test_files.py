@@ -136,6 +136,9 @@ def test_entries_come_as_json_lines_without_a_mapping(ledger: Ledger, tmp_path: 
 def test_a_file_of_entries_that_is_missing_is_said(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"there is no file .*entries\.jsonl"):
         import_entries(ledger, MARKET, tmp_path / "entries.jsonl", breaking(1))
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(InvalidInput, match=r"folder\.jsonl is a folder"):
+        import_entries(ledger, MARKET, tmp_path / "folder.jsonl", breaking(1))
 
 
 FORMS = ("rows.csv", "rows.csv.gz", "rows.parquet", "entries.jsonl")
