@@ -66,6 +66,10 @@ def show(
 
     With --against it shows where two models differ, and their evaluations side by side.
     """
+    asked = {"--against": against is not None, "--card": card, "--report": report is not None}
+    stated = [name for name, is_stated in asked.items() if is_stated]
+    if len(stated) > 1:
+        raise invalid(stated[1], f"does not belong to {stated[0]}; leave out one of them")
     with _open_models(server) as models:
         if against is not None:
             _show_differences(models.diff_models(model, against), output)

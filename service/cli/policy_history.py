@@ -90,6 +90,8 @@ def show(
     output: Output = Format.TABLE,
 ) -> None:
     """Write the text of the served policy, or of an earlier one by the digest in a stamp."""
+    if history and policy != "head":
+        raise invalid("--history", "lists every policy; leave out POLICY, or --history")
     with client() as (connection, _):
         if history:
             emit([_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()], output)

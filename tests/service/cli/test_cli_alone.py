@@ -75,6 +75,9 @@ def test_a_server_whose_database_does_not_answer_is_not_taken_for_one_that_does_
     [
         (["score"], "Missing argument 'SELLER"),
         (["score", "s", "--observe-time", "yesterday"], "error: --observe-time: 'yesterday' is not a time"),
+        (["model", "show", "--against", "b", "--card"], "error: --card: does not belong to --against; leave out one"),
+        (["model", "show", "--card", "--report", "r"], "error: --report: does not belong to --card; leave out one"),
+        (["policy", "show", "a", "--history"], "error: --history: lists every policy; leave out POLICY, or --history"),
     ],
 )
 def test_a_wrong_call_is_2_and_says_what_would_be_right(bare: Shell, arguments: list[str], message: str) -> None:
