@@ -5,6 +5,7 @@ A dataclass declares by its fields what a part states (`whole`, `optional_text`,
 
 import itertools
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, field, fields
 from difflib import get_close_matches
@@ -20,6 +21,18 @@ MAX_NAME = 64
 
 T = TypeVar("T")
 Member = TypeVar("Member", bound=IntEnum)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML from outside; raise ValueError, also for deep nesting and for numbers of thousands of digits."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ValueError("a number has too many digits") from None
 
 
 class Part:

@@ -15,7 +15,6 @@ marketplaces = ["acme"]
 [end]
 """
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any, TypeVar
 
 from scoring.base.enums import Source
 from scoring.base.errors import ConfigurationWrong
-from scoring.base.parts import Part
+from scoring.base.parts import Part, parse_toml
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.access.decision import EVERY, Grant, GrantList
@@ -89,13 +88,11 @@ def load_grants(path: Path) -> Grants:
         if len(data) > MAX_FILE_BYTES:
             raise ConfigurationWrong(f"{path}: is larger than {MAX_FILE_BYTES:,} bytes")
         text = data.decode()
-        content = tomllib.loads(text)
+        content = parse_toml(text)
     except OSError as error:
         raise ConfigurationWrong(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError as error:
         raise ConfigurationWrong(f"{path}: is no TOML file: {error}") from None
-    except RecursionError:
-        raise ConfigurationWrong(f"{path}: is no TOML file: it is nested too deeply") from None
     last = text.rstrip().rpartition("\n")[2].partition("#")[0].rstrip()
     if last != END or content.pop("end", None) != {}:  # or it is within a multi-line text
         raise ConfigurationWrong(

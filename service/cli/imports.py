@@ -1,4 +1,3 @@
-import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.parts import parse_toml
 from service.bootstrap import is_absent, open_ledger
 from service.cli.models import now
 from service.cli.options import Marketplace, Rejects
@@ -181,11 +181,11 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
             " (docs/reference/kinds.md has an example), and import that",
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise invalid("FILE", f"there is no file {path}") from None
     except OSError as error:
         raise ConfigurationWrong(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationWrong(f"{path} is not TOML: {error}") from None
     return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))

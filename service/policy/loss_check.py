@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import accept, certify, list_losses
@@ -123,9 +124,11 @@ def check_assumptions(text: str) -> Assumptions:
     if len(text.encode()) > MAX_ASSUMPTIONS_BYTES:
         raise invalid("assumptions", f"must have at most {MAX_ASSUMPTIONS_BYTES:,} bytes")
     try:
-        return parse_assumptions(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise invalid("assumptions", f"is no TOML: {error}") from None
+    try:
+        return parse_assumptions(data)
     except CertificateRefused as error:
         raise InvalidInput([FieldViolation(("assumptions",), str(error))]) from None
 

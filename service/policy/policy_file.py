@@ -1,9 +1,9 @@
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scoring.base.errors import PolicyRefused
+from scoring.base.parts import parse_toml
 from scoring.policy.cases import Case, parse_cases
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
@@ -32,9 +32,10 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
     `was_committed`: as for `parse_policy`.
     """
     try:
-        return replace(parse_policy(tomllib.loads(text), was_committed=was_committed), text=text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise PolicyRefused(f"is no TOML: {error}") from None
+    return replace(parse_policy(data, was_committed=was_committed), text=text)
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
@@ -49,8 +50,8 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read unchecked TOML data. Raises PolicyRefused."""
     try:
-        return tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(_read_text(path))
+    except ValueError as error:
         raise PolicyRefused(f"{path} is no TOML: {error}") from None
 
 

@@ -1,11 +1,10 @@
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from scoring.base.errors import ConfigurationWrong
-from scoring.base.parts import Part
+from scoring.base.parts import Part, parse_toml
 from service.web.drawing import MARKS, label_fits
 from service.web.languages import LANGUAGES
 
@@ -25,10 +24,10 @@ class Wording:
 def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:
     """Return the wording of each shown badge. Raises ConfigurationWrong with every error of the file."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationWrong(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationWrong(f"{path} cannot be read: {error}") from None
     root = Part(data, whole="a file of badges")
     wording = {}

@@ -1,4 +1,3 @@
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Any
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import Category, Severity
 from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.parts import parse_toml
 from scoring.base.time import parse_day
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
@@ -37,12 +37,12 @@ def load_study(path: Path) -> Study:
     unreadable or not TOML.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise invalid("STUDY", f"there is no study {path}; the shipped ones are in training/studies") from None
     except OSError as error:
         raise ConfigurationWrong(f"the study {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationWrong(f"the study {path} is not TOML: {error}") from None
     plain = _plain(data)
     reader = Reader(plain)
