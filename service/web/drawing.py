@@ -23,8 +23,9 @@ MARKS = {
     'M10 4.9l1.6 3.3 3.6.5-2.6 2.5.6 3.6-3.2-1.7-3.2 1.7.6-3.6-2.6-2.5 3.6-.5z" fill="{0}" fill-rule="evenodd"/>',
 }
 _FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,Roboto,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
-"""Their Latin letters have about the same width."""
-_NARROW, _WIDE = frozenset(" !'(),-./:;I[]fijlrt|"), frozenset("MW@%mw")
+"""Their Latin letters have about the same width. `textLength` makes other fonts, such as DejaVu Sans, as narrow."""
+_EMS = {" ',./I\\ijl|": 0.28, "!()-:;[]ft": 0.33, "r*": 0.39, "MW@%mw": 0.87}
+"""Widths of some bold letters of Helvetica, in font sizes."""
 
 
 class Look(NamedTuple):
@@ -47,7 +48,8 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
     if look.form == "label":
         drawn += (
             f'<text x="{size * 5 // 4}" y="{size * 3 // 4}" fill="{colour}" font-family="{_FONTS}"'
-            f' font-size="{SIZES[size]}" font-weight="600">{shown}</text>'
+            f' font-size="{SIZES[size]}" font-weight="600" textLength="{SIZES[size] * _ems(label):.0f}"'
+            f' lengthAdjust="spacingAndGlyphs">{shown}</text>'
         )
     return _svg(look, f' role="img" aria-label="{shown}" lang="{look.language}"', drawn)
 
@@ -58,15 +60,18 @@ def draw_nothing(look: Look) -> str:
 
 
 def label_fits(label: str, language: str) -> bool:
-    ems = sum(_ems(character) for character in label)
-    return all(size * 5 / 4 + font * ems <= WIDTHS[language][size] for size, font in SIZES.items())
+    return all(size * 5 / 4 + font * _ems(label) <= WIDTHS[language][size] for size, font in SIZES.items())
 
 
-def _ems(character: str) -> float:
-    """Return the width of a bold character in font sizes, slightly above Helvetica's."""
-    if unicodedata.east_asian_width(character) in "WF":
+def _ems(label: str) -> float:
+    """Return the width of a bold label in font sizes."""
+    return sum(_letter_ems(letter) for letter in label)
+
+
+def _letter_ems(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
         return 1.0
-    return 0.36 if character in _NARROW else 0.95 if character in _WIDE else 0.75 if character.isupper() else 0.62
+    return next((ems for letters, ems in _EMS.items() if letter in letters), 0.7 if letter.isupper() else 0.58)
 
 
 def _svg(look: Look, attributes: str, drawn: str) -> str:
