@@ -52,9 +52,11 @@ class Part:
         self.whole = whole
         self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else NOTHING
         self._read: set[str] = set()
+        self._known: set[str] = set()
         self._parts: list[Part] = []
 
     def __contains__(self, name: str) -> bool:
+        self._known.add(name)
         return name in self.data
 
     def refuse(self, name: str, text: str) -> None:
@@ -85,7 +87,8 @@ class Part:
             return default
         if type(value) in (int, float) and least <= value <= most:
             return float(value)
-        self.refuse(name, f"must be left out, or a number, {least:f} to {most:,.0f}{self._stated(name)}")
+        bounds = " to ".join(f"{bound:,f}".rstrip("0").rstrip(".") for bound in (least, most))
+        self.refuse(name, f"must be left out, or a number, {bounds}{self._stated(name)}")
         return least
 
     def text(self, name: str, least: int = 0) -> str:
@@ -188,6 +191,10 @@ class Part:
             self.refuse(name, f"must be a table{self._stated(name)}")
         return self._below(value, name)
 
+    def optional_part(self, name: str) -> "Part":
+        """Read a table that may be missing; it is empty then."""
+        return self.part(name) if name in self else self._below({}, name)
+
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
         """Read a list of at most `most` tables, by default none; after an error the first `most`.
 
@@ -226,7 +233,7 @@ class Part:
     def refuse_what_is_left(self) -> None:
         """Note an error for each unread value, in this part and the parts below."""
         for name in [str(name) for name in self.data if name not in self._read]:
-            alike = get_close_matches(name, sorted(self._read), n=1)
+            alike = get_close_matches(name, sorted(self._read | self._known), n=1)
             self.refuse(name, f"is not a part of {self.whole}{f'; did you mean {alike[0]}?' if alike else ''}")
         for part in self._parts:
             part.refuse_what_is_left()

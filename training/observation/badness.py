@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import polars as pl
 
 from scoring.base.arrays import NEVER, Bools, Ints, first_of_runs
 from scoring.base.errors import ConfigurationWrong
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
-from training.observation.export import LedgerTable
-from training.study.definition import BadRule, Study
-
-FINEST_SHARE = 1_000_000
-"""Shares are fractions with denominators up to this, so that 0.07 of 100 orders is exactly 7."""
+from training.observation.export import LedgerTable, read_integers
+from training.observation.joining import find_places
+from training.study.definition import FINEST_SHARE, BadRule, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +62,8 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
     """
     if study.bad.amount_minor is None or not len(v.row):
         return np.zeros(len(v.row), dtype=np.int64)
-    stated = table.statements.gather(np.searchsorted(table.statement_rows, v.row))
-    found: Ints = _numbers(stated.str.json_path_match("$.amount_minor"))
-    other = stated.str.json_path_match("$.currency").fill_null("").to_numpy() != study.bad.currency
+    found = read_integers(table.read_stated(v.row, "$.amount_minor"))
+    other = table.read_stated(v.row, "$.currency").fill_null("").to_numpy() != study.bad.currency
     if (other & (found > 0)).any():
         raise ConfigurationWrong(
             f"bad.amount_minor of the study is in {study.bad.currency}, and {int((other & (found > 0)).sum())} violations"
@@ -101,13 +97,10 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
     def key(facts: Facts) -> Ints:
         return (facts.exposure_case * span + facts.exposure_day - first) * kinds + facts.exposure_product + 1
 
-    theirs = key(final)
-    order = np.argsort(theirs, kind="stable")
-    wanted = key(sold)
-    place = np.minimum(np.searchsorted(theirs[order], wanted), max(len(theirs) - 1, 0))
-    stands = theirs[order][place] == wanted if len(theirs) else np.zeros(len(wanted), dtype=bool)
-    number = np.zeros(len(wanted), dtype=np.int64)
-    number[stands] = np.minimum(sold.exposure_failures[stands], final.exposure_failures[order][place[stands]])
+    place = find_places(key(final), key(sold))
+    stands = place >= 0
+    number = np.zeros(len(place), dtype=np.int64)
+    number[stands] = np.minimum(sold.exposure_failures[stands], final.exposure_failures[place[stands]])
     some = number > 0
     number = number[some]
     return Counted(
@@ -185,7 +178,3 @@ def _running(values: Ints, new: Bools) -> Ints:
     starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
     running: Ints = total - before[starts]
     return running
-
-
-def _numbers(texts: pl.Series) -> Ints:
-    return texts.cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64)

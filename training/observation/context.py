@@ -3,8 +3,6 @@
 Serving scores with every context at its reference (`at_reference`).
 """
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -15,13 +13,11 @@ from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
-from scoring.features.facts import resolve
 from training.observation.export import LedgerTable
-from training.study.context import ContextSource
+from training.study.context import DETECTIONS, MEASURES, ContextSource
 from training.study.definition import Observation, Study
 
 MONTH_DAYS = 30
-PER_MILLION = 1e6
 
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
@@ -49,44 +45,26 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
 
 
 def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    if source.source in _NUMBERS:
-        return _NUMBERS[source.source](table, entries, source, point)
-    texts = _of_inspection(table, entries, source.source, point)
-    return _numbers(texts, np.nan)
+    """Return the value of each case; NaN if unknown."""
+    if source.source == DETECTIONS:
+        return _count_detections(table, entries, source, point) / (source.days / MONTH_DAYS)
+    if source.source == MEASURES:
+        return _count_measures(table, entries, source, point)
+    texts = pl.Series(_of_inspection(table, entries, source.source, point).tolist(), dtype=pl.String)
+    return texts.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy(allow_copy=True).astype(np.float64)
 
 
-def _per_month(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    return _detections(table, entries, source, point) / (source.days / MONTH_DAYS)
-
-
-def _per_order(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    facts = resolve(table.columns, np.full(entries.cases, point.day * DAY), as_reported=True)
-    lately = facts.exposure_day >= point.day - source.days
-    orders = np.bincount(
-        facts.exposure_case[lately], weights=facts.exposure_orders[lately], minlength=entries.cases
-    ).astype(np.float64)
-    return _ratio(_detections(table, entries, source, point), orders)
-
-
-def _detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+def _count_detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
     lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
     looked = (found.kind == Kind.INSPECTION) | (
         _stated(table, found.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
     )
-    return _counts(found.take(looked))
+    return _count_cases(found.take(looked))
 
 
-def _selection(table: LedgerTable, entries: EntryColumns, _source: ContextSource, point: Observation) -> Floats:
-    inspections = _in_window(entries, point)
-    chance = _numbers(_stated(table, inspections.row, "$.selection_probability_ppm"), 0.0) / PER_MILLION
-    known = chance > 0
-    total, count = _counts(inspections.take(known), chance[known]), _counts(inspections.take(known))
-    return _ratio(total, count)
-
-
-def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
     """Count the measures in force at the point, by case.
 
     A measure is in force if its last statement known then imposes it and it has not ended; measures of a policy's rules
@@ -103,46 +81,22 @@ def _measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, 
     in_force &= np.array([not str(name).startswith(RULE_MEASURE_PREFIX) for name in names], dtype=bool)
     if source.measure_kind is not None:
         in_force &= _stated(table, measures.row, "$.measure_kind") == source.measure_kind.name.lower()
-    return _counts(measures.take(in_force))
-
-
-_NUMBERS: Mapping[str, Callable[[LedgerTable, EntryColumns, ContextSource, Observation], Floats]] = {
-    "detections_per_month": _per_month,
-    "detections_per_order": _per_order,
-    "selection_probability": _selection,
-    "measures_in_force": _measures,
-}
+    return _count_cases(measures.take(in_force))
 
 
 def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point: Observation) -> NDArray[np.object_]:
-    inspections = _in_window(entries, point)
+    """Return, by case, what the first inspection in the window states; None without one."""
+    inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
+    inspections = entries.take((entries.kind == Kind.INSPECTION) & inside)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)
-    path = "$" + source.removeprefix("inspection")
-    texts[inspections.case[order]] = _stated(table, inspections.row, path)[order]
+    texts[inspections.case[order]] = _stated(table, inspections.row, "$" + source.removeprefix("inspection"))[order]
     return texts
 
 
-def _in_window(entries: EntryColumns, point: Observation) -> EntryColumns:
-    inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
-    return entries.take((entries.kind == Kind.INSPECTION) & inside)
-
-
 def _stated(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
-    place = np.searchsorted(table.statement_rows, rows)
-    texts: NDArray[np.object_] = table.statements.gather(place).str.json_path_match(path).to_numpy(allow_copy=True)
-    return texts.astype(object)
+    return table.read_stated(rows, path).to_numpy(allow_copy=True).astype(object)
 
 
-def _numbers(texts: NDArray[np.object_], missing: float) -> Floats:
-    numbers = pl.Series(texts.tolist(), dtype=pl.String).cast(pl.Float64, strict=False).fill_null(missing)
-    return numbers.to_numpy(allow_copy=True).astype(np.float64)
-
-
-def _ratio(over: Floats, under: Floats) -> Floats:
-    ratio: Floats = np.divide(over, under, out=np.full(len(under), np.nan), where=under > 0)
-    return ratio
-
-
-def _counts(entries: EntryColumns, weights: Floats | Ints | None = None) -> Floats:
-    return np.bincount(entries.case, weights=weights, minlength=entries.cases).astype(np.float64)
+def _count_cases(entries: EntryColumns) -> Floats:
+    return np.bincount(entries.case, minlength=entries.cases).astype(np.float64)

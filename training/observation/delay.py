@@ -3,16 +3,15 @@
 Decided cases alone make it look too short, because slow decisions are still open.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.base.arrays import Floats, Ints
+from scoring.base.arrays import Bools, Floats, Ints
 from scoring.base.enums import Kind, Status
 from scoring.base.time import DAY
-from scoring.features.columns import EntryColumns
 from training.observation.export import LedgerTable
-from training.observation.survival import kaplan_meier
+from training.observation.joining import find_places
 
 _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
 
@@ -28,9 +27,6 @@ class DecisionDelay:
     decided: int
     open: int
     withdrawn: int
-
-    def as_dict(self) -> dict[str, float | int | None]:
-        return asdict(self)
 
 
 def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDelay:
@@ -59,7 +55,7 @@ def _cases(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
     reports = columns.take((columns.kind == Kind.VIOLATION) & (columns.status != Status.CONFIRMED))
     decisions = columns.take((columns.kind == Kind.STATUS) & np.isin(columns.status, _CLOSING))
     decisions = decisions.take(np.lexsort((decisions.sequence, decisions.violation)))
-    closed_by = first_about(decisions, reports.violation)
+    closed_by = find_places(decisions.violation, reports.violation)
     is_closed = closed_by >= 0
     closed_at, status = np.full(len(closed_by), end), np.zeros(len(closed_by), dtype=np.int64)
     closed_at[is_closed] = decisions.report_time[closed_by[is_closed]]
@@ -67,9 +63,29 @@ def _cases(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
     return np.maximum(closed_at - reports.report_time, 0) / DAY, status
 
 
-def first_about(entries: EntryColumns, violation: Ints) -> Ints:
-    """Return the index of the first of `entries`, sorted by violation, about each violation; -1 without one."""
-    if not len(entries.violation):
-        return np.full(len(violation), -1)
-    place = np.minimum(np.searchsorted(entries.violation, violation), len(entries.violation) - 1)
-    return np.where(entries.violation[place] == violation, place, -1)
+@dataclass(frozen=True, slots=True)
+class SurvivalCurve:
+    """The unfinished share as a step function of time: 1 before the first time."""
+
+    time: Floats
+    """Ascending, shape (m,)."""
+    share: Floats
+    """From each time on, shape (m,)."""
+
+    def quantile(self, p: float) -> float | None:
+        """Return the time when the share `p` is finished; None if later than seen."""
+        place = np.flatnonzero(self.share <= 1 - p + 1e-12)
+        return float(self.time[place[0]]) if len(place) else None
+
+
+def kaplan_meier(time: Floats, is_over: Bools) -> SurvivalCurve:
+    """Estimate the unfinished share of n cases at each time.
+
+    `time` is the end of each case or, if not `is_over`, the last time it was seen. Worked: times 1, 2, 2, 3, the second
+    2 unfinished, give 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0.
+    """
+    times, place = np.unique(time, return_inverse=True)
+    ended = np.bincount(place, weights=is_over, minlength=len(times))
+    left = np.bincount(place, minlength=len(times))
+    at_risk = left[::-1].cumsum()[::-1]
+    return SurvivalCurve(times.astype(np.float64), np.cumprod(1 - ended / at_risk))

@@ -22,8 +22,8 @@ from training.observation.badness import (
     matches,
     required_count,
 )
-from training.observation.delay import first_about
 from training.observation.export import LedgerTable
+from training.observation.joining import find_places, spread
 from training.observation.labels import final_facts, suspensions_for
 from training.study.definition import Study
 
@@ -80,8 +80,7 @@ class _Windows:
         """Return each pair of a day and a window that contains it, as two index arrays."""
         first = np.searchsorted(self.end, day, side="right")
         count = np.maximum(np.searchsorted(self.start, day, side="right") - first, 0)
-        entry = np.repeat(np.arange(len(day)), count)
-        return entry, np.arange(len(entry)) - np.repeat(np.cumsum(count) - count - first, count)
+        return spread(first, count)
 
 
 def development(table: LedgerTable, study: Study, final: Facts | None = None) -> Development:
@@ -227,8 +226,7 @@ def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Cou
     order = np.lexsort((failed.report_time, key))
     last = last_of_runs(key[order])
     keys, reported = key[order][last], failed.report_time[order][last] // DAY
-    place = np.searchsorted(keys, counted.case * span + counted.day - first)
-    known = reported[np.minimum(place, len(keys) - 1)]
+    known = reported[find_places(keys, counted.case * span + counted.day - first)]
     return replace(counted, day=known), counted.day
 
 
@@ -241,7 +239,7 @@ def _known_days(table: LedgerTable, final: Facts) -> Ints:
     by_row[columns.row] = columns.violation
     counting = columns.take(np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED))
     counting = counting.take(np.lexsort((counting.report_time, counting.violation)))
-    place = first_about(counting, by_row[v.row])
+    place = find_places(counting.violation, by_row[v.row])
     reported = np.zeros(len(table.harm), dtype=np.int64)
     reported[columns.row] = columns.report_time
     if not len(counting.violation):

@@ -15,6 +15,7 @@ from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
 from training.observation.chunks import runs
 from training.observation.export import LedgerTable
+from training.observation.joining import spread
 from training.study.definition import Observation, Study
 
 AT_ONCE = 1_000_000
@@ -40,7 +41,8 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
             f"the ledger has no inspection from {format_day(span.day)} to {format_day(last)}: import inspections, or"
             " choose other days in observation of the study"
         )
-    first, count = _histories(table.columns)
+    count = np.bincount(table.columns.case, minlength=table.columns.cases).astype(np.int64)
+    first = np.cumsum(count) - count
     for chosen in runs(count[seller], AT_ONCE):
         ids, days = seller[chosen], day[chosen]
         latest = int(days.max())
@@ -60,14 +62,8 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
     return pairs[1].astype(np.int64), pairs[0].astype(np.int64)
 
 
-def _histories(columns: EntryColumns) -> tuple[Ints, Ints]:
-    count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
-    return np.cumsum(count) - count, count
-
-
 def _moved(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
-    case = np.repeat(np.arange(len(count), dtype=np.int64), count)
-    index = np.arange(len(case), dtype=np.int64) + np.repeat(first - (np.cumsum(count) - count), count)
+    case, index = spread(first, count)
     later = days[case]
     values = {f.name: getattr(columns, f.name)[index] for f in fields(columns) if f.name not in ("cases", "case")}
     for name in ("occur_time", "report_time"):

@@ -73,6 +73,10 @@ class LedgerTable:
         reports = self.columns.report_time[self.columns.kind != Kind.IDENTITY]
         return int(reports.min() // DAY) if len(reports) else self.as_of
 
+    def read_stated(self, rows: Ints, path: str) -> pl.Series:
+        """Return what violations, inspections or measures at `rows` state at a JSON path, as texts; null without."""
+        return self.statements.gather(np.searchsorted(self.statement_rows, rows)).str.json_path_match(path)
+
 
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
     """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet; return their number. Atomic."""
@@ -111,9 +115,9 @@ def read_export(path: Path) -> LedgerTable:
         violation=_codes(table["violation"]),
         **_names(table),
         product=_codes(table["product_category"]),
-        **{name: _ints(table[column]) for name, column in _INTEGERS.items()},
+        **{name: read_integers(table[column]) for name, column in _INTEGERS.items()},
         source=_sources(table),
-        violation_type=_ints(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
+        violation_type=read_integers(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
     )
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
@@ -124,7 +128,7 @@ def read_export(path: Path) -> LedgerTable:
         columns=columns,
         sellers=sellers,
         violation_type=types.to_numpy(allow_copy=True),
-        harm=_ints(harms.replace_strict(_HARMS, default=0)),
+        harm=read_integers(harms.replace_strict(_HARMS, default=0)),
         attributes=_attributes(content, kinds),
         products=table["product_category"].drop_nulls().unique().sort().to_list(),
         stated=read_stated(table),
@@ -166,13 +170,14 @@ _INTEGERS = {
 }
 
 
-def _ints(column: pl.Series) -> Ints:
+def read_integers(column: pl.Series) -> Ints:
+    """Return whole numbers, 0 for null."""
     return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
 
 
 def _sources(table: pl.DataFrame) -> Ints:
     inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
-    return _ints(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
+    return read_integers(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
 def _codes(column: pl.Series) -> Ints:

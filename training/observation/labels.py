@@ -32,12 +32,10 @@ from training.observation.badness import (
     severity_weights,
 )
 from training.observation.export import LedgerTable
-from training.observation.survival import kaplan_meier
+from training.observation.joining import find_places, spread
 from training.study.definition import Study
 
 EVER = np.iinfo(np.int64).max // DAY * DAY
-STRATA = 5
-MAX_WEIGHT = 10.0
 
 _IS_OF_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION)
 _IS_OF_SALES = kind_mask(Kind.EXPOSURE, Kind.CORRECTION)
@@ -72,10 +70,6 @@ class Labels:
     The sum of each matching incident's largest weight; a failed order weighs as a minor violation. For a suspension at
     least the weight of the gravest violation behind it.
     """
-    bad_day: Ints
-    """NEVER for the good."""
-    left_day: Ints
-    """First day without a further settled order in the window."""
     window_orders: Floats
     inspected: Bools
 
@@ -102,7 +96,7 @@ def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Fac
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
-    """Return each case's outcome, loss, bad day, left day, orders and inspection in its window.
+    """Return each case's outcome, loss, orders and inspection in its window.
 
     LEFT does not occur if the study keeps such sellers. `final`: from `final_facts`. `cut` is the market's threshold
     from `market_cut_of`; required if the table is a part of the market.
@@ -128,25 +122,9 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     return Labels(
         outcome=outcome,
         loss=np.where(is_bad, loss, 0.0),
-        bad_day=bad_day,
-        left_day=left_day,
         window_orders=orders.astype(np.float64),
         inspected=_inspected(table, windows, (windows.end + study.window.maturity_days) * DAY),
     )
-
-
-def staying_weights(outcome: NDArray[np.int8], time: Floats, volume: Floats) -> Floats:
-    """Return inverse probabilities of staying, shape (n,), at most MAX_WEIGHT, which compensate for sellers that left
-    (weight 0).
-
-    `time` is the share of the window after which each left or became bad, else 1. The probability is Kaplan and
-    Meier's, in STRATA groups of equal size by `volume`; a seller that became bad need not have stayed longer.
-    """
-    weight = np.zeros(len(outcome))
-    for rows in np.array_split(np.argsort(volume, kind="stable"), STRATA):
-        staying = kaplan_meier(time[rows], outcome[rows] == Outcome.LEFT).before(time[rows])
-        weight[rows] = np.where(outcome[rows] == Outcome.LEFT, 0, 1 / np.maximum(staying, 1 / MAX_WEIGHT))
-    return weight
 
 
 def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
@@ -190,26 +168,12 @@ def _suspended(
 def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
     """Return the measures in force, and index pairs (measure, violation in `v`) of suspensions."""
     imposed = _standing(table, Kind.MEASURE)
-    entry, report = _rests_on(imposed.row, table)
-    place = _place(v, imposed.case[entry], report)
-    return imposed, entry[place >= 0], place[place >= 0]
-
-
-def _rests_on(measures: Ints, table: LedgerTable) -> tuple[Ints, Ints]:
     suspension, report = table.stated.suspensions.T
-    start, end = (np.searchsorted(suspension, measures, side) for side in ("left", "right"))
-    count = end - start
-    entry = np.repeat(np.arange(len(measures)), count)
-    within = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
-    return entry, report[start[entry] + within]
-
-
-def _place(v: Violations, case: Ints, row: Ints) -> Ints:
-    order = np.lexsort((v.row, v.case))
-    span = int(max(v.row.max(initial=0), row.max(initial=0))) + 1
-    key, wanted = v.case[order] * span + v.row[order], case * span + row
-    place = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
-    return np.where(key[place] == wanted, order[place], -1) if len(key) else np.full(len(wanted), -1)
+    first, end = (np.searchsorted(suspension, imposed.row, side) for side in ("left", "right"))
+    entry, pair = spread(first, end - first)
+    span = int(max(v.row.max(initial=0), report.max(initial=0))) + 1
+    place = find_places(v.case * span + v.row, imposed.case[entry] * span + report[pair])
+    return imposed, entry[place >= 0], place[place >= 0]
 
 
 def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:

@@ -20,7 +20,7 @@ from training.observation.chunks import of_sellers
 from training.observation.context import fill_context
 from training.observation.events import Moved, moved_cases
 from training.observation.export import LedgerTable
-from training.observation.labels import Labels, Outcome, Windows, final_facts, label, market_cut_of, staying_weights
+from training.observation.labels import Labels, Outcome, Windows, final_facts, label, market_cut_of
 from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
@@ -54,7 +54,7 @@ class Snapshot:
     """Without an incident."""
     outcome: NDArray[np.int8]
     weight: Floats
-    """1, unless the study weights rows by staying or by orders."""
+    """1, unless the study weighs rows by orders."""
     loss: Floats
     raw_count: Floats
     """Counted incidents of the last 24 months."""
@@ -108,12 +108,7 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
     for cases, columns in of_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
         parts.append(_observe(part, study, point, final.part(cases), cases.start, cut))
-    found = _together([EligibleRows(part.rows, part.exclusions) for part in parts])
-    if study.eligible.left != "weight":
-        return found
-    share = np.concatenate([part.share for part in parts])
-    weight = staying_weights(found.rows.outcome, share, found.rows.orders)
-    return replace(found, rows=replace(found.rows, weight=weight))
+    return _together(parts)
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
@@ -131,13 +126,6 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
 AT_ONCE = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    rows: Snapshot
-    exclusions: dict[str, int]
-    share: Floats
-
-
 def _windows(cases: int, point: Observation) -> Windows:
     return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
@@ -150,7 +138,9 @@ def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
     return replace(found, rows=replace(rows, weight=weight))
 
 
-def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float) -> _Part:
+def _observe(
+    table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float
+) -> EligibleRows:
     known = known_at(table, study, point)
     windows = _windows(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
@@ -158,7 +148,6 @@ def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts,
     kept = np.flatnonzero(keep).astype(np.int64)
     outcome = labels.outcome[kept]
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
-    ended = np.where(labels.outcome == Outcome.LEFT, labels.left_day, np.minimum(labels.bad_day, windows.end))
     rows = Snapshot(
         x=features_of(known, table, study, point, kept),
         bad=(outcome == Outcome.BAD).astype(np.float64),
@@ -177,7 +166,7 @@ def _observe(table: LedgerTable, study: Study, point: Observation, final: Facts,
         product_category=_product_categories(table, known.facts)[kept],
         inspected=labels.inspected[kept],
     )
-    return _Part(rows, exclusions, ((ended - windows.day) / (windows.end - windows.day))[kept])
+    return EligibleRows(rows, exclusions)
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:

@@ -1,7 +1,7 @@
 """Steps 2 and 3: data and leakage checks, looks at the test window, and completeness of the labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     raised = lift(found, job.study, float(np.average(observed.rows.bad, weights=observed.rows.weight)))
     windows = len(observed.train_points) + len(observed.test_points)
     labels = {
-        "decision_delay": delay.as_dict(),
+        "decision_delay": asdict(delay),
         "development": _development(found, raised),
         "matured_windows": windows,
     }

@@ -1,24 +1,23 @@
 """Context and events of a study: circumstances of detection, and observation points at events."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from scoring.base.enums import Kind, MeasureKind
-from scoring.base.time import parse_day
+from scoring.base.parts import Part
 from scoring.features.table import ContextFeature
-from training.study.reader import Reader
 
-COUNTED = ("detections_per_month", "detections_per_order", "selection_probability", "measures_in_force")
+DETECTIONS, MEASURES = "detections_per_month", "measures_in_force"
 
-LOOK_BACK = frozenset(COUNTED) - {"selection_probability"}
+LOOK_BACK = (DETECTIONS, MEASURES)
 
 OF_INSPECTION = ("inspector", "method", "source", "product_category")
 """Fields of an inspection that may be context, as `inspection.FIELD`; the result would be the outcome itself."""
 
 ATTRIBUTE = "inspection.attributes."
-_KEYS = frozenset(["name", "source", "one_of", "reference", "days", "measure_kind"])
+MAX_DECLARED = 100
+MAX_DETECTION_DAYS = 3_660
+MAX_REFERENCE = 1e12
+DAYS = ("train_from", "train_to", "test_from", "test_to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class ContextSource:
 
     name: str
     source: str
-    """Origin of its value: one of COUNTED, `inspection.FIELD` or `inspection.attributes.NAME`."""
+    """Origin of its value: one of LOOK_BACK, `inspection.FIELD` or `inspection.attributes.NAME`."""
     reference: str | float
     one_of: tuple[str, ...] | None = None
     """The texts that training distinguishes; None: the value is a number."""
@@ -63,84 +62,47 @@ class EventPoints:
     test_to: int
 
 
-def read_context(r: Reader) -> tuple[ContextSource, ...]:
-    """Read every `[[context]]` of a study, in order; add invalid ones to the reader's problems."""
-    text = "context must list tables of name, source and reference, and at most one_of, days and measure_kind"
-    found = [r.attempt(text, partial(_context, row)) for row in r.take("context", list, [])]
-    return tuple(source for source in found if source is not None)
+def read_context(root: Part) -> tuple[ContextSource, ...]:
+    """Read every `[[context]]` of a study, in order."""
+    return tuple(map(_read_source, root.list_of_parts("context", MAX_DECLARED, "name")))
 
 
-def _context(row: Mapping[str, Any]) -> ContextSource:
-    if unknown := sorted(set(row) - _KEYS):
-        raise ValueError(f"{', '.join(unknown)} is no part of it")
-    name, source, reference, one_of = row["name"], row["source"], row["reference"], row.get("one_of")
-    if (
-        not isinstance(name, str)
-        or not isinstance(source, str)
-        or (source not in COUNTED and not _of_inspection(source))
-    ):
-        known = ", ".join((*COUNTED, *(f"inspection.{field}" for field in OF_INSPECTION), f"{ATTRIBUTE}NAME"))
-        raise ValueError(f"source of {name} must be one of {known}")
-    if one_of is None and (not isinstance(reference, int | float) or isinstance(reference, bool)):
-        raise ValueError(f"reference of {name} must be a number, unless one_of lists texts")
-    if one_of is not None:
-        if source in COUNTED or not isinstance(one_of, list) or not one_of:
-            raise ValueError(f"one_of of {name} must list the texts of an inspection's field")
-        if reference not in one_of:
-            raise ValueError(f"reference of {name} must be one of {', '.join(map(str, one_of))}")
-    days, kind = row.get("days", 365), row.get("measure_kind")
-    if (
-        not isinstance(days, int)
-        or isinstance(days, bool)
-        or days < 1
-        or ("days" in row and "detections" not in source)
-    ):
-        raise ValueError(f"days of {name} must be a whole number above 0, and is for detections alone")
-    if kind is not None and (source != "measures_in_force" or str(kind).upper() not in MeasureKind.__members__):
-        known = ", ".join(word.name.lower() for word in MeasureKind)
-        raise ValueError(f"measure_kind of {name} must be one of {known}, and is for measures_in_force alone")
-    return ContextSource(
-        name=name,
-        source=source,
-        reference=reference,
-        one_of=None if one_of is None else tuple(map(str, one_of)),
-        days=days,
-        measure_kind=None if kind is None else MeasureKind[str(kind).upper()],
-    )
+def _read_source(part: Part) -> ContextSource:
+    name, source = part.text("name", 1), part.text("source", 1)
+    if not _is_source(source):
+        known = ", ".join((*LOOK_BACK, *(f"inspection.{field}" for field in OF_INSPECTION), f"{ATTRIBUTE}NAME"))
+        part.refuse("source", f"must be one of {known}")
+    if "one_of" not in part:
+        if "reference" not in part:
+            part.refuse("reference", "must be given: the number for every seller when serving")
+        return ContextSource(
+            name,
+            source,
+            part.decimal("reference", -MAX_REFERENCE, MAX_REFERENCE, 0.0),
+            days=part.number("days", 1, MAX_DETECTION_DAYS, 365) if source == DETECTIONS else 365,
+            measure_kind=part.member("measure_kind", MeasureKind)
+            if source == MEASURES and "measure_kind" in part
+            else None,
+        )
+    one_of = tuple(part.names("one_of", bool, "texts of an inspection's field"))
+    if source in LOOK_BACK:
+        part.refuse("one_of", "is for a field of an inspection")
+    return ContextSource(name, source, part.word("reference", one_of or ("",)), one_of)
 
 
-def _of_inspection(source: str) -> bool:
+def _is_source(source: str) -> bool:
     if source.startswith(ATTRIBUTE):
         return source != ATTRIBUTE
-    return source.startswith("inspection.") and source.removeprefix("inspection.") in OF_INSPECTION
+    return source in LOOK_BACK or source in {f"inspection.{field}" for field in OF_INSPECTION}
 
 
-def read_events(r: Reader) -> EventPoints | None:
-    """Read `observation.at` with its four days.
-
-    None for a study that observes at given days, or after an error, which is added to the reader's problems.
-    """
-    at = r.take("observation.at", str, None)
-    days = {name: r.take(f"observation.{name}", str, None) for name in _DAYS}
-    if at is None:
-        r.check(not any(days.values()), f"observation.{', '.join(_DAYS)} go with observation.at")
+def read_events(part: Part) -> EventPoints | None:
+    """Read `observation.at` with its four days; None for a study that observes at given days."""
+    if "at" not in part:
         return None
-    r.check(at == "inspection", "observation.at must be inspection")
-    r.check(None not in days.values(), f"observation.at needs {', '.join(_DAYS)}")
-    r.check(
-        not r.take("observation.train", list, []), "observation.at needs no train and test: each inspection is a point"
-    )
-    if None in days.values():
-        return None
-    read = r.attempt(
-        "observation has a day that is none", lambda: {name: parse_day(str(d)) for name, d in days.items()}
-    )
-    if read is None:
-        return None
-    points = EventPoints(Kind.INSPECTION, **read)
-    in_order = points.train_from <= points.train_to < points.test_from <= points.test_to
-    r.check(in_order, "observation.train_from, train_to, test_from and test_to must be in order of time")
+    part.word("at", ("inspection",))
+    days = [part.day(name) for name in DAYS]
+    points = EventPoints(Kind.INSPECTION, *days)
+    if not points.train_from <= points.train_to < points.test_from <= points.test_to:
+        part.refuse("", f"must have {', '.join(DAYS)} in order of time")
     return points
-
-
-_DAYS = ("train_from", "train_to", "test_from", "test_to")

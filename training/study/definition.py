@@ -1,27 +1,82 @@
 """A checked study: data, observation points, window, bad definition, model and gates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 from scoring.base.enums import Category, Harm, Severity
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part, optional_text, stated, whole
 from scoring.base.time import format_day, parse_day
+from scoring.entries.violation_types import TABLES
 from scoring.features.fold import Constants
 from scoring.features.table import AnyFeature
 from training.gates.table import Gates
 from training.study.context import ContextSource, EventPoints
+
+MAX_NUMBER = 1_000_000_000
+MAX_DAYS = 36_500
+MAX_VALUE_MINOR = 10**15
+MAX_ROUNDS = 20_000
+MAX_SLOPE = 10.0
+"""The largest absolute slope of the log-odds in ln(orders): a count of k incidents rises by at most k."""
+FINEST_SHARE = 1_000_000
+"""Shares are fractions with denominators up to this, so that 0.07 of 100 orders is exactly 7."""
+
+_VIOLATION_TYPES = frozenset(key for _, table in TABLES for key in table)
+
+
+def decimal(least: float, most: float, default: float) -> Any:
+    return stated(lambda part, name: part.decimal(name, least, most, default), default)
+
+
+def optional_whole(most: int = MAX_NUMBER) -> Any:
+    """Return the field of a whole number from 1 to `most`; None if a part leaves it out."""
+    return stated(lambda part, name: part.number(name, 1, most) if name in part else None, None)
+
+
+def optional_decimal(least: float, most: float) -> Any:
+    return stated(lambda part, name: part.decimal(name, least, most, least) if name in part else None, None)
+
+
+def optional_texts(is_text: Callable[[str], bool], what: str) -> Any:
+    """Return the field of texts that `is_text` accepts; empty if a part leaves it out. `what`: what they must be."""
+    return stated(lambda part, name: tuple(part.names(name, is_text, what)) if name in part else (), ())
+
+
+def flag(default: bool) -> Any:
+    return stated(lambda part, name: part.flag(name) if name in part else default, default)
+
+
+def word_of(words: tuple[str, ...]) -> Any:
+    """Return the field of one of `words`, by default the first."""
+    return stated(lambda part, name: part.word(name, words, words[0]), words[0])
+
+
+def _is_day(text: str) -> bool:
+    try:
+        parse_day(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_violation_type(part: Part, name: str) -> str | None:
+    key = part.text(name, 1) if name in part else None
+    if key and key not in _VIOLATION_TYPES:
+        part.refuse(name, f"is no violation type: {key!r}; see docs/reference/violation-types.md")
+    return key
 
 
 @dataclass(frozen=True, slots=True)
 class BadRule:
     """Violations that make a seller bad: all stated conditions must hold. `severity` and `harm` are least values."""
 
-    severity: Severity = Severity.MINOR
-    harm: Harm = Harm.LOW
-    violation_type: str | None = None
-    category: Category | None = None
+    severity: Severity = stated(lambda part, name: part.member(name, Severity, Severity.MINOR), Severity.MINOR)
+    harm: Harm = stated(lambda part, name: part.member(name, Harm, Harm.LOW), Harm.LOW)
+    violation_type: str | None = stated(_read_violation_type, None)
+    category: Category | None = stated(lambda part, name: part.member(name, Category) if name in part else None, None)
 
 
 COUNTS = ("incidents", "service_failures")
@@ -29,12 +84,8 @@ COUNTS = ("incidents", "service_failures")
 WEIGHTS = ("sellers", "orders")
 """Each seller the same, or each settled order in the window the same."""
 
-LEFT = ("keep", "exclude", "weight")
-"""Treatment of sellers that leave.
-
-They are labelled by what was seen, or left out, or left out and the stayers are reweighted (inverse probability of
-staying).
-"""
+LEFT = ("keep", "exclude")
+"""Treatment of sellers that leave: they are labelled by what was seen, or left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +102,16 @@ class Observation:
 class ObservationTable:
     """The table `[observation]` of a study: when sellers are observed."""
 
-    train: tuple[str, ...]
+    train: tuple[str, ...] = optional_texts(_is_day, "days")
     """Dates; empty: found by `Study.find_points`."""
-    test: tuple[str, ...]
+    test: tuple[str, ...] = optional_texts(_is_day, "days")
     """Dates; empty: the latest point whose window is over."""
-    train_points: int
+    train_points: int = whole(1, 1_000, 4)
     """At events, number of spans of days."""
-    step_days: int
-    embargo_days: int
+    step_days: int = whole(1, MAX_DAYS, 45)
+    embargo_days: int = whole(0, MAX_DAYS, 0)
     """Days between the end of a training window's maturity and the first test point."""
-    events: EventPoints | None
+    events: EventPoints | None = None
     """None: at given days."""
 
 
@@ -68,9 +119,9 @@ class ObservationTable:
 class WindowTable:
     """The table `[window]` of a study: the performance window, stated by exactly one of `days` and `months`."""
 
-    days: int | None
-    months: int | None
-    maturity_days: int
+    days: int | None = optional_whole(MAX_DAYS)
+    months: int | None = optional_whole(MAX_DAYS // 30)
+    maturity_days: int = whole(0, MAX_DAYS, 0)
     """Days after the window until labels are read."""
 
 
@@ -83,29 +134,29 @@ class BadTable:
     """
 
     rules: tuple[BadRule, ...]
-    at_least: int
-    suspended: bool
+    at_least: int = whole(1, MAX_NUMBER, 1)
+    suspended: bool = flag(True)
     """A suspension in the window that rests on a counted violation makes bad."""
-    count: str
-    share: float | None
+    count: str = word_of(COUNTS)
+    share: float | None = optional_decimal(1 / FINEST_SHARE, 1)
     """Least share of the count in the settled orders of the window."""
-    amount_minor: int | None
+    amount_minor: int | None = optional_whole(MAX_VALUE_MINOR)
     """Least sum of the counted amounts, in minor units of `currency`."""
-    currency: str
-    worst: float | None
+    currency: str = optional_text()
+    worst: float | None = optional_decimal(1 / FINEST_SHARE, 1)
     """Share of the market, the worst by count over orders."""
-    least_orders: int
+    least_orders: int = whole(0, MAX_NUMBER, 0)
     """Least settled orders of a row in the window."""
-    weigh_by: str
+    weigh_by: str = word_of(WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
 class ExposureTable:
     """The table `[exposure]` of a study: how the chance of bad depends on the orders in the window."""
 
-    reference_orders: float | None
+    reference_orders: float | None = optional_decimal(0.001, MAX_NUMBER)
     """In settled orders; None: bad counts over the window at any exposure."""
-    slope: float | None
+    slope: float | None = optional_decimal(-MAX_SLOPE, MAX_SLOPE)
     """Slope of the log-odds of bad in ln(orders in the window).
 
     None: estimated from the training points (`training.fitting.slope`), 1 until then.
@@ -116,35 +167,36 @@ class ExposureTable:
 class EligibleTable:
     """The table `[eligible]` of a study: which sellers are observed."""
 
-    active_before_months: int | None
+    active_before_months: int | None = optional_whole(MAX_DAYS // 30)
     """Only sellers with an exposure or violation in so many months before are observed; None: all sellers are."""
-    active_in_window: bool
-    left: str
-    least_share: float
+    active_in_window: bool = flag(False)
+    left: str = word_of(LEFT)
+    least_share: float = decimal(1 / FINEST_SHARE, 1, 0.5)
+    """Share of the window; a seller without orders from some earlier day on has left."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    rounds: int
-    """Trees of each seed, in addition to the additive start."""
-    seed: int
-    seeds: int
     parameters: Mapping[str, Any]
+    rounds: int = whole(1, MAX_ROUNDS, 200)
+    """Trees of each seed, in addition to the additive start."""
+    seed: int = whole(0, MAX_NUMBER, 1)
+    seeds: int = whole(1, MAX_ROUNDS, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MonitorTable:
     """The table `[monitor]` of a study: limits of alerts."""
 
-    psi: float = 0.1
+    psi: float = decimal(0, MAX_NUMBER, 0.1)
     """The least index of the score that alerts, if it also passes its critical value."""
-    csi: float = 0.2
+    csi: float = decimal(0, MAX_NUMBER, 0.2)
     """The same for the index of a feature."""
-    calibration: float = 1.25
+    calibration: float = decimal(1, MAX_NUMBER, 1.25)
     """Tolerated factor of observed over expected, either way; the whole 95 % interval must exceed it to alert."""
-    points: int = 3
+    points: int = whole(1, 24, 3)
     """The most windows that calibration looks at."""
-    ignore: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = optional_texts(bool, "beginnings of features")
     """Prefixes of features that never alert, such as tenure in a growing marketplace."""
 
 

@@ -1,6 +1,6 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,17 @@ from typing import Any
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import Category, Severity
 from scoring.base.errors import ConfigurationWrong, invalid
-from scoring.base.parts import parse_toml
-from scoring.base.time import parse_day
+from scoring.base.parts import Part, parse_toml, read_fields
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, Feature
 from scoring.model.promises import FREEABLE, free_direction
 from training.gates.table import ADVISORY, GATES, Gates
-from training.study.bad import read_bad
-from training.study.context import EventPoints, read_context, read_events
+from training.study.context import MAX_DECLARED, EventPoints, read_context, read_events
 from training.study.definition import (
-    LEFT,
+    MAX_NUMBER,
+    MAX_ROUNDS,
+    BadRule,
+    BadTable,
     EligibleTable,
     ExposureTable,
     ModelTable,
@@ -26,8 +27,10 @@ from training.study.definition import (
     Study,
     WindowTable,
 )
-from training.study.parameters import wrong_parameters
-from training.study.reader import Reader, word
+from training.study.parameters import refuse_wrong_parameters
+
+MAX_WEIGHT = 63
+MAX_DEFAULT = 1e12
 
 
 def load_study(path: Path) -> Study:
@@ -37,186 +40,170 @@ def load_study(path: Path) -> Study:
     unreadable or not TOML.
     """
     try:
-        data = parse_toml(path.read_text(encoding="utf-8"))
+        data = _spell_dates(parse_toml(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise invalid("STUDY", f"there is no study {path}; the shipped ones are in training/studies") from None
     except OSError as error:
         raise ConfigurationWrong(f"the study {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ConfigurationWrong(f"the study {path} is not TOML: {error}") from None
-    plain = _plain(data)
-    reader = Reader(plain)
-    digest = reader.attempt("numbers must be finite", lambda: sha256(canonical_json(plain)).hexdigest())
-    study = _study(reader, digest or "")
-    wrong = reader.problems()
-    if wrong or study is None:
-        raise ConfigurationWrong(f"the study {path} cannot be used: " + "; ".join(wrong))
+    root = Part(data, whole="a study")
+    study = _read_study(root)
+    root.refuse_what_is_left()
+    if root.errors:
+        raise ConfigurationWrong(f"the study {path} cannot be used: " + "; ".join(root.errors))
     return study
 
 
-def _plain(value: Any) -> Any:
+def _spell_dates(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _spell_dates(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [_spell_dates(part) for part in value]
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _study(r: Reader, digest: str) -> Study | None:
-    context, events = read_context(r), read_events(r)
-    features: tuple[AnyFeature, ...] = (*_built_in(r), *_declared(r))
+def _read_study(root: Part) -> Study:
+    context = read_context(root)
+    chosen = root.optional_part("features")
+    features: tuple[AnyFeature, ...] = (
+        *_read_built_in(chosen, root.optional_part("directions")),
+        *_read_attributes(root),
+    )
     features = (*features, *(feature for source in context for feature in source.features))
-    r.check(len({f.key for f in features}) == len(features), "attributes or context name the same feature twice")
-    r.check(len(features) > 1, "features.without leaves fewer than two features")
-    exposure = _exposure(r)
-    values = {
-        "name": r.take("name", str),
-        "marketplace": r.take("marketplace", str),
-        "observation": _observation(r, events),
-        "window": _window(r, at_events=events is not None),
-        "bad": read_bad(r, has_exposure=exposure.reference_orders is not None, at_events=events is not None),
-        "exposure": exposure,
-        "eligible": _eligible(r),
-        "constants": _constants(r),
-        "features": features,
-        "pairs": _pairs(r, features),
-        "context": context,
-        "model": _model(r),
-        "gates": read_gates(r),
-        "monitor": _monitor(r),
-        "digest": digest,
-    }
-    return None if r.problems() else Study(**values)
-
-
-def _observation(r: Reader, events: EventPoints | None) -> ObservationTable:
-    train, test = r.take("observation.train", list, []), r.take("observation.test", list, [])
-    r.check(bool(train) == bool(test), "observation must give both train and test, or neither")
-    for day in [*train, *test]:
-        r.attempt("observation has a day that is none", partial(parse_day, day))
-    return ObservationTable(
-        train=tuple(train),
-        test=tuple(test),
-        train_points=r.positive("observation.train_points", 4),
-        step_days=r.positive("observation.step_days", 45),
-        embargo_days=r.number("observation.embargo_days", 0, least=0, whole=True),
-        events=events,
+    if len({feature.key for feature in features}) < len(features):
+        root.refuse("", "attributes or context name the same feature twice")
+    if len(features) < 2:
+        chosen.refuse("without", "leaves fewer than two features")
+    observation = root.optional_part("observation")
+    events = read_events(observation)
+    exposure = read_fields(ExposureTable, root.optional_part("exposure"))
+    if exposure.slope is not None and exposure.reference_orders is None:
+        root.refuse("exposure.slope", "needs exposure.reference_orders beside it")
+    return Study(
+        name=root.text("name", 1),
+        marketplace=root.text("marketplace", 1),
+        observation=_read_observation(observation, events),
+        window=_read_window(root.optional_part("window"), at_events=events is not None),
+        bad=_read_bad(root.part("bad"), exposure, at_events=events is not None),
+        exposure=exposure,
+        eligible=read_fields(EligibleTable, root.optional_part("eligible")),
+        constants=_read_constants(root.optional_part("constants")),
+        features=features,
+        pairs=_read_pairs(chosen, features),
+        context=context,
+        model=_read_model(root.optional_part("model")),
+        gates=read_gates(root.optional_part("gates")),
+        monitor=read_fields(MonitorTable, root.optional_part("monitor")),
+        digest=_find_digest(root),
     )
 
 
-def _window(r: Reader, *, at_events: bool) -> WindowTable:
-    days, months = r.positive("window.days", None), r.positive("window.months", None)
-    if at_events and days is None and months is None:
-        days = 1
-    r.check((days is None) != (months is None), "window must give either days or months")
-    return WindowTable(days, months, maturity_days=r.number("window.maturity_days", 0, least=0, whole=True))
+def _find_digest(root: Part) -> str:
+    try:
+        return sha256(canonical_json(root.data)).hexdigest()
+    except ValueError:
+        root.refuse("", "numbers must be finite")
+        return ""
 
 
-def _model(r: Reader) -> ModelTable:
-    parameters = r.take("model.parameters", dict, {})
-    for wrong in wrong_parameters(parameters or {}):
-        r.check(False, wrong)
-    rounds, seeds = r.positive("model.rounds", 200), r.positive("model.seeds", 1)
-    is_bounded = (rounds or 0) * (seeds or 0) <= MAX_ROUNDS
-    r.check(is_bounded, f"model.rounds, of all model.seeds together, must be at most {MAX_ROUNDS:,}")
-    return ModelTable(
-        rounds=rounds,
-        seed=r.take("model.seed", int, 1),
-        seeds=seeds,
-        parameters=parameters,
-    )
+def _read_observation(part: Part, events: EventPoints | None) -> ObservationTable:
+    table = read_fields(ObservationTable, part, events=events)
+    if bool(table.train) != bool(table.test):
+        part.refuse("", "must give both train and test, or neither")
+    if events is not None and table.train:
+        part.refuse("", "needs no train and test: each inspection is a point")
+    return table
 
 
-def _exposure(r: Reader) -> ExposureTable:
-    reference = r.number("exposure.reference_orders", None, above=0)
-    slope = r.number("exposure.slope", None, least=-MAX_SLOPE, most=MAX_SLOPE)
-    r.check(slope is None or reference is not None, "exposure.slope needs exposure.reference_orders beside it")
-    return ExposureTable(
-        reference_orders=float(reference) if reference else None,
-        slope=None if slope is None else float(slope),
-    )
+def _read_window(part: Part, *, at_events: bool) -> WindowTable:
+    table = read_fields(WindowTable, part)
+    if table.days is None and table.months is None and at_events:
+        return replace(table, days=1)
+    if (table.days is None) == (table.months is None):
+        part.refuse("", "must give either days or months")
+    return table
 
 
-MAX_ROUNDS = 20_000
+def _read_bad(part: Part, exposure: ExposureTable, *, at_events: bool) -> BadTable:
+    rules = tuple(read_fields(BadRule, rule) for rule in part.list_of_parts("any", MAX_DECLARED))
+    table = read_fields(BadTable, part, rules=rules)
+    if table.count == "service_failures":
+        if rules:
+            part.refuse("any", "says which violations count, and bad.count that orders do: leave out one of both")
+        if table.amount_minor is not None:
+            part.refuse("amount_minor", "is of violations, and service failures have no amount: leave out one of both")
+    elif not rules:
+        part.refuse("any", "must name at least one kind of violation")
+    if (table.amount_minor is None) == bool(table.currency):
+        part.refuse("", "needs both amount_minor and currency, or neither")
+    for name in ("share", "worst"):
+        if getattr(table, name) is not None and exposure.reference_orders is not None:
+            part.refuse(
+                name,
+                "is a matter of the count over the orders, which exposure.reference_orders would account for a second"
+                f" time: leave out [exposure], or state bad.at_least in place of bad.{name}",
+            )
+    if table.worst is not None and at_events:
+        part.refuse(
+            "worst",
+            "compares the sellers of one day, and observation.at has each on a day of its own: state bad.share",
+        )
+    return table
 
-MAX_SLOPE = 10
-"""The largest absolute slope of the log-odds in ln(orders): a count of k incidents rises by at most k."""
+
+def _read_model(part: Part) -> ModelTable:
+    parameters = part.optional_part("parameters")
+    table = read_fields(ModelTable, part, parameters=parameters.data)
+    refuse_wrong_parameters(parameters)
+    if table.rounds * table.seeds > MAX_ROUNDS:
+        part.refuse("rounds", f"of all model.seeds together must be at most {MAX_ROUNDS:,}")
+    return table
 
 
-def _eligible(r: Reader) -> EligibleTable:
-    return EligibleTable(
-        active_before_months=r.positive("eligible.active_before_months", None),
-        active_in_window=r.take("eligible.active_in_window", bool, False),
-        left=r.word("eligible.left", LEFT),
-        least_share=r.number("eligible.least_share", 0.5, above=0, most=1),
-    )
-
-
-def read_gates(r: Reader) -> Gates:
+def read_gates(part: Part) -> Gates:
     """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and two settings."""
     limits: dict[str, float] = {}
     for gate in GATES:
-        path = f"gates.{gate.name}"
-        if r.is_false(path):
-            r.check(gate.kind == ADVISORY, f"{path} is hard and cannot be switched off")
+        if part.data.get(gate.name) is not False:
+            limits[gate.name] = part.decimal(gate.name, gate.least, gate.most, gate.limit)
+        elif gate.kind == ADVISORY:
+            part.flag(gate.name)
         else:
-            limits[gate.name] = r.number(path, gate.limit, least=gate.least, most=gate.most)
+            part.refuse(gate.name, "is hard and cannot be switched off")
     return Gates(
         limits,
-        segment_rows=r.number("gates.segment_rows", Gates.segment_rows, least=50, most=5000, whole=True),
-        harm_to_good=r.number("gates.harm_to_good", Gates.harm_to_good, least=0.001, most=0.5),
+        segment_rows=part.number("segment_rows", 50, 5_000, Gates.segment_rows),
+        harm_to_good=part.decimal("harm_to_good", 0.001, 0.5, Gates.harm_to_good),
     )
 
 
-def _monitor(r: Reader) -> MonitorTable:
-    ignore = r.take("monitor.ignore", list, [])
-    r.check(all(isinstance(name, str) and name for name in ignore), "monitor.ignore must list beginnings of features")
-    return MonitorTable(
-        psi=r.number("monitor.psi", MonitorTable.psi, least=0),
-        csi=r.number("monitor.csi", MonitorTable.csi, least=0),
-        calibration=r.number("monitor.calibration", MonitorTable.calibration, least=1),
-        points=r.number("monitor.points", MonitorTable.points, least=1, most=24, whole=True),
-        ignore=tuple(ignore),
+def _read_constants(part: Part) -> Constants:
+    stated = part.optional_part("severity_weights")
+    weights = {s: stated.number(s.name.lower(), 1, MAX_WEIGHT, DEFAULT_WEIGHTS[s]) for s in Severity}
+    if [*weights.values()] != sorted(weights.values()):
+        stated.refuse("", "must not fall: a graver severity never weighs less")
+    return Constants(
+        weights,
+        part.decimal("rate_damping_orders", 0.001, MAX_NUMBER, 50.0),
+        part.decimal("exposure_scale_orders", 0.001, MAX_NUMBER, 1000.0),
     )
 
 
-def _constants(r: Reader) -> Constants | None:
-    weights = r.take("constants.severity_weights", dict, {})
-    damping = r.number("constants.rate_damping_orders", 50.0, above=0)
-    scale = r.number("constants.exposure_scale_orders", 1000.0, above=0)
+def _read_built_in(part: Part, directions: Part) -> list[Feature]:
+    names = [feature.name for feature in FEATURES.values()]
 
-    def make() -> Constants:
-        stated = {word(Severity, key): _weight(value) for key, value in weights.items()}
-        merged = DEFAULT_WEIGHTS | stated
-        ordered = [merged[severity] for severity in Severity]
-        if ordered != sorted(ordered):
-            raise ValueError("a graver severity must not weigh less")
-        return Constants(merged, float(damping), float(scale))
+    def read_beginnings(choice: str) -> tuple[str, ...]:
+        if choice not in part:
+            return ()
+        return tuple(part.names(choice, lambda text: any(n.startswith(text) for n in names), "beginnings of features"))
 
-    constants: Constants | None = r.attempt("constants.severity_weights must give whole numbers 1 to 63", make)
-    return constants
-
-
-def _weight(value: object) -> int:
-    """Return a severity's weight. Raise ValueError unless it is a whole number from 1 to 63."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 63:
-        raise ValueError(f"{value!r} is not a whole number from 1 to 63")
-    return value
-
-
-def _built_in(r: Reader) -> list[Feature]:
-    chosen: dict[str, tuple[str, ...]] = {}
-    for choice in ("with", "without"):
-        chosen[choice] = tuple(map(str, r.take(f"features.{choice}", list, [])))
-        for prefix in chosen[choice]:
-            known = any(f.name.startswith(prefix) for f in FEATURES.values())
-            r.check(known, f"features.{choice}: no feature is {prefix}...")
-    free = _free(r)
+    further, without = read_beginnings("with"), read_beginnings("without")
+    freed = {name for name, key in FREEABLE.items() if directions.word(key, ("fixed", "free"), "fixed") == "free"}
     return [
-        free_direction(feature) if feature.name in free else feature
+        free_direction(feature) if feature.name in freed else feature
         for feature in FEATURES.values()
-        if (feature.name in PAGE_FEATURES or feature.name.startswith(chosen["with"]))
-        and not feature.name.startswith(chosen["without"])
+        if (feature.name in PAGE_FEATURES or feature.name.startswith(further)) and not feature.name.startswith(without)
     ]
 
 
@@ -227,50 +214,30 @@ PAGE_FEATURES = (
 )
 
 
-def _pairs(r: Reader, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
+def _read_pairs(part: Part, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
     places = {getattr(feature, "name", feature.key): place for place, feature in enumerate(features)}
     found: list[tuple[int, int]] = []
-    for names in r.take("features.pairs", list, []):
-        known = isinstance(names, list) and len(names) == 2 and all(name in places for name in names)
-        r.check(known, f"features.pairs: {names} must name two features of the study")
-        if not known:
+    stated = part.data.get("pairs", [])
+    for names in stated if isinstance(stated, list) else [stated]:
+        if not isinstance(names, list) or len(names) != 2 or not all(name in places for name in names):
+            part.refuse("pairs", f"{names} must name two features of the study")
             continue
         first, second = sorted(places[name] for name in names)
-        r.check(
-            features[first].direction == -1 and features[second].direction != 0,
-            f"features.pairs: {names} would break a direction: one must be of conduct, and both must have a direction",
-        )
-        r.check(first != second and not {first, second} & {p for pair in found for p in pair},
-                f"features.pairs: {names} must be two features, and each in one pair")  # fmt: skip
+        if features[first].direction != -1 or not features[second].direction:
+            part.refuse(
+                "pairs", f"{names} would break a direction: one must be of conduct, and both must have a direction"
+            )
+        if first == second or {first, second} & {place for pair in found for place in pair}:
+            part.refuse("pairs", f"{names} must be two features, and each in one pair")
         found.append((first, second))
     return tuple(found)
 
 
-def _free(r: Reader) -> frozenset[str]:
-    return frozenset(
-        name for name, part in FREEABLE.items() if r.word(f"directions.{part}", ("fixed", "free")) == "free"
-    )
-
-
-def _declared(r: Reader) -> list[AttributeFeature]:
-    features: list[AttributeFeature] = []
-    for row in r.take("attributes", list, []):
-        made = r.attempt(
-            "attributes must list tables of name and one_of, or name, default and direction", partial(_attribute, row)
-        )
-        features += made or []
-    return features
-
-
-def _attribute(row: Mapping[str, Any]) -> list[AttributeFeature]:
-    name, one_of = row["name"], row.get("one_of")
-    if not isinstance(name, str) or not set(row) <= {"name", "one_of", "default", "direction"}:
-        raise ValueError(f"{dict(row)} is none")
-    if one_of is None:
-        direction = row.get("direction", 0)
-        if direction not in (-1, 0, 1):
-            raise ValueError(f"the direction of {name} must be -1, 0 or 1")
-        return [AttributeFeature(name, default=float(row.get("default", 0.0)), direction=direction)]
-    if not isinstance(one_of, list) or set(row) > {"name", "one_of"}:
-        raise ValueError(f"one_of of {name} must be a list, with nothing but the name beside it")
-    return [AttributeFeature(name, equals=str(text)) for text in one_of]
+def _read_attributes(root: Part) -> Iterator[AttributeFeature]:
+    for part in root.list_of_parts("attributes", MAX_DECLARED, "name"):
+        name = part.text("name", 1)
+        if "one_of" in part:
+            yield from (AttributeFeature(name, equals=text) for text in part.texts("one_of"))
+        else:
+            default = part.decimal("default", -MAX_DEFAULT, MAX_DEFAULT, 0.0)
+            yield AttributeFeature(name, default=default, direction=part.number("direction", -1, 1, 0))

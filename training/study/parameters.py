@@ -6,7 +6,8 @@ LightGBM silently drops one of two names for the same parameter, so a study must
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+
+from scoring.base.parts import Part
 
 OURS: Mapping[str, str] = {
     "objective": "objective_type app application loss",
@@ -51,33 +52,33 @@ DEFAULTED: Mapping[str, str] = {
 """Parameters that a study may set, over the defaults, with their other names."""
 
 
-def wrong_parameters(parameters: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each error in a study's `model.parameters`."""
-    given = set(parameters)
-    found: list[str] = []
-    if theirs := sorted(given & _names(OURS)):
-        found.append(
-            f"model.parameters may not set {', '.join(theirs)}: the certificate rests on what training sets; trees and seed"
-            " are model.rounds and model.seed"
+def refuse_wrong_parameters(part: Part) -> None:
+    """Note an error for each wrong value in a study's `model.parameters`."""
+    part.skip_others()
+    given, ours, breaking = set(part.data), _names(OURS), _names(BREAKING)
+    if theirs := sorted(given & ours):
+        part.refuse(
+            "",
+            f"may not set {', '.join(theirs)}: the certificate rests on what training sets; trees and seed are model.rounds"
+            " and model.seed",
         )
-    if breaking := sorted(given & _names(BREAKING)):
-        found.append(
-            f"model.parameters may not set {', '.join(breaking)}: training has no rows to stop early by, reads no other file,"
-            " and takes no trees that cannot be proven monotone; leave it out"
+    if unproven := sorted(given & breaking):
+        part.refuse(
+            "",
+            f"may not set {', '.join(unproven)}: training has no rows to stop early by, reads no other file, and takes no"
+            " trees that cannot be proven monotone; leave it out",
         )
     for name in sorted(given - _known()):
-        near = get_close_matches(name, sorted(_known() - _names(OURS) - _names(BREAKING)), 1)
-        found.append(
-            f"model.parameters: {name} is no parameter of LightGBM" + (f"; did you mean {near[0]}?" if near else "")
-        )
+        near = get_close_matches(name, sorted(_known() - ours - breaking), 1)
+        part.refuse(name, "is no parameter of LightGBM" + (f"; did you mean {near[0]}?" if near else ""))
     for name, others in DEFAULTED.items():
-        found += [f"model.parameters must write {name} for {other}" for other in others.split() if other in given]
-    if parameters.get("boosting", "gbdt") != "gbdt":
-        found.append("model.parameters may not set boosting but to gbdt: other trees do not add up to log-odds")
-    for name, value in parameters.items():
-        if not all(isinstance(part, str | int | float) for part in (value if isinstance(value, list) else [value])):
-            found.append(f"{name} in model.parameters must be a number, a text, true or false, or a list of such")
-    return found
+        for other in given.intersection(others.split()):
+            part.refuse("", f"must write {name} for {other}")
+    if part.data.get("boosting", "gbdt") != "gbdt":
+        part.refuse("boosting", "may only be gbdt: other trees do not add up to log-odds")
+    for name, value in part.data.items():
+        if not all(isinstance(item, str | int | float) for item in (value if isinstance(value, list) else [value])):
+            part.refuse(name, "must be a number, a text, true or false, or a list of such")
 
 
 @cache

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from tests.helpers.evaluation_cases import case_of, points_of
 from training.evaluation.case import Case
 from training.evaluation.figures import evaluate as figures_of
 from training.gates.evidence import Measured
 from training.gates.table import Gates, judge
 from training.study.loading import read_gates
-from training.study.reader import Reader
 
 MEASURED = Measured(
     parity_rows=200,
@@ -30,10 +30,11 @@ CHECKS = {
 
 
 def gates_of(table: dict[str, Any]) -> Gates:
-    reader = Reader({"gates": table})
-    gates = read_gates(reader)
-    if wrong := reader.problems():
-        raise ConfigurationWrong("; ".join(wrong))
+    part = Part(table, "gates", whole="a study")
+    gates = read_gates(part)
+    part.refuse_what_is_left()
+    if part.errors:
+        raise ConfigurationWrong("; ".join(part.errors))
     return gates
 
 

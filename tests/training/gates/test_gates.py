@@ -226,17 +226,16 @@ def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, An
 @pytest.mark.parametrize(
     ("table", "text"),
     [
-        ({"log_los": 0.1}, r"gates\.log_los is not a part of a study; did you mean gates\.log_loss\?"),
+        ({"log_los": 0.1}, r"gates\.log_los is not a part of a study; did you mean log_loss\?"),
         ({"log_loss": False}, r"gates\.log_loss is hard and cannot be switched off"),
         ({"parity": False}, r"gates\.parity is hard and cannot be switched off"),
-        ({"parity": 3}, r"gates\.parity must be at least 0 and at most 0"),
-        ({"log_loss": 5}, r"gates\.log_loss must be at least 0 and at most 0\.1"),
-        ({"log_loss": "much"}, r"gates\.log_loss has the wrong type: 'much'"),
-        ({"log_loss": float("nan")}, r"gates\.log_loss must be at least 0"),
-        ({"log_loss": True}, r"gates\.log_loss has the wrong type: True"),
-        ({"segment_rows": 99.5}, r"gates\.segment_rows has the wrong type"),
-        ({"harm_to_good": 0}, r"gates\.harm_to_good must be at least 0\.001 and at most 0\.5"),
-        ({"psi": True, "ranking": []}, r"gates\.ranking has the wrong type.*; gates\.psi has"),
+        ({"parity": 3}, r"gates\.parity must be left out, or a number, 0 to 0, not 3"),
+        ({"log_loss": 5}, r"gates\.log_loss must be left out, or a number, .*, not 5"),
+        ({"log_loss": float("nan")}, r"gates\.log_loss must be left out, or a number, .*, not nan"),
+        ({"log_loss": True}, r"gates\.log_loss must be left out, or a number, .*, not true"),
+        ({"segment_rows": 99.5}, r"gates\.segment_rows must be a whole number, 50 to 5,000, not 99\.5"),
+        ({"harm_to_good": 0}, r"gates\.harm_to_good must be left out, or a number, 0\.001 to 0\.5, not 0"),
+        ({"psi": True, "ranking": []}, r"gates\.ranking must be .*, not a list; gates\.psi must be"),
     ],
 )
 def test_a_wrong_table_names_the_field(table: dict[str, Any], text: str) -> None:

@@ -12,8 +12,7 @@ from scoring.entries.entry import Entry
 from tests.helpers.builders import status, violation
 from tests.helpers.training_ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach
-from training.observation.delay import decision_delay
-from training.observation.survival import kaplan_meier
+from training.observation.delay import decision_delay, kaplan_meier
 
 FIRST, LAST = OBSERVE - 720, OBSERVE
 
@@ -33,7 +32,6 @@ def cases(
 def test_kaplan_and_meiers_estimate_by_hand() -> None:
     curve = kaplan_meier(np.array([1.0, 2, 2, 3]), np.array([True, True, False, True]))
     np.testing.assert_allclose(curve.share, [0.75, 0.5, 0.0])
-    np.testing.assert_allclose(curve.before(np.array([0.5, 1, 1.5, 2, 9])), [1, 1, 0.75, 0.75, 0])
     assert (curve.quantile(0.5), curve.quantile(0.95)) == (2.0, 3.0)
     assert kaplan_meier(np.array([1.0, 2]), np.zeros(2, dtype=bool)).quantile(0.5) is None
     assert kaplan_meier(np.empty(0), np.zeros(0, dtype=bool)).quantile(0.5) is None

@@ -174,11 +174,11 @@ def test_a_study_at_inspections_looks_at_the_day_by_default(tmp_path: Path) -> N
     path.write_text(AT + "[window]\nmonths = 6\n")
     assert load_study(path).point_at(FIRST).window_end == parse_day("2025-07-01")
     for change, wrong in (
-        (('at = "inspection"', 'at = "rating"'), "observation.at must be inspection"),
-        (("train_to = 2024-06-30", ""), "observation.at needs train_from, train_to, test_from, test_to"),
-        (("2024-07-01", "2024-06-30"), "must be in order of time"),
-        (("2024-07-01", '"July"'), "observation has a day that is none"),
-        (('at = "inspection"', ""), "go with observation.at"),
+        (('at = "inspection"', 'at = "rating"'), "observation.at must be one of inspection"),
+        (("train_to = 2024-06-30", ""), "observation.train_to must be a date in quotation marks.*; it is missing"),
+        (("2024-07-01", "2024-06-30"), "must have train_from, train_to, test_from, test_to in order of time"),
+        (("2024-07-01", '"July"'), 'observation.test_from must be a date in quotation marks.*, not "July"'),
+        (('at = "inspection"', ""), "observation.train_from is not a part of a study"),
         (
             ('at = "inspection"', 'at = "inspection"\ntrain = ["2024-01-01"]\ntest = ["2024-02-01"]'),
             "needs no train and test",

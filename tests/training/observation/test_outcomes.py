@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pytest
 
 from scoring.base.enums import (
@@ -29,7 +28,7 @@ from scoring.entries.kinds.trade import InspectionDone
 from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
-from training.observation.labels import MAX_WEIGHT, Outcome, staying_weights
+from training.observation.labels import Outcome
 from training.observation.snapshots import EligibleRows, Snapshot, snapshot
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
@@ -223,28 +222,6 @@ def test_sold_before_a_change_of_hands_was_sold_in_its_window(tmp_path: Path, st
     control = Entry("k", "s", ControlChanged(ControlReason.SOLD, "staff", "register"), sold, sold)
     found = observed(tmp_path, restated(study, eligible={"left": "exclude"}), [*standing("s"), control])
     assert (found.rows.window_orders.tolist(), found.rows.outcome.tolist()) == ([1000.0], [Outcome.GOOD])
-
-
-def test_those_that_stayed_stand_for_those_like_them_that_left(tmp_path: Path, study: Study) -> None:
-    """One of four sellers of a volume left: each that stayed weighs 4/3; elsewhere 1."""
-    entries: list[Entry] = []
-    for group in range(5):
-        for number in range(4):
-            seller = f"{group}-{number}"
-            left = group == 2 and number == 0
-            entries += sales(seller, OBSERVE - 10, orders=10 ** (group + 1))
-            entries += sales(seller, OBSERVE + 10 if left else END - 10)
-    found = observed(tmp_path, restated(study, eligible={"left": "weight"}), entries)
-    assert found.exclusions["left"] == 1
-    assert found.rows.weight[8] == 0
-    rows = found.rows.settled()
-    np.testing.assert_allclose(rows.weight, [1.0] * 8 + [4 / 3] * 3 + [1.0] * 8)
-
-
-def test_who_stands_for_many_weighs_no_more_than_the_bound() -> None:
-    outcome = np.array([Outcome.LEFT] * 99 + [Outcome.GOOD], dtype=np.int8)
-    weight = staying_weights(outcome, np.where(outcome == Outcome.LEFT, 0.1, 1.0), np.ones(100))
-    assert weight.tolist() == [0.0] * 99 + [MAX_WEIGHT]
 
 
 def test_what_is_left_out_is_counted_by_its_first_reason(tmp_path: Path, study: Study) -> None:
