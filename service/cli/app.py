@@ -2,12 +2,13 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.base.errors import LedgerUnavailable, SellertrustError
+from scoring.base.errors import InvalidInput, LedgerUnavailable, SellertrustError
 from sellertrust.version import VERSION
 from service.cli.lazy import LazyGroup
 from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say
@@ -95,29 +96,33 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, if the command line knows one
-        code = exit_code(error)
+        code, problem = exit_code(error), _malformed_id(error.fields) or _describe_call(error)
         general = "look what is wrong: sellertrust doctor" if code is Exit.UNAVAILABLE else ""
-        return (
-            code,
-            _malformed_id(error) or _describe_call(error),
-            " ".join(notes) or _NEXT_OF.get(error.reason, general),
-        )
-    if isinstance(error, SellertrustError):
+        return code, problem, " ".join(notes) or _next_command(error.reason, problem) or general
+    if isinstance(error, LedgerUnavailable):
         from service.cli.troubles import explain_ledger_error
 
-        of_ledger = explain_ledger_error(error) if isinstance(error, LedgerUnavailable) else None
-        return of_ledger or (exit_code(error), error.message, _NEXT_OF.get(error.reason, ""))
+        return explain_ledger_error(error)
+    if isinstance(error, SellertrustError):
+        wrong = error.violations if isinstance(error, InvalidInput) else ()
+        problem = _malformed_id([(one.field, one.description) for one in wrong]) or error.message
+        return exit_code(error), problem, _next_command(error.reason, problem)
     if isinstance(error, ModuleNotFoundError):
         remedy = "install sellertrust and what it needs: pip install sellertrust"
         return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
     if isinstance(error, OSError):
-        if "libgomp" in str(error):
-            remedy = "install it: apt-get install libgomp1"
-            return Exit.CONFIGURATION, "libgomp.so.1 is missing, which LightGBM needs", remedy
-        problem = f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
-        return Exit.USAGE if isinstance(error, FileNotFoundError) else Exit.CONFIGURATION, problem, ""
+        return _explain_os_error(error)
     remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"
     return Exit.UNFORESEEN, f"unforeseen: {error} ({type(error).__name__})", remedy
+
+
+def _explain_os_error(error: OSError) -> tuple[Exit, str, str]:
+    if "libgomp" in str(error):
+        remedy = "install it: apt-get install libgomp1"
+        return Exit.CONFIGURATION, "libgomp.so.1 is missing, which LightGBM needs", remedy
+    problem = f"{error.filename or 'the system'}: {(error.strerror or str(error)).lower()}"
+    is_wrong_name = isinstance(error, FileNotFoundError | IsADirectoryError)
+    return Exit.USAGE if is_wrong_name else Exit.CONFIGURATION, problem, ""
 
 
 def _describe_call(error: "SellertrustCallError") -> str:
@@ -126,15 +131,26 @@ def _describe_call(error: "SellertrustCallError") -> str:
     return "\n".join([first + reason, *lines])
 
 
-def _malformed_id(error: "SellertrustCallError") -> str:
-    """Return the message for a malformed id, which the server knows as part of a name; else ""."""
-    path, description = error.fields[0] if error.fields else ("", "")
+def _next_command(reason: str, problem: str) -> str:
+    """Return the next command by an error's reason; "" if its text names a command already."""
+    return "" if "sellertrust " in problem else _NEXT_OF.get(reason, "")
+
+
+def _malformed_id(fields: Sequence[tuple[str, str]]) -> str:
+    """Return the message for a malformed id, which the contract knows as part of a name; else "".
+
+    `fields`: (path, description) of each wrong field.
+    """
+    path, description = fields[0] if fields else ("", "")
     found = _NAME.search(description)
-    if found is None or path.partition("[")[0] not in {"name", "parent", "seller", "sellers"}:
+    if found is None or path.partition("[")[0] not in _NAMED_BY_ID:
         return ""
     kinds = " or ".join(dict.fromkeys(re.findall(r"{(\w+)}", found["form"])))
     return f"the id of the {kinds} is malformed: an id is {found['ids']}"
 
+
+_NAMED_BY_ID = {"name", "parent", "seller", "sellers", "first", "second"}
+"""Fields of requests whose names the command line makes from ids."""
 
 _NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
 

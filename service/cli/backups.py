@@ -46,7 +46,10 @@ def backup(
 
 @app.command("restore")
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, from SQLite or from PostgreSQL.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A backup, from SQLite or from PostgreSQL."),
+    ],
     output: Output = Format.TABLE,
 ) -> None:
     """Restore a backup into a database without a ledger, or with an empty one.

@@ -37,6 +37,7 @@ def serve(
         typer.Option(
             "--words",
             exists=True,
+            dir_okay=False,
             help="TOML file of what each badge is called; default: the shipped one.",
         ),
     ] = None,

@@ -3,11 +3,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_UNKNOWN, BatchGetTrustScoresResponse
-from service.cli.output import Exit, Format, emit_one, say
+from service.cli.output import Format, emit_one, say
 
 Result = BatchGetTrustScoresResponse.Result
 
@@ -16,8 +14,8 @@ BATCH = 100
 VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
 
 
-def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> None:
-    """Recompute `sample` remembered scores (0: all), each at its stamp, and list those that differ.
+def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> Counter[str]:
+    """Recompute `sample` remembered scores (0: all), each at its stamp; list those that differ, and count the verdicts.
 
     Each seller is asked for twice, so that the second answer is a remembered one. A third call at its stamp's times is
     never answered from memory.
@@ -37,20 +35,7 @@ def verify_book(connection: Client, marketplace: str, sample: int, output: Forma
             elif verdict == "unknown":
                 say(f"{answer.seller}: not compared, as its score is missing on the server")
     emit_one({"sellers": len(names), **found}, output)
-    code = _exit_code(found)
-    if code is not Exit.OK:
-        raise typer.Exit(code)
-
-
-def _exit_code(found: Counter[str]) -> Exit:
-    is_any_compared = bool(found["same"] or found["differ"])
-    if not is_any_compared:
-        say("error: no score was compared")
-    if found["differ"]:
-        return Exit.REFUSED
-    if found["not_found"] == found.total():
-        return Exit.NOT_FOUND
-    return Exit.OK if is_any_compared else Exit.UNAVAILABLE
+    return found
 
 
 def _sellers_of(connection: Client, marketplace: str) -> list[str]:

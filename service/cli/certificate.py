@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.base.errors import CertificateRefused, invalid
-from service.cli.options import Assumptions, OlderPolicies, Policy
+from service.cli.options import Assumptions, OlderPolicies, Policy, require_folder_of
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import load
@@ -24,7 +24,13 @@ def certify(
     policy: Policy,
     assumptions: Annotated[Path, Assumptions],
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The certificate's file; one that is there is replaced.")
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            callback=require_folder_of,
+            help="The certificate's file; one that is there is replaced.",
+        ),
     ],
     accept: Annotated[
         list[str] | None,

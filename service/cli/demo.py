@@ -19,8 +19,7 @@ from service.cli.backtest import study_of
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
 from service.cli.common import ROOT
 from service.cli.demo_market import write_files
-from service.cli.demo_page import write_page
-from service.cli.demo_story import Story, fail, tell
+from service.cli.demo_story import OUTCOME, Story, fail, tell
 from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
 from service.cli.output import extra_missing, say, write
@@ -35,7 +34,6 @@ from service.setting_forms import PREFIX
 from service.settings import Settings, load
 
 SELLERS = 5_000
-PAGE = "demo.html"
 STUDIES = ROOT / "training" / "studies"
 AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
 POLICY = ROOT / "service" / "policy" / "general.toml"
@@ -61,7 +59,7 @@ def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
             _train(settings)
         with timer.step("story"):
             show(settings, ledger)
-    say(f"\n{timer.spell()}. Open {place / PAGE} in a browser")
+    say(f"\n{timer.spell()}")
     say(f"Go on: {_command()} demo --serve{'' if folder is None else f' --folder {folder}'}")
 
 
@@ -72,12 +70,10 @@ def bring_history(ledger: Ledger, files: Path) -> int:
 
 
 def show(settings: Settings, ledger: Ledger) -> Story:
-    """Tell the story on a demo's open ledger with a published model; write its page and return it."""
+    """Tell the story on a demo's open ledger with a published model, and return it."""
     place = settings.data_dir
     with _serving(settings, ledger) as client:
-        story = tell(client, lambda name: _bring(ledger, AUTHORITIES, name, place / "files")[1], place)
-    write_page(story, place / PAGE)
-    return story
+        return tell(client, lambda name: _bring(ledger, AUTHORITIES, name, place / "files")[1], place)
 
 
 def serve(folder: Path | None) -> None:
@@ -86,7 +82,7 @@ def serve(folder: Path | None) -> None:
     Runs the demo first if there is no data. Ignores the environment except SELLERTRUST_ADDRESS.
     """
     place = _place(folder)
-    if not (place / PAGE).exists():
+    if not (place / OUTCOME).exists():
         run(folder=folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:

@@ -49,7 +49,10 @@ def feed_command(
     credentials: Annotated[
         Path | None,
         typer.Option(
-            "--credentials", exists=True, help="Kafka: a file of librdkafka's settings, key=value; NATS: a .creds file."
+            "--credentials",
+            exists=True,
+            dir_okay=False,
+            help="Kafka: a file of librdkafka's settings, key=value; NATS: a .creds file.",
         ),
     ] = None,
     output: Output = Format.TABLE,

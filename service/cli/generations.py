@@ -1,19 +1,14 @@
 from typing import Any
 
-import typer
-
 from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound
 from service.bootstrap import open_rescoring
-from service.cli.output import Exit, Format, emit, say
+from service.cli.output import Format, emit, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
 
 
-def verify_generations(sample: int, output: Format) -> None:
-    """Verify all generations of the configured folder, `sample` answers of each (0: all), and emit a row for each.
-
-    Exits with 3 if there is none; with 4 if one is damaged or an answer differs; with 5 if nothing was compared.
-    """
+def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
+    """Verify all generations of the configured folder, `sample` answers of each (0: all); emit and return a row each."""
     from service.scores.book.generation_file import day_of
     from service.scores.book.private_folder import find_exposure
 
@@ -23,16 +18,11 @@ def verify_generations(sample: int, output: Format) -> None:
         raise ConfigurationWrong(exposure)
     paths = sorted(path for path in folder.glob("*") if day_of(path.name) is not None)
     if not paths:
-        say(f"error: {folder} holds no generation; make one by: sellertrust rescore")
-        raise typer.Exit(Exit.NOT_FOUND)
+        say(f"{folder} holds no generation; make one by: sellertrust rescore")
     with StepProgress() as progress:
         rows = [_verify(settings, path, sample, progress) for path in paths]
     emit(rows, output)
-    if any(row["state"] == "damaged" or row["differ"] for row in rows):
-        raise typer.Exit(Exit.REFUSED)
-    if not any(row["same"] for row in rows):
-        say("error: no answer was compared")
-        raise typer.Exit(Exit.UNAVAILABLE)
+    return rows
 
 
 def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:

@@ -28,7 +28,13 @@ TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")
 
 Matched = Annotated[
     Path | None,
-    typer.Option("--matched", metavar="FILE", help="Import only the rows of this queue that a person has matched."),
+    typer.Option(
+        "--matched",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Import only the rows of this queue that a person has matched.",
+    ),
 ]
 DryRun = Annotated[
     bool,
@@ -45,7 +51,10 @@ def import_command(
     mapping: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="TOML mapping that says how rows become entries, or entries as JSON lines."
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="TOML mapping that says how rows become entries, or entries as JSON lines.",
         ),
     ],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
@@ -172,7 +181,7 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
     """Compile a mapping's TOML file; `marketplace` overrides the file's.
 
-    Raises InvalidInput for a missing file or a table of rows, ConfigurationWrong for a faulty mapping.
+    Raises InvalidInput for a table of rows, ConfigurationWrong for a faulty mapping.
     """
     if path.name.endswith(TABLES):
         raise invalid(
@@ -182,10 +191,6 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
         )
     try:
         content = parse_toml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise invalid("FILE", f"there is no file {path}") from None
-    except OSError as error:
-        raise ConfigurationWrong(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError as error:
         raise ConfigurationWrong(f"{path} is not TOML: {error}") from None
     return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))

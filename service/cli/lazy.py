@@ -27,7 +27,6 @@ COMMANDS = {
     ),
     "score": Row("Show the trust scores of sellers.", ("scores",), False),
     "measures": Row("Show the measures in force for a seller by the policy, and their terms.", ("measures",), False),
-    "payout": Row("Show what of an order is released, drawn and held on a day.", ("payouts",), False),
     "override": Row("Set the tier of a seller until a time, whatever its score.", ("overrides",), False),
     "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
     "rescore": Row("Score all sellers of all marketplaces for one day into one file.", ("rescore",), False),
@@ -45,7 +44,7 @@ COMMANDS = {
     ),
     "policy": Row(
         "Check and compare policy files; commit one that every server serves.",
-        ("policy", "policy_history", "policy_preview", "policy_fit", "certificate"),
+        ("policy", "policy_history", "policy_preview", "certificate"),
     ),
     "proposal": Row("Approve what another person proposes.", ("proposals",)),
     "violation": Row("Show violations, and decide about them.", ("violations",)),

@@ -16,7 +16,7 @@ from sellertrust.v1 import model_service_pb2 as messages
 from sellertrust.v1.policy_service_pb2 import PolicyMove
 from service.bootstrap import open_registry
 from service.cli.connecting import connect
-from service.cli.options import AgainstModel, Model, Operator, Propose, Reason, Server
+from service.cli.options import AgainstModel, Model, Operator, Propose, Reason, Server, require_folder_of
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, write
 from service.cli.proposals import propose
 from service.cli.rows import row_of
@@ -57,7 +57,13 @@ def show(
         bool, typer.Option("--card", help="Its page to add up by hand: base points, and a table for each feature.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report published with it to FILE.")
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            callback=require_folder_of,
+            help="Write the HTML report published with it to FILE.",
+        ),
     ] = None,
     server: Server = None,
     output: Output = Format.TABLE,

@@ -1,9 +1,7 @@
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from scoring.base.errors import invalid
 from scoring.base.time import parse_day
@@ -30,9 +28,6 @@ def monitor(
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="DAY", help="By the knowledge of that day; default: the latest.")
     ] = None,
-    textfile: Annotated[
-        Path | None, typer.Option("--textfile", metavar="FILE", help="Write the gauges for node_exporter's collector.")
-    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Show how far sellers, scores and outcomes have moved since a model's training.
@@ -42,49 +37,10 @@ def monitor(
     developed (estimated).
     """
     report = _look(model, study, export, as_of)
-    if textfile is not None:
-        write_gauges(report, textfile)
     _emit(report, output)
     if any(report.alerts.values()):
         say("error: at least one check alerts")
         raise typer.Exit(Exit.REFUSED)
-
-
-def write_gauges(report: "MonitorReport", file: Path) -> None:
-    calibrated = {"matured": report.matured.ratio, "estimated": report.estimated.ratio}
-    ratios = {basis: ratio for basis, ratio in calibrated.items() if ratio is not None}
-    gauges: list[tuple[str, str, str, dict[str, float]]] = [
-        ("score_psi", "Population stability index of the score against the training.", "", {"": report.score.value}),
-        (
-            "score_psi_critical",
-            "Chance alone passes this value in 5 % of samples of this size.",
-            "",
-            {"": report.score.critical},
-        ),
-        (
-            "feature_csi",
-            "Stability index of each feature against the training.",
-            "feature",
-            {one.name: one.value for one in report.features},
-        ),
-        *(
-            (f"calibration_ratio{end}", text, "basis", {basis: getattr(one, field) for basis, one in ratios.items()})
-            for end, field, text in (
-                ("", "value", "Observed over expected bad sellers."),
-                ("_low", "low", "Lower end of its 95 % interval."),
-                ("_high", "high", "Upper end of its 95 % interval."),
-            )
-        ),
-        ("alert", "Whether a check alerts: 1 or 0.", "check", {name: int(on) for name, on in report.alerts.items()}),
-        ("monitor_last_success_timestamp_seconds", "When a look last succeeded, since 1970.", "", {"": time.time()}),
-        ("monitored_info", "1 for the model looked at.", "model", {report.model: 1}),
-    ]
-    registry = CollectorRegistry()
-    for name, text, label, values in gauges:
-        gauge = Gauge(f"sellertrust_model_{name}", text, [label] if label else [], registry=registry)
-        for key, value in values.items():
-            (gauge.labels(key) if label else gauge).set(value)
-    write_to_textfile(str(file), registry)
 
 
 def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "MonitorReport":

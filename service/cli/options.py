@@ -1,17 +1,43 @@
-"""The options that several commands share."""
+"""The options that several commands share. Their callbacks refuse a wrong value before a command begins."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scoring.base.errors import invalid
+from scoring.entries.field_types import ID_FORM, is_id
+
 MOST = 1_000_000
 
+
+def require_id(parameter: typer.CallbackParam, text: str | None) -> str | None:
+    if text is not None and not is_id(text):
+        raise invalid(_name_of(parameter), f"must be {ID_FORM}")
+    return text
+
+
+def require_folder_of(parameter: typer.CallbackParam, file: Path | None) -> Path | None:
+    """Refuse a file to write if its folder is missing, or if it is a folder itself."""
+    if file is not None and not file.parent.is_dir():
+        raise invalid(_name_of(parameter), f"{file} cannot be written: there is no folder {file.parent}")
+    if file is not None and file.is_dir():
+        raise invalid(_name_of(parameter), f"{file} is a folder; name a file in it")
+    return file
+
+
+def _name_of(parameter: typer.CallbackParam) -> str:
+    name = parameter.opts[0]
+    return name if name.startswith("--") else name.upper()
+
+
 Marketplace = Annotated[
-    str | None, typer.Option("--marketplace", "-m", help="Marketplace; default: SELLERTRUST_MARKETPLACE.")
+    str | None,
+    typer.Option("--marketplace", "-m", callback=require_id, help="Marketplace; default: SELLERTRUST_MARKETPLACE."),
 ]
 OneMarketplace = Annotated[
-    str | None, typer.Option("--marketplace", "-m", help="Only this marketplace; default: all of them.")
+    str | None,
+    typer.Option("--marketplace", "-m", callback=require_id, help="Only this marketplace; default: all of them."),
 ]
 ObserveTime = Annotated[
     str | None, typer.Option("--observe-time", metavar="T", help="Answer as of then: a time (RFC 3339) or a date.")
@@ -29,7 +55,9 @@ OfSeller = Annotated[str | None, typer.Option("--seller", help="Only this seller
 OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses; may be repeated.")]
 Violation = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 
-Actor = Annotated[str, typer.Option("--actor", help="The deciding person's id: a pseudonym or a role.")]
+Actor = Annotated[
+    str, typer.Option("--actor", callback=require_id, help="The deciding person's id: a pseudonym or a role.")
+]
 Operator = Annotated[str, typer.Option("--actor", help="Who decides; default: the user of this machine.")]
 Reason = Annotated[
     str, typer.Option("--reason", help="Why, in 1 to 500 characters. The record keeps it; a seller sees its own.")
@@ -50,24 +78,39 @@ Study = typer.Option(
 )
 Export = Annotated[
     Path | None,
-    typer.Option("--export", metavar="FILE", exists=True, help="Read this export instead of the ledger as it is now."),
+    typer.Option(
+        "--export",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Read this export instead of the ledger as it is now.",
+    ),
 ]
 
-Policy = Annotated[Path, typer.Argument(metavar="POLICY", exists=True, help="The policy file.")]
+Policy = Annotated[Path, typer.Argument(metavar="POLICY", exists=True, dir_okay=False, help="The policy file.")]
 PolicyOrDefault = Annotated[
     Path | None,
     typer.Argument(
-        metavar="POLICY", exists=True, help="A policy file; default: SELLERTRUST_POLICY, else the shipped one."
+        metavar="POLICY",
+        exists=True,
+        dir_okay=False,
+        help="A policy file; default: SELLERTRUST_POLICY, else the shipped one.",
     ),
 ]
-AgainstPolicy = typer.Option("--against", metavar="POLICY", exists=True, help="The policy file to compare with.")
-Assumptions = typer.Option("--assumptions", metavar="FILE", exists=True, help="The file of what a certificate assumes.")
+AgainstPolicy = Annotated[
+    Path | None,
+    typer.Option("--against", metavar="POLICY", exists=True, dir_okay=False, help="The policy file to compare with."),
+]
+Assumptions = typer.Option(
+    "--assumptions", metavar="FILE", exists=True, dir_okay=False, help="The file of what a certificate assumes."
+)
 OlderPolicies = Annotated[
     list[Path] | None,
     typer.Option(
         "--after",
         metavar="POLICY",
         exists=True,
+        dir_okay=False,
         help="A policy under which a run may have begun; repeat it, the oldest first.",
     ),
 ]
@@ -76,8 +119,11 @@ Expected = Annotated[
     typer.Option("--expected", metavar="DIGEST", help="Refuse unless this policy is served; default: the one that is."),
 ]
 
-NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")]
-Rejects = Annotated[Path | None, typer.Option("--rejects", metavar="FILE", help="Where rejected rows or messages go.")]
+NewFile = Annotated[Path, typer.Argument(metavar="FILE", callback=require_folder_of, help="The file to write.")]
+Rejects = Annotated[
+    Path | None,
+    typer.Option("--rejects", metavar="FILE", callback=require_folder_of, help="Where rejected rows or messages go."),
+]
 ReadyFile = Annotated[
     Path | None, typer.Option("--ready-file", help="Write the address there once requests are answered.")
 ]

@@ -45,7 +45,7 @@ INTERRUPTED = 130
 EXIT_CODES: dict[int, tuple[str, str]] = {
     Exit.OK: ("done", ""),
     Exit.UNFORESEEN: ("a defect", "an error that nobody foresaw; please report it"),
-    Exit.USAGE: ("wrong input", "an option, an amount, an entry; a file that an argument names and that is missing"),
+    Exit.USAGE: ("wrong input", "an option or an entry; a file that an argument names and that is missing or a folder"),
     Exit.NOT_FOUND: ("not found", "no such seller, violation, case, notifier, proposal, model or policy"),
     Exit.REFUSED: (
         "refused",

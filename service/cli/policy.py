@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import AgainstPolicy, Policy, PolicyOrDefault
+from scoring.base.errors import invalid
+from service.cli.options import AgainstPolicy, PolicyOrDefault
 from service.cli.output import Exit, Format, Output, emit, format_count, say, write
 from service.settings import load
 
@@ -20,6 +21,7 @@ LINE = 120
 @app.command("check")
 def check(
     policy: PolicyOrDefault = None,
+    against: AgainstPolicy = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 4 if anything odd is found.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -31,43 +33,45 @@ def check(
 
     Then it runs the cases in NAME.cases.toml beside the policy, if there is one: sellers, a day, and the expected
     outcome. Exit code 4 if one fails.
-    """
-    from scoring.policy.checking import find_oddities
-    from scoring.policy.space import build_space
-    from service.policy.policy_file import read_policy
 
-    path = _path(policy)
+    With --against it shows instead the situations in which the policy differs from another one in tier, badge or terms,
+    with examples. The result is exact, since policies are piecewise constant. Situations for which a search finds no
+    seller are only counted.
+    """
+    from service.policy.policy_file import SHIPPED_POLICY, read_policy
+
+    path = policy or load().policy or SHIPPED_POLICY
     found = read_policy(path)
-    odd = find_oddities(found)
-    if odd or output is Format.JSON:
-        emit([{"finding": one.kind, "rule": one.rule, "text": one.text} for one in odd], output)
-    rules = format_count(sum(not rule.secures for rule in found.rule_book.rules), "rule")
-    cells = format_count(len([*build_space(found).cells()]), "situation")
-    say(f"the policy {found.name} version {found.version} is sound: {rules}, {cells}, digest {found.digest[:12]}")
-    if odd and strict:
-        say(f"error: {format_count(len(odd), 'finding')}, and --strict allows none")
-        raise typer.Exit(Exit.REFUSED)
+    if against is not None:
+        if strict:
+            raise invalid("--strict", "does not belong to --against; leave out one of them")
+        _show_differences(read_policy(against), found, output)
+        return
+    _show_oddities(found, output, is_strict=strict)
     beside = path.with_suffix(".cases.toml")
     if beside.exists():
         _run_cases(found, beside)
 
 
-@app.command("diff")
-def diff(
-    policy: Policy,
-    against: Annotated[Path, AgainstPolicy],
-    output: Output = Format.TABLE,
-) -> None:
-    """Show the situations in which a policy differs from another in tier, badge or terms, with examples.
+def _show_oddities(policy: "ReadPolicy", output: Format, *, is_strict: bool) -> None:
+    from scoring.policy.checking import find_oddities
+    from scoring.policy.space import build_space
 
-    The result is exact, since policies are piecewise constant. Situations for which a search finds no seller are only
-    counted.
-    """
+    odd = find_oddities(policy)
+    if odd or output is Format.JSON:
+        emit([{"finding": one.kind, "rule": one.rule, "text": one.text} for one in odd], output)
+    rules = format_count(sum(not rule.secures for rule in policy.rule_book.rules), "rule")
+    cells = format_count(len([*build_space(policy).cells()]), "situation")
+    say(f"the policy {policy.name} version {policy.version} is sound: {rules}, {cells}, digest {policy.digest[:12]}")
+    if odd and is_strict:
+        say(f"error: {format_count(len(odd), 'finding')}, and --strict allows none")
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> None:
     from scoring.policy.difference import find_changes
     from scoring.policy.moved import list_part_changes
-    from service.policy.policy_file import read_policy
 
-    old, new = read_policy(against), read_policy(policy)
     changes = find_changes(old, new)
     met = [one for one in changes if one.example is not None]
     rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
@@ -112,9 +116,3 @@ def _run_cases(policy: "ReadPolicy", file: Path) -> None:
     if failed:
         say(f"error: {format_count(len(failed), 'case')} failed")
         raise typer.Exit(Exit.REFUSED)
-
-
-def _path(stated: Path | None) -> Path:
-    from service.policy.policy_file import SHIPPED_POLICY
-
-    return stated or load().policy or SHIPPED_POLICY

@@ -7,7 +7,7 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
-from service.cli.options import AgainstPolicy, OneMarketplace, Policy
+from service.cli.options import AgainstPolicy, OneMarketplace, Policy, require_folder_of
 from service.cli.output import Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -29,14 +29,17 @@ SHOWN = 15
 @app.command("preview")
 def preview(
     policy: Policy,
-    against: Annotated[Path | None, AgainstPolicy] = None,
+    against: AgainstPolicy = None,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="DAY", help=f"First day of the past span; default: {DEFAULT_DAYS} days ago."),
     ] = None,
     marketplace: OneMarketplace = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with tables and a plot, too.")
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", callback=require_folder_of, help="Write a page with tables and a plot, too."
+        ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -32,7 +32,10 @@ def verify(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE", exists=True, help="The exported checkpoints, an audit file, a backup, or a certificate."
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="The exported checkpoints, an audit file, a backup, or a certificate.",
         ),
     ] = None,
     public_key: Annotated[
@@ -42,7 +45,8 @@ def verify(
         int, typer.Option("--sample", min=0, help="Compare so many scores, drawn by chance; 0: every one.")
     ] = 0,
     policy: Annotated[
-        Path | None, typer.Option("--policy", metavar="POLICY", exists=True, help="The policy of the certificate.")
+        Path | None,
+        typer.Option("--policy", metavar="POLICY", exists=True, dir_okay=False, help="The policy of the certificate."),
     ] = None,
     assumptions: Annotated[Path | None, Assumptions] = None,
     after: OlderPolicies = None,
@@ -51,6 +55,8 @@ def verify(
     output: Output = Format.TABLE,
 ) -> None:
     """Verify the ledger, the audit file, a backup, remembered scores or a loss certificate. Exit code 4 on a mismatch.
+
+    With book and rescored, exit code 3 if there is nothing to verify, and 5 if nothing could be compared.
 
     ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
     mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
@@ -63,7 +69,7 @@ def verify(
     system's folder of temporary files (TMPDIR).
 
     book: recomputes the scores that a server remembers, each at its stamp. `changed`: the model or policy changed in
-    between; `unknown`: the server had no score. Exit code 3 if no seller is recorded; 5 if nothing was compared.
+    between; `unknown`: the server had no score; `not_found`: no valid entry of the seller remains.
 
     rescored: compares each file of `rescore` with its checksums, and its scores with the ledger.
 
@@ -152,13 +158,25 @@ def _verify_book(output: Format, marketplace: str | None, sample: int) -> None:
     from service.cli.book import verify_book
 
     with client(marketplace) as (connection, where):
-        verify_book(connection, where, sample, output)
+        found = verify_book(connection, where, sample, output)
+    _conclude(found.total(), found["same"], is_mismatch=bool(found["differ"]))
 
 
 def _verify_rescored(output: Format, sample: int) -> None:
     from service.cli.generations import verify_generations
 
-    verify_generations(sample, output)
+    rows = verify_generations(sample, output)
+    is_mismatch = any(row["state"] == "damaged" or row["differ"] for row in rows)
+    _conclude(len(rows), sum(row["same"] for row in rows), is_mismatch=is_mismatch)
+
+
+def _conclude(found: int, same: int, *, is_mismatch: bool) -> None:
+    """End with 4 on a mismatch, with 3 if there was nothing to verify, with 5 if nothing of it could be compared."""
+    if is_mismatch:
+        raise typer.Exit(Exit.REFUSED)
+    if not same:
+        say("error: nothing was compared")
+        raise typer.Exit(Exit.UNAVAILABLE if found else Exit.NOT_FOUND)
 
 
 def _verify_certificate(

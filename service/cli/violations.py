@@ -41,8 +41,8 @@ from service.cli.output import (
     format_count,
     say,
 )
-from service.cli.payouts import show_restitution
 from service.cli.proposals import propose
+from service.cli.restitution import show_restitution
 from service.cli.rows import dict_of, row_of
 
 app = typer.Typer()

@@ -93,12 +93,8 @@ def import_entries(
 ) -> ImportReport:
     """Import a file of the contract's entries, one JSON object per line, plain or gzip.
 
-    Raises InvalidInput without the file, or for a folder. `journal` and `dry_now` as in `import_files`.
+    `journal` and `dry_now` as in `import_files`.
     """
-    if path.is_dir():
-        raise invalid("FILE", f"{path} is a folder; name a file of entries in it")
-    if not path.is_file():
-        raise invalid("FILE", f"there is no file {path}")
     run = _Run(ledger, marketplace, progress, dry_now)
     with run.file(path, path.name, f"entries of {marketplace}", journal) as (raw, attempt):
         run.append(path.name, run.entries(path.name, raw, attempt), attempt)

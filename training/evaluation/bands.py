@@ -7,12 +7,11 @@ interval is scaled alike.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from scoring.base.arrays import Floats
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from training.evaluation.arrays import sigmoid
@@ -87,20 +86,3 @@ def _rate(sums: Mapping[str, float], rows: float) -> dict[str, float | None]:
     observed, scale = sums["bad"] / sums["weight"], sums["reference"] / sums["own"]
     low, high = jeffreys_interval(observed * rows, rows)
     return {name: min(value * scale, 1.0) for name, value in (("rate", observed), ("low", low), ("high", high))}
-
-
-def propose_cut_offs(strips: Strips, shares: Sequence[float]) -> dict[Tier, int]:
-    """Return cut-offs that give each tier about the stated share of the rated rows.
-
-    `shares`: of the rated tiers, the lowest first; only their ratio counts. Worked: shares 1, 1, 2 and 4 give the
-    lowest tier an eighth.
-    """
-    below: Floats = np.concatenate([[0.0], np.cumsum(np.array(strips["rows"], dtype=np.float64))])
-    edges = [*np.array(strips["points_from"]).tolist(), MAX_POINTS]
-    wanted = np.cumsum(shares)[:-1] / sum(shares) * below[-1]
-    found: dict[Tier, int] = {}
-    last = 0
-    for tier, rows in zip(RATED_TIERS[1:], wanted.tolist(), strict=True):
-        last = min(max(edges[int(np.argmin(np.abs(below - rows)))], last + 1), MAX_POINTS)
-        found[tier] = last
-    return found

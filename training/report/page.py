@@ -30,11 +30,8 @@ def render(
     it, `digest` the artifact's. A part that fails by an error of this program is named, with a `ReportFault` warning.
     """
     reading = Reading(manifest, evaluation, lineage, certificate, gates, digest)
-    return render_template("page.html.j2", study=reading.study, digest=digest, sections=build(reading))
-
-
-def render_template(name: str, **values: Json) -> str:
-    html = _templates().get_template(name).render(**values)
+    template = _templates().get_template("page.html.j2")
+    html = template.render(study=reading.study, digest=digest, sections=build(reading))
     return html.replace(" %", "\u00a0%")
 
 

@@ -61,7 +61,7 @@ def test_verify_book_fails_where_nothing_was_compared(tmp_path: Path) -> None:
     """A marketplace without sellers exits with 3; an option of another subject with 2."""
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
-        assert "no score was compared" in shell("verify", "book", "-m", "empty", code=3)[1]
+        assert "nothing was compared" in shell("verify", "book", "-m", "empty", code=3)[1]
         assert "does not belong to verify book" in shell("verify", "book", __file__, code=2)[1]
 
 

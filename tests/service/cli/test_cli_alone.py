@@ -23,7 +23,7 @@ from tests.helpers.databases import postgresql
 from tests.helpers.models import publish
 from tests.helpers.processes import COMMAND, run_from_nothing
 from tests.helpers.servers import running_server
-from tests.helpers.shells import SECONDS, Shell, bare_shell, shell_of
+from tests.helpers.shells import SECONDS, Shell, bare_shell, lines_of, shell_of
 
 
 @pytest.fixture
@@ -205,19 +205,43 @@ def test_a_command_that_is_interrupted_says_so_and_is_130(bare: Shell, tmp_path:
     assert said.startswith("interrupted; what was acknowledged is kept")
 
 
+READERS_OF_FILES: tuple[tuple[str, ...], ...] = (
+    ("ledger", "append"),
+    ("ledger", "import"),
+    ("ledger", "restore"),
+    ("verify", "ledger", "--public-key", "00" * 32),
+    ("policy", "check"),
+)
+
+
+@pytest.mark.parametrize("command", READERS_OF_FILES, ids=" ".join)
+def test_a_missing_file_and_a_folder_are_wrong_input(bare: Shell, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Like faults end with like codes, in every command that reads a file."""
+    assert any(words in bare.error(2, *command, tmp_path / "none") for words in ("does not exist", "no such file"))
+    assert "is a directory" in bare.error(2, *command, tmp_path)
+
+
+def test_wrong_arguments_are_refused_before_any_work(bare: Shell, tmp_path: Path) -> None:
+    file, nowhere = tmp_path / "entries.jsonl", tmp_path / "nowhere" / "file"
+    file.write_text(lines_of("s-1"))
+    for command in (("ledger", "import", file, "--rejects"), ("ledger", "export"), ("model", "show", "--report")):
+        assert "there is no folder" in bare.error(2, *command, nowhere)
+    assert "--marketplace: must be 1 to 128" in bare.error(2, "ledger", "import", file, "--marketplace", "a b")
+    assert "--actor: must be 1 to 128" in bare.error(2, "override", "s-1", "none", "--actor", "", "--reason", "so")
+    assert "the id of the model is malformed" in bare.error(2, "model", "show", "--against", "")
+    assert not (tmp_path / "data" / "ledger.db").exists()
+
+
+def test_an_error_names_the_next_command_once(bare: Shell) -> None:
+    for command in (("model", "show", "nobody"), ("train", "marketplace.toml")):
+        bare("ledger", "upgrade")
+        assert bare.error(3, *command).count("sellertrust ") == 1
+
+
 @pytest.mark.long
-def test_a_file_that_is_not_there_is_2_and_a_seller_that_is_not_on_record_3(bare: Shell, tmp_path: Path) -> None:
-    none, table = tmp_path / "none", tmp_path / "orders.csv"
+def test_a_table_needs_a_mapping_and_an_erasure_a_seller(bare: Shell, tmp_path: Path) -> None:
+    table = tmp_path / "orders.csv"
     bare("ledger", "upgrade")
-    for command in (
-        ("ledger", "append", none),
-        ("ledger", "import", tmp_path / "none.toml"),
-        ("ledger", "import", tmp_path / "none.jsonl"),
-        ("ledger", "restore", none),
-        ("verify", "ledger", none, "--public-key", "00" * 32),
-    ):
-        said = bare.error(2, *command)
-        assert any(words in said for words in ("no such file", "there is no file", "does not exist")), said
     table.write_text("id\n1\n")
     assert "orders.csv is a table, and needs a mapping" in bare.error(2, "ledger", "import", table)
     assert "No seller 'nobody' in marketplace" in bare.error(3, "ledger", "erase", "nobody", "--actor", "privacy")

@@ -1,16 +1,13 @@
-"""`sellertrust policy`: check, diff and test, with exit codes for builds."""
+"""`sellertrust policy`: check and compare, with exit codes for builds."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from scoring.base.canonical import canonical_json
 from scoring.base.errors import PolicyRefused
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
-from service.registry.registry import Registry
 from service.settings import Settings
-from tests.helpers.models import evaluated, parts_of, publish, sealed
 from tests.helpers.shells import bare_shell
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
@@ -46,21 +43,22 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     edited.write_text(
         GENERAL.read_text().replace("claim_days = 30", "claim_days = 31").replace("days = 60", "days = 61")
     )
-    rows = shell.json("policy", "diff", edited, "--against", GENERAL)
+    rows = shell.json("policy", "check", edited, "--against", GENERAL)
     reserve, closed = "reserve_days 60 -> 61", "hold_days 30 -> 31"  # a closure holds payouts for claim_days
     counts = Counter(row["changes"] for row in rows)
     assert set(counts) == {reserve, closed, f"{closed}; {reserve}"}
     assert all(row["example"] for row in rows)
-    out, shown = shell("policy", "diff", edited, "--against", GENERAL)
+    out, shown = shell("policy", "check", edited, "--against", GENERAL)
     assert all(f"{count} situations: {changes}\n  such as " in out for changes, count in counts.items())
     assert out.count("example: ") == len(counts)
     assert max(map(len, out.splitlines())) <= 120
     before, after = (read_policy(file).digest[:12] for file in (GENERAL, edited))
     assert f"{len(rows)} situations of general version 1 ({before}) changed by general version 1 ({after})" in shown
     assert "changed: trade.claim_days 30 -> 31" in shown
-    assert shell.json("policy", "diff", GENERAL, "--against", GENERAL) == []
+    assert shell.json("policy", "check", GENERAL, "--against", GENERAL) == []
+    assert "--strict" in shell.error(2, "policy", "check", GENERAL, "--against", GENERAL, "--strict")
     edited.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 7"))
-    rows = shell.json("policy", "diff", edited, "--against", GENERAL)
+    rows = shell.json("policy", "check", edited, "--against", GENERAL)
     assert all("at a day-end 8 to 14 days ago" in row["where"] for row in rows)
     assert any("tier probation -> standard" in row["changes"] for row in rows)
 
@@ -89,42 +87,11 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     cases.write_text(GENERAL.with_suffix(".cases.toml").read_text() + "colour = 1\n")
     shell = bare_shell(tmp_path)
     fault = f"{wrong}: the policy does not hold together"
-    assert fault in shell.error(6, "policy", "diff", wrong, "--against", GENERAL)
-    assert fault in shell.error(6, "policy", "diff", GENERAL, "--against", wrong)
+    assert fault in shell.error(6, "policy", "check", wrong, "--against", GENERAL)
+    assert fault in shell.error(6, "policy", "check", GENERAL, "--against", wrong)
     assert fault in shell.error(6, "policy", "check", wrong)
     with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy does not hold together"):
         load_policy(Settings(policy=wrong))
     assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "check", sound)
-    for command in ("check", "fit", "preview"):
+    for command in ("check", "preview"):
         assert f"'{none}' does not exist" in shell.error(2, "policy", command, none)
-
-
-def test_a_policy_is_fitted_to_the_test_rows_of_a_model(tmp_path: Path) -> None:
-    strips = {
-        "points_from": [400, 500, 600, 700],
-        "rows": [100, 200, 300, 200],
-        "weight": [100.0, 200.0, 300.0, 200.0],
-        "bad": [50.0, 10.0, 9.0, 6.0],
-        "own": [50.0, 20.0, 9.0, 6.0],
-        "reference": [50.0, 10.0, 9.0, 6.0],
-        "unrated": 200,
-        "independence": 1.0,
-    }
-    parts = parts_of(0) | {"evaluation.json": canonical_json({"strips": strips})}
-    registry = Registry(tmp_path / "data" / "registry")
-    digest = publish(registry, parts=sealed(parts))
-    older = publish(registry, parts=evaluated(1, 0.7))
-    shell = bare_shell(tmp_path)
-    found = shell.json("policy", "fit", LADDER, "--shares", "1,2,3,2", "--model", digest)
-    assert found["cut_offs"] == {"standard": 500, "trusted": 600, "exemplary": 700}
-    assert [(row["tier"], row["share"], row["rate"], row["apart"]) for row in found["proposed"]] == [
-        ("probation", 0.1, 0.5, True),
-        ("standard", 0.2, 0.025, False),
-        ("trusted", 0.3, 0.03, False),
-        ("exemplary", 0.2, 0.03, None),
-    ]
-    table, told = shell("policy", "fit", "--model", digest)
-    assert "not told apart" in table
-    assert "20.0% of the test rows are unrated" in told
-    assert "must be four numbers above 0" in shell.error(2, "policy", "fit", "--model", digest, "--shares", "1,2,3")
-    assert "train it again" in shell.error(2, "policy", "fit", "--model", older)

@@ -1,4 +1,4 @@
-"""Overrides, payouts and restitution on the command line, against a server."""
+"""Overrides and restitution on the command line, against a server."""
 
 import json
 from collections.abc import Iterator
@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from scoring.base.enums import MeasureKind, MeasureState
-from scoring.base.errors import InvalidInput
-from scoring.base.time import DAY, format_day
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from service.cli.amounts import format_amount, parse_amount
 from tests.helpers.builders import confirmed
 from tests.helpers.servers import MARKET, Running, running_server
 from tests.helpers.shells import Shell, bare_shell, lines_of
@@ -58,43 +56,6 @@ def test_an_override_is_set_shown_and_ended_by_whom_and_why(asked: tuple[Shell, 
     assert "366 days" in shell.error(2, "override", "s-1", "trusted", "--until", "2999-01-01", *SAID)
 
 
-def test_a_payout_is_shown_with_its_terms(asked: tuple[Shell, Running]) -> None:
-    shell, running = asked
-    today = running.ledger.cut().observe_time // DAY
-    order = ("payout", "s-1", "100.00", "EUR", format_day(today), "--refunded", "9.99")
-    shown = shell(*order, "--delivered", "--day", format_day(today + 7))[0]
-    assert "released            81.01 EUR" in shown
-    assert "by a hold of 7 days, 10 % for 90 days after the capture" in shown
-    assert f"more is released on {format_day(today + 90)}" in shown
-    assert shell.json(*order)["held_minor"] == "9001"
-    assert "refunded_minor: is more than was captured" in shell.error(2, *order, "--refunded", "100.01")
-
-
-@pytest.mark.parametrize(
-    ("text", "currency", "minor"),
-    [
-        ("100.00", "EUR", 10_000),
-        ("100", "EUR", 10_000),
-        ("50,400.00", "EUR", 5_040_000),
-        ("50,400", "JPY", 50_400),
-        ("1.005", "KWD", 1_005),
-        *(
-            (text, "EUR", None)
-            for text in ("100,00", "1.5", "100.000", "1.000,00", "-1", "", "1e3", "5,04,00", "1 000")
-        ),
-        ("100.00", "JPY", None),
-    ],
-)
-def test_an_amount_is_read_in_one_way_or_refused(text: str, currency: str, minor: int | None) -> None:
-    """In units of its currency: 100 EUR are 10,000 cents."""
-    if minor is None:
-        with pytest.raises(InvalidInput, match="is not an amount in"):
-            parse_amount("CAPTURED", text, currency)
-    else:
-        assert parse_amount("CAPTURED", text, currency) == minor
-        assert parse_amount("CAPTURED", format_amount(minor, currency).split()[0], currency) == minor
-
-
 @pytest.mark.long
 def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) -> None:
     shell, running = asked
@@ -113,12 +74,3 @@ def test_restitution_is_shown_after_an_overturn(asked: tuple[Shell, Running]) ->
         for item in shell.json("violation", "show", "v1", "--restitution")["items"]
         if item["measure"] == "m1"
     ] == [6]
-
-
-def test_amounts_and_limits_beyond_what_can_be_are_named_with_their_range(tmp_path: Path) -> None:
-    shell = bare_shell(tmp_path)
-    huge = "9" * 20
-    most = "is too much. Write at most 10,000,000,000,000.00 EUR."
-    assert f"CAPTURED: '{huge}' {most}" in shell.error(2, "payout", "s-1", huge, "EUR", "2026-01-01")
-    assert "--claims" in shell.error(2, "payout", "s-1", 1, "EUR", "2026-01-01", "--claims", huge)
-    assert "less than or equal to 1000000" in shell.error(2, "ledger", "list", "--limit", huge)

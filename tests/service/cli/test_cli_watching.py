@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from scoring.base.time import parse_day
 from service.registry.registry import Registry
@@ -32,11 +31,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         digest = registry.publish(parts, actor="tests", reason="trained", now=number, attachments=beside)
         assert registry.aliases()["challenger" if number else "champion"] == digest
     return shell_of(folder, marketplace="demo")
-
-
-@pytest.fixture
-def gauges(tmp_path: Path) -> Path:
-    return tmp_path / "model.prom"
 
 
 @pytest.mark.long
@@ -83,18 +77,12 @@ def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(s
 
 
 @pytest.mark.long
-def test_a_monitor_ends_with_4_on_an_alert_and_with_0_without(shell: Shell, gauges: Path, tmp_path: Path) -> None:
+def test_a_monitor_ends_with_4_on_an_alert_and_with_0_without(shell: Shell, tmp_path: Path) -> None:
     calm, strict = tmp_path / "calm.toml", tmp_path / "strict.toml"
     calm.write_text(STUDY.read_text() + "\n[monitor]\npsi = 100\ncsi = 100\ncalibration = 100\n")
     strict.write_text(STUDY.read_text() + "\n[monitor]\npsi = 0\ncsi = 0\n")
-    quiet = shell.json("model", "monitor", "--study", calm, "--textfile", gauges)
+    quiet = shell.json("model", "monitor", "--study", calm)
     assert set(quiet["alerts"].values()) == {False}
-    families = {family.name: family.samples for family in text_string_to_metric_families(gauges.read_text())}
-    assert families["sellertrust_model_score_psi"][0].value == pytest.approx(quiet["score"]["value"])
-    assert {s.labels["check"]: bool(s.value) for s in families["sellertrust_model_alert"]} == quiet["alerts"]
-    assert len(families["sellertrust_model_feature_csi"]) == len(quiet["features"])
-    ratios = {s.labels["basis"]: s.value for s in families["sellertrust_model_calibration_ratio"]}
-    assert ratios["matured"] == pytest.approx(quiet["matured"]["ratio"]["value"])
     shown, told = shell("model", "monitor", "--study", strict, code=4)
     assert "feature_csi" in shown
     assert "at least one check alerts" in told

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.enums import Tier
 from tests.helpers.evaluation_cases import POLICY, case_of
-from training.evaluation.bands import count_strips, propose_cut_offs, read_bands
+from training.evaluation.bands import count_strips, read_bands
 from training.evaluation.jeffreys import jeffreys_interval
 
 CUT_OFFS = {Tier.STANDARD: 400, Tier.TRUSTED: 500, Tier.EXEMPLARY: 600}
@@ -56,14 +56,3 @@ def test_bands_know_the_true_rate_whatever_a_seller_sells() -> None:
 def test_few_rows_do_not_tell_neighbours_apart() -> None:
     bands = read_bands(count_strips(case_of(rows=60)), POLICY.cut_offs)
     assert False in [row["apart"] for row in bands]
-
-
-def test_cut_offs_are_proposed_for_stated_shares() -> None:
-    strips = count_strips(case_of(rows=20_000))
-    found = propose_cut_offs(strips, [1, 1.5, 2.5, 5])
-    rows = np.array([row["rows"] for row in read_bands(strips, found)])
-    assert rows / rows.sum() == pytest.approx([0.1, 0.15, 0.25, 0.5], abs=0.02)
-    assert found == propose_cut_offs(strips, [10, 15, 25, 50])
-    assert list(found) == list(RATED_TIERS[1:])
-    alike = dict(strips, points_from=[500], rows=[7])
-    assert list(propose_cut_offs(alike, [1, 1, 1, 1]).values()) == [500, 501, 1000]

@@ -89,7 +89,7 @@ def grades(r: Reading) -> list[Block]:
     caption = (
         "Result: Jeffreys test of each grade on both sides at 5 %, after Holm. At the reference exposure: the observed rate,"
         " as if every seller sold the reference exposure in the window. A raw rate would call a tier bad because it sells"
-        " more. `sellertrust policy fit` proposes other cut-offs."
+        " more."
     )
     return [Table(title, caption, (*head, *served_head), cells)]
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from scoring.base.errors import ConfigurationWrong, InvalidInput
+from scoring.base.errors import ConfigurationWrong
 from scoring.base.progress import Progress
 from service.ingest import file_import as importing
 from service.ingest.file_import import ImportReport, import_entries, import_files
@@ -131,14 +131,6 @@ def test_entries_come_as_json_lines_without_a_mapping(ledger: Ledger, tmp_path: 
     assert [(file, line) for file, line, _ in report.rejects] == [(name, line) for line in (4, 5, 6, 7)]
     assert [reason.split(":")[0] for *_, reason in report.rejects] == ["payload", "payload", "entry_id", "entry_id"]
     assert import_entries(ledger, MARKET, tmp_path / name, breaking(100)).already_present == 3
-
-
-def test_a_file_of_entries_that_is_missing_is_said(ledger: Ledger, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"there is no file .*entries\.jsonl"):
-        import_entries(ledger, MARKET, tmp_path / "entries.jsonl", breaking(1))
-    (tmp_path / "folder.jsonl").mkdir()
-    with pytest.raises(InvalidInput, match=r"folder\.jsonl is a folder"):
-        import_entries(ledger, MARKET, tmp_path / "folder.jsonl", breaking(1))
 
 
 FORMS = ("rows.csv", "rows.csv.gz", "rows.parquet", "entries.jsonl")
