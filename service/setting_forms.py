@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator
 
 from scoring.base.errors import ConfigurationWrong
 from scoring.entries.field_types import ID_FORM, is_id
@@ -78,12 +78,6 @@ def is_marketplace(text: str) -> str:
     if not is_id(text):
         raise ValueError(f"must be {ID_FORM}")
     return text
-
-
-def is_long_enough(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value()) < 16:
-        raise ValueError("must have at least 16 characters, or the pseudonyms can be guessed back")
-    return key
 
 
 def absolute(path: Path) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.local import is_loopback_host
@@ -32,7 +32,6 @@ from service.setting_forms import (
     find_file,
     is_credentials,
     is_database,
-    is_long_enough,
     is_marketplace,
     is_registry,
     is_socket,
@@ -82,15 +81,8 @@ class Settings(BaseModel):
         default=None,
         description="Unix socket to listen on besides; through it this user may do everything; empty: none",
     )
-    audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
-        default=None, description="Days after which lines of the audit file are cut off; empty: never"
-    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         default="info", description="The least that is logged: debug, info, warning or error"
-    )
-    pseudonym_key: Annotated[SecretStr, AfterValidator(is_long_enough)] | None = Field(
-        default=None,
-        description="Secret key of the pseudonyms of sellers in the log; empty: a random one each start",
     )
     processes: int = Field(
         default=1,
@@ -116,6 +108,11 @@ class Settings(BaseModel):
     def audit_file(self) -> Path:
         """Return the path of the audit file, a line for each privileged call."""
         return self.data_dir / "audit.jsonl"
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """Return the path of the secret key by which the log shows sellers and subjects of tokens."""
+        return self.data_dir / "pseudonym-key"
 
     @property
     def generations(self) -> Path:
@@ -173,12 +170,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def describe(settings: Settings) -> list[SettingRow]:
-    """Return a row for each setting: name, variable, value and source. Hides secrets and passwords in URLs."""
+    """Return a row for each setting: name, variable, value and source. Hides passwords in URLs."""
     return [
         SettingRow(
             name,
             _variable(name),
-            _shown(name, getattr(settings, name)),
+            _shown(getattr(settings, name)),
             "environment" if name in settings.model_fields_set else "default",
         )
         for name in VARIABLES
@@ -225,7 +222,7 @@ def _unknown(variable: str) -> str:
 def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
-    shown = f" = {_shown(name, values[name])!r}" if name in values else ""
+    shown = f" = {_shown(values[name])!r}" if name in values else ""
     return f"{_variable(name)}{shown}: {text} ({Settings.model_fields[name].description})"
 
 
@@ -268,8 +265,6 @@ def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
         )
 
 
-def _shown(name: str, value: object) -> str:
-    if name == "pseudonym_key":
-        return HIDDEN if value else ""
+def _shown(value: object) -> str:
     text = "" if value is None else str(value)
     return _PASSWORD.sub(lambda match: f"{HIDDEN}@" if match[0].endswith("@") else HIDDEN, text)

@@ -6,16 +6,14 @@ The hash is the last member of a line. A changed, missing or moved line breaks t
 written again; a copy of the last hash detects that too. The line of a call (`event` is `call`) is on disk before the
 work begins. A second line (`end`) has the result and the first line's hash.
 
-Retention removes old lines. The first remaining line (`cut`) has the last removed hash, and a line of the chain records
-the cut.
+An operator may move the file away: the next line begins a new one, with a chain of its own.
 """
 
 import fcntl
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -26,26 +24,19 @@ from scoring.base.errors import AuditUnavailable, ConfigurationWrong
 from scoring.base.time import format_time
 
 GENESIS = "0" * 64
-DAY_SECONDS = 86_400.0
 _TAIL_BYTES = 64 << 10
-_SECOND = len("2026-01-01T00:00:00")
 _END = b', "hash": "%b"}\n'
-_CUT = b'{"cut": %d, "hash": "%b"}\n'
 
 
 class AuditFile:
     """Appends to an audit file; creates it, private to its owner, and its folder.
 
-    Safe for many threads and processes of one machine. Lines older than `keep_days` days are removed once a day; None:
-    never. Raises ConfigurationWrong if the file cannot be written or its last line is not whole.
+    Safe for many threads and processes of one machine. Raises ConfigurationWrong if the file cannot be written or its
+    last line is not whole.
     """
 
-    def __init__(self, path: Path, keep_days: int | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._keep_days = keep_days
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._cut_at = 0.0
+    def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as file:
@@ -58,78 +49,27 @@ class AuditFile:
     def write(self, **fields: Any) -> str:
         """Append a line with these fields, force it to disk, and return its hash. Raises AuditUnavailable."""
         try:
-            with self._lock:
-                if self._keep_days is not None and self._clock() >= self._cut_at:
-                    self._cut(self._keep_days)
-                with self._open() as file:
-                    return self._append(file, fields)
+            stated = json.dumps({"time": format_time(time.time_ns() // 1_000), **fields}).encode()[:-1]
+            with self._open() as file:
+                found = _hash_of(_last_hash(file), stated)
+                _write(file, stated + _END % found.encode())
+                return found
         except (OSError, ValueError, TypeError, KeyError):
             raise AuditUnavailable("a privileged call cannot be written to the audit file, so it is refused") from None
-
-    @property
-    def path(self) -> Path:
-        return self._path
 
     def snapshot(self) -> tuple[BinaryIO, int]:
         """Return the file, open for reading, and the length of its whole lines; the caller closes it."""
         with self._open() as held:
-            return self._path.open("rb"), os.fstat(held).st_size
-
-    def _append(self, file: int, fields: dict[str, Any]) -> str:
-        stated = json.dumps({"time": format_time(int(self._clock() * 1e6)), **fields}).encode()[:-1]
-        found = _hash_of(_last_hash(file), stated)
-        _write(file, stated + _END % found.encode())
-        return found
+            return self.path.open("rb"), os.fstat(held).st_size
 
     @contextmanager
     def _open(self) -> Iterator[int]:
-        while True:
-            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if not _is_file_at(file, self._path):
-                    continue
-                yield file
-                return
-            finally:
-                os.close(file)
-
-    def _cut(self, keep_days: int) -> None:
-        now = self._clock()
-        horizon = format_time(int((now - keep_days * DAY_SECONDS) * 1e6))[:_SECOND]
-        count, length, before = 0, 0, GENESIS
-        with self._open(), self._path.open("rb") as lines:
-            for text in lines:
-                line = parse_json(text)
-                if "cut" not in line and line["time"][:_SECOND] >= horizon:
-                    break
-                count, length, before = count + ("cut" not in line), length + len(text), line["hash"]
-            if count:
-                lines.seek(length)
-                self._replace(lines, before, count)
-        self._cut_at = now + DAY_SECONDS
-
-    def _replace(self, rest: BinaryIO, before: str, count: int) -> None:
-        beside = self._path.with_name(f".{self._path.name}.new")
-        file = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            _write(file, _CUT % (count, before.encode()))
-            while part := rest.read(1 << 20):
-                _write(file, part)
-            self._append(file, {"event": "cut", "lines": count, "before": before})
-            beside.replace(self._path)
+            yield file
         finally:
             os.close(file)
-
-
-def _is_file_at(file: int, path: Path) -> bool:
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    own = os.fstat(file)
-    return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _write(file: int, data: bytes) -> None:
@@ -147,11 +87,6 @@ def _write(file: int, data: bytes) -> None:
 def fits(text: bytes, before: str) -> bool:
     stated = text[: -len(_END % GENESIS.encode())]
     return text == stated + _END % _hash_of(before, stated).encode()
-
-
-def is_cut(text: bytes) -> bool:
-    line = parse_json(text)
-    return line.keys() == {"cut", "hash"} and text == _CUT % (line["cut"], line["hash"].encode())
 
 
 def _hash_of(before: str, stated: bytes) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from scoring.base.canonical import parse_json
-from service.access.audit import GENESIS, fits, is_cut
+from service.access.audit import GENESIS, fits
 
 MAX_LOOKED_AT = 20_000
 
@@ -35,10 +35,12 @@ def is_place(text: str) -> bool:
 def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
     """Return the next lines of an audit file, at most `limit`, of one marketplace or (empty) of all.
 
-    `after` is a line's place, or empty for the beginning. If that line was removed, the page begins with the first
-    remaining one. Raises OSError if the file cannot be read, ValueError for a malformed line.
+    `after` is a line's place, or empty for the beginning. If another line is there, since the file was moved away, the
+    page begins with the first line. Raises OSError if the file cannot be read, ValueError for a malformed line.
     """
     found: list[AuditLine] = []
+    if not path.exists():  # it was moved away, and no line was written since
+        return AuditPage(found, "")
     with path.open("rb") as file:
         place = _go_to(file, after) if after else 0
         length = 0
@@ -56,21 +58,15 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
 
 
 def verify_lines(lines: Iterable[bytes]) -> Verified:
-    before, begins, cut_at, count = GENESIS, (0, ""), (0, ""), 0
+    before, count = GENESIS, 0
     for number, text in enumerate(lines, 1):
         try:
-            line = parse_json(text)
-            stated, is_beginning = line["hash"], number == 1 and is_cut(text)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            stated = parse_json(text)["hash"]
+        except (ValueError, TypeError, KeyError):
             return Verified(count, before, f"line {number} is no line of an audit file")
-        if not is_beginning and not fits(text, before):
+        if not fits(text, before):
             return Verified(count, before, f"line {number} was changed, or lines before it were changed or left out")
-        begins = (line["cut"], stated) if is_beginning else begins
-        cut_at = (line["lines"], line["before"]) if line.get("event") == "cut" else cut_at
         before, count = stated, number
-    if begins != cut_at:
-        text_ = "line 1 does not begin where the last line about the retention says; lines before it were left out"
-        return Verified(0, GENESIS, text_)
     return Verified(count, before, "")
 
 
@@ -97,18 +93,11 @@ def _whole(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _go_to(file: BinaryIO, after: str) -> int:
-    """Move behind the line at a place, and return the position; to the beginning if the line was removed.
-
-    If earlier lines were removed, the line is searched.
-    """
+    """Move behind the line at a place, and return the position; to the beginning if another line is there."""
     begins, _, name = after.partition("-")
     end = f'"hash": "{name}"}}\n'.encode()
     file.seek(int(begins))
     if file.readline().endswith(end):
         return file.tell()
-    file.seek(0)
-    for text in _whole(file):
-        if text.endswith(end):
-            return file.tell()
     file.seek(0)
     return 0

@@ -51,7 +51,7 @@ from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.stream_threads import Streams
 from service.api.telemetry.assumption_metrics import AssumptionMetrics
 from service.api.telemetry.book_metrics import BookMetrics
-from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, make_log
+from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, load_or_make_key, make_log
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
 from service.api.tls_files import TlsFiles
 from service.engine.call_pool import CallPool
@@ -136,9 +136,8 @@ class Server:
         # compute.
         waiting = min(settings.limits.worker_threads // 2, settings.limits.slow_threads) // 2
         self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
-        key = settings.pseudonym_key
-        pseudonyms = self._pseudonyms = Pseudonyms(key.get_secret_value().encode() if key else None)
-        audit = AuditFile(settings.audit_file, settings.audit_days)
+        audit = AuditFile(settings.audit_file)
+        pseudonyms = self._pseudonyms = Pseudonyms(load_or_make_key(settings.pseudonym_key))
         self._grants = None if settings.grants is None else self._open_grants(settings.grants)
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.is_mesh, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)

@@ -53,10 +53,10 @@ def access(
     found = None if principal is None else _grants()
     emit([_method_row(method, row, kinds, principal, found) for method, row, kinds in _methods()], output)
     key = load().pseudonym_key
-    if principal is not None and key is not None:
-        from service.api.telemetry.logs import Pseudonyms, log_name
+    if principal is not None and key.exists():
+        from service.api.telemetry.logs import Pseudonyms, load_or_make_key, log_name
 
-        say(f"in the log it is {log_name(principal, Pseudonyms(key.get_secret_value().encode()))}")
+        say(f"in the log it is {log_name(principal, Pseudonyms(load_or_make_key(key)))}")
 
 
 def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:

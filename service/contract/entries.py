@@ -11,12 +11,12 @@ from typing import Any, cast
 
 from scoring.base.enums import Kind
 from scoring.base.errors import FieldPath, FieldViolation, invalid
-from scoring.base.time import format_day, parse_day
+from scoring.base.time import format_day
 from scoring.entries.entry import MAX_BATCH, Entry, is_by_rule
 from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
-from service.contract.fields import FieldErrors, optional_time, timestamp
+from service.contract.fields import FieldErrors, date_of, optional_time, timestamp
 from service.contract.resource_names import seller_name, seller_of
 from service.ledger.records import Appended, RecordedEntry
 
@@ -113,15 +113,8 @@ def _reader(field: FactField) -> Reader:
         case "time":
             return lambda message, path: optional_time(message, name, path)
         case "day":
-            return lambda message, path: _day_of(getattr(message, name), path)
+            return lambda message, path: date_of(getattr(message, name), path)
     return lambda message, _: getattr(message, name)
-
-
-def _day_of(text: str, path: FieldPath) -> int:
-    try:
-        return parse_day(text)
-    except ValueError:
-        raise invalid(path, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
 
 
 KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, invalid
-from scoring.base.time import MAX_TIME, SECOND
+from scoring.base.time import MAX_TIME, SECOND, parse_day
 
 T = TypeVar("T")
 
@@ -54,6 +54,14 @@ def optional_duration(message: Message, field: str) -> int | None:
     if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
         raise invalid(field, "must not be negative")
     return duration.seconds * SECOND + duration.nanos // 1_000
+
+
+def date_of(text: str, field: str | FieldPath) -> int:
+    """Return a date's day since 1970-01-01. Raises InvalidInput for `field`."""
+    try:
+        return parse_day(text)
+    except ValueError:
+        raise invalid(field, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
 
 
 def timestamp(time: int) -> Timestamp:

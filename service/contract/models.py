@@ -1,9 +1,8 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ArtifactRefused
@@ -93,16 +92,8 @@ def move_message(number: int, move: Move) -> model_pb.ModelMove:
         reason=move.reason,
         figures={name: value if isinstance(value, str) else json.dumps(value) for name, value in move.figures.items()},
     )
-    try:
-        message.move_time.CopyFrom(_timestamp(parse_time(move.time)))
-    except (ValueError, OverflowError):
-        message.ClearField("move_time")
-    return message
-
-
-def _timestamp(microseconds: int) -> Timestamp:
-    message = Timestamp()
-    message.FromMicroseconds(microseconds)
+    with suppress(ValueError, OverflowError):
+        message.move_time.FromMicroseconds(parse_time(move.time))
     return message
 
 

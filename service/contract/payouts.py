@@ -1,5 +1,5 @@
-from scoring.base.errors import FieldViolation, invalid
-from scoring.base.time import DAY, day_of, format_day, parse_day
+from scoring.base.errors import FieldViolation
+from scoring.base.time import DAY, day_of, format_day
 from scoring.entries.field_types import CURRENCY, ID
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.measures.order_payout import OrderPayout
@@ -7,7 +7,7 @@ from scoring.measures.restitution import Restitution
 from scoring.policy.payout import Order
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
-from service.contract.fields import FieldErrors, optional_time, timestamp
+from service.contract.fields import FieldErrors, date_of, optional_time, timestamp
 from service.contract.scores import stamp_message
 
 _AMOUNTS = ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
@@ -19,9 +19,9 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
     `observe_time`: of the answer, in microseconds; its day is the default. Raises InvalidInput.
     """
     wrong = FieldErrors()
-    capture_day = wrong.convert(_day_of, request.capture_day, "capture_day")
-    day = wrong.convert(_day_of, request.day, "day") if request.day else day_of(observe_time - 1)
-    drawn_day = wrong.convert(_day_of, request.drawn_day, "drawn_day") if request.drawn_day else None
+    capture_day = wrong.convert(date_of, request.capture_day, "capture_day")
+    day = wrong.convert(date_of, request.day, "day") if request.day else day_of(observe_time - 1)
+    drawn_day = wrong.convert(date_of, request.drawn_day, "drawn_day") if request.drawn_day else None
     confirmed = wrong.convert(optional_time, request, "confirmed_time")
     if confirmed is not None and not (capture_day or 0) * DAY <= confirmed < observe_time:
         wrong.fields.append(FieldViolation(("confirmed_time",), "must lie between the capture and now"))
@@ -50,13 +50,6 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         drawn_day,
     )
     return order, day or 0
-
-
-def _day_of(text: str, field: str) -> int:
-    try:
-        return parse_day(text)
-    except ValueError:
-        raise invalid(field, f"must be a date of the form YYYY-MM-DD, not {text[:20]!r}") from None
 
 
 def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:

@@ -7,13 +7,7 @@ from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, invalid
 from scoring.entries.entry import prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.common import REASON, REASON_MISSING
-from sellertrust.v1 import (
-    ledger_service_pb2,
-    model_service_pb2,
-    policy_service_pb2,
-    proposal_service_pb2,
-    review_service_pb2,
-)
+from sellertrust.v1 import proposal_service_pb2
 from service.access.four_eyes import PERSONS
 from service.contract.asked import PROPOSABLE
 from service.contract.entries import entries_of
@@ -41,12 +35,6 @@ STATES = {
     Step.WITHDRAWN: Pb.PROPOSAL_STATE_WITHDRAWN,
 }
 _FIELDS = {method: field for field, method in PROPOSABLE.items()}
-_TYPES: dict[str, type[Message]] = {
-    "promote_model": model_service_pb2.PromoteModelRequest,
-    "decide_violations": review_service_pb2.DecideViolationsRequest,
-    "append_entries": ledger_service_pb2.AppendEntriesRequest,
-    "commit_policy": policy_service_pb2.CommitPolicyRequest,
-}
 _OVERRIDING = frozenset({"override", "correction"})
 M = TypeVar("M", bound=Message)
 
@@ -65,7 +53,8 @@ def canonical(request: Message, *, known_alone: bool = False) -> bytes:
 
 
 def request_of(method: str, data: bytes) -> Message:
-    return _TYPES[_FIELDS[method]].FromString(data)
+    kind: type[Message] = type(getattr(Pb.CreateProposalRequest(), _FIELDS[method]))
+    return kind.FromString(data)
 
 
 def is_request(proposal: Proposal, method: str, request: Message) -> bool:
@@ -79,10 +68,15 @@ def is_request(proposal: Proposal, method: str, request: Message) -> bool:
     return canonical(request_of(method, content.request)) == canonical(request)
 
 
-def check_words(request: Any, *, proposal_id: bool = False) -> None:
-    wrong = [*_wrong_words(request)]
-    if proposal_id and not is_id(request.proposal_id):
-        wrong.insert(0, FieldViolation(("proposal_id",), f"must be {ID_FORM}"))
+def check_words(request: Any) -> None:
+    """Raise InvalidInput for a malformed `proposal_id`, if the request has one, `actor` or `reason`."""
+    wrong = []
+    if not is_id(getattr(request, "proposal_id", "p")):
+        wrong.append(FieldViolation(("proposal_id",), f"must be {ID_FORM}"))
+    if not is_id(request.actor):
+        wrong.append(FieldViolation(("actor",), f"must say who, by {ID_FORM}"))
+    if not request.reason or REASON.describe_error(request.reason) is not None:
+        wrong.append(FieldViolation(("reason",), REASON_MISSING))
     if wrong:
         raise InvalidInput(wrong)
 
@@ -92,7 +86,7 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
 
     Raises InvalidInput for each field, by path, that is known to be wrong before execution.
     """
-    check_words(request, proposal_id=True)
+    check_words(request)
     field = cast(str, request.WhichOneof("request"))
     asked: Any = getattr(request, field)
     wrong = FieldErrors()
@@ -108,15 +102,6 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
     if wrong.fields:
         raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in wrong.fields)
     return field, asked, seller
-
-
-def _wrong_words(request: Any) -> list[FieldViolation]:
-    wrong = []
-    if not is_id(request.actor):
-        wrong.append(FieldViolation(("actor",), f"must say who, by {ID_FORM}"))
-    if not request.reason or REASON.describe_error(request.reason) is not None:
-        wrong.append(FieldViolation(("reason",), REASON_MISSING))
-    return wrong
 
 
 def _check_promotion(request: Any, _: int) -> str:

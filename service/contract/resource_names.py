@@ -14,39 +14,13 @@ from service.registry.moves import is_digest
 
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
 SELLER_FORM = "marketplaces/{marketplace}/sellers/{seller}"
-VIOLATION_FORM = "marketplaces/{marketplace}/violations/{violation}"
-MODEL_FORM = "models/{model}"
-POLICY_FORM = "policies/{policy}"
-NOTIFIER_FORM = "marketplaces/{marketplace}/notifiers/{notifier}"
-PROPOSAL_FORM = "marketplaces/{marketplace}/proposals/{proposal} or proposals/{proposal}"
 
 
-class SellerName(NamedTuple):
-    """`marketplaces/{marketplace}/sellers/{seller}`."""
+class Item(NamedTuple):
+    """`marketplaces/{marketplace}/COLLECTION/{item}`."""
 
     marketplace: str
-    seller: str
-
-
-class ViolationName(NamedTuple):
-    """`marketplaces/{marketplace}/violations/{violation}`."""
-
-    marketplace: str
-    violation: str
-
-
-class NotifierName(NamedTuple):
-    """`marketplaces/{marketplace}/notifiers/{notifier}`."""
-
-    marketplace: str
-    notifier: str
-
-
-class ProposalName(NamedTuple):
-    """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`."""
-
-    marketplace: str
-    proposal: str
+    item: str
 
 
 class Parent(NamedTuple):
@@ -67,45 +41,8 @@ def violation_name(marketplace: str, violation: str) -> str:
     return f"marketplaces/{marketplace}/violations/{violation}"
 
 
-def parse_marketplace(name: str, field: str | FieldPath) -> str:
-    match name.split("/"):
-        case ["marketplaces", marketplace] if is_id(marketplace):
-            return marketplace
-    raise _wrong(field, MARKETPLACE_FORM)
-
-
-def parse_seller(name: str, field: str | FieldPath) -> SellerName:
-    match name.split("/"):
-        case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
-            return SellerName(marketplace, seller)
-    raise _wrong(field, SELLER_FORM)
-
-
-def parse_violation(name: str, field: str | FieldPath) -> ViolationName:
-    match name.split("/"):
-        case ["marketplaces", marketplace, "violations", violation] if is_id(marketplace) and is_id(violation):
-            return ViolationName(marketplace, violation)
-    raise _wrong(field, VIOLATION_FORM)
-
-
-def parse_parent(name: str, field: str | FieldPath) -> Parent:
-    match name.split("/"):
-        case ["marketplaces", marketplace] if is_id(marketplace):
-            return Parent(marketplace, None)
-        case ["marketplaces", marketplace, "sellers", seller] if is_id(marketplace) and is_id(seller):
-            return Parent(marketplace, seller)
-    raise _wrong(field, f"{MARKETPLACE_FORM} or {SELLER_FORM}")
-
-
 def notifier_name(marketplace: str, notifier: str) -> str:
     return f"marketplaces/{marketplace}/notifiers/{notifier}"
-
-
-def parse_notifier(name: str, field: str | FieldPath) -> NotifierName:
-    match name.split("/"):
-        case ["marketplaces", marketplace, "notifiers", notifier] if is_id(marketplace) and is_id(notifier):
-            return NotifierName(marketplace, notifier)
-    raise _wrong(field, NOTIFIER_FORM)
 
 
 def proposal_name(marketplace: str, proposal: str) -> str:
@@ -113,38 +50,26 @@ def proposal_name(marketplace: str, proposal: str) -> str:
     return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
 
 
-def parse_proposal(name: str, field: str | FieldPath) -> ProposalName:
-    """Parse a proposal's name; the marketplace of `proposals/P` is ""."""
-    match name.split("/"):
-        case ["marketplaces", marketplace, "proposals", proposal] if is_id(marketplace) and is_id(proposal):
-            return ProposalName(marketplace, proposal)
-        case ["proposals", proposal] if is_id(proposal):
-            return ProposalName("", proposal)
-    raise _wrong(field, PROPOSAL_FORM)
-
-
 def model_name(model: str) -> str:
     return f"models/{model}"
-
-
-def parse_model(name: str, field: str | FieldPath) -> str:
-    """Parse `models/X` into X: an alias, a digest or the beginning of one."""
-    match name.split("/"):
-        case ["models", model] if is_id(model):
-            return model
-    raise _wrong(field, MODEL_FORM)
 
 
 def policy_name(policy: str) -> str:
     return f"policies/{policy}"
 
 
+def parse_marketplace(name: str, field: str | FieldPath) -> str:
+    return _parse_top(name, field, "marketplaces", MARKETPLACE_FORM)
+
+
+def parse_model(name: str, field: str | FieldPath) -> str:
+    """Parse `models/X` into X: an alias, a digest or the beginning of one."""
+    return _parse_top(name, field, "models", "models/{model}")
+
+
 def parse_policy_name(name: str, field: str | FieldPath) -> str:
     """Parse `policies/X` into X: `head`, a digest or the beginning of one."""
-    match name.split("/"):
-        case ["policies", policy] if is_id(policy):
-            return policy
-    raise _wrong(field, POLICY_FORM)
+    return _parse_top(name, field, "policies", "policies/{policy}")
 
 
 def parse_policy_digest(name: str, field: str | FieldPath) -> str:
@@ -155,6 +80,33 @@ def parse_policy_digest(name: str, field: str | FieldPath) -> str:
     return found
 
 
+def parse_seller(name: str, field: str | FieldPath) -> Item:
+    return _parse_item(name, field, "sellers", SELLER_FORM)
+
+
+def parse_violation(name: str, field: str | FieldPath) -> Item:
+    return _parse_item(name, field, "violations", "marketplaces/{marketplace}/violations/{violation}")
+
+
+def parse_notifier(name: str, field: str | FieldPath) -> Item:
+    return _parse_item(name, field, "notifiers", "marketplaces/{marketplace}/notifiers/{notifier}")
+
+
+def parse_proposal(name: str, field: str | FieldPath) -> Item:
+    """Parse a proposal's name; the marketplace of `proposals/P` is ""."""
+    form = "marketplaces/{marketplace}/proposals/{proposal} or proposals/{proposal}"
+    if name.startswith("proposals/"):
+        return Item("", _parse_top(name, field, "proposals", form))
+    return _parse_item(name, field, "proposals", form)
+
+
+def parse_parent(name: str, field: str | FieldPath) -> Parent:
+    form = f"{MARKETPLACE_FORM} or {SELLER_FORM}"
+    if "/sellers/" in name:
+        return Parent(*_parse_item(name, field, "sellers", form))
+    return Parent(_parse_top(name, field, "marketplaces", form), None)
+
+
 def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:
     """Parse a seller's name into its id. Raises InvalidInput also if it is empty or not in `marketplace`."""
     if not name:
@@ -162,7 +114,21 @@ def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:
     found = parse_seller(name, field)
     if found.marketplace != marketplace:
         raise invalid(field, f"must be in the parent, {marketplace_name(marketplace)}")
-    return found.seller
+    return found.item
+
+
+def _parse_top(name: str, field: str | FieldPath, collection: str, form: str) -> str:
+    found, _, item = name.partition("/")
+    if found == collection and is_id(item):
+        return item
+    raise _wrong(field, form)
+
+
+def _parse_item(name: str, field: str | FieldPath, collection: str, form: str) -> Item:
+    match name.split("/"):
+        case ["marketplaces", marketplace, found, item] if found == collection and is_id(marketplace) and is_id(item):
+            return Item(marketplace, item)
+    raise _wrong(field, form)
 
 
 def _wrong(field: str | FieldPath, form: str) -> InvalidInput:

@@ -9,92 +9,61 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from scoring.base.errors import (
-    ApprovalRequired,
-    ArtifactRefused,
-    AuditUnavailable,
-    BalanceForbids,
-    CallerGone,
-    CaseNotFound,
-    ClockInDoubt,
-    ContestForbids,
-    DeadlinePassed,
-    EntryContentDiffers,
-    EntryKindUnknown,
-    EntryNotFound,
-    ErasureRefused,
-    ExposureRevisionTaken,
-    FlowRevisionTaken,
-    GatesFailed,
-    InvalidInput,
-    LedgerUnavailable,
-    LifecycleForbids,
-    LossNotAccepted,
-    MeasureNotFound,
-    ModelNotFound,
-    NotifierNotFound,
-    OccurTimeAhead,
-    PermissionDenied,
-    PolicyMoved,
-    PolicyNotFound,
-    PromiseGivenUp,
-    ProposalClosed,
-    ProposalNotFound,
-    SelectionChanged,
-    SellerNotFound,
-    SellertrustError,
-    SequenceNotReached,
-    ServerBusy,
-    ServerStopping,
-    TooManyCalls,
-    TooStale,
-    Unauthenticated,
-    ViolationNotFound,
-)
+from scoring.base import errors
+from scoring.base.errors import InvalidInput, SellertrustError
 from sellertrust.v1 import errors_pb2
 
 DOMAIN = "sellertrust"
-CODES: dict[type[SellertrustError], int] = {
-    InvalidInput: code_pb2.INVALID_ARGUMENT,
-    SellerNotFound: code_pb2.NOT_FOUND,
-    ViolationNotFound: code_pb2.NOT_FOUND,
-    EntryNotFound: code_pb2.NOT_FOUND,
-    NotifierNotFound: code_pb2.NOT_FOUND,
-    EntryContentDiffers: code_pb2.ALREADY_EXISTS,
-    ExposureRevisionTaken: code_pb2.ALREADY_EXISTS,
-    FlowRevisionTaken: code_pb2.ALREADY_EXISTS,
-    MeasureNotFound: code_pb2.NOT_FOUND,
-    CaseNotFound: code_pb2.NOT_FOUND,
-    BalanceForbids: code_pb2.FAILED_PRECONDITION,
-    ContestForbids: code_pb2.FAILED_PRECONDITION,
-    LifecycleForbids: code_pb2.FAILED_PRECONDITION,
-    SelectionChanged: code_pb2.FAILED_PRECONDITION,
-    LedgerUnavailable: code_pb2.UNAVAILABLE,
-    ClockInDoubt: code_pb2.UNAVAILABLE,
-    OccurTimeAhead: code_pb2.UNAVAILABLE,
-    SequenceNotReached: code_pb2.FAILED_PRECONDITION,
-    Unauthenticated: code_pb2.UNAUTHENTICATED,
-    PermissionDenied: code_pb2.PERMISSION_DENIED,
-    AuditUnavailable: code_pb2.UNAVAILABLE,
-    ApprovalRequired: code_pb2.FAILED_PRECONDITION,
-    ProposalNotFound: code_pb2.NOT_FOUND,
-    ProposalClosed: code_pb2.FAILED_PRECONDITION,
-    TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
-    TooStale: code_pb2.UNAVAILABLE,
-    ServerBusy: code_pb2.UNAVAILABLE,
-    ServerStopping: code_pb2.UNAVAILABLE,
-    CallerGone: code_pb2.CANCELLED,
-    DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
-    ModelNotFound: code_pb2.NOT_FOUND,
-    GatesFailed: code_pb2.FAILED_PRECONDITION,
-    PromiseGivenUp: code_pb2.FAILED_PRECONDITION,
-    ArtifactRefused: code_pb2.FAILED_PRECONDITION,
-    PolicyNotFound: code_pb2.NOT_FOUND,
-    PolicyMoved: code_pb2.FAILED_PRECONDITION,
-    ErasureRefused: code_pb2.FAILED_PRECONDITION,
-    LossNotAccepted: code_pb2.FAILED_PRECONDITION,
-    EntryKindUnknown: code_pb2.FAILED_PRECONDITION,
+_ERRORS_BY_CODE: dict[int, tuple[type[SellertrustError], ...]] = {
+    code_pb2.INVALID_ARGUMENT: (errors.InvalidInput,),
+    code_pb2.NOT_FOUND: (
+        errors.SellerNotFound,
+        errors.ViolationNotFound,
+        errors.EntryNotFound,
+        errors.NotifierNotFound,
+        errors.MeasureNotFound,
+        errors.CaseNotFound,
+        errors.ProposalNotFound,
+        errors.ModelNotFound,
+        errors.PolicyNotFound,
+    ),
+    code_pb2.ALREADY_EXISTS: (
+        errors.EntryContentDiffers,
+        errors.ExposureRevisionTaken,
+        errors.FlowRevisionTaken,
+    ),
+    code_pb2.FAILED_PRECONDITION: (
+        errors.BalanceForbids,
+        errors.ContestForbids,
+        errors.LifecycleForbids,
+        errors.SelectionChanged,
+        errors.SequenceNotReached,
+        errors.ApprovalRequired,
+        errors.ProposalClosed,
+        errors.GatesFailed,
+        errors.PromiseGivenUp,
+        errors.ArtifactRefused,
+        errors.PolicyMoved,
+        errors.ErasureRefused,
+        errors.LossNotAccepted,
+        errors.EntryKindUnknown,
+    ),
+    code_pb2.UNAUTHENTICATED: (errors.Unauthenticated,),
+    code_pb2.PERMISSION_DENIED: (errors.PermissionDenied,),
+    code_pb2.RESOURCE_EXHAUSTED: (errors.TooManyCalls,),
+    code_pb2.UNAVAILABLE: (
+        errors.LedgerUnavailable,
+        errors.ClockInDoubt,
+        errors.OccurTimeAhead,
+        errors.AuditUnavailable,
+        errors.TooStale,
+        errors.ServerBusy,
+        errors.ServerStopping,
+    ),
+    code_pb2.DEADLINE_EXCEEDED: (errors.DeadlinePassed,),
+    code_pb2.CANCELLED: (errors.CallerGone,),
 }
+CODES = {kind: code for code, kinds in _ERRORS_BY_CODE.items() for kind in kinds}
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000
 """Details are trailing metadata; many clients take 8 kB in all, including base64 and message."""
@@ -113,9 +82,9 @@ def status_of(error: SellertrustError) -> Status:
     if isinstance(error, InvalidInput):
         return _bad_request(error)
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, LedgerUnavailable | AuditUnavailable | TooStale | ServerBusy):
+    if isinstance(error, errors.LedgerUnavailable | errors.AuditUnavailable | errors.TooStale | errors.ServerBusy):
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
-    if isinstance(error, OccurTimeAhead | TooManyCalls):
+    if isinstance(error, errors.OccurTimeAhead | errors.TooManyCalls):
         milliseconds = math.ceil(error.seconds * 1000)
         details.append(
             RetryInfo(retry_delay=Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000))

@@ -1,11 +1,10 @@
 """The supervisor starts the workers of one server, replaces those that end or fall silent, and ends them all.
 
-It owns the port, the port of metrics and the key of pseudonyms. A worker that is silent for SILENT_SECONDS is killed:
+It owns the port and the port of metrics. A worker that is silent for SILENT_SECONDS is killed:
 it may still take connections and answer none.
 """
 
 import os
-import secrets
 import select
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -63,7 +62,6 @@ class Supervisor:
         self._command = command
         self._places = {number: _Place() for number in range(1, settings.processes + 1)}
         self._metrics = GatheredMetrics(self._places, self._ask_for_metrics)
-        self._key = settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else secrets.token_hex(32)
         self._address = ""
         self._exit_code = 0
         self._turned = monotonic()
@@ -163,7 +161,7 @@ class Supervisor:
 
     def _environment(self, number: int) -> Mapping[str, str]:
         """Return the workers' environment. A Unix socket is for the first one alone."""
-        shared = {"ADDRESS": self._address, "METRICS_ADDRESS": "", "PSEUDONYM_KEY": self._key}
+        shared = {"ADDRESS": self._address, "METRICS_ADDRESS": ""}
         if number > 1:
             shared["SOCKET"] = ""
         changed = {PREFIX + name: value for name, value in shared.items()}

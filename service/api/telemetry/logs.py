@@ -7,6 +7,7 @@ import ast
 import hmac
 import json
 import logging
+import os
 import queue
 import re
 import secrets
@@ -20,16 +21,21 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
 from math import isfinite
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
 
+from scoring.base.errors import ConfigurationWrong
+
 _WORD = re.compile(r"[A-Za-z0-9._~:-]+")
 _PART = re.compile(r"[A-Za-z0-9_~-](?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-])?")
 _NAMED = re.compile(r"""(?<=: )(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|jwt:[^#\n]*#.*""")
 """A text that Python's repr quotes, or an unquoted name of a token's subject."""
+
+MIN_KEY_BYTES = 16
 
 MAX_PSEUDONYMS = 65_536
 """Cached pseudonyms, some 15 MB; computing one takes longer than the rest of a line."""
@@ -54,14 +60,28 @@ class Log(Protocol):
         """Wait until the deferred lines are written."""
 
 
+def load_or_make_key(file: Path) -> bytes:
+    """Return the secret key of pseudonyms in a file, which is made if it is absent. Safe for several processes."""
+    if not file.exists():
+        made = file.with_name(f".{file.name}.{os.getpid()}")
+        made.touch(0o600)
+        made.write_text(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(made, file)
+        made.unlink()
+    key = file.read_bytes()
+    if len(key) < MIN_KEY_BYTES:
+        raise ConfigurationWrong(
+            f"{file} must hold at least {MIN_KEY_BYTES} bytes, or the pseudonyms can be guessed back"
+        )
+    return key
+
+
 class Pseudonyms:
-    """Keyed hashes of sellers, so that readers of the log cannot try all ids.
+    """Keyed hashes of sellers, so that readers of the log cannot try all ids."""
 
-    Without a key they last for one run of the process.
-    """
-
-    def __init__(self, key: bytes | None = None) -> None:
-        self._key = key or secrets.token_bytes(32)
+    def __init__(self, key: bytes) -> None:
+        self._key = key
         self._known: Callable[[str], str] = lru_cache(MAX_PSEUDONYMS)(self._compute)
 
     def __call__(self, seller: str) -> str:

@@ -143,7 +143,7 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
         def GetTrustScore(self, request: object) -> object:  # noqa: N802 (the contract's name)
             return request
 
-    calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
+    calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "")
     with pytest.raises(TypeError, match="BatchGetTrustScores"):
         calls.handlers(trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"], Partial())
 

@@ -4,14 +4,16 @@ import io
 import json
 import re
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.processors import JSONRenderer
 
+from scoring.base.errors import ConfigurationWrong
 from service.api.telemetry import logs
-from service.api.telemetry.logs import Pseudonyms, make_log, redact, render_json
+from service.api.telemetry.logs import Pseudonyms, load_or_make_key, make_log, redact, render_json
 
 SELLER = "marketplaces/acme/sellers/s-17"
 
@@ -21,7 +23,15 @@ def test_a_pseudonym_holds_as_long_as_its_key() -> None:
     assert one(SELLER) == same(SELLER)
     assert one(SELLER) != other(SELLER)
     assert one(SELLER) != one("marketplaces/other/sellers/s-17")
-    assert Pseudonyms()(SELLER) != Pseudonyms()(SELLER)
+
+
+def test_the_key_of_pseudonyms_is_made_once_and_refused_if_short(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    assert load_or_make_key(file) == load_or_make_key(file)
+    assert (len(file.read_text()), file.stat().st_mode & 0o777) == (64, 0o600)
+    file.write_text("hunter2")
+    with pytest.raises(ConfigurationWrong, match="at least 16 bytes"):
+        load_or_make_key(file)
 
 
 def test_a_traceback_keeps_no_seller() -> None:

@@ -107,7 +107,7 @@ def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypa
 
 def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
-        calls = Calls(make_log(), Pseudonyms(), CollectorRegistry(), lambda: "")
+        calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "")
         service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
         tail = running.tail
         servicer = LedgerServicer(

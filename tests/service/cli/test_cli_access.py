@@ -32,7 +32,8 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
 def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None:
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:*.example", ["read_scores"]))
-    shell = shell_of(tmp_path, pseudonym_key="0123456789abcdef", grants=path)
+    shell = shell_of(tmp_path, grants=path)
+    (tmp_path / "pseudonym-key").write_bytes(b"0123456789abcdef")
     told = shell("access", "--principal", "jwt:https://login.example#ann@example.org")[1]
     name = "jwt:https://login.example#~" + Pseudonyms(b"0123456789abcdef")("jwt:https://login.example#ann@example.org")
     assert f"in the log it is {name}" in told

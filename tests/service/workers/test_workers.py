@@ -71,9 +71,6 @@ def test_the_audit_file_of_all_processes_is_one_unbroken_chain(workers: Workers)
 
 
 def test_a_seller_has_one_pseudonym_in_all_processes(workers: Workers) -> None:
-    """A seller has one pseudonym in the lines of all processes. Without a key in the settings each process would make
-    its own.
-    """
     request = score_pb.ExplainTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s1")
     for _ in range(16):
         with channel_of(workers.address) as channel:
