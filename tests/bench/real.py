@@ -8,8 +8,8 @@ import polars as pl
 
 from scoring.base.arrays import Floats
 from scoring.model.artifact import load
-from tests.bench._real_data import STUDIES, Say, chicago, imported, toronto
-from tests.helpers.training_ledgers import train
+from tests.bench._real_data import Say, chicago, figures_of_interval, imported, toronto
+from tests.helpers.training_ledgers import STUDIES, train
 from training.evaluation.arrays import Interval
 from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.ranking import auc
@@ -98,9 +98,9 @@ def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) ->
     found, differences = at_equal_volume(
         scores, test.bad, test.window_orders, test.seller, np.ones(len(test.bad)), "lightgbm"
     )
-    figures = _interval(f"{task}.equal_volume.auc", found["lightgbm"].interval())
-    figures |= _interval(f"{task}.equal_volume.logistic.auc", found["logistic"].interval())
-    return figures | _interval(f"{task}.equal_volume.difference", differences["lightgbm-logistic"])
+    figures = figures_of_interval(f"{task}.equal_volume.auc", found["lightgbm"].interval())
+    figures |= figures_of_interval(f"{task}.equal_volume.logistic.auc", found["logistic"].interval())
+    return figures | figures_of_interval(f"{task}.equal_volume.difference", differences["lightgbm-logistic"])
 
 
 def _figures(
@@ -121,19 +121,14 @@ def _figures(
     if "with_context" in scores:
         named["difference_with_context"] = found["lightgbm-with_context"]
     for name, interval in named.items():
-        figures |= _interval(f"{task}.{name}", interval)
+        figures |= figures_of_interval(f"{task}.{name}", interval)
     full, at_equal = "lightgbm-unconstrained", evaluation["equal_volume"]["difference"]
-    figures |= _interval(f"{task}.additive.difference", Interval(**evaluation["difference"][full]))
-    figures |= _interval(f"{task}.additive.equal_volume.difference", Interval(**at_equal[full]))
+    figures |= figures_of_interval(f"{task}.additive.difference", Interval(**evaluation["difference"][full]))
+    figures |= figures_of_interval(f"{task}.additive.equal_volume.difference", Interval(**at_equal[full]))
     figures[f"{task}.page_rows"] = load(trained.parts).page.rows
     if study.exposure.reference_orders is not None:
         figures |= _at_equal_volume(task, test, scores)
     return figures
-
-
-def _interval(name: str, interval: Interval) -> dict[str, float]:
-    ends = (("", interval.value), (".low", interval.low), (".high", interval.high))
-    return {f"{name}{end}": round(value, 4) for end, value in ends}
 
 
 def _show(task: str, figures: dict[str, float], say: Say) -> None:

@@ -17,11 +17,11 @@ from service.ingest.file_import import import_files
 from service.ingest.mapping.rules import mapping_of
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
-from tests.bench._real_data import STUDIES, toronto
+from tests.bench._real_data import toronto
 from tests.helpers.answers import score
 from tests.helpers.models import gates_json
 from tests.helpers.servers import settings_of
-from tests.helpers.training_ledgers import restated, train
+from tests.helpers.training_ledgers import STUDIES, restated, train
 from training.observation.export import read_export, write_export
 from training.observation.snapshots import snapshot
 from training.study.definition import Study

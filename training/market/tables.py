@@ -1,7 +1,4 @@
-"""The parameters as arrays, the calendar as indices, delays as probabilities of whole days.
-
-The simulation and `tests/bench/_attainable.py` share these tables.
-"""
+"""The parameters as arrays, the calendar as indices, and draws from them."""
 
 from __future__ import annotations
 

@@ -286,16 +286,6 @@ def test_a_wrong_part_is_named(tmp_path: Path, old: str, new: str, message: str)
         ('[[attributes]]\nname = "a"\none_of = "xy"\n[bad]', "attributes[a].one_of must be a list of texts"),
         ('[[attributes]]\nname = "a"\n[[attributes]]\nname = "a"\n[bad]', "the same feature twice"),
         ("[[attributes]]\nnames = 1\n[bad]", "attributes[0].names is not a part of a study; did you mean name?"),
-        ("[model]\nrounds = 5000\nseeds = 5\n[bad]", "model.rounds of all model.seeds together must be at most 20,000"),
-        ("[model]\nparameters = { eta = 1 }\n[bad]", "model.parameters must write learning_rate for eta"),
-        (
-            "[model]\nparameters = { num_leavs = 1 }\n[bad]",
-            "model.parameters.num_leavs is no parameter of LightGBM; did you",
-        ),
-        (
-            "[model]\nparameters = { linear_tree = true }\n[bad]",
-            "model.parameters may not set linear_tree: training has",
-        ),
         ("[monitor]\npoints = 25\n[bad]", "monitor.points must be a whole number, 1 to 24, not 25"),
         ("[monitor]\nignore = ['']\n[bad]", "monitor.ignore must be a list of one or more of beginnings of features"),
         ("[monitor]\npsy = 1\n[bad]", "monitor.psy is not a part of a study; did you mean psi?"),
