@@ -132,7 +132,7 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     except BaseException:
         ledger.close()
         raise
-    return Opened(ledger, Scorer(ledger, served, Champion.always(artifact)))
+    return Opened(ledger, Scorer(ledger, served, Champion(artifact=artifact)))
 
 
 def build_server(
@@ -209,12 +209,8 @@ def run_server(
                 failed = lambda problem: log.warning("measures not recorded", problem=problem)  # noqa: E731
                 threading.Thread(target=worker.run, args=(failed,), name="mechanism", daemon=True).start()
                 stack.callback(worker.stop)
-            shadow = Shadow(
-                settings.data_dir / "shadow",
-                registry,
-                report=lambda problem: log.warning("shadow failed", problem=problem),
-                look_seconds=registry.look_seconds,
-            )
+            shadow_failed = lambda problem: log.warning("shadow failed", problem=problem)  # noqa: E731
+            shadow = Shadow(settings.data_dir / "shadow", registry, shadow_failed)
             scorer.observer = stack.enter_context(shadow).offer
             ready(server)
 

@@ -71,7 +71,7 @@ def run() -> int:
     that ends by itself, raise SystemExit.
     """
     try:
-        app(standalone_mode=True)
+        app(prog_name="sellertrust", standalone_mode=True)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             signal.signal(

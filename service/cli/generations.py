@@ -27,14 +27,14 @@ def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
 
 def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
     from service.scores.book.generation_file import GenerationDamaged, GenerationFile
-    from service.scores.rescoring import verify_generation
+    from service.scores.rescoring import find_differing
 
     row = {"generation": path.name, "state": "verified", "same": 0, "differ": 0}
     try:
         file = GenerationFile(path)
         opened = open_rescoring(settings, file.head.model, file.head.policy)
         with opened.ledger:
-            found, differing = verify_generation(opened, file, sample, progress)
+            same, differing = find_differing(opened, file, sample, progress)
     except GenerationDamaged as error:
         say(
             f"error: {path.name} is damaged: {error}; delete it, and make it anew: sellertrust rescore,"
@@ -46,4 +46,4 @@ def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) 
         return row | {"state": "not compared"}
     for name in differing:
         say(f"error: {name}: differs from its recomputation in {path.name}")
-    return row | {"state": "differs" if differing else "verified"} | found
+    return row | {"state": "differs" if differing else "verified", "same": same, "differ": len(differing)}

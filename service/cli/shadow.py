@@ -34,19 +34,19 @@ def shadow(
     if not model:
         _report(output)
         return
-    from service.scores.shadow import ALIAS
+    from service.registry.moves import SHADOW
 
-    digest = open_registry(load()).point(ALIAS, model, actor=actor or user(), reason=reason, now=now())
+    digest = open_registry(load()).point(SHADOW, model, actor=actor or user(), reason=reason, now=now())
     say(f"shadow is now {digest[:12]}; see: sellertrust model shadow")
 
 
 def _report(output: Format) -> None:
-    from service.scores.shadow import ALIAS
-    from service.scores.shadow_report import report_of
+    from service.registry.moves import SHADOW
+    from service.scores.shadow_report import summarize_shadow
 
     settings = load()
-    digest = open_registry(settings).resolve(ALIAS)
-    found = {"shadow": digest, **report_of(settings.data_dir / "shadow", digest).as_dict()}
+    digest = open_registry(settings).resolve(SHADOW)
+    found = {"shadow": digest, **summarize_shadow(settings.data_dir / "shadow", digest)}
     for name in ("first_observe_time", "last_observe_time"):
         found[name] = None if found[name] is None else format_time(found[name])
     if output is Format.JSON:

@@ -19,11 +19,11 @@ from scoring.base.errors import ConfigurationWrong, InvalidInput, OccurTimeAhead
 from scoring.base.progress import Progress
 from scoring.entries.entry import MAX_BATCH, Entry, prepare
 from service.contract.entries import ListedEntry
+from service.files import owner_only_opener
 from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import AppendCounts, accept, format_field_error
-from service.ingest.private_files import owner_only_opener
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.attempts import Attempt
 from service.ingest.sources.payload import entry_from_json

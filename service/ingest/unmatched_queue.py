@@ -14,10 +14,10 @@ from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from scoring.entries.field_types import FLAG, ID_FORM, is_id
+from service.files import owner_only_opener
 from service.ingest.file_import import ImportReport, import_files, import_rows
 from service.ingest.mapping.matching import Match
 from service.ingest.mapping.rules import ForeignMapping
-from service.ingest.private_files import owner_only_opener
 from service.ingest.row_matching import UnmatchedRow
 from service.ingest.sources.tables import RESERVED
 from service.ledger.store import Ledger

@@ -19,6 +19,7 @@ from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, LATELY, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import Refusals, Seller
+from service.repeated_work import repeat
 
 COUNT_SECONDS = 15.0
 
@@ -71,18 +72,7 @@ class MechanismWorker:
         It reports a problem once, and no outage of the database.
         """
         self.report = report
-        reported = ""
-        while not self._stop.is_set():
-            try:
-                self.look()
-                reported = ""
-            except LedgerUnavailable:
-                pass
-            except Exception as error:  # noqa: BLE001 (whatever it is, a later look may succeed)
-                problem = f"{type(error).__name__}: {error}"
-                if problem != reported:
-                    report(reported := problem)
-            self._stop.wait(seconds)
+        repeat(self.look, self._stop, seconds, report, silent=(LedgerUnavailable,))
 
     def look(self) -> int:
         """Bring the record up to date once; return the number of entries appended.

@@ -4,55 +4,44 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Self
+from functools import lru_cache
+from math import inf
 
 from scoring.base.errors import ArtifactRefused
 from scoring.base.time import parse_time
 from scoring.model.artifact import Artifact
 from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of
 from service.registry.registry import Registry
+from service.repeated_work import repeat
 
 LOOKS_TO_RETRY = 10
-"""A rejected model is tried again after this many looks, then after twice as many, and so on."""
-MAX_RETRY_SECONDS = 60.0
-MAX_FORMER = 3
+"""A rejected model is tried again after this many looks."""
+MAX_LOADED = 4
 
 CLOCK_SKEW = 60_000_000
 """The most that the mover's clock may differ from this server's, in microseconds."""
 
-_NEVER = object()
-
 
 class Champion:
-    """The served model and the previous one. Thread-safe: a swap replaces one reference.
+    """The registry's champion; without a registry `artifact`, or no model. Thread-safe: a swap replaces one reference.
 
-    Without a registry there is no model. Raises ArtifactRefused if the champion is unsound.
+    Raises ArtifactRefused if the champion is unsound.
     """
 
-    def __init__(self, registry: Registry | None = None) -> None:
+    def __init__(self, registry: Registry | None = None, artifact: Artifact | None = None) -> None:
         self.registry = registry
-        self._artifact: Artifact | None = None
-        self._kept: Artifact | None = None
+        self.artifact = artifact
+        """The served model, or None. Read it once per call: a promotion replaces it."""
         self._changing = threading.Lock()
-        self._former: dict[str, Artifact] = {}
         self._moves: Sequence[Move] = ()
         self._moves_read = 0
-        self.refresh()
-
-    @classmethod
-    def always(cls, artifact: Artifact) -> Self:
-        champion = cls()
-        champion._artifact = artifact
-        return champion
-
-    @property
-    def artifact(self) -> Artifact | None:
-        """Return the served model, or None. Read it once per call: a promotion replaces it."""
-        return self._artifact
+        if registry is not None:
+            self._load = lru_cache(MAX_LOADED)(registry.load)
+            self.refresh()
 
     @property
     def digest(self) -> str:
-        artifact = self._artifact
+        artifact = self.artifact
         return artifact.digest if artifact else ""
 
     def at(self, moment: int) -> Artifact | None:
@@ -60,22 +49,16 @@ class Champion:
 
         Without a registry: the served model. Raises ArtifactRefused if it is no longer sound.
         """
-        registry = self.registry
+        present, registry = self.artifact, self.registry
         if registry is None:
-            return self._artifact
+            return present
         asked = time.time_ns() // 1_000
         if moment + CLOCK_SKEW >= self._moves_read:
             self._moves, self._moves_read = registry.history(), asked
         digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
         if digest is None:
             return None
-        present = self._artifact
-        if present is not None and digest == present.digest:
-            return present
-        with self._changing:
-            found = self._former.get(digest) or registry.load(digest)
-            self._former = dict([*self._former.items()][-MAX_FORMER + 1 :]) | {digest: found}
-        return found
+        return present if present is not None and digest == present.digest else self._load(digest)
 
     def refresh(self) -> bool:
         """Serve the registry's champion; return whether that is another model.
@@ -87,44 +70,32 @@ class Champion:
             champion = registry.champion() if registry else None
             if registry is None or champion is None or champion == self.digest:
                 return False
-            artifact = self._kept
-            if artifact is None or artifact.digest != champion:
-                artifact = registry.load(champion)
-            else:
-                registry.content(champion)
-            self._kept, self._artifact = self._artifact or self._kept, artifact
+            registry.content(champion)
+            self.artifact = self._load(champion)
             return True
 
-    def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float | None = None) -> None:
+    def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
         """Call `refresh` when an alias moves, until `stop` is set; blocks the thread.
 
-        A rejected model is reported once, and tried again at growing intervals.
+        It reports a rejected model once, and tries it again later.
         """
         registry = self.registry
         if registry is None:
             return
-        look = registry.look_seconds if seconds is None else seconds
-        seen: object = _NEVER
-        refused, wait, due = "", 0.0, 0.0
-        while not stop.wait(look):
-            try:
-                stamp = registry.stamp()
-                if stamp == seen and not (refused and time.monotonic() >= due):
-                    continue
-                wait = wait if stamp == seen else 0.0
-                seen = stamp
-                self.refresh()
-                refused = ""
-                self._keep_previous(registry)
-            except Exception as error:  # noqa: BLE001 (whatever it is, a later look may succeed)
-                wait = min(max(2 * wait, LOOKS_TO_RETRY * look), MAX_RETRY_SECONDS)
-                due = time.monotonic() + wait
-                if str(error) != refused:
-                    report(refused := str(error))
+        seen: object = None
+        due = 0.0
 
-    def _keep_previous(self, registry: Registry) -> None:
-        previous = registry.aliases().get(PREVIOUS)
-        if previous is None or previous in {self.digest, self._kept.digest if self._kept else ""}:
-            return
-        with suppress(ArtifactRefused):
-            self._kept = registry.load(previous)
+        def look() -> None:
+            nonlocal seen, due
+            stamp = registry.stamp()
+            if stamp == seen and time.monotonic() < due:
+                return
+            seen, due = stamp, time.monotonic() + LOOKS_TO_RETRY * registry.look_seconds
+            self.refresh()
+            due = inf
+            previous = registry.aliases().get(PREVIOUS)
+            with suppress(ArtifactRefused):
+                if previous is not None:
+                    self._load(previous)
+
+        repeat(look, stop, registry.look_seconds, report)

@@ -1,7 +1,6 @@
 """Rescoring: all sellers' answers for one model, policy and day, written to one generation."""
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,6 @@ from typing import NamedTuple
 
 from scoring.base.errors import ConfigurationWrong, LedgerUnavailable, SellertrustError
 from scoring.base.time import DAY, format_time
-from scoring.scores.answer import TrustScore
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message
 from service.ledger.records import Cut
@@ -72,13 +70,13 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
     """
     make_private(folder)
     delete_abandoned(folder)
-    head, cut = _head_of(opened, days)
-    parts = list(_parts_of(opened.ledger, progress))
+    head = _make_head(opened, days)
+    parts = list(_list_parts(opened.ledger, progress))
     total = sum(part.sellers for part in parts)
     done = written = 0
     with (
         GenerationWriter(folder, head) as writer,
-        closing(_results(parts, cut, opened, open_again, processes)) as results,
+        closing(_score_parts(parts, head.cut, opened, open_again, processes)) as results,
     ):
         for part, records in zip(parts, results, strict=True):
             writer.add(records)
@@ -89,7 +87,7 @@ def rescore(opened: Opened, open_again: Open, folder: Path, days: int, processes
     return Rescored(path, head, written)
 
 
-def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
+def _make_head(opened: Opened, days: int) -> GenerationHead:
     ledger, scorer = opened
     made_by = scorer.made_by
     if not made_by.model:
@@ -107,12 +105,11 @@ def _head_of(opened: Opened, days: int) -> tuple[GenerationHead, Cut]:
     chain = ledger.seals.chain_at(end.sequence)
     if chain is None:
         raise LedgerUnavailable("no seal ends where the ledger ended; repeat the command")
-    cut = Cut(observe_time, end.known_time, end.sequence)
     digests = (*made_by, core_digest(), contract_digest())
-    return GenerationHead(day, observe_time, end.known_time, end.sequence, chain.hex(), made_time, *digests), cut
+    return GenerationHead(day, observe_time, end.known_time, end.sequence, chain.hex(), made_time, *digests)
 
 
-def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
+def _list_parts(ledger: Ledger, progress: Progress) -> Iterator[Part]:
     found = 0
     for marketplace in ledger.sellers.list_marketplaces():
         after = ""
@@ -124,32 +121,38 @@ def _parts_of(ledger: Ledger, progress: Progress) -> Iterator[Part]:
     progress("look for sellers", found, found)
 
 
-def _results(
+def _score_parts(
     parts: list[Part], cut: Cut, opened: Opened, open_again: Open, processes: int
 ) -> Generator[Records, None, None]:
     if processes == 1 or len(parts) == 1:
         yield from (_score_part(opened, cut, part) for part in parts)
     else:
-        yield from map_in_processes(partial(_prepare, open_again, cut), parts, processes)
+        yield from map_in_processes(partial(_prepare_scoring, open_again, cut), parts, processes)
 
 
-def _prepare(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
+def _prepare_scoring(open_again: Open, cut: Cut) -> Callable[[Part], Records]:
     return partial(_score_part, open_again(), cut)
 
 
 def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
-    names = opened.ledger.sellers.list(part.marketplace, part.after, PART)
-    sellers = [seller for seller in names if seller <= part.last]
-    while names and names[-1] < part.last:
-        names = opened.ledger.sellers.list(part.marketplace, names[-1], PART)
-        sellers += [seller for seller in names if seller <= part.last]
-    outcomes, _ = opened.scorer.scores(part.marketplace, sellers, cut)
-    answers = []
+    sellers: list[str] = []
+    after = part.after
+    while after < part.last:  # more pages than one if sellers came meanwhile
+        sellers += opened.ledger.sellers.list(part.marketplace, after, PART)
+        after = sellers[-1]
+    sellers = [seller for seller in sellers if seller <= part.last]
+    return pack_records(_list_answers(opened, cut, part.marketplace, sellers))
+
+
+def _list_answers(
+    opened: Opened, cut: Cut, marketplace: str, sellers: Sequence[str]
+) -> Iterator[tuple[str, int, bytes]]:
+    """Yield (resource name, until in microseconds, TrustScore on the wire) of each seller that has a score."""
+    outcomes, _ = opened.scorer.scores(marketplace, sellers, cut)
     for seller, outcome in zip(sellers, outcomes, strict=True):
         if not isinstance(outcome, SellertrustError):
-            name = seller_name(part.marketplace, seller)
-            answers.append((name, outcome.valid_until, _body(name, outcome)))
-    return pack_records(answers)
+            name = seller_name(marketplace, seller)
+            yield name, outcome.valid_until, score_message(name, outcome, None).SerializeToString()
 
 
 def _delete_older(folder: Path, first: int) -> None:
@@ -161,10 +164,8 @@ def _delete_older(folder: Path, first: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def verify_generation(
-    opened: Opened, file: GenerationFile, sample: int, progress: Progress
-) -> tuple[Counter[str], list[str]]:
-    """Recompute a generation's answers; return counts of `same` and `differ`, and the differing sellers.
+def find_differing(opened: Opened, file: GenerationFile, sample: int, progress: Progress) -> tuple[int, list[str]]:
+    """Recompute a generation's answers; return how many are the same, and the names of the sellers whose answer differs.
 
     `opened` has the generation's model and policy. `sample` is a random number of answers; 0: all. Raises
     GenerationDamaged if checksums fail; ConfigurationWrong for another ledger.
@@ -174,26 +175,19 @@ def verify_generation(
     chain = opened.ledger.seals.chain_at(head.sequence)
     if chain is None or chain.hex() != head.chain:
         raise ConfigurationWrong(f"{file.path.name} is of another ledger; delete it, or set SELLERTRUST_DATABASE_URL")
-    cut = Cut(head.observe_time, head.known_time, head.sequence)
     places = range(file.sellers)
     drawn = sorted(SystemRandom().sample(places, sample)) if 0 < sample < file.sellers else places
-    found, differing, done = Counter(same=0, differ=0), [], 0
+    differing: list[str] = []
     for first in range(0, len(drawn), PART):
-        stored = [file.record(place) for place in drawn[first : first + PART]]
-        by_marketplace: dict[str, list[tuple[str, str, bytes]]] = {}
-        for name, answer in stored:
+        stored = dict(file.record(place) for place in drawn[first : first + PART])
+        by_marketplace: dict[str, list[str]] = {}
+        for name in stored:
             marketplace, seller = parse_seller(name, "seller")
-            by_marketplace.setdefault(marketplace, []).append((seller, name, answer.body))
-        for marketplace, rows in by_marketplace.items():
-            outcomes, _ = opened.scorer.scores(marketplace, [seller for seller, _, _ in rows], cut)
-            for (_, name, body), outcome in zip(rows, outcomes, strict=True):
-                is_same = not isinstance(outcome, SellertrustError) and body == _body(name, outcome)
-                found["same" if is_same else "differ"] += 1
-                differing += [] if is_same else [name]
-        done += len(stored)
-        progress(file.path.name, done, len(drawn))
-    return found, differing
-
-
-def _body(name: str, score: TrustScore) -> bytes:
-    return score_message(name, score, None).SerializeToString()
+            by_marketplace.setdefault(marketplace, []).append(seller)
+        recomputed: dict[str, bytes] = {}
+        for marketplace, sellers in by_marketplace.items():
+            answers = _list_answers(opened, head.cut, marketplace, sellers)
+            recomputed |= {name: body for name, _, body in answers}
+        differing += [name for name, answer in stored.items() if recomputed.get(name) != answer.body]
+        progress(file.path.name, min(first + PART, len(drawn)), len(drawn))
+    return len(drawn) - len(differing), differing

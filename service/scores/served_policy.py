@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 
 from scoring.base.errors import LedgerUnavailable, PolicyNotFound, PolicyRefused
 from scoring.policy.policy import Policy
 from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest
+from service.repeated_work import repeat
 
 LOOK_SECONDS = 0.5
 
@@ -28,7 +30,7 @@ class ServedPolicy:
         self.history = history
         self.now = configured
         """Read it once per call: another one may replace it."""
-        self._kept = {configured.digest: configured}
+        self._load_committed = lru_cache(MAX_KEPT)(history.load)
         self._moved_time = 0
         self._changing = threading.Lock()
         self.refresh()
@@ -88,24 +90,8 @@ class ServedPolicy:
         return self._load(name if is_digest(name) else self.history.resolve(name))
 
     def _load(self, digest: str) -> Policy:
-        found = self._kept.get(digest)
-        if found is None:
-            found = self.history.load(digest)
-            self._kept = dict([*self._kept.items()][-MAX_KEPT:]) | {
-                self.configured.digest: self.configured,
-                digest: found,
-            }
-        return found
+        return self.configured if digest == self.configured.digest else self._load_committed(digest)
 
-    def follow(self, stop: threading.Event, report: Callable[[str], None], seconds: float = LOOK_SECONDS) -> None:
-        """Call `refresh` every `seconds` until `stop` is set; blocks the thread."""
-        refused = ""
-        while not stop.wait(seconds):
-            try:
-                self.refresh()
-                refused = ""
-            except LedgerUnavailable:
-                continue
-            except Exception as error:  # noqa: BLE001 (whatever it is, a later look may succeed)
-                if str(error) != refused:
-                    report(refused := str(error))
+    def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
+        """Call `refresh` again and again until `stop` is set; blocks the thread."""
+        repeat(self.refresh, stop, LOOK_SECONDS, report, silent=(LedgerUnavailable,))

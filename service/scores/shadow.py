@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 from scoring.model.artifact import Artifact
 from scoring.scores.answer import Stamp, TrustScore
 from scoring.scores.score import CoreAnswer, answer
+from service.registry.moves import SHADOW
+from service.registry.registry import Registry
+from service.repeated_work import describe_problem
 
-ALIAS = "shadow"
 MAX_WAITING = 256
 MAX_ROWS = 200_000
 """Behind the queued requests: about 100 MB."""
@@ -27,14 +29,6 @@ SHARE = 0.25
 MAX_BYTES = 128 << 20
 """A file of this size is set aside and replaces the earlier one: at most 256 MB per model."""
 RETRY_SECONDS = 30.0
-
-
-class ModelSource(Protocol):
-    def aliases(self) -> dict[str, str]:
-        """Return the digest that each alias points at now."""
-
-    def load(self, digest: str) -> Artifact:
-        """Return a published model. Raises ArtifactRefused if unsound."""
 
 
 class Answered(NamedTuple):
@@ -50,17 +44,10 @@ class Answered(NamedTuple):
 class Shadow:
     """Follows the alias `shadow`; `report` gets each new problem once."""
 
-    def __init__(
-        self,
-        folder: Path,
-        models: ModelSource,
-        report: Callable[[str], None] = lambda _problem: None,
-        look_seconds: float = 2.0,
-    ) -> None:
+    def __init__(self, folder: Path, registry: Registry, report: Callable[[str], None]) -> None:
         self._folder = folder
-        self._models = models
+        self._registry = registry
         self._report = report
-        self._look_seconds = look_seconds
         self._artifact: Artifact | None = None
         self._waiting: queue.Queue[Answered] = queue.Queue(MAX_WAITING)
         self._rows = 0
@@ -112,7 +99,7 @@ class Shadow:
         try:
             work()
         except Exception as error:  # noqa: BLE001 (whatever it is, no answer may suffer)
-            problem = f"{type(error).__name__}: {error}"
+            problem = describe_problem(error)
             if problem != self._problem:
                 self._problem = problem
                 self._report(problem)
@@ -123,23 +110,23 @@ class Shadow:
         """Use the alias's model. A rejected model is tried again later; meanwhile there is no shadow."""
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + self._look_seconds
-        wanted = self._models.aliases().get(ALIAS)
+        self._due = time.monotonic() + self._registry.look_seconds
+        wanted = self._registry.aliases().get(SHADOW)
         if wanted == (self._artifact.digest if self._artifact else None):
             return
         self._artifact = None
         self._due = time.monotonic() + RETRY_SECONDS
         if wanted is not None:
-            self._artifact = self._models.load(wanted)
+            self._artifact = self._registry.load(wanted)
             self._problem = ""
-        self._due = time.monotonic() + self._look_seconds
+        self._due = time.monotonic() + self._registry.look_seconds
 
     def _compare(self, answered: Answered) -> None:
         artifact, stamp = self._artifact, answered.stamp
         if artifact is None or artifact.digest == stamp.model_digest:
             return
         known = answered.given.known
-        theirs = answer(known, artifact, answered.given.policy).scores
+        shadows = answer(known, artifact, answered.given.policy).scores
         lines = [
             {
                 "marketplace": answered.marketplace,
@@ -151,7 +138,7 @@ class Shadow:
                 "points": [champion.points, shadow.points],
                 "tier": [_name(champion), _name(shadow)],
             }
-            for seller, champion, shadow in zip(known.sellers, answered.given.scores, theirs, strict=True)
+            for seller, champion, shadow in zip(known.sellers, answered.given.scores, shadows, strict=True)
             if champion is not None and shadow is not None and champion.points is not None
         ]
         self._append(artifact.digest, lines)

@@ -1,112 +1,75 @@
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scoring.base.canonical import parse_json
-from scoring.model.scale import MAX_POINTS
 from service.scores.shadow import file_of
 
 MAX_SHOWN = 10
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
-@dataclass(slots=True)
-class ShadowReport:
-    """Points of the shadow minus points of the champion, and tiers."""
+def summarize_shadow(folder: Path, digest: str) -> dict[str, Any]:
+    """Summarize all comparisons of a shadow model as JSON values, older file first.
 
-    compared: int = 0
-    dropped: int = 0
-    failed: int = 0
-    damaged: int = 0
-    differences: Any = field(default_factory=lambda: np.zeros(2 * MAX_POINTS + 1, dtype=np.int64))
-    """`differences[d + MAX_POINTS]`: answers that differ by d points."""
-    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Answers by (champion's tier, shadow's tier)."""
-    champions: Counter[str] = field(default_factory=Counter)
-    sellers: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """(champion's points, shadow's points) at the largest difference of each seller."""
-    first: int | None = None
-    last: int | None = None
-
-    def add(self, line: dict[str, Any]) -> None:
-        """Add one line of the file. A line without a seller has the dropped and failed requests."""
-        if "seller" not in line:
-            self.dropped += int(line["dropped"])
-            self.failed += int(line["failed"])
-            return
-        before, after = map(int, line["points"])
-        champion, shadow = map(str, line["tier"])
-        moment = int(line["observe_time"])
-        self.differences[after - before + MAX_POINTS] += 1
-        self.compared += 1
-        self.moves[champion, shadow] += 1
-        self.champions[str(line["champion"])] += 1
-        self.first = moment if self.first is None else min(self.first, moment)
-        self.last = moment if self.last is None else max(self.last, moment)
-        self._show(str(line["seller"]), before, after)
-
-    def _show(self, seller: str, before: int, after: int) -> None:
-        old = self.sellers.get(seller)
-        if old is not None and abs(old[1] - old[0]) >= abs(after - before):
-            return
-        self.sellers[seller] = (before, after)
-        if len(self.sellers) > MAX_SHOWN:
-            least = min(self.sellers, key=lambda s: (abs(self.sellers[s][1] - self.sellers[s][0]), s))
-            del self.sellers[least]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return counts, percentiles of the differences and tier moves as JSON values; None before the first
-        comparison.
-        """
-        n = self.compared
-        values = np.arange(-MAX_POINTS, MAX_POINTS + 1)
-        ranks = np.cumsum(self.differences)
-        percentiles = {
-            f"p{p}": int(values[np.searchsorted(ranks, max(1, int(np.ceil(n * p / 100))))]) if n else None
-            for p in PERCENTILES
-        }
-        moved = sum(count for (a, b), count in self.moves.items() if a != b)
-        return {
-            "compared": n,
-            "dropped_requests": self.dropped,
-            "failed_requests": self.failed,
-            "damaged_lines": self.damaged,
-            "champions": dict(self.champions.most_common()),
-            "first_observe_time": self.first,
-            "last_observe_time": self.last,
-            "mean_difference": round(float(values @ self.differences) / n, 3) if n else None,
-            "mean_absolute_difference": round(float(np.abs(values) @ self.differences) / n, 3) if n else None,
-            **percentiles,
-            "share_of_other_points": round(1 - int(self.differences[MAX_POINTS]) / n, 5) if n else None,
-            "share_of_other_tier": round(moved / n, 5) if n else None,
-            "tiers": [{"champion": a, "shadow": b, "answers": count} for (a, b), count in sorted(self.moves.items())],
-            "most_different": [
-                {"seller": seller, "champion": before, "shadow": after, "difference": after - before}
-                for seller, (before, after) in sorted(
-                    self.sellers.items(), key=lambda item: (-abs(item[1][1] - item[1][0]), item[0])
-                )
-            ],
-        }
-
-
-def report_of(folder: Path, digest: str) -> ShadowReport:
-    """Summarize all comparisons of a shadow model, older file first. Unreadable lines count as damaged."""
-    found = ShadowReport()
-    path = file_of(folder, digest)
-    for line in _lines(path.with_suffix(".1.jsonl"), path):
+    A difference is the shadow's points minus the champion's; None before the first comparison. Unreadable lines count as
+    damaged.
+    """
+    left_out = Counter(dropped=0, failed=0, damaged=0)
+    differences: list[int] = []
+    tiers: Counter[tuple[str, str]] = Counter()
+    champions: Counter[str] = Counter()
+    first_time = last_time = None
+    most: dict[str, dict[str, Any]] = {}
+    for line in _read_lines(folder, digest):
         try:
-            found.add(parse_json(line))
+            stated = parse_json(line)
+            if "seller" not in stated:  # the dropped and failed requests so far
+                left_out.update(dropped=int(stated["dropped"]), failed=int(stated["failed"]))
+                continue
+            before, after = map(int, stated["points"])
+            champion, shadow = map(str, stated["tier"])
+            seller, model, time = str(stated["seller"]), str(stated["champion"]), int(stated["observe_time"])
         except (ValueError, KeyError, TypeError, IndexError, RecursionError):
-            found.damaged += 1
-    return found
+            left_out["damaged"] += 1
+            continue
+        differences.append(after - before)
+        tiers[champion, shadow] += 1
+        champions[model] += 1
+        first_time = time if first_time is None else min(first_time, time)
+        last_time = time if last_time is None else max(last_time, time)
+        if seller not in most or abs(after - before) > abs(most[seller]["difference"]):
+            most[seller] = {"seller": seller, "champion": before, "shadow": after, "difference": after - before}
+    n = len(differences)
+    ranked = sorted(differences)
+    moved = sum(count for (champion, shadow), count in tiers.items() if champion != shadow)
+    shown = sorted(most.values(), key=lambda row: (-abs(row["difference"]), row["seller"]))
+    return {
+        "compared": n,
+        "dropped_requests": left_out["dropped"],
+        "failed_requests": left_out["failed"],
+        "damaged_lines": left_out["damaged"],
+        "champions": dict(champions.most_common()),
+        "first_observe_time": first_time,
+        "last_observe_time": last_time,
+        "mean_difference": round(sum(differences) / n, 3) if n else None,
+        "mean_absolute_difference": round(sum(map(abs, differences)) / n, 3) if n else None,
+        **{f"p{p}": ranked[max(1, ceil(n * p / 100)) - 1] if n else None for p in PERCENTILES},
+        "share_of_other_points": round(1 - differences.count(0) / n, 5) if n else None,
+        "share_of_other_tier": round(moved / n, 5) if n else None,
+        "tiers": [
+            {"champion": champion, "shadow": shadow, "answers": count}
+            for (champion, shadow), count in sorted(tiers.items())
+        ],
+        "most_different": shown[:MAX_SHOWN],
+    }
 
 
-def _lines(*paths: Path) -> Iterator[bytes]:
-    for path in paths:
-        if path.exists():
-            with path.open("rb") as file:
+def _read_lines(folder: Path, digest: str) -> Iterator[bytes]:
+    path = file_of(folder, digest)
+    for part in (path.with_suffix(".1.jsonl"), path):
+        if part.exists():
+            with part.open("rb") as file:
                 yield from file

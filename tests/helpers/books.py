@@ -38,7 +38,7 @@ class Opened:
         self.book.follower.look()
 
     def serve(self, model: Artifact) -> None:
-        self.scorer.champion._artifact = model
+        self.scorer.champion.artifact = model
 
     def refuse(self, is_refused: bool) -> None:
         self.book.follower._is_refused = is_refused

@@ -1,10 +1,11 @@
 """Generations over a real ledger, rescored in this process, for books of tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
-from service.scores.book.generation_file import GenerationFile
+from service.scores.book.generation_file import Found, GenerationFile
 from service.scores.book.keeper import Keeper
 from service.scores.rescoring import Opened as Rescoring
 from service.scores.rescoring import Rescored, rescore
@@ -37,3 +38,8 @@ def opened_file(path: Path) -> GenerationFile:
     file = GenerationFile(path)
     file.check()
     return file
+
+
+def records(file: GenerationFile) -> Iterator[tuple[str, Found]]:
+    """Yield every (resource name, answer) in index order."""
+    return map(file.record, range(file.sellers))

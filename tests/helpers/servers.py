@@ -47,6 +47,9 @@ class Shelf(Registry):
     def load(self, digest: str) -> Any:
         return self._artifact
 
+    def content(self, digest: str) -> dict[str, bytes]:
+        return {}
+
     def history(self) -> list[Move]:
         return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 

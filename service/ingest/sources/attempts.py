@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 from scoring.base.canonical import parse_json
-from service.ingest.private_files import owner_only_opener
+from service.files import owner_only_opener
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 

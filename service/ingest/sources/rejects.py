@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from scoring.base.errors import ConfigurationWrong
+from service.files import owner_only_opener, sync_folder
 from service.ingest.sources.source import Message
 
 
@@ -57,14 +58,10 @@ class RejectFile:
 def _open_file(path: Path) -> Any:
     """Open the file for appending, after ending a line that a crash cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
+    file = open(path, "a+b", opener=owner_only_opener)  # noqa: SIM115 `Path.open` takes no opener
     if file.seek(0, os.SEEK_END):
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.write(b"\n")
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
     return file

@@ -21,6 +21,7 @@ from sqlalchemy import Column, Connection, LargeBinary, MetaData, Table, func, i
 from scoring.base.errors import BackupRefused, LedgerVersionUnknown
 from scoring.base.progress import Progress
 from scoring.base.time import format_time
+from service.files import sync_folder
 from service.ledger.database.database import Database
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import knows_version, newer_schema_error, version_of
@@ -74,7 +75,7 @@ def write_backup(
             staging.unlink(missing_ok=True)
             raise
     staging.replace(file)
-    _keep_name(file.parent)
+    sync_folder(file.parent)
     return manifest
 
 
@@ -169,14 +170,6 @@ def _info(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
-
-
-def _keep_name(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exists(file: Path) -> BackupRefused:

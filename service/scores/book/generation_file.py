@@ -15,8 +15,7 @@ import struct
 import weakref
 import zlib
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -25,12 +24,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.time import format_day, parse_day
+from service.files import owner_only_opener, sync_folder
+from service.ledger.records import Cut
 
 MAGIC = b"sellertrust-generation-1\n"
 SUFFIX = ".generation"
-ENTRY_BYTES, KEY_BYTES, OFFSET_BYTES, SIZE_BYTES = 16, 8, 5, 3
-BLOCK = 64
-
+ENTRY_BYTES, KEY_BYTES, SIZE_BYTES = 16, 8, 3
 READ_BYTES = 1 << 20
 _RECORD = struct.Struct(">IHq")
 _PLACES = struct.Struct(">QQ")
@@ -61,19 +61,20 @@ class GenerationHead(NamedTuple):
     contract: str
 
     @property
+    def cut(self) -> Cut:
+        """Return the cut of all answers."""
+        return Cut(self.observe_time, self.known_time, self.sequence)
+
+    @property
     def name(self) -> str:
         """Return the file's name, shared by the generations of a day, model and policy."""
-        return f"{_date(self.day)}-{self.model[:16]}-{self.policy[:16]}{SUFFIX}"
-
-
-def _date(day: int) -> str:
-    return str(np.datetime64(day, "D"))
+        return f"{format_day(self.day)}-{self.model[:16]}-{self.policy[:16]}{SUFFIX}"
 
 
 def day_of(name: str) -> int | None:
     """Return a generation's day by its file's name, in days since 1970; None for another name."""
     try:
-        return int(np.datetime64(name[:10], "D").astype(np.int64)) if name.endswith(SUFFIX) else None
+        return parse_day(name[:10]) if name.endswith(SUFFIX) else None
     except ValueError:
         return None
 
@@ -130,7 +131,7 @@ class GenerationWriter:
         self._hash = sha256()
 
     def __enter__(self) -> Self:
-        self._file = open(os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")  # noqa: PTH123
+        self._file = open(self._partial, "wb", opener=owner_only_opener)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._write(MAGIC)
         return self
@@ -162,7 +163,7 @@ class GenerationWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._partial.replace(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         return self._path
 
     def _write(self, data: bytes) -> None:
@@ -171,7 +172,7 @@ class GenerationWriter:
 
 
 class GenerationFile:
-    """A generation open for reading. Thread-safe; the file may be renamed or deleted meanwhile.
+    """A generation open for reading, with its index in memory. Thread-safe; the file may be renamed or deleted meanwhile.
 
     Raises GenerationDamaged if it is no whole generation; OSError if it cannot be read.
     """
@@ -183,69 +184,43 @@ class GenerationFile:
         self._size = os.fstat(self._fd).st_size
         if self._size < len(MAGIC) + _FOOTER_BYTES or self._read(0, len(MAGIC)) != MAGIC:
             raise GenerationDamaged("it does not begin as a generation of this release does")
-        footer = self._read(self._size - _FOOTER_BYTES, _FOOTER_BYTES)
-        self._index_start, header_start = _PLACES.unpack_from(footer)
-        if not len(MAGIC) <= self._index_start <= header_start <= self._size - _FOOTER_BYTES:
+        footer = self._size - _FOOTER_BYTES
+        index_start, header_start = _PLACES.unpack_from(self._read(footer, _FOOTER_BYTES))
+        if not len(MAGIC) <= index_start <= header_start <= footer:
             raise GenerationDamaged("its end does not say where its index is")
-        self.head, self.sellers = _parse_head(self._read(header_start, self._size - _FOOTER_BYTES - header_start))
-        if header_start - self._index_start != self.sellers * ENTRY_BYTES:
+        self.head, self.sellers = _parse_head(self._read(header_start, footer - header_start))
+        if header_start - index_start != self.sellers * ENTRY_BYTES:
             raise GenerationDamaged("its index is not as long as its header says")
-        self._first_keys = array("Q")  # of each block; `check` fills it
+        index = np.frombuffer(self._read(index_start, header_start - index_start), dtype=">u8").reshape(-1, 2)
+        self._keys, self._records = index.T.astype(np.uint64)
 
     def check(self) -> None:
-        """Compare the file with its checksum and load each block's first key, which `find` needs.
-
-        Raises GenerationDamaged.
-        """
-        whole, place = sha256(), 0
-        end = self._size - whole.digest_size
+        """Compare the file with its checksum. Raises GenerationDamaged."""
+        found, place = sha256(), 0
+        end = self._size - found.digest_size
         while place < end:
             data = self._read(place, min(READ_BYTES, end - place))
-            whole.update(data)
+            found.update(data)
             place += len(data)
-        if self._read(end, whole.digest_size) != whole.digest():
+        if self._read(end, found.digest_size) != found.digest():
             raise GenerationDamaged("its bytes are not those of its checksum")
-        step = BLOCK * ENTRY_BYTES
-        for place in range(0, self.sellers * ENTRY_BYTES, READ_BYTES):
-            data = self._index(place, READ_BYTES)
-            self._first_keys.extend(
-                int.from_bytes(data[at : at + KEY_BYTES], "big") for at in range(0, len(data), step)
-            )
 
     def find(self, name: str) -> Found | None:
         """Return a seller's answer by resource name, or None. Raises GenerationDamaged."""
-        label = name.encode()
-        for place, offset, size in self._entries(_key(label)):
-            other, found = self._record(place, offset, size)
+        for place in self.places(name):
+            other, found = self.record(place)
             if other == name:
                 return found
         return None
 
-    def places(self, name: str) -> list[int]:
+    def places(self, name: str) -> range:
         """Return the index places that may be the seller's; several if keys collide."""
-        return [place for place, _, _ in self._entries(_key(name.encode()))]
+        key = np.uint64(int.from_bytes(_key(name.encode()), "big"))
+        return range(int(self._keys.searchsorted(key)), int(self._keys.searchsorted(key, "right")))
 
     def record(self, place: int) -> tuple[str, Found]:
         """Return (resource name, answer) at an index place. Raises GenerationDamaged."""
-        offset, size = _offset_and_size(self._index(place * ENTRY_BYTES, ENTRY_BYTES), 0)
-        return self._record(place, offset, size)
-
-    def records(self) -> Iterator[tuple[str, Found]]:
-        """Yield every (resource name, answer) in index order. Raises GenerationDamaged."""
-        return map(self.record, range(self.sellers))
-
-    def _entries(self, key: bytes) -> list[tuple[int, int, int]]:
-        """Return (place, position of the record, its length) of a block's entries with this key."""
-        block = max(bisect_right(self._first_keys, int.from_bytes(key, "big")) - 1, 0)
-        data = self._index(block * BLOCK * ENTRY_BYTES, BLOCK * ENTRY_BYTES)
-        found, at = [], data.find(key)
-        while at >= 0:
-            if at % ENTRY_BYTES == 0:
-                found.append((block * BLOCK + at // ENTRY_BYTES, *_offset_and_size(data, at)))
-            at = data.find(key, at + 1)
-        return found
-
-    def _record(self, place: int, offset: int, size: int) -> tuple[str, Found]:
+        offset, size = divmod(int(self._records[place]), 1 << 8 * SIZE_BYTES)
         data = self._read(offset, size)
         if size < _RECORD.size or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
             raise GenerationDamaged(f"the record at {offset} is not that of its checksum")
@@ -253,19 +228,11 @@ class GenerationFile:
         end = _RECORD.size + length
         return data[_RECORD.size : end].decode(), Found(place, until, data[end:])
 
-    def _index(self, start: int, size: int) -> bytes:
-        return self._read(self._index_start + start, min(size, self.sellers * ENTRY_BYTES - start))
-
     def _read(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)
         if len(data) != size:
             raise GenerationDamaged("it is shorter than it was")
         return data
-
-
-def _offset_and_size(block: bytes, at: int) -> tuple[int, int]:
-    value = int.from_bytes(block[at + KEY_BYTES : at + ENTRY_BYTES], "big")
-    return value >> 8 * SIZE_BYTES, value & (1 << 8 * SIZE_BYTES) - 1
 
 
 def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
@@ -275,12 +242,3 @@ def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
         return GenerationHead(**values), int(stated["sellers"])
     except (ValueError, TypeError, KeyError):
         raise GenerationDamaged("its header cannot be read") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder, so that a renamed file keeps its name after a crash."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

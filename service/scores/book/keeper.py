@@ -12,6 +12,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from scoring.base.time import DAY
+from service.repeated_work import repeat
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationDamaged, GenerationFile, day_of
 from service.scores.book.generations import Generation, Generations
@@ -149,9 +150,4 @@ class Keeper:
             self._passed_over[identity] = monotonic() + RETRY_SECONDS
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 (whatever it is, the next look may succeed, and answers are computed)
-                self._report(f"generations: {type(error).__name__}: {error}")
-            self._ended.wait(LOOK_SECONDS)
+        repeat(self.look, self._ended, LOOK_SECONDS, lambda problem: self._report(f"generations: {problem}"))

@@ -1,10 +1,7 @@
 """`sellertrust rescore` and `verify rescored`: a file of scores, by one process and by several."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,7 +12,7 @@ from service.policy.policy_file import read_policy
 from service.registry.registry import Registry
 from service.scores.book.generation_file import GenerationFile, GenerationWriter, pack_records
 from tests.helpers.builders import exposure, identity
-from tests.helpers.generations import opened_file
+from tests.helpers.generations import opened_file, records
 from tests.helpers.models import publish
 from tests.helpers.shells import MARKET, ROOT, Shell, bare_shell
 
@@ -37,23 +34,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return shell
 
 
-def run_script(arguments: list[str], environment: dict[str, str], stdin: str, seconds: float) -> tuple[int, str, str]:
-    """Run the command from a script that runs again on import, as `./dev sellertrust` does."""
-    with TemporaryDirectory() as folder:
-        script = Path(folder) / "sellertrust"
-        script.write_text("import sys\nfrom service.cli import main\nsys.exit(main())\n")
-        done = subprocess.run(
-            [sys.executable, script, *arguments],
-            input=stdin,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    return done.returncode, done.stdout, done.stderr
-
-
 def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
     data = shell.environment["SELLERTRUST_DATA_DIR"]
     return {"data_dir": folder, "database_url": f"sqlite:///{data}/ledger.db", "registry": f"{data}/registry"}
@@ -64,7 +44,7 @@ def test_several_processes_write_what_one_does(shell: Shell) -> None:
     one = shell.json("rescore", "--day", "tomorrow", "--processes", 1)
     assert (one["sellers"], one["sequence"]) == (SELLERS, 2 * SELLERS)
     first = Path(one["file"]).read_bytes()
-    two = Shell(shell.environment, run_script).json("rescore", "--day", "tomorrow", "--processes", 2)
+    two = shell.json("rescore", "--day", "tomorrow", "--processes", 2)
     file = opened_file(Path(two["file"]))
     assert (file.head.observe_time % DAY, file.sellers) == (0, SELLERS)
     end = len(first) - 500
@@ -79,7 +59,7 @@ def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
     sampled = shell.json("verify", "rescored", "--sample", 7)
     assert {row["same"] for row in sampled} == {7}
     file = opened_file(path)
-    answers = [(name, found.until, found.body) for name, found in file.records()]
+    answers = [(name, found.until, found.body) for name, found in records(file)]
     forged = [(answers[0][0], answers[0][1], answers[1][2]), *answers[1:]]
     with GenerationWriter(path.parent, file.head) as writer:
         writer.add(pack_records(forged))

@@ -46,11 +46,11 @@ def test_a_champion_replaced_meanwhile_is_not_taken() -> None:
     class Replaced:
         @property
         def digest(self) -> str:
-            champion._artifact = None
+            champion.artifact = None
             return first
 
     champion = Champion()
     champion.registry = Registry()  # type: ignore[assignment]
-    champion._artifact = found = Replaced()  # type: ignore[assignment]
+    champion.artifact = found = Replaced()  # type: ignore[assignment]
     assert champion.at(moment) is found  # type: ignore[comparison-overlap]
     assert champion.at(moment - 1) is None

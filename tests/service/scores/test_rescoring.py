@@ -11,7 +11,6 @@ from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
 from service.bootstrap import build_scorer
-from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores import rescoring
 from service.scores.book.code_digests import contract_digest, core_digest
@@ -19,7 +18,7 @@ from service.scores.rescoring import Opened as Rescoring
 from service.scores.rescoring import rescore
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.helpers.generations import opened_file, rescored
+from tests.helpers.generations import opened_file, records, rescored
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
@@ -51,15 +50,14 @@ def test_each_answer_is_that_of_its_seller_alone(
     assert found.sellers == 25
     assert (head.core, head.contract) == (core_digest(), contract_digest())
     assert head.chain == (ledger.seals.chain_at(head.sequence) or b"").hex()
-    cut = Cut(head.observe_time, head.known_time, head.sequence)
-    records = dict(opened_file(found.path).records())
+    answers = dict(records(opened_file(found.path)))
     with opened(ledger) as over:
-        for name, answer in records.items():
-            expected = over.computed(name, cut)
+        for name, answer in answers.items():
+            expected = over.computed(name, head.cut)
             expected.ClearField("stamp")
             assert answer.body == expected.SerializeToString()
             assert head.observe_time < answer.until <= (head.day + 1) * DAY
-    assert {name.split("/")[1] for name in records} == {MARKET, "second"}
+    assert {name.split("/")[1] for name in answers} == {MARKET, "second"}
 
 
 def test_a_generation_rests_on_nothing_later(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:

@@ -79,7 +79,7 @@ def test_an_error_of_a_process_is_raised_as_it_is(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
     """A process that dies is an error and the others end in the middle of their task."""
-    with pytest.raises(ProcessEnded, match=r"ended by signal 9 \(Killed\).* repeat the command with fewer"):
+    with pytest.raises(ProcessEnded, match="repeat the command with fewer"):
         list(map_in_processes(partial(prepare_work, tmp_path), ["hold 0", "die 1", "do 2"], 2))
     assert is_free(tmp_path / "lock-0")
 

@@ -12,9 +12,11 @@ import pytest
 
 from scoring.base.errors import ArtifactRefused
 from scoring.model.artifact import Artifact
+from service.registry.moves import SHADOW
+from service.registry.registry import Registry
 from service.scores import shadow as shadowing
-from service.scores.shadow import ALIAS, Shadow, file_of
-from service.scores.shadow_report import report_of
+from service.scores.shadow import Shadow, file_of
+from service.scores.shadow_report import summarize_shadow
 from tests.helpers.answers import score
 from tests.helpers.models import another
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
@@ -25,14 +27,16 @@ SELLERS = [f"s{n}" for n in range(8)]
 SECONDS = 30
 
 
-class Place:
+class Place(Registry):
+    look_seconds = 0.05
+
     def __init__(self, found: Artifact | Exception | None) -> None:
         self.found = found
 
     def aliases(self) -> dict[str, str]:
         if self.found is None:
             return {}
-        return {ALIAS: self.found.digest if isinstance(self.found, Artifact) else "0" * 64}
+        return {SHADOW: self.found.digest if isinstance(self.found, Artifact) else "0" * 64}
 
     def load(self, digest: str) -> Artifact:
         if isinstance(self.found, Exception):
@@ -62,7 +66,7 @@ def shadowed(folder: Path, found: Artifact | Exception | None) -> Iterator[tuple
             client.append_entries(MARKET, entries)
             for seller in SELLERS[2:4]:
                 client.confirm_violation(MARKET, f"v-{seller}", actor="staff", reason="seen")
-        with Shadow(folder / "shadow", Place(found), problems.append, look_seconds=0.05) as shadow:
+        with Shadow(folder / "shadow", Place(found), problems.append) as shadow:
             running.scorer.observer = shadow.offer
             yield running, shadow, problems
         running.scorer.observer = None
@@ -102,7 +106,7 @@ def test_each_answer_is_compared_with_the_shadows(tmp_path: Path) -> None:
         frozenset(("marketplace", "seller", "observe_time", "sequence", "champion", "policy", "points", "tier"))
     }
     assert problems == []
-    report = report_of(tmp_path / "shadow", challenger.digest).as_dict()
+    report = summarize_shadow(tmp_path / "shadow", challenger.digest)
     differences = [after[0] - before[0] for before, after in got.values()]
     assert report["compared"] == len(got)
     assert report["mean_difference"] == pytest.approx(sum(differences) / len(differences), abs=1e-3)
@@ -127,7 +131,7 @@ def test_the_shadow_changes_no_answer(tmp_path: Path, kind: str, monkeypatch: py
             (tmp_path / "full").symlink_to("/dev/full")
             monkeypatch.setattr(shadowing, "file_of", lambda _folder, _digest: tmp_path / "full")
         problems: list[str] = []
-        with Shadow(tmp_path / "shadow", Place(found), problems.append, look_seconds=0.05) as shadow:
+        with Shadow(tmp_path / "shadow", Place(found), problems.append) as shadow:
             running.scorer.observer = shadow.offer
             if isinstance(found, Artifact):
                 wait_until(lambda: shadow._artifact is not None)
@@ -159,7 +163,7 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
         without = asked(running, 5)
         assert len(without) == 5 * len(SELLERS)
         assert shadow.counts == {"compared": 0, "dropped": 5, "failed": 0}
-    assert report_of(tmp_path / "shadow", challenger.digest).dropped == 5
+    assert summarize_shadow(tmp_path / "shadow", challenger.digest)["dropped_requests"] == 5
 
 
 @pytest.mark.long
@@ -175,11 +179,11 @@ def test_a_large_file_is_put_aside_and_read(tmp_path: Path, monkeypatch: pytest.
     path = file_of(tmp_path / "shadow", challenger.digest)
     assert sorted(path.parent.iterdir()) == [path.with_suffix(".1.jsonl"), path]
     assert path.stat().st_size <= 3000
-    kept = report_of(path.parent, challenger.digest)
-    assert 14 <= kept.compared < 6 * 7
+    kept = summarize_shadow(path.parent, challenger.digest)["compared"]
+    assert 14 <= kept < 6 * 7
     with path.open("ab") as file:
         file.write(b'{"marketplace":"acme","sel')
-    assert report_of(path.parent, challenger.digest).damaged == 1
+    assert summarize_shadow(path.parent, challenger.digest)["damaged_lines"] == 1
 
 
 def test_one_process_at_a_time_writes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from service.registry.registry import Registry
 from service.scores.book.generation_file import GenerationFile
 from service.scores.book.keeper import DAMAGED
 from tests.helpers.filled import SELLERS
-from tests.helpers.generations import opened_file
+from tests.helpers.generations import opened_file, records
 from tests.helpers.models import promote, publish
 from tests.helpers.waiting import wait_until
 from tests.service.workers.conftest import Workers, ask
@@ -43,7 +43,7 @@ def answers_of(workers: Workers) -> dict[str, TrustScore]:
 
 
 def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
-    return {name: TrustScore.FromString(answer.body) for name, answer in file.records()}
+    return {name: TrustScore.FromString(answer.body) for name, answer in records(file)}
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from service.scores.book.keeper import DAMAGED
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, Clock, confirmed
 from tests.helpers.databases import database
-from tests.helpers.generations import kept, look, opened_file, rescored
+from tests.helpers.generations import kept, look, opened_file, records, rescored
 from tests.service.scores.book.test_book import DAY
 
 SELLERS = ["a", "b", "c"]
@@ -73,7 +73,7 @@ def test_a_file_cut_short_is_set_aside(sold: Ledger, folder: Path, to: int) -> N
 def test_a_deleted_generation_comes_back_identical(sold: Ledger, folder: Path) -> None:
     """A generation that is deleted is let go and comes back identical."""
     path = rescored(sold, folder).path
-    before = dict(opened_file(path).records())
+    before = dict(records(opened_file(path)))
     with opened(sold) as over:
         kept(over, folder)
         first = over.get("a")
@@ -81,7 +81,7 @@ def test_a_deleted_generation_comes_back_identical(sold: Ledger, folder: Path) -
         look(over)
         assert (len(over.book.generations), adopted(over, "b")) == (0, 0)
         path = rescored(sold, folder).path
-        assert dict(opened_file(path).records()) == before
+        assert dict(records(opened_file(path))) == before
         over.book.table.clear(sold.last()[0])
         look(over)
         assert adopted(over, *SELLERS) == 3
