@@ -10,11 +10,9 @@ from scoring.base.enums import Attribution, ControlReason, CorrectionKind, Kind,
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.features.columns import EntryColumns, FactRow
-from scoring.features.facts import kind_mask
-from scoring.features.violations import judge
+from scoring.features.facts import IS_ABOUT_VIOLATIONS
+from scoring.features.violations import judge_violations
 from scoring.policy.caution import SPAN_DAYS
-
-_IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 
 Fact = tuple[int | str, int]
 """An incident or a listing, with the source that reports it; or an entry."""
@@ -56,7 +54,7 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
     `columns`: its entries after `apply_changes`; `places`: of all its entries among `rows`.
     """
     taken_back = find_taken_back([rows[place] for place in places])
-    judged = judge(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind]))
+    judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     found = []
     named = (reports.row, reports.occur_time, reports.report_time, reports.category, judged.severity, reports.incident)

@@ -12,7 +12,7 @@ from scoring.base.enums import Kind
 from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, OccurTimeAhead, invalid
 from scoring.base.time import DAY, SECOND, format_time, parse_time
 from scoring.entries.checks import CHECKS, check_fields, initial_status
-from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id
+from scoring.entries.field_types import ID_FORM, TIME, fact_fields, is_id
 from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
@@ -65,12 +65,8 @@ def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEnt
     `now`: the ledger's clock, in microseconds. Raise InvalidInput naming every wrong field below `path`; OccurTimeAhead
     if it is only at most MAX_AHEAD ahead.
     """
-    kind = KIND_OF[type(entry.fact)]
-    problems = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
-    if problems:
-        raise InvalidInput(problems)
-    _refuse_ahead(entry, now, path)
-    return _drop_report_time_of_today(now, prepare_trusted(entry, kind))
+    [item] = _prepare_all([entry], now, [path])
+    return item
 
 
 def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
@@ -96,19 +92,22 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
     """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
+    return _prepare_all(entries, now, [("entries", index) for index in range(len(entries))])
+
+
+def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath]) -> list[PreparedEntry]:
     batch: list[PreparedEntry] = []
     problems: list[FieldViolation] = []
-    for index, entry in enumerate(entries):
+    for entry, path in zip(entries, paths, strict=True):
         kind = KIND_OF[type(entry.fact)]
-        found = [*_check(entry, kind, now)]
-        if found:
-            problems += [FieldViolation(("entries", index, *below), text) for below, text in found]
-        else:
+        found = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
+        problems += found
+        if not found:
             batch.append(_drop_report_time_of_today(now, prepare_trusted(entry, kind)))
     if problems:
         raise InvalidInput(problems)
-    for index, entry in enumerate(entries):
-        _refuse_ahead(entry, now, ("entries", index))
+    for entry, path in zip(entries, paths, strict=True):
+        _refuse_ahead(entry, now, path)
     return batch
 
 
@@ -222,14 +221,9 @@ ERASED_TEXT = "[erased]"
 def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
     """Return the readers by key, and the values of absent required fields: 0 or erased."""
     fields = KINDS[kind].fields
-    omissible = [f for f in fields if f.required and _may_be_absent(f)]
+    omissible = [f for f in fields if f.required and (f.shape.sealed or f.shape.kind == "count")]
     defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}
     return {f.name: f.shape.read for f in fields}, defaults
-
-
-def _may_be_absent(field: FactField) -> bool:
-    """Return whether content may lack a required field: sealed, or 0."""
-    return field.shape.sealed or field.shape.kind == "count"
 
 
 _READERS = {kind: _build_reader(kind) for kind in KINDS}

@@ -99,11 +99,8 @@ class EntryColumns:
         """Return the entries with entry i in case `case[i]`, out of `cases`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
-    def with_occur_time(self, occur_time: Ints) -> "EntryColumns":
-        return _Lazy(self, _ALL, occur_time=occur_time)
-
-    def with_incident(self, incident: Ints) -> "EntryColumns":
-        return _Lazy(self, _ALL, incident=incident)
+    def with_columns(self, **columns: Ints) -> "EntryColumns":
+        return _Lazy(self, _ALL, **columns)
 
 
 _ALL = slice(None)
@@ -164,14 +161,8 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
 
 def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
     """Return the ids of entries, incidents and targets by their codes in `columns_of`."""
-    names: dict[str, None] = {}
-    for r in rows:
-        if r.incident is not None:
-            names[r.incident] = None
-        names[r.entry_id] = None
-        if r.target is not None:
-            names[r.target] = None
-    return list(names)
+    texts = (text for row in rows for text in (row.incident, row.entry_id, row.target) if text is not None)
+    return list(dict.fromkeys(texts))
 
 
 NO_VALUES: Mapping[str, Sequence[int]] = MappingProxyType({})

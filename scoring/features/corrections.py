@@ -9,6 +9,7 @@ from scoring.base.arrays import Bools, Ints, last_of_runs
 from scoring.base.enums import CorrectionKind, IncidentChange, Kind
 from scoring.entries.violation_state import IncidentMention, ReportMove, incident_after_moves
 from scoring.features.columns import EntryColumns
+from scoring.features.violations import Judged
 
 K = TypeVar("K", int, str)
 
@@ -34,26 +35,35 @@ def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColum
     by = corrections[place]
     void = found & (columns.status[by] == CorrectionKind.VOID)
     occur_time = np.where(found & ~void, columns.occur_time[by], columns.occur_time)
-    return columns.with_occur_time(occur_time).take(~void), ~void
+    return columns.with_columns(occur_time=occur_time).take(~void), ~void
 
 
-def apply_moves(
-    reports: EntryColumns, moves: EntryColumns, changes: EntryColumns, retracted: Collection[tuple[int, int]]
+def find_final_incidents(reports: EntryColumns, changes: EntryColumns, judged: Judged) -> Ints:
+    """Return the incident of each report after all moves, merges and splits: codes of shape (n,).
+
+    `changes`: entries of the kinds correction and incident.
+    """
+    moves = changes.take((changes.kind == Kind.CORRECTION) & (changes.incident >= 0))
+    regroupings = changes.take(changes.kind == Kind.INCIDENT)
+    if len(moves.case):
+        reports = _apply_moves(reports, moves, regroupings, judged.list_retracted())
+    return _apply_regroupings(reports, regroupings)
+
+
+def _apply_moves(
+    reports: EntryColumns, moves: EntryColumns, regroupings: EntryColumns, retracted: Collection[tuple[int, int]]
 ) -> EntryColumns:
     """Return the reports; a report moved by a correction gets the incident of the new week.
 
-    `moves`: corrections of reports. `changes`: merges and splits, which a later move does not undo. `retracted`: (case,
-    code) of violations whose splits name no incident.
+    A later move does not undo `regroupings`. `retracted`: (case, code) of violations whose splits name no incident.
     """
-    if not len(moves.case):
-        return reports
     mentions: dict[int, list[IncidentMention[int]]] = {}
-    for place in range(len(changes.case)):
-        case, violation = int(changes.case[place]), int(changes.violation[place])
-        if changes.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
+    for place in range(len(regroupings.case)):
+        case, violation = int(regroupings.case[place]), int(regroupings.violation[place])
+        if regroupings.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
             continue
-        names = (int(changes.incident[place]), int(changes.target[place]))
-        mentions.setdefault(case, []).append(IncidentMention(int(changes.sequence[place]), names))
+        names = (int(regroupings.incident[place]), int(regroupings.target[place]))
+        mentions.setdefault(case, []).append(IncidentMention(int(regroupings.sequence[place]), names))
     moved_to: dict[tuple[int, int], list[ReportMove[int]]] = {}
     for place in range(len(moves.case)):
         key = int(moves.case[place]), int(moves.target[place])
@@ -63,11 +73,11 @@ def apply_moves(
         case = int(reports.case[place])
         if found := moved_to.get((case, int(reports.entry[place]))):
             incident[place] = incident_after_moves(int(incident[place]), found, mentions.get(case, ()))
-    return reports.with_incident(incident)
+    return reports.with_columns(incident=incident)
 
 
-def apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
-    """Return the incident of each report after all merges and splits: codes of shape (n,).
+def _apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
+    """Return the incident of each report after merges and splits.
 
     A split-off violation belongs to its given incident, merged or not; its last split counts.
     """

@@ -20,16 +20,16 @@ from scoring.base.arrays import NEVER, Bools, Ints, last_of_runs
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
-from scoring.features.corrections import apply_corrections, apply_moves, apply_regroupings
-from scoring.features.findings import FINDING_KINDS, findings_of
-from scoring.features.violations import Judged, Violations, judge, raise_severities, retracted, sort_violations
+from scoring.features.corrections import apply_corrections, find_final_incidents
+from scoring.features.findings import FINDING_KINDS, Findings, list_findings
+from scoring.features.violations import Judged, Violations, judge_violations, raise_severities, sort_violations
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The valid facts of each case.
 
-    Columns have shape (cases,); exposure is by (case, day), findings by case. Days are since 1970-01-01. Places are -1
+    Columns have shape (cases,); exposure is by (case, day). Days are since 1970-01-01. Places are -1
     if absent. `start_day`: first day of exposure or identity (`observe_day` if none). `exists`: whether the ledger has
     a valid entry of the seller. `override`: the tier set by a person, or 0. `override_until`: in microseconds, or
     NEVER.
@@ -44,10 +44,7 @@ class Facts:
     exposure_failures: Ints
     exposure_product: Ints
     exposure_row: Ints
-    finding_case: Ints
-    finding_day: Ints
-    finding: Ints
-    finding_row: Ints
+    findings: Findings
     start_day: Ints
     level: Ints
     identity_row: Ints
@@ -62,18 +59,15 @@ class Facts:
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
-        found = slice(*np.searchsorted(self.finding_case, (first, end)).tolist())
-        violations = self.violations.take(guilty)
+        found = slice(*np.searchsorted(self.findings.case, (first, end)).tolist())
+        violations, findings = self.violations.take(guilty), self.findings.take(found)
         own = {name: getattr(self, name)[cases] for name in _BY_CASE}
         sales = {name: getattr(self, name)[sold] for name in _BY_SALE}
         return Facts(
             cases=end - first,
             violations=replace(violations, case=violations.case - first),
             exposure_case=self.exposure_case[sold] - first,
-            finding_case=self.finding_case[found] - first,
-            finding_day=self.finding_day[found],
-            finding=self.finding[found],
-            finding_row=self.finding_row[found],
+            findings=replace(findings, case=findings.case - first),
             **own,
             **sales,
         )
@@ -98,7 +92,7 @@ COUNTING_KINDS = FINDING_KINDS.union(
 
 _IS_DECISION = kind_mask(*_DECISIONS)
 _IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)
-_IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
+IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_FINDING = kind_mask(*FINDING_KINDS)
 _IS_OF_MANY = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
 
@@ -163,13 +157,11 @@ def find_visible(
     seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])
     few, kind_of_few = columns.take(seen), kind[seen]
 
-    entries = columns.take(_IS_ABOUT_VIOLATIONS[kind] & (decided | (before & (kind == Kind.VIOLATION))))
-    judged, settling = judge(entries), decided & _IS_CHANGE[kind]
-    if settling.any():
-        changes = columns.take(settling & (kind == Kind.INCIDENT))
-        moves = columns.take(settling & (kind == Kind.CORRECTION) & (columns.incident >= 0))
-        reports = apply_moves(judged.reports, moves, changes, retracted(entries)) if len(moves.case) else judged.reports
-        judged = judged._replace(reports=reports.with_incident(apply_regroupings(reports, changes)))
+    entries = columns.take(IS_ABOUT_VIOLATIONS[kind] & (decided | (before & (kind == Kind.VIOLATION))))
+    judged, is_change = judge_violations(entries), decided & _IS_CHANGE[kind]
+    if is_change.any():
+        incident = find_final_incidents(judged.reports, columns.take(is_change), judged)
+        judged = judged._replace(reports=judged.reports.with_columns(incident=incident))
     if sales is None:
         sold = columns.take((kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
     else:
@@ -181,9 +173,9 @@ def find_visible(
         observe_day=day,
         judged=judged,
         sold=sold if order is None else sold.take(order),
-        identities=_by_time(few.take(kind_of_few == Kind.IDENTITY)),
-        controls=_by_time(few.take(kind_of_few == Kind.CONTROL)),
-        overrides=_by_sequence(few.take(kind_of_few == Kind.OVERRIDE)),
+        identities=_sort_by_case(few.take(kind_of_few == Kind.IDENTITY), "occur_time", "sequence"),
+        controls=_sort_by_case(few.take(kind_of_few == Kind.CONTROL), "occur_time", "sequence"),
+        overrides=_sort_by_case(few.take(kind_of_few == Kind.OVERRIDE), "sequence"),
         found=few.take(_IS_FINDING[kind_of_few]),
     )
 
@@ -200,7 +192,6 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
         sold, start = sold.take(sold.day >= controlled[sold.case]), np.maximum(start, controlled)
     else:
         controlled = None
-    finding_case, finding_day, finding, finding_row = findings_of(visible.found, controlled)
     return Facts(
         cases=cases,
         observe_day=day,
@@ -211,10 +202,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
         exposure_failures=sold.failures,
         exposure_product=sold.product,
         exposure_row=sold.row,
-        finding_case=finding_case,
-        finding_day=finding_day,
-        finding=finding,
-        finding_row=finding_row,
+        findings=list_findings(visible.found, controlled),
         start_day=np.where(has_start, start, day),
         level=level,
         identity_row=identity_row,
@@ -239,17 +227,15 @@ def apply_changes(columns: EntryColumns) -> EntryColumns:
 
     These changes do not depend on the observe time, so one call serves all; not with `as_reported`.
     """
-    settling = _IS_CHANGE[columns.kind]
-    if not settling.any():
+    is_change = _IS_CHANGE[columns.kind]
+    if not is_change.any():
         return columns
-    columns, _ = apply_corrections(columns, settling)
-    changes, places = columns.take(columns.kind == Kind.INCIDENT), np.flatnonzero(columns.kind == Kind.VIOLATION)
-    moves = columns.take((columns.kind == Kind.CORRECTION) & (columns.incident >= 0))
-    reports, incident = columns.take(places), columns.incident.copy()
-    if len(moves.case):
-        reports = apply_moves(reports, moves, changes, retracted(columns.take(_IS_ABOUT_VIOLATIONS[columns.kind])))
-    incident[places] = apply_regroupings(reports, changes)
-    return columns.with_incident(incident).take(~_IS_CHANGE[columns.kind])
+    columns, _ = apply_corrections(columns, is_change)
+    is_change, places = _IS_CHANGE[columns.kind], np.flatnonzero(columns.kind == Kind.VIOLATION)
+    judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
+    incident = columns.incident.copy()
+    incident[places] = find_final_incidents(columns.take(places), columns.take(is_change), judged)
+    return columns.with_columns(incident=incident).take(~is_change)
 
 
 def _control_days(changes: EntryColumns) -> Ints:
@@ -278,16 +264,11 @@ def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
     return order[last_of_runs(sold.case[order], sold.day[order], sold.product[order])]
 
 
-def _by_time(entries: EntryColumns) -> EntryColumns:
+def _sort_by_case(entries: EntryColumns, *keys: str) -> EntryColumns:
+    """Return the entries by case, then by the columns `keys`."""
     if len(entries.case) < 2:
         return entries
-    return entries.take(np.lexsort((entries.sequence, entries.occur_time, entries.case)))
-
-
-def _by_sequence(entries: EntryColumns) -> EntryColumns:
-    if len(entries.case) < 2:
-        return entries
-    return entries.take(np.lexsort((entries.sequence, entries.case)))
+    return entries.take(np.lexsort([getattr(entries, key) for key in (*reversed(keys), "case")]))
 
 
 def _identities(known: EntryColumns) -> tuple[Ints, Ints]:

@@ -4,6 +4,7 @@ An inspection counts if its source is one of `INSPECTORS`. A dispute counts if t
 that it wins.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -23,14 +24,25 @@ class Finding(IntEnum):
     DISPUTE_LOST = 3
 
 
-def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return (case, day, `Finding`, row) of each finding as four arrays, sorted by case.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """n findings by case, each column of shape (n,)."""
 
-    A pass before the last change of control (`controlled`) does not count.
-    """
+    case: Ints
+    day: Ints
+    finding: Ints
+    """The number of its `Finding`."""
+    row: Ints
+
+    def take(self, index: slice) -> "Findings":
+        return Findings(self.case[index], self.day[index], self.finding[index], self.row[index])
+
+
+def list_findings(entries: EntryColumns, controlled: Ints | None = None) -> Findings:
+    """Return the findings of entries. A pass before the last change of control (`controlled`, in days) does not count."""
     day = entries.occur_time // DAY
     if not len(day):
-        return day, day, day, day
+        return Findings(day, day, day, day)
     inspected = (entries.kind == Kind.INSPECTION) & _IS_HEARD[entries.source]
     passed = inspected & (entries.status == InspectionResult.PASSED)
     if controlled is not None:
@@ -40,4 +52,4 @@ def findings_of(entries: EntryColumns, controlled: Ints | None = None) -> tuple[
     finding = passed * Finding.INSPECTION_PASSED + failed * Finding.INSPECTION_FAILED + lost * Finding.DISPUTE_LOST
     kept = np.flatnonzero(finding)
     kept = kept[np.argsort(entries.case[kept], kind="stable")]
-    return entries.case[kept], day[kept], finding[kept].astype(np.int64), entries.row[kept]
+    return Findings(entries.case[kept], day[kept], finding[kept].astype(np.int64), entries.row[kept])

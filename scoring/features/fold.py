@@ -148,10 +148,10 @@ class Folder:
     def _findings(self, views: Views) -> dict[int, Floats]:
         """Return the decayed counts of findings by half-life, shape (cases, findings)."""
         cases = views.number * views.facts.cases
-        if not len(views.finding):
+        if not len(views.findings.case):
             return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((cases, len(Finding))))
         weight = self._finding_tables.take(views.finding_age, axis=1, mode="clip")
-        slot = views.finding_case * len(Finding) + views.finding - 1
+        slot = views.findings.case * len(Finding) + views.findings.finding - 1
         found = _sum_by_slot(weight, slot, views.facts.cases * len(Finding)) / UNIT
         return {h: found[place].reshape(cases, len(Finding)) for place, h in enumerate(FINDING_HALF_LIVES)}
 

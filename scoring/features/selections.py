@@ -98,7 +98,7 @@ class IncidentSums:
 def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums]:
     """Return (sums of each incident alone, sums without any incident) of a single case."""
     v = facts.violations
-    history = folder.fold(replace(facts, violations=v.take(slice(0, 0))))
+    history = folder.fold(replace(facts, violations=v.take(slice(0))))
     is_first = first_of_runs(v.incident)
     cases = int(is_first.sum())
     alone = replace(
@@ -112,10 +112,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         exposure_day=facts.exposure_day[:0],
         exposure_orders=facts.exposure_orders[:0],
         exposure_failures=facts.exposure_failures[:0],
-        finding_case=facts.finding_case[:0],
-        finding_day=facts.finding_day[:0],
-        finding=facts.finding[:0],
-        finding_row=facts.finding_row[:0],
+        findings=facts.findings.take(slice(0)),
     )
     sums = folder.fold(alone)
     masses = [

@@ -7,7 +7,7 @@ Direction +1: a higher value never lowers points; -1: never raises them; 0: free
 moves a feature in its good direction; clean orders move features only in it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -63,140 +63,128 @@ class Feature:
         return f"{self.name}@{self.version}"
 
 
-def _category_mass(category: Category, half_life: int) -> Callable[[Sums], Floats]:
-    return lambda sums: sums.category_mass[half_life][:, category - 1]
+_FLOORS = (
+    (Severity.MINOR, "incident", "Incidents"),
+    (Severity.MODERATE, "moderate", "Incidents of moderate or higher severity"),
+    (Severity.MAJOR, "severe", "Incidents of major or critical severity"),
+)
 
 
-def _mass(floor: Severity, half_life: int) -> Callable[[Sums], Floats]:
-    return lambda sums: sums.incident_mass[floor, half_life]
-
-
-def _rate(floor: Severity, half_life: int) -> Callable[[Sums], Floats]:
-    return lambda sums: sums.incident_mass[floor, half_life] / (sums.orders[half_life] + sums.rate_damping)
-
-
-def _weighted_rate(half_life: int) -> Callable[[Sums], Floats]:
-    return lambda sums: sums.weighted_mass[half_life] / (sums.orders[half_life] + sums.rate_damping)
-
-
-def _failure_rate(half_life: int) -> Callable[[Sums], Floats]:
-    return lambda sums: sums.failures[half_life] / (sums.orders[half_life] + sums.rate_damping)
-
-
-def _rate_ever(floor: Severity) -> Callable[[Sums], Floats]:
-    return lambda sums: (sums.ever[floor] + HALF_AN_EVENT) / (sums.total_orders + sums.rate_damping)
-
-
-def _rows() -> list[Feature]:
-    rows = [
-        Feature(
-            f"{category.name.lower()}_mass_{half_life}d",
-            "severity weight",
-            f"Incidents with {category.name.lower()} violations that count, each by its largest severity weight x "
-            f"decay (half-life {half_life} days) in this category",
-            _category_mass(category, half_life),
-        )
-        for category in Category
-        for half_life in HALF_LIVES
-    ]
+def _list_features() -> Iterator[Feature]:
+    for category in Category:
+        for half_life in HALF_LIVES:
+            yield _category_mass(category, half_life)
     for half_life in HALF_LIVES:
-        rows += [
-            Feature(
-                f"{name}_mass_{half_life}d",
-                "incidents",
-                f"{title} that count, each by decay (half-life {half_life} days)",
-                _mass(floor, half_life),
-            )
-            for floor, name, title in _FLOORS
-        ]
-        rows += [
-            Feature(
-                f"{name}_rate_{half_life}d",
-                "incidents per order",
-                f"{title} that count, each by decay, over settled orders by the same decay (half-life {half_life} "
-                "days) plus the artifact's rate_damping",
-                _rate(floor, half_life),
-            )
-            for floor, name, title in _FLOORS
-        ]
-        rows += [
-            Feature(
-                f"violation_rate_{half_life}d",
-                "severity weight per order",
-                "Sum over incidents of the largest severity weight x decay, over settled orders by the same decay "
-                f"(half-life {half_life} days) plus the artifact's rate_damping",
-                _weighted_rate(half_life),
-            ),
-            Feature(
-                f"service_failure_rate_{half_life}d",
-                "failed orders per order",
-                "Orders cancelled, late, returned or not received by decay, over settled orders by the same decay "
-                f"(half-life {half_life} days) plus the artifact's rate_damping",
-                _failure_rate(half_life),
-                Subject.FAILURES,
-            ),
-        ]
-    return rows + _ever() + [row for half_life in FINDING_HALF_LIVES for row in _finding_features(half_life)] + _SINGLES
+        yield from (_floor_mass(*floor, half_life) for floor in _FLOORS)
+        yield from (_floor_rate(*floor, half_life) for floor in _FLOORS)
+        yield from _decayed_rates(half_life)
+    yield from (_floor_rate_ever(*floor) for floor in _FLOORS)
+    yield _FAILURES_EVER
+    for half_life in FINDING_HALF_LIVES:
+        yield from _finding_features(half_life)
+    yield from _SINGLES
 
 
-def _failed_share(half_life: int) -> Callable[[Sums], Floats]:
-    def share(sums: Sums) -> Floats:
-        passed, failed, _ = sums.findings[half_life].T
-        return np.asarray(failed / (failed + passed + 1.0))
-
-    return share
+def _over_orders(half_life: int) -> str:
+    return f"over settled orders by the same decay (half-life {half_life} days) plus the artifact's rate_damping"
 
 
-def _lost_rate(half_life: int) -> Callable[[Sums], Floats]:
-    lost = Finding.DISPUTE_LOST - 1
-    return lambda sums: sums.findings[half_life][:, lost] / (sums.orders[half_life] + sums.rate_damping)
+def _category_mass(category: Category, half_life: int) -> Feature:
+    name = category.name.lower()
+    return Feature(
+        f"{name}_mass_{half_life}d",
+        "severity weight",
+        f"Incidents with {name} violations that count, each by its largest severity weight x decay (half-life {half_life}"
+        " days) in this category",
+        lambda sums: sums.category_mass[half_life][:, category - 1],
+    )
+
+
+def _floor_mass(floor: Severity, name: str, title: str, half_life: int) -> Feature:
+    return Feature(
+        f"{name}_mass_{half_life}d",
+        "incidents",
+        f"{title} that count, each by decay (half-life {half_life} days)",
+        lambda sums: sums.incident_mass[floor, half_life],
+    )
+
+
+def _floor_rate(floor: Severity, name: str, title: str, half_life: int) -> Feature:
+    return Feature(
+        f"{name}_rate_{half_life}d",
+        "incidents per order",
+        f"{title} that count, each by decay, {_over_orders(half_life)}",
+        lambda sums: sums.incident_mass[floor, half_life] / (sums.orders[half_life] + sums.rate_damping),
+    )
+
+
+def _decayed_rates(half_life: int) -> list[Feature]:
+    return [
+        Feature(
+            f"violation_rate_{half_life}d",
+            "severity weight per order",
+            f"Sum over incidents of the largest severity weight x decay, {_over_orders(half_life)}",
+            lambda sums: sums.weighted_mass[half_life] / (sums.orders[half_life] + sums.rate_damping),
+        ),
+        Feature(
+            f"service_failure_rate_{half_life}d",
+            "failed orders per order",
+            f"Orders cancelled, late, returned or not received by decay, {_over_orders(half_life)}",
+            lambda sums: sums.failures[half_life] / (sums.orders[half_life] + sums.rate_damping),
+            Subject.FAILURES,
+        ),
+    ]
+
+
+_RATE_EVER = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
+
+
+def _floor_rate_ever(floor: Severity, name: str, title: str) -> Feature:
+    return Feature(
+        f"{name}_rate_ever",
+        "incidents per order",
+        f"{title} that count, {_RATE_EVER}",
+        lambda sums: (sums.ever[floor] + HALF_AN_EVENT) / (sums.total_orders + sums.rate_damping),
+    )
+
+
+_FAILURES_EVER = Feature(
+    "service_failure_rate_ever",
+    "failed orders per order",
+    f"Orders cancelled, late, returned or not received, {_RATE_EVER}",
+    lambda sums: (sums.total_failures + HALF_AN_EVENT) / (sums.total_orders + sums.rate_damping),
+    Subject.FAILURES,
+)
 
 
 def _finding_features(half_life: int) -> list[Feature]:
     """Return the features of findings: 0, the best value, without inspections."""
+
+    def share_failed(sums: Sums) -> Floats:
+        passed, failed, _ = sums.findings[half_life].T
+        return np.asarray(failed / (failed + passed + 1.0))
+
     return [
         Feature(
             f"failed_inspection_share_{half_life}d",
             "share",
             "Inspections failed by decay, over those failed and passed by the same decay (half-life "
             f"{half_life} days) plus one; by authorities, test buys and random audits alone; 0 without any",
-            _failed_share(half_life),
+            share_failed,
             Subject.INSPECTIONS,
         ),
         Feature(
             f"lost_dispute_rate_{half_life}d",
             "disputes per order",
-            "Disputes decided for the buyer by decay, over settled orders by the same decay (half-life "
-            f"{half_life} days) plus the artifact's rate_damping; for studies that name it in features.with",
-            _lost_rate(half_life),
+            f"Disputes decided for the buyer by decay, {_over_orders(half_life)}; for studies that name it in"
+            " features.with",
+            lambda sums: (
+                sums.findings[half_life][:, Finding.DISPUTE_LOST - 1] / (sums.orders[half_life] + sums.rate_damping)
+            ),
             Subject.DISPUTES,
         ),
     ]
 
-
-def _ever() -> list[Feature]:
-    """Return the rates without decay, damped toward the market's."""
-    damped = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
-    return [
-        *(
-            Feature(f"{name}_rate_ever", "incidents per order", f"{title} that count, {damped}", _rate_ever(floor))
-            for floor, name, title in _FLOORS
-        ),
-        Feature(
-            "service_failure_rate_ever",
-            "failed orders per order",
-            f"Orders cancelled, late, returned or not received, {damped}",
-            lambda s: (s.total_failures + HALF_AN_EVENT) / (s.total_orders + s.rate_damping),
-            Subject.FAILURES,
-        ),
-    ]
-
-
-_FLOORS = (
-    (Severity.MINOR, "incident", "Incidents"),
-    (Severity.MODERATE, "moderate", "Incidents of moderate or higher severity"),
-    (Severity.MAJOR, "severe", "Incidents of major or critical severity"),
-)
 
 _SINGLES = [
     Feature("incidents", "incidents", "Incidents that count, without decay", lambda s: s.incidents),
@@ -249,7 +237,7 @@ _SINGLES = [
     ),
 ]
 
-FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for feature in _rows()})
+FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for feature in _list_features()})
 
 
 @dataclass(frozen=True, slots=True)

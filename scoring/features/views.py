@@ -12,7 +12,7 @@ from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, Visible, collect_facts, first_days
-from scoring.features.findings import Finding, findings_of
+from scoring.features.findings import Finding, Findings, list_findings
 from scoring.features.violations import Violations, raise_severities, sort_violations
 
 
@@ -32,8 +32,7 @@ class Views:
     exposure_orders: Ints
     exposure_failures: Ints
     exposure_age: Ints
-    finding_case: Ints
-    finding: Ints
+    findings: Findings
     finding_age: Ints
     tenure_days: Ints
     """Shape (K, n), as `level` and `identity_row`."""
@@ -56,9 +55,8 @@ def view_once(facts: Facts) -> Views:
         exposure_orders=facts.exposure_orders,
         exposure_failures=facts.exposure_failures,
         exposure_age=(day[facts.exposure_case] - facts.exposure_day)[None],
-        finding_case=facts.finding_case,
-        finding=facts.finding,
-        finding_age=(day[facts.finding_case] - facts.finding_day)[None],
+        findings=facts.findings,
+        finding_age=(day[facts.findings.case] - facts.findings.day)[None],
         tenure_days=(day - facts.start_day)[None],
         level=facts.level[None],
         identity_row=facts.identity_row[None],
@@ -91,13 +89,14 @@ def view_often(visible: Visible, times: Sequence[int]) -> Views:
     has_start = start <= last_day
     sold_age = day - sold.day
     seen_sales = sold_age > 0
-    finding_case, finding_day, finding, _ = findings_of(visible.found)
-    seen_findings = finding_day <= last_day
+    findings = list_findings(visible.found)
+    seen_findings = findings.day <= last_day
     if len(visible.controls.case):
         place = _last_before(visible.controls, moments)
         controlled = np.where(place < 0, np.iinfo(np.int32).min, visible.controls.occur_time[place] // DAY)
         seen_sales &= sold.day >= controlled[:, sold.case]
-        seen_findings &= (finding != Finding.INSPECTION_PASSED) | (finding_day >= controlled[:, finding_case])
+        is_passed = findings.finding == Finding.INSPECTION_PASSED
+        seen_findings &= ~is_passed | (findings.day >= controlled[:, findings.case])
         start = np.maximum(start, controlled)
     level, identity_row = _identities(visible.identities, moments, facts)
     return Views(
@@ -109,9 +108,8 @@ def view_often(visible: Visible, times: Sequence[int]) -> Views:
         exposure_orders=sold.orders,
         exposure_failures=sold.failures,
         exposure_age=np.where(seen_sales, sold_age, NEVER),
-        finding_case=finding_case,
-        finding=finding,
-        finding_age=np.where(seen_findings, day - finding_day, NEVER),
+        findings=findings,
+        finding_age=np.where(seen_findings, day - findings.day, NEVER),
         tenure_days=np.where(has_start, day - start, 0),
         level=level,
         identity_row=identity_row,

@@ -1,6 +1,6 @@
 """Violations from their entries: status, severity, and whether they count."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +31,7 @@ class Violations:
     violation_type: Ints
 
     def take(self, index: Bools | Ints | slice) -> "Violations":
-        columns = (self.case, self.day, self.category, self.severity, self.incident, self.row, self.violation_type)
-        return Violations(*(column[index] for column in columns))
+        return Violations(*(getattr(self, column.name)[index] for column in fields(self)))
 
 
 class Judged(NamedTuple):
@@ -69,13 +68,18 @@ class Judged(NamedTuple):
         """Return the units of each violation if open ones were upheld."""
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
+    def list_retracted(self) -> set[tuple[int, int]]:
+        """Return (case, code) of the violations that count as if never reported, visible or not."""
+        gone = self.reports.take(~_STANDS[self.status])
+        return set(zip(gone.case.tolist(), gone.violation.tolist(), strict=True))
 
-def judge(entries: EntryColumns) -> Judged:
+
+def judge_violations(entries: EntryColumns) -> Judged:
     """Group entries about violations by (case, violation) and resolve each status, without pending changes."""
-    entries = entries.take(~_is_pending(entries))
-    entries = entries.take(_order_by_violation(entries))
+    entries = entries.take((entries.kind != Kind.STATUS) | (entries.status != 0))
+    entries = entries.take(np.lexsort((entries.sequence, entries.violation, entries.case)))
     n = len(entries.case)
-    starts = np.flatnonzero(_first_of_each(entries))
+    starts = np.flatnonzero(first_of_runs(entries.case, entries.violation))
     stated = np.where(entries.severity > 0, np.arange(n), 0)
     stated = np.maximum.reduceat(stated, starts) if n else stated
     reports = entries.take(starts)
@@ -144,27 +148,3 @@ def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Boo
         steps = np.where(total >= least, step, steps)
     raised: Ints = np.where(is_reduced, severity, np.minimum(severity + steps, int(Severity.CRITICAL)))
     return raised
-
-
-def retracted(entries: EntryColumns) -> set[tuple[int, int]]:
-    """Return (case, code) of the violations that count as if never reported."""
-    entries = entries.take(~_is_pending(entries))
-    entries = entries.take(_order_by_violation(entries))
-    if not len(entries.case):
-        return set()
-    starts = np.flatnonzero(_first_of_each(entries))
-    gone = starts[~_STANDS[_statuses(entries, starts)]]
-    return set(zip(entries.case[gone].tolist(), entries.violation[gone].tolist(), strict=True))
-
-
-def _is_pending(entries: EntryColumns) -> Bools:
-    pending: Bools = (entries.kind == Kind.STATUS) & (entries.status == 0)
-    return pending
-
-
-def _order_by_violation(entries: EntryColumns) -> NDArray[np.intp]:
-    return np.lexsort((entries.sequence, entries.violation, entries.case))
-
-
-def _first_of_each(entries: EntryColumns) -> Bools:
-    return first_of_runs(entries.case, entries.violation)

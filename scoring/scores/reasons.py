@@ -20,11 +20,12 @@ from types import MappingProxyType
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
-from scoring.base.enums import Category, CorrectionKind, Kind, Severity
+from scoring.base.enums import Category, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding
 from scoring.features.fold import Sums
+from scoring.features.resolved import SellerFacts, attributes_of
 from scoring.features.selections import IncidentSums, fold_each_incident
 from scoring.features.table import CONDUCT, AnyFeature, Feature, Subject, matrix
 from scoring.features.violations import Violations
@@ -37,7 +38,6 @@ MAX_LISTED = 1_000
 """Most listed incidents, entries or days; the others are counted."""
 
 _ABOUT_VIOLATIONS = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
-_CORRECTION = int(Kind.CORRECTION)  # compared faster than a member of an enum
 LIMIT = "LIMIT"
 THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
@@ -121,15 +121,12 @@ def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeatur
     for column, feature in enumerate(features):
         subject = feature.subject
         if subject in CONDUCT:
-            _add(found, Subject.ORDERS.value, expected[:, column])
+            few_orders = Subject.ORDERS.value
+            found[few_orders] = found.get(few_orders, 0) + expected[:, column]
         if subject is not Subject.INCIDENTS:
             own = parts[:, column] - expected[:, column] if subject in CONDUCT else parts[:, column]
-            _add(found, subject.value, own)
+            found[subject.value] = found.get(subject.value, 0) + own
     return found
-
-
-def _add(found: dict[str, Ints], code: str, points: Ints) -> None:
-    found[code] = found[code] + points if code in found else points
 
 
 def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
@@ -147,16 +144,14 @@ def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFe
 
 
 def compute_reasons(
-    facts: Facts,
-    artifact: Artifact,
-    rows: Sequence[FactRow],
-    attributes: Mapping[str, str],
-    check: Callable[[], None] = lambda: None,
+    known: SellerFacts, facts: Facts, artifact: Artifact, check: Callable[[], None]
 ) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
-    `facts`: of a single case. They sum exactly to the points less the base. `check` may raise between parts.
+    `facts`: now. The reasons sum exactly to the points less the base. `check` may raise between parts.
     """
+    rows = known.table.rows
+    [attributes] = attributes_of(rows, facts.identity_row.tolist())
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
     group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
@@ -178,7 +173,7 @@ def compute_reasons(
     reasons = [_explain_loss(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
     if incidents:
         gains = (np.clip(add_up(sums.without_each()), 0, MAX_POINTS) - points).tolist()
-        effects = _build_effects(incidents, gains, facts.violations, rows)
+        effects = _build_effects(incidents, gains, facts.violations, known)
         for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
             of_category = [effect for effect in effects if effect.category is category]
             listed = tuple(of_category[:MAX_LISTED])
@@ -199,7 +194,7 @@ def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow])
             omitted = max(len(days) - MAX_LISTED, 0)
             return replace(reason, days=days[:MAX_LISTED], days_omitted=omitted, counted=failures, compared=orders)
         case Subject.INSPECTIONS:
-            inspected = int((facts.finding != Finding.DISPUTE_LOST).sum())
+            inspected = int((facts.findings.finding != Finding.DISPUTE_LOST).sum())
             return _cite(reason, facts, rows, Finding.INSPECTION_FAILED, inspected)
         case Subject.DISPUTES:
             return _cite(reason, facts, rows, Finding.DISPUTE_LOST, orders)
@@ -225,22 +220,33 @@ def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
 
 
 def _cite(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Finding, compared: int) -> Reason:
-    chosen = facts.finding == finding
-    places = facts.finding_row[chosen][np.argsort(-facts.finding_day[chosen], kind="stable")].tolist()
+    chosen = facts.findings.finding == finding
+    places = facts.findings.row[chosen][np.argsort(-facts.findings.day[chosen], kind="stable")].tolist()
     entries = tuple(rows[place].entry_id for place in places[:MAX_LISTED])
     omitted = len(places) - len(entries)
     return replace(reason, entries=entries, entries_omitted=omitted, counted=len(places), compared=compared)
 
 
 def _build_effects(
-    incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, rows: Sequence[FactRow]
+    incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, known: SellerFacts
 ) -> list[IncidentEffect]:
-    names, corrected = list_coded_texts(rows), _apply_corrections(rows)
-    entries = group_entries_by_violation(corrected)
-    effects = [
-        _build_effect(incident, names[incident.code], gain, violations, corrected, entries)
-        for incident, gain in zip(incidents, gains, strict=True)
-    ]
+    rows, corrected = known.table.rows, known.columns
+    names, entries = list_coded_texts(rows), group_entries_by_violation(rows)
+    occur_time = dict(zip(corrected.row.tolist(), corrected.occur_time.tolist(), strict=True))
+    effects = []
+    for incident, gain in zip(incidents, gains, strict=True):
+        reports = [(occur_time[row], rows[row]) for row in violations.row[[*incident.places]].tolist()]
+        reports.sort(key=lambda report: (report[0], report[1].entry_id))
+        effects.append(
+            IncidentEffect(
+                incident=names[incident.code],
+                category=incident.category,
+                severity=incident.severity,
+                occur_time=reports[-1][0],
+                points_if_overturned=gain,
+                entries=tuple(entry for _, row in reports for entry in entries[str(row.violation)]),
+            )
+        )
     return sorted(effects, key=lambda e: (-e.points_if_overturned, -e.occur_time, e.incident))
 
 
@@ -268,21 +274,6 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
     return [-share for share in shares]
 
 
-def _apply_corrections(rows: Sequence[FactRow]) -> Sequence[FactRow]:
-    corrections = sorted((row for row in rows if row.kind == _CORRECTION), key=lambda r: r.sequence)
-    if not corrections:
-        return rows
-    last = {row.target: row for row in corrections}
-    found = []
-    for row in rows:
-        by = last.get(row.entry_id)
-        if by is not None:
-            void = by.status == CorrectionKind.VOID
-            row = row._replace(violation=None) if void else row._replace(occur_time=by.occur_time)  # noqa: PLW2901
-        found.append(row)
-    return found
-
-
 def group_entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
     """Return the ids of the entries about each violation, in the order of their sequence."""
     entries: dict[str, list[str]] = {}
@@ -290,24 +281,3 @@ def group_entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
         if row.kind in _ABOUT_VIOLATIONS and row.violation is not None:
             entries.setdefault(row.violation, []).append(row.entry_id)
     return entries
-
-
-def _build_effect(
-    incident: Incident,
-    name: str,
-    gain: int,
-    violations: Violations,
-    rows: Sequence[FactRow],
-    entries: Mapping[str, Sequence[str]],
-) -> IncidentEffect:
-    reports = sorted(
-        (rows[violations.row[place]] for place in incident.places), key=lambda r: (r.occur_time, r.entry_id)
-    )
-    return IncidentEffect(
-        incident=name,
-        category=incident.category,
-        severity=incident.severity,
-        occur_time=max(report.occur_time for report in reports),
-        points_if_overturned=gain,
-        entries=tuple(entry for report in reports for entry in entries[str(report.violation)]),
-    )

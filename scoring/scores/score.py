@@ -10,7 +10,7 @@ import numpy as np
 from scoring.base.enums import ScoreState, Tier
 from scoring.caution.cautions import Caution
 from scoring.features.facts import Facts
-from scoring.features.resolved import SellerFacts, attributes_of
+from scoring.features.resolved import SellerFacts
 from scoring.features.validity import hold_until
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
@@ -205,7 +205,7 @@ def _list_bounds(points: _Points, standing: int, policy: Policy) -> list[str]:
 def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
     """Return the trust score of a single seller with the facts behind every point; None without a valid fact."""
     [score] = given.scores
-    artifact, policy, facts, rows = given.artifact, given.policy, given.facts, given.known.table.rows
+    artifact, policy, facts = given.artifact, given.policy, given.facts
     if score is None:
         return None
     if artifact is None:
@@ -218,5 +218,4 @@ def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Expl
             tenure_days_needed=policy.thin_file_days,
         )
         return Explanation(score, thin_file=thin)
-    [attributes] = attributes_of(rows, facts.identity_row.tolist())
-    return Explanation(score, artifact.page.base, compute_reasons(facts, artifact, rows, attributes, check))
+    return Explanation(score, artifact.page.base, compute_reasons(given.known, facts, artifact, check))

@@ -12,6 +12,7 @@ from scoring.base.enums import Category, ScoreState, Severity, Status
 from scoring.base.errors import ArtifactRefused
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
+from scoring.features.findings import Findings
 from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.features.violations import Violations
@@ -76,7 +77,7 @@ def market(n: int, orders: tuple[int, int], seed: int) -> Market:
         exposure_day=TODAY - 1 - 7 * week, exposure_product=np.zeros_like(case),
         exposure_row=np.arange(len(case)), exposure_orders=count,
         exposure_failures=rng.poisson(count * failing[case]),
-        finding_case=nothing[:0], finding_day=nothing[:0], finding=nothing[:0], finding_row=nothing[:0],
+        findings=Findings(*[nothing[:0]] * 4),
         start_day=TODAY - 7 * weeks, level=nothing + 3, identity_row=nothing - 1, exists=nothing == 0,
         allegations=nothing, override=nothing, override_row=nothing - 1, override_until=nothing,
     )  # fmt: skip
