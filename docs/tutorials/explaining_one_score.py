@@ -22,7 +22,9 @@ from scoring.base.time import DAY, format_day, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.features.columns import columns_of, tabulate
+from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import resolve
+from scoring.features.fold import FLOOR_PLACES
 from scoring.features.resolved import resolve_sellers
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import load as load_artifact
@@ -129,9 +131,10 @@ first = {}  # of each incident that counts: its first day
 for incident, day in zip(facts.violations.incident, facts.violations.day, strict=True):
     first[incident] = min(first.get(incident, day), day)
 by_hand = sum(2.0 ** (-(int(facts.observe_day[0]) - day) / 365) for day in first.values())
-print(f"by hand {by_hand:.6f}, the fold says {sums.incident_mass[Severity.MINOR, 365][0]:.6f}")
+by_fold = sums.decayed(FLOOR_PLACES[Severity.MINOR], 365)[0]
+print(f"by hand {by_hand:.6f}, the fold says {by_fold:.6f}")
 assert len(first) == its_score.counted_incidents
-assert abs(by_hand - sums.incident_mass[Severity.MINOR, 365][0]) < 1e-6
+assert abs(by_hand - by_fold) < 1e-6
 
 # %% [markdown]
 # The 1e-6 is the only liberty: the fold adds integers, so that a million sellers at once and one alone, in any order, come
@@ -254,14 +257,15 @@ clean_rows = ledger.facts.rows("demo", [clean], cut.sequence)
 clean_facts = resolve(columns_of(clean_rows, [clean]), np.array([now]))
 clean_sums = artifact.folder.fold(clean_facts)
 events, orders = artifact.prior.incidents  # what is assumed of a seller before its history
-decayed = clean_sums.orders[LONGEST][0]
+decayed = clean_sums.orders[HALF_LIVES.index(LONGEST)][0]
 # Decayed orders tell more than they weigh: up to twice as much, when they are spread over years.
 spread = min(max(decayed / artifact.folder.effective_size_terms(clean_facts, 1)[0][0], 1.0), 2.0)
 rate = gamma.ppf(0.95, events) / (orders + spread * decayed)
 print(f"assumed {events:.2f} incidents in {orders:.0f} orders; {clean}: none in {spread * decayed:.0f}")
 print(f"its true rate is below {1000 * rate:.2f} per 1,000 orders with 95 % probability")
-at_low_end = with_ends(clean_sums, clean_facts, 1, artifact.prior, artifact.folder).incident_mass[Severity.MINOR, 365]
-assert abs(at_low_end[1] / (rate * clean_sums.orders[365][0]) - 1) < 0.01
+with_both_ends = with_ends(clean_sums, clean_facts, 1, artifact.prior, artifact.folder)
+at_low_end = with_both_ends.decayed(FLOOR_PLACES[Severity.MINOR], LONGEST)
+assert abs(at_low_end[1] / (rate * decayed) - 1) < 0.01
 assert at_low_end[0] == at_low_end[2] == 0
 
 # %% [markdown]

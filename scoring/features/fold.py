@@ -5,7 +5,7 @@ confirmation moves no sum between categories or dates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -52,58 +52,67 @@ class Constants:
 DEFAULT_WEIGHTS = {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, Severity.CRITICAL: 27}
 
 
+ALL_CATEGORIES = len(Category)
+FLOOR_PLACES = {
+    Severity.MODERATE: ALL_CATEGORIES + 1,
+    Severity.MAJOR: ALL_CATEGORIES + 2,
+    Severity.MINOR: ALL_CATEGORIES + 3,
+}
+FAILURES = ALL_CATEGORIES + 4
+"""Places of the series in `Sums.series`: of all categories, of incidents by lowest severity, of failed orders. The place
+of a category is its number less 1.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Arrays of shape (cases,); `category_mass` (cases, categories).
-
-    Masses are in units of today's weight. `ever` (without decay) and `days_since`: by severity floor. `findings`: by
-    half-life, decayed counts of each `Finding`, (cases, findings).
-    """
+    """Sums of n cases: the last axis of each array is by case."""
 
     cases: int
     rate_damping: float
     exposure_scale: float
-    category_mass: Mapping[int, Floats]
-    weighted_mass: Mapping[int, Floats]
-    incident_mass: Mapping[tuple[Severity, int], Floats]
-    ever: Mapping[Severity, Floats]
+    series: Floats
+    """What decays, in units of today's weight, of shape (half-lives, FAILURES + 1, n).
+
+    By severity weight the mass of incidents in each category and in all; incidents; failed orders.
+    """
+    orders: Floats
+    """Settled orders, decayed, of shape (half-lives, n)."""
+    ever: Floats
+    """Incidents without decay, by lowest severity, of shape (FLOORS, n)."""
     recent: Floats
     worst: Floats
-    days_since: Mapping[Severity, Ints]
-    orders: Mapping[int, Floats]
-    failures: Mapping[int, Floats]
+    days_since: Ints
+    """Of shape (SINCE, n)."""
     total_orders: Floats
     total_failures: Floats
-    findings: Mapping[int, Floats]
+    findings: Floats
+    """Decayed counts, of shape (FINDING_HALF_LIVES, findings, n)."""
     tenure_days: Ints
     level: Floats
 
-    def map(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Sums":
-        """Return the sums with each array changed along its cases; `others`: fields that are given."""
-        values: dict[str, Any] = {}
-        for name in (f.name for f in fields(self) if f.name not in others):
-            value = getattr(self, name)
-            if isinstance(value, Mapping):
-                values[name] = {key: change(array) for key, array in value.items()}
-            else:
-                values[name] = change(value) if isinstance(value, np.ndarray) else value
-        return Sums(**values, **others)
+    def decayed(self, place: int, half_life: int) -> Floats:
+        """Return one of the series."""
+        found: Floats = self.series[HALF_LIVES.index(half_life), place]
+        return found
+
+    def damped_orders(self, half_life: int) -> Floats:
+        """Return the decayed orders plus `rate_damping`, which rates divide by."""
+        found: Floats = self.orders[HALF_LIVES.index(half_life)] + self.rate_damping
+        return found
+
+    def map(self, change: Callable[[NDArray[Any]], NDArray[Any]], cases: int) -> "Sums":
+        """Return the sums of other cases: each array is changed along its last axis."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {name: change(value) for name, value in values.items() if isinstance(value, np.ndarray)}
+        return Sums(**values | changed | {"cases": cases})
 
     def without_conduct(self, n: int) -> "Sums":
         """Return the sums of the first n cases without violations, failed orders, inspections and disputes."""
-        nothing = np.zeros(n)
-        return self.map(
-            lambda values: values[:n],
-            cases=n,
-            **_no_violations(n),
-            failures=dict.fromkeys(HALF_LIVES, nothing),
-            total_failures=nothing,
-            findings=dict.fromkeys(FINDING_HALF_LIVES, np.zeros((n, len(Finding)))),
-        )
-
-    @property
-    def incidents(self) -> Floats:
-        return self.ever[Severity.MINOR]
+        first = self.map(lambda values: values[..., :n], n)
+        names = ("series", "ever", "recent", "worst", "total_failures", "findings")
+        nothing = {name: np.zeros_like(getattr(first, name)) for name in names}
+        return replace(first, **nothing, days_since=np.full_like(first.days_since, NEVER))
 
 
 class Folder:
@@ -124,36 +133,39 @@ class Folder:
 
     def fold_views(self, views: Views) -> Sums:
         """Return the sums of n sellers in K views: view k of seller i is case `k * n + i`."""
+        cases = views.number * views.facts.cases
+        orders, total_orders = self._add_up_exposure(views, views.exposure_orders)
+        failures, total_failures = self._add_up_exposure(views, views.exposure_failures)
+        series = np.zeros((len(HALF_LIVES), FAILURES + 1, cases))
+        series[:, FAILURES] = failures
         return Sums(
-            cases=views.number * views.facts.cases,
+            cases=cases,
             rate_damping=self.constants.rate_damping,
             exposure_scale=self.constants.exposure_scale,
-            **self._violations(views),
-            **self._exposure(views),
-            findings=self._findings(views),
+            series=series,
+            orders=orders,
+            **self._fold_violations(views, series),
+            total_orders=total_orders,
+            total_failures=total_failures,
+            findings=self._fold_findings(views),
             tenure_days=views.tenure_days.ravel(),
             level=views.level.ravel().astype(np.float64),
         )
 
-    def _exposure(self, views: Views) -> dict[str, Any]:
+    def _add_up_exposure(self, views: Views, amounts: Ints) -> tuple[Floats, Floats]:
+        """Return the sums of `amounts`, decayed, of shape (half-lives, cases), and in all, of shape (cases,)."""
         age, case, n = views.exposure_age, views.exposure_case, views.facts.cases
-        weight, seen = self._exposure_tables.take(age, axis=1, mode="clip"), age < NEVER
-        found: dict[str, Any] = {}
-        for name, amounts in (("orders", views.exposure_orders), ("failures", views.exposure_failures)):
-            sums = sum_by_case(weight, amounts, case, n, EXPOSURE_BITS) / float(1 << EXPOSURE_BITS)
-            found[name] = {h: sums[place].ravel() for place, h in enumerate(HALF_LIVES)}
-            found[f"total_{name}"] = sum_by_case(seen, amounts, case, n, 0).ravel()
-        return found
+        weight = self._exposure_tables.take(age, axis=1, mode="clip")
+        decayed = sum_by_case(weight, amounts, case, n, EXPOSURE_BITS) / float(1 << EXPOSURE_BITS)
+        return decayed.reshape(len(HALF_LIVES), -1), sum_by_case(age < NEVER, amounts, case, n, 0).ravel()
 
-    def _findings(self, views: Views) -> dict[int, Floats]:
-        """Return the decayed counts of findings by half-life, shape (cases, findings)."""
-        cases = views.number * views.facts.cases
+    def _fold_findings(self, views: Views) -> Floats:
+        n = views.facts.cases
+        shape = (len(FINDING_HALF_LIVES), len(Finding), views.number * n)
         if not len(views.findings.case):
-            return dict.fromkeys(FINDING_HALF_LIVES, np.zeros((cases, len(Finding))))
+            return np.zeros(shape)
         weight = self._finding_tables.take(views.finding_age, axis=1, mode="clip")
-        slot = views.findings.case * len(Finding) + views.findings.finding - 1
-        found = _sum_by_slot(weight, slot, views.facts.cases * len(Finding)) / UNIT
-        return {h: found[place].reshape(cases, len(Finding)) for place, h in enumerate(FINDING_HALF_LIVES)}
+        return _sum_by_place(weight, views.findings.finding - 1, len(Finding), views.findings.case, n).reshape(shape)
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Return, for the first n cases, sums of orders times squared decay, and of orders of the last 365 days.
@@ -166,64 +178,45 @@ class Folder:
         squares, recent = sum_by_case(weight, orders, case, n, 2 * SQUARE_BITS)
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
-    def _violations(self, views: Views) -> dict[str, Any]:
+    def _fold_violations(self, views: Views, series: Floats) -> dict[str, Any]:
+        """Fill in the series of masses and incidents; return the sums without decay by name."""
         v, age, severity, n = views.violations, views.violation_age, views.severity, views.facts.cases
         cases = len(age) * n
         if not len(v.case):
-            return _no_violations(cases)
+            return {
+                "ever": np.zeros((len(FLOORS), cases)),
+                "recent": np.zeros(cases),
+                "worst": np.zeros(cases),
+                "days_since": np.full((len(SINCE), cases), NEVER, dtype=np.int64),
+            }
         by_incident = np.flatnonzero(first_of_runs(v.case, v.incident))
         by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
         incident_case = v.case[by_incident]
-        category_slot = v.case[by_category] * len(Category) + v.category[by_category] - 1
         floors = severity >= np.array(FLOORS)[:, None, None]
-
-        category_mass: dict[int, Floats] = {}
-        weighted_mass: dict[int, Floats] = {}
-        incident_mass: dict[tuple[Severity, int], Floats] = {}
+        places = [ALL_CATEGORIES, *(FLOOR_PLACES[floor] for floor in FLOORS)]
         step = len(HALF_LIVES) if age.size < SMALL else 1
         for first in range(0, len(HALF_LIVES), step):
-            half_lives = HALF_LIVES[first : first + step]
             weight = self._tables[first : first + step].take(age, axis=1, mode="clip")
             mass = weight * self._severity_weights[severity]
             largest = np.maximum.reduceat(mass, by_category, axis=-1)
-            sums = _sum_by_slot(largest, category_slot, n * len(Category)) / UNIT
-            counted = np.stack([mass, *(weight * floor for floor in floors)])
+            category, case = v.category[by_category] - 1, v.case[by_category]
+            part = series[first : first + step]
+            part[:, : len(Category)] = _sum_by_place(largest, category, len(Category), case, n)
+            counted = np.stack([mass, *(weight * floor for floor in floors)], axis=1)
             masses = sum_by_case(np.maximum.reduceat(counted, by_incident, axis=-1), None, incident_case, n, MASS_BITS)
-            masses = masses.reshape(*masses.shape[:2], cases) / UNIT
-            for place, h in enumerate(half_lives):
-                category_mass[h] = sums[place].reshape(cases, len(Category))
-                weighted_mass[h] = masses[0, place]
-                incident_mass |= {(floor, h): masses[1 + k, place] for k, floor in enumerate(FLOORS)}
+            part[:, places] = masses.reshape(*masses.shape[:2], cases) / UNIT
 
-        seen = age < NEVER
-        flags = np.stack([*(floors & seen), age < RECENT_DAYS])
+        flags = np.stack([*(floors & (age < NEVER)), age < RECENT_DAYS])
         counts = sum_by_case(np.logical_or.reduceat(flags, by_incident, axis=-1), None, incident_case, n, 0)
-        *ever, recent = counts.reshape(len(flags), cases)
+        counts = counts.reshape(len(flags), cases)
         severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
-        days_since = _least_by_case(severe, v.case, n, NEVER).reshape(len(SINCE), cases)
         worst = -_least_by_case(np.where(age < WORST_DAYS, -severity, 0), v.case, n, 0)
         return {
-            "category_mass": category_mass,
-            "weighted_mass": weighted_mass,
-            "incident_mass": incident_mass,
-            "ever": dict(zip(FLOORS, ever, strict=True)),
-            "recent": recent,
+            "ever": counts[:-1],
+            "recent": counts[-1],
             "worst": worst.ravel().astype(np.float64),
-            "days_since": dict(zip(SINCE, days_since, strict=True)),
+            "days_since": _least_by_case(severe, v.case, n, NEVER).reshape(len(SINCE), cases),
         }
-
-
-def _no_violations(cases: int) -> dict[str, Any]:
-    nothing, never = np.zeros(cases), np.full(cases, NEVER, dtype=np.int64)
-    return {
-        "category_mass": dict.fromkeys(HALF_LIVES, np.zeros((cases, len(Category)))),
-        "weighted_mass": dict.fromkeys(HALF_LIVES, nothing),
-        "incident_mass": {(floor, h): nothing for h in HALF_LIVES for floor in FLOORS},
-        "ever": dict.fromkeys(FLOORS, nothing),
-        "recent": nothing,
-        "worst": nothing,
-        "days_since": dict.fromkeys(SINCE, never),
-    }
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
@@ -234,11 +227,12 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
     return stacked
 
 
-def _sum_by_slot(values: Ints, slot: Ints, slots: int) -> Floats:
-    """Return the exact sums, shape (P, K x slots), of `values`, shape (P, K, facts), by slot."""
+def _sum_by_place(values: Ints, place: Ints, places: int, case: Ints, n: int) -> Floats:
+    """Return the sums of weights, shape (P, K, facts), by place and case: exact, shape (P, places, K x n)."""
     rows = values.shape[0] * values.shape[1]
-    group = np.arange(rows)[:, None] * slots + slot
-    return exact_sums(values.ravel(), group.ravel(), rows * slots).reshape(len(values), -1)
+    slots = np.arange(rows)[:, None] * (places * n) + place * n + case
+    sums = exact_sums(values.ravel(), slots.ravel(), rows * places * n) / UNIT
+    return sums.reshape(*values.shape[:2], places, n).swapaxes(1, 2).reshape(len(values), places, -1)
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from scoring.base.arrays import NEVER, Ints, first_of_runs
-from scoring.base.enums import Category
 from scoring.features.decay import HALF_LIVES, UNIT
 from scoring.features.facts import Facts
-from scoring.features.fold import FLOORS, SINCE, Folder, Sums
+from scoring.features.fold import FAILURES, SINCE, Folder, Sums
 
 PART = 4_096
 """Selections per part of the inputs: about 10 MB."""
@@ -76,22 +75,16 @@ class IncidentSums:
     def joined_with(self, history: Sums) -> Sums:
         """Return the sums of the selections, with all else from `history`, the sums of one case."""
         n = len(self)
+        joined = history.map(lambda values: np.repeat(values, n, axis=-1), n)
         masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
-        of_half_life = dict(zip(HALF_LIVES, np.split(masses, len(HALF_LIVES), axis=1), strict=True))
-        return history.map(
-            lambda values: np.repeat(values, n, axis=0),
-            cases=n,
-            category_mass={h: m[:, : len(Category)] for h, m in of_half_life.items()},
-            weighted_mass={h: m[:, len(Category)] for h, m in of_half_life.items()},
-            incident_mass={
-                (floor, h): m[:, len(Category) + 1 + place]
-                for place, floor in enumerate(FLOORS)
-                for h, m in of_half_life.items()
-            },
-            ever={floor: self.counts[:, place].astype(np.float64) for place, floor in enumerate(FLOORS)},
-            recent=self.counts[:, -1].astype(np.float64),
+        joined.series[:, :FAILURES] = masses.T.reshape(len(HALF_LIVES), FAILURES, n)
+        *ever, recent = self.counts.T.astype(np.float64)
+        return replace(
+            joined,
+            ever=np.array(ever),
+            recent=recent,
             worst=self.worst[:, 0].astype(np.float64),
-            days_since={floor: self.days_since[:, place] for place, floor in enumerate(SINCE)},
+            days_since=self.days_since.T,
         )
 
 
@@ -115,17 +108,14 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         findings=facts.findings.take(slice(0)),
     )
     sums = folder.fold(alone)
-    masses = [
-        np.column_stack([sums.category_mass[h], sums.weighted_mass[h], *(sums.incident_mass[f, h] for f in FLOORS)])
-        for h in HALF_LIVES
-    ]
-    whole = (np.hstack(masses) * UNIT).astype(np.int64)  # exact: one incident weighs less than 2^46
+    masses = sums.series[:, :FAILURES].reshape(len(HALF_LIVES) * FAILURES, cases).T
+    whole = (masses * UNIT).astype(np.int64)  # exact: one incident weighs less than 2^46
     each = IncidentSums(
         high=whole >> LIMB_BITS,
         low=whole & ((1 << LIMB_BITS) - 1),
-        counts=np.column_stack([*(sums.ever[f] for f in FLOORS), sums.recent]).astype(np.int64),
+        counts=np.column_stack([*sums.ever, sums.recent]).astype(np.int64),
         worst=sums.worst.astype(np.int64)[:, None],
-        days_since=np.column_stack([sums.days_since[floor] for floor in SINCE]),
+        days_since=sums.days_since.T,
     )
     return each, history
 

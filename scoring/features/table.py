@@ -19,7 +19,7 @@ from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import Category, Severity
 from scoring.features.decay import HALF_LIVES
 from scoring.features.findings import Finding
-from scoring.features.fold import FINDING_HALF_LIVES, Sums
+from scoring.features.fold import ALL_CATEGORIES, FAILURES, FINDING_HALF_LIVES, FLOOR_PLACES, FLOORS, Sums
 
 MAX_DAYS = 3650
 """Cap of days in features; also the value of "never"."""
@@ -96,7 +96,7 @@ def _category_mass(category: Category, half_life: int) -> Feature:
         "severity weight",
         f"Incidents with {name} violations that count, each by its largest severity weight x decay (half-life {half_life}"
         " days) in this category",
-        lambda sums: sums.category_mass[half_life][:, category - 1],
+        lambda sums: sums.decayed(category - 1, half_life),
     )
 
 
@@ -105,7 +105,7 @@ def _floor_mass(floor: Severity, name: str, title: str, half_life: int) -> Featu
         f"{name}_mass_{half_life}d",
         "incidents",
         f"{title} that count, each by decay (half-life {half_life} days)",
-        lambda sums: sums.incident_mass[floor, half_life],
+        lambda sums: sums.decayed(FLOOR_PLACES[floor], half_life),
     )
 
 
@@ -114,7 +114,7 @@ def _floor_rate(floor: Severity, name: str, title: str, half_life: int) -> Featu
         f"{name}_rate_{half_life}d",
         "incidents per order",
         f"{title} that count, each by decay, {_over_orders(half_life)}",
-        lambda sums: sums.incident_mass[floor, half_life] / (sums.orders[half_life] + sums.rate_damping),
+        lambda sums: sums.decayed(FLOOR_PLACES[floor], half_life) / sums.damped_orders(half_life),
     )
 
 
@@ -124,13 +124,13 @@ def _decayed_rates(half_life: int) -> list[Feature]:
             f"violation_rate_{half_life}d",
             "severity weight per order",
             f"Sum over incidents of the largest severity weight x decay, {_over_orders(half_life)}",
-            lambda sums: sums.weighted_mass[half_life] / (sums.orders[half_life] + sums.rate_damping),
+            lambda sums: sums.decayed(ALL_CATEGORIES, half_life) / sums.damped_orders(half_life),
         ),
         Feature(
             f"service_failure_rate_{half_life}d",
             "failed orders per order",
             f"Orders cancelled, late, returned or not received by decay, {_over_orders(half_life)}",
-            lambda sums: sums.failures[half_life] / (sums.orders[half_life] + sums.rate_damping),
+            lambda sums: sums.decayed(FAILURES, half_life) / sums.damped_orders(half_life),
             Subject.FAILURES,
         ),
     ]
@@ -144,7 +144,7 @@ def _floor_rate_ever(floor: Severity, name: str, title: str) -> Feature:
         f"{name}_rate_ever",
         "incidents per order",
         f"{title} that count, {_RATE_EVER}",
-        lambda sums: (sums.ever[floor] + HALF_AN_EVENT) / (sums.total_orders + sums.rate_damping),
+        lambda sums: (sums.ever[FLOORS.index(floor)] + HALF_AN_EVENT) / (sums.total_orders + sums.rate_damping),
     )
 
 
@@ -161,8 +161,12 @@ def _finding_features(half_life: int) -> list[Feature]:
     """Return the features of findings: 0, the best value, without inspections."""
 
     def share_failed(sums: Sums) -> Floats:
-        passed, failed, _ = sums.findings[half_life].T
+        passed, failed, _ = sums.findings[FINDING_HALF_LIVES.index(half_life)]
         return np.asarray(failed / (failed + passed + 1.0))
+
+    def rate_lost(sums: Sums) -> Floats:
+        lost = sums.findings[FINDING_HALF_LIVES.index(half_life), Finding.DISPUTE_LOST - 1]
+        return np.asarray(lost / sums.damped_orders(half_life))
 
     return [
         Feature(
@@ -178,16 +182,14 @@ def _finding_features(half_life: int) -> list[Feature]:
             "disputes per order",
             f"Disputes decided for the buyer by decay, {_over_orders(half_life)}; for studies that name it in"
             " features.with",
-            lambda sums: (
-                sums.findings[half_life][:, Finding.DISPUTE_LOST - 1] / (sums.orders[half_life] + sums.rate_damping)
-            ),
+            rate_lost,
             Subject.DISPUTES,
         ),
     ]
 
 
 _SINGLES = [
-    Feature("incidents", "incidents", "Incidents that count, without decay", lambda s: s.incidents),
+    Feature("incidents", "incidents", "Incidents that count, without decay", lambda s: s.ever[0]),
     Feature(
         "incidents_365d", "incidents", "Incidents that count and happened in the last 365 days", lambda s: s.recent
     ),
@@ -195,14 +197,14 @@ _SINGLES = [
         "days_since_incident",
         "days",
         f"Days since the last incident that counts, at most {MAX_DAYS}; {MAX_DAYS} if none",
-        lambda s: np.minimum(s.days_since[Severity.MINOR], MAX_DAYS).astype(np.float64),
+        lambda s: np.minimum(s.days_since[0], MAX_DAYS).astype(np.float64),
         direction=+1,
     ),
     Feature(
         "days_since_severe",
         "days",
         f"Days since the last incident of major or critical severity that counts, at most {MAX_DAYS}, also if none",
-        lambda s: np.minimum(s.days_since[Severity.MAJOR], MAX_DAYS).astype(np.float64),
+        lambda s: np.minimum(s.days_since[1], MAX_DAYS).astype(np.float64),
         direction=+1,
     ),
     Feature(

@@ -29,7 +29,6 @@ Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): k = 0.5, X 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ from scoring.base.enums import Category, Severity
 from scoring.base.errors import ArtifactRefused
 from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import Facts
-from scoring.features.fold import Constants, Folder, Sums
+from scoring.features.fold import FAILURES, FLOOR_PLACES, FLOORS, Constants, Folder, Sums
 
 LONGEST = max(HALF_LIVES)
 Z = 1.6448536269514722
@@ -126,35 +125,23 @@ def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
 def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
     """Append, for the first `n` cases, n at the low end of points, then n at the high end."""
     squares, recent_orders = folder.effective_size_terms(facts, n)
-    orders = np.array([sums.orders[h][:n] for h in HALF_LIVES])
+    orders = sums.orders[:, :n]
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
     c = np.minimum(np.maximum(orders[-1] / np.where(squares > 0, squares, np.inf), 1.0), 2.0)
-    series = _series(sums, ENDS * n)
-    own = series[:, :, :n]
+    own = sums.series[..., :n]
     events, priors, grain = _columns(prior)
     k = (events + c * own[-1]) / grain
     x = priors + c * orders[-1]
-    ever, recent, failed = (
-        {floor: [counts] for floor, counts in sums.ever.items()},
-        [sums.recent],
-        [sums.total_failures],
-    )
+    ended = sums.map(lambda v: np.concatenate([v, v[..., :n], v[..., :n]], axis=-1), sums.cases + ENDS * n)
     low, high = gamma_interval(k)
-    for place, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
-        rates = grain * quantile / x
-        series[:, :, place : place + n] = further(own, rates * orders[:, None])
-        for floor, counts in ever.items():
-            counts.append(further(sums.ever[floor][:n], rates[_FLOOR_PLACES[floor]] * sums.total_orders[:n]))
-        failed.append(further(sums.total_failures[:n], rates[_FAILURES] * sums.total_orders[:n]))
-        recent.append(further(sums.recent[:n], rates[_INCIDENTS] * recent_orders))
-    return sums.map(
-        lambda values: np.concatenate([values, values[:n], values[:n]]),
-        cases=series.shape[-1],
-        **_of_series(series),
-        ever={floor: np.concatenate(counts) for floor, counts in ever.items()},
-        recent=np.concatenate(recent),
-        total_failures=np.concatenate(failed),
-    )
+    for first, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
+        rates, end = grain * quantile / x, slice(first, first + n)
+        ended.series[..., end] = further(own, rates * orders[:, None])
+        of_floors = rates[[FLOOR_PLACES[floor] for floor in FLOORS]]
+        ended.ever[:, end] = further(sums.ever[:, :n], of_floors * sums.total_orders[:n])
+        ended.total_failures[end] = further(sums.total_failures[:n], rates[FAILURES] * sums.total_orders[:n])
+        ended.recent[end] = further(sums.recent[:n], rates[FLOOR_PLACES[Severity.MINOR]] * recent_orders)
+    return ended
 
 
 @lru_cache(maxsize=8)
@@ -166,33 +153,3 @@ def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
     columns = (mass, [*[orders] * (several + 4), orders_failed], whole)
     masses, priors, grain = (np.array(column, dtype=np.float64)[:, None] for column in columns)
     return masses, priors, grain
-
-
-_WEIGHTED, _INCIDENTS, _FAILURES = len(Category), len(Category) + 3, len(Category) + 4
-_FLOOR_PLACES = {Severity.MODERATE: len(Category) + 1, Severity.MAJOR: len(Category) + 2, Severity.MINOR: _INCIDENTS}
-
-
-def _series(sums: Sums, added: int) -> Floats:
-    """Return the series of all cases, (half-lives, 13, cases + added); added ones unset."""
-    series = np.empty((len(HALF_LIVES), _FAILURES + 1, sums.cases + added), dtype=np.float64)
-    filled = series[:, :, : sums.cases]
-    for i, h in enumerate(HALF_LIVES):
-        filled[i, :_WEIGHTED] = sums.category_mass[h].T
-        filled[i, _WEIGHTED] = sums.weighted_mass[h]
-        for floor, place in _FLOOR_PLACES.items():
-            filled[i, place] = sums.incident_mass[floor, h]
-        filled[i, _FAILURES] = sums.failures[h]
-    return series
-
-
-def _of_series(series: Floats) -> dict[str, Any]:
-    """Return the sums that the series hold."""
-    by_half_life = dict(zip(HALF_LIVES, series, strict=True))
-    return {
-        "category_mass": {h: one[:_WEIGHTED].T for h, one in by_half_life.items()},
-        "weighted_mass": {h: one[_WEIGHTED] for h, one in by_half_life.items()},
-        "incident_mass": {
-            (floor, h): one[at] for h, one in by_half_life.items() for floor, at in _FLOOR_PLACES.items()
-        },
-        "failures": {h: one[_FAILURES] for h, one in by_half_life.items()},
-    }

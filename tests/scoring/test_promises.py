@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scoring.base.enums import Kind, Severity, Status
+from scoring.base.enums import Category, Kind, Severity, Status
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.decay import HALF_LIVES, UNIT, decay_table
@@ -130,7 +130,7 @@ def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
             )
         )
         facts = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
-        folded = artifact().folder.fold(facts).category_mass[half_life][0]
+        folded = artifact().folder.fold(facts).series[HALF_LIVES.index(half_life), : len(Category), 0]
         assert folded.tolist() == [sums.get(category, 0) / UNIT for category in range(1, 9)]
     database.close()
 

@@ -3,8 +3,9 @@ from scipy.optimize import minimize
 from scipy.special import gammaln
 
 from scoring.base.arrays import Floats
-from scoring.base.enums import Category, Severity
+from scoring.base.enums import Severity
 from scoring.base.time import DAY
+from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Constants, Folder, Sums
 from scoring.model.interval import LONGEST, Prior, default_prior, severity_grain
@@ -31,22 +32,17 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     Events that no seller has are taken from the default prior.
     """
     default = default_prior(constants)
-    sold = np.flatnonzero(sums.orders[LONGEST] > 0)
+    decayed = HALF_LIVES.index(LONGEST)
+    sold = np.flatnonzero(sums.orders[decayed] > 0)
     sold = sold[:: max(len(sold) // MAX_SELLERS, 1)]
-    orders = sums.orders[LONGEST][sold]
-    incidents = sums.incident_mass[Severity.MINOR, LONGEST][sold]
-    masses = [
-        *(sums.category_mass[LONGEST][sold, category - 1] for category in Category),
-        sums.weighted_mass[LONGEST][sold],
-        sums.incident_mass[Severity.MODERATE, LONGEST][sold],
-        sums.incident_mass[Severity.MAJOR, LONGEST][sold],
-    ]
+    orders = sums.orders[decayed][sold]
+    *masses, incidents, failures = (series[sold] for series in sums.series[decayed])
     total = float(incidents.sum())
     table = np.array([0, *(constants.severity_weights[severity] for severity in Severity)], dtype=np.float64)
     weights = table[facts.violations.severity]
     return Prior(
         incidents=gamma_of(incidents, orders) or default.incidents,
-        failures=gamma_of(sums.failures[LONGEST][sold], orders) or default.failures,
+        failures=gamma_of(failures, orders) or default.failures,
         mix=tuple(_short(float(mass.sum()) / total) for mass in masses) if total else default.mix,
         grain=_short(severity_grain(weights)) if len(weights) else default.grain,
     )

@@ -156,7 +156,7 @@ def _observe(
         window_orders=labels.window_orders[kept],
         orders=known.sums.total_orders[kept],
         rule_points=_rule_points(known.facts)[kept],
-        clean=known.sums.incidents[kept] == 0,
+        clean=known.sums.ever[0][kept] == 0,
         outcome=outcome,
         weight=np.ones(len(kept)),
         loss=labels.loss[kept],

@@ -8,12 +8,12 @@ from hypothesis import assume, given
 from scipy.special import gammaincinv
 
 from scoring.base.canonical import canonical_json
-from scoring.base.enums import Category, ScoreState, Severity, Status
+from scoring.base.enums import ScoreState, Severity, Status
 from scoring.base.errors import ArtifactRefused
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
 from scoring.features.findings import Findings
-from scoring.features.fold import Sums
+from scoring.features.fold import FLOOR_PLACES, FLOORS, Sums
 from scoring.features.table import matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
@@ -89,16 +89,11 @@ def market(n: int, orders: tuple[int, int], seed: int) -> Market:
 def at_true_rates(made: Market, sums: Sums) -> Sums:
     """Return the sellers' long-run sums: every mass by its true rate and their own decayed orders."""
     _, recent = artifact().folder.effective_size_terms(made.facts, sums.cases)
-    several = len(Category)
-    places = {Severity.MODERATE: made.mix[several + 1], Severity.MAJOR: made.mix[several + 2], Severity.MINOR: 1.0}
-    mass = {h: made.hazard * orders for h, orders in sums.orders.items()}
+    rates = np.stack([*(made.hazard * share for share in made.mix), made.hazard, made.failing])
     return replace(
         sums,
-        category_mass={h: m[:, None] * made.mix[None, :several] for h, m in mass.items()},
-        weighted_mass={h: m * made.mix[several] for h, m in mass.items()},
-        incident_mass={(floor, h): mass[h] * places[floor] for floor, h in sums.incident_mass},
-        failures={h: made.failing * orders for h, orders in sums.orders.items()},
-        ever={floor: made.hazard * sums.total_orders * places[floor] for floor in sums.ever},
+        series=rates * sums.orders[:, None],
+        ever=rates[[FLOOR_PLACES[floor] for floor in FLOORS]] * sums.total_orders,
         total_failures=made.failing * sums.total_orders,
         recent=made.hazard * recent,
     )
@@ -180,8 +175,8 @@ def test_the_worked_end() -> None:
     facts = replace(facts, exposure_day=facts.observe_day)
     model, prior = artifact(), Prior((0.5, 50.0), (0.5, 50.0), artifact().prior.mix, 20.5)
     sums = with_ends(model.folder.fold(facts), facts, 1, prior, model.folder)
-    assert sums.incident_mass[Severity.MINOR, LONGEST].tolist() == pytest.approx([0, 1.92073 / 150 * 100, 0])
-    assert sums.incidents.tolist() == pytest.approx([0, 1.2805, 0], abs=1e-4)
+    assert sums.decayed(FLOOR_PLACES[Severity.MINOR], LONGEST).tolist() == pytest.approx([0, 1.92073 / 150 * 100, 0])
+    assert sums.ever[0].tolist() == pytest.approx([0, 1.2805, 0], abs=1e-4)
 
 
 def test_the_quantiles_are_those_of_the_gamma() -> None:
