@@ -67,20 +67,12 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
                 Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident, row.listing or "")
             )
     kept = set(columns.row.tolist())
-    voided = (rows[place] for place in places if place not in kept)
-    found += [_make_voided(row, taken_back) for row in voided if row.kind in (Kind.VIOLATION, Kind.CONTROL)]
+    for row in (rows[place] for place in places if place not in kept):
+        if row.kind == Kind.CONTROL:  # a violation is never void
+            seen = max(row.occur_time, row.report_time) + 1
+            gone = max(taken_back.get(row.entry_id, seen), seen)
+            found.append(Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower()))
     return [*found, *_list_signs_of_control(columns, rows)]
-
-
-def _make_voided(row: FactRow, taken_back: Mapping[str, int]) -> Sign:
-    seen = max(row.occur_time, row.report_time) + 1
-    gone = max(taken_back.get(row.entry_id, seen), seen)
-    if row.kind == Kind.CONTROL:
-        return Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower())
-    report = Sign(
-        seen, row.entry_id, gone, "", row.category or 0, row.severity or 0, row.source or 0, -1 - row.sequence
-    )
-    return report._replace(listing=row.listing or "")
 
 
 def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:

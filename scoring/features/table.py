@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,10 +255,7 @@ class AttributeFeature:
     equals: str | None = None
     default: float = 0.0
     direction: int = 0
-
-    @property
-    def subject(self) -> Subject:
-        return Subject.ATTRIBUTES
+    subject: ClassVar = Subject.ATTRIBUTES
 
     @property
     def key(self) -> str:
@@ -291,15 +289,9 @@ class ContextFeature:
     context: str
     equals: str | None = None
     reference: float = 0.0
-
-    @property
-    def direction(self) -> int:
-        """Return 0: no fact of conduct moves it."""
-        return 0
-
-    @property
-    def subject(self) -> Subject:
-        return Subject.CONTEXT
+    direction: ClassVar = 0
+    """No fact of conduct moves it."""
+    subject: ClassVar = Subject.CONTEXT
 
     @property
     def key(self) -> str:

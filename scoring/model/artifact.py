@@ -162,7 +162,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
         raise ArtifactRefused("the artifact has no manifest.json")
     with _refusing_damage():
         manifest = parse_json(parts[MANIFEST])
-        state_promises = manifest["parts"]
+        stated = manifest["parts"]
         if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
             raise ArtifactRefused(
                 f"the artifact has format {manifest['format']}; this release reads format {FORMAT}: train the model again"
@@ -170,7 +170,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
         for name in PARTS:
             if name not in parts:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
-            if sha256(parts[name]).hexdigest() != state_promises[name]:
+            if sha256(parts[name]).hexdigest() != stated[name]:
                 raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
     return sha256(parts[MANIFEST]).hexdigest()
 
@@ -267,21 +267,14 @@ def _verify_golden(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, 
     baseline = np.array(manifest["baseline"], dtype=np.float64)
     if baseline.shape != (width,) or not np.isfinite(baseline).all():
         raise ArtifactRefused("the baseline seller of the artifact does not fit its features")
-    if not np.array_equal(baseline, at_reference(baseline, tuple(map(_feature, manifest["features"])))):
+    if not np.array_equal(baseline, at_reference(baseline, pinned_features(manifest))):
         raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
 
 
 def _row(feature: AnyFeature) -> dict[str, object]:
     if isinstance(feature, Feature):
         return {"feature": feature.key, **({"direction": feature.direction} if is_freed(feature) else {})}
-    if isinstance(feature, ContextFeature):
-        return {"context": feature.context, "equals": feature.equals, "reference": feature.reference}
-    return {
-        "attribute": feature.attribute,
-        "equals": feature.equals,
-        "default": feature.default,
-        "direction": feature.direction,
-    }
+    return asdict(feature)
 
 
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:

@@ -231,8 +231,9 @@ def _build_effects(
     incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, known: SellerFacts
 ) -> list[IncidentEffect]:
     rows, corrected = known.table.rows, known.columns
-    names, entries = list_coded_texts(rows), group_entries_by_violation(rows)
+    names = list_coded_texts(rows)
     occur_time = dict(zip(corrected.row.tolist(), corrected.occur_time.tolist(), strict=True))
+    entries = group_entries_by_violation([rows[row] for row in occur_time])
     effects = []
     for incident, gain in zip(incidents, gains, strict=True):
         reports = [(occur_time[row], rows[row]) for row in violations.row[[*incident.places]].tolist()]

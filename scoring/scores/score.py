@@ -63,6 +63,15 @@ class _Common:
     """Open ones, also those that the table omits."""
     valid_until: Sequence[int]
 
+    def state(self, case: int) -> dict[str, Any]:
+        """Return the fields of a seller's score that do not depend on its points."""
+        return {
+            "open_allegations": self.allegations[case],
+            "valid_until": self.valid_until[case],
+            "standing": self.standing[case],
+            "cautions": self.cautions.get(case, ()),
+        }
+
 
 def answer(
     known: SellerFacts,
@@ -118,10 +127,7 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustS
             badge=policy.badges[None],
             reason_codes=(NO_MODEL,),
             counted_incidents=len(group_incidents(facts.violations, common.incidents[case])),
-            open_allegations=common.allegations[case],
-            valid_until=common.valid_until[case],
-            standing=common.standing[case],
-            cautions=common.cautions.get(case, ()),
+            **common.state(case),
         )
         if exists
         else None
@@ -130,13 +136,13 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustS
 
 
 class _Points(NamedTuple):
-    """Of one seller."""
+    """Points of one seller, by the fields of its score."""
 
-    now: int
-    low: int
-    high: int
-    upheld: int
-    lowest: int
+    points: int
+    points_low: int
+    points_high: int
+    points_if_upheld: int
+    tier_points: int
 
 
 def _build_scores(
@@ -161,7 +167,13 @@ def _build_scores(
         codes: tuple[str, ...] = (THIN_FILE,)
         if is_rated[case]:
             incidents = group_incidents(facts.violations, common.incidents[case])
-            rated = _state_points(own, artifact.scale.p_bad(float(points.raw[case])), len(incidents))
+            p_bad = artifact.scale.p_bad(float(points.raw[case]))
+            rated = {
+                **own._asdict(),
+                "state": ScoreState.RATED,
+                "p_bad": p_bad,
+                "counted_incidents": len(incidents),
+            }
             above = (LIMIT,) if artifact.page.base - points.raw[case] > MAX_POINTS else ()
             bounds = _list_bounds(own, int(standing[case]), policy)
             codes = (*rank_reason_codes(incidents), *costly[case], *above, *bounds)
@@ -172,34 +184,18 @@ def _build_scores(
                 tier=tier,
                 badge=policy.badges[tier],
                 reason_codes=codes if row < 0 else (*codes, OVERRIDDEN),
-                open_allegations=common.allegations[case],
                 override="" if row < 0 else known.table.rows[row].entry_id,
-                valid_until=common.valid_until[case],
-                standing=common.standing[case],
-                cautions=common.cautions.get(case, ()),
+                **common.state(case),
             )
         )
     return scores
 
 
-def _state_points(points: _Points, p_bad: float, incidents: int) -> dict[str, Any]:
-    return {
-        "state": ScoreState.RATED,
-        "points": points.now,
-        "points_low": points.low,
-        "points_high": points.high,
-        "points_if_upheld": points.upheld,
-        "tier_points": points.lowest,
-        "p_bad": p_bad,
-        "counted_incidents": incidents,
-    }
-
-
 def _list_bounds(points: _Points, standing: int, policy: Policy) -> list[str]:
     """Return the codes of what keeps the tier below that of the points of now."""
-    tier = policy.tier_with_standing(points.lowest, standing)
-    codes = [STANDING] if tier is not policy.tier(points.lowest) else []
-    return [*codes, CLEAR_DAYS_PENDING] if tier is not policy.tier_with_standing(points.now, standing) else codes
+    tier = policy.tier_with_standing(points.tier_points, standing)
+    codes = [STANDING] if tier is not policy.tier(points.tier_points) else []
+    return [*codes, CLEAR_DAYS_PENDING] if tier is not policy.tier_with_standing(points.points, standing) else codes
 
 
 def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
