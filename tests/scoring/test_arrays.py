@@ -1,17 +1,10 @@
 from itertools import groupby
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.base.arrays import MAX_TOTAL, add_up_amounts, first_of_runs, last_of_runs
-
-
-def test_the_worked_runs() -> None:
-    key = np.array([3, 3, 5])
-    assert first_of_runs(key).tolist() == [True, False, True]
-    assert last_of_runs(key).tolist() == [False, True, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10**15))), st.sampled_from([1, 20_000]))
@@ -22,7 +15,6 @@ def test_amounts_add_up_to_the_bound_and_do_not_wrap(amounts: list[tuple[int, in
     assert found == [min(MAX_TOTAL, times * sum(values[case == one].tolist())) for one in range(3)]
 
 
-@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"))))
 def test_runs_are_those_of_a_plain_walk(rows: list[tuple[int, str]]) -> None:
     keys = np.array([number for number, _ in rows], dtype=np.int64), np.array([text for _, text in rows], dtype=object)

@@ -74,6 +74,10 @@ def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **p
     return parse_policy(data(caution=table))
 
 
+PAIRED = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
+"""Two of customs' reports set a caution off."""
+
+
 def test_a_grave_report_of_an_authority_stops_intake_for_3_days() -> None:
     rows = [report("r", TODAY)]
     [found] = cautions(rows)
@@ -92,23 +96,21 @@ def test_a_grave_report_of_an_authority_stops_intake_for_3_days() -> None:
 
 def test_a_caution_uses_its_facts_up() -> None:
     """Two reports of weight 60 are used up; the third has no partner, the fourth has the third."""
-    policy = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
     rows = [report(f"r{n}", TODAY - 10 + n) for n in range(4)]
-    assert cautions(rows[:1], visible(TODAY - 10), policy) == ()
-    [first] = cautions(rows, visible(TODAY - 9), policy)
+    assert cautions(rows[:1], visible(TODAY - 10), PAIRED) == ()
+    [first] = cautions(rows, visible(TODAY - 9), PAIRED)
     assert (first.entries, first.measured.counted) == (("r0", "r1"), 120)
-    assert cautions(rows[:3], visible(TODAY - 6), policy) == ()
-    [again] = cautions(rows, visible(TODAY - 5), policy)
+    assert cautions(rows[:3], visible(TODAY - 6), PAIRED) == ()
+    [again] = cautions(rows, visible(TODAY - 5), PAIRED)
     assert (again.start, again.entries) == (visible(TODAY - 7), ("r2", "r3"))
 
 
 def test_reports_of_one_incident_weigh_once_and_old_ones_nothing() -> None:
-    policy = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
     same = [report(f"r{n}", TODAY - n, incident="raid") for n in range(5)]
-    assert cautions(same, policy=policy) == ()
-    assert cautions([*same, report("other", TODAY)], policy=policy) != ()
-    assert cautions([report("old", TODAY - 14), report("new", TODAY)], policy=policy) == ()
-    assert cautions([report("old", TODAY - 13), report("new", TODAY)], policy=policy) != ()
+    assert cautions(same, policy=PAIRED) == ()
+    assert cautions([*same, report("other", TODAY)], policy=PAIRED) != ()
+    assert cautions([report("old", TODAY - 14), report("new", TODAY)], policy=PAIRED) == ()
+    assert cautions([report("old", TODAY - 13), report("new", TODAY)], policy=PAIRED) != ()
 
 
 def test_reports_that_a_rule_does_not_ask_for_set_it_not_off() -> None:
@@ -207,7 +209,8 @@ def lived(rows: list[FactRow], policy: Policy) -> list[bool]:
     return found
 
 
-SEEN = st.lists(
+Seen = list[tuple[int, Source, int, int | None]]
+SEEN: st.SearchStrategy[Seen] = st.lists(
     st.tuples(
         st.integers(TODAY - 190, TODAY),
         st.sampled_from([Source.CUSTOMS, Source.TEST_BUY, Source.BUYER, Source.PLATFORM_DETECTION]),
@@ -231,7 +234,7 @@ BUSY = policy_of(
 )
 
 
-def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
+def history(seen: Seen) -> list[FactRow]:
     rows = []
     for n, (day, source, incident, dismissed) in enumerate(seen):
         rows.append(report(f"r{n}", day, source, incident=f"incident-{incident}"))
@@ -244,7 +247,7 @@ def history(seen: list[tuple[int, Source, int, int | None]]) -> list[FactRow]:
 @settings(max_examples=25, deadline=None)
 @given(SEEN)
 def test_reports_give_no_more_than_30_days_of_180(
-    seen: list[tuple[int, Source, int, int | None]],
+    seen: Seen,
 ) -> None:
     """No seller is under caution on more than 30 of 180 days whatever was taken back since."""
     mornings = lived(history(seen), BUSY)
@@ -257,9 +260,7 @@ def test_reports_give_no_more_than_30_days_of_180(
 @pytest.mark.long
 @FEW
 @given(SEEN, st.integers(0, 30), st.sampled_from([Source.CUSTOMS, Source.TEST_BUY]), st.integers(0, 6))
-def test_what_is_taken_back_leaves_no_caution(
-    seen: list[tuple[int, Source, int, int | None]], age: int, source: Source, incident: int
-) -> None:
+def test_what_is_taken_back_leaves_no_caution(seen: Seen, age: int, source: Source, incident: int) -> None:
     """With a confirmed violation, so that served days do not count: equal in all fields."""
     rows = [violation(f"guilty-{age}", TODAY - age, severity=1) for age in (191, 50)] + history(seen)
     false = report("false", TODAY - age, source, incident=f"incident-{incident}")
@@ -277,9 +278,7 @@ def test_what_is_taken_back_leaves_no_caution(
 
 @FEW
 @given(SEEN, st.randoms(use_true_random=False))
-def test_the_order_in_which_reports_arrive_does_not_matter(
-    seen: list[tuple[int, Source, int, int | None]], chance: random.Random
-) -> None:
+def test_the_order_in_which_reports_arrive_does_not_matter(seen: Seen, chance: random.Random) -> None:
     rows = history(seen)
     reports = [row for row in rows if row.kind == Kind.VIOLATION]
     chance.shuffle(reports)
@@ -289,9 +288,7 @@ def test_the_order_in_which_reports_arrive_does_not_matter(
 
 @FEW
 @given(sellers(), SEEN, st.booleans())
-def test_no_field_of_a_score_rests_on_a_caution(
-    rows: list[FactRow], seen: list[tuple[int, Source, int, int | None]], has_model: bool
-) -> None:
+def test_no_field_of_a_score_rests_on_a_caution(rows: list[FactRow], seen: Seen, has_model: bool) -> None:
     every = numbered([*rows, *history(seen), violation("guilty", TODAY - 50, severity=1), taken_over("c", TODAY - 1)])
     model = artifact() if has_model else None
     with_caution = replace(GENERAL, caution=BUSY.caution)
@@ -305,7 +302,7 @@ def test_no_field_of_a_score_rests_on_a_caution(
 @pytest.mark.long
 @FEW
 @given(SEEN)
-def test_an_answer_holds_until_its_first_caution_ends(seen: list[tuple[int, Source, int, int | None]]) -> None:
+def test_an_answer_holds_until_its_first_caution_ends(seen: Seen) -> None:
     rows = numbered([*SOLD, *history([*seen, (TODAY, Source.TEST_BUY, 9, None)])])
     for moment in (NOW, *(one.end - 1 for one in cautions(rows, policy=BUSY))):
         [answer] = score(rows, ["s"], moment, artifact(), replace(GENERAL, caution=BUSY.caution))

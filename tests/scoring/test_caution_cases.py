@@ -19,6 +19,7 @@ from tests.helpers.worlds import NOW, TODAY, numbered, status
 from tests.scoring.test_caution import (
     BUSY,
     SEEN,
+    Seen,
     caution_rule,
     cautions,
     history,
@@ -98,9 +99,7 @@ def test_days_served_until_a_case_ended_count_towards_the_thirty() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(SEEN, st.integers(0, 40), st.integers(0, 40))
-def test_no_caution_rests_on_a_fact_of_an_ended_case_of_its_rule(
-    seen: list[tuple[int, Source, int, int | None]], back: int, served: int
-) -> None:
+def test_no_caution_rests_on_a_fact_of_an_ended_case_of_its_rule(seen: Seen, back: int, served: int) -> None:
     rows = [*history(seen), report("last", TODAY - back, Source.TEST_BUY, incident="its-own")]
     at = visible(TODAY - back)
     found = cautions([row for row in rows if row.report_time <= at], at, BUSY)

@@ -205,13 +205,6 @@ def test_clean_orders_reported_late_never_lower_the_tier(
     assert after.tier >= before.tier
 
 
-def test_a_long_explanation_in_parts_has_an_equal_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = numbered([exposure("x", TODAY - 9, 53), *(violation(f"v{i}", TODAY - i - 1, 1 + i) for i in range(4))])
-    explained = explain(rows, "s", NOW, artifact(), policy())
-    monkeypatch.setattr("scoring.features.selections.PART", 1)
-    assert explain(rows, "s", NOW, artifact(), policy()) == explained
-
-
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
     clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]

@@ -50,12 +50,11 @@ def test_a_missing_or_truncated_part_is_refused(name: str) -> None:
         load({**rest, name: parts()[name][:-7]})
 
 
-def test_a_resealed_model_without_its_certificate_is_refused() -> None:
-    forged = parts()
-    certificate = json.loads(forged["certificate.json"])
-    certificate["trees"] += 1
-    with pytest.raises(ArtifactRefused, match="certificate"):
-        load(resealed({**forged, "certificate.json": canonical_json(certificate)}))
+@pytest.mark.parametrize(("part", "key", "value"), [("certificate", "trees", 1), ("golden", "points", [1] * 16)])
+def test_a_resealed_part_that_states_other_numbers_is_refused(part: str, key: str, value: object) -> None:
+    stated = json.loads(parts()[f"{part}.json"]) | {key: value}
+    with pytest.raises(ArtifactRefused, match=part):
+        load(resealed({**parts(), f"{part}.json": canonical_json(stated)}))
 
 
 def poisoned(page: Page, text: str = "") -> dict[str, bytes]:
@@ -122,6 +121,7 @@ def test_an_artifact_of_an_earlier_format_is_refused() -> None:
 
 
 def test_a_model_that_lightgbm_holds_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No text is known that LightGBM reads otherwise than the page.
     monkeypatch.setattr(Artifact, "raw_score", lambda own, x: own.page.raw_score(x) + 1)
     with pytest.raises(ArtifactRefused, match="LightGBM reads the model otherwise"):
         load(parts())
@@ -135,21 +135,15 @@ def with_manifest(place: str, value: object) -> dict[str, bytes]:
     return {**changed, MANIFEST: json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()}
 
 
-@pytest.mark.parametrize("place", ["base", "constants.exposure_scale", "constants.rate_damping"])
-@pytest.mark.parametrize("value", [1e308, -1e308, float("nan"), float("-inf"), True, "1", None, [], 10**400])
-def test_a_wrong_number_of_the_manifest_is_refused(place: str, value: object) -> None:
-    """A number of the manifest of another type or beyond its bounds is refused."""
-    with pytest.raises(ArtifactRefused):
-        load(with_manifest(place, value))
-
-
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("constants.rate_damping", 5e-324),
-        ("constants.exposure_scale", 5e-324),
-        *(("constants.rate_damping", value) for value in (0, -10.5)),
-        ("constants.exposure_scale", -1000.0),
+        *(
+            (place, value)
+            for place in ("base", "constants.exposure_scale", "constants.rate_damping")
+            for value in (1e308, -1e308, 5e-324, -10.5, float("nan"), float("-inf"), True, "1", None, [], 10**400)
+        ),
+        ("constants.rate_damping", 0),
         ("constants.severity_weights", {"minor": 9, "moderate": 3, "major": 9, "critical": 27}),
         ("constants.severity_weights", {"minor": 1, "moderate": 3, "major": 9, "critical": 1 << 40}),
         *(("reference_exposure", value) for value in ("x", -1, 0, float("nan"), [], True, 10**400)),
@@ -161,7 +155,7 @@ def test_a_wrong_number_of_the_manifest_is_refused(place: str, value: object) ->
     ],
 )
 def test_a_wrong_value_of_the_manifest_is_refused(place: str, value: object) -> None:
-    """What the manifest states besides is of its type and within its bounds."""
+    """It is of another type, or beyond its bounds."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 
@@ -216,17 +210,6 @@ def with_unread_feature(stated: object) -> dict[str, bytes]:
     return {**changed, MANIFEST: json.dumps(manifest).encode()}
 
 
-def test_golden_points_that_do_not_come_out_are_refused() -> None:
-    forged = parts()
-    golden = json.loads(forged["golden.json"])
-    golden["points"][0] += 1
-    with pytest.raises(ArtifactRefused, match="golden"):
-        load(resealed({**forged, "golden.json": canonical_json(golden)}))
-
-
 def test_a_feature_that_is_unknown_is_refused_by_name() -> None:
-    forged = parts()
-    manifest = json.loads(forged[MANIFEST])
-    manifest["features"][0] = {"feature": "telepathy@1"}
     with pytest.raises(ArtifactRefused, match="telepathy@1"):
-        load({**forged, MANIFEST: canonical_json(manifest)})
+        load(with_manifest("features", [{"feature": "telepathy@1"}, *artifact().manifest["features"][1:]]))

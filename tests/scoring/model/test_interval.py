@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from scipy.special import gammaincinv
 
 from scoring.base.canonical import canonical_json
-from scoring.base.enums import ScoreState, Severity, Status
+from scoring.base.enums import ScoreState, Severity
 from scoring.base.errors import ArtifactRefused
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import Facts, resolve
@@ -29,7 +29,6 @@ from tests.helpers.worlds import (
     numbered,
     policy,
     sellers,
-    status,
     violation,
 )
 from tests.scoring.test_promises import COUNTING
@@ -148,18 +147,6 @@ def test_points_lie_in_their_interval_and_only_rated_have_one(rows: list[FactRow
         assert 0 <= found.points_low <= found.points <= found.points_high <= 1000
     else:
         assert (found.points_low, found.points_high) == (None, None)
-
-
-@COUNTING
-@given(sellers())
-def test_confirming_raises_neither_end(rows: list[FactRow]) -> None:
-    alleged = [row for row in rows if row.kind == 1 and row.status == Status.ALLEGED]
-    assume(alleged)
-    before = trust(rows)
-    assume(before.state is ScoreState.RATED)
-    after = trust([*rows, status("c", alleged[0].entry_id, Status.CONFIRMED)])
-    assert after.points_low <= before.points_low
-    assert after.points_high <= before.points_high
 
 
 def test_a_clean_thin_file_may_be_worse_than_a_thick_one() -> None:
