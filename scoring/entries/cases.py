@@ -9,9 +9,8 @@ from scoring.base.enums import CaseState, PayoutsChange
 from scoring.base.errors import CaseNotFound, FieldPath, LifecycleForbids, invalid
 from scoring.base.time import DAY, format_time
 from scoring.entries.contests import require_confirmed
-from scoring.entries.entry import Entry
+from scoring.entries.entry import Entry, derive_entry
 from scoring.entries.field_types import is_id
-from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.entries.kinds.settlement import PayoutsChanged
 from scoring.entries.violation_state import ViolationState
@@ -69,11 +68,11 @@ def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lam
         elif last is not None and isinstance(fact, PayoutsChanged):
             found.append(last._replace(end=min(time, last.end or time), is_decided=True))
         elif last is not None and isinstance(fact, CaseChanged):
-            found += _decide(last, time, fact, stands) if fact.case == last.case else [last]
+            found += _apply_case(last, time, fact, stands) if fact.case == last.case else [last]
     return found
 
 
-def _decide(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:
+def _apply_case(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:
     """Return a stop after a statement about its case; confirmed after its end, it begins again."""
     if fact.state is CaseState.CONFIRMED and any(map(stands, fact.violations)):
         confirmed = stop._replace(end=None, is_decided=True)
@@ -91,7 +90,7 @@ class Cases:
     new_facts: set[tuple[str, str]] = field(default_factory=set)
     """(seller, entry) of each new fact recorded after the last statement about the stop."""
 
-    def change(
+    def state_case(
         self, entry: Entry, fact: CaseChanged, time: int, violations: Mapping[str, ViolationState], path: FieldPath
     ) -> None:
         """Record a statement about a case, at a time in microseconds.
@@ -167,14 +166,7 @@ class Cases:
             state, decide_by = CaseState.ENDED, None
         self.states[entry.seller, last.case] = state
         stated = CaseChanged(last.case, state, fact.actor, fact.reason, fact.ground, decide_by=decide_by)
-        return Entry(
-            derived_id(entry.entry_id, last.case),
-            entry.seller,
-            stated,
-            entry.occur_time,
-            entry.report_time,
-            origin=entry.entry_id,
-        )
+        return derive_entry(entry, last.case, stated)
 
 
 def list_possible_entries(case: str) -> list[str]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from scoring.base.enums import ComplaintOutcome, MeasureKind, MeasureState
 from scoring.base.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
 from scoring.base.time import DAY, format_time
-from scoring.entries.entry import Entry
-from scoring.entries.incidents import derived_id
+from scoring.entries.entry import Entry, derive_entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.lifecycle import COUNTING_STATUSES
@@ -76,7 +75,7 @@ class Contests:
     deciders: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     """By violation, the (actor, authenticated caller) of each decision."""
 
-    def state(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
+    def state_measure(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
         """Record a statement about a measure; the time is in microseconds."""
         before = self.measures.get(fact.measure)
         actors, callers, violations = {fact.actor}, {caller} - {""}, {*fact.violations}
@@ -90,19 +89,18 @@ class Contests:
     def mark_decided(self, complaint: str, entry_id: str) -> None:
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
-    def note_decider(self, violation: str, actor: str, caller: str) -> None:
+    def record_decider(self, violation: str, actor: str, caller: str) -> None:
         """Record a decider of a violation, who must not decide about measures that rest on it."""
         self.deciders.setdefault(violation, set()).add((actor, caller))
 
-    def file(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
+    def file_complaint(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
         """Record a complaint, filed at `filed_time` (microseconds).
 
         Raise MeasureNotFound if this seller has no such measure; ContestForbids if it is too late.
         """
         field, measure = (*path, "complaint", "measure"), self.measures.get(fact.measure)
-        if (
-            measure is None or measure.seller != entry.seller
-        ):  # same error: the caller may have a grant for this seller alone
+        # One error for both: the caller may have a grant for this seller alone.
+        if measure is None or measure.seller != entry.seller:
             raise MeasureNotFound(
                 f"no measure {fact.measure!r} is recorded against this seller; give the id that its entry states as"
                 " `measure`",
@@ -119,7 +117,9 @@ class Contests:
             )
         self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller)
 
-    def decide(self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath) -> None:
+    def decide_complaint(
+        self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath
+    ) -> None:
         """Record a decision about a complaint. `own_names`: every name of the caller; empty without a server.
 
         Raise EntryNotFound if this seller has no such complaint; ContestForbids if it is decided, or its decider
@@ -157,7 +157,7 @@ class Contests:
             )
         self.mark_decided(fact.complaint, entry.entry_id)
 
-    def lift(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
+    def lift_measure(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
         """Return the entry that lifts the measure of an upheld complaint, or None."""
         name = self.complaints[fact.complaint].measure
         measure = self.measures[name]
@@ -165,5 +165,4 @@ class Contests:
             return None
         self.measures[name] = replace(measure, state=MeasureState.LIFTED)
         stated = MeasureChanged(name, measure.kind, MeasureState.LIFTED, fact.actor, fact.reason, ground=fact.ground)
-        origin = entry.entry_id
-        return Entry(derived_id(origin, name), entry.seller, stated, entry.occur_time, entry.report_time, origin=origin)
+        return derive_entry(entry, name, stated)

@@ -120,7 +120,7 @@ class Derivation:
             return self._append(plain)
         if isinstance(fact, StatusChanged):
             return self._process_decision(item, fact, path)
-        added = self._append(self._with_seller(item, path))
+        added = self._append(self._apply_fact(item, path))
         if isinstance(fact, ViolationReported):
             self._apply_waiting_decisions(entry.entry_id)
         elif isinstance(fact, ProductListed):
@@ -134,12 +134,15 @@ class Derivation:
             for listing in self._context.listings.get(fact.product, ()):
                 self.derive_violation(report, listing)
             self._apply_waiting_decisions(entry.entry_id)
-        elif isinstance(fact, ComplaintDecided) and (lifting := self._context.contests.lift(entry, fact)) is not None:
-            self._append(NewEntry(prepare_trusted(lifting, Kind.MEASURE), entry.seller))
+        elif (
+            isinstance(fact, ComplaintDecided)
+            and (lifting := self._context.contests.lift_measure(entry, fact)) is not None
+        ):
+            self._append_derived(lifting)
         elif isinstance(fact, PayoutsChanged):
             stated = self._context.cases.follow_payouts(entry, fact, self._time_of(entry), path)
             if stated is not None:
-                self._append(NewEntry(prepare_trusted(stated, Kind.CASE), entry.seller))
+                self._append_derived(stated)
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
@@ -168,7 +171,7 @@ class Derivation:
         occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
         occur, known = min(occur, self._latest), min(known, self._latest)
         entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
-        self._append(NewEntry(prepare_trusted(entry, Kind.VIOLATION), listing.seller))
+        self._append_derived(entry)
         by_seller[listing.seller] = violation
         self.repeat_decisions(report.entry_id, violation)
 
@@ -183,28 +186,32 @@ class Derivation:
                     decision._replace(fact=replace(decision.fact, units=0)), violation, REASON_PRODUCT_DECIDED
                 )
 
-    def _with_seller(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
+    def _apply_fact(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
+        """Apply a fact to the recorded data that it concerns; return its entry, with the seller it is about."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
             owner = self._find_corrected_seller(fact, seller, path)
             return NewEntry(item, owner, incident=self._find_week_incident(fact))
         if isinstance(fact, MeasureChanged):
             check_suspension(fact, seller, self._context.states, path)
-            self._context.contests.state(fact, seller, self._latest, self._caller)
+            self._context.contests.state_measure(fact, seller, self._latest, self._caller)
         elif isinstance(fact, CaseChanged):
-            self._context.cases.change(entry, fact, self._time_of(entry), self._context.states, path)
+            self._context.cases.state_case(entry, fact, self._time_of(entry), self._context.states, path)
         elif isinstance(fact, DepositChanged | ClaimChanged):
             self._change_balance(fact, seller, path)
         elif isinstance(fact, ComplaintFiled):
-            self._context.contests.file(entry, fact, self._time_of(entry), self._caller, path)
+            self._context.contests.file_complaint(entry, fact, self._time_of(entry), self._caller, path)
         elif isinstance(fact, ComplaintDecided):
-            self._context.contests.decide(entry, fact, self._own_names, path)
+            self._context.contests.decide_complaint(entry, fact, self._own_names, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
             state = self._find_state(fact, seller, path)
             seller = state.seller
             if isinstance(fact, AttributionStated):
                 self._context.states[fact.violation] = state.set_attribution(fact.outcome, path)
         return NewEntry(item, seller or entry.seller)
+
+    def _append_derived(self, entry: Entry, status: Status | None = None) -> None:
+        self._append(NewEntry(prepare_trusted(entry), entry.seller, status))
 
     def _append(self, new: NewEntry) -> NewEntry:
         self.new_entries.append(new)
@@ -245,7 +252,7 @@ class Derivation:
                 " units of the seller's own violation that was derived of it",
             )
         state = known.states[fact.violation] = state.decide(decision, path)
-        known.contests.note_decider(fact.violation, fact.actor, self._caller)
+        known.contests.record_decider(fact.violation, fact.actor, self._caller)
         added = self._append(NewEntry(item, state.seller, state.status))
         if is_of_product:
             known.product_decisions.setdefault(fact.violation, []).append(decision)
@@ -338,7 +345,7 @@ class Derivation:
         except LifecycleForbids:
             return False
         self._context.states[violation] = state
-        self._context.contests.note_decider(violation, fact.actor, self._caller)
+        self._context.contests.record_decider(violation, fact.actor, self._caller)
         known_time = min(state.known_time, self._latest)
         entry = Entry(
             derived_id(decision.entry_id, violation),
@@ -348,7 +355,7 @@ class Derivation:
             known_time,
             origin=decision.entry_id,
         )
-        self._append(NewEntry(prepare_trusted(entry, Kind.STATUS), state.seller, state.status))
+        self._append_derived(entry, state.status)
         return True
 
     def _time_of(self, entry: Entry) -> int:

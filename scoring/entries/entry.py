@@ -13,7 +13,7 @@ from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, OccurTi
 from scoring.base.time import DAY, SECOND, format_time, parse_time
 from scoring.entries.checks import CHECKS, check_fields, initial_status
 from scoring.entries.field_types import ID_FORM, TIME, fact_fields, is_id
-from scoring.entries.incidents import DERIVED_ID_PREFIX
+from scoring.entries.incidents import DERIVED_ID_PREFIX, derived_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import FlowStated
@@ -69,10 +69,10 @@ def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEnt
     return item
 
 
-def prepare_trusted(entry: Entry, kind: Kind) -> PreparedEntry:
+def prepare_trusted(entry: Entry) -> PreparedEntry:
     """Return a valid entry as the ledger stores it, unchecked."""
     content, sealed, digest = encode_content(entry)
-    fact = entry.fact
+    fact, kind = entry.fact, KIND_OF[type(entry.fact)]
     if isinstance(fact, ViolationReported | ProductViolationReported):
         row = violation_types(entry.occur_time or 0)[fact.violation_type]
         severity = severity_of(row, fact.source, fact.harm)
@@ -99,11 +99,10 @@ def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath])
     batch: list[PreparedEntry] = []
     problems: list[FieldViolation] = []
     for entry, path in zip(entries, paths, strict=True):
-        kind = KIND_OF[type(entry.fact)]
-        found = [FieldViolation((*path, *below), text) for below, text in _check(entry, kind, now)]
+        found = [FieldViolation((*path, *below), text) for below, text in _list_problems(entry, now)]
         problems += found
         if not found:
-            batch.append(_drop_report_time_of_today(now, prepare_trusted(entry, kind)))
+            batch.append(_drop_report_time_of_today(now, prepare_trusted(entry)))
     if problems:
         raise InvalidInput(problems)
     for entry, path in zip(entries, paths, strict=True):
@@ -234,7 +233,15 @@ def is_by_rule(fact: Fact) -> bool:
     return isinstance(fact, MeasureChanged | CaseChanged) and bool(fact.rule)
 
 
-def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]]:
+def derive_entry(origin: Entry, about: str, fact: Fact) -> Entry:
+    """Return the entry that follows from another about the same seller, at the same time; `about`: its own thing."""
+    entry_id = derived_id(origin.entry_id, about)
+    return Entry(entry_id, origin.seller, fact, origin.occur_time, origin.report_time, origin=origin.entry_id)
+
+
+def _list_problems(entry: Entry, now: int) -> Iterator[tuple[FieldPath, str]]:
+    """Yield each wrong field of an entry, with what it should be."""
+    kind = KIND_OF[type(entry.fact)]
     row = KINDS[kind]
     if not is_id(entry.entry_id):
         yield ("entry_id",), f"must be {ID_FORM}"
@@ -245,7 +252,7 @@ def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]
             yield ("seller",), "must be empty: the fact is about a product, whoever sells it"
     elif not is_id(entry.seller) and (entry.seller or row.seller is Need.REQUIRED):
         yield ("seller",), f"must name a seller by {ID_FORM}"
-    yield from _check_times(entry, row.occur_time, now)
+    yield from _list_wrong_times(entry, row.occur_time, now)
     for name, text in check_fields(entry.fact):
         yield (row.key, name), text
     if (check := CHECKS.get(kind)) is not None:
@@ -253,7 +260,7 @@ def _check(entry: Entry, kind: Kind, now: int) -> Iterator[tuple[FieldPath, str]
             yield (row.key, name), text
 
 
-def _check_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:
+def _list_wrong_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:
     occur, report = entry.occur_time, entry.report_time
     if need is Need.REFUSED:
         if occur is not None:

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from scoring.base.enums import Action, Status
-from scoring.base.errors import LifecycleForbids
+from scoring.base.errors import FieldPath, LifecycleForbids
 
 TRANSITIONS: MappingProxyType[tuple[Status, Action], Status] = MappingProxyType(
     {
@@ -44,10 +44,10 @@ def allowed_actions(status: Status) -> tuple[Action, ...]:
     return tuple(action for (known, action) in TRANSITIONS if known is status)
 
 
-def next_status(status: Status, action: Action) -> Status:
+def next_status(status: Status, action: Action, path: FieldPath = ()) -> Status:
     """Return the status after `action`: `next_status(Status.ALLEGED, Action.CONFIRM) is Status.CONFIRMED`.
 
-    Raise LifecycleForbids naming the allowed actions.
+    Raise LifecycleForbids naming the allowed actions, about the field at `path`.
     """
     following = TRANSITIONS.get((status, action))
     if following is None:
@@ -56,5 +56,6 @@ def next_status(status: Status, action: Action) -> Status:
             f"a violation that is {status.name.lower().replace('_', ' ')} cannot be changed by"
             f" '{action.name.lower()}'; allowed: {allowed}",
             {"status": status.name, "allowed": allowed},
+            path,
         )
     return following

@@ -67,12 +67,13 @@ class ViolationState:
         """Return whether it counts as if never reported."""
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
-    def check_decision(self, fact: StatusChanged, path: FieldPath = ()) -> Status:
-        """Return the status after a decision, without changing the state; errors as of `decide`."""
-        try:
-            following = next_status(self.status, Action(fact.action))
-        except LifecycleForbids as error:
-            raise LifecycleForbids(error.text, error.metadata, (*path, "status", "action")) from None
+    def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
+        """Return the state after a new decision; `origin`: the decision it is derived from.
+
+        Raise LifecycleForbids naming `path` if the status forbids it, or a reduction keeps or raises the severity.
+        """
+        fact = decision.fact
+        following = next_status(self.status, Action(fact.action), (*path, "status", "action"))
         if fact.severity is not None and fact.severity >= self.severity:
             allowed = ", ".join(action.name.lower() for action in allowed_actions(self.status))
             raise LifecycleForbids(
@@ -80,15 +81,6 @@ class ViolationState:
                 {"status": self.status.name, "allowed": allowed},
                 (*path, "status", "severity"),
             )
-        return following
-
-    def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
-        """Return the state after a new decision; `origin`: the decision it is derived from.
-
-        Raise LifecycleForbids naming `path` if the status forbids it, or a reduction keeps or raises the severity.
-        """
-        following = self.check_decision(decision.fact, path)
-        fact = decision.fact
         severity = None if fact.severity is None else int(fact.severity)
         return self.apply(
             RecordedChange(

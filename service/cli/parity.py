@@ -17,7 +17,6 @@ from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
-from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import InspectionDone
 from scoring.entries.lifecycle import next_status
 from scoring.entries.violation_types import TYPE_NUMBERS
@@ -72,7 +71,7 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
     reports: dict[str, ViolationReported] = {}
     rows = []
     for message, entry in zip(messages, entries_of(marketplace, messages), strict=True):
-        item = prepare_trusted(entry, KIND_OF[type(entry.fact)])
+        item = prepare_trusted(entry)
         row = row_of(item, message.sequence, marketplace, seller, time_of(message.record_time, "record_time"))
         fact = entry.fact
         if isinstance(fact, ViolationReported):

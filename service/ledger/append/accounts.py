@@ -85,14 +85,14 @@ def load_contests(reader: RowReader, met: DerivationContext, fresh: Sequence[Pre
     for row in reader.rows(_DECIDED, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
     for row in reader.rows(_MEASURES, about, sellers=sellers):
-        contests.state(read_fact(row), row.seller, row.record_time, row.principal or "")
+        contests.state_measure(read_fact(row), row.seller, row.record_time, row.principal or "")
     rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
     for item in fresh if about else ():
         fact = item.entry.fact
         if isinstance(fact, MeasureChanged) and fact.measure in about:
             rests_on.update(fact.violations)
     for row in reader.rows(_CONFIRMED, rests_on):
-        contests.note_decider(row.violation, read_fact(row).actor, row.principal or "")
+        contests.record_decider(row.violation, read_fact(row).actor, row.principal or "")
 
 
 def load_cases(reader: RowReader, met: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
