@@ -17,13 +17,13 @@ from scoring.base.time import DAY
 from scoring.caution.flow_signals import FlowTable, Measured, list_reached
 from scoring.caution.history import (
     MAX_LATE_DAYS,
-    Known,
+    KnownSigns,
     choose_first_day,
     find_spans,
-    list_ended,
-    list_set_off,
-    list_set_off_by_flow,
-    take_back_ended,
+    list_ended_cases,
+    list_onsets_by_flow,
+    list_onsets_by_signs,
+    take_back_ended_cases,
 )
 from scoring.caution.signs import Sign, list_signs
 from scoring.entries.cases import name_case
@@ -70,7 +70,7 @@ def find_cautions(
     `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start. `check` may raise between
     parts.
     """
-    chosen = _may_have(known.table.columns, stated)
+    chosen = _find_possible_cases(known.table.columns, stated)
     chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
     every = known.table.columns
     found: dict[int, tuple[Caution, ...]] = {}
@@ -81,12 +81,12 @@ def find_cautions(
         signs = list_signs(changed, known.table.rows, places)
         own = [known.table.rows[place] for place in places]
         flow = flows.get(known.sellers[case], ())
-        if cautions := _find_of_seller(signs, own, known.observe_time, stated, flow, check):
+        if cautions := _find_cautions_of_seller(signs, own, known.observe_time, stated, flow, check):
             found[case] = cautions
     return found
 
 
-def _may_have(columns: EntryColumns, stated: CautionTable) -> Bools:
+def _find_possible_cases(columns: EntryColumns, stated: CautionTable) -> Bools:
     """Return, by case, whether its entries could set a caution off; never misses one."""
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
@@ -119,7 +119,7 @@ def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTa
     )
 
 
-def _find_of_seller(
+def _find_cautions_of_seller(
     signs: Sequence[Sign],
     rows: Sequence[FactRow],
     observe_time: int,
@@ -132,11 +132,11 @@ def _find_of_seller(
     Worked: a rule asks for 100 in 14 days and lasts 3. Customs' report (100) of 1 March sets it off until 4 March; one
     of 2 March again, until 5 March.
     """
-    ended = list_ended(rows, observe_time)
+    ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
-    known = Known(signs, flow, choose_first_day(observe_time, stated), (), ended)
-    known = take_back_ended(stated, known) if ended else known
-    begun = [*list_set_off(stated, known), *list_set_off_by_flow(stated, flow, known.first_day, ended)]
+    known = KnownSigns(signs, flow, choose_first_day(observe_time, stated), (), ended)
+    known = take_back_ended_cases(stated, known) if ended else known
+    begun = [*list_onsets_by_signs(stated, known), *list_onsets_by_flow(stated, known)]
     if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun if one.ended == NEVER):
         return ()
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}

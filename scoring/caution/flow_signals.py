@@ -14,7 +14,7 @@ from scoring.policy.caution import MAX_CAUTION_DAYS, MAX_WINDOW_DAYS, Burst, Jum
 from scoring.policy.measures import PPM
 
 
-class Reached(NamedTuple):
+class ReachedDay(NamedTuple):
     day: int
     known_time: int
     """When the day was first stated, in microseconds."""
@@ -61,9 +61,9 @@ class FlowTable:
         return first if self._has_earlier else _find_first_known(self.stated, first)
 
 
-def find_reached(
+def find_reached_days(
     table: FlowTable, trigger: Burst | Jump, first_day: int, used_up: Collection[int] = ()
-) -> Iterator[Reached]:
+) -> Iterator[ReachedDay]:
     """Yield the days that reach a trigger, each on days after those of the day before it.
 
     A day counts if it is stated and all days of its trigger are within the flow, which is complete from `first_day` on.
@@ -79,7 +79,7 @@ def find_reached(
             within = [one for one in table.flow if day - trigger.window_days < one.fact.day <= day]
             within.sort(key=lambda one: (one.fact.day, -one.known_time, one.first_entry_id))
             entries = tuple(one.first_entry_id for one in within)
-            yield Reached(day, within[-1].known_time, entries, measured, refunded_time)
+            yield ReachedDay(day, within[-1].known_time, entries, measured, refunded_time)
 
 
 def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
@@ -91,14 +91,14 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
         for later in table.stated[bisect_right(table.stated, day) :]:
             if later > day + MAX_CAUTION_DAYS:
                 break
-            if _reach(trigger, table.between, table.find_first_known, day, later) is None:
+            if _measure_day(trigger, table.between, table.find_first_known, day, later) is None:
                 return 1 + max(one.known_time for one in table.flow if one.fact.day == later)
     return NEVER
 
 
 def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
-    found = ((day, _reach(trigger, table.between, table.find_first_known, day)) for day in days)
+    found = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]
 
 
@@ -121,7 +121,9 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     def list_days(trigger: Burst | Jump, day: int) -> list[int]:
         last = bisect_right(stated, day + trigger.window_days - 1)
         later = stated[bisect_left(stated, day) : last]
-        return [one for one in later if _reach(trigger, between, partial(_find_first_known, stated), one) is not None]
+        return [
+            one for one in later if _measure_day(trigger, between, partial(_find_first_known, stated), one) is not None
+        ]
 
     found = set()
     for time, place, number in changes:
@@ -129,10 +131,10 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
         if not number:
             if day not in by_day:
                 insort(stated, day)
-            by_day[day] = _add(by_day.get(day, _NOTHING), now)
+            by_day[day] = _add_counts(by_day.get(day, _NOTHING), now)
         elif now != (then := counts[place][number - 1]):
             before = [list_days(trigger, day) for trigger in triggers]
-            by_day[day] = _add(by_day[day], now, then)
+            by_day[day] = _add_counts(by_day[day], now, then)
             if before != [list_days(trigger, day) for trigger in triggers]:
                 found.add(time)
     return sorted(found)
@@ -168,11 +170,11 @@ def _count(fact: FlowStated, currency: str) -> Counts:
     )
 
 
-def _add(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
+def _add_counts(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
     return Counts(*(a + b - c for a, b, c in zip(sums, more, less, strict=True)))
 
 
-def _reach(
+def _measure_day(
     trigger: Burst | Jump,
     between: Callable[[int, int, int], int],
     find_first_known: Callable[[int], int],

@@ -5,13 +5,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from types import MappingProxyType
 from typing import NamedTuple
 
 from scoring.base.arrays import NEVER
 from scoring.base.enums import CaseState, Kind, Source
 from scoring.base.time import DAY
-from scoring.caution.flow_signals import FlowTable, Measured, find_reached, find_relevant_changes
+from scoring.caution.flow_signals import FlowTable, Measured, find_reached_days, find_relevant_changes
 from scoring.caution.signs import Fact, Sign
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
@@ -43,7 +42,7 @@ of flow.
 _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
-class Set(NamedTuple):
+class Onset(NamedTuple):
     """A moment at which a rule's trigger is reached."""
 
     time: int
@@ -67,9 +66,6 @@ class Set(NamedTuple):
         return name_case(self.rule.id, self.entries[-1])
 
 
-NONE_ENDED: Mapping[str, int] = MappingProxyType({})
-
-
 class Span(NamedTuple):
     """In microseconds, its end excluded."""
 
@@ -78,7 +74,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSigns:
     """All facts of one seller that may reach a rule, also those taken back."""
 
     signs: Sequence[Sign]
@@ -87,7 +83,7 @@ class Known:
     first_day: int
     confirmed: Sequence[int]
     """Times of confirmation, rising; days in the SPAN_DAYS after do not count."""
-    ended: Mapping[str, int] = field(default_factory=lambda: NONE_ENDED)
+    ended: Mapping[str, int] = field(default_factory=dict)
     """By case, in microseconds, the first first."""
     of_rules: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
     """Signs by the id of a rule with an ended case, in place of `signs`."""
@@ -99,40 +95,40 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
 
 
 def find_spans(
-    stated: CautionTable, known: Known, begun: Sequence[Set], check: Callable[[], None]
-) -> list[tuple[Set, Span]]:
+    stated: CautionTable, known: KnownSigns, begun: Sequence[Onset], check: Callable[[], None]
+) -> list[tuple[Onset, Span]]:
     """Return each caution of `begun` with its span, without ended ones, cut to the days left when it began.
 
     `check` may raise between parts.
     """
-    lived, since = _trace_what_was(stated, known, [one for one in begun if not one.signs], check)
-    return _limit((one for one in begun if one.ended == NEVER), lived, since, known.confirmed)
+    served, since = _trace_earlier_spans(stated, known, [one for one in begun if not one.signs], check)
+    return _cut_to_days_left((one for one in begun if one.ended == NEVER), served, since, known.confirmed)
 
 
-def list_set_off(stated: CautionTable, known: Known, since: int = NEVER - 1) -> Iterator[Set]:
+def list_onsets_by_signs(stated: CautionTable, known: KnownSigns, since: int = NEVER - 1) -> Iterator[Onset]:
     """Yield each moment at which signs reach a rule's trigger, rule by rule, on unused facts.
 
     Signs taken back until `since` (default: ever) are left out.
     """
-    ordered = _sort(known.signs, since)
+    ordered = _sort_signs(known.signs, since)
     for rule in stated.rules:
-        own = _sort(known.of_rules[rule.id], since) if rule.id in known.of_rules else ordered
-        yield from _list_set_off_by_rule(rule, own, stated)
+        own = _sort_signs(known.of_rules[rule.id], since) if rule.id in known.of_rules else ordered
+        yield from _list_onsets_of_rule(rule, own, stated)
 
 
-def _sort(signs: Iterable[Sign], since: int) -> list[Sign]:
+def _sort_signs(signs: Iterable[Sign], since: int) -> list[Sign]:
     return sorted((sign for sign in signs if sign.taken_back > since), key=lambda sign: (sign.time, sign.entry))
 
 
-def _list_set_off_by_rule(rule: CautionRule, ordered: Sequence[Sign], stated: CautionTable) -> Iterator[Set]:
+def _list_onsets_of_rule(rule: CautionRule, ordered: Sequence[Sign], stated: CautionTable) -> Iterator[Onset]:
     match rule.trigger:
         case Reports():
-            yield from _set_off_by_reports(rule, rule.trigger, ordered, stated)
+            yield from _list_onsets_by_reports(rule, rule.trigger, ordered, stated)
         case ControlSign(signs=words):
-            yield from (_make_set(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+            yield from (_make_onset(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
 
 
-def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
+def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
     found = {
         row.target: max(row.occur_time, row.report_time) + 1
         for row in rows
@@ -141,7 +137,7 @@ def list_ended(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
     return {name: time for name, time in sorted(found.items(), key=itemgetter(1)) if time <= observe_time}
 
 
-def take_back_ended(stated: CautionTable, known: Known) -> Known:
+def take_back_ended_cases(stated: CautionTable, known: KnownSigns) -> KnownSigns:
     """Return the known facts with the signs of ended cases taken back, for their rule alone.
 
     Other reports of the same sources about the same incidents or listings, too.
@@ -150,8 +146,8 @@ def take_back_ended(stated: CautionTable, known: Known) -> Known:
     for name, time in known.ended.items():
         for rule in stated.rules:
             signs = of_rules.get(rule.id, known.signs)
-            then = _sort((sign for sign in signs if sign.time <= time), time)
-            for one in _list_set_off_by_rule(rule, then, stated):
+            then = _sort_signs((sign for sign in signs if sign.time <= time), time)
+            for one in _list_onsets_of_rule(rule, then, stated):
                 if one.case == name:
                     facts = {fact: sign for sign in one.signs for fact in sign.facts}
                     of_rules[rule.id] = [
@@ -162,27 +158,26 @@ def take_back_ended(stated: CautionTable, known: Known) -> Known:
     return replace(known, of_rules=of_rules)
 
 
-def list_set_off_by_flow(
-    stated: CautionTable, flow: Sequence[FlowDay], first_day: int, ended: Mapping[str, int] = NONE_ENDED
-) -> Iterator[Set]:
+def list_onsets_by_flow(stated: CautionTable, known: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
     """Yield each moment at which flow reaches a rule's trigger, rule by rule, on unused days.
 
-    `ended`: when persons ended cases; their days set nothing else off.
+    By the statements that counted at `time`, by default the last. Days of ended cases set nothing else off.
     """
+    flow, ended = list_flow_as_of(known.flow, time), known.ended
     table = FlowTable(flow, stated.currency)
     for rule in stated.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
             days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
-            for one in find_reached(table, rule.trigger, first_day, days):
+            for one in find_reached_days(table, rule.trigger, known.first_day, days):
                 if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
-                    time = ended.get(name_case(rule.id, one.entries[-1]), NEVER) if ended else NEVER
-                    time = min(time, one.refunded_time)
-                    yield Set(one.known_time + 1, rule, (), one.entries, one.measured, time)
+                    ended_time = ended.get(name_case(rule.id, one.entries[-1]), NEVER)
+                    end = min(ended_time, one.refunded_time)
+                    yield Onset(one.known_time + 1, rule, (), one.entries, one.measured, end)
 
 
-def _make_set(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0, imposes: bool = True) -> Set:
+def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0, imposes: bool = True) -> Onset:
     entries = tuple(sign.entry for sign in signs)
-    return Set(time, rule, signs, entries, Measured(counted), imposes=imposes)
+    return Onset(time, rule, signs, entries, Measured(counted), imposes=imposes)
 
 
 class _Tally:
@@ -210,9 +205,9 @@ class _Tally:
         return sum(min(total, self._weights[source].at_most) for source, total in self._sums.items() if total)
 
 
-def _set_off_by_reports(
+def _list_onsets_by_reports(
     rule: CautionRule, asked: Reports, signs: Iterable[Sign], stated: CautionTable
-) -> Iterator[Set]:
+) -> Iterator[Onset]:
     """Yield each moment at which the reports within the rule's days weigh enough.
 
     Each report is used once. One source's reports about one incident, or one listing within SPAN_DAYS, count once. With
@@ -244,57 +239,55 @@ def _set_off_by_reports(
         reached = next((tally for tally in (without_crowd, every) if tally.weight >= asked.weight), None)
         if reached is not None:
             imposes = reached is without_crowd
-            yield _make_set(sign.time, rule, tuple(reached.held.values()), reached.weight, imposes)
+            yield _make_onset(sign.time, rule, tuple(reached.held.values()), reached.weight, imposes)
             every.clear()
             if imposes:
                 without_crowd.clear()
 
 
-def _trace_what_was(
-    stated: CautionTable, known: Known, by_flow: list[Set], check: Callable[[], None]
+def _trace_earlier_spans(
+    stated: CautionTable, known: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
     """Return the spans under caution by earlier knowledge, and the last time at which it changed."""
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
     changes = find_relevant_changes(known.flow, triggers, stated.currency)
-    taken_back = sorted({one.taken_back for one in list_set_off(stated, known, 0)} - {NEVER})
+    taken_back = sorted({one.taken_back for one in list_onsets_by_signs(stated, known, 0)} - {NEVER})
     first = max([0, *changes[:-MAX_TRACED], *taken_back[:-MAX_TRACED]])
-    lived: list[Span] = []
+    served: list[Span] = []
     since = 0
     if changes:
-        by_flow = _list_by_flow_as_of(stated, known, 0)
+        by_flow = [*list_onsets_by_flow(stated, known, 0)]
     while True:
         check()
-        by_signs = (one for one in list_set_off(stated, known, since) if one.imposes)
+        by_signs = (one for one in list_onsets_by_signs(stated, known, since) if one.imposes)
         found = [*by_signs, *(one for one in by_flow if one.ended > since)]
-        spans = _limit(found, lived, since, known.confirmed)
+        spans = _cut_to_days_left(found, served, since, known.confirmed)
         ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
         next_change = bisect_right(changes, since)
         until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
         if until == NEVER:
-            return lived, since
+            return served, since
         until = max(until, first)
         clipped = [Span(max(span.start, since), min(span.end, until)) for _, span in spans]
-        lived += [span for span in clipped if span.start < span.end]
+        served += [span for span in clipped if span.start < span.end]
         since = until
         if bisect_right(changes, until) > next_change:
-            by_flow = _list_by_flow_as_of(stated, known, since)
+            by_flow = [*list_onsets_by_flow(stated, known, since)]
 
 
-def _list_by_flow_as_of(stated: CautionTable, known: Known, time: int) -> list[Set]:
-    return list(list_set_off_by_flow(stated, list_flow_as_of(known.flow, time), known.first_day, known.ended))
-
-
-def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: Sequence[int]) -> list[tuple[Set, Span]]:
+def _cut_to_days_left(
+    found: Iterable[Onset], served: Sequence[Span], since: int, confirmed: Sequence[int]
+) -> list[tuple[Onset, Span]]:
     """Cut each caution to the days left; leave out those without.
 
-    `lived`: spans before `since`, in place of those found here. Days after a confirmed violation (`confirmed`), or
+    `served`: spans before `since`, in place of those found here. Days after a confirmed violation (`confirmed`), or
     without an imposed measure, do not count.
     """
     under: list[Span] = []
-    for span in sorted(lived):
-        _add(under, span)
-    spans: list[tuple[Set, Span]] = []
+    for span in sorted(served):
+        _add_span(under, span)
+    spans: list[tuple[Onset, Span]] = []
     for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
         start, end = one.time, one.time + one.rule.days * DAY
         if not one.imposes:
@@ -302,14 +295,14 @@ def _limit(found: Iterable[Set], lived: Sequence[Span], since: int, confirmed: S
             continue
         place = bisect_right(confirmed, start)
         if not place or confirmed[place - 1] <= start - _SPAN:
-            end = min(end, start + _ALLOWED - _measure(under, start - _SPAN, start))
+            end = min(end, start + _ALLOWED - _measure_overlap(under, start - _SPAN, start))
         if start < end:
             spans.append((one, Span(start, end)))
-            _add(under, Span(max(start, since), end))
+            _add_span(under, Span(max(start, since), end))
     return spans
 
 
-def _add(under: list[Span], span: Span) -> None:
+def _add_span(under: list[Span], span: Span) -> None:
     if span.start >= span.end:
         return
     if under and span.start <= under[-1].end:
@@ -318,7 +311,7 @@ def _add(under: list[Span], span: Span) -> None:
         under.append(span)
 
 
-def _measure(under: Sequence[Span], start: int, end: int) -> int:
+def _measure_overlap(under: Sequence[Span], start: int, end: int) -> int:
     """Return how much of a span disjoint sorted ones cover, in microseconds."""
     found = 0
     for span in reversed(under):
