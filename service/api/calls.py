@@ -50,7 +50,6 @@ _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _NOTHING = ExitStack()
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
-StreamBehaviour = Callable[[Any, grpc.ServicerContext], Iterator[bytes]]
 
 
 def parse(kind: type[Message], data: bytes) -> Message:
@@ -69,10 +68,10 @@ class Calls:
         pseudonyms: Pseudonyms,
         registry: CollectorRegistry,
         model_digest: Callable[[], str],
-        gate: Gate | None = None,
-        approvals: Approvals | None = None,
+        gate: Gate,
+        approvals: Approvals,
     ) -> None:
-        self._gate = gate or Gate()
+        self._gate = gate
         self._approvals = approvals
         self.records = CallRecords(log, pseudonyms, registry, model_digest)
         self._running: Tally[str] = Tally()
@@ -82,13 +81,13 @@ class Calls:
         self,
         service: ServiceDescriptor,
         servicer: object,
-        pools: Mapping[str, ThreadPoolExecutor] | None = None,
-        streams: Streams | None = None,
+        pools: Mapping[str, ThreadPoolExecutor],
+        streams: Streams,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """Return gRPC's handlers of `service` by method name, around the servicer's methods.
 
         `pools` has the threads of each `Service/Method`; streaming methods use `streams`. Raises TypeError if a method
-        has no implementation, right or threads, or if only its requests are a stream.
+        has no implementation, right or threads.
         """
         require_rows([_method_of(descriptor).name for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
@@ -97,27 +96,15 @@ class Calls:
             if implementation is None:
                 raise TypeError(f"{type(servicer).__name__} does not implement {descriptor.full_name}")
             method = _method_of(descriptor)
-            if method.gives_stream and streams is not None:
-                behave = self._stream_behaviour(method, implementation, streams)
-                run_in_pool(behave, streams.pool, method)
-                make = (
-                    grpc.stream_stream_rpc_method_handler
-                    if method.takes_stream
-                    else grpc.unary_stream_rpc_method_handler
-                )
-                handlers[descriptor.name] = make(behave, None, None)
+            if method.gives_stream:
+                handlers[descriptor.name] = self._stream_handler(method, implementation, streams)
                 continue
-            if method.takes_stream or method.gives_stream:
-                raise TypeError(f"{descriptor.full_name} streams, for which there are no threads or no mechanism")
+            if method.name not in pools:
+                raise TypeError(f"{method.name} has no threads")
             behaviour = self._behaviour(method, implementation)
             find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
-            at_once = None
-            if find is not None:
-                at_once = AtOnce(method, find, self._gate, self.records)
-            if pools is not None:
-                if method.name not in pools:
-                    raise TypeError(f"{method.name} has no threads")
-                run_in_pool(behaviour, pools[method.name], method, at_once)
+            at_once = AtOnce(method, find, self._gate, self.records) if find is not None else None
+            run_in_pool(behaviour, pools[method.name], method, at_once)
             handlers[descriptor.name] = grpc.unary_unary_rpc_method_handler(behaviour, None, None)
         return handlers
 
@@ -129,7 +116,7 @@ class Calls:
 
     def _behaviour(self, method: Method, implementation: Callable[[Any], Message | bytes]) -> Behaviour:
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
-            with self._passing(method, context) as passage:
+            with _Passing(self, method, context, None) as passage:
                 response = implementation(self._take_request(passage, data, context))
                 if isinstance(response, bytes):
                     return response
@@ -139,27 +126,27 @@ class Calls:
 
         return behave
 
-    def _stream_behaviour(
+    def _stream_handler(
         self, method: Method, implementation: Callable[[Any], Generator[Message, None, None]], streams: Streams
-    ) -> StreamBehaviour:
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            with self._passing(method, context, streams) as passage:
+            with _Passing(self, method, context, streams) as passage:
                 recheck = partial(self._recheck, passage, context)
                 messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
                 requests = self._requests(passage, messages, context)
                 with closing(implementation(requests if method.takes_stream else next(requests))) as responses:
                     for response in responses:
-                        if not method.takes_stream:
-                            self._require(passage, context)
                         if method.takes_stream:
                             self._keep_end(passage, code_pb2.OK, response)
+                        else:
+                            self._require(passage, context)
                         self.records.count_message(passage, "sent")
                         yield response.SerializeToString()
 
-        return behave
-
-    def _passing(self, method: Method, context: grpc.ServicerContext, streams: Streams | None = None) -> "_Passing":
-        return _Passing(self, method, context, streams)
+        run_in_pool(behave, streams.pool, method)
+        if method.takes_stream:
+            return grpc.stream_stream_rpc_method_handler(behave, None, None)
+        return grpc.unary_stream_rpc_method_handler(behave, None, None)
 
     def _admit(self, passage: Passage, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack) -> None:
         """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls).
@@ -201,8 +188,7 @@ class Calls:
         if passage.caller is not None:
             if method.has_entries and (entries := request.entries):
                 self._gate.admit_entries(passage.caller, method.name, method.call_class, len(entries), context)
-            if self._approvals is not None:
-                passage.call.approval = self._approvals.require(passage.caller.name, method.name, request)
+            passage.call.approval = self._approvals.require(passage.caller.name, method.name, request)
             passage.kept = self._gate.keep(passage.caller, method.name, request, passage.call.approval)
         return cast(Message, request)
 

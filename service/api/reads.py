@@ -6,16 +6,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
-from sellertrust.v1 import audit_service_pb2 as audit_pb
-from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from sellertrust.v1 import measure_service_pb2 as measure_pb
-from sellertrust.v1 import model_service_pb2 as model_pb
-from sellertrust.v1 import policy_service_pb2 as policy_pb
-from sellertrust.v1 import proposal_service_pb2 as proposal_pb
-from sellertrust.v1 import review_service_pb2 as review_pb
-from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.call_context import current_call
 from service.contract.fields import FieldErrors, optional_time
 from service.ledger.clock.server_clock import SKEW
@@ -29,35 +22,6 @@ NO_CUT = Cut(0, 0, 0)
 
 _CUT = struct.Struct(">qqq")
 _BINDING_BYTES = 12
-
-ReadRequest = (
-    score_pb.GetTrustScoreRequest
-    | score_pb.BatchGetTrustScoresRequest
-    | score_pb.ExplainTrustScoreRequest
-    | measure_pb.EvaluateMeasuresRequest
-    | measure_pb.EvaluatePayoutRequest
-    | measure_pb.GetRestitutionRequest
-    | ledger_pb.GetViolationRequest
-    | ledger_pb.ListEntriesRequest
-    | ledger_pb.ListViolationsRequest
-    | review_pb.GetNotifierRequest
-    | review_pb.ListNotifiersRequest
-    | review_pb.ListReviewQueueRequest
-)
-LedgerListRequest = (
-    ledger_pb.ListEntriesRequest
-    | ledger_pb.ListViolationsRequest
-    | review_pb.ListNotifiersRequest
-    | review_pb.ListReviewQueueRequest
-)
-ListRequest = (
-    LedgerListRequest
-    | model_pb.ListModelsRequest
-    | model_pb.ListModelMovesRequest
-    | policy_pb.ListPolicyMovesRequest
-    | proposal_pb.ListProposalsRequest
-    | audit_pb.ListAuditRecordsRequest
-)
 
 
 class Reads:
@@ -76,7 +40,7 @@ class Reads:
     def reach(self, sequence: int) -> None:
         self._tail.reach(sequence)
 
-    def cut(self, request: ReadRequest) -> Cut:
+    def cut(self, request: Any) -> Cut:
         """Return the cut by a request's times, after waiting for `at_least_sequence` within the call's time.
 
         Raises InvalidInput, SequenceNotReached if the ledger does not hold the sequence in time, TooManyCalls if too
@@ -100,7 +64,7 @@ class Reads:
             raise invalid("at_least_sequence", text)
         return cut
 
-    def page(self, request: LedgerListRequest, is_after: Callable[[str], bool]) -> "Page":
+    def page(self, request: Any, is_after: Callable[[str], bool]) -> "Page":
         """Return the page of a ledger list. `is_after`: whether a page may go on after a text. Raises InvalidInput."""
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
@@ -121,7 +85,7 @@ class Reads:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    request: ListRequest
+    request: Any
     cut: Cut
     after: str
     """The item to go on after; empty for the first page."""
@@ -144,7 +108,7 @@ def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
 
 
 def page_of(
-    request: ListRequest,
+    request: Any,
     is_after: Callable[[str], bool],
     first_cut: Callable[[], Cut] = lambda: NO_CUT,
     has_given: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
@@ -176,13 +140,13 @@ def is_number(text: str) -> bool:
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 
-def _binding(request: ListRequest, body: bytes) -> bytes:
+def _binding(request: Any, body: bytes) -> bytes:
     """Return a checksum that ties a token to its request, caller and visible sellers.
 
     A forged token shows only what its maker may list.
     """
     same = type(request)()
-    same.MergeFrom(request)  # type: ignore[arg-type]
+    same.MergeFrom(request)
     for field in ("page_size", "page_token"):
         same.ClearField(field)
     text = same.DESCRIPTOR.full_name.encode() + same.SerializeToString(deterministic=True)

@@ -20,7 +20,6 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.registry import Collector
 
 from scoring.base.errors import ConfigurationWrong
-from scoring.loss_certificate.contradictions import Seen
 from sellertrust.v1 import (
     audit_service_pb2,
     ledger_service_pb2,
@@ -39,7 +38,6 @@ from service.api.gate import Gate
 from service.api.health import Health
 from service.api.listening import listening_error
 from service.api.reads import Reads
-from service.api.reflection import add_reflection
 from service.api.servicers.audit import AuditServicer
 from service.api.servicers.ledger import LedgerServicer
 from service.api.servicers.measure import MeasureServicer
@@ -49,7 +47,6 @@ from service.api.servicers.proposal import ProposalServicer
 from service.api.servicers.review import ReviewServicer
 from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.stream_threads import Streams
-from service.api.telemetry.assumption_metrics import AssumptionMetrics
 from service.api.telemetry.book_metrics import BookMetrics
 from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, load_or_make_key, make_log
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
@@ -166,13 +163,10 @@ class Server:
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
         )
-        look: Callable[[], Seen] = lambda: ledger.runs.seen(ledger.cut())  # noqa: E731
-        self._registry.register(AssumptionMetrics(scorer.policy.history.assumptions, look))
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())
         self._health.add_to(self._grpc)
         self._registry.register(self._health)
-        add_reflection(self._grpc, services, settings, self._pools[Pool.REFLECTION])
 
     def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
         limits = self.settings.limits

@@ -19,8 +19,8 @@ class Streams:
     `pool` has a thread for each and one more, which rejects the excess, so that nothing queues.
     """
 
-    def __init__(self, limit: int, client_limit: int, pool: ThreadPoolExecutor | None = None) -> None:
-        self.pool = pool or ThreadPoolExecutor(limit + 1, thread_name_prefix="stream")
+    def __init__(self, limit: int, client_limit: int, pool: ThreadPoolExecutor) -> None:
+        self.pool = pool
         self._limit = limit
         self._client_limit = client_limit
         self._open: dict[object, frozenset[str]] = {}
@@ -50,7 +50,7 @@ class Streams:
             with self._lock:
                 del self._open[place]
 
-    def messages(self, incoming: Iterator[bytes], check: Callable[[], object] = lambda: None) -> Iterator[bytes]:
+    def messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
         """Yield the client's messages, each read only when it is asked for; gRPC's flow control holds up the rest.
 
         Raises DeadlinePassed if the first is later than FIRST_MESSAGE_SECONDS, ServerStopping between two messages.

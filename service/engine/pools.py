@@ -31,15 +31,11 @@ class Pool(Enum):
     """Streams. Each holds a thread while it is open."""
     HEALTH = "health"
     """Health, which takes microseconds and waits for no other class."""
-    REFLECTION = "reflection"
-    """Reflection. Each stream holds a thread while it is open."""
 
 
 WRITE_THREADS = 2
 
 HEALTH_THREADS = 2
-
-REFLECTION_THREADS = 2
 
 MODEL_THREADS = 2
 
@@ -63,7 +59,6 @@ RULES: Mapping[Pool, LineRules] = {
     Pool.MODEL: LineRules(32, TARGET_SECONDS),
     Pool.STREAM: LineRules(64, inf),
     Pool.HEALTH: LineRules(256, inf),
-    Pool.REFLECTION: LineRules(8, inf),
 }
 """Waiting rules of each class. An append of 16 MB may take as long to arrive as the client waits."""
 
@@ -78,7 +73,6 @@ def threads_of(limits: Limits) -> dict[Pool, int]:
         Pool.MODEL: MODEL_THREADS,
         Pool.STREAM: limits.stream_threads + 1,
         Pool.HEALTH: HEALTH_THREADS,
-        Pool.REFLECTION: REFLECTION_THREADS,
     }
 
 

@@ -17,6 +17,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from scoring.base.enums import Action
 from sellertrust.client import (
     LOG_SECONDS,
     SERVICE_CONFIG,
@@ -28,11 +29,6 @@ from sellertrust.client import (
 )
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from service.api.servicers.ledger import WRITES
-from service.api.servicers.model import MODEL_WRITES
-from service.api.servicers.policy import POLICY_WRITES
-from service.api.servicers.proposal import PROPOSAL_WRITES
-from service.api.servicers.review import REVIEW_WRITES
 from tests.helpers.servers import MARKET, identity, ledger_stub, running_server, violation
 from tests.helpers.worlds import artifact
 
@@ -62,7 +58,9 @@ def test_the_service_config_balances_and_sets_no_timeout() -> None:
     services = {f"sellertrust.v1.{name}" for name in names}
     assert {name["service"] for name in every["name"]} == services
     assert {name["method"] for name in writes["name"]} == {
-        *(*WRITES, *REVIEW_WRITES, *MODEL_WRITES, *POLICY_WRITES, *PROPOSAL_WRITES)
+        *(*(f"{action.name.capitalize()}Violation" for action in Action), "AppendEntries", "EraseSeller", "MendClock"),
+        *("DecideViolations", "PromoteModel", "RollbackModel", "CommitPolicy", "RollbackPolicy"),
+        *("CreateProposal", "ApproveProposal", "WithdrawProposal"),
     }
     for method in (every, writes):
         assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]

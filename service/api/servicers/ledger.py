@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any
 
 from scoring.base.enums import Action
 from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError
@@ -24,30 +24,17 @@ from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 
-WRITES = ("AppendEntries", "EraseSeller", "MendClock", *(f"{action.name.capitalize()}Violation" for action in Action))
+DecideViolation = Callable[[Any, Any], Any]
 
 
-Decision = (
-    ledger_pb.ReviewViolationRequest
-    | ledger_pb.ConfirmViolationRequest
-    | ledger_pb.DismissViolationRequest
-    | ledger_pb.WithdrawViolationRequest
-    | ledger_pb.AppealViolationRequest
-    | ledger_pb.ReduceViolationRequest
-    | ledger_pb.OverturnViolationRequest
-    | ledger_pb.ReinstateViolationRequest
-)
-Decided = TypeVar(
-    "Decided",
-    ledger_pb.ReviewViolationResponse,
-    ledger_pb.ConfirmViolationResponse,
-    ledger_pb.DismissViolationResponse,
-    ledger_pb.WithdrawViolationResponse,
-    ledger_pb.AppealViolationResponse,
-    ledger_pb.ReduceViolationResponse,
-    ledger_pb.OverturnViolationResponse,
-    ledger_pb.ReinstateViolationResponse,
-)
+def _method_of(action: Action) -> DecideViolation:
+    """Return the method that decides so, such as ConfirmViolation."""
+    response = getattr(ledger_pb, f"{action.name.capitalize()}ViolationResponse")
+
+    def decide(servicer: "LedgerServicer", request: Any) -> Any:
+        return servicer._decide(request, action, response)
+
+    return decide
 
 
 class LedgerServicer(EntryStreams):
@@ -99,29 +86,14 @@ class LedgerServicer(EntryStreams):
             next_page_token="" if following is None else page.token(following),
         )
 
-    def ReviewViolation(self, request: ledger_pb.ReviewViolationRequest) -> ledger_pb.ReviewViolationResponse:
-        return self._decide(request, Action.REVIEW, ledger_pb.ReviewViolationResponse)
-
-    def ConfirmViolation(self, request: ledger_pb.ConfirmViolationRequest) -> ledger_pb.ConfirmViolationResponse:
-        return self._decide(request, Action.CONFIRM, ledger_pb.ConfirmViolationResponse)
-
-    def DismissViolation(self, request: ledger_pb.DismissViolationRequest) -> ledger_pb.DismissViolationResponse:
-        return self._decide(request, Action.DISMISS, ledger_pb.DismissViolationResponse)
-
-    def WithdrawViolation(self, request: ledger_pb.WithdrawViolationRequest) -> ledger_pb.WithdrawViolationResponse:
-        return self._decide(request, Action.WITHDRAW, ledger_pb.WithdrawViolationResponse)
-
-    def AppealViolation(self, request: ledger_pb.AppealViolationRequest) -> ledger_pb.AppealViolationResponse:
-        return self._decide(request, Action.APPEAL, ledger_pb.AppealViolationResponse)
-
-    def ReduceViolation(self, request: ledger_pb.ReduceViolationRequest) -> ledger_pb.ReduceViolationResponse:
-        return self._decide(request, Action.REDUCE, ledger_pb.ReduceViolationResponse)
-
-    def OverturnViolation(self, request: ledger_pb.OverturnViolationRequest) -> ledger_pb.OverturnViolationResponse:
-        return self._decide(request, Action.OVERTURN, ledger_pb.OverturnViolationResponse)
-
-    def ReinstateViolation(self, request: ledger_pb.ReinstateViolationRequest) -> ledger_pb.ReinstateViolationResponse:
-        return self._decide(request, Action.REINSTATE, ledger_pb.ReinstateViolationResponse)
+    ReviewViolation = _method_of(Action.REVIEW)
+    ConfirmViolation = _method_of(Action.CONFIRM)
+    DismissViolation = _method_of(Action.DISMISS)
+    WithdrawViolation = _method_of(Action.WITHDRAW)
+    AppealViolation = _method_of(Action.APPEAL)
+    ReduceViolation = _method_of(Action.REDUCE)
+    OverturnViolation = _method_of(Action.OVERTURN)
+    ReinstateViolation = _method_of(Action.REINSTATE)
 
     def EraseSeller(self, request: ledger_pb.EraseSellerRequest) -> ledger_pb.EraseSellerResponse:
         name, entry_id = parse_seller(request.seller, "seller"), request.entry_id or uuid.uuid4().hex
@@ -145,7 +117,7 @@ class LedgerServicer(EntryStreams):
         record_time = timestamp(done.record_time)
         return ledger_pb.MendClockResponse(sequence=done.sequence, entry_id=done.entry_id, record_time=record_time)
 
-    def _decide(self, request: Decision, action: Action, response: Callable[..., Decided]) -> Decided:
+    def _decide(self, request: Any, action: Action, response: Callable[..., Any]) -> Any:
         """Append the decision; return the violation as it was just after it, also on a retry."""
         marketplace, violation = parse_violation(request.name, "name")
         self._tail.require_answering()

@@ -12,8 +12,6 @@ from service.contract.resource_names import model_name, parse_model
 from service.registry.figures import compare_models
 from service.registry.registry import REPORT, Registry
 
-MODEL_WRITES = ("PromoteModel", "RollbackModel")
-
 
 class ModelServicer:
     """`serving` returns the model in use; `refresh` adopts a move at once."""

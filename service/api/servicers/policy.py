@@ -9,8 +9,6 @@ from service.contract.resource_names import parse_policy_digest, parse_policy_na
 from service.ledger.append.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
 
-POLICY_WRITES = ("CommitPolicy", "RollbackPolicy")
-
 
 class PolicyServicer:
     def __init__(self, served: ServedPolicy) -> None:

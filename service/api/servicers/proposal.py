@@ -30,8 +30,6 @@ from service.policy.history import check_text
 from service.registry.registry import Registry
 from service.scores.served_policy import ServedPolicy
 
-PROPOSAL_WRITES = ("CreateProposal", "ApproveProposal", "WithdrawProposal")
-
 MAX_PAGE = 100
 """Proposals a page: each may have 256 KB and is read whole."""
 

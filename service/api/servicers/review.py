@@ -17,9 +17,6 @@ from service.review.reliability import assess
 from service.review.review_queue import review_queue
 from service.scores.scorer import Scorer
 
-REVIEW_WRITES = ("DecideViolations",)
-
-
 MAX_CASES = 1_000
 """Open cases that are listed, earliest deadline first."""
 

@@ -1,5 +1,6 @@
 """Around every RPC: each fault gives the caller a status without secrets."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -11,8 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import FieldViolation, InvalidInput, LedgerUnavailable
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
+from service.api.approvals import Approvals
 from service.api.calls import Calls
+from service.api.gate import Gate
 from service.api.server import FILES
+from service.api.stream_threads import Streams
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
 from tests.helpers.refusals import refusal
@@ -143,9 +147,14 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
         def GetTrustScore(self, request: object) -> object:  # noqa: N802 (the contract's name)
             return request
 
-    calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "")
+    calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print))
     with pytest.raises(TypeError, match="BatchGetTrustScores"):
-        calls.handlers(trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"], Partial())
+        calls.handlers(
+            trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"],
+            Partial(),
+            {},
+            Streams(1, 1, ThreadPoolExecutor(2)),
+        )
 
 
 def test_statuses_are_small_enough_for_any_client() -> None:

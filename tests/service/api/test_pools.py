@@ -17,7 +17,9 @@ from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.access.limits import CLASSES
+from service.api.approvals import Approvals
 from service.api.calls import Calls, _class_of
+from service.api.gate import Gate
 from service.api.reads import Reads
 from service.api.servicers.ledger import LedgerServicer
 from service.api.stream_threads import Streams
@@ -107,14 +109,16 @@ def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypa
 
 def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
-        calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "")
+        calls = Calls(
+            make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print)
+        )
         service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
         tail = running.tail
         servicer = LedgerServicer(
             running.ledger, tail, Reads(running.ledger, tail), Recorder(running.ledger, running.scorer)
         )
         with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
-            calls.handlers(service, servicer, {}, Streams(1, 1))
+            calls.handlers(service, servicer, {}, Streams(1, 1, ThreadPoolExecutor(2)))
 
 
 def test_every_method_is_of_a_class_that_limits_count() -> None:
