@@ -100,7 +100,7 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
     assert "champion: all" in stdout
     assert "Among sellers of like sales the model ranks a bad seller below a good one in " in stdout
     assert "Every field of the answer is what it was before" in stdout
-    assert re.search(r"^\d+ s: simulate [\d.]+, import [\d.]+, train [\d.]+, story [\d.]+$", stderr, re.MULTILINE)
+    assert re.search(r"^\d+ s$", stderr, re.MULTILINE)
     assert stderr.endswith(f"Go on: sellertrust demo --serve --folder {folder}\n")
 
     with start("demo", "--serve", "--folder", folder, SELLERTRUST_ADDRESS="127.0.0.1:0") as serving:

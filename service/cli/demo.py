@@ -42,24 +42,21 @@ POLICY = ROOT / "service" / "policy" / "general.toml"
 def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
     """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
 
-    Times go to stderr. Renames an earlier demo in the folder.
+    Renames an earlier demo in the folder.
     """
     place = _place(folder)
     make_room(place)
-    settings, files, timer = settings_of(place), place / "files", _Timer()
+    settings, files = settings_of(place), place / "files"
     write(f"A market of {sellers:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
-    with timer.step("simulate"):
-        write_files(sellers, files)
+    began = time.monotonic()
+    write_files(sellers, files)
     with open_ledger(settings, create=True, serving=True) as ledger:
         freeze_loaded_objects()
-        with timer.step("import"):
-            appended = bring_history(ledger, files)
+        appended = bring_history(ledger, files)
         write(f"  ledger  {appended:,} entries from six files, no row rejected\n")
-        with timer.step("train"):
-            _train(settings)
-        with timer.step("story"):
-            show(settings, ledger)
-    say(f"\n{timer.spell()}")
+        _train(settings)
+        show(settings, ledger)
+    say(f"\n{time.monotonic() - began:.0f} s")
     say(f"Go on: {_command()} demo --serve{'' if folder is None else f' --folder {folder}'}")
 
 
@@ -194,18 +191,3 @@ def make_room(place: Path) -> None:
 def _command() -> str:
     """Return how this command is called: `./dev` with its environment, or as installed."""
     return "./dev" if "DEV_VENV" in os.environ else "sellertrust"
-
-
-class _Timer:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - started
-
-    def spell(self) -> str:
-        steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.seconds.items())
-        return f"{sum(self.seconds.values()):.0f} s: {steps}"

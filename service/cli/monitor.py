@@ -36,14 +36,6 @@ def monitor(
     over expected bad sellers: in windows that are over (matured), and in open ones, projected by how past windows
     developed (estimated).
     """
-    report = _look(model, study, export, as_of)
-    _emit(report, output)
-    if any(report.alerts.values()):
-        say("error: at least one check alerts")
-        raise typer.Exit(Exit.REFUSED)
-
-
-def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "MonitorReport":
     try:
         from training.monitoring.monitor import monitor as run
     except ImportError as error:
@@ -62,7 +54,10 @@ def _look(model: str, study: Path, export: Path | None, as_of: str | None) -> "M
         progress("monitor", 0, 1)
         report = run(table, stated, artifact, load_policy(settings), day)
         progress("monitor", 1, 1)
-    return report
+    _emit(report, output)
+    if any(report.alerts.values()):
+        say("error: at least one check alerts")
+        raise typer.Exit(Exit.REFUSED)
 
 
 def _emit(report: "MonitorReport", output: Format) -> None:

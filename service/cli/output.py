@@ -165,8 +165,6 @@ class Column(NamedTuple):
     """By default the field named like the heading. If one is None, the cell is empty."""
     text: Callable[..., str] | None = None
     """Combines the fields into one text; by default the first field is shown."""
-    goes_first: bool = False
-    """Left out first if a terminal is too narrow."""
 
     def cell(self, row: Mapping[str, Any]) -> Any:
         values = [row.get(name) for name in self.names]
@@ -198,7 +196,8 @@ def emit(
     from rich.table import Table
 
     fields = list(dict.fromkeys(name for row in rows for name in row))
-    shown = _fit([*columns] or [Column(name) for name in fields], rows)
+    wanted = [*columns] or [Column(name) for name in fields]
+    shown = wanted[: _count_fitting(wanted, rows)]
     cells = [[column.cell(row) for row in rows] for column in shown]
     table = Table(box=None, pad_edge=False)
     for column, values in zip(shown, cells, strict=True):
@@ -215,14 +214,6 @@ def _cell_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if value is None else str(value)
-
-
-def _fit(columns: list[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    kept = [column for column in columns if not column.goes_first]
-    for some in (columns, kept):
-        if _count_fitting(some, rows) == len(some):
-            return some
-    return columns[: _count_fitting(columns, rows)]
 
 
 def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:

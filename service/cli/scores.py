@@ -41,7 +41,7 @@ _INDENT = 33
 COLUMNS = (
     *(Column("seller"), Column("tier"), Column("badge")),
     Column("points", ("points", "points_low", "points_high"), "{} ({}-{})".format),
-    Column("incidents", ("incidents", "open"), "{}, {} open".format, goes_first=True),
+    Column("incidents", ("incidents", "open"), "{}, {} open".format),
     Column("reasons"),
 )
 
@@ -68,8 +68,8 @@ def score(
             rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in shown]
             if rows:
                 emit(rows, output, COLUMNS)
-            for result in results:
-                _print_cautions(result.trust_score, as_json)
+            for result in () if as_json else results:
+                _print_cautions(result.trust_score)
             if any(NO_MODEL in result.trust_score.reason_codes for result in results):
                 say(NO_MODEL_SERVED)
             missing = [(result.seller, result.error.message) for result in results if result.HasField("error")]
@@ -145,8 +145,8 @@ def _cautions(score: TrustScore) -> dict[str, Any]:
     return {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
 
 
-def _print_cautions(score: TrustScore, as_json: bool = False) -> None:
-    for one in () if as_json else score.cautions:
+def _print_cautions(score: TrustScore) -> None:
+    for one in score.cautions:
         seller, until = score.seller.rsplit("/", 1)[-1], one.end_time.ToJsonString()[:16]
         text = (
             f"  caution {one.rule} ({one.reference}) until {until}Z for {seller}, case {one.case}: {describe_reason(one)};"

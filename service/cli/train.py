@@ -59,7 +59,11 @@ def train(
 
     settings, stated = load(), study_of(study)
     if rows is not None:
-        _check_rows(rows, dry_run=dry_run)
+        from training.pipeline.rows import check_rows_file
+
+        if dry_run:
+            raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
+        check_rows_file(rows)
     with StepProgress() as progress:
         job = make_job(settings, stated, export, progress, recalibrate=recalibrate, verify=verify)
         if dry_run:
@@ -104,7 +108,7 @@ def make_job(
     key = [study.digest, table.digest, champion.digest if recalibrate and champion else "", code_versions()]
     folder, policy = settings.data_dir / "training", load_policy(settings)
     shell = Shell(
-        parity=None if export else partial(count_differing_rows, settings, study.marketplace, policy),
+        parity=None if export else partial(count_differing_rows, settings, study.marketplace),
         looks=folder / "looks.jsonl",
         now=now(),
     )
@@ -147,15 +151,6 @@ def run_job(job: "Job", progress: Progress) -> "Trained":
     if job.kept.used:
         say(f"taken as an earlier run of the same training left it: {', '.join(job.kept.used)}")
     return trained
-
-
-def _check_rows(file: Path, *, dry_run: bool) -> None:
-    """Check before training that rows can be written to a file. Raises InvalidInput if not, or in a dry run."""
-    from training.pipeline.rows import check_rows_file
-
-    if dry_run:
-        raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
-    check_rows_file(file)
 
 
 def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish: bool) -> dict[str, Any]:

@@ -2,7 +2,6 @@ import uuid
 from enum import StrEnum
 from typing import Annotated, Any
 
-import grpc
 import typer
 
 from scoring.base.enums import Severity as SeverityWord
@@ -309,23 +308,12 @@ def _decide_all(
     try:
         while (done := review.decide_violations(marketplace, action, **wanted)).remaining and execute:
             say(f"{done.decided:,} of {done.count:,} decided")
-        if not done.count and wanted["notifier"]:
-            _require_notifier(review, marketplace, wanted["notifier"])
     except (SellertrustCallError, KeyboardInterrupt) as error:
         may_go_on = isinstance(error, KeyboardInterrupt) or exit_code(error) in (Exit.UNAVAILABLE, Exit.UNFORESEEN)
         if execute and may_go_on:
             say(f"this may have stopped half-way: the same command with --decision-id {name} goes on")
         raise
     return done
-
-
-def _require_notifier(review: ReviewClient, marketplace: str, notifier: str) -> None:
-    """Raise NOTIFIER_NOT_FOUND for a notifier without reports, as far as the caller may know."""
-    try:
-        review.get_notifier(marketplace, notifier)
-    except SellertrustCallError as error:
-        if error.code is not grpc.StatusCode.PERMISSION_DENIED:
-            raise
 
 
 def _status_of(text: str) -> ViolationStatus.ValueType:

@@ -29,8 +29,10 @@ def parity(evidence: GateEvidence) -> GateFinding:
     """Count the rows whose features, as served, differ from the trained ones, if measured."""
     rows, differing = evidence.measured.parity_rows, evidence.measured.parity_mismatches
     if differing is None or rows <= 0:
-        return GateFinding(None, "No row was compared: features read over gRPC.")
-    return GateFinding(differing, f"{differing:,} of {rows:,} rows differ in a bit: features read over gRPC.")
+        return GateFinding(None, "No row was compared: features read as a server reads them.")
+    return GateFinding(
+        differing, f"{differing:,} of {rows:,} rows differ in a bit: features read as a server reads them."
+    )
 
 
 def leakage(evidence: GateEvidence) -> GateFinding:

@@ -26,7 +26,7 @@ class Shell:
     """The shell's services; None if not requested."""
 
     parity: Callable[[Sample], int] | None = None
-    """Reads a sample again over gRPC; returns how many rows differ in any bit."""
+    """Reads a sample again as a server reads it; returns how many rows differ in any bit."""
     looks: Path | None = None
     now: int = 0
 

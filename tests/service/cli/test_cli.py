@@ -175,12 +175,6 @@ def test_tables_fit_80_characters(reported: Shell, command: tuple[str, ...], hea
     assert re.search(rf"^not shown: .*{hidden}.*; show them with -o json$", told, re.MULTILINE)
 
 
-def test_a_narrow_terminal_shows_reasons_before_incidents(reported: Shell) -> None:
-    table, told = in_terminal(reported, 72, "score", "s-00001")
-    assert table.split()[:5] == ["seller", "tier", "badge", "points", "reasons"]
-    assert "incidents, open" in told
-
-
 def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
     """Run the command on a terminal of this width; return its text without styles, and stderr."""
     outer, inner = os.openpty()

@@ -67,7 +67,6 @@ def test_wrong_conditions_are_2_and_named(shell: Shell) -> None:
     assert "'odd' is unknown. Use alleged" in shell.error(2, *wrong)
     everything = ("violation", "decide-all", "dismiss", *WHY)
     assert "nothing is selected" in shell(*everything, "--seller", "nobody")[1]
-    assert "NOTIFIER_NOT_FOUND" in shell.error(3, *everything, "--notifier", "rnig-1")
     assert "decide anything else one by one" in shell.error(
         2, "violation", "decide-all", "appeal", *WHY, "--seller", "target"
     )

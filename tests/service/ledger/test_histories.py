@@ -35,11 +35,11 @@ from scoring.entries.kinds.conduct import (
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
-from service.cli.parity import rows_of
 from service.contract.entries import entry_message
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, ago, exposure, identity
+from tests.helpers.listed_facts import rows_of
 
 SELLERS = ("s0", "s1")
 sellers, reports = st.sampled_from(SELLERS), st.sampled_from(["v0", "v1", "v2", "p0"])
