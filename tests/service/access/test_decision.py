@@ -107,17 +107,6 @@ def test_local_may_do_everything_and_nobody_nothing(given_grants: list[Grant], c
     assert not allowed([], given_grants, call)
 
 
-def test_two_grants_do_not_add_up() -> None:
-    """Two grants do not add up within one thing that is asked for."""
-    who = Principal("dns:a.example", is_bound=True)
-    pattern, right = (Pattern("dns:a.example"),), frozenset({Right.APPEND})
-    by_brand = Grant(pattern, right, EVERY, EVERY, frozenset({"violation"}), frozenset({"brand"}), EVERY, ("*",))
-    inspections = Grant(pattern, right, EVERY, EVERY, frozenset({"inspection"}), frozenset({"customs"}), EVERY, ("*",))
-    mixed = Asked(Right.APPEND, "m1", "s1", kind="violation", source="customs", notifier="n", entry_id="x")
-    assert not allowed([who], [by_brand, inspections], [mixed])
-    assert allowed([who], [by_brand, inspections], [Asked(Right.APPEND, "m1", "s1", "violation", "brand", "n", "x")])
-
-
 @given(
     st.lists(principals, max_size=2), st.lists(grants, max_size=3), st.sampled_from(Right), st.sampled_from(("", *IDS))
 )

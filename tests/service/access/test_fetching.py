@@ -210,13 +210,3 @@ def test_a_site_that_is_down_or_not_trusted_gives_no_keys(site: Site, tmp_path: 
     assert "CERTIFICATE_VERIFY_FAILED" in told[0]
     assert "refused" in told[1]
     assert site.asked == 0
-
-
-def test_keys_are_believed_for_a_day(site: Site, later: Callable[[float], None]) -> None:
-    """Keys are believed for a day also while a site does not end its answer."""
-    source = KeySource(site.url, site.authority.ca)
-    source.look()
-    later(86_399)
-    assert [*source.keys] == ["k1"]
-    later(2)
-    assert [*source.keys] == []

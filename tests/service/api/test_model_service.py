@@ -125,27 +125,6 @@ def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: 
     assert client.rollback_model(actor="carl", reason="again").champion == f"models/{second}"
 
 
-def test_a_promotion_past_its_gates_says_what_it_takes(client: Client, registry: Registry) -> None:
-    first = publish(registry)
-    failed = [gate("calibration", ok=False), gate("psi", ok=False, kind="advisory")]
-    second = publish(registry, 1, attachments={"gates.json": gates_json(*failed)})
-    third = publish(registry, 2, attachments={"gates.json": gates_json(gate("parity", ok=False))})
-    code = "FAILED_PRECONDITION"
-    error = refused(code, "GATES_FAILED", client.promote_model, second, **SAID)
-    assert error.metadata == {"fixed": "", "hard": "calibration", "advisory": "psi"}
-    error = refused(code, "GATES_FAILED", client.promote_model, second, override="dora", **SAID)
-    assert "psi must be signed off" in str(error)
-    error = refused(code, "GATES_FAILED", client.promote_model, third, override="dora", **SAID)
-    assert error.metadata["fixed"] == "parity"
-    assert registry.champion() == first
-    done = client.promote_model(second, override="dora", sign_off="emil", **SAID)
-    assert done.champion == f"models/{second}"
-    figures = registry.history()[-1].figures
-    assert [figures[name] for name in ("override", "overridden", "sign_off", "signed_off")] == [
-        "dora", "calibration", "emil", "psi",
-    ]  # fmt: skip
-
-
 def test_what_is_not_there_or_not_well_said_is_refused_by_name(client: Client, registry: Registry) -> None:
     publish(registry)
     missing = "NOT_FOUND"

@@ -48,9 +48,8 @@ from tests.helpers.builders import (
 from tests.helpers.models import publish
 from tests.helpers.recordings import GENERAL
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import Running, Shelf, running_server
+from tests.helpers.servers import Running, running_server
 from tests.helpers.servers import identity as identity_message
-from tests.helpers.worlds import artifact
 
 ORDERED = """
 
@@ -251,25 +250,6 @@ def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock
     ledger.append(MARKET, [status("v1", Action.OVERTURN)])
     plain = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90, value_caps=(("toys", 9_000),))
     assert order_terms() == (plain, None)
-
-
-def test_a_tier_that_falls_later_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
-    """A tier that falls by a later confirmation reaches no earlier order."""
-    lowest = '[[rules]]\nid = "low"\nreference = "x"\ntiers = ["unrated", "probation"]\n'
-    text = POLICY + lowest + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
-    clock.now = ago(20)
-    sold = exposure(TODAY - 60, settled_orders=5_000)
-    ledger.append(MARKET, [identity("i1"), sold, violation("v1", occur_time=ago(30))])
-    clock.now = NOW
-    scorer = build_scorer(ledger, parse_policy_text(text), Shelf(artifact()))
-
-    def hold(days: int) -> int:
-        found = Payouts(ledger, scorer).evaluate(MARKET, SELLER, order_of(days), TODAY, "", ledger.cut())
-        return found.terms.hold_days
-
-    assert hold(10) == 7
-    ledger.append(MARKET, [status("v1", Action.CONFIRM)])
-    assert (hold(10), hold(0)) == (30, 60)
 
 
 def test_a_later_policy_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:

@@ -22,7 +22,7 @@ from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.registry.registry import Registry
 from tests.helpers.models import another, gates_json
 from tests.helpers.processes import COMMAND
-from tests.helpers.shells import MARKET, ROOT, SECONDS, Shell, bare_shell, days_ago, lines_of, serving, shell_of
+from tests.helpers.shells import MARKET, ROOT, SECONDS, Shell, lines_of, serving, shell_of
 from tests.helpers.worlds import artifact
 
 
@@ -35,11 +35,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = shell_of(folder)
     with serving(shell, folder) as address:
         yield shell_of(folder, target=address)
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Shell:
-    return bare_shell(tmp_path)
 
 
 def score_of(shell: Shell, seller: str) -> Any:
@@ -224,21 +219,6 @@ def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_whe
     after = score_of(shell, "fallen")
     assert after["points"] - before["points"] == 0
     assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
-
-
-@pytest.mark.long
-def test_an_explanation_says_who_set_the_tier_and_until_when(shell: Shell) -> None:
-    until = days_ago(-30)
-    override = {"tier": "probation", "until": until, "actor": "risk-2", "reason": "under investigation"}
-    entry = {"entry_id": "o-held", "seller": "held", "occur_time": days_ago(0.01), "override": override}
-    shell("ledger", "append", "-", stdin=lines_of("held") + json.dumps(entry))
-    text, _ = shell("score", "held", "--explain")
-    assert "tier probation" in text
-    assert f"tier probation was set by risk-2 until {until[:10]}" in text
-    assert "under investigation (entry o-held)" in text
-    assert "OVERRIDDEN" in text
-    [explained] = shell.json("score", "held", "--explain")
-    assert explained["override"]["actor"] == "risk-2"
 
 
 @pytest.mark.long

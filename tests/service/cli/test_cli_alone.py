@@ -23,12 +23,7 @@ from tests.helpers.databases import postgresql
 from tests.helpers.models import publish
 from tests.helpers.processes import COMMAND, run_from_nothing
 from tests.helpers.servers import running_server
-from tests.helpers.shells import SECONDS, Shell, bare_shell, lines_of, shell_of
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Shell:
-    return bare_shell(tmp_path)
+from tests.helpers.shells import SECONDS, Shell, lines_of, shell_of
 
 
 @pytest.mark.long

@@ -1,7 +1,6 @@
 """`sellertrust policy commit|history|rollback|show`: changes to the policy of a running server."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from tests.helpers.shells import MARKET, Shell, lines_of, serving, shell_of
 
 GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
 SAID = ("--actor", "a-1", "--reason", "so")
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    folder = tmp_path_factory.mktemp("policies")
-    with serving(shell_of(folder / "data"), folder) as address:
-        yield shell_of(folder / "data", target=address)
 
 
 @pytest.mark.long

@@ -1,21 +1,12 @@
 """`sellertrust notifier`, `violation queue` and `violation decide-all` against a real server."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from tests.helpers.shells import Shell, days_ago, lines_of, serving, shell_of
+from tests.helpers.shells import Shell, days_ago, lines_of
 
 WHY = ("--actor", "staff-7", "--reason", "one text, thirty times")
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    folder = tmp_path_factory.mktemp("data")
-    shell = shell_of(folder)
-    with serving(shell, folder) as address:
-        yield shell_of(folder, target=address)
 
 
 def complaints(notifier: str, count: int, seller: str) -> str:

@@ -40,6 +40,7 @@ def test_an_override_is_set_shown_and_ended_by_whom_and_why(asked: tuple[Shell, 
     shell("override", "s-1", "probation", "--until", until, *SAID, "--entry-id", "o1")
     [score] = shell.json("score", "s-1")
     assert score["tier"].lower() == "probation" != before["tier"].lower()
+    assert f"tier probation was set by ops-1 until {until[:10]}" in shell("score", "s-1", "--explain")[0]
     [explained] = shell.json("score", "s-1", "--explain")
     row = explained["override"]
     assert (row["tier"], row["actor"], row["reason"]) == ("probation", "ops-1", "a known maker")
