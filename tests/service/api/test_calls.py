@@ -149,12 +149,9 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
 
     calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print))
     with pytest.raises(TypeError, match="BatchGetTrustScores"):
-        calls.handlers(
-            trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"],
-            Partial(),
-            {},
-            Streams(1, 1, ThreadPoolExecutor(2)),
-        )
+        pools = {"TrustScoreService/GetTrustScore": ThreadPoolExecutor(1)}
+        service = trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"]
+        calls.handlers(service, Partial(), pools, Streams(1, 1, ThreadPoolExecutor(2)))
 
 
 def test_statuses_are_small_enough_for_any_client() -> None:
