@@ -84,7 +84,7 @@ def _write(file: int, data: bytes) -> None:
         raise
 
 
-def fits(text: bytes, before: str) -> bool:
+def is_next_line(text: bytes, before: str) -> bool:
     stated = text[: -len(_END % GENESIS.encode())]
     return text == stated + _END % _hash_of(before, stated).encode()
 

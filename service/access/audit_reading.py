@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from scoring.base.canonical import parse_json
-from service.access.audit import GENESIS, fits
+from service.access.audit import GENESIS, is_next_line
 
 MAX_LOOKED_AT = 20_000
 
@@ -21,7 +21,7 @@ class AuditPage(NamedTuple):
     """The place of the last line read; empty at the end."""
 
 
-class Verified(NamedTuple):
+class AuditVerdict(NamedTuple):
     lines: int
     last: str
     problem: str
@@ -42,32 +42,34 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
     if not path.exists():  # it was moved away, and no line was written since
         return AuditPage(found, "")
     with path.open("rb") as file:
-        place = _go_to(file, after) if after else 0
+        place = _seek_behind(file, after) if after else 0
         length = 0
-        for looked_at, text in enumerate(_whole(file), 1):
+        for looked_at, text in enumerate(_whole_lines(file), 1):
             content = dict(parse_json(text))
             if not marketplace or content.get("marketplace") == marketplace:
                 found.append(AuditLine(text.decode().rstrip("\n"), content))
                 length += len(text)
             is_full = len(found) == limit or looked_at == MAX_LOOKED_AT or length > MAX_PAGE_BYTES
             if is_full:
-                is_last = next(_whole(file), None) is None
+                is_last = next(_whole_lines(file), None) is None
                 return AuditPage(found, "" if is_last else f"{place}-{content['hash']}")
             place += len(text)
     return AuditPage(found, "")
 
 
-def verify_lines(lines: Iterable[bytes]) -> Verified:
+def verify_lines(lines: Iterable[bytes]) -> AuditVerdict:
     before, count = GENESIS, 0
     for number, text in enumerate(lines, 1):
         try:
             stated = parse_json(text)["hash"]
         except (ValueError, TypeError, KeyError):
-            return Verified(count, before, f"line {number} is no line of an audit file")
-        if not fits(text, before):
-            return Verified(count, before, f"line {number} was changed, or lines before it were changed or left out")
+            return AuditVerdict(count, before, f"line {number} is no line of an audit file")
+        if not is_next_line(text, before):
+            return AuditVerdict(
+                count, before, f"line {number} was changed, or lines before it were changed or left out"
+            )
         before, count = stated, number
-    return Verified(count, before, "")
+    return AuditVerdict(count, before, "")
 
 
 def verify_audit(path: Path) -> tuple[int, str]:
@@ -87,12 +89,12 @@ def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield text
 
 
-def _whole(file: BinaryIO) -> Iterator[bytes]:
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
     while (text := file.readline()).endswith(b"\n"):
         yield text
 
 
-def _go_to(file: BinaryIO, after: str) -> int:
+def _seek_behind(file: BinaryIO, after: str) -> int:
     """Move behind the line at a place, and return the position; to the beginning if another line is there."""
     begins, _, name = after.partition("-")
     end = f'"hash": "{name}"}}\n'.encode()

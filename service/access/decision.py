@@ -13,7 +13,7 @@ EVERY = frozenset({"*"})
 MAX_REMEMBERED = 10_000
 
 
-class Asked(NamedTuple):
+class NeededRight(NamedTuple):
     right: Right
     marketplace: str = ""
     """Empty for the server as a whole."""
@@ -44,7 +44,7 @@ class Grant:
     def names(self, principal: str) -> bool:
         return any(pattern.matches(principal) for pattern in self.principals)
 
-    def covers(self, asked: Asked) -> bool:
+    def covers(self, asked: NeededRight) -> bool:
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
             right in self.rights
@@ -76,7 +76,9 @@ class GrantList:
         return tuple(grant for grant in self.all if grant.names(principal))
 
 
-def first_refused(principals: Sequence[Principal], grants: GrantList, call: Sequence[Asked]) -> Asked | None:
+def first_refused(
+    principals: Sequence[Principal], grants: GrantList, call: Sequence[NeededRight]
+) -> NeededRight | None:
     """Return the first ungranted thing that a call asks for, or None.
 
     Each principal needs one grant that covers it. `local` may do everything. A right of `BOUND` also needs a principal

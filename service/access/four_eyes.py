@@ -15,7 +15,7 @@ One person counts once under any number of names. Only names that the file lists
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.access.decision import Asked, GrantList, first_refused
+from service.access.decision import GrantList, NeededRight, first_refused
 from service.access.principals import LOCAL, Principal
 from service.access.rights import Right
 from service.ledger.append.proposals import Proposal, Step
@@ -38,7 +38,7 @@ class FourEyes:
     marketplaces: frozenset[str]
     hours: float = DEFAULT_HOURS
 
-    def covers(self, asked: Asked) -> bool:
+    def covers(self, asked: NeededRight) -> bool:
         return asked.right in self.rights and not self.marketplaces.isdisjoint({"*", asked.marketplace or "*"})
 
 
@@ -49,12 +49,12 @@ class Agreement:
     grants: GrantList = field(default_factory=GrantList)
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def right_in_need(self, call: Sequence[Asked]) -> Right | None:
+    def right_in_need(self, call: Sequence[NeededRight]) -> Right | None:
         """Return the first requested right that needs two persons, or None."""
         found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
         return found[min(found)] if found else None
 
-    def hours(self, call: Sequence[Asked]) -> float:
+    def hours(self, call: Sequence[NeededRight]) -> float:
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
@@ -67,13 +67,13 @@ class Agreement:
         persons = {self.person_of[name] for name in found if name in self.person_of}
         return found.union(name for name, person in self.person_of.items() if person in persons)
 
-    def persons_behind(self, proposal: Proposal, call: Sequence[Asked]) -> list[str]:
+    def persons_behind(self, proposal: Proposal, call: Sequence[NeededRight]) -> list[str]:
         """Return, per step of a proposal, the person whose support it adds, or "".
 
         `call` is the proposed request. The author must still have its rights, and an approver the right to approve. A
         person counts only once.
         """
-        needed = {Step.PROPOSED: call, Step.APPROVED: [Asked(Right.APPROVE, proposal.marketplace)]}
+        needed = {Step.PROPOSED: call, Step.APPROVED: [NeededRight(Right.APPROVE, proposal.marketplace)]}
         seen: list[str] = []
         for taken in proposal.steps:
             asked = needed.get(taken.step)
@@ -83,13 +83,13 @@ class Agreement:
             seen.append(person if counts else "")
         return seen
 
-    def may_see(self, caller: str, proposal: Proposal, call: Sequence[Asked]) -> bool:
+    def may_see(self, caller: str, proposal: Proposal, call: Sequence[NeededRight]) -> bool:
         """Return whether a caller who may propose may see a proposal.
 
         The caller must have the rights of the request (`call`; nothing if erased) or may approve there; `local` sees
         any.
         """
-        asked = [call, [Asked(Right.APPROVE, proposal.marketplace)]]
+        asked = [call, [NeededRight(Right.APPROVE, proposal.marketplace)]]
         principals = [replace(one, is_bound=True) for one in self._principals(caller)]
         return any(first_refused(principals, self.grants, one) is None for one in asked if one)
 

@@ -36,7 +36,7 @@ class TokenRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedToken:
     principal: Principal
     thumbprint: str | None
     """The thumbprint of the certificate that the token is bound to; None if unbound."""
@@ -57,13 +57,13 @@ class Tokens:
         self._issuers = issuers
         self._clock = clock
         self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, Verified] = OrderedDict()
+        self._remembered: OrderedDict[bytes, VerifiedToken] = OrderedDict()
 
     def principal(self, token: str, thumbprint: str | None = None) -> Principal:
         """Verify a token and return its principal. Raises TokenRefused."""
         return self.verify(token, thumbprint).principal
 
-    def verify(self, token: str, thumbprint: str | None = None) -> Verified:
+    def verify(self, token: str, thumbprint: str | None = None) -> VerifiedToken:
         """Verify a token once and remember the result.
 
         Raises TokenRefused if it is too long, expired, not signed by a known key of its issuer, or bound to another
@@ -84,7 +84,7 @@ class Tokens:
             raise TokenRefused("is bound to another certificate than the call shows")
         return found
 
-    def _verify(self, token: str, now: float) -> Verified:
+    def _verify(self, token: str, now: float) -> VerifiedToken:
         header, claims = _unverified(token)
         known = self._issuers.get(str(claims.get("iss", "")))
         if known is None:
@@ -116,7 +116,7 @@ class Tokens:
         except ValueError as error:
             raise TokenRefused(str(error).removeprefix("its ")) from None
         principal = Principal(name, is_bound=False, expires=expires, marketplaces=issuer.marketplaces)
-        return Verified(principal, _bound_to(claims), min(expires, now + REMEMBERED_SECONDS), generation, source)
+        return VerifiedToken(principal, _bound_to(claims), min(expires, now + REMEMBERED_SECONDS), generation, source)
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from scoring.base.enums import Kind
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
-from service.access.decision import Asked
+from service.access.decision import NeededRight
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
 from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
@@ -92,7 +92,7 @@ class Approvals:
         right = agreement.right_in_need(asked_of(row, request))
         if right is None and row.scope is Scope.ENTRIES:
             marketplace = parse_marketplace(request.parent, "parent")
-            overriding = agreement.right_in_need([Asked(Right.OVERRIDE, marketplace)])
+            overriding = agreement.right_in_need([NeededRight(Right.OVERRIDE, marketplace)])
             return overriding if overriding and self._corrects_override(marketplace, request.entries) else None
         return right
 
@@ -180,7 +180,7 @@ def require_open(found: Proposal) -> None:
 
 
 @contextmanager
-def naming(name: str) -> Iterator[None]:
+def naming_proposal(name: str) -> Iterator[None]:
     try:
         yield
     except ProposalNotFound as error:
@@ -188,7 +188,7 @@ def naming(name: str) -> Iterator[None]:
         raise
 
 
-def _asked_by(proposal: Proposal) -> list[Asked]:
+def _asked_by(proposal: Proposal) -> list[NeededRight]:
     """Return what a proposal's request asks for; an erased one asks for what no one is granted."""
     if proposal.content is None:
         return []

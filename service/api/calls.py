@@ -4,7 +4,7 @@ A servicer is a pure function from request(s) to response(s) that raises domain 
 contexts and aborts: after `context.set_code` a handler would go on. Handlers have no deserializer, since grpcio answers
 malformed bytes with UNKNOWN and sends exception texts to the caller.
 
-Rules for all calls belong in `_Passing`, rules for all requests in `Calls._take_request`.
+Rules for all calls belong in `_CallScope`, rules for all requests in `Calls._take_request`.
 """
 
 import threading
@@ -32,7 +32,7 @@ from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals
 from service.api.gate import Gate
 from service.api.stream_threads import Streams
-from service.api.telemetry.call_records import CallRecords, Method, Passage
+from service.api.telemetry.call_records import CallRecords, Method, ServedCall
 from service.api.telemetry.logs import Log, Pseudonyms
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import nested_batch, require_few_fields
@@ -116,11 +116,11 @@ class Calls:
 
     def _behaviour(self, method: Method, implementation: Callable[[Any], Message | bytes]) -> Behaviour:
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
-            with _Passing(self, method, context, None) as passage:
-                response = implementation(self._take_request(passage, data, context))
+            with _CallScope(self, method, context, None) as served:
+                response = implementation(self._take_request(served, data, context))
                 if isinstance(response, bytes):
                     return response
-                passage.response = response
+                served.response = response
                 return response.SerializeToString()
             return b""  # not reached: whatever else ends the body aborts
 
@@ -130,17 +130,17 @@ class Calls:
         self, method: Method, implementation: Callable[[Any], Generator[Message, None, None]], streams: Streams
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            with _Passing(self, method, context, streams) as passage:
-                recheck = partial(self._recheck, passage, context)
+            with _CallScope(self, method, context, streams) as served:
+                recheck = partial(self._recheck, served, context)
                 messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
-                requests = self._requests(passage, messages, context)
+                requests = self._requests(served, messages, context)
                 with closing(implementation(requests if method.takes_stream else next(requests))) as responses:
                     for response in responses:
                         if method.takes_stream:
-                            self._keep_end(passage, code_pb2.OK, response)
+                            self._audit_end(served, code_pb2.OK, response)
                         else:
-                            self._require(passage, context)
-                        self.records.count_message(passage, "sent")
+                            self._require(served, context)
+                        self.records.count_message(served, "sent")
                         yield response.SerializeToString()
 
         run_in_pool(behave, streams.pool, method)
@@ -148,83 +148,87 @@ class Calls:
             return grpc.stream_stream_rpc_method_handler(behave, None, None)
         return grpc.unary_stream_rpc_method_handler(behave, None, None)
 
-    def _admit(self, passage: Passage, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack) -> None:
+    def _admit(
+        self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack
+    ) -> None:
         """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls).
 
         Checks without the request belong here.
         """
-        method = passage.method
-        passage.caller = self._gate.identify(context)
-        self._gate.admit(passage.caller, method.name, method.call_class, context)
-        self._gate.require_anything(passage.caller, method.name)
+        method = served.method
+        served.caller = self._gate.identify(context)
+        self._gate.admit(served.caller, method.name, method.call_class, context)
+        self._gate.require_anything(served.caller, method.name)
         if streams is not None:
-            limits = self._gate.stream_limits(passage.caller)
+            limits = self._gate.stream_limits(served.caller)
             held.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
             held.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
 
     def _requests(
-        self, passage: Passage, messages: Iterable[bytes], context: grpc.ServicerContext
+        self, served: ServedCall, messages: Iterable[bytes], context: grpc.ServicerContext
     ) -> Iterator[Message]:
         parent = ""
         for data in messages:
-            self.records.count_message(passage, "received")
-            request: Any = self._take_request(passage, data, context, parent)
-            if passage.method.takes_stream:
+            self.records.count_message(served, "received")
+            request: Any = self._take_request(served, data, context, parent)
+            if served.method.takes_stream:
                 parent = request.parent
             yield request
 
-    def _take_request(self, passage: Passage, data: bytes, context: grpc.ServicerContext, parent: str = "") -> Message:
+    def _take_request(
+        self, served: ServedCall, data: bytes, context: grpc.ServicerContext, parent: str = ""
+    ) -> Message:
         """Return a parsed request.
 
         Raises InvalidInput about `request`. `parent`: the stream's, which later messages may omit.
         """
-        method = passage.method
+        method = served.method
         require_few_fields(data, method.nested)
         request: Any = parse(method.request_type, data)
         if method.takes_stream:
             request.parent = request.parent or parent
-        passage.request = request
-        self._require(passage, context)
-        if passage.caller is not None:
+        served.request = request
+        self._require(served, context)
+        if served.caller is not None:
             if method.has_entries and (entries := request.entries):
-                self._gate.admit_entries(passage.caller, method.name, method.call_class, len(entries), context)
-            passage.call.approval = self._approvals.require(passage.caller.name, method.name, request)
-            passage.kept = self._gate.keep(passage.caller, method.name, request, passage.call.approval)
+                self._gate.admit_entries(served.caller, method.name, method.call_class, len(entries), context)
+            served.call.approval = self._approvals.require(served.caller.name, method.name, request)
+            served.audited = self._gate.audit_request(served.caller, method.name, request, served.call.approval)
         return cast(Message, request)
 
-    def _require(self, passage: Passage, context: grpc.ServicerContext) -> None:
+    def _require(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         """Raise Unauthenticated, PermissionDenied, or as `Gate.require`, if a request is not granted.
 
         A stream may outlive its grants and token, so its caller is identified again.
         """
         rules = self._gate.rules
-        if passage.method.gives_stream:
-            passage.caller = self._gate.identify(context)
-        if passage.caller is not None and passage.request is not None:
-            visible = self._gate.require(passage.caller, passage.method.name, passage.request)
-            call = passage.call
-            if passage.is_granted and visible != call.visible_sellers:
+        if served.method.gives_stream:
+            served.caller = self._gate.identify(context)
+        if served.caller is not None and served.request is not None:
+            visible = self._gate.require(served.caller, served.method.name, served.request)
+            call = served.call
+            if served.is_granted and visible != call.visible_sellers:
                 raise Unauthenticated("what the caller may see has changed since the stream began; open it again")
-            passage.is_granted, call.visible_sellers, call.caller = True, visible, passage.caller.name
-            call.own_names = passage.caller.own_names
-        passage.rules = rules
+            served.is_granted, call.visible_sellers, call.caller = True, visible, served.caller.name
+            call.own_names = served.caller.own_names
+        served.rules = rules
 
-    def _recheck(self, passage: Passage, context: grpc.ServicerContext) -> None:
+    def _recheck(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         """Raise as `_require` if a waiting stream's caller may no longer have it open."""
-        passage.caller = self._gate.identify(context)
-        if self._gate.rules is not passage.rules:
-            self._gate.require_anything(passage.caller, passage.method.name)
-            self._require(passage, context)
+        served.caller = self._gate.identify(context)
+        if self._gate.rules is not served.rules:
+            self._gate.require_anything(served.caller, served.method.name)
+            self._require(served, context)
 
-    def _keep_end(self, passage: Passage, number: int, response: Message | None) -> None:
+    def _audit_end(self, served: ServedCall, number: int, response: Message | None) -> None:
         """Write a request's outcome to the audit file, if it has a line. Never raises: the work is done."""
-        kept, passage.kept = passage.kept, None
-        if kept is None:
+        audited, served.audited = served.audited, None
+        if audited is None:
             return
         error = getattr(response, "error", None)
         code = error.code if error is not None and response.HasField("error") else number  # type: ignore[union-attr]
         try:
-            self._gate.keep_end(kept, code_pb2.Code.Name(code_pb2.Code.ValueType(code)), response)
+            self._gate.audit_end(audited, code_pb2.Code.Name(code_pb2.Code.ValueType(code)), response)
         except Exception as trouble:  # noqa: BLE001 (the answer must go out)
             self.records.report("audit file does not take what came of a call", type(trouble).__name__)
 
@@ -236,55 +240,55 @@ class Calls:
                 self._ended.notify_all()
 
 
-class _Passing:
+class _CallScope:
     """The work before and after every call, as a context manager.
 
     Before: make the call current, set its deadline, count and admit it. After: turn an exception into a status, log one
     line, count. A generator-based manager takes a tenth of the time of a remembered score.
     """
 
-    __slots__ = ("_calls", "_context", "_held", "_passage", "_streams", "_token")
+    __slots__ = ("_calls", "_context", "_held", "_served", "_streams", "_token")
 
     def __init__(self, calls: Calls, method: Method, context: grpc.ServicerContext, streams: Streams | None) -> None:
         self._calls = calls
         self._context = context
         self._streams = streams
         self._held = _NOTHING if streams is None else ExitStack()
-        self._passage = Passage(method, _call_of(context))
+        self._served = ServedCall(method, _call_of(context))
 
-    def __enter__(self) -> Passage:
-        passage = self._passage
+    def __enter__(self) -> ServedCall:
+        served = self._served
         if (taken := taken_call()) is not None:
-            passage.waited_seconds = taken.waited_seconds
-        self._calls._count_running(passage.method.name, 1)
-        self._token = begin_answering(passage.call)
+            served.waited_seconds = taken.waited_seconds
+        self._calls._count_running(served.method.name, 1)
+        self._token = begin_answering(served.call)
         try:
-            self._calls._admit(passage, self._context, self._streams, self._held)
+            self._calls._admit(served, self._context, self._streams, self._held)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
-        return passage
+        return served
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """End the call, also when gRPC closes a stream's generator because the client is gone."""
-        calls, passage, context = self._calls, self._passage, self._context
+        calls, served, context = self._calls, self._served, self._context
         if self._streams is not None:
             self._held.close()
         end_answering(self._token)
         status, details, is_awaited = _OK, _NO_DETAILS, True
         if isinstance(error, Exception):
             status, details = self._failure(error)
-        if passage.method.gives_stream:
+        if served.method.gives_stream:
             is_awaited = context.is_active()
             if not is_awaited and status.code != code_pb2.INTERNAL:
-                in_time = passage.call.seconds_left() > LATE_SECONDS
+                in_time = served.call.seconds_left() > LATE_SECONDS
                 status = Status(code=code_pb2.CANCELLED if in_time else code_pb2.DEADLINE_EXCEEDED)
-            details = {**passage.call.counts, **details}
-        calls._keep_end(passage, status.code, passage.response)
-        calls.records.end(passage, status.code, details)
-        calls._count_running(passage.method.name, -1)
+            details = {**served.call.counts, **details}
+        calls._audit_end(served, status.code, served.response)
+        calls.records.end(served, status.code, details)
+        calls._count_running(served.method.name, -1)
         is_failed = isinstance(error, Exception)
         if is_failed and is_awaited and status.code != code_pb2.OK:
             ended = cast(Any, rpc_status.to_status(status))
@@ -294,14 +298,14 @@ class _Passing:
         return is_failed
 
     def _failure(self, error: Exception) -> tuple[Status, Mapping[str, Any]]:
-        calls, passage = self._calls, self._passage
+        calls, served = self._calls, self._served
         found: tuple[Status, Mapping[str, Any]] = _OK, _NO_DETAILS
-        is_client_gone = passage.method.takes_stream and isinstance(error, grpc.RpcError)
+        is_client_gone = served.method.takes_stream and isinstance(error, grpc.RpcError)
         if not is_client_gone:
-            found = calls.records.failure(error, passage.request)
+            found = calls.records.failure(error, served.request)
             if isinstance(error, Unauthenticated | PermissionDenied):
-                method = passage.method
-                calls._gate.note_refusal(passage.caller, method.name, method.call_class, self._context)
+                method = served.method
+                calls._gate.record_refusal(served.caller, method.name, method.call_class, self._context)
         error.__traceback__ = None
         return found
 

@@ -28,10 +28,10 @@ from service.access.decision import (
 from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
-from service.access.tokens import TokenRefused, Verified
+from service.access.tokens import TokenRefused, VerifiedToken
 from service.api.credentials import authorization_of, bearer_token, unauthenticated
 from service.call_context import Approval
-from service.contract.acted import acted_on, came_of
+from service.contract.acted import list_objects, list_results
 from service.contract.asked import asked_of, has_privileged, seller_parts
 from service.engine.grpc_call import connection_of
 from service.engine.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
@@ -81,13 +81,13 @@ class _Known:
     rules: Rules
     until: float
     """Expiry, in seconds since 1970."""
-    verified: Verified | None
+    verified: VerifiedToken | None
 
     def holds(self, rules: Rules, now: float) -> bool:
         return rules is self.rules and now < self.until and (self.verified is None or self.verified.is_current)
 
 
-class Kept(NamedTuple):
+class AuditedCall(NamedTuple):
     line: str
     where: Mapping[str, str]
     """The call's marketplace; empty if the call concerns the server."""
@@ -241,7 +241,7 @@ class Gate:
         if self._grants is not None and caller is not LOCAL_CALLER:
             seconds = self._grants.rules.limits.take_call(caller.names, call_class)
             if seconds > 0:
-                self.note_excess(caller, method, context, seconds)
+                self.record_excess(caller, method, context, seconds)
                 raise _excess(seconds, "calls")
 
     def admit_entries(
@@ -253,16 +253,18 @@ class Gate:
             seconds = limits.take_entries(caller.names, call_class, count)
             if seconds > 0:  # a smaller batch may fit sooner; the refused batch has been parsed, at a cost
                 shortest = limits.entries_wait(caller.names, call_class)
-                self.note_excess(caller, method, context, shortest, weight=1 + count / ENTRIES_A_REFUSAL)
+                self.record_excess(caller, method, context, shortest, weight=1 + count / ENTRIES_A_REFUSAL)
                 raise _excess(seconds, "entries")
 
-    def note_excess(
+    def record_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
         token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
 
-    def note_refusal(self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext) -> None:
+    def record_refusal(
+        self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext
+    ) -> None:
         """Record at the turnstile an UNAUTHENTICATED or PERMISSION_DENIED call, if no such call could be let in.
 
         That is: the caller is unproven (None), or lacks every right that the method accepts. Unproven credentials are
@@ -273,9 +275,9 @@ class Gate:
             return
         if caller is not None:
             if not is_granted_anything(caller.principals, caller.grants):
-                self.note_excess(caller, EVERY_METHOD, context, HOLD_SECONDS)
+                self.record_excess(caller, EVERY_METHOD, context, HOLD_SECONDS)
             elif not is_granted_any_of(caller.principals, caller.grants, rights_of(method)):
-                self.note_excess(caller, method, context, HOLD_SECONDS)
+                self.record_excess(caller, method, context, HOLD_SECONDS)
         elif not self._is_mesh:
             pems = connection_of(context).get(b"x509_pem_cert")
             name = ""
@@ -291,7 +293,9 @@ class Gate:
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
-    def keep(self, caller: Caller, method: str, request: Message, approval: Approval | None = None) -> "Kept | None":
+    def audit_request(
+        self, caller: Caller, method: str, request: Message, approval: Approval | None = None
+    ) -> "AuditedCall | None":
         """Write a granted request to the audit file if required; return the line, or None.
 
         Required for rights of `BOUND`, and for reads (`READS`) by callers whom the grants file lists. The line has
@@ -313,18 +317,18 @@ class Gate:
             return None
         names, marketplace = sorted(right.value for right in rights), asked[0].marketplace
         where: dict[str, Any] = {"marketplace": marketplace} if marketplace else {}
-        acted = acted_on(request, marketplace)
+        acted = list_objects(request, marketplace)
         by = {} if approval is None else {"approval": asdict(approval) if approval.proposal else "emergency"}
         line = self._audit.write(
             event="call", caller=caller.name, method=method, rights=names, **where, acted=acted, **by
         )
-        return Kept(line, where)
+        return AuditedCall(line, where)
 
-    def keep_end(self, kept: "Kept", code: str, response: Message | None) -> None:
-        """Write the outcome of a call whose line `keep` returned. Raises AuditUnavailable if the write fails."""
+    def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
+        """Write the outcome of a call whose line `audit_request` returned. Raises AuditUnavailable if the write fails."""
         if self._audit is not None:
-            done = {} if response is None else came_of(response)
-            self._audit.write(event="end", call=kept.line, code=code, **kept.where, **done)
+            done = {} if response is None else list_results(response)
+            self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)
 
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:
@@ -340,7 +344,7 @@ def _excess(seconds: float, what: str) -> TooManyCalls:
     return TooManyCalls(text, {"limit": what}, seconds=seconds)
 
 
-def _verified(rules: Rules, token: str, certificate: Certificate | None) -> Verified:
+def _verified(rules: Rules, token: str, certificate: Certificate | None) -> VerifiedToken:
     try:
         return rules.tokens.verify(token, certificate.thumbprint if certificate else None)
     except TokenRefused as error:

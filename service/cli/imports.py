@@ -89,7 +89,7 @@ def import_command(
         if dry_run and path:
             raise invalid(name, "writes a file, and --dry-run writes none; leave out one of them")
     if dry_run:
-        return _try(mapping, compiled, data or mapping.parent, where)
+        return _dry_run(mapping, compiled, data or mapping.parent, where)
     queue = matched or Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
     with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
         try:
@@ -101,10 +101,10 @@ def import_command(
                 report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress, journal)
         except ModuleNotFoundError as error:
             raise training_missing(error) from None
-    return _tell(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
+    return _report_import(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
 
 
-def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
+def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:
     from service.ingest.file_import import import_entries, import_files
 
     settings = load()
@@ -121,7 +121,7 @@ def _try(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: st
         except ModuleNotFoundError as error:
             raise training_missing(error) from None
     emit(report.spans.rows(), Format.TABLE)
-    _doubt(report)
+    _warn_of_doubt(report)
     if report.unmatched:
         say(f"{format_count(len(report.unmatched), 'row')} found no seller")
     reasons = _say_reasons(report)
@@ -145,12 +145,12 @@ def _say_reasons(report: "ImportReport") -> int:
     return len(groups)
 
 
-def _doubt(report: "ImportReport") -> None:
+def _warn_of_doubt(report: "ImportReport") -> None:
     if report.spans.doubt:
         say(f"warning: {report.spans.doubt}")
 
 
-def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
+def _report_import(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
     from service.ingest.file_import import write_rejects
 
     for name in report.read_before:
@@ -164,7 +164,7 @@ def _tell(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) 
         say(
             f"{format_count(report.left_out, 'entry')} left out, which a ledger makes by itself: what follows, and erasures"
         )
-    _doubt(report)
+    _warn_of_doubt(report)
     if report.waiting:
         say(f"{format_count(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
     if waiting := len(report.unmatched):

@@ -38,7 +38,7 @@ _NAMES = (
 _RESULTS = ("sequence", "count", "decided", "remaining", "serving_digest")
 
 
-def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
+def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
     """Return the objects of a request by field name, for the audit file; never texts.
 
     Ids, action and `execute`; at most MAX_LISTED sellers, and at most MAX_LISTED of the entries that need a privileged
@@ -47,17 +47,17 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {
-        name: _kept(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
+        name: _hide_malformed(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
     }
     if "action" in known:
         found["action"] = _action(request.action)
     if "execute" in known:
         found["execute"] = request.execute
     if "proposal_id" in known and (proposed := request.WhichOneof("request")):
-        found[proposed] = acted_on(getattr(request, proposed), marketplace)
+        found[proposed] = list_objects(getattr(request, proposed), marketplace)
         found["proposal_digest"] = sha256(canonical(getattr(request, proposed))).hexdigest()
     if "sellers" in known:
-        found["sellers"] = [_kept(name) for name in request.sellers[:MAX_LISTED]]
+        found["sellers"] = [_hide_malformed(name) for name in request.sellers[:MAX_LISTED]]
         found["count"] = len(request.sellers)
     if "entries" in known:
         privileged = [*_privileged(request.entries, marketplace)]
@@ -65,7 +65,7 @@ def acted_on(request: Any, marketplace: str) -> dict[str, Any]:
     return found
 
 
-def came_of(response: Any) -> dict[str, Any]:
+def list_results(response: Any) -> dict[str, Any]:
     """Return the outcome of a request by name, from its response.
 
     The sequence that the ledger reached, counts, and what is served; without values that are 0 or empty.
@@ -83,10 +83,10 @@ def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
                 (getattr(fact, name) for name in ("violation", "entry") if getattr(fact, name, "")), entry.seller
             )
             shown = {"entry_id": entry.entry_id, "kind": asked.kind or "", "about": about, "action": asked.action or ""}
-            yield {name: _kept(value) for name, value in shown.items() if value}
+            yield {name: _hide_malformed(value) for name, value in shown.items() if value}
 
 
-def _kept(text: str) -> str:
+def _hide_malformed(text: str) -> str:
     parts = text.split("/", MAX_PARTS)
     return text if len(parts) <= MAX_PARTS and all(map(is_id, parts)) else MALFORMED
 

@@ -8,7 +8,7 @@ from scoring.base.errors import FieldViolation, InvalidInput, invalid
 from scoring.entries.field_types import MAX_ID
 from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import entry_pb2
-from service.access.decision import Asked
+from service.access.decision import NeededRight
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Right, Scope
 from service.contract.resource_names import (
     parse_marketplace,
@@ -39,7 +39,7 @@ _PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] 
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
-def asked_of(row: MethodRow, request: Any) -> list[Asked]:
+def asked_of(row: MethodRow, request: Any) -> list[NeededRight]:
     """Return the rights that a request needs, each over the server, a marketplace or a seller; at least one.
 
     Raises InvalidInput for a malformed name of a place, as the method itself does.
@@ -58,61 +58,61 @@ def seller_parts(request: Any) -> tuple[str, str]:
     return parts[1], parts[3]
 
 
-def _of_seller(row: MethodRow, request: Any) -> list[Asked]:
-    return [Asked(row.right, *parse_seller(request.seller, "seller"))]
+def _of_seller(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, *parse_seller(request.seller, "seller"))]
 
 
-def _of_measures(row: MethodRow, request: Any) -> list[Asked]:
+def _of_measures(row: MethodRow, request: Any) -> list[NeededRight]:
     """Return the seller, and a stated policy too: otherwise its rules could be probed seller by seller."""
-    return [*_of_seller(row, request), *([Asked(Right.READ_POLICIES)] if request.policy else [])]
+    return [*_of_seller(row, request), *([NeededRight(Right.READ_POLICIES)] if request.policy else [])]
 
 
-def _of_erased(row: MethodRow, request: Any) -> list[Asked]:
-    return [Asked(row.right, *parse_seller(request.seller, "seller"), entry_id=request.entry_id or None)]
+def _of_erased(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, *parse_seller(request.seller, "seller"), entry_id=request.entry_id or None)]
 
 
-def _of_parent(row: MethodRow, request: Any) -> list[Asked]:
-    return [Asked(row.right, *parse_parent(request.parent, "parent"))]
+def _of_parent(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, *parse_parent(request.parent, "parent"))]
 
 
-def _of_sellers(row: MethodRow, request: Any) -> list[Asked]:
+def _of_sellers(row: MethodRow, request: Any) -> list[NeededRight]:
     marketplace = parse_marketplace(request.parent, "parent")
     names = dict.fromkeys(request.sellers) or ("",)
-    return [Asked(row.right, marketplace, _seller(name, marketplace)) for name in names]
+    return [NeededRight(row.right, marketplace, _seller(name, marketplace)) for name in names]
 
 
-def _of_marketplace(row: MethodRow, request: Any) -> list[Asked]:
-    return [Asked(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))]
+def _of_marketplace(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))]
 
 
-def _of_name(row: MethodRow, request: Any) -> list[Asked]:
-    return [Asked(row.right, _NAMED[row.scope](request.name, "name")[0])]
+def _of_name(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, _NAMED[row.scope](request.name, "name")[0])]
 
 
-def _of_decision(row: MethodRow, request: Any) -> list[Asked]:
+def _of_decision(row: MethodRow, request: Any) -> list[NeededRight]:
     marketplace, _ = parse_violation(request.name, "name")
-    return [Asked(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)]
+    return [NeededRight(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)]
 
 
-def _of_entries(row: MethodRow, request: Any) -> list[Asked]:
+def _of_entries(row: MethodRow, request: Any) -> list[NeededRight]:
     marketplace = parse_marketplace(request.parent, "parent")
-    return _entries_asked(marketplace, request.entries) or [Asked(row.right, marketplace)]
+    return _entries_asked(marketplace, request.entries) or [NeededRight(row.right, marketplace)]
 
 
-def _of_server(row: MethodRow, _: Any) -> list[Asked]:
-    return [Asked(row.right)]
+def _of_server(row: MethodRow, _: Any) -> list[NeededRight]:
+    return [NeededRight(row.right)]
 
 
-def _of_proposed(row: MethodRow, request: Any) -> list[Asked]:
+def _of_proposed(row: MethodRow, request: Any) -> list[NeededRight]:
     found = asked_of_proposed(request)
-    return [Asked(row.right, found[0].marketplace), *found]
+    return [NeededRight(row.right, found[0].marketplace), *found]
 
 
-def _of_proposals(row: MethodRow, request: Any) -> list[Asked]:
-    return [Asked(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")]
+def _of_proposals(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")]
 
 
-_ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
+_ASKING: dict[Scope, Callable[[MethodRow, Any], list[NeededRight]]] = {
     Scope.SELLER: _of_seller,
     Scope.MEASURES: _of_measures,
     Scope.SELLERS: _of_sellers,
@@ -130,7 +130,7 @@ _ASKING: dict[Scope, Callable[[MethodRow, Any], list[Asked]]] = {
 }
 
 
-def asked_of_proposed(request: Any) -> list[Asked]:
+def asked_of_proposed(request: Any) -> list[NeededRight]:
     """Return everything that the request in a proposal asks for.
 
     Raises InvalidInput for malformed fields, by path, or for a missing request.
@@ -144,7 +144,7 @@ def asked_of_proposed(request: Any) -> list[Asked]:
         raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
 
 
-def _entries_asked(marketplace: str, entries: Any) -> list[Asked]:
+def _entries_asked(marketplace: str, entries: Any) -> list[NeededRight]:
     """Return the rights to append entries. A link also asks for its other seller."""
     found = [entry_asked(marketplace, entry) for entry in entries]
     others = [
@@ -159,7 +159,7 @@ def has_privileged(entries: Any) -> bool:
     return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 
-def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
+def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
     """Return the right to append an entry, with seller, kind, source and notifier.
 
     A decision names a violation, not a seller, so it needs the right on all sellers. An unreadable entry needs it too;
@@ -171,7 +171,7 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> Asked:
     names = fact.DESCRIPTOR.fields_by_name if key else {}
     right = Right.APPEND if kind is None else RIGHT_OF_KIND[kind]
     decides = right is Right.DECIDE
-    return Asked(
+    return NeededRight(
         right=right,
         marketplace=marketplace,
         seller=None if decides else _seller(entry.seller, marketplace),

@@ -24,7 +24,7 @@ from scoring.base.errors import (
     TooManyCalls,
     invalid,
 )
-from service.api.gate import Caller, Kept
+from service.api.gate import AuditedCall, Caller
 from service.api.stream_threads import unsent_text
 from service.api.telemetry.logs import Log, Pseudonyms, log_name, redact
 from service.api.telemetry.plain_metrics import PlainCounter, PlainHistogram
@@ -62,13 +62,13 @@ class Method:
     has_entries: bool = False
 
 
-class Passage:
+class ServedCall:
     def __init__(self, method: Method, call: Call) -> None:
         self.method = method
         self.call = call
         self.caller: Caller | None = None
         self.is_granted = False
-        self.kept: Kept | None = None
+        self.audited: AuditedCall | None = None
         """The request's line of the audit file."""
         self.rules: object = None
         self.started = perf_counter()
@@ -173,10 +173,10 @@ class CallRecords:
             wait = round(call.waited_seconds * 1_000, 3)
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
-    def count_message(self, passage: Passage, direction: str) -> None:
+    def count_message(self, served: ServedCall, direction: str) -> None:
         """Count a stream's message in metrics and log line; `direction`: `received` or `sent`."""
-        passage.call.counts[direction] += 1
-        self._messages.add(passage.method.name, direction)
+        served.call.counts[direction] += 1
+        self._messages.add(served.method.name, direction)
 
     def report(self, event: str, problem: str) -> None:
         self._log.error(event, problem=problem)
@@ -194,28 +194,28 @@ class CallRecords:
                 return self._unforeseen(request)
         return self._unforeseen(request)
 
-    def end(self, passage: Passage, number: int, details: Mapping[str, Any]) -> None:
+    def end(self, served: ServedCall, number: int, details: Mapping[str, Any]) -> None:
         """Count and log a call that ended with the code `number`. Never raises: the answer must go out."""
-        seconds = perf_counter() - passage.started
-        method = passage.method
+        seconds = perf_counter() - served.started
+        method = served.method
         try:
             code = _code_name(number)
             self._count.add(method.name, code)
             (self._stream_seconds if method.gives_stream else self._seconds).observe(seconds, method.name, code)
-            wait_ms = round(passage.waited_seconds * 1_000, 3)
+            wait_ms = round(served.waited_seconds * 1_000, 3)
             fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3), "wait_ms": wait_ms}
-            if passage.caller is not None:
-                fields["caller"] = self._shown(passage.caller.name)
+            if served.caller is not None:
+                fields["caller"] = self._shown(served.caller.name)
             if number in REFUSALS:
                 left_out = self._refusals.take()
                 if left_out is None:
                     return
                 if left_out:
                     fields["left_out"] = left_out
-            if passage.call.approval is not None:
-                fields["proposal"] = passage.call.approval.proposal or "emergency"
+            if served.call.approval is not None:
+                fields["proposal"] = served.call.approval.proposal or "emergency"
             fields["model"] = self._model_digest()[:12]
-            self._add_parties(fields, passage)
+            self._add_parties(fields, served)
             fields.update(details)
             write = self._log.error if number == code_pb2.INTERNAL else self._log.info
             write("request", **fields)
@@ -254,11 +254,11 @@ class CallRecords:
         text = redact(traceback.format_exc(), _sellers(request), self._pseudonyms)
         return internal_status(error_id), {"error_id": error_id, "exception": text}
 
-    def _add_parties(self, fields: dict[str, Any], passage: Passage) -> None:
-        request = None if passage.method.takes_stream else passage.request
+    def _add_parties(self, fields: dict[str, Any], served: ServedCall) -> None:
+        request = None if served.method.takes_stream else served.request
         names = {*_sellers(request)}
-        if passage.response is not None:
-            names.update(_sellers(getattr(passage.response, "violation", None)))
+        if served.response is not None:
+            names.update(_sellers(getattr(served.response, "violation", None)))
         if len(names) == 1:
             fields["seller"] = self._pseudonyms(*names)
         if request is not None and (listed := _fields_of(request.DESCRIPTOR, LISTS)):

@@ -3,12 +3,12 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.access.decision import EVERY, Asked, Grant, GrantList, first_refused, visible_sellers
+from service.access.decision import EVERY, Grant, GrantList, NeededRight, first_refused, visible_sellers
 from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
 
-def allowed(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[Asked]) -> bool:
+def allowed(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[NeededRight]) -> bool:
     return first_refused(who, GrantList(given_grants), call) is None
 
 
@@ -33,7 +33,7 @@ grants = st.builds(
     actions=names("confirm"),
 )
 asked = st.builds(
-    Asked,
+    NeededRight,
     right=st.sampled_from(Right),
     marketplace=st.sampled_from(("", *IDS)),
     seller=st.sampled_from([None, "s1", "s2"]),
@@ -53,12 +53,12 @@ principals = st.builds(
 
 @given(st.lists(principals, max_size=2), st.lists(grants, max_size=3), st.lists(asked, min_size=1, max_size=3))
 def test_it_is_what_a_plain_reading_of_the_rules_says(
-    who: list[Principal], given_grants: list[Grant], call: list[Asked]
+    who: list[Principal], given_grants: list[Grant], call: list[NeededRight]
 ) -> None:
     assert allowed(who, given_grants, call) == plainly(who, given_grants, call)
 
 
-def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[Asked]) -> bool:
+def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[NeededRight]) -> bool:
     """Decide field by field, as a reference for the real decision."""
     answers = []
     for principal in who:
@@ -92,7 +92,7 @@ def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Seque
 @given(
     st.lists(principals, min_size=1, max_size=2), st.lists(grants, max_size=3), st.lists(asked, min_size=1, max_size=3)
 )
-def test_asking_for_more_never_helps(who: list[Principal], given_grants: list[Grant], call: list[Asked]) -> None:
+def test_asking_for_more_never_helps(who: list[Principal], given_grants: list[Grant], call: list[NeededRight]) -> None:
     """Asking for more and showing more never helps but for a bound one."""
     if allowed(who, given_grants, call):
         assert all(allowed(who, given_grants, [one]) for one in call)
@@ -102,7 +102,7 @@ def test_asking_for_more_never_helps(who: list[Principal], given_grants: list[Gr
 
 
 @given(st.lists(grants, max_size=2), st.lists(asked, min_size=1, max_size=2))
-def test_local_may_do_everything_and_nobody_nothing(given_grants: list[Grant], call: list[Asked]) -> None:
+def test_local_may_do_everything_and_nobody_nothing(given_grants: list[Grant], call: list[NeededRight]) -> None:
     assert allowed([LOCAL], given_grants, call)
     assert not allowed([], given_grants, call)
 
@@ -116,5 +116,5 @@ def test_visible_sellers_are_those_that_are_allowed(
     """A seller is visible if and only if the call is allowed for it."""
     visible = visible_sellers(who, GrantList(given_grants), right, market)
     for seller in ("s1", "s2", "s3"):
-        assert (seller in visible or "*" in visible) == allowed(who, given_grants, [Asked(right, market, seller)])
-    assert ("*" in visible) == allowed(who, given_grants, [Asked(right, market)])
+        assert (seller in visible or "*" in visible) == allowed(who, given_grants, [NeededRight(right, market, seller)])
+    assert ("*" in visible) == allowed(who, given_grants, [NeededRight(right, market)])

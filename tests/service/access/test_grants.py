@@ -4,7 +4,7 @@ from textwrap import dedent
 import pytest
 
 from scoring.base.errors import ConfigurationWrong
-from service.access.decision import Asked, GrantList
+from service.access.decision import GrantList, NeededRight
 from service.access.grants import load_grants
 from service.access.rights import Right
 from tests.helpers.callers import TokenIssuer, grant, write_grants
@@ -193,10 +193,10 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
         ("anna", ("dns:anna.example",)), ("bert", ("dns:bert.example",)),
     ]  # fmt: skip
     agreement = found.agreement(GrantList())
-    override, decide = Asked(Right.OVERRIDE, "acme"), Asked(Right.BULK_DECIDE, "acme")
+    override, decide = NeededRight(Right.OVERRIDE, "acme"), NeededRight(Right.BULK_DECIDE, "acme")
     assert (agreement.hours([override]), agreement.hours([override, decide])) == (24, 1.5)
     assert agreement.right_in_need([decide, override]) is Right.BULK_DECIDE
-    assert agreement.right_in_need([Asked(Right.OVERRIDE, "other"), Asked(Right.DECIDE, "acme")]) is None
+    assert agreement.right_in_need([NeededRight(Right.OVERRIDE, "other"), NeededRight(Right.DECIDE, "acme")]) is None
     shown = (
         "dns:anna.example",
         "dns:x.example dns:bert.example",

@@ -148,9 +148,9 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
             return request
 
     calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print))
+    pools = {"TrustScoreService/GetTrustScore": ThreadPoolExecutor(1)}
+    service = trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"]
     with pytest.raises(TypeError, match="BatchGetTrustScores"):
-        pools = {"TrustScoreService/GetTrustScore": ThreadPoolExecutor(1)}
-        service = trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"]
         calls.handlers(service, Partial(), pools, Streams(1, 1, ThreadPoolExecutor(2)))
 
 
