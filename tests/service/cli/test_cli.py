@@ -58,7 +58,7 @@ def test_an_id_that_is_malformed_is_named_as_the_command_has_it(shell: Shell, co
 
 
 @pytest.mark.long
-def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shell) -> None:
+def test_entries_from_stdin_are_listed_and_recognised_again(shell: Shell) -> None:
     text = lines_of("lister", "v-lister")
     first = shell.json("ledger", "append", "-", stdin="\n" + text + "\n")
     assert [row["entry_id"] for row in first] == ["i-lister", "x-lister", "v-lister"]
@@ -104,7 +104,7 @@ def test_entries_are_appended_from_stdin_listed_and_recognised_again(shell: Shel
         ('{"entry_id": "\N{LINE SEPARATOR}", "seller": "s"}', "line 1, fact: must state one fact"),
     ],
 )
-def test_lines_that_are_no_entries_are_named_and_nothing_is_appended(shell: Shell, text: str, message: str) -> None:
+def test_lines_that_are_no_entries_are_named(shell: Shell, text: str, message: str) -> None:
     assert message in shell.error(2, "ledger", "append", "-", stdin=text)
 
 
@@ -119,7 +119,7 @@ def test_objects_of_several_lines_are_appended(shell: Shell) -> None:
 
 
 @pytest.mark.long
-def test_scores_are_printed_and_an_unknown_seller_is_3_beside_those_that_are_known(shell: Shell) -> None:
+def test_an_unknown_seller_is_3_beside_known_ones(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("good"))
     stdout, stderr = shell("score", "good", "nobody", "-o", "json", code=3)
     good, nobody = json.loads(stdout)
@@ -186,7 +186,7 @@ def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
 
 
 @pytest.mark.long
-def test_a_confirmed_violation_costs_points_that_are_explained_and_come_back_when_it_is_overturned(
+def test_a_violation_costs_points_until_it_is_overturned(
     shell: Shell,
 ) -> None:
     shell("ledger", "append", "-", stdin=lines_of("fallen", "v-fallen"))
@@ -256,7 +256,7 @@ def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) ->
 
 
 @pytest.mark.long
-def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, tmp_path: Path) -> None:
+def test_broken_rows_go_to_a_reject_file(bare: Shell, tmp_path: Path) -> None:
     mapping = tmp_path / "shop.toml"
     mapping.write_text(
         'marketplace = "elsewhere"\n[[files]]\npath = "sold.csv"\n[[files.entries]]\nkind = "exposure"\n'
@@ -277,7 +277,7 @@ def test_a_file_is_imported_with_its_broken_rows_in_a_reject_file(bare: Shell, t
 
 
 @pytest.mark.long
-def test_a_dry_run_shows_what_would_be_imported_and_writes_nothing(bare: Shell, tmp_path: Path) -> None:
+def test_a_dry_run_of_an_import_writes_nothing(bare: Shell, tmp_path: Path) -> None:
     mapping = tmp_path / "cases.toml"
     mapping.write_text(
         'marketplace = "acme"\n[[files]]\npath = "cases.csv"\ndates = "epoch_milliseconds"\n[[files.entries]]\n'
@@ -323,7 +323,7 @@ def inspections(shell: Shell, folder: Path) -> Path:
 
 
 @pytest.mark.long
-def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
+def test_a_study_is_trained_and_its_figures_are_json(bare: Shell, tmp_path: Path) -> None:
     inspections(bare, tmp_path)
     bare("train", tmp_path / "study.toml", "--dry-run")
     rows = tmp_path / "rows.csv"
@@ -348,7 +348,7 @@ def test_a_study_is_trained_from_the_command_line_and_its_figures_are_json(bare:
 
 
 @pytest.mark.long
-def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(bare: Shell, tmp_path: Path) -> None:
+def test_a_champion_of_another_marketplace_is_not_compared(bare: Shell, tmp_path: Path) -> None:
     study = inspections(bare, tmp_path)
     bare("train", study, "--no-verify", code=(0, 4))
     if bare.json("model", "list")[0]["aliases"] != "champion":
@@ -369,7 +369,7 @@ def test_a_champion_of_another_marketplace_is_neither_compared_nor_recalibrated(
 
 
 @pytest.mark.long
-def test_the_doctor_finds_a_sound_house_sound_and_names_every_ailment(shell: Shell, bare: Shell) -> None:
+def test_the_doctor_names_every_ailment_and_no_other(shell: Shell, bare: Shell) -> None:
     assert all(row["ok"] for row in shell.json("doctor"))
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "measures", "champion", "server"]
@@ -391,7 +391,7 @@ def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path:
 
 
 @pytest.mark.long
-def test_a_sqlite_ledger_has_one_writer_and_any_number_of_readers(shell: Shell, tmp_path: Path) -> None:
+def test_a_sqlite_ledger_has_one_writer_and_many_readers(shell: Shell, tmp_path: Path) -> None:
     mapping = tmp_path / "acme.mapping.toml"
     mapping.write_text(
         'marketplace = "acme"\n[[files]]\npath = "identity.csv"\n[[files.entries]]\nkind = "identity"\n'

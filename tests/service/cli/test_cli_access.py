@@ -79,7 +79,7 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
 
 
 @pytest.mark.long
-def test_a_caller_beyond_its_limit_is_told_to_wait_and_not_to_start_the_server(tmp_path: Path) -> None:
+def test_a_caller_beyond_its_limit_is_told_to_wait(tmp_path: Path) -> None:
     authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     limit = '[[limits]]\nprincipals = ["dns:a.example"]\ncalls_per_second = 0.001\n'
     write_grants(path, grant("dns:a.example", ["read_ledger"]), limit)

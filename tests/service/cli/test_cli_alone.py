@@ -47,7 +47,7 @@ def test_training_that_cannot_begin_says_what_to_do(bare: Shell, tmp_path: Path)
 
 
 @pytest.mark.long
-def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -> None:
+def test_what_needs_a_server_ends_with_5_without_one(bare: Shell) -> None:
     rights = {row["method"]: row["right"] for row in bare.json("access")}
     assert rights["LedgerService/ConfirmViolation"] == "decide"
     said = bare.error(5, "score", "s")
@@ -56,7 +56,7 @@ def test_what_needs_no_server_works_without_one_and_the_rest_is_5(bare: Shell) -
 
 
 @pytest.mark.long
-def test_a_server_whose_database_does_not_answer_is_not_taken_for_one_that_does_not_run(tmp_path: Path) -> None:
+def test_a_silent_database_is_not_taken_for_a_missing_server(tmp_path: Path) -> None:
     with running_server(tmp_path, book_sellers=0) as running:
         running.ledger.close()
         said = shell_of(tmp_path, target=running.address).error(5, "score", "s")
@@ -102,7 +102,7 @@ def test_the_configuration_is_shown_without_its_secrets(bare: Shell) -> None:
 
 
 @pytest.mark.long
-def test_the_database_is_made_upgraded_and_refused_where_a_newer_release_was_there(bare: Shell, tmp_path: Path) -> None:
+def test_a_database_is_upgraded_and_refused_if_it_is_newer(bare: Shell, tmp_path: Path) -> None:
     assert bare("ledger", "upgrade") == ("", "the ledger's database is up to date\n")
     database = tmp_path / "data" / "ledger.db"
     with sqlite3.connect(database) as connection:
@@ -147,7 +147,7 @@ def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Pa
 
 
 @pytest.mark.long
-def test_an_unforeseen_error_is_1_in_one_line_and_the_whole_story_only_on_request(bare: Shell, tmp_path: Path) -> None:
+def test_an_unforeseen_error_is_1_in_one_line(bare: Shell, tmp_path: Path) -> None:
     broken = _shadowed(bare, tmp_path, "polars", 'RuntimeError("boom")')
     said = broken.error(1, "ledger", "export", tmp_path / "x.parquet")
     assert said.startswith("error: unforeseen: boom (RuntimeError)\nnext:  please report it")
@@ -259,7 +259,7 @@ def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> 
         assert found.record_time == ahead.record_time - 3600 * SECOND
 
 
-def test_where_there_is_no_ledger_its_place_and_what_makes_one_are_named(bare: Shell) -> None:
+def test_a_missing_ledger_is_named_with_what_makes_one(bare: Shell) -> None:
     file = Path(bare.environment["SELLERTRUST_DATA_DIR"]) / "ledger.db"
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     said = f"there is no ledger at {file}: a first sellertrust serve or ledger import makes one; if it lies elsewhere,"
@@ -274,7 +274,7 @@ def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_postgresql_that_refuses_is_6_and_one_that_does_not_answer_is_5_each_with_host_and_port(bare: Shell) -> None:
+def test_a_refusing_postgresql_is_6_and_a_silent_one_5(bare: Shell) -> None:
     server = make_url(postgresql()).set(password="s3cret")
     unknown = server.set(database="no_such_ledger").render_as_string(hide_password=False)
     stranger = server.set(username="nobody_here").render_as_string(hide_password=False)

@@ -56,7 +56,7 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
 
 
 @pytest.mark.long
-def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_certified(tmp_path: Path) -> None:
+def test_a_certified_policy_shows_contradicted_assumptions(tmp_path: Path) -> None:
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
         today = int(time.time()) // 86_400
@@ -71,7 +71,7 @@ def test_assumptions_that_the_ledger_contradicts_are_shown_when_a_policy_is_cert
 
 
 @pytest.mark.long
-def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Path) -> None:
+def test_what_persons_granted_is_certified_with_the_policy(tmp_path: Path) -> None:
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     later = int(time.time() + 86_400) * 1_000_000
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
@@ -101,7 +101,7 @@ def test_what_persons_granted_sellers_is_certified_with_the_policy(tmp_path: Pat
 
 
 @pytest.mark.long
-def test_what_cannot_be_certified_or_is_not_proven_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
+def test_what_is_not_proven_is_refused_with_its_fault(tmp_path: Path) -> None:
     shell, out, wrong = bare_shell(tmp_path), tmp_path / "loss.json", tmp_path / "wrong.toml"
     stated = SHIPPED_ASSUMPTIONS.read_text()
     wrong.write_text(stated.replace("ppm = 60_000", "ppm = -1").replace("days = 9", "days = 0").replace("EUR", "euro"))

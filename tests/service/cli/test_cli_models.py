@@ -61,7 +61,7 @@ def test_models_are_listed_shown_and_compared_without_a_server(bare: Shell) -> N
     assert "names no model" in bare.error(3, "model", "show", "nobody")
 
 
-def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare: Shell, tmp_path: Path) -> None:
+def test_the_card_of_a_model_is_its_page(bare: Shell, tmp_path: Path) -> None:
     digest = bare.json("model", "show")["digest"]
     card, _ = bare("model", "show", "--card")
     assert card.startswith(f"Model {digest}\n")
@@ -75,7 +75,7 @@ def test_the_card_of_a_model_is_its_page_and_one_of_another_format_has_none(bare
 
 
 @pytest.mark.long
-def test_a_promotion_past_its_gates_takes_names_and_all_of_it_is_history(bare: Shell) -> None:
+def test_a_promotion_past_its_gates_takes_names(bare: Shell) -> None:
     digest = next(row["digest"] for row in bare.json("model", "list") if row["gates"] == "failed")
     said = ("model", "promote", digest[:10], "--reason", "the world moved", "--actor", "anna")
     refused = bare.error(4, *said)
@@ -112,7 +112,7 @@ def test_a_server_answers_as_the_registry_itself(shell: Shell) -> None:
 
 
 @pytest.mark.long
-def test_a_model_with_context_is_listed_shown_and_compared_like_any_other(tmp_path: Path) -> None:
+def test_a_model_with_context_is_shown_like_any_other(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "data" / "registry")
     publish(registry)
     digest = publish(registry, parts=with_context())

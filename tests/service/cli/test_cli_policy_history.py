@@ -16,7 +16,7 @@ SAID = ("--actor", "a-1", "--reason", "so")
 
 
 @pytest.mark.long
-def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell: Shell, tmp_path: Path) -> None:
+def test_a_policy_is_committed_and_rolled_back_while_served(shell: Shell, tmp_path: Path) -> None:
     shell("ledger", "append", "-", stdin=lines_of("s-1"))
     assert shell.json("policy", "show", "--history") == []
     assert shell.json("policy", "show")["policy"] == "default"
@@ -38,7 +38,7 @@ def test_a_policy_is_committed_shown_and_rolled_back_while_the_server_runs(shell
 
 
 @pytest.mark.long
-def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp_path: Path) -> None:
+def test_a_commit_shows_its_certificate_and_who_accepted(tmp_path: Path) -> None:
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         shell = shell_of(tmp_path / "data", target=address)
         asked = ("policy", "commit", GENERAL, *SAID, "--assumptions", SHIPPED_ASSUMPTIONS)
@@ -59,7 +59,7 @@ def test_a_commit_by_assumptions_shows_the_certificate_and_who_accepted_what(tmp
 
 
 @pytest.mark.long
-def test_the_doctor_shows_the_policy_that_is_committed_and_not_the_file_s(tmp_path: Path) -> None:
+def test_the_doctor_shows_the_committed_policy(tmp_path: Path) -> None:
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         shell = shell_of(tmp_path / "data", target=address)
 
@@ -80,7 +80,7 @@ def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_pa
 
 
 @pytest.mark.long
-def test_a_policy_is_proposed_looked_at_line_by_line_approved_and_carried_out(tmp_path: Path) -> None:
+def test_a_policy_is_proposed_approved_and_carried_out(tmp_path: Path) -> None:
     authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     eyes = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
     write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), eyes)

@@ -48,7 +48,7 @@ def override(tmp_path: Path, entry_id: str) -> Path:
 
 
 @pytest.mark.long
-def test_an_override_is_proposed_looked_at_approved_and_carried_out(shell: Connect, tmp_path: Path) -> None:
+def test_an_override_is_proposed_approved_and_carried_out(shell: Connect, tmp_path: Path) -> None:
     anna, bert = shell("anna"), shell("bert")
     file = override(tmp_path, "o-1")
     assert "APPROVAL_REQUIRED" in anna.error(4, "ledger", "append", file)

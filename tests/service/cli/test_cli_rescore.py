@@ -96,7 +96,7 @@ def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Pat
 
 
 @pytest.mark.long
-def test_the_model_of_a_generation_may_be_one_that_is_not_champion(shell: Shell, tmp_path: Path) -> None:
+def test_a_generation_may_be_of_another_than_the_champion(shell: Shell, tmp_path: Path) -> None:
     registry = Registry(Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry")
     other = publish(registry, 3)
     made = shell.json("rescore", "--model", other[:10], "--processes", 1, **elsewhere(shell, tmp_path))

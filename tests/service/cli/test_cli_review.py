@@ -72,7 +72,7 @@ def test_a_table_is_for_people(shell: Shell) -> None:
 
 
 @pytest.mark.long
-def test_a_violation_is_shown_with_what_was_reported_and_who_decided_what(shell: Shell) -> None:
+def test_a_violation_is_shown_with_report_and_decisions(shell: Shell) -> None:
     report = complaints("shown", 1, "stated").replace(
         '"violation": {', '"violation": {"listing": "l-7", "right": "r-8", '
     )

@@ -49,7 +49,7 @@ def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Pa
 
 
 @pytest.mark.long
-def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: Shell) -> None:
+def test_a_stream_names_refused_lines_and_appends_the_rest(shell: Shell) -> None:
     lines = ["", *identities("part", 2_500)]
     lines[1_205] = lines[1_205].replace("part-1204", "part 1204")
     stdout, stderr = shell("ledger", "append", "-", "--stream", "-o", "json", stdin="\n".join(lines), code=4)
@@ -65,7 +65,7 @@ def test_a_stream_names_the_lines_that_are_refused_and_appends_the_rest(shell: S
 
 
 @pytest.mark.long
-def test_a_watch_prints_entries_as_they_come_and_says_where_to_go_on(shell: Shell) -> None:
+def test_a_watch_prints_entries_and_says_where_to_go_on(shell: Shell) -> None:
     [*_, before] = shell.json("ledger", "append", "-", stdin=lines_of("seen", "v-seen"))
     options = ("--seller", "seen", "--after", before["sequence"] - 1, "-o", "json")
     with running(shell, "ledger", "list", "--follow", *options) as watch:

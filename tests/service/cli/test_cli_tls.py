@@ -23,7 +23,7 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.mark.long
-def test_every_command_that_asks_a_server_shows_the_client_certificate(asking: Shell) -> None:
+def test_every_asking_command_shows_the_client_certificate(asking: Shell) -> None:
     asking("ledger", "append", "-", stdin=lines_of("s", "v-1"), **SHOWN)
     (found,) = asking.json("violation", "list", **SHOWN)
     assert found["violation"] == "v-1"
@@ -64,7 +64,7 @@ def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
 
 
 @pytest.mark.long
-def test_a_server_in_plain_text_and_files_that_are_no_certificates_are_told_too(tmp_path: Path) -> None:
+def test_plain_text_and_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         plain = shell_of(tmp_path / "data", target=address)
         assert "the server does not speak TLS" in plain.error(5, "score", "s", **SHOWN)

@@ -70,7 +70,7 @@ def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_span_that_is_none_and_a_marketplace_without_entries_are_wrong_input(shell: Shell) -> None:
+def test_a_span_that_is_none_is_wrong_input(shell: Shell) -> None:
     assert "--from" in shell.error(2, "model", "backtest", "champion", "--from", "may", "--to", "2025-01-01")
     assert "--to" in shell.error(2, "model", "backtest", "champion", "--from", "2025-01-02", "--to", "2025-01-01")
     assert "--marketplace" in shell.error(3, "model", "backtest", "champion", *SPAN, "-m", "elsewhere")
@@ -96,7 +96,7 @@ def _with(folder: Path, line: str) -> Path:
 
 
 @pytest.mark.long
-def test_a_shadow_is_named_compares_what_a_server_answers_and_is_reported(shell: Shell, tmp_path: Path) -> None:
+def test_a_shadow_is_compared_with_what_a_server_answers(shell: Shell, tmp_path: Path) -> None:
     shell("model", "shadow", "challenger", "--reason", "try it on live requests", "--actor", "tests")
     assert shell.json("model", "shadow")["compared"] == 0
     sellers = [f"s-{n:06d}" for n in range(0, 600, 5)]

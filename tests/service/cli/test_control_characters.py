@@ -54,7 +54,7 @@ def test_a_control_character_in_any_text_is_refused_by_its_field(url: str, contr
 
 
 @pytest.mark.parametrize("ground", ["a\\u0000b", "a\\\\u0000b"])
-def test_a_text_with_nul_that_is_on_record_fails_no_query_of_the_marketplace(url: str, ground: str) -> None:
+def test_a_recorded_text_with_nul_fails_no_query(url: str, ground: str) -> None:
     """As JSON writes U+0000, and as it writes a backslash before `u0000`."""
     with Ledger.open(url) as ledger:
         report = violation("v1", notifier="n", listing="l1")
