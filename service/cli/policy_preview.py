@@ -7,7 +7,7 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
-from service.cli.options import AgainstPolicy, OneMarketplace, Policy, require_folder_of
+from service.cli.options import AgainstPolicy, OneMarketplace, Policy
 from service.cli.output import Format, Output, emit, emit_one, format_count, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -35,12 +35,6 @@ def preview(
         typer.Option("--since", metavar="DAY", help=f"First day of the past span; default: {DEFAULT_DAYS} days ago."),
     ] = None,
     marketplace: OneMarketplace = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html", metavar="FILE", callback=require_folder_of, help="Write a page with tables and a plot, too."
-        ),
-    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Show which sellers of the ledger another policy would move, by segment, and to whom each of its rules applies.
@@ -58,11 +52,6 @@ def preview(
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
             found = look(ledger, places, asked, progress)
-    if html is not None:
-        from service.policy.preview_page import render_page
-
-        html.write_text(render_page(asked, found), encoding="utf-8")
-        say(f"wrote {html}")
     if output is Format.JSON:
         emit_one(_json(asked, found), output)
     else:

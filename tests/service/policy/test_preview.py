@@ -1,7 +1,6 @@
 """The preview of a policy over a real ledger."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from scoring.policy.reading import parse_policy
 from service.ledger.store import Ledger
 from service.policy import preview as previewing
 from service.policy.preview import PastViolation, Preview, Question, keep_stopping, preview
-from service.policy.preview_page import render_page
 from tests.helpers.builders import MARKET, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
 from tests.helpers.policies import data, policy_of, rule, standing
 from tests.helpers.worlds import artifact
@@ -239,17 +237,3 @@ def test_without_a_model_only_confirmed_facts_move_anybody(ledger: Ledger) -> No
     found = looked(ledger, NEWCOMERS, after, model=False)
     assert dict(found.aspects) == {"manual_review false -> true": 1}
     assert [one.tiers for one in found.examples] == [("none", "none")]
-
-
-def test_the_page_escapes_what_callers_stated(ledger: Ledger, tmp_path: Path) -> None:
-    """The page holds the figures and escapes what callers stated."""
-    ledger.append(MARKET, [exposure(seller="new", settled_orders=1, product_category="a:b")])
-    before, after = NEWCOMERS, policy_of(rule("new", hold(20), tiers=["unrated"]))
-    asked = Question(before, after, artifact(), ledger.cut(), SINCE, 10)
-    found = preview(ledger, ledger.sellers.list_marketplaces(), asked, lambda *_: None)
-    found.aspects["<script>"] = 1
-    page = render_page(asked, found)
-    assert "hold_days 7 -&gt; 20" in page
-    assert "<script>" not in page
-    assert page.count("<rect") == 3 + 3 * len(found.segments)
-    assert "NaN" not in page
