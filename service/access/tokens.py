@@ -59,10 +59,6 @@ class Tokens:
         self._lock = threading.Lock()
         self._remembered: OrderedDict[bytes, VerifiedToken] = OrderedDict()
 
-    def principal(self, token: str, thumbprint: str | None = None) -> Principal:
-        """Verify a token and return its principal. Raises TokenRefused."""
-        return self.verify(token, thumbprint).principal
-
     def verify(self, token: str, thumbprint: str | None = None) -> VerifiedToken:
         """Verify a token once and remember the result.
 

@@ -3,9 +3,8 @@ from hashlib import sha256
 from typing import Any
 
 from scoring.entries.field_types import is_id
-from sellertrust.v1 import entry_pb2
 from service.access.rights import BOUND
-from service.contract.asked import entry_asked
+from service.contract.asked import action_name, entry_asked
 from service.contract.proposals import canonical
 
 MAX_LISTED = 100
@@ -50,7 +49,7 @@ def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
         name: _hide_malformed(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
     }
     if "action" in known:
-        found["action"] = _action(request.action)
+        found["action"] = action_name(request.action)
     if "execute" in known:
         found["execute"] = request.execute
     if "proposal_id" in known and (proposed := request.WhichOneof("request")):
@@ -89,8 +88,3 @@ def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
 def _hide_malformed(text: str) -> str:
     parts = text.split("/", MAX_PARTS)
     return text if len(parts) <= MAX_PARTS and all(map(is_id, parts)) else MALFORMED
-
-
-def _action(number: int) -> str:
-    known = entry_pb2.Action.DESCRIPTOR.values_by_number
-    return known[number].name.removeprefix("ACTION_").lower() if number in known else str(number)

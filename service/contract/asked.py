@@ -179,7 +179,7 @@ def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
         source=_SOURCES.get(fact.source, "*") if "source" in names else None,
         notifier=(fact.notifier or "*") if "notifier" in names else None,
         entry_id=entry.entry_id,
-        action=(_action_name(fact.action) if "action" in names else key) if decides else None,
+        action=(action_name(fact.action) if "action" in names else key) if decides else None,
     )
 
 
@@ -192,9 +192,10 @@ def _seller(name: str, marketplace: str) -> str | None:
 
 
 def _bulk_action(row: MethodRow, request: Any) -> str | None:
-    return _action_name(request.action) if row.right is Right.BULK_DECIDE else None
+    return action_name(request.action) if row.right is Right.BULK_DECIDE else None
 
 
-def _action_name(number: int) -> str:
+def action_name(number: int) -> str:
+    """Return the word of an action; "*" for an unspecified or unknown one."""
     names = entry_pb2.Action.DESCRIPTOR.values_by_number
     return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

@@ -50,7 +50,7 @@ def tokens_of(issuer: TokenIssuer, clock: Clock, *algorithms: str) -> tuple[Toke
 
 def test_a_sound_token_proves_issuer_and_subject(issuer: TokenIssuer, clock: Clock) -> None:
     tokens, _ = tokens_of(issuer, clock)
-    found = tokens.principal(issuer.token("user-17"))
+    found = tokens.verify(issuer.token("user-17")).principal
     assert found.name == "jwt:https://login.example#user-17"
     assert found.marketplaces == {"acme"}
     assert not found.is_bound
@@ -92,7 +92,7 @@ def test_what_does_not_prove_anybody_is_refused(
     tokens, _ = tokens_of(issuer, clock)
     for _ in range(2):  # the cache must not help
         with pytest.raises(TokenRefused, match=problem):
-            tokens.principal(issuer.token(**changes))
+            tokens.verify(issuer.token(**changes))
 
 
 def segments(header: object, claims: object, signature: bytes = b"") -> str:
@@ -127,35 +127,35 @@ def test_forged_signatures_prove_nobody(issuer: TokenIssuer, clock: Clock) -> No
     ]
     for token in forged:
         with pytest.raises(TokenRefused):
-            tokens.principal(token)
+            tokens.verify(token)
 
 
 def test_a_token_bound_to_a_certificate_needs_that_one(issuer: TokenIssuer, clock: Clock) -> None:
     tokens, _ = tokens_of(issuer, clock)
     token = issuer.token(cnf={"x5t#S256": "thumb"})
-    assert tokens.principal(token, "thumb").name.endswith("#user-17")
+    assert tokens.verify(token, "thumb").principal.name.endswith("#user-17")
     for other in (None, "other"):
         with pytest.raises(TokenRefused, match="another certificate"):
-            tokens.principal(token, other)
+            tokens.verify(token, other)
 
 
 def test_what_is_remembered_ends_with_the_token_and_with_its_key(issuer: TokenIssuer, clock: Clock) -> None:
     tokens, source = tokens_of(issuer, clock)
     token = issuer.token(seconds=20)
-    tokens.principal(token)
+    tokens.verify(token)
     clock.now += 49
-    tokens.principal(token)
+    tokens.verify(token)
     clock.now += 2
     with pytest.raises(TokenRefused, match="expired"):
-        tokens.principal(token)
+        tokens.verify(token)
     fresh = issuer.token()
-    tokens.principal(fresh)
+    tokens.verify(fresh)
     issuer.keys["k2"] = ec.generate_private_key(ec.SECP256R1())
     issuer.publish("k2")
     source.look()
     with pytest.raises(TokenRefused, match="does not publish"):
-        tokens.principal(fresh)
-    assert tokens.principal(issuer.token(key="k2")).name.endswith("#user-17")
+        tokens.verify(fresh)
+    assert tokens.verify(issuer.token(key="k2")).principal.name.endswith("#user-17")
 
 
 def test_key_sets_that_cannot_be_trusted_are_refused_whole() -> None:
