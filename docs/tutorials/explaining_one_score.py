@@ -28,7 +28,7 @@ from scoring.features.fold import FLOOR_PLACES
 from scoring.features.resolved import resolve_sellers
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import load as load_artifact
-from scoring.model.interval import LONGEST, with_ends
+from scoring.model.interval import LONGEST, append_ends
 from scoring.scores.score import CoreAnswer, answer, explain
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
@@ -263,8 +263,8 @@ spread = min(max(decayed / artifact.folder.effective_size_terms(clean_facts, 1)[
 rate = gamma.ppf(0.95, events) / (orders + spread * decayed)
 print(f"assumed {events:.2f} incidents in {orders:.0f} orders; {clean}: none in {spread * decayed:.0f}")
 print(f"its true rate is below {1000 * rate:.2f} per 1,000 orders with 95 % probability")
-with_both_ends = with_ends(clean_sums, clean_facts, 1, artifact.prior, artifact.folder)
-at_low_end = with_both_ends.decayed(FLOOR_PLACES[Severity.MINOR], LONGEST)
+ended_sums = append_ends(clean_sums, clean_facts, 1, artifact.prior, artifact.folder)
+at_low_end = ended_sums.decayed(FLOOR_PLACES[Severity.MINOR], LONGEST)
 assert abs(at_low_end[1] / (rate * decayed) - 1) < 0.01
 assert at_low_end[0] == at_low_end[2] == 0
 

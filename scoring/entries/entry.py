@@ -147,11 +147,11 @@ def encode_content(entry: Entry) -> tuple[str, str, bytes]:
     members = _encode_members(entry)
     sealed_keys = _SEALED[type(entry.fact)]
     sealed = [member for member in members if member[0] in sealed_keys] if sealed_keys else []
-    whole = _json(members)
+    whole = _join_members(members)
     digest = sha256(whole.encode()).digest()
     if not sealed:
         return whole, "", digest
-    return _json([member for member in members if member[0] not in sealed_keys]), _json(sealed), digest
+    return _join_members([member for member in members if member[0] not in sealed_keys]), _join_members(sealed), digest
 
 
 def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
@@ -177,7 +177,7 @@ Member = tuple[str, str]
 """One member of a JSON object: ('"key":', value as JSON)."""
 
 
-def _json(members: Sequence[Member]) -> str:
+def _join_members(members: Sequence[Member]) -> str:
     return "{" + ",".join([key + text for key, text in members]) + "}"
 
 

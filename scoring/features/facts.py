@@ -168,7 +168,7 @@ def find_visible(
         is_sold = sales.report_time < (observe_time[sales.case] if reported_before is None else reported_before)
         is_sold &= sales.day < day[sales.case]
         sold = sales if is_sold.all() else sales.take(is_sold)
-    order = _highest_revisions(sold)
+    order = _find_highest_revisions(sold)
     return Visible(
         observe_day=day,
         judged=judged,
@@ -183,12 +183,12 @@ def find_visible(
 def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) -> Facts:
     sold, identities, judged, cases = visible.sold, visible.identities, visible.judged, len(observe_time)
     reports, day = judged.reports, visible.observe_day
-    level, identity_row = _identities(identities)
-    override, override_row, override_until = _overrides(visible.overrides, observe_time)
+    level, identity_row = _find_identities(identities)
+    override, override_row, override_until = _find_overrides(visible.overrides, observe_time)
     start = first_days(cases, sold, identities)
     has_start = start < NEVER
     if len(visible.controls.case):
-        controlled = _control_days(visible.controls)
+        controlled = _find_control_days(visible.controls)
         sold, start = sold.take(sold.day >= controlled[sold.case]), np.maximum(start, controlled)
     else:
         controlled = None
@@ -238,13 +238,13 @@ def apply_changes(columns: EntryColumns) -> EntryColumns:
     return columns.with_columns(incident=incident).take(~is_change)
 
 
-def _control_days(changes: EntryColumns) -> Ints:
+def _find_control_days(changes: EntryColumns) -> Ints:
     days = np.full(changes.cases, np.iinfo(np.int32).min, dtype=np.int64)
     np.maximum.at(days, changes.case, changes.occur_time // DAY)
     return days
 
 
-def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
+def _find_overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
     """Return, by case, tier (0: none), row and end of the override in force."""
     tier, row, until = (np.full(stated.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
     if len(stated.case):
@@ -255,7 +255,7 @@ def _overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, In
     return tier, row, until
 
 
-def _highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
+def _find_highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
     """Return the index of the counting statement of each (case, day, product category); None if all count."""
     case, day = sold.case, sold.day
     if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
@@ -271,7 +271,7 @@ def _sort_by_case(entries: EntryColumns, *keys: str) -> EntryColumns:
     return entries.take(np.lexsort([getattr(entries, key) for key in (*reversed(keys), "case")]))
 
 
-def _identities(known: EntryColumns) -> tuple[Ints, Ints]:
+def _find_identities(known: EntryColumns) -> tuple[Ints, Ints]:
     """Return, by case, level and row of the identity in force."""
     level = np.zeros(known.cases, dtype=np.int64)
     row = np.full(known.cases, -1, dtype=np.int64)

@@ -64,8 +64,8 @@ class IncidentSums:
             high=self.high.sum(axis=0) - self.high,
             low=self.low.sum(axis=0) - self.low,
             counts=self.counts.sum(axis=0) - self.counts,
-            worst=_largest_of_others(self.worst, 0),
-            days_since=-_largest_of_others(-self.days_since, -NEVER),
+            worst=_find_largest_of_others(self.worst, 0),
+            days_since=-_find_largest_of_others(-self.days_since, -NEVER),
         )
 
     def parts(self) -> Iterator["IncidentSums"]:
@@ -120,7 +120,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
     return each, history
 
 
-def _largest_of_others(values: Ints, nothing: int) -> Ints:
+def _find_largest_of_others(values: Ints, nothing: int) -> Ints:
     """Return, by row and column, the largest value of the other rows; `nothing` for a single row."""
     if len(values) < 2:
         return np.full_like(values, nothing)

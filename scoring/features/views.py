@@ -92,13 +92,13 @@ def view_often(visible: Visible, times: Sequence[int]) -> Views:
     findings = list_findings(visible.found)
     seen_findings = findings.day <= last_day
     if len(visible.controls.case):
-        place = _last_before(visible.controls, moments)
+        place = _find_last_before(visible.controls, moments)
         controlled = np.where(place < 0, np.iinfo(np.int32).min, visible.controls.occur_time[place] // DAY)
         seen_sales &= sold.day >= controlled[:, sold.case]
         is_passed = findings.finding == Finding.INSPECTION_PASSED
         seen_findings &= ~is_passed | (findings.day >= controlled[:, findings.case])
         start = np.maximum(start, controlled)
-    level, identity_row = _identities(visible.identities, moments, facts)
+    level, identity_row = _find_identities(visible.identities, moments, facts)
     return Views(
         facts=facts,
         violations=violations,
@@ -116,15 +116,15 @@ def view_often(visible: Visible, times: Sequence[int]) -> Views:
     )
 
 
-def _identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[Ints, Ints]:
+def _find_identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[Ints, Ints]:
     shape = (len(moments), facts.cases)
     if (identities.occur_time < moments.min()).all():
         return np.broadcast_to(facts.level, shape), np.broadcast_to(facts.identity_row, shape)
-    place = _last_before(identities, moments)
+    place = _find_last_before(identities, moments)
     return np.where(place < 0, 0, identities.level[place]), np.where(place < 0, -1, identities.row[place])
 
 
-def _last_before(entries: EntryColumns, moments: Ints) -> Ints:
+def _find_last_before(entries: EntryColumns, moments: Ints) -> Ints:
     """Return the place of each seller's last entry before each moment, or -1; shape (K, n)."""
     before: Bools = entries.occur_time < moments
     place = np.full((len(moments), entries.cases), -1, dtype=np.int64)

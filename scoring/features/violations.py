@@ -86,10 +86,10 @@ def judge_violations(entries: EntryColumns) -> Judged:
     return Judged(
         reports=reports,
         is_reported=reports.kind == Kind.VIOLATION,
-        status=_statuses(entries, starts),
+        status=_find_statuses(entries, starts),
         severity=entries.severity[stated],
         is_reduced=entries.kind[stated] == Kind.STATUS,
-        units=_adjudicated_units(entries, starts),
+        units=_find_adjudicated_units(entries, starts),
     )
 
 
@@ -102,7 +102,7 @@ def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, N
     return Violations(reports.case[kept], day, *(column[kept] for column in columns)), kept
 
 
-def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+def _find_statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     """Return the status of each violation, from entries by (violation, sequence).
 
     ALLEGED without a visible report; DISMISSED if the last attribution was accepted.
@@ -121,7 +121,7 @@ def _statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     return status
 
 
-def _adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
+def _find_adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
     """Return the units of each violation from the last decision that states units, from entries by (violation,
     sequence).
     """

@@ -25,7 +25,7 @@ from scoring.features.decay import HALF_LIVES, decay_table
 from scoring.features.fold import Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, AttributeFeature, ContextFeature, Feature, at_reference
 from scoring.model.certificate import certify
-from scoring.model.interval import Prior, default_prior, prior_of
+from scoring.model.interval import Prior, default_prior, read_prior
 from scoring.model.page import Page, page_model_text, read_page
 from scoring.model.promises import FREEABLE, free_direction, is_freed, state_promises
 from scoring.model.scale import Scale
@@ -66,10 +66,10 @@ class Artifact:
         self.manifest = manifest
         self.parts = dict(parts)
         self.features = pinned_features(manifest)
-        self.page = _page(manifest, parts)
+        self.page = _read_page(manifest, parts)
         self.scale = Scale(self.page.base)
-        self.folder = Folder(_constants(manifest["constants"]))
-        self.prior = prior_of(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
+        self.folder = Folder(_read_constants(manifest["constants"]))
+        self.prior = read_prior(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)
         self.baseline = np.array(manifest["baseline"], dtype=np.float64)
         self._booster = lightgbm.Booster(model_str=parts["model.txt"].decode())
 
@@ -103,7 +103,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "core_version": CORE_VERSION,
         "study": model.study,
         "base": model.page.base,
-        "features": [_row(feature) for feature in model.features],
+        "features": [_write_feature(feature) for feature in model.features],
         "pairs": sorted(map(list, model.pairs)),
         "constants": {
             "severity_weights": {s.name.lower(): model.constants.severity_weights[s] for s in Severity},
@@ -146,7 +146,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
         digest = verify_content(parts)
         manifest = parse_json(parts[MANIFEST])
         _verify_constants(manifest)
-        page = _page(manifest, parts)
+        page = _read_page(manifest, parts)
         _verify_certificate(page, manifest, parts)
         _verify_decay(parts["decay.json"])
         _verify_golden(page, manifest, parts)
@@ -218,7 +218,7 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
         raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
 
 
-def _page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
+def _read_page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
     base, pairs = manifest["base"], {tuple(pair) for pair in manifest["pairs"]}
     if type(base) is not int or abs(base) > MAX_BASE:
         raise ArtifactRefused(f"base of the artifact must be a whole number of points, at most {MAX_BASE:,} either way")
@@ -271,7 +271,7 @@ def _verify_golden(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, 
         raise ArtifactRefused("the baseline seller of the artifact is not at the reference of its context")
 
 
-def _row(feature: AnyFeature) -> dict[str, object]:
+def _write_feature(feature: AnyFeature) -> dict[str, object]:
     if isinstance(feature, Feature):
         return {"feature": feature.key, **({"direction": feature.direction} if is_freed(feature) else {})}
     return asdict(feature)
@@ -279,16 +279,16 @@ def _row(feature: AnyFeature) -> dict[str, object]:
 
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
     """Return a manifest's features in order; raise ArtifactRefused for an unknown or wrong one."""
-    return tuple(map(_feature, manifest["features"]))
+    return tuple(map(_read_feature, manifest["features"]))
 
 
-def _feature(row: Mapping[str, Any]) -> AnyFeature:
+def _read_feature(row: Mapping[str, Any]) -> AnyFeature:
     if "attribute" not in row and "context" not in row and "direction" not in row:
         if set(row) != {"feature"} or row["feature"] not in FEATURES:
             raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
         return FEATURES[row["feature"]]
     if "feature" in row:
-        return _freed(row)
+        return _read_freed_feature(row)
     feature: AttributeFeature | ContextFeature
     if "attribute" in row:
         feature = AttributeFeature(**row)
@@ -305,7 +305,7 @@ def _feature(row: Mapping[str, Any]) -> AnyFeature:
     return feature
 
 
-def _freed(row: Mapping[str, Any]) -> Feature:
+def _read_freed_feature(row: Mapping[str, Any]) -> Feature:
     feature = FEATURES.get(row["feature"]) if set(row) == {"feature", "direction"} else None
     if feature is None or feature.name not in FREEABLE or type(row["direction"]) is not int or row["direction"] != 0:
         raise ArtifactRefused(
@@ -315,6 +315,6 @@ def _freed(row: Mapping[str, Any]) -> Feature:
     return free_direction(feature)
 
 
-def _constants(row: Mapping[str, Any]) -> Constants:
+def _read_constants(row: Mapping[str, Any]) -> Constants:
     weights = {severity: int(row["severity_weights"][severity.name.lower()]) for severity in Severity}
     return Constants(weights, float(row["rate_damping"]), float(row["exposure_scale"]))

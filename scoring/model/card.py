@@ -16,7 +16,7 @@ def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
     tables = []
     for table in page.tables:
         mine = [features[place] for place in table.features]
-        rows = [_rows(edges.tolist()) for edges in table.edges]
+        rows = [_describe_rows(edges.tolist()) for edges in table.edges]
         tables.append(
             {
                 "features": [feature.key for feature in mine],
@@ -30,7 +30,7 @@ def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
     return {"base": page.base, "tables": tables}
 
 
-def _rows(edges: Sequence[float]) -> list[str]:
+def _describe_rows(edges: Sequence[float]) -> list[str]:
     """Return each row's values in words. Worked: edges 0 and 1.5 make "up to 0", "over 0 to 1.5" and "over 1.5"."""
     texts = [repr(edge).removesuffix(".0") for edge in edges]
     between = [f"over {low} to {high}" for low, high in pairwise(texts)]
@@ -45,10 +45,10 @@ def _define(feature: AnyFeature) -> str:
 
 
 def write_card(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> str:
-    return "\n".join(_lines(page, manifest, digest)) + "\n"
+    return "\n".join(_write_lines(page, manifest, digest)) + "\n"
 
 
-def _lines(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> Iterator[str]:
+def _write_lines(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> Iterator[str]:
     tables, constants = page["tables"], manifest["constants"]
     yield f"Model {digest}"
     yield f"Study {manifest['study']}, release {manifest['core_version']}"

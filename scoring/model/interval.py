@@ -44,7 +44,7 @@ Z = 1.6448536269514722
 """Standard normal quantile of 95 %: the interval from 5 % to 95 % holds 90 %."""
 
 ENDS = 2
-"""Cases that `with_ends` appends per seller."""
+"""Cases that `append_ends` appends per seller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def severity_grain(weights: Floats) -> float:
     return float((weights * weights).sum() / weights.sum())
 
 
-def prior_of(data: Mapping[str, object]) -> Prior:
+def read_prior(data: Mapping[str, object]) -> Prior:
     """Read the prior from its JSON values; raise ArtifactRefused if a part is missing, wrong or out of its bounds."""
     try:
         values = {name: np.array(data[name], dtype=np.float64) for name in _BOUNDS}
@@ -122,14 +122,14 @@ def gamma_interval(k: Floats) -> tuple[Floats, Floats]:
     return k * (low * low * low), np.where(k < _SHAPES[-1], upper, k * (high * high * high))
 
 
-def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
+def append_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) -> Sums:
     """Append, for the first `n` cases, n at the low end of points, then n at the high end."""
     squares, recent_orders = folder.effective_size_terms(facts, n)
     orders = sums.orders[:, :n]
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
     c = np.minimum(np.maximum(orders[-1] / np.where(squares > 0, squares, np.inf), 1.0), 2.0)
     own = sums.series[..., :n]
-    events, priors, grain = _columns(prior)
+    events, priors, grain = _list_by_series(prior)
     k = (events + c * own[-1]) / grain
     x = priors + c * orders[-1]
     ended = sums.map(lambda v: np.concatenate([v, v[..., :n], v[..., :n]], axis=-1), sums.cases + ENDS * n)
@@ -145,7 +145,7 @@ def with_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) ->
 
 
 @lru_cache(maxsize=8)
-def _columns(prior: Prior) -> tuple[Floats, Floats, Floats]:
+def _list_by_series(prior: Prior) -> tuple[Floats, Floats, Floats]:
     """Return prior mass, orders and weight of one event by series, each (13, 1)."""
     (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
     mass = [*(events * weight for weight in prior.mix), events, failures]

@@ -92,7 +92,7 @@ class Page:
 
 def page_model_text(tables: Sequence[Table], features: int) -> str:
     """Return the tables in LightGBM's text format; its prediction is the sum with the sign turned."""
-    blocks = [f"Tree={number}\n{_tree(table)}\n\n" for number, table in enumerate(tables)]
+    blocks = [f"Tree={number}\n{_write_tree(table)}\n\n" for number, table in enumerate(tables)]
     head = {
         "version": "v4",
         "num_class": 1,
@@ -109,7 +109,7 @@ def page_model_text(tables: Sequence[Table], features: int) -> str:
     return f"tree\n{lines}\n{''.join(blocks)}end of trees\n\npandas_categorical:null\n"
 
 
-def _tree(table: Table) -> str:
+def _write_tree(table: Table) -> str:
     """Return a table as one tree, its leaves in the order of the rows."""
     splits: list[tuple[int, float]] = []
     left: list[int] = []
@@ -171,7 +171,7 @@ def read_page(text: str, base: int, features: int) -> Page:
 
 
 def _read_table(number: int, block: str) -> Table:
-    used, thresholds, leaves = (_words(block, key) for key in ("split_feature", "threshold", "leaf_value"))
+    used, thresholds, leaves = (_read_words(block, key) for key in ("split_feature", "threshold", "leaf_value"))
     names = tuple(dict.fromkeys(used))
     if len(names) > 2:
         raise ArtifactRefused(
@@ -201,6 +201,6 @@ def _read_table(number: int, block: str) -> Table:
 _LEAF = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
-def _words(block: str, key: str) -> list[str]:
+def _read_words(block: str, key: str) -> list[str]:
     line = re.search(rf"^{key}=(.*)$", block, re.MULTILINE)
     return line[1].split(" ") if line and line[1] else []

@@ -12,7 +12,7 @@ from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
-from scoring.model.interval import ENDS, with_ends
+from scoring.model.interval import ENDS, append_ends
 from scoring.policy.policy import Policy
 
 MAX_CELLS = 1_000_000
@@ -61,23 +61,23 @@ def find_points(
         is_needed = np.ones((policy.clear_days, n), dtype=np.bool_)
     days = np.flatnonzero(is_needed.any(axis=1))
     step = max(MAX_CELLS // max(len(known.table), 1), policy.clear_days, 1)
-    looks = []
+    parts = []
     for begin in range(0, max(len(days), 1), step):
         check()
-        looks.append(_look(known, artifact, days[begin : begin + step], is_needed, 0 if begin else ENDS))
-    first = looks[0]
+        parts.append(_compute_part(known, artifact, days[begin : begin + step], is_needed, 0 if begin else ENDS))
+    first = parts[0]
     now, *_, upheld, low, high = first.points
     midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
-    for look in looks:
-        views = slice(n, (len(look.days) + 1) * n)
-        midnights[look.days] = look.points[1 : len(look.days) + 1]
-        thin = policy.is_thin(look.sums.total_orders[views], look.sums.tenure_days[views])
-        is_thin[look.days] = thin.reshape(-1, n)
+    for part in parts:
+        views = slice(n, (len(part.days) + 1) * n)
+        midnights[part.days] = part.points[1 : len(part.days) + 1]
+        thin = policy.is_thin(part.sums.total_orders[views], part.sums.tenure_days[views])
+        is_thin[part.days] = thin.reshape(-1, n)
     return SellerPoints(first.facts, first.sums, first.x[:n], first.raw[:n], now, upheld, low, high, midnights, is_thin)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _PartOfDays:
     days: Ints
     facts: Facts
     sums: Sums
@@ -88,12 +88,12 @@ class _Look:
     points: Ints
 
 
-def _look(known: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, ends: int) -> _Look:
+def _compute_part(known: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, ends: int) -> _PartOfDays:
     n = len(known.sellers)
     views = known.view(((known.observe_time // DAY - days) * DAY).tolist())
     sums = artifact.folder.fold_views(views)
     if ends:
-        sums = with_ends(sums, views.facts, n, artifact.prior, artifact.folder)
+        sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
     is_chosen = np.pad(is_needed[days], ((1, 1 + ends), (0, 0)), constant_values=True)
     chosen = np.flatnonzero(is_chosen)
     identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
@@ -102,4 +102,4 @@ def _look(known: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, 
     raw = artifact.raw_score(x)
     points = np.zeros(is_chosen.shape, dtype=np.int64)
     points[is_chosen] = artifact.scale.points(raw)
-    return _Look(days, views.facts, sums, x, raw, points)
+    return _PartOfDays(days, views.facts, sums, x, raw, points)

@@ -93,7 +93,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     n = people.facts.cases
     settled = add_up_settled(people.facts, people.known.table, policy.rule_book.currency)
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts)
-    tier = _tiers(policy, people, standing)
+    tier = _find_tiers(policy, people, standing)
     rules = policy.rule_book.rules
     axes = [axis for axis in build_space(policy).axes if axis.asked is not Quantity.DAY]
     values: dict[Asked, Ints] = {
@@ -105,7 +105,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     values |= {
         axis.asked: count_incidents(axis.asked, people.facts, n) for axis in axes if isinstance(axis.asked, Counter)
     }
-    edges = [_reached(axis.values, values.get(axis.asked, np.zeros(n, dtype=np.int64))) for axis in axes]
+    edges = [_find_reached_edges(axis.values, values.get(axis.asked, np.zeros(n, dtype=np.int64))) for axis in axes]
     is_view = (
         (people.points is not None)
         & find_guilty(people.facts)
@@ -182,7 +182,7 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
     return np.bincount(mine.case[first_of_runs(mine.case, mine.incident)], minlength=n).astype(np.int64)
 
 
-def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
+def _find_tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
     facts = people.facts
     if people.points is None:
         return np.zeros(facts.cases, dtype=np.int64)
@@ -191,6 +191,6 @@ def _tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
     return decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
 
 
-def _reached(edges: Sequence[int], values: Ints) -> Ints:
+def _find_reached_edges(edges: Sequence[int], values: Ints) -> Ints:
     rising = np.array(edges, dtype=np.int64)
     return rising[np.searchsorted(rising, values, side="right") - 1]

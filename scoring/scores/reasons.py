@@ -195,9 +195,9 @@ def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow])
             return replace(reason, days=days[:MAX_LISTED], days_omitted=omitted, counted=failures, compared=orders)
         case Subject.INSPECTIONS:
             inspected = int((facts.findings.finding != Finding.DISPUTE_LOST).sum())
-            return _cite(reason, facts, rows, Finding.INSPECTION_FAILED, inspected)
+            return _cite_findings(reason, facts, rows, Finding.INSPECTION_FAILED, inspected)
         case Subject.DISPUTES:
-            return _cite(reason, facts, rows, Finding.DISPUTE_LOST, orders)
+            return _cite_findings(reason, facts, rows, Finding.DISPUTE_LOST, orders)
         case Subject.ORDERS:
             return replace(reason, counted=orders)
         case Subject.TENURE:
@@ -219,7 +219,7 @@ def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
     return tuple(ExposureDay(day, *sums) for day, sums in sorted(found.items(), reverse=True))
 
 
-def _cite(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Finding, compared: int) -> Reason:
+def _cite_findings(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Finding, compared: int) -> Reason:
     chosen = facts.findings.finding == finding
     places = facts.findings.row[chosen][np.argsort(-facts.findings.day[chosen], kind="stable")].tolist()
     entries = tuple(rows[place].entry_id for place in places[:MAX_LISTED])

@@ -17,7 +17,7 @@ from scoring.features.fold import FLOOR_PLACES, FLOORS, Sums
 from scoring.features.table import matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
-from scoring.model.interval import LONGEST, Prior, gamma_interval, with_ends
+from scoring.model.interval import LONGEST, Prior, append_ends, gamma_interval
 from tests.helpers.answers import score
 from tests.helpers.worlds import (
     ALL_FEATURES,
@@ -102,7 +102,7 @@ def interval(made: Market, prior: Prior) -> np.ndarray:
     """Return points of the sellers: at their true rates, by their record, and low and high ends; shape (4, sellers)."""
     model, n = artifact(), made.facts.cases
     sums = model.folder.fold(made.facts)
-    ended = model.points(matrix(with_ends(sums, made.facts, n, prior, model.folder), ALL_FEATURES))
+    ended = model.points(matrix(append_ends(sums, made.facts, n, prior, model.folder), ALL_FEATURES))
     return np.stack([model.points(matrix(at_true_rates(made, sums), ALL_FEATURES)), *ended.reshape(3, n)])
 
 
@@ -161,7 +161,7 @@ def test_the_worked_end() -> None:
     facts = resolve(columns_of(numbered([exposure("x", TODAY - 1, 100)]), ["s"]), np.array([NOW]))
     facts = replace(facts, exposure_day=facts.observe_day)
     model, prior = artifact(), Prior((0.5, 50.0), (0.5, 50.0), artifact().prior.mix, 20.5)
-    sums = with_ends(model.folder.fold(facts), facts, 1, prior, model.folder)
+    sums = append_ends(model.folder.fold(facts), facts, 1, prior, model.folder)
     assert sums.decayed(FLOOR_PLACES[Severity.MINOR], LONGEST).tolist() == pytest.approx([0, 1.92073 / 150 * 100, 0])
     assert sums.ever[0].tolist() == pytest.approx([0, 1.2805, 0], abs=1e-4)
 
