@@ -63,7 +63,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
     write_files(1, place / "files")
     publish(open_registry(settings))
     with open_ledger(settings, create=True) as ledger:
-        demo.bring_history(ledger, place / "files")
+        demo.import_history(ledger, place / "files")
         return place, demo.show(settings, ledger)
 
 

@@ -76,7 +76,7 @@ def backtest(
     policy = load_policy(settings)
     registry = open_registry(settings)
     artifact = registry.load(registry.resolve(model))
-    other = _other(registry, artifact, against)
+    other = _load_other(registry, artifact, against)
     days = run.days_between(_day(first, "--from"), _day(last, "--to"), step)
     stated = None if study is None else as_the_model_sees(study_of(study), artifact)
     where = marketplace or (stated or settings).marketplace
@@ -98,12 +98,12 @@ def backtest(
         "policy": policy.digest,
         "marketplace": where,
         "knowledge": knowledge.value,
-        **_total(found),
+        **_totals(found),
     }
-    _show(total, found.steps, output)
+    _show_backtest(total, found.steps, output)
 
 
-def _other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
+def _load_other(registry: "Registry", artifact: "Artifact", against: str | None) -> "Artifact | None":
     """Return the named model, or the champion; None if that is the model itself or missing."""
     if against == NOBODY:
         return None
@@ -152,11 +152,11 @@ def table_of(settings: Settings, marketplace: str, export: Path | None, progress
     return table
 
 
-def _show(total: dict[str, Any], steps: Sequence[Any], output: Format) -> None:
+def _show_backtest(total: dict[str, Any], steps: Sequence[Any], output: Format) -> None:
     if output is Format.JSON:
-        emit_one({**total, "steps": [_whole(step) for step in steps]}, output)
+        emit_one({**total, "steps": [_step_as_json(step) for step in steps]}, output)
         return
-    rows = [_row(step) for step in steps]
+    rows = [_step_row(step) for step in steps]
     columns = max(rows, key=len)
     emit([{name: row.get(name) for name in columns} for row in rows], output)
     write("\n")
@@ -177,7 +177,7 @@ def _day(text: str, option: str) -> int:
 _NAMES = ("absent", *(tier.name.lower() for tier in Tier))
 
 
-def _row(step: "BacktestDay") -> dict[str, Any]:
+def _step_row(step: "BacktestDay") -> dict[str, Any]:
     counts = dict(zip(_NAMES[1:], step.sellers[1:].tolist(), strict=True))
     row: dict[str, Any] = {"day": format_day(step.day), "sellers": sum(counts.values()), **counts}
     row |= _up_and_down(step.moved, "promoted", "demoted")
@@ -220,7 +220,7 @@ def _by_tier(steps: "Sequence[BacktestDay]") -> list[dict[str, Any]]:
     ]
 
 
-def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
+def _list_moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
     if matrix is None:
         return None
     return [
@@ -234,14 +234,14 @@ def _moves(matrix: "Ints | None") -> list[dict[str, Any]] | None:
 _BY_TIER = ("rows", "bad", "weight", "bad_weight", "expected")
 
 
-def _whole(step: "BacktestDay") -> dict[str, Any]:
+def _step_as_json(step: "BacktestDay") -> dict[str, Any]:
     figures = step.figures
     return {
         "day": format_day(step.day),
         "sellers": dict(zip(_NAMES, step.sellers.tolist(), strict=True)),
         "changed": step.changed,
-        "moves": _moves(step.moved),
-        "against": _moves(step.against),
+        "moves": _list_moves(step.moved),
+        "against": _list_moves(step.against),
         "in_sample": step.in_sample,
         "figures": None
         if figures is None
@@ -260,13 +260,13 @@ def _whole(step: "BacktestDay") -> dict[str, Any]:
     }
 
 
-def _total(found: "Backtest") -> dict[str, Any]:
+def _totals(found: "Backtest") -> dict[str, Any]:
     churn = found.churn_per_month
     return {
         "promotions": found.promotions,
         "demotions": found.demotions,
         "sellers_affected": found.affected,
         "churn_per_month": None if churn is None else round(churn, 5),
-        "moves": _moves(found.moved),
+        "moves": _list_moves(found.moved),
         "by_tier": _by_tier(found.steps),
     }

@@ -66,7 +66,7 @@ def certify(
     with StepProgress() as progress:
         found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
     write_certificate(found, out)
-    _show(found, output)
+    _show_certificate(found, output)
     for verdict, turns in find_sensitivity(found_policy, assumed).items():
         say(f"{verdict} {describe_turns(asdict(turns))}")
     failed = making.list_failed(found)
@@ -148,7 +148,7 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
     return {verdict: by for verdict, _, by in pairs}
 
 
-def _show(certificate: dict[str, Any], output: Format) -> None:
+def _show_certificate(certificate: dict[str, Any], output: Format) -> None:
     if output is Format.JSON:
         shown = (
             "digest",

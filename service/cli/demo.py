@@ -44,7 +44,7 @@ def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
 
     Renames an earlier demo in the folder.
     """
-    place = _place(folder)
+    place = _folder_of_demo(folder)
     make_room(place)
     settings, files = settings_of(place), place / "files"
     write(f"A market of {sellers:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
@@ -52,7 +52,7 @@ def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
     write_files(sellers, files)
     with open_ledger(settings, create=True, serving=True) as ledger:
         freeze_loaded_objects()
-        appended = bring_history(ledger, files)
+        appended = import_history(ledger, files)
         write(f"  ledger  {appended:,} entries from six files, no row rejected\n")
         _train(settings)
         show(settings, ledger)
@@ -60,9 +60,10 @@ def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
     say(f"Go on: {_command()} demo --serve{'' if folder is None else f' --folder {folder}'}")
 
 
-def bring_history(ledger: Ledger, files: Path) -> int:
+def import_history(ledger: Ledger, files: Path) -> int:
     return sum(
-        _bring(ledger, place, name, files)[0] for place, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
+        _import_mapping(ledger, place, name, files)[0]
+        for place, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
     )
 
 
@@ -70,7 +71,7 @@ def show(settings: Settings, ledger: Ledger) -> Story:
     """Tell the story on a demo's open ledger with a published model, and return it."""
     place = settings.data_dir
     with _serving(settings, ledger) as client:
-        return tell(client, lambda name: _bring(ledger, AUTHORITIES, name, place / "files")[1], place)
+        return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, place / "files")[1], place)
 
 
 def serve(folder: Path | None) -> None:
@@ -78,16 +79,16 @@ def serve(folder: Path | None) -> None:
 
     Runs the demo first if there is no data. Ignores the environment except SELLERTRUST_ADDRESS.
     """
-    place = _place(folder)
+    place = _folder_of_demo(folder)
     if not (place / OUTCOME).exists():
         run(folder=folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
-        greet = lambda server: _greet(server.address, stack.enter_context(_badges(server.address)))  # noqa: E731
+        greet = lambda server: _print_calls(server.address, stack.enter_context(_badges(server.address)))  # noqa: E731
         run_server(settings, greet, records=False)
 
 
-def _greet(address: str, badges: str) -> None:
+def _print_calls(address: str, badges: str) -> None:
     write(
         f"Serving the demo's market on {address}; it is {NOW:%-d %B %Y} in it. Ctrl-C ends it.\n"
         f"A shop with its badges, for a browser: http://{badges}/demo\n"
@@ -145,7 +146,7 @@ def _silent(_step: str, _done: int, _total: int) -> None:
     """Show no progress."""
 
 
-def _bring(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, int]:
+def _import_mapping(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, int]:
     mapping = mapping_of_file(mappings / f"{name}.mapping.toml", MARKETPLACE)
     report = import_files(ledger, mapping, data, _silent)
     if report.rejects:
@@ -161,7 +162,7 @@ def _serving(settings: Settings, ledger: Ledger) -> Iterator[Client]:
         yield client
 
 
-def _place(folder: Path | None) -> Path:
+def _folder_of_demo(folder: Path | None) -> Path:
     return (folder or load({}).data_dir / "demo").absolute()
 
 

@@ -60,9 +60,9 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
         f" {OFFENDER.licence_number},",
         f"and {OFFENDER.seller} is on record with it, verified. A seizure needs no reviewer: it counts on arrival.",
     )
-    story.steps["seizure"] = _look(client)
-    _must_fall(story, "before", "seizure", OFFENDER)
-    story.tell(_change(story, "before", "seizure", OFFENDER), _fact_behind(story.steps["seizure"][OFFENDER]))
+    story.steps["seizure"] = _explain_all(client)
+    _require_fall(story, "before", "seizure", OFFENDER)
+    story.tell(_describe_change(story, "before", "seizure", OFFENDER), _fact_behind(story.steps["seizure"][OFFENDER]))
 
     paid = _payout(client)
     if paid.held_minor <= 0 or paid.next_release_day <= paid_before.next_release_day:
@@ -70,17 +70,17 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
     story.tell(
         f"By the policy's terms an order of {_euro(OFFENDER.price_minor)}, delivered today, would have been paid out on"
         f" {paid_before.next_release_day}.",
-        f"Now it is held until {paid.next_release_day}{_reserve(paid)}.",
+        f"Now it is held until {paid.next_release_day}{_describe_reserve(paid)}.",
     )
 
     bring("quality_inspection")
-    story.steps["recall"] = _look(client)
+    story.steps["recall"] = _explain_all(client)
     wrong = _violation(client, ACCUSED, f"recall-{RECALL}")
     for member in (ACCUSED, OTHER):
-        _must_fall(story, "seizure", "recall", member)
+        _require_fall(story, "seizure", "recall", member)
     story.tell(
         f"The regulator recalls batch {BATCH}. It reaches the other two sellers who listed it:",
-        *(_change(story, "seizure", "recall", member) for member in (ACCUSED, OTHER)),
+        *(_describe_change(story, "seizure", "recall", member) for member in (ACCUSED, OTHER)),
     )
 
     client.overturn_violation(
@@ -89,12 +89,12 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
         actor="appeals",
         reason="its invoices are of another batch: the listing named a wrong number",
     )
-    story.steps["appeal"] = _look(client)
+    story.steps["appeal"] = _explain_all(client)
     if _without_stamp(story.steps["appeal"][ACCUSED]) != _without_stamp(story.steps["before"][ACCUSED]):
         fail("the overturned violation left a trace in the answer")
     story.tell(
         f"{ACCUSED.shop_name} appeals: its invoices are of another batch. The decision is overturned.",
-        _change(story, "recall", "appeal", ACCUSED),
+        _describe_change(story, "recall", "appeal", ACCUSED),
         "Every field of the answer is what it was before, but for the stamp of when it was asked.",
     )
 
@@ -103,10 +103,10 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
 
 
 def _introduce(story: Story, client: Client) -> None:
-    story.steps["before"] = _look(client)
+    story.steps["before"] = _explain_all(client)
     write("\nBefore\n")
     for member in CAST:
-        standing = _standing(story.score("before", member))
+        standing = _describe_standing(story.score("before", member))
         write(f"  {member.shop_name:<16} {member.seller:<16} {standing}  {ROLES[member]}\n")
 
 
@@ -115,7 +115,7 @@ def fail(problem: str) -> NoReturn:
     raise typer.Exit(Exit.UNFORESEEN)
 
 
-def _look(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
+def _explain_all(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
     return {m: client.explain_trust_score(MARKETPLACE, m.seller, deadline_seconds=_SECONDS) for m in CAST}
 
 
@@ -138,18 +138,18 @@ def _violation(client: Client, member: Member, incident: str) -> Violation:
     fail(f"{incident} did not reach {member.seller}")
 
 
-def _must_fall(story: Story, first: str, then: str, member: Member) -> None:
+def _require_fall(story: Story, first: str, then: str, member: Member) -> None:
     before, after = story.score(first, member), story.score(then, member)
     if after.points >= before.points or after.badge == before.badge:
         fail(f"a confirmed violation cost {member.seller} neither points nor its badge")
 
 
-def _standing(score: TrustScore) -> str:
+def _describe_standing(score: TrustScore) -> str:
     points = f"{score.points} points" if score.HasField("points") else "unrated"
     return f"{points:<10}  badge {score.badge:<10}"
 
 
-def _change(story: Story, first: str, then: str, member: Member) -> str:
+def _describe_change(story: Story, first: str, then: str, member: Member) -> str:
     before, after = story.score(first, member), story.score(then, member)
     return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
 
@@ -161,7 +161,7 @@ def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
     return f"The explanation names the fact: entry {entries}; overturning it would give back {points}."
 
 
-def _reserve(paid: EvaluatePayoutResponse) -> str:
+def _describe_reserve(paid: EvaluatePayoutResponse) -> str:
     return f", and {paid.reserve_ppm / 10_000:g} % of it for {paid.reserve_days} days" if paid.reserve_ppm else ""
 
 

@@ -26,13 +26,13 @@ def doctor(output: Output = Format.TABLE) -> None:
         {"check": one.variable, "ok": True, "found": one.value + (" (default)" if one.source == "default" else "")}
         for one in describe(settings)
     ]
-    rows += [_check(name, check, settings) for name, check in _CHECKS.items()]
+    rows += [_run_check(name, check, settings) for name, check in _CHECKS.items()]
     emit(rows, output)
     if any(not row["ok"] for row in rows):
         raise typer.Exit(Exit.CONFIGURATION)
 
 
-def _check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
+def _run_check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "found": check(settings)}
     except LedgerUnavailable as error:

@@ -47,10 +47,10 @@ def measures(
     if output is Format.JSON:
         emit_one(dict_of(found), output)
     else:
-        _print(found, limit)
+        _print_measures(found, limit)
 
 
-def _print(found: EvaluateMeasuresResponse, limit: int) -> None:
+def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
     head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
     if found.tier:
         head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
@@ -126,7 +126,7 @@ def _money(minor: int, currency: str) -> str:
     return f"{minor:,} minor units {currency}"
 
 
-def _of(product_category: str) -> str:
+def _of_category(product_category: str) -> str:
     return f" of {product_category}" if product_category else ""
 
 
@@ -139,9 +139,11 @@ _TEXTS: dict[str, Callable[[Any, str], str]] = {
     "deposit": lambda stated, currency: _money(stated.amount_minor, currency),
     "settlement_hold": lambda stated, _: format_count(stated.days, "day"),
     "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {format_count(stated.days, 'day')}",
-    "value_cap": lambda stated, currency: f"{_money(stated.value_minor, currency)} a day{_of(stated.product_category)}",
-    "listing_cap": lambda stated, _: f"{stated.listings:,}{_of(stated.product_category)}",
-    "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_of(stated.product_category)}",
+    "value_cap": lambda stated, currency: (
+        f"{_money(stated.value_minor, currency)} a day{_of_category(stated.product_category)}"
+    ),
+    "listing_cap": lambda stated, _: f"{stated.listings:,}{_of_category(stated.product_category)}",
+    "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_of_category(stated.product_category)}",
     "waiver": lambda stated, _: kind_text(stated.waives),
     "suspension": _suspension,
 }

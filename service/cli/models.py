@@ -85,7 +85,7 @@ def show(
             report.write_bytes(html)
             say(f"{len(html):,} bytes written to {report}")
             return
-        found = _read_whole(models, model)
+        found = _read_model(models, model)
     if card:
         write(found.card)
         return
@@ -99,7 +99,7 @@ def show(
         "certificate": f"{certificate['algorithm']}, {certificate['trees']} trees",
         "promises_given_up": list(found.promises_given_up),
         "gates": found.gates,
-        **{f"gate {gate.gate}": _gate(gate.ok, gate.hard, gate.text) for gate in found.gate_results},
+        **{f"gate {gate.gate}": _gate_text(gate.ok, gate.hard, gate.text) for gate in found.gate_results},
         "report": found.has_report,
         "features": list(found.features),
     }
@@ -108,7 +108,7 @@ def show(
     emit_one(row if output is Format.JSON else format_estimates(row), output)
 
 
-def _read_whole(models: Models, model: str) -> messages.Model:
+def _read_model(models: Models, model: str) -> messages.Model:
     found = models.get_model(model).model
     if found.damaged:  # the registry itself reports damage
         say(
@@ -251,15 +251,15 @@ MOVE = "number time=move_time alias digest=model actor reason figures"
 def _move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
     row = move_row(move, MOVE, output)
     figures = dict(sorted(move.figures.items()))
-    written = " ".join(escape_unprintable(f"{name}={_short(value)}") for name, value in figures.items())
+    written = " ".join(escape_unprintable(f"{name}={_shorten_digest(value)}") for name, value in figures.items())
     return row | {"figures": written if output is Format.TABLE else figures}
 
 
-def _short(value: str) -> str:
+def _shorten_digest(value: str) -> str:
     return value[:12] if len(value) == 64 or "." in value else value
 
 
-def _gate(ok: bool, hard: bool, text: str) -> str:
+def _gate_text(ok: bool, hard: bool, text: str) -> str:
     return f"{'ok' if ok else 'failed' if hard else 'failed, advisory'}: {text}"
 
 

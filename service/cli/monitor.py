@@ -54,13 +54,13 @@ def monitor(
         progress("monitor", 0, 1)
         report = run(table, stated, artifact, load_policy(settings), day)
         progress("monitor", 1, 1)
-    _emit(report, output)
+    _show_report(report, output)
     if any(report.alerts.values()):
         say("error: at least one check alerts")
         raise typer.Exit(Exit.REFUSED)
 
 
-def _emit(report: "MonitorReport", output: Format) -> None:
+def _show_report(report: "MonitorReport", output: Format) -> None:
     row = report.as_dict()
     if output is Format.JSON:
         emit_one(row, output)
@@ -80,10 +80,10 @@ def _emit(report: "MonitorReport", output: Format) -> None:
     emit([{**d, "value": round(d["value"], 4), "critical": round(d["critical"], 4)} for d in drift], output)
     write("\n")
     bases = {"matured": row["matured"], **{f"  {n}": t for n, t in row["tiers"].items()}, "estimated": row["estimated"]}
-    emit([_calibration(name, found) for name, found in bases.items() if found["rows"] or found["why_not"]], output)
+    emit([_calibration_row(name, found) for name, found in bases.items() if found["rows"] or found["why_not"]], output)
 
 
-def _calibration(name: str, found: dict[str, Any]) -> dict[str, Any]:
+def _calibration_row(name: str, found: dict[str, Any]) -> dict[str, Any]:
     ratio = found["ratio"]
     shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else found["why_not"]
     return {

@@ -48,17 +48,17 @@ def preview(
 
     settings, after = load(), read_policy(policy)
     with open_ledger(settings) as ledger:
-        asked = _question(settings, ledger, after, against, since)
+        asked = _make_question(settings, ledger, after, against, since)
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
             found = look(ledger, places, asked, progress)
     if output is Format.JSON:
-        emit_one(_json(asked, found), output)
+        emit_one(_preview_as_json(asked, found), output)
     else:
-        _print(asked, found)
+        _print_preview(asked, found)
 
 
-def _question(
+def _make_question(
     settings: Settings, ledger: "Ledger", after: "ReadPolicy", against: Path | None, since: str | None
 ) -> "Question":
     from service.policy.history import PolicyHistory
@@ -87,10 +87,10 @@ def _question(
 _TABLES = ("segments", "changes", "tiers", "rules", "examples", "hurt_examples")
 
 
-def _print(asked: "Question", found: "Preview") -> None:
+def _print_preview(asked: "Question", found: "Preview") -> None:
     before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
-    whole = _json(asked, found)
+    whole = _preview_as_json(asked, found)
     for name in _TABLES:
         if rows := whole[name]:
             say(f"{name.replace('_', ' ')}:")
@@ -107,7 +107,7 @@ def _print(asked: "Question", found: "Preview") -> None:
     say(f"of {good} without one since {since}, {found.hurt:,} would have had stricter terms")
 
 
-def _json(asked: "Question", found: "Preview") -> dict[str, Any]:
+def _preview_as_json(asked: "Question", found: "Preview") -> dict[str, Any]:
     before, after = (
         {"policy": policy.name, "version": policy.version, "digest": policy.digest} for policy in asked.policies()
     )

@@ -75,7 +75,7 @@ def train(
 
         say(f"{write_rows(job.table, trained, rows):,} scored test rows written to {rows}")
     row = finish_job(open_registry(settings), job, trained, publish=publish)
-    _show(trained, row, output, progress.seconds)
+    _show_training(trained, row, output, progress.seconds)
     if not trained.passed:
         say(f"error: hard gates are not passed: {', '.join(row['failed_hard'])}; the report says why")
         raise typer.Exit(Exit.REFUSED)
@@ -187,7 +187,7 @@ def _show_plan(planned: "Planned", form: Format) -> None:
     say("nothing was trained; without --dry-run the other steps follow")
 
 
-def _show(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mapping[str, float]) -> None:
+def _show_training(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mapping[str, float]) -> None:
     if form is Format.JSON:
         emit_one({**row, "lines": dict(trained.lines), "gates": trained.gates["gates"]}, form)
         return
