@@ -34,7 +34,7 @@ def demo(
     if serves:
         serve(folder)
     else:
-        run(folder=folder)
+        run(folder)
 
 
 app = typer.Typer(

@@ -29,13 +29,12 @@ _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]
 def connect(
     settings: Settings,
     target: str | None = None,
-    deadline_seconds: float | None = PATIENCE_SECONDS,
     service_config: str | None = None,
 ) -> Iterator[Client]:
     """Yield a client of `target`, by default the configured server, with the configured credentials.
 
     Raises ConfigurationWrong if they are unusable. If the server is unreachable, the SellertrustCallError has the
-    reason, and the remedy as its note. `deadline_seconds` None: no deadline.
+    reason, and the remedy as its note.
     """
     place = target or settings.target
     tls_context(settings)
@@ -46,7 +45,7 @@ def connect(
             certificate=settings.target_file("tls.crt"),
             key=settings.target_file("tls.key"),
             token=settings.target_file("token"),
-            deadline_seconds=deadline_seconds,
+            deadline_seconds=PATIENCE_SECONDS,
             service_config=service_config,
         )
     except OSError as error:

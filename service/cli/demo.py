@@ -39,7 +39,7 @@ AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
 POLICY = ROOT / "service" / "policy" / "general.toml"
 
 
-def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
+def run(folder: Path | None) -> None:
     """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
 
     Renames an earlier demo in the folder.
@@ -47,9 +47,9 @@ def run(*, folder: Path | None, sellers: int = SELLERS) -> None:
     place = _folder_of_demo(folder)
     make_room(place)
     settings, files = settings_of(place), place / "files"
-    write(f"A market of {sellers:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
+    write(f"A market of {SELLERS:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
     began = time.monotonic()
-    write_files(sellers, files)
+    write_files(SELLERS, files)
     with open_ledger(settings, create=True, serving=True) as ledger:
         freeze_loaded_objects()
         appended = import_history(ledger, files)
@@ -81,7 +81,7 @@ def serve(folder: Path | None) -> None:
     """
     place = _folder_of_demo(folder)
     if not (place / OUTCOME).exists():
-        run(folder=folder)
+        run(folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
         greet = lambda server: _print_calls(server.address, stack.enter_context(_badges(server.address)))  # noqa: E731

@@ -22,9 +22,9 @@ def plain_of(message: Message) -> dict[str, Any]:
     return row_of(message, " ".join(field.name for field in message.DESCRIPTOR.fields))
 
 
-def dict_of(message: Message, *, whole: bool = False) -> dict[str, Any]:
-    """Return a message as JSON values by the contract's names; `whole`: with zeros and empty lists."""
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=whole)
+def dict_of(message: Message) -> dict[str, Any]:
+    """Return a message as JSON values by the contract's names, without zeros and empty lists."""
+    return MessageToDict(message, preserving_proto_field_name=True)
 
 
 def _follow(message: Message, path: list[str]) -> Any:

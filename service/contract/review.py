@@ -1,5 +1,4 @@
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import cast
 
 from scoring.base.enums import Action, Status
@@ -17,7 +16,6 @@ from service.review.priority import QueueItem
 from service.review.reliability import Assessment
 
 EXAMPLES = 100
-NO_CAUTIONS: Mapping[str, Sequence[Caution]] = MappingProxyType({})
 
 
 def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
@@ -44,7 +42,7 @@ def queue_messages(
     marketplace: str,
     items: list[QueueItem],
     views: Mapping[str, ViolationView],
-    cautions: Mapping[str, Sequence[Caution]] = NO_CAUTIONS,
+    cautions: Mapping[str, Sequence[Caution]],
 ) -> list[review_service_pb2.QueueItem]:
     """Return a page of the review queue, in order.
 
