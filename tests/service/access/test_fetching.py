@@ -74,6 +74,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     now = [1_000_000.0]
+    # a day passes in no time
     monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
 
     def move(seconds: float) -> None:
@@ -148,6 +149,7 @@ def test_a_dripping_answer_is_given_up_at_one_deadline(
     site: Site, monkeypatch: pytest.MonkeyPatch, dripped: bytes
 ) -> None:
     """A site that drips its answer is given up at one deadline."""
+    # a deadline that a test can wait for
     monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
     told: list[str] = []
     source = KeySource(site.url, site.authority.ca, told.append)
@@ -161,6 +163,7 @@ def test_a_dripping_answer_is_given_up_at_one_deadline(
 
 @pytest.mark.long
 def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # a deadline that a test can wait for
     monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
     told: list[str] = []
     is_over = threading.Event()

@@ -45,6 +45,7 @@ def test_a_read_sees_at_least_its_sequence(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read sees at least the sequence it asks for or says where the ledger ends."""
+    # a margin that the machine's load does not use up
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)
     with filled_server(tmp_path) as (_, client):
         assert read(client, at_least_sequence=2)
@@ -94,6 +95,7 @@ def test_a_waiting_read_sees_what_is_appended_meanwhile(tmp_path: Path, backend:
 
 @pytest.mark.long
 def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monkeypatch) -> None:
+    # a wait that a test can wait for
     monkeypatch.setattr(tail, "WAIT_SECONDS", 0.5)
     with filled_server(tmp_path) as (_, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
@@ -107,6 +109,7 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
 @pytest.mark.long
 def test_waiting_reads_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads that wait are limited so that the others are answered."""
+    # a margin that the machine's load does not use up
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
         asked = {"at_least_sequence": 100, "deadline_seconds": 6}

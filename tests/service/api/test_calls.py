@@ -95,6 +95,7 @@ def test_an_unforeseen_error_tells_only_an_id(tmp_path: Path, monkeypatch) -> No
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 
     with running_server(tmp_path) as running, running.client() as client:
+        # no request makes a scorer fail
         monkeypatch.setattr(running.scorer, "scores", fail)
         refused_ = refusal(client.get_trust_score, MARKET, "seller-17")
         [line] = running.lines()
@@ -170,6 +171,7 @@ def test_an_error_about_an_error_is_still_a_status(tmp_path: Path, monkeypatch) 
         raise LedgerUnavailable("no answer", {"metadata": 17})  # type: ignore[dict-item]
 
     with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
+        # no request makes a scorer fail
         monkeypatch.setattr(running.scorer, "scores", fail)
         error = refusal(client.get_trust_score, MARKET, "s")
     assert error.code is grpc.StatusCode.INTERNAL

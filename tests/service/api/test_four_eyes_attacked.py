@@ -188,6 +188,7 @@ def test_what_was_proven_of_a_proposal_is_not_proven_again(eyes: World, monkeypa
         asked.append(first)
         return verify(checkpoints, progress, first)
 
+    # it counts what is proven again
     monkeypatch.setattr(SealQueries, "verify", noting)
     for _ in range(2):
         eyes("anna").append_entries(MARKET, [override()], proposal=proposal.name)

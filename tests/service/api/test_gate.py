@@ -310,6 +310,7 @@ def test_a_method_without_a_row_stops_the_start() -> None:
 
 
 def test_a_kind_of_entries_without_a_row_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a table without a row, which no release has
     monkeypatch.setattr(rights, "RIGHT_OF_KIND", {Kind.STATUS: rights.Right.DECIDE})
     with pytest.raises(TypeError, match="entries of the kind violation"):
         require_rows([])

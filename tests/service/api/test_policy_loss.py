@@ -124,6 +124,7 @@ def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, m
         found["takes"]["largest"]["gross_minor"] //= 10
         return found
 
+    # a maker with a defect, which the other code finds
     monkeypatch.setattr(loss_check, "certify", understate)
     error = refused("INVALID_ARGUMENT", "", commit, one, SAFE, assumptions=ASSUMED)
     assert [name for name, _ in error.fields] == ["text"]

@@ -60,6 +60,7 @@ def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.Mo
         release.wait(30)
         return select(*arguments)
 
+    # a bulk decision that lasts as long as the test says
     monkeypatch.setattr(ViolationQueries, "select", wait)
     with (
         running_server(tmp_path) as running,
@@ -102,6 +103,7 @@ def test_a_call_that_does_not_end_does_not_hold_the_process(tmp_path: Path) -> N
 
 def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a changed gRPC, calls would run beside the pools."""
+    # a release of grpcio with another inside
     monkeypatch.setattr(call_pool, "is_handed_over", lambda _: False)
     with pytest.raises(ConfigurationWrong, match="does not hand calls over"), running_server(tmp_path):
         pass

@@ -101,6 +101,7 @@ def test_a_begun_call_is_answered_before_the_stop(tmp_path: Path, monkeypatch) -
             time.sleep(0.5)
             return score(*arguments)
 
+        # work that lasts as long as the test says
         monkeypatch.setattr(running.scorer, "scores", slow)
         answer = pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=60)
         assert begun.wait(60)

@@ -178,6 +178,7 @@ def test_appends_are_refused_before_absence_is_known(
     tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Appends and sequences that nobody has seen are refused before the absence of the database is established."""
+    # an append gives up well before the follower knows of the absence
     monkeypatch.setattr(tail, "WRITE_TICKS", 10)
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
@@ -261,6 +262,7 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
 @pytest.mark.long
 def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that was stopped in its transaction loses the lock in the end."""
+    # a wait that a test can wait for
     monkeypatch.setattr(database, "WAIT_SECONDS", 1)
     with (
         new_database("postgresql", tmp_path) as url,

@@ -155,6 +155,7 @@ def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pyt
         sequence = int(writer.stdout.readline())
         response = next(one for one in call if one.entries)
         assert ([entry.entry_id for entry in response.entries], response.sequence) == (["elsewhere"], sequence)
+        # only an append may wake the watch
         monkeypatch.setattr(tail, "POLL_SECONDS", 60)
         time.sleep(0.3)
         began = time.monotonic()
@@ -166,6 +167,7 @@ def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pyt
 
 def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, monkeypatch) -> None:
     """Otherwise it would read the whole ledger again to resume."""
+    # a heartbeat that a test can wait for
     monkeypatch.setattr(entry_streams, "HEARTBEAT_SECONDS", 0.3)
     with server_on("sqlite", tmp_path) as (_, stub):
         append = pb.AppendEntriesRequest(parent=PARENT, entries=[identity(f"i{n}", "busy") for n in range(5)])
@@ -226,6 +228,7 @@ def test_a_position_beyond_the_ledger_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_page_of_a_watch_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> None:
+    # twelve kilobytes in place of eight megabytes
     monkeypatch.setattr(entry_streams, "MAX_PAGE_BYTES", 12_000)
     with server_on("sqlite", tmp_path) as (_, stub):
         entries = [identity(f"i{n}", "s") for n in range(500)]

@@ -140,6 +140,7 @@ def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, monkeypatch: 
                 next(never)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             wait_until(lambda: not running.server._streams._open)
+        # a wait that a test can wait for
         monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.2)
         monkeypatch.setattr(stream_threads, "CHECK_SECONDS", 0.2)
         begun = stub.StreamEntries(sent(), timeout=30)
@@ -166,6 +167,7 @@ def test_an_unforeseen_error_of_a_stream_tells_only_an_id(tmp_path: Path, monkey
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 
     with server_on("sqlite", tmp_path) as (running, stub):
+        # no batch makes a ledger fail so
         monkeypatch.setattr(running.ledger, "append", fail)
         with pytest.raises(grpc.RpcError) as caught:
             list(stub.StreamEntries(iter([batch(identity("i", "seller-17"))])))
