@@ -1,6 +1,7 @@
 """Answers of the core from rows alone, as the service gives them from a ledger."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from scoring.base.enums import Kind
 from scoring.caution.cautions import NO_FLOWS, Caution, Flows, find_cautions
@@ -15,6 +16,7 @@ from scoring.policy.caution import CautionTable
 from scoring.policy.policy import Policy
 from scoring.scores import score as scores
 from scoring.scores.answer import Explanation, TrustScore
+from tests.helpers.worlds import NOW, artifact, numbered, policy
 
 Check = Callable[[], None]
 
@@ -48,6 +50,11 @@ def score(
     flows: Flows = NO_FLOWS,
 ) -> list[TrustScore | None]:
     return [*answer(rows, sellers, observe_time, artifact, policy, check, omitted, flows).scores]
+
+
+def score_one(rows: Sequence[FactRow], observe_time: int = NOW) -> Any:
+    """Return the score of the seller `s`, or None, by the model and the policy of `worlds`."""
+    return score(numbered([*rows]), ["s"], observe_time, artifact(), policy())[0]
 
 
 def explain(

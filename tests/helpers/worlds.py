@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scoring.base.enums import Category, DisputeOutcome, InspectionResult, Kind, Severity, Source, Status, Tier
 from scoring.base.time import DAY, parse_day
 from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import resolve
+from scoring.features.facts import Facts, resolve
 from scoring.features.fold import DEFAULT_WEIGHTS, Constants, Folder
 from scoring.features.table import FEATURES, AnyFeature, matrix
 from scoring.model.artifact import Artifact, ModelParts, load, pack
@@ -77,6 +77,11 @@ def decision(kind: Kind, name: str, day: int = TODAY - 1, **columns: Any) -> Fac
 
 def numbered(rows: list[FactRow]) -> list[FactRow]:
     return [row._replace(sequence=i + 1) for i, row in enumerate(rows)]
+
+
+def facts_of(rows: list[FactRow], observe_time: int = NOW) -> Facts:
+    """Return the facts of the seller `s`."""
+    return resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
 
 
 days = st.integers(TODAY - SPAN, TODAY - 1)

@@ -1,13 +1,22 @@
-import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scoring.base.enums import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
 from scoring.base.time import DAY
-from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import resolve
-from tests.helpers.worlds import NOW, TODAY, days, decision, exposure, numbered, override, sellers, status, violation
+from scoring.features.columns import FactRow
+from tests.helpers.worlds import (
+    NOW,
+    TODAY,
+    days,
+    decision,
+    exposure,
+    facts_of,
+    override,
+    sellers,
+    status,
+    violation,
+)
 from tests.scoring.test_promises import COUNTING, UNITS, answer, points
 
 END = NOW + 30 * DAY
@@ -122,7 +131,7 @@ def test_units_raise_severities_by_incident_up_to_critical(rows: list[FactRow], 
     """By one step from 10 on, by two from 1,000 on, over all counting units of an incident."""
     rows = with_units(rows, units)
     guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
-    v = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW])).violations
+    v = facts_of(rows).violations
     found = dict(zip([rows[place].entry_id for place in v.row], v.severity.tolist(), strict=True))
     for row in guilty:
         total = sum(other.units or 0 for other in guilty if other.incident == row.incident)
@@ -185,7 +194,7 @@ def test_sales_from_the_day_of_a_change_of_control_on_count() -> None:
         violation("v", TODAY - 30),
         decision(Kind.CONTROL, "k", TODAY - 20, status=1),
     ]
-    facts = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
+    facts = facts_of(rows)
     assert facts.exposure_orders.tolist() == [5]
     assert facts.start_day.tolist() == [TODAY - 20]
     assert len(facts.violations.case) == 1

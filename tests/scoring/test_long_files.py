@@ -9,8 +9,9 @@ from scoring.base.enums import Kind, Status
 from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.scores.reasons import MAX_LISTED
-from tests.helpers.answers import explain, score
+from tests.helpers.answers import explain, score, score_one
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
+from tests.scoring.test_promises import answer
 
 HISTORY_OF_ORDERS = [identity("i", TODAY - 600), *(exposure(f"x{d}", TODAY - d, 60) for d in range(1, 200))]
 MANY = 3_000
@@ -51,15 +52,13 @@ def test_entries_of_kinds_that_do_not_count_change_no_answer(rows: list[FactRow]
             0, f"o{n}", "s", kind, NOW - 9, NOW - 9, about, about, word, word % 5, word, target=about, units=word
         )
         stated.insert(place % (len(stated) + 1), row)
-    assert explain(numbered(stated), "s", NOW, artifact(), policy()) == explain(
-        numbered(rows), "s", NOW, artifact(), policy()
-    )
+    assert answer(stated) == answer(rows)
 
 
 def test_thousands_of_allegations_and_incidents_are_answered() -> None:
-    [answer] = score(numbered([*HISTORY_OF_ORDERS, *allegations(MANY)]), ["s"], NOW, artifact(), policy())
-    assert answer.open_allegations == MANY
-    assert answer.points_if_upheld < answer.points
+    accused = score_one([*HISTORY_OF_ORDERS, *allegations(MANY)])
+    assert accused.open_allegations == MANY
+    assert accused.points_if_upheld < accused.points
     confirmed = numbered([*HISTORY_OF_ORDERS, *allegations(MANY, Status.CONFIRMED)])
     found = explain(confirmed, "s", NOW, artifact(), policy())
     assert sum(len(reason.incidents) for reason in found.reasons) == MANY

@@ -3,24 +3,23 @@
 import random
 import sqlite3
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scoring.base.enums import Category, Kind, Severity, Status
 from scoring.base.time import DAY
-from scoring.features.columns import FactRow, columns_of
+from scoring.features.columns import FactRow
 from scoring.features.decay import HALF_LIVES, UNIT, decay_table
-from scoring.features.facts import resolve
 from scoring.features.table import matrix
-from tests.helpers.answers import explain, score
+from tests.helpers.answers import explain, score, score_one
 from tests.helpers.worlds import (
     CONSTANTS,
     NOW,
     TODAY,
     artifact,
     exposure,
+    facts_of,
     numbered,
     policy,
     sellers,
@@ -39,7 +38,7 @@ def answer(rows: list[FactRow], observe_time: int = NOW) -> object:
 
 
 def points(rows: list[FactRow], observe_time: int = NOW) -> int:
-    facts = resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
+    facts = facts_of(rows, observe_time)
     model = artifact()
     return int(model.points(matrix(model.folder.fold(facts), model.features))[0])
 
@@ -129,7 +128,7 @@ def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
                 " (SELECT category, MAX(mass) AS largest FROM v GROUP BY incident, category) GROUP BY category"
             )
         )
-        facts = resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
+        facts = facts_of(rows)
         folded = artifact().folder.fold(facts).series[HALF_LIVES.index(half_life), : len(Category), 0]
         assert folded.tolist() == [sums.get(category, 0) / UNIT for category in range(1, 9)]
     database.close()
@@ -143,9 +142,7 @@ def test_one_incident_counts_once_however_many_report_it(
 ) -> None:
     first = violation("first", day, category, 3, Status.CONFIRMED, "flood")
     flood = [violation(f"more-{i}", day, category, 3, Status.CONFIRMED, "flood") for i in range(reports)]
-    once, often = (
-        score(numbered([*rows, *f]), ["s"], NOW, artifact(), policy())[0] for f in ([first], [first, *flood])
-    )
+    once, often = (score_one([*rows, *f]) for f in ([first], [first, *flood]))
     assert once == often
 
 
@@ -170,15 +167,15 @@ def test_reducing_never_lowers_points_and_an_appeal_moves_none(rows: list[FactRo
 def test_the_tier_falls_at_once_and_rises_after_clear_days() -> None:
     """By the lowest points of now and the last 14 day-ends, as known today."""
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
-    clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
-    fallen_rows = numbered([*history, violation("v", TODAY, 1, 4)])
-    fallen = score(fallen_rows, ["s"], NOW, artifact(), policy())[0]
+    clean = score_one(history)
+    fallen_rows = [*history, violation("v", TODAY, 1, 4)]
+    fallen = score_one(fallen_rows)
     assert fallen.points < clean.points
     assert fallen.tier < clean.tier
     for days in range(1, 120):
-        later = score(fallen_rows, ["s"], NOW + days * DAY, artifact(), policy())[0]
+        later = score_one(fallen_rows, NOW + days * DAY)
         lows = [
-            score(fallen_rows, ["s"], moment, artifact(), policy())[0].points
+            score_one(fallen_rows, moment).points
             for moment in [NOW + days * DAY, *((TODAY + days - k) * DAY for k in range(14))]
             if moment > TODAY * DAY + 1
         ]
@@ -192,14 +189,14 @@ def test_the_tier_falls_at_once_and_rises_after_clear_days() -> None:
 def test_clean_orders_reported_late_never_lower_the_tier(
     rows: list[FactRow], ago: int, orders: int, reported_ago: int
 ) -> None:
-    before = score(numbered(rows), ["s"], NOW, artifact(), policy())[0]
+    before = score_one(rows)
     assume(before is not None)
     assume(before.points is not None)
     day = TODAY - ago
     others = [row for row in rows if row.exposure_day != day]
     assume(len(others) == len(rows))
     late = exposure("late", day, orders)._replace(report_time=max((TODAY - reported_ago) * DAY, (day + 1) * DAY - 1))
-    after = score(numbered([*rows, late]), ["s"], NOW, artifact(), policy())[0]
+    after = score_one([*rows, late])
     assert after.points >= before.points
     assert after.tier_points >= before.tier_points
     assert after.tier >= before.tier
@@ -207,12 +204,9 @@ def test_clean_orders_reported_late_never_lower_the_tier(
 
 def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
-    clean = score(numbered(history), ["s"], NOW, artifact(), policy())[0]
+    clean = score_one(history)
     many = violation("v", TODAY, 1, 2)._replace(units=1_000)
-    accused, guilty = (
-        score(numbered([*history, many._replace(status=to)]), ["s"], NOW, artifact(), policy())[0]
-        for to in (Status.ALLEGED, Status.CONFIRMED)
-    )
+    accused, guilty = (score_one([*history, many._replace(status=to)]) for to in (Status.ALLEGED, Status.CONFIRMED))
     assert (accused.points, accused.tier, accused.badge) == (clean.points, clean.tier, clean.badge)
     assert accused.points_if_upheld == guilty.points < clean.points_if_upheld
     assert accused.open_allegations == 1
@@ -220,9 +214,9 @@ def test_an_alleged_violation_moves_only_the_points_if_upheld() -> None:
 
 def test_a_confirmed_violation_makes_a_newcomer_rated() -> None:
     newcomer = [exposure("x", TODAY - 2, 5)]
-    unrated = score(numbered(newcomer), ["s"], NOW, artifact(), policy())[0]
+    unrated = score_one(newcomer)
     assert (unrated.state.name, unrated.points, unrated.badge) == ("UNRATED", None, "none")
-    rated = score(numbered([*newcomer, violation("v", TODAY - 1)]), ["s"], NOW, artifact(), policy())[0]
+    rated = score_one([*newcomer, violation("v", TODAY - 1)])
     assert rated.state.name == "RATED"
 
 

@@ -24,8 +24,7 @@ from hypothesis import strategies as st
 from scoring.base.enums import Attribution, Kind, ScoreState, Status
 from scoring.base.errors import ArtifactRefused
 from scoring.base.time import DAY
-from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import resolve
+from scoring.features.columns import FactRow
 from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
@@ -38,6 +37,7 @@ from tests.helpers.worlds import (
     certified,
     decision,
     exposure,
+    facts_of,
     identity,
     numbered,
     page_of,
@@ -77,7 +77,7 @@ def models() -> tuple[Artifact, ...]:
 def seen(cases: Sequence[list[FactRow]], context: dict[str, str], moment: int = NOW) -> tuple[np.ndarray, np.ndarray]:
     inputs = []
     for rows in cases:
-        facts = resolve(columns_of(numbered(rows), ["s"]), np.array([moment]))
+        facts = facts_of(rows, moment)
         inputs.append(matrix(models()[0].folder.fold(facts), FEATURES, [context])[0])
     x = np.array(inputs)
     return x, np.array([model.points(x) for model in models()])

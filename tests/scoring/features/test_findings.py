@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,11 +10,10 @@ from scoring.base.enums import (
     Kind,
     Source,
 )
-from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import resolve
+from scoring.features.columns import FactRow
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
-from tests.helpers.worlds import CONSTANTS, NOW, TODAY, days, decision, dispute, exposure, inspection, numbered, sellers
+from tests.helpers.worlds import CONSTANTS, TODAY, days, decision, dispute, exposure, facts_of, inspection, sellers
 from tests.scoring.features.test_directions import assert_no_better, seen
 from tests.scoring.test_promises import COUNTING
 
@@ -24,7 +22,7 @@ HEARD = st.sampled_from(sorted(INSPECTORS))
 
 
 def share(rows: list[FactRow], name: str = "failed_inspection_share_365d@1") -> float:
-    sums = Folder(CONSTANTS).fold(resolve(columns_of(numbered(rows), ["s"]), np.array([NOW])))
+    sums = Folder(CONSTANTS).fold(facts_of(rows))
     return float(FEATURES[name].compute(sums)[0])
 
 

@@ -6,18 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.base.enums import Severity
-from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import Facts, resolve
+from scoring.features.columns import FactRow
+from scoring.features.facts import Facts
 from scoring.features.fold import Constants, Folder, Sums
 from scoring.features.selections import fold_each_incident
 from scoring.scores.reasons import group_incidents
-from tests.helpers.worlds import NOW, TODAY, exposure, numbered, sellers, violation
+from tests.helpers.worlds import TODAY, exposure, facts_of, sellers, violation
 
 FOLDER = Folder(Constants(dict(zip(Severity, (1, 9, 40, 63), strict=True))))
-
-
-def facts_of(rows: list[FactRow]) -> Facts:
-    return resolve(columns_of(numbered(rows), ["s"]), np.array([NOW]))
 
 
 def refolded(facts: Facts, chosen: np.ndarray) -> Sums:

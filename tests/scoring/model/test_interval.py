@@ -10,15 +10,15 @@ from scipy.special import gammaincinv
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import ScoreState, Severity
 from scoring.base.errors import ArtifactRefused
-from scoring.features.columns import FactRow, columns_of
-from scoring.features.facts import Facts, resolve
+from scoring.features.columns import FactRow
+from scoring.features.facts import Facts
 from scoring.features.findings import Findings
 from scoring.features.fold import FLOOR_PLACES, FLOORS, Sums
 from scoring.features.table import matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, append_ends, gamma_interval
-from tests.helpers.answers import score
+from tests.helpers.answers import score, score_one
 from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,
@@ -26,6 +26,7 @@ from tests.helpers.worlds import (
     TODAY,
     artifact,
     exposure,
+    facts_of,
     numbered,
     policy,
     sellers,
@@ -37,10 +38,6 @@ from training.fitting.prior import gamma_of, prior_from
 SHAPE, ORDERS = 0.4, 400.0  # hazards: Gamma, mean 1 incident in 1,000 orders, the worst twentieth more than 4
 FAILING = (2.0, 100.0)
 SIZES = {"thin": (30, 300), "medium": (300, 3_000), "thick": (3_000, 30_000)}
-
-
-def trust(rows: list[FactRow]) -> object:
-    return score(numbered(rows), ["s"], NOW, artifact(), policy())[0]
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def test_a_known_sellers_interval_narrows_as_it_goes_on() -> None:
     for times in (1, 10, 100):
         rows = [exposure(f"x{d}", TODAY - d, 2 * times) for d in range(1, 51)]
         rows += [violation(f"v{i}", TODAY - 1 - i % 50, severity=2) for i in range(times)]
-        found = trust(rows)
+        found = score_one(rows)
         widths.append(found.points_high - found.points_low)
     assert widths[0] > widths[1] > widths[2]
 
@@ -142,7 +139,7 @@ def test_a_known_sellers_interval_narrows_as_it_goes_on() -> None:
 @given(sellers())
 def test_points_lie_in_their_interval_and_only_rated_have_one(rows: list[FactRow]) -> None:
     """0 <= low <= points <= high <= 1000 for any record."""
-    found = trust(rows)
+    found = score_one(rows)
     if found.state is ScoreState.RATED:
         assert 0 <= found.points_low <= found.points <= found.points_high <= 1000
     else:
@@ -151,14 +148,14 @@ def test_points_lie_in_their_interval_and_only_rated_have_one(rows: list[FactRow
 
 def test_a_clean_thin_file_may_be_worse_than_a_thick_one() -> None:
     """No incident in 40 orders and in 40,000 differ: zero times any factor is zero, a posterior is not."""
-    thin, thick = (trust([exposure(f"x{d}", TODAY - d, orders) for d in range(1, 41)]) for orders in (1, 1000))
+    thin, thick = (score_one([exposure(f"x{d}", TODAY - d, orders) for d in range(1, 41)]) for orders in (1, 1000))
     assert thin.points_low < thin.points
     assert thin.points - thin.points_low > thick.points - thick.points_low
 
 
 def test_the_worked_end() -> None:
     """Half an event in 50 orders, then none in 100 of today: 0.012805 incidents an order, 1.2805 in all."""
-    facts = resolve(columns_of(numbered([exposure("x", TODAY - 1, 100)]), ["s"]), np.array([NOW]))
+    facts = facts_of([exposure("x", TODAY - 1, 100)])
     facts = replace(facts, exposure_day=facts.observe_day)
     model, prior = artifact(), Prior((0.5, 50.0), (0.5, 50.0), artifact().prior.mix, 20.5)
     sums = append_ends(model.folder.fold(facts), facts, 1, prior, model.folder)
@@ -196,7 +193,7 @@ PINNED = {"incidents": [0.4, 400.0], "failures": [2.0, 100.0], "mix": [1.0] * 8 
 def test_a_pinned_prior_moves_the_interval_and_nothing_else() -> None:
     model = load(repinned(PINNED))
     rows = numbered([exposure(f"x{d}", TODAY - d, 2) for d in range(1, 41)])
-    by_default = score(rows, ["s"], NOW, artifact(), policy())[0]
+    by_default = score_one(rows)
     pinned = score(rows, ["s"], NOW, model, policy())[0]
     assert pinned.points_low > by_default.points_low
     assert replace(pinned, points_low=0, points_high=0) == replace(by_default, points_low=0, points_high=0)
