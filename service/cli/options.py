@@ -74,7 +74,7 @@ AgainstModel = Annotated[
     str | None, typer.Option("--against", metavar="MODEL", help="Compare with this model, side by side.")
 ]
 Study = typer.Option(
-    "--study", metavar="FILE", help="The study that states the window, what is bad, and when to alert."
+    "--study", metavar="FILE", dir_okay=False, help="The study that states the window, what is bad, and when to alert."
 )
 Export = Annotated[
     Path | None,

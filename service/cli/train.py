@@ -31,7 +31,9 @@ _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 
 @app.command("train")
 def train(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file that states the whole training.")],
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", dir_okay=False, help="TOML file that states the whole training.")
+    ],
     export: Export = None,
     publish: Annotated[bool, typer.Option(help="Register the model as challenger, with its report.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Snapshot and checks alone: nothing is trained.")] = False,

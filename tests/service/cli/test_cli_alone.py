@@ -204,13 +204,15 @@ READERS_OF_FILES: tuple[tuple[str, ...], ...] = (
     ("ledger", "restore"),
     ("verify", "ledger", "--public-key", "00" * 32),
     ("policy", "check"),
+    ("train",),
 )
 
 
 @pytest.mark.parametrize("command", READERS_OF_FILES, ids=" ".join)
 def test_a_missing_file_and_a_folder_are_wrong_input(bare: Shell, tmp_path: Path, command: tuple[str, ...]) -> None:
     """Like faults end with like codes, in every command that reads a file."""
-    assert any(words in bare.error(2, *command, tmp_path / "none") for words in ("does not exist", "no such file"))
+    missing = bare.error(2, *command, tmp_path / "none")
+    assert any(words in missing for words in ("does not exist", "no such file", "there is no study"))
     assert "is a directory" in bare.error(2, *command, tmp_path)
 
 
