@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.market.parameters import Echo, MarketParameters
-from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW
-from training.market.tables import Calendar, Flags, Floats, Ints, Tables, draw_delays, draw_index
+from training.market.parameters import (
+    BAD_FAITH,
+    CLASSES,
+    ECHOES,
+    LISTINGS_PER_SIZE,
+    SOURCES,
+    TRUE_CONFIRMED_SHARE,
+    Echo,
+)
+from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW, Drawn
+from training.market.tables import Calendar, Flags, Ints, Tables, draw_delays, draw_index
 
 ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
 
@@ -14,47 +22,36 @@ Columns = dict[str, Ints]
 
 
 def draw_breaches(
-    rng: np.random.Generator,
-    parameters: MarketParameters,
-    tables: Tables,
-    calendar: Calendar,
-    exposure: Columns,
-    *,
-    seller_class: Ints,
-    hazard: Floats,
-    size: Floats,
-    spree: Ints,
+    rng: np.random.Generator, tables: Tables, calendar: Calendar, exposure: Columns, drawn: Drawn
 ) -> tuple[dict[str, Ints | Flags], Columns]:
     """Draw violations and decisions of a block of sellers; return both as tables of columns.
 
-    Columns are as in Market, sellers by their position in the block [n]. `hazard`: per 1,000 settled orders; `size`:
-    the seller's standard normal size; `spree` [n, months]: the regime.
+    Columns are as in Market, sellers by their position in the block.
     """
     seller, day = exposure["seller"], exposure["day"]
     thousands = exposure["settled_orders"] / 1000.0
-    multiplier = np.array([[1.0, c.spree_multiplier] for c in parameters.classes])
-    regime = multiplier[seller_class[seller], spree[seller, calendar.month[day]]]
-    true_rate = hazard[seller] * regime * calendar.hazard_season[day] * thousands
-    bad = parameters.bad_faith
-    false_rate = bad.per_thousand_orders * thousands + bad.per_active_day
+    multiplier = np.array([[1.0, c.spree_multiplier] for c in CLASSES])
+    regime = multiplier[drawn.seller_class[seller], drawn.spree[seller, calendar.month[day]]]
+    true_rate = drawn.hazard[seller] * regime * calendar.hazard_season[day] * thousands
+    false_rate = BAD_FAITH.per_thousand_orders * thousands + BAD_FAITH.per_active_day
     true_row = np.repeat(np.arange(len(day)), rng.poisson(true_rate))
     false_row = np.repeat(np.arange(len(day)), rng.poisson(false_rate))
     row = np.concatenate([true_row, false_row])
     bad_faith = np.arange(len(row)) >= len(true_row)
 
     violations: Columns = {"seller": seller[row], "occur_day": day[row]}
-    violations |= _draw_marks(rng, tables, seller_class[seller[row]], bad_faith)
-    violations |= _draw_reports(rng, parameters, violations)
-    violations |= _draw_fates(rng, parameters, violations, bad_faith)
-    listings = 1 + np.floor(parameters.listings_per_size * np.exp(size)).astype(np.int64)
+    violations |= _draw_marks(rng, tables, drawn.seller_class[seller[row]], bad_faith)
+    violations |= _draw_reports(rng, violations)
+    violations |= _draw_fates(rng, violations, bad_faith)
+    listings = 1 + np.floor(LISTINGS_PER_SIZE * np.exp(drawn.size)).astype(np.int64)
     violations["listing"] = rng.integers(0, listings[violations["seller"]])
     violations["bad_faith"] = bad_faith.astype(np.int64)
     violations["primary"] = np.arange(len(row))
     violations["echo"] = np.zeros(len(row), dtype=np.int64)
-    for echo in parameters.echoes:
+    for echo in ECHOES:
         echoes = _draw_echoes(rng, tables, violations, echo)
         violations = {name: np.concatenate([column, echoes[name]]) for name, column in violations.items()}
-    violations["notifier"] = _draw_notifiers(rng, parameters, violations)
+    violations["notifier"] = _draw_notifiers(rng, violations)
     return _order(rng, violations)
 
 
@@ -70,15 +67,15 @@ def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, ba
     return {"type": types, "harm": harm, "source": source}
 
 
-def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Columns:
+def _draw_reports(rng: np.random.Generator, violations: Columns) -> Columns:
     source, occur_day = violations["source"], violations["occur_day"]
-    delays = [s.report for s in parameters.sources]
+    delays = [s.report for s in SOURCES]
     report_day = occur_day + draw_delays(
         rng, np.array([d.median_days for d in delays])[source], np.array([d.sigma for d in delays])[source]
     )
     occur_second = np.floor(rng.random(len(source)) * OCCUR_END).astype(np.int64)
-    final = rng.random(len(source)) < np.array([s.final_share for s in parameters.sources])[source]
-    verified = rng.random(len(source)) < np.array([s.verified_share for s in parameters.sources])[source]
+    final = rng.random(len(source)) < np.array([s.final_share for s in SOURCES])[source]
+    verified = rng.random(len(source)) < np.array([s.verified_share for s in SOURCES])[source]
     return {
         "occur_second": occur_second,
         "report_day": report_day,
@@ -88,22 +85,20 @@ def _draw_reports(rng: np.random.Generator, parameters: MarketParameters, violat
     }
 
 
-def _draw_fates(
-    rng: np.random.Generator, parameters: MarketParameters, violations: Columns, bad_faith: Flags
-) -> Columns:
+def _draw_fates(rng: np.random.Generator, violations: Columns, bad_faith: Flags) -> Columns:
     """Draw the end of each allegation [n], with the days of its decision and of its overturning.
 
     The days are meaningless for fates without these acts.
     """
-    source, bad = violations["source"], parameters.bad_faith
+    source, bad = violations["source"], BAD_FAITH
     on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
-    confirmed = parameters.true_confirmed_share
+    confirmed = TRUE_CONFIRMED_SHARE
     overturned = bad.confirmed_share * bad.overturned_share
     true_shares = np.array([confirmed, 1.0 - confirmed, 0.0, 0.0])
     false_shares = np.array([bad.confirmed_share - overturned, bad.dismissed_share, bad.withdrawn_share, overturned])
     fate = CONFIRMED + draw_index(rng, np.where(bad_faith[:, None], false_shares, true_shares))
     fate = np.where(on_arrival, ON_ARRIVAL, fate)
-    delays = [s.decision for s in parameters.sources]
+    delays = [s.decision for s in SOURCES]
     wait = draw_delays(
         rng, np.array([d.median_days for d in delays])[source], np.array([d.sigma for d in delays])[source]
     )
@@ -138,9 +133,9 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
     }
 
 
-def _draw_notifiers(rng: np.random.Generator, parameters: MarketParameters, violations: Columns) -> Ints:
-    crowd = np.array([s.notifiers for s in parameters.sources])[violations["source"]]
-    liars = np.ceil(parameters.bad_faith.notifier_share * crowd).astype(np.int64)
+def _draw_notifiers(rng: np.random.Generator, violations: Columns) -> Ints:
+    crowd = np.array([s.notifiers for s in SOURCES])[violations["source"]]
+    liars = np.ceil(BAD_FAITH.notifier_share * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
     place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
     # A prime step spreads the liars over the numbers of every source.

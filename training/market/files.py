@@ -10,7 +10,7 @@ from typing import IO, cast
 
 import polars as pl
 
-from training.market.parameters import HARMS, LEVELS
+from training.market.parameters import COUNTRIES, CURRENCY, HARMS, LEVELS, SOURCES, TYPES
 from training.market.records import ACTIONS, Market
 
 GZIP_LEVEL = 1
@@ -19,19 +19,16 @@ _OFFICES = ("staff", "staff", "staff", "appeals")
 
 
 def write_market(market: Market, folder: Path) -> None:
-    """Write a market as CSV files, and its hidden truth.
+    """Write a market as violations.csv.gz, decisions.csv.gz, exposure.csv.gz and identity.csv.gz.
 
-    violations.csv.gz, decisions.csv.gz, exposure.csv.gz and identity.csv.gz hold the knowledge at the end of the last
-    day. The market never sees truth.parquet: seller_id, seller_class, hazard_per_1000, spree by calendar month.
-    Times are RFC 3339 in UTC, money in minor units. The same market gives the same bytes. Makes the folder and replaces
-    files; raises OSError if that fails.
+    They hold the knowledge at the end of the last day, not the hidden truth. Times are RFC 3339 in UTC, money in minor
+    units. The same market gives the same bytes. Makes the folder and replaces files; raises OSError if that fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in _tables(market):
         # A time in the header would change the bytes every second.
         with gzip.GzipFile(folder / f"{name}.csv.gz", "wb", compresslevel=GZIP_LEVEL, mtime=0) as file:
             table.write_csv(cast("IO[bytes]", file))
-    _truth(market).write_parquet(folder / "truth.parquet")
 
 
 def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -46,7 +43,7 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
             "settled_orders",
             "units",
             "value_minor",
-            pl.lit(market.parameters.currency).alias("currency"),
+            pl.lit(CURRENCY).alias("currency"),
             "late",
             "cancelled",
             "not_received",
@@ -59,20 +56,20 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
             _seller(),
             _time(market.start, "join_day", "join_second").alias("verified_at"),
             _name("level", LEVELS),
-            _name("country", [country for country, _ in market.parameters.countries]),
+            _name("country", [country for country, _ in COUNTRIES]),
         ),
     )
 
 
 def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
-    sources = [s.name for s in market.parameters.sources]
+    sources = [s.name for s in SOURCES]
     return violations.select(
         _numbered("v", "number").alias("violation_id"),
         _seller(),
         _numbered("i", "incident").alias("incident_id"),
         _time(market.start, "occur_day", "occur_second").alias("occurred_at"),
         _time(market.start, "report_day", "report_second").alias("reported_at"),
-        _name("type", [t.name for t in market.parameters.types]),
+        _name("type", [t.name for t in TYPES]),
         _name("harm", HARMS),
         _name("source", sources),
         pl.concat_str(_name("source", sources), pl.lit("-"), _digits("notifier", 5)).alias("notifier"),
@@ -95,15 +92,6 @@ def _decisions(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
         _name("action", ACTIONS),
         pl.concat_str(_name("action", _OFFICES), pl.lit("-"), _digits("actor", 2)).alias("actor"),
         _name("action", _REASONS).alias("reason"),
-    )
-
-
-def _truth(market: Market) -> pl.DataFrame:
-    return market.truth.select(
-        _seller(),
-        _name("seller_class", [c.name for c in market.parameters.classes]),
-        "hazard_per_1000",
-        "spree",
     )
 
 

@@ -1,7 +1,8 @@
 """Every parameter of the simulated marketplace, fixed from domain sense before any model was tried.
 
 The numbers come from neither a platform's data nor a model's results. Country, listing, price and volume are
-uninformative by construction.
+uninformative by construction. Hazards are true violations per 1,000 settled orders, delays whole days, money in minor
+units. Months go from January, days of the week from Monday.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class BadFaith:
 
 
 # fmt: off
-_SOURCES: tuple[ReportSource, ...] = (
+SOURCES: tuple[ReportSource, ...] = (
     ReportSource("customs", DelayDays(12, 0.7), DelayDays(20, 1.0), 12, 0.9, 0.8),
     ReportSource("patent_office", DelayDays(60, 0.8), DelayDays(45, 1.0), 4, 0.7, 0.9),
     ReportSource("quality_regulator", DelayDays(35, 0.8), DelayDays(25, 1.0), 20, 0.8, 0.8),
@@ -144,7 +145,7 @@ _SOURCES: tuple[ReportSource, ...] = (
     ReportSource("partner", DelayDays(7, 0.9), DelayDays(8, 1.2), 40, 0.0, 0.5),
 )
 
-_TYPES: tuple[MarketViolationType, ...] = (
+TYPES: tuple[MarketViolationType, ...] = (
     MarketViolationType("counterfeit_goods", (0.10, 0.40, 0.42, 0.08),
                   (("brand", 0.50), ("platform_detection", 0.22), ("test_buy", 0.13), ("buyer", 0.10),
                    ("market_regulator", 0.03), ("police", 0.02))),
@@ -174,7 +175,7 @@ _TYPES: tuple[MarketViolationType, ...] = (
                   (("platform_detection", 0.60), ("market_regulator", 0.20), ("random_audit", 0.20))),
 )
 
-_CLASSES: tuple[SellerClass, ...] = (
+CLASSES: tuple[SellerClass, ...] = (
     SellerClass("honest", 0.82, 0.74, 0.8, 0.6, 0.02, 0.70, 3.0, 0.6,
                 (0.02, 0.07, 0.04, 0.07, 0.01, 0.05, 0.08, 0.34, 0.03, 0.02, 0.01, 0.14, 0.12),
                 (0.45, 0.40, 0.15), BetaRate(0.015, 60), BetaRate(0.004, 150), BetaRate(0.03, 40), BetaRate(0.03, 40)),
@@ -186,7 +187,7 @@ _CLASSES: tuple[SellerClass, ...] = (
                 (0.70, 0.27, 0.03), BetaRate(0.035, 40), BetaRate(0.02, 60), BetaRate(0.06, 30), BetaRate(0.08, 40)),
 )
 
-_BAD_FAITH = BadFaith(
+BAD_FAITH = BadFaith(
     per_thousand_orders=0.2, per_active_day=0.002,
     types=(("trademark_infringement", 0.30), ("counterfeit_goods", 0.20), ("copyright_infringement", 0.20),
            ("patent_infringement", 0.15), ("not_as_described", 0.15)),
@@ -199,67 +200,54 @@ _BAD_FAITH = BadFaith(
 )
 # fmt: on
 
+ECHOES: tuple[Echo, ...] = (
+    Echo("customs_seizure", "customs", 0.35, "counterfeit_goods", "brand", 14),
+    Echo("unsafe_product", "quality_regulator", 0.30, "unsafe_product", "buyer", 10),
+)
+TRUE_CONFIRMED_SHARE = 0.96
 
-@dataclass(frozen=True)
-class MarketParameters:
-    """The whole market; the defaults are the market of published results.
+HAZARD_SEASON = (0.95, 0.85, 0.95, 0.95, 1.0, 1.1, 0.95, 0.95, 1.0, 1.1, 1.5, 1.25)
+VOLUME_SEASON = (0.95, 0.70, 0.90, 0.95, 1.0, 1.15, 0.95, 0.95, 1.0, 1.05, 1.5, 1.25)
+VOLUME_WEEKDAY = (1.05, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0)
+VOLUME_DAYS = (
+    (6, 17, 1.4),
+    (6, 18, 2.0),
+    (11, 10, 1.6),
+    (11, 11, 4.0),
+    (11, 12, 1.8),
+    (12, 11, 1.3),
+    (12, 12, 1.8),
+)
 
-    Hazards are true violations per 1,000 settled orders, delays whole days, money in minor units. Months go from
-    January, days of the week from Monday.
-    """
+# Volume: size ~ N(0, 1). Active days come at rate active_median x exp(active_sigma x size) a day; an active day has
+# 1 + Poisson(extra) orders, extra = extra_median x exp(extra_sigma x size + extra_spread x N(0, 1)) times the
+# volume of the day and a Gamma of mean 1 and shape day_shape. 1 % of the sellers have half of the orders.
+ACTIVE_MEDIAN = 0.03
+ACTIVE_SIGMA = 1.5
+EXTRA_MEDIAN = 2.5
+EXTRA_SIGMA = 1.1
+EXTRA_SPREAD = 0.8
+DAY_SHAPE = 1.5
+UNITS_PER_ORDER_EXTRA = 0.35
+PRICE_MEDIAN_MINOR = 2_500
+PRICE_SIGMA = 1.0
+PRICE_DAY_SIGMA = 0.2
+CURRENCY = "EUR"
 
-    classes: tuple[SellerClass, ...] = _CLASSES
-    types: tuple[MarketViolationType, ...] = _TYPES
-    sources: tuple[ReportSource, ...] = _SOURCES
-    bad_faith: BadFaith = _BAD_FAITH
-    echoes: tuple[Echo, ...] = (
-        Echo("customs_seizure", "customs", 0.35, "counterfeit_goods", "brand", 14),
-        Echo("unsafe_product", "quality_regulator", 0.30, "unsafe_product", "buyer", 10),
-    )
-    true_confirmed_share: float = 0.96
-
-    hazard_season: tuple[float, ...] = (0.95, 0.85, 0.95, 0.95, 1.0, 1.1, 0.95, 0.95, 1.0, 1.1, 1.5, 1.25)
-    volume_season: tuple[float, ...] = (0.95, 0.70, 0.90, 0.95, 1.0, 1.15, 0.95, 0.95, 1.0, 1.05, 1.5, 1.25)
-    volume_weekday: tuple[float, ...] = (1.05, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0)
-    volume_days: tuple[tuple[int, int, float], ...] = (
-        (6, 17, 1.4),
-        (6, 18, 2.0),
-        (11, 10, 1.6),
-        (11, 11, 4.0),
-        (11, 12, 1.8),
-        (12, 11, 1.3),
-        (12, 12, 1.8),
-    )
-
-    # Volume: size ~ N(0, 1). Active days come at rate active_median x exp(active_sigma x size) a day; an active day has
-    # 1 + Poisson(extra) orders, extra = extra_median x exp(extra_sigma x size + extra_spread x N(0, 1)) times the
-    # volume of the day and a Gamma of mean 1 and shape day_shape. 1 % of the sellers have half of the orders.
-    active_median: float = 0.03
-    active_sigma: float = 1.5
-    extra_median: float = 2.5
-    extra_sigma: float = 1.1
-    extra_spread: float = 0.8
-    day_shape: float = 1.5
-    units_per_order_extra: float = 0.35
-    price_median_minor: int = 2_500
-    price_sigma: float = 1.0
-    price_day_sigma: float = 0.2
-    currency: str = "EUR"
-
-    # Veterans joined evenly over veteran_days before the start, the others evenly over the simulated days, up to the
-    # last week. Lifetimes are exponential and independent of the class.
-    veteran_share: float = 0.6
-    veteran_days: int = 1_500
-    lifetime_days: float = 2_000.0
-    listings_per_size: float = 12.0
-    countries: tuple[tuple[str, float], ...] = (
-        ("CN", 0.46),
-        ("DE", 0.12),
-        ("FR", 0.08),
-        ("GB", 0.08),
-        ("IT", 0.06),
-        ("NL", 0.05),
-        ("PL", 0.06),
-        ("TR", 0.05),
-        ("US", 0.04),
-    )
+# Veterans joined evenly over veteran_days before the start, the others evenly over the simulated days, up to the
+# last week. Lifetimes are exponential and independent of the class.
+VETERAN_SHARE = 0.6
+VETERAN_DAYS = 1_500
+LIFETIME_DAYS = 2_000.0
+LISTINGS_PER_SIZE = 12.0
+COUNTRIES = (
+    ("CN", 0.46),
+    ("DE", 0.12),
+    ("FR", 0.08),
+    ("GB", 0.08),
+    ("IT", 0.06),
+    ("NL", 0.05),
+    ("PL", 0.06),
+    ("TR", 0.05),
+    ("US", 0.04),
+)

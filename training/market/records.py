@@ -7,7 +7,7 @@ from datetime import date
 
 import polars as pl
 
-from training.market.parameters import MarketParameters
+from training.market.tables import Floats, Ints
 
 ACTIONS: tuple[str, ...] = ("confirm", "dismiss", "withdraw", "overturn")
 CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
@@ -17,13 +17,12 @@ CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
 class Market:
     """A simulated market. Days count from `start` (day 0), seconds from midnight UTC."""
 
-    parameters: MarketParameters
     start: date
     days: int
     identity: pl.DataFrame
     """One row a seller: seller, join_day (negative for veterans), join_second, level, country.
 
-    `level` and `country` are indices into LEVELS and parameters.countries.
+    `level` and `country` are indices into LEVELS and COUNTRIES.
     """
     truth: pl.DataFrame
     """One row a seller: seller, seller_class (index), hazard_per_1000, spree (one 0/1 per calendar month)."""
@@ -49,3 +48,19 @@ class Market:
     @property
     def sellers(self) -> int:
         return self.identity.height
+
+
+@dataclass(frozen=True)
+class Drawn:
+    join_day: Ints
+    leave_day: Ints
+    seller_class: Ints
+    hazard: Floats
+    """True violations per 1,000 settled orders."""
+    level: Ints
+    country: Ints
+    size: Floats
+    spree: Ints
+    """1 in months of the spree regime: [n, months]."""
+    failure_rates: Floats
+    """Rates of cancelled, not received, late and returned orders: [n, 4]."""

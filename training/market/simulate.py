@@ -6,7 +6,6 @@ market with the same seed, days and start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -14,28 +13,30 @@ import numpy as np
 import polars as pl
 
 from training.market.breaches import draw_breaches
-from training.market.parameters import BetaRate, MarketParameters, SellerClass
-from training.market.records import Market
+from training.market.parameters import (
+    ACTIVE_MEDIAN,
+    ACTIVE_SIGMA,
+    CLASSES,
+    COUNTRIES,
+    DAY_SHAPE,
+    EXTRA_MEDIAN,
+    EXTRA_SIGMA,
+    EXTRA_SPREAD,
+    LIFETIME_DAYS,
+    PRICE_DAY_SIGMA,
+    PRICE_MEDIAN_MINOR,
+    PRICE_SIGMA,
+    UNITS_PER_ORDER_EXTRA,
+    VETERAN_DAYS,
+    VETERAN_SHARE,
+    BetaRate,
+    SellerClass,
+)
+from training.market.records import Drawn, Market
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
 # Part of the market's definition: another size gives other draws.
 BLOCK_SELLERS = 250
-
-
-@dataclass(frozen=True)
-class Drawn:
-    join_day: Ints
-    leave_day: Ints
-    seller_class: Ints
-    hazard: Floats
-    """True violations per 1,000 settled orders."""
-    level: Ints
-    country: Ints
-    size: Floats
-    spree: Ints
-    """1 in months of the spree regime: [n, months]."""
-    failure_rates: Floats
-    """Rates of cancelled, not received, late and returned orders: [n, 4]."""
 
 
 def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
@@ -46,13 +47,12 @@ def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
     """
     if sellers < 1:
         raise ValueError("no sellers: ask for at least one")
-    parameters = MarketParameters()
-    tables, calendar = build_tables(parameters), build_calendar(start, days, parameters)
+    tables, calendar = build_tables(), build_calendar(start, days)
     blocks: dict[str, list[pl.DataFrame]] = {name: [] for name in FRAMES}
     rows = 0
     for block in range(-(-sellers // BLOCK_SELLERS)):
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,))))
-        frames = _simulate_block(rng, tables, calendar, parameters)
+        frames = _simulate_block(rng, tables, calendar)
         for name, frame in frames.items():
             shift = rows if name == "decisions" else block * BLOCK_SELLERS
             blocks[name].append(frame.with_columns(pl.col(frame.columns[0]) + shift))
@@ -60,29 +60,21 @@ def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
     *by_seller, decisions = (pl.concat(blocks[name]) for name in FRAMES)
     identity, truth, exposure, violations = (frame.filter(pl.col("seller") < sellers) for frame in by_seller)
     decisions = decisions.filter(pl.col("violation") < violations.height)
-    return Market(parameters, start, days, identity, truth, exposure, violations, decisions)
+    return Market(start, days, identity, truth, exposure, violations, decisions)
 
 
 FRAMES = ("identity", "truth", "exposure", "violations", "decisions")
 
 
 def _simulate_block(
-    rng: np.random.Generator, tables: Tables, calendar: Calendar, parameters: MarketParameters
+    rng: np.random.Generator,
+    tables: Tables,
+    calendar: Calendar,
 ) -> dict[str, pl.DataFrame]:
     """Return the frames of a market of BLOCK_SELLERS sellers; the first column counts from 0 in the block."""
-    drawn = _draw_sellers(rng, parameters, calendar)
-    exposure = _draw_exposure(rng, drawn, parameters, calendar)
-    violations, decisions = draw_breaches(
-        rng,
-        parameters,
-        tables,
-        calendar,
-        exposure,
-        seller_class=drawn.seller_class,
-        hazard=drawn.hazard,
-        size=drawn.size,
-        spree=drawn.spree,
-    )
+    drawn = _draw_sellers(rng, calendar)
+    exposure = _draw_exposure(rng, drawn, calendar)
+    violations, decisions = draw_breaches(rng, tables, calendar, exposure, drawn)
     number = np.arange(BLOCK_SELLERS, dtype=np.int64)
     identity = {
         "seller": number,
@@ -101,16 +93,16 @@ def _simulate_block(
     return {name: pl.DataFrame(columns) for name, columns in zip(FRAMES, frames, strict=True)}
 
 
-def _draw_sellers(rng: np.random.Generator, parameters: MarketParameters, calendar: Calendar) -> Drawn:
-    n, days, classes = BLOCK_SELLERS, len(calendar.month), parameters.classes
-    veteran = rng.random(n) < parameters.veteran_share
-    join_day = np.where(veteran, rng.integers(-parameters.veteran_days, 0, n), rng.integers(0, days, n))
-    lifetime = np.ceil(rng.exponential(parameters.lifetime_days, n)).astype(np.int64)
+def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> Drawn:
+    n, days, classes = BLOCK_SELLERS, len(calendar.month), CLASSES
+    veteran = rng.random(n) < VETERAN_SHARE
+    join_day = np.where(veteran, rng.integers(-VETERAN_DAYS, 0, n), rng.integers(0, days, n))
+    lifetime = np.ceil(rng.exponential(LIFETIME_DAYS, n)).astype(np.int64)
     prior = np.array([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
     seller_class = draw_index(rng, prior[veteran.astype(np.int64)])
     shape = np.array([c.hazard_shape for c in classes])[seller_class]
     mean = np.array([c.hazard_mean for c in classes])[seller_class]
-    countries = np.array([share for _, share in parameters.countries])
+    countries = np.array([share for _, share in COUNTRIES])
     return Drawn(
         join_day=join_day,
         # Veterans have not left before the start: their time to leave counts from there.
@@ -147,26 +139,23 @@ def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ..
     return rates
 
 
-def _active(rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar) -> Flags:
+def _active(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> Flags:
     day = np.arange(len(calendar.month))
-    rate = parameters.active_median * np.exp(parameters.active_sigma * drawn.size)
+    rate = ACTIVE_MEDIAN * np.exp(ACTIVE_SIGMA * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
     there = (day > drawn.join_day[:, None]) & (day < drawn.leave_day[:, None])
     return np.asarray(sells & there)
 
 
-def _draw_exposure(
-    rng: np.random.Generator, drawn: Drawn, parameters: MarketParameters, calendar: Calendar
-) -> dict[str, Ints]:
-    p = parameters
-    seller, day = np.nonzero(_active(rng, drawn, p, calendar))
+def _draw_exposure(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> dict[str, Ints]:
+    seller, day = np.nonzero(_active(rng, drawn, calendar))
     own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
-    extra = p.extra_median * np.exp(p.extra_sigma * drawn.size + p.extra_spread * own_extra)
-    price = p.price_median_minor * np.exp(p.price_sigma * own_price)
-    busy = rng.gamma(p.day_shape, size=len(seller)) / p.day_shape
+    extra = EXTRA_MEDIAN * np.exp(EXTRA_SIGMA * drawn.size + EXTRA_SPREAD * own_extra)
+    price = PRICE_MEDIAN_MINOR * np.exp(PRICE_SIGMA * own_price)
+    busy = rng.gamma(DAY_SHAPE, size=len(seller)) / DAY_SHAPE
     orders = 1 + rng.poisson(extra[seller] * calendar.volume[day] * busy)
-    units = orders + rng.poisson(p.units_per_order_extra * orders)
-    value = units * price[seller] * np.exp(p.price_day_sigma * rng.standard_normal(len(seller)))
+    units = orders + rng.poisson(UNITS_PER_ORDER_EXTRA * orders)
+    value = units * price[seller] * np.exp(PRICE_DAY_SIGMA * rng.standard_normal(len(seller)))
     failed, left = [], orders
     for kind in range(4):
         failed.append(rng.binomial(left, drawn.failure_rates[seller, kind]))

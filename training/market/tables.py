@@ -9,7 +9,16 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from training.market.parameters import MarketParameters
+from training.market.parameters import (
+    BAD_FAITH,
+    CLASSES,
+    HAZARD_SEASON,
+    SOURCES,
+    TYPES,
+    VOLUME_DAYS,
+    VOLUME_SEASON,
+    VOLUME_WEEKDAY,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,26 +56,26 @@ def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
     return np.asarray(raw / raw.sum())
 
 
-def build_tables(parameters: MarketParameters) -> Tables:
+def build_tables() -> Tables:
     """Turn the market's parameters into arrays of probabilities. Raise KeyError for an undeclared source."""
-    type_names = tuple(t.name for t in parameters.types)
-    source_names = tuple(s.name for s in parameters.sources)
+    type_names = tuple(t.name for t in TYPES)
+    source_names = tuple(s.name for s in SOURCES)
     source_at = {name: i for i, name in enumerate(source_names)}
     source_share = np.zeros((len(type_names), len(source_names)))
     false_source = np.zeros_like(source_share)
-    for v, violation_type in enumerate(parameters.types):
+    for v, violation_type in enumerate(TYPES):
         for name, share in violation_type.sources:
             source_share[v, source_at[name]] = share
-    for type_name, pairs in parameters.bad_faith.sources:
+    for type_name, pairs in BAD_FAITH.sources:
         for name, share in pairs:
             false_source[type_names.index(type_name), source_at[name]] = share
-    false_types = dict(parameters.bad_faith.types)
+    false_types = dict(BAD_FAITH.types)
     return Tables(
-        type_share=np.array([c.types for c in parameters.classes]),
-        harm_share=np.array([[tilted_harm(t.harm, c.harm_tilt) for t in parameters.types] for c in parameters.classes]),
+        type_share=np.array([c.types for c in CLASSES]),
+        harm_share=np.array([[tilted_harm(t.harm, c.harm_tilt) for t in TYPES] for c in CLASSES]),
         source_share=source_share,
         false_type=np.array([false_types.get(name, 0.0) for name in type_names]),
-        false_harm=np.array(parameters.bad_faith.harm),
+        false_harm=np.array(BAD_FAITH.harm),
         false_source=false_source,
         type_names=type_names,
         source_names=source_names,
@@ -85,20 +94,20 @@ class Calendar:
         return int(self.month[-1]) + 1
 
 
-def build_calendar(start: date, days: int, parameters: MarketParameters) -> Calendar:
+def build_calendar(
+    start: date,
+    days: int,
+) -> Calendar:
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]
-    big_days = {(month, day): factor for month, day, factor in parameters.volume_days}
+    big_days = {(month, day): factor for month, day, factor in VOLUME_DAYS}
     volume = [
-        parameters.volume_season[d.month - 1]
-        * parameters.volume_weekday[d.weekday()]
-        * big_days.get((d.month, d.day), 1.0)
-        for d in dates
+        VOLUME_SEASON[d.month - 1] * VOLUME_WEEKDAY[d.weekday()] * big_days.get((d.month, d.day), 1.0) for d in dates
     ]
     return Calendar(
         month=np.array([(d.year - start.year) * 12 + d.month - start.month for d in dates], dtype=np.int64),
-        hazard_season=np.array([parameters.hazard_season[d.month - 1] for d in dates]),
+        hazard_season=np.array([HAZARD_SEASON[d.month - 1] for d in dates]),
         volume=np.array(volume),
     )
 

@@ -19,10 +19,12 @@ from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, resolve
+from scoring.features.fold import Sums
 from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
+from scoring.scores.tiers import NO_TIER, decide_tiers, find_guilty
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import is_mature, last_training_day, outcome, slope_of
 from training.observation.chunks import of_sellers
@@ -31,7 +33,7 @@ from training.study.definition import Study
 
 MAX_ENTRIES = 50_000
 
-ABSENT = 0
+ABSENT = NO_TIER
 
 STATES = (ABSENT, *Tier)
 MONTH_DAYS = 365.25 / 12
@@ -121,10 +123,8 @@ def answers_at(
     """Compute the answer of model and policy about every seller of the table at the beginning of `day`, in days since
     1970-01-01.
     """
-    parts = [
-        _judged(columns, table.attributes, artifact, policy, day, knowledge)
-        for _, columns in of_sellers(table.columns, MAX_ENTRIES)
-    ]
+    asked = _Question(table.attributes, artifact, policy, day * DAY, as_reported=knowledge is Knowledge.THEN)
+    parts = [_answer(columns, asked) for _, columns in of_sellers(table.columns, MAX_ENTRIES)]
     names = Answers.__dataclass_fields__
     return Answers(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -231,70 +231,60 @@ def _figures(
     )
 
 
-def _judged(
-    columns: EntryColumns,
-    attributes: Mapping[int, Mapping[str, str]],
-    artifact: Artifact,
-    policy: Policy,
-    day: int,
-    knowledge: Knowledge,
-) -> Answers:
-    moment, as_reported = day * DAY, knowledge is Knowledge.THEN
-    if as_reported:
-        columns = columns.take(columns.report_time < moment)
-    facts = resolve(columns, np.full(columns.cases, moment), reported_before=moment, as_reported=as_reported)
-    sums = artifact.folder.fold(facts)
-    raw = artifact.raw_score(matrix(sums, artifact.features, _attributes(facts, attributes)))
-    points = artifact.scale.points(raw)
-    is_guilty = np.bincount(facts.violations.case, minlength=facts.cases) > 0
-    is_thin = policy.is_thin(sums.total_orders, sums.tenure_days)
-    rated = facts.exists & (is_guilty | ~is_thin)
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a backtest asks about a day."""
 
-    tier = np.where(rated, _tiers(points, policy), int(Tier.UNRATED))
-    high = np.flatnonzero(rated & (tier > RATED_TIERS[0]))
-    if len(high) and policy.clear_days > 1:
-        lowest = _lowest_points(columns, high, attributes, artifact, policy, moment, as_reported)
-        tier[high] = _tiers(np.minimum(points[high], lowest), policy)
-    if policy.standing is not None:
-        tier = np.where(rated, policy.standing.bound(tier, policy.standing.add_up(facts)), tier)
-    tier = np.where(facts.override > 0, facts.override, tier)
+    attributes: Mapping[int, Mapping[str, str]]
+    artifact: Artifact
+    policy: Policy
+    moment: int
+    """The beginning of the day, in microseconds."""
+    as_reported: bool
+    """Only with what was reported by then."""
+
+    def resolve(self, columns: EntryColumns, moment: int) -> Facts:
+        """Resolve the facts at a moment, with the knowledge of the question's."""
+        times = np.full(columns.cases, moment)
+        return resolve(columns, times, reported_before=self.moment, as_reported=self.as_reported)
+
+    def score(self, facts: Facts, sums: Sums) -> Floats:
+        nothing: Mapping[str, str] = {}
+        attributes = [self.attributes.get(row, nothing) for row in facts.identity_row.tolist()]
+        return self.artifact.raw_score(matrix(sums, self.artifact.features, attributes))
+
+    def points(self, facts: Facts) -> Ints:
+        return self.artifact.scale.points(self.score(facts, self.artifact.folder.fold(facts)))
+
+
+def _answer(columns: EntryColumns, asked: _Question) -> Answers:
+    policy, artifact = asked.policy, asked.artifact
+    if asked.as_reported:
+        columns = columns.take(columns.report_time < asked.moment)
+    facts = asked.resolve(columns, asked.moment)
+    sums = artifact.folder.fold(facts)
+    raw = asked.score(facts, sums)
+    points = artifact.scale.points(raw)
+    rated = facts.exists & (find_guilty(facts) | ~policy.is_thin(sums.total_orders, sums.tenure_days))
+    lowest = points.copy()
+    high = np.flatnonzero(rated & (points >= policy.cut_offs[RATED_TIERS[1]]))
+    if len(high):
+        lowest[high] = np.minimum(points[high], _find_lowest_points(columns, high, asked))
+    standing = np.zeros_like(points) if policy.standing is None else policy.standing.add_up(facts)
     return Answers(
         points=np.where(rated, points, -1),
-        tier=np.where(facts.exists, tier, ABSENT),
+        tier=decide_tiers(policy, lowest, standing, rated, facts.override, facts.exists),
         raw=np.where(facts.exists, raw, np.nan),
     )
 
 
-def _lowest_points(
-    columns: EntryColumns,
-    cases: NDArray[np.intp],
-    attributes: Mapping[int, Mapping[str, str]],
-    artifact: Artifact,
-    policy: Policy,
-    moment: int,
-    as_reported: bool,
-) -> Ints:
-    """Return the lowest points of the given cases on the day-ends before `moment` (microseconds, excluded), with its
-    knowledge.
-    """
+def _find_lowest_points(columns: EntryColumns, cases: NDArray[np.intp], asked: _Question) -> Ints:
+    """Return the lowest points of the given cases on the day-ends before the day, with its knowledge."""
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))
     chosen = columns.take(place[columns.case] >= 0)
     chosen = chosen.of_cases(place[chosen.case], len(cases))
     lowest = np.full(len(cases), MAX_POINTS, dtype=np.int64)
-    for back in range(1, policy.clear_days):
-        time = np.full(len(cases), moment - back * DAY)
-        facts = resolve(chosen, time, reported_before=moment, as_reported=as_reported)
-        x = matrix(artifact.folder.fold(facts), artifact.features, _attributes(facts, attributes))
-        lowest = np.minimum(lowest, artifact.points(x))
+    for back in range(1, asked.policy.clear_days):
+        lowest = np.minimum(lowest, asked.points(asked.resolve(chosen, asked.moment - back * DAY)))
     return lowest
-
-
-def _tiers(points: Ints, policy: Policy) -> Ints:
-    edges = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
-    return np.searchsorted(edges, points, side="right").astype(np.int64) + int(RATED_TIERS[0])
-
-
-def _attributes(facts: Facts, attributes: Mapping[int, Mapping[str, str]]) -> list[Mapping[str, str]]:
-    nothing: Mapping[str, str] = {}
-    return [attributes.get(row, nothing) for row in facts.identity_row.tolist()]
