@@ -6,7 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
+from scoring.entries.kinds.trade import ExposureStated
 from service.cli.imports import mapping_of_file
 from service.ingest.file_import import import_files
 from service.ledger.store import Ledger
@@ -31,9 +33,22 @@ def exported(ledger: Ledger, marketplace: str, folder: Path) -> LedgerTable:
 
 
 def table_of(folder: Path, entries: Sequence[Entry]) -> LedgerTable:
+    """Return the export of a ledger in a folder, which may be new.
+
+    Entries without a report time were reported when they happened, an exposure at the end of its day.
+    """
+    folder.mkdir(exist_ok=True)
+    entries = [_reported(entry) for entry in entries]
     with Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         ledger.append(MARKET, entries, imported=True)
         return exported(ledger, MARKET, folder)
+
+
+def _reported(entry: Entry) -> Entry:
+    if entry.report_time is not None:
+        return entry
+    fact, time = entry.fact, entry.occur_time
+    return replace(entry, report_time=(fact.day + 1) * DAY - 1 if isinstance(fact, ExposureStated) else time)
 
 
 def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS) -> Ledger:

@@ -42,18 +42,17 @@ def sound() -> list[Entry]:
     entries = []
     for number in range(SELLERS):
         seller, joined = f"s{number}", (OBSERVE - 400) * DAY
-        entries.append(identity(f"i-{seller}", seller, occur_time=joined, report_time=joined))
+        entries.append(identity(f"i-{seller}", seller, occur_time=joined))
         entries += [
-            exposure(day, seller, settled_orders=10 + number, report_time=(day + 1) * DAY - 1)
-            for day in range(OBSERVE - 399, OBSERVE + 600, 25)
+            exposure(day, seller, settled_orders=10 + number) for day in range(OBSERVE - 399, OBSERVE + 600, 25)
         ]
         for group, first in (("a", OBSERVE - 300), ("b", OBSERVE + 20)):
             if number % 4 == 0:
                 entries.append(replace(breach(f"{group}-{seller}", (first + number) * DAY), seller=seller))
         known = (OBSERVE - 200 + number) * DAY
         entries += [
-            violation(f"c-{seller}", seller, harm=Harm.LOW, occur_time=known, report_time=known),
-            status(f"c-{seller}", Action.DISMISS, occur_time=known + DAY, report_time=known + DAY),
+            violation(f"c-{seller}", seller, harm=Harm.LOW, occur_time=known),
+            status(f"c-{seller}", Action.DISMISS, occur_time=known + DAY),
         ]
     return entries
 
@@ -135,7 +134,6 @@ def test_sellers_with_violations_and_no_exposure_are_told(table: LedgerTable, tm
 def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: Path) -> None:
     assert repeated_incidents(table, final_facts(table)).number == 0
     for name, incident, expected in (("apart", "", 1.0), ("together", "one", 0.0)):
-        (tmp_path / name).mkdir()
         entries = [*standing("s"), *(breach(f"v{n}", (OBSERVE + 5) * DAY, incident=incident) for n in range(3))]
         told = table_of(tmp_path / name, entries)
         found = repeated_incidents(told, final_facts(told))
@@ -146,7 +144,7 @@ def test_old_allegations_that_nobody_decided_are_told(table: LedgerTable, tmp_pa
     assert never_decided(table).number == 0
     end = table.as_of
     old, young = (
-        [violation(f"{name}{n}", f"s{n}", occur_time=day * DAY, report_time=day * DAY) for n in range(20)]
+        [violation(f"{name}{n}", f"s{n}", occur_time=day * DAY) for n in range(20)]
         for name, day in (("old", end - 366), ("young", end - 364))
     )
     found = never_decided(table_of(tmp_path, [*sound(), *old, *young]))

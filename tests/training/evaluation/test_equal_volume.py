@@ -11,18 +11,6 @@ rows = st.lists(row, min_size=1, max_size=40)
 Drawn = list[tuple[int, bool, int, int, int]]
 
 
-def test_only_pairs_of_like_volume_are_asked() -> None:
-    """Worked: 10 pairs with 12, not with 13; 100 with none: 1.0. With 11 instead of 13 it loses its other pair: 0.5."""
-    score, bad, seller = np.array([2.0, 1.0, 3.0, 0.0]), np.array([1.0, 0.0, 0.0, 1.0]), np.arange(4)
-    found = auc_at_equal_volume(score, bad, np.array([10.0, 12.0, 13.0, 100.0]), seller)
-    assert (found.value, found.pairs) == (1.0, 1.0)
-    found = auc_at_equal_volume(score, bad, np.array([10.0, 12.0, 11.0, 100.0]), seller)
-    assert (found.value, found.pairs) == (0.5, 2.0)
-    alone = auc_at_equal_volume(score, bad, np.array([10.0, 20.0, 30.0, 100.0]), seller)
-    assert np.isnan([alone.value, alone.interval().low]).all()
-    assert alone.pairs == 0
-
-
 def test_an_interval_adds_up_what_each_seller_moves() -> None:
     """Worked: 0.6 with influences 0.03 and -0.04: a standard error of 0.05."""
     found = between(0.6, np.array([0.03, -0.04]))

@@ -1,7 +1,5 @@
 """Log-loss, Brier's parts, recalibration, Jeffreys and Holm."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,16 +52,6 @@ def test_parts_that_keep_ties_together_are_worked() -> None:
     assert [len(part) for part in tied_bins(np.ones(7))] == [7]
     assert tied_bins(np.array([])) == []
     assert [len(part) for part in tied_bins(np.arange(100.0))] == [10] * 10
-
-
-@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.integers(1, 12))
-def test_parts_hold_every_row_once_and_no_value_twice(numbers: list[int], bins: int) -> None:
-    values = np.array(numbers, dtype=np.float64)
-    parts = tied_bins(values, bins)
-    assert 1 <= len(parts) <= bins
-    assert sorted(np.concatenate(parts).tolist()) == list(range(len(values)))
-    for before, after in pairwise(parts):
-        assert values[before].max() < values[after].min()
 
 
 def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
@@ -123,21 +111,6 @@ def test_holm_is_worked_and_keeps_its_promises() -> None:
     assert holm(np.array([])).tolist() == []
 
 
-@given(p_values, st.floats(0.001, 0.5))
-def test_holm_rejects_what_going_down_the_list_rejects(values: list[float], level: float) -> None:
-    raw = np.array(values)
-    adjusted = holm(raw)
-    assert (adjusted >= raw).all()
-    assert (adjusted <= np.minimum(raw * len(raw), 1.0)).all()
-    order = np.argsort(raw, kind="stable")
-    assert (np.diff(adjusted[order]) >= 0).all()
-    going, rejected = True, np.zeros(len(raw), dtype=bool)
-    for k, index in enumerate(order):
-        going = going and raw[index] * (len(raw) - k) <= level
-        rejected[index] = going
-    assert ((adjusted <= level) == rejected).all()
-
-
 def rate_of(bad: np.ndarray, seller: np.ndarray, weight: np.ndarray | None = None) -> Rate:
     rows = len(bad)
     return Rate.of(np.arange(rows), np.full(rows, 0.2), bad, np.ones(rows) if weight is None else weight, seller)
@@ -154,12 +127,3 @@ def test_a_rate_counts_sellers_rather_than_their_rows() -> None:
     weighted = rate_of(np.array([0.0, 1.0, 0.0]), np.arange(3), np.array([1.0, 2.0, 1.0]))
     assert weighted.observed == 0.5
     assert weighted.effective_rows == pytest.approx(0.25 / ((1 + 4 + 1) * 0.25 / 16))
-
-
-@given(st.integers(1, 50), st.integers(0, 1000), st.integers(1, 5))
-def test_a_rate_lies_in_its_interval(rows: int, seed: int, each: int) -> None:
-    rng = np.random.default_rng(seed)
-    found = rate_of((rng.random(rows) < 0.3).astype(float), np.arange(rows) // each, rng.uniform(0.2, 3, rows))
-    assert 0 <= found.low <= found.observed + 1e-12
-    assert found.observed - 1e-12 <= found.high <= 1
-    assert 1 <= found.effective_rows <= rows + 1e-9

@@ -1,13 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tests.helpers.training_ledgers import STUDIES, restated
-from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting.fit import base_log_odds
-from training.fitting.logistic import Logistic, calibrate
-from training.study.loading import load_study
+from training.fitting.logistic import calibrate
 
 
 def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
@@ -30,28 +25,6 @@ def test_a_score_that_is_far_too_sure_of_nothing_has_slope_0() -> None:
     intercept, slope = calibrate(raw, bad, np.zeros(3_000))
     assert slope == pytest.approx(0, abs=0.01)
     assert intercept == pytest.approx(np.log(1 / 3), abs=0.15)
-
-
-def test_a_row_counts_in_the_calibration_by_its_weight() -> None:
-    rng = np.random.default_rng(12)
-    raw = rng.normal(-1, 1.5, 2_000)
-    bad = (rng.random(2_000) < 1 / (1 + np.exp(-raw))).astype(float)
-    weight = np.where((bad > 0) & (raw < 0), 3.0, 1.0)
-    thrice = np.repeat(np.arange(2_000), weight.astype(int))
-    none = np.zeros(2_000)
-    intercept, slope = calibrate(raw, bad, none, weight)
-    assert (intercept, slope) == pytest.approx(calibrate(raw[thrice], bad[thrice], np.zeros(len(thrice))), abs=1e-6)
-    p = 1 / (1 + np.exp(-(intercept + slope * raw)))
-    assert weight @ bad / (weight @ p) == pytest.approx(1, abs=1e-6)
-    assert weight @ bad / (weight @ (1 / (1 + np.exp(-calibrate(raw, bad, none)[0] - raw)))) > 1.1
-
-
-def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
-    rows = rows_of()
-    rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))
-    study = restated(load_study(STUDIES / "marketplace.toml"), exposure={"reference_orders": None}, features=CHOSEN)
-    p = 1 / (1 + np.exp(-Logistic(rows, study).log_odds(rows)))
-    assert rows.weight @ rows.bad / (rows.weight @ p) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_base_log_odds_are_those_of_the_worked_number() -> None:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ConfigurationWrong, GatesFailed
@@ -19,9 +17,7 @@ from service.registry.gates import gates_of as registered
 from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, gates_of, judged, shifted
 from training.gates.evidence import GateFinding, Verdict
-from training.gates.table import ADVISORY, GATES, HARD, Gates, judge
-
-EVALUATED = evaluate(case_of(rows=1000))
+from training.gates.table import ADVISORY, GATES, Gates, judge
 
 
 @pytest.fixture(scope="module")
@@ -162,17 +158,6 @@ def test_a_verdict_is_worked(
         )
 
 
-@given(st.floats(-1, 1), st.floats(0.001, 1), st.floats(0.001, 0.2), st.integers(1, 10_000))
-def test_more_bad_rows_settle_what_few_leave_open(number: float, spread: float, limit: float, bad: int) -> None:
-    found = GateFinding(number, "", spread).verdict(limit, bad)
-    if found.needed is None:
-        assert found.ok is not None
-        return
-    assert found.needed >= bad
-    narrower = spread * math.sqrt(bad / found.needed)
-    assert GateFinding(number, "", narrower).verdict(limit, found.needed).ok is (number <= limit)
-
-
 def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:
     wrong = deepcopy(good)
     wrong["segments"] = {"country": [{**good["segments"]["country"][0], "predicted": 0.9}]}
@@ -241,29 +226,3 @@ def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, An
 def test_a_wrong_table_names_the_field(table: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationWrong, match=text):
         gates_of(table)
-
-
-values = st.one_of(
-    st.booleans(), st.none(), st.integers(-5, 5), st.floats(), st.sampled_from(["", "0.01"]), st.lists(st.none())
-)
-
-
-@given(st.dictionaries(st.sampled_from([gate.name for gate in GATES]), values))
-def test_no_table_takes_a_hard_gate_away(table: dict[str, Any]) -> None:
-    try:
-        gates = gates_of(table)
-    except ConfigurationWrong:
-        return
-    for gate in GATES:
-        if gate.kind == HARD:
-            assert gate.least <= gates.limits[gate.name] <= gate.most
-
-
-@given(st.one_of(st.none(), st.integers(0, 3)), st.sampled_from([("a",), ("a", "a"), ("a", "b")]))
-def test_hard_gates_alone_decide(parity: int | None, digests: tuple[str, ...]) -> None:
-    measured = replace(MEASURED, parity_mismatches=parity, digests=digests)
-    found = judge(Gates(), EVALUATED, measured)
-    assert found["passed"] == all(row["ok"] for row in found["gates"] if row["kind"] == HARD)
-    for row in found["gates"]:
-        within = row["kind"] == ADVISORY if row["number"] is None else row["number"] <= row["limit"]
-        assert row["ok"] == (within and row["needed"] is None)

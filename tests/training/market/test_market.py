@@ -120,22 +120,6 @@ def test_final_verified_acts_alone_need_no_decision(market: Market) -> None:
     assert not arrived["bad_faith"].any()
 
 
-def test_volume_hazard_and_decisions_have_heavy_tails(market: Market) -> None:
-    orders = np.sort(
-        market.exposure.group_by("seller").agg(pl.col("settled_orders").sum())["settled_orders"].to_numpy()
-    )[::-1]
-    active = market.exposure.group_by("seller").len()["len"].to_numpy()
-    hazard = np.sort(market.truth["hazard_per_1000"].to_numpy())[::-1]
-    first = market.decisions.filter(pl.col("action") != OVERTURN)
-    wait = first["day"].to_numpy() - market.violations["report_day"].to_numpy()[first["violation"].to_numpy()]
-
-    assert orders[:50].sum() > 0.33 * orders.sum(), "1 % of the sellers have a third of the orders and more"
-    assert 5 <= np.median(active) <= 50
-    assert 20 <= (active > DAYS / 2).sum() <= 250, "a few sell daily"
-    assert hazard[:250].sum() > 0.5 * hazard.sum(), "5 % of the sellers have most of the hazard"
-    assert np.quantile(wait, 0.95) > 8 * np.median(wait)
-
-
 def test_an_echo_shares_incident_harm_and_fate(market: Market) -> None:
     rows = market.violations.with_columns(status=pl.Series(status_at(market, 100_000)))
     echoes = rows.filter("echo").join(rows.filter(~pl.col("echo")), on=["seller", "incident"], suffix="_first")

@@ -1,6 +1,5 @@
 """Backtests answer every seller as a server does, to the point, with the knowledge of then and of today."""
 
-import json
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -247,44 +246,25 @@ def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: A
     assert backtest(market.lived, model, policy(), days[:1]).churn_per_month is None
 
 
-def test_at_the_test_point_a_backtest_has_the_trainings_auc(
-    market: Market, model: Artifact, trained: Trained, study: Study
+@pytest.mark.parametrize("weigh_by", ["sellers", "orders"])
+def test_figures_of_a_day_are_those_of_the_studys_rows(
+    market: Market, model: Artifact, trained: Trained, study: Study, weigh_by: str
 ) -> None:
-    """To the last bit."""
-    _, (test,) = study.find_points(market.imported.as_of)
-    (step,) = backtest(market.imported, model, policy(), [test.day], study=study, against=model).steps
-    assert step.figures.auc == step.figures.auc_against == auc(trained.test_scores["lightgbm"], trained.test.bad)
-    assert (int(step.figures.rows.sum()), int(step.figures.bad.sum())) == (
-        len(trained.test.bad),
-        trained.test.bad.sum(),
-    )
-    lift = json.loads(trained.parts["lineage.json"])["calibration_lift"]
-    scale = model.scale
-    own = offset(trained.test, restated(study, exposure={"slope": slope_of(model)}))
-    assert slope_of(model) != 1
-    logit = scale.log_odds(model.raw_score(trained.test.x)) - lift + own
-    assert step.figures.expected.sum() == pytest.approx(sigmoid(logit).sum())
-    assert step.against is not None
-    assert np.array_equal(step.against, np.diag(step.sellers))
-
-
-def test_a_backtest_weighs_as_the_study_does(market: Market, model: Artifact, study: Study) -> None:
-    """By orders a few large sellers decide AUC, shares and expectation; counts stay counts."""
-    weighing = restated(study, bad={"weigh_by": "orders"})
+    """To the last bit the training's AUC at its test point; by orders AUC and expectation weigh, counts stay counts."""
+    weighing = restated(study, bad={"weigh_by": weigh_by})
     _, (test,) = study.find_points(market.imported.as_of)
     (step,) = backtest(market.imported, model, policy(), [test.day], study=weighing, against=model).steps
-    rows = snapshot(market.imported, weighing, weighing.point_at(test.day))
+    rows = snapshot(market.imported, weighing, test)
     raw = model.raw_score(rows.x)
-    by_seller = auc(raw, rows.bad)
     assert step.figures.auc == step.figures.auc_against == auc(raw, rows.bad, rows.weight)
-    assert step.figures.auc != pytest.approx(by_seller, abs=1e-3)
+    assert (step.figures.auc == auc(trained.test_scores["lightgbm"], trained.test.bad)) is (weigh_by == "sellers")
     assert (step.figures.rows.sum(), step.figures.bad.sum()) == (len(rows.bad), rows.bad.sum())
     assert step.figures.weight.sum() == pytest.approx(len(rows.bad))
     assert step.figures.bad_weight.sum() == pytest.approx(rows.weight @ rows.bad)
     own = offset(rows, weighing.with_exposure_slope(slope_of(model)))
-    lift = lineage_of(model)["calibration_lift"]
-    p = sigmoid(model.scale.log_odds(raw) - lift + own)
+    p = sigmoid(model.scale.log_odds(raw) - lineage_of(model)["calibration_lift"] + own)
     assert step.figures.expected.sum() == pytest.approx(rows.weight @ p)
+    assert np.array_equal(step.against, np.diag(step.sellers))
 
 
 @pytest.mark.long

@@ -29,12 +29,11 @@ def asked(study: Study) -> Study:
 
 
 def seen(folder: Path, study: Study, *entries: Entry) -> EligibleRows:
-    folder.mkdir(exist_ok=True)
     return observe(table_of(folder, entries), study, study.point_at(OBSERVE))
 
 
 def sold(seller: str, orders: int, day: int = END - 5, **counts: int) -> Entry:
-    return exposure(day, seller, settled_orders=orders, report_time=(day + 1) * DAY - 1, **counts)
+    return exposure(day, seller, settled_orders=orders, **counts)
 
 
 def incidents(number: int, **fields: object) -> list[Entry]:
@@ -165,12 +164,3 @@ def test_the_worst_of_a_market_are_as_many_as_ties_allow(
         for c, n in zip(count, orders, strict=True)
     ]
     assert ((count >= enough) & (orders > 0)).tolist() == expected
-
-
-def test_the_worked_numbers_of_the_worst(asked: Study) -> None:
-    """Rates 0, 0, 0.1, 0.1 and 0.5: the worst 0.4 begin at 0.5, the worst 0.6 at 0.1."""
-    count, orders = np.array([0, 0, 1, 2, 5]), np.array([10, 20, 10, 20, 10])
-    assert market_cut(restated(asked, bad={"worst": 0.4}), count, orders) == 0.5
-    assert market_cut(restated(asked, bad={"worst": 0.6}), count, orders) == 0.1
-    how = restated(asked, bad={"share": 0.2, "at_least": 2})
-    assert required_count(how, np.array([11, 5]), np.inf).tolist() == [3, 2]

@@ -47,7 +47,6 @@ def sources(*context: ContextSource, study: Study | None = None) -> Study:
 
 def seen(folder: Path, context: ContextSource, *entries: Entry) -> list[list[float]]:
     study = sources(context)
-    folder.mkdir(exist_ok=True)
     table = table_of(folder, [*standing("clean"), *standing("s"), *entries])
     rows = snapshot(table, study, study.point_at(OBSERVE))
     return rows.x[:, len(study.features) - len(context.features) :].tolist()

@@ -23,9 +23,9 @@ def cases(
     entries = []
     for number, (day, delay) in enumerate(zip(reported, delays, strict=True)):
         known, decided = round(day * DAY), round((day + delay) * DAY)
-        entries.append(violation(f"{name}{number}", "s", occur_time=known, report_time=known, **fields))  # type: ignore[arg-type]
+        entries.append(violation(f"{name}{number}", "s", occur_time=known, **fields))  # type: ignore[arg-type]
         if decided < LAST * DAY:
-            entries.append(status(f"{name}{number}", action, occur_time=decided, report_time=decided))
+            entries.append(status(f"{name}{number}", action, occur_time=decided))
     return entries
 
 
@@ -74,7 +74,7 @@ def test_only_what_needed_a_decision_has_a_delay(tmp_path: Path) -> None:
         *cases(np.array([day]), np.array([50.0]), Action.WITHDRAW, "w"),
         *cases(np.array([day]), np.array([10.0]), Action.DISMISS, "d"),
         *cases(np.array([day]), np.array([20.0]), Action.CONFIRM, "c"),
-        status("c0", Action.OVERTURN, occur_time=round(day + 90) * DAY, report_time=round(day + 90) * DAY),
+        status("c0", Action.OVERTURN, occur_time=round(day + 90) * DAY),
     ]
     table = table_of(tmp_path, entries)
     found = decision_delay(table, LAST)

@@ -42,9 +42,9 @@ def cases(days: Floats, delays: Floats, name: str = "v", **fields: object) -> li
     for number, (day, delay) in enumerate(zip(days, delays, strict=True)):
         known, decided = round(day * DAY), round((day + delay) * DAY)
         seller = f"s-{name}{number}"
-        entries.append(violation(f"{name}{number}", seller, occur_time=known, report_time=known, **fields))  # type: ignore[arg-type]
+        entries.append(violation(f"{name}{number}", seller, occur_time=known, **fields))  # type: ignore[arg-type]
         if decided < LAST * DAY:
-            entries.append(status(f"{name}{number}", Action.CONFIRM, occur_time=decided, report_time=decided))
+            entries.append(status(f"{name}{number}", Action.CONFIRM, occur_time=decided))
     return entries
 
 
@@ -129,8 +129,8 @@ def test_a_suspended_seller_is_known_as_bad_with_the_suspension(tmp_path: Path, 
             f"m{number}", MeasureKind.SUSPENSION, MeasureState.IMPOSED, "staff", "why", violations=(f"v{number}",)
         )
         entries += [
-            violation(f"v{number}", seller, occur_time=moment, report_time=moment, harm=Harm.LOW),
-            status(f"v{number}", Action.CONFIRM, occur_time=moment, report_time=moment),
+            violation(f"v{number}", seller, occur_time=moment, harm=Harm.LOW),
+            status(f"v{number}", Action.CONFIRM, occur_time=moment),
             Entry(f"m{number}-imposed", seller, imposed, moment + 30 * DAY, moment + 130 * DAY),
         ]
     table = table_of(tmp_path, entries)
@@ -143,10 +143,7 @@ def test_a_suspended_seller_is_known_as_bad_with_the_suspension(tmp_path: Path, 
 def test_what_was_overturned_or_does_not_match_is_in_no_triangle(tmp_path: Path, daily: Study) -> None:
     days = np.linspace(FIRST, LAST - 100, 30)
     none = np.zeros(30)
-    away = [
-        status(f"o{number}", Action.OVERTURN, occur_time=(LAST - 1) * DAY, report_time=(LAST - 1) * DAY)
-        for number in range(30)
-    ]
+    away = [status(f"o{number}", Action.OVERTURN, occur_time=(LAST - 1) * DAY) for number in range(30)]
     entries = [
         *cases(days, none, name="high"),
         *cases(days, none, name="low", harm=Harm.LOW),
@@ -165,7 +162,7 @@ def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: St
             fields = {"occur_time": moment, "report_time": moment, "incident": f"i{number}"}
             entries.append(violation(f"{name}{number}", f"s{number}", **fields))  # type: ignore[arg-type]
             decided = moment + delay * DAY
-            entries.append(status(f"{name}{number}", Action.CONFIRM, occur_time=decided, report_time=decided))
+            entries.append(status(f"{name}{number}", Action.CONFIRM, occur_time=decided))
     found = development(table_of(tmp_path, entries), daily)
     assert found.triangle[:, 0].sum() == 30
     assert found.share[0] == 1.0
@@ -200,7 +197,6 @@ def test_too_few_bad_sellers_tell_nothing(tmp_path: Path, study: Study) -> None:
     few = development(table_of(tmp_path, cases(np.linspace(FIRST, LAST - 300, 3), np.full(3, 60.0))), study)
     assert lift(few, study, RARE).factor == 1.0
     assert "too few" in lift(few, study, RARE).text
-    (tmp_path / "none").mkdir()
     nothing = development(table_of(tmp_path / "none", end()), study)
     assert lift(nothing, study, RARE).factor == 1.0
     assert nothing.known_share(45) == 1.0

@@ -12,7 +12,7 @@ from scoring.base.time import DAY, parse_day
 from scoring.entries.entry import Entry
 from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
-from training.fitting.fit import baseline_seller, golden_rows, offset
+from training.fitting.fit import baseline_seller, golden_rows
 from training.observation.snapshots import Snapshot, snapshot
 from training.study.definition import BadRule, Study
 
@@ -25,8 +25,8 @@ TRUTH = END + MATURITY
 def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
     joined, sold = (OBSERVE - 100) * DAY, END - 5
     return [
-        identity(f"i-{seller}", seller, occur_time=joined, report_time=joined),
-        exposure(sold, seller, settled_orders=orders, report_time=(sold + 1) * DAY - 1),
+        identity(f"i-{seller}", seller, occur_time=joined),
+        exposure(sold, seller, settled_orders=orders),
     ]
 
 
@@ -66,8 +66,8 @@ def test_what_is_confirmed_after_the_maturity_does_not_count(
     tmp_path: Path, study: Study, decided: int, bad: bool
 ) -> None:
     moment = (OBSERVE + 10) * DAY
-    allegation = violation("v", "s", occur_time=moment, report_time=moment)
-    decision = status("v", Action.CONFIRM, occur_time=decided, report_time=decided)
+    allegation = violation("v", "s", occur_time=moment)
+    decision = status("v", Action.CONFIRM, occur_time=decided)
     assert is_bad(tmp_path, study, allegation, decision) is bad
 
 
@@ -80,14 +80,13 @@ def test_what_is_reported_after_the_maturity_does_not_count(
 
 def test_an_allegation_makes_nobody_bad(tmp_path: Path, study: Study) -> None:
     moment = (OBSERVE + 10) * DAY
-    assert not is_bad(tmp_path, study, violation("v", "s", occur_time=moment, report_time=moment))
+    assert not is_bad(tmp_path, study, violation("v", "s", occur_time=moment))
 
 
 def test_what_was_overturned_since_counts_for_no_label(tmp_path: Path, study: Study) -> None:
     years_later = (TRUTH + 400) * DAY
-    overturned = status("v", Action.OVERTURN, occur_time=years_later, report_time=years_later)
+    overturned = status("v", Action.OVERTURN, occur_time=years_later)
     assert is_bad(tmp_path, study, breach("v", (OBSERVE + 10) * DAY))
-    (tmp_path / "again").mkdir()
     assert not is_bad(tmp_path / "again", study, breach("v", (OBSERVE + 10) * DAY), overturned)
 
 
@@ -98,7 +97,6 @@ def test_reported_late_is_neither_label_nor_feature(tmp_path: Path, study: Study
     assert late.clean[1]
     np.testing.assert_array_equal(late.x[0], late.x[1])
     known = tmp_path / "known"
-    known.mkdir()
     early = observe(known, study, breach("v", (OBSERVE - 10) * DAY))
     assert not early.clean[1]
     assert (early.x[0] != early.x[1]).any()
@@ -112,7 +110,6 @@ def test_one_incident_counts_once_towards_bad(tmp_path: Path, study: Study) -> N
     other = breach("v3", (OBSERVE + 12) * DAY, incident="market")
     for entries, bad in (([first], False), ([first, same], False), ([first, other], True)):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        folder.mkdir()
         assert is_bad(folder, twice, *entries) is bad
 
 
@@ -141,7 +138,7 @@ def test_bad_is_what_one_of_the_rules_says_in_all_its_parts(
 
 def test_severity_is_the_one_that_was_left_at_the_maturity(tmp_path: Path, study: Study) -> None:
     moment = (OBSERVE + 10) * DAY
-    reduced = status("v", Action.REDUCE, severity=Severity.MINOR, occur_time=moment + DAY, report_time=moment + DAY)
+    reduced = status("v", Action.REDUCE, severity=Severity.MINOR, occur_time=moment + DAY)
     major = restated(study, bad={"rules": (BadRule(severity=Severity.MAJOR),)})
     assert not is_bad(tmp_path, major, breach("v", moment), reduced)
 
@@ -150,8 +147,8 @@ def test_only_known_sellers_that_sell_are_observed(tmp_path: Path, study: Study)
     later, joined = (OBSERVE + 20) * DAY, (OBSERVE - 20) * DAY
     entries = [
         *standing("a"),
-        identity("i-idle", "idle", occur_time=joined, report_time=joined),
-        identity("i-late", "late", occur_time=later, report_time=later),
+        identity("i-idle", "idle", occur_time=joined),
+        identity("i-late", "late", occur_time=later),
         exposure(OBSERVE + 30, "late", report_time=(OBSERVE + 31) * DAY),
         exposure(OBSERVE - 30, "past", report_time=(OBSERVE - 29) * DAY),
     ]
@@ -166,14 +163,6 @@ def test_only_known_sellers_that_sell_are_observed(tmp_path: Path, study: Study)
     assert observed(restated(free, eligible={"active_in_window": True})) == ["a"]
     assert observed(restated(free, eligible={"active_before_months": 1})) == ["past"]
     assert observed(restated(free, eligible={"active_before_months": 1, "active_in_window": True})) == []
-
-
-def test_a_row_carries_its_own_exposure_as_log_odds(tmp_path: Path, study: Study) -> None:
-    """Worked: 500 orders in the window with 1,000 as reference have ln 0.5 = -0.693; the reference itself has 0."""
-    rows = snapshot(table_of(tmp_path, [*standing("a", orders=500), *standing("b")]), study, study.point_at(OBSERVE))
-    assert rows.window_orders.tolist() == [500.0, 1000.0]
-    np.testing.assert_allclose(offset(rows, study), [-0.6931471805599453, 0.0])
-    assert offset(rows, restated(study, exposure={"reference_orders": None})).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.long
@@ -195,10 +184,8 @@ def test_the_points_rule_adds_the_gravest_of_each_incident(tmp_path: Path, study
 
     for days, expected in ((179, 4.0), (180, 0.0)):
         folder = tmp_path / str(days)
-        folder.mkdir()
         assert observe(folder, study, breach("v", (OBSERVE - days) * DAY)).rule_points[1] == expected
     folder = tmp_path / "incident"
-    folder.mkdir()
     one = [breach(f"v{n}", (OBSERVE - 10 - n) * DAY, incident="one") for n in range(3)]
     assert observe(folder, study, *one).rule_points[1] == 4.0
 

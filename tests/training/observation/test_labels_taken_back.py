@@ -21,7 +21,6 @@ INSIDE, BEFORE = (OBSERVE + 10) * DAY, (OBSERVE - 10) * DAY
 
 
 def folder(tmp_path: Path, name: str) -> Path:
-    (tmp_path / name).mkdir()
     return tmp_path / name
 
 
@@ -71,8 +70,8 @@ def test_what_was_void_before_the_observation_leaves_no_trace(tmp_path: Path, st
 @pytest.mark.long
 def test_the_order_of_report_and_decision_changes_nothing(tmp_path: Path, study: Study) -> None:
     for name, moment in (("before", BEFORE), ("inside", INSIDE)):
-        report = violation("v", "s", occur_time=moment, report_time=moment)
-        decision = status("v", Action.CONFIRM, seller="s", occur_time=moment + DAY, report_time=moment + DAY)
+        report = violation("v", "s", occur_time=moment)
+        decision = status("v", Action.CONFIRM, seller="s", occur_time=moment + DAY)
         one = observe(folder(tmp_path, f"{name}-1"), study, report, decision)
         other = observe(folder(tmp_path, f"{name}-2"), study, decision, report)
         assert same(one, other)

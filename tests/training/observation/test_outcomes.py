@@ -29,7 +29,7 @@ from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import Outcome
-from training.observation.snapshots import EligibleRows, Snapshot, snapshot
+from training.observation.snapshots import EligibleRows
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
 from training.study.definition import BadRule, Observation, Study
@@ -38,10 +38,7 @@ BEFORE, INSIDE = (OBSERVE - 10) * DAY, (OBSERVE + 10) * DAY
 
 
 def sales(seller: str, *days: int, orders: int = 100, product_category: str = "") -> list[Entry]:
-    return [
-        exposure(day, seller, settled_orders=orders, product_category=product_category, report_time=(day + 1) * DAY - 1)
-        for day in days
-    ]
+    return [exposure(day, seller, settled_orders=orders, product_category=product_category) for day in days]
 
 
 def suspension(
@@ -53,11 +50,10 @@ def suspension(
 
 def known(seller: str = "s") -> Entry:
     joined = (OBSERVE - 100) * DAY
-    return identity(f"i-{seller}", seller, occur_time=joined, report_time=joined)
+    return identity(f"i-{seller}", seller, occur_time=joined)
 
 
 def observed(folder: Path, study: Study, entries: Sequence[Entry]) -> EligibleRows:
-    folder.mkdir(exist_ok=True)
     return observe_point(table_of(folder, entries), study, study.point_at(OBSERVE))
 
 
@@ -74,7 +70,7 @@ def test_suspended_on_a_violation_that_counts_is_bad(tmp_path: Path, study: Stud
     assert outcome(tmp_path / "none", study, *facts[:-1]) is Outcome.GOOD
     assert outcome(tmp_path / "asked", restated(study, bad={"suspended": False}), *facts) is Outcome.GOOD
     later = (TRUTH + 400) * DAY
-    overturned = status("v", Action.OVERTURN, occur_time=later, report_time=later)
+    overturned = status("v", Action.OVERTURN, occur_time=later)
     assert outcome(tmp_path / "overturned", study, *facts, overturned) is Outcome.GOOD
 
 
@@ -101,7 +97,7 @@ def test_a_suspension_counts_for_every_point_of_its_window(tmp_path: Path, study
     inspections = [Entry(f"n{day}", "s", looked, day * DAY, day * DAY) for day in days]
     joined = (OBSERVE - 400) * DAY
     entries = [
-        identity("i", "s", occur_time=joined, report_time=joined),
+        identity("i", "s", occur_time=joined),
         breach("v", (OBSERVE - 350) * DAY),
         suspension(INSIDE, "v"),
         *inspections,
@@ -175,9 +171,9 @@ def test_closed_with_open_claims_is_indeterminate(
     tmp_path: Path, study: Study, last: int, decided: Action | None, moment: int, expected: Outcome
 ) -> None:
     """The seller would be bad if the claims open at the maturity were upheld."""
-    claim = violation("v", "s", occur_time=moment, report_time=moment)
+    claim = violation("v", "s", occur_time=moment)
     later = (TRUTH + 10) * DAY
-    decision = [status("v", decided, occur_time=later, report_time=later)] if decided else []
+    decision = [status("v", decided, occur_time=later)] if decided else []
     found = observed(tmp_path, study, [known(), *sales("s", last), claim, *decision])
     assert found.rows.outcome.tolist() == [expected]
     assert found.exclusions["indeterminate"] == (expected is Outcome.INDETERMINATE)
@@ -187,9 +183,9 @@ def test_closed_with_open_claims_is_indeterminate(
 @pytest.mark.long
 def test_an_open_claim_that_makes_nobody_bad_changes_nothing(tmp_path: Path, study: Study) -> None:
     facts = [known(), *sales("s", OBSERVE + 20)]
-    small = violation("v", "s", harm=Harm.LOW, occur_time=INSIDE, report_time=INSIDE)
+    small = violation("v", "s", harm=Harm.LOW, occur_time=INSIDE)
     assert outcome(tmp_path / "low", study, *facts, small) is Outcome.GOOD
-    one = violation("v", "s", occur_time=INSIDE, report_time=INSIDE)
+    one = violation("v", "s", occur_time=INSIDE)
     two = restated(study, bad={"at_least": 2})
     assert outcome(tmp_path / "one", two, *facts, one) is Outcome.GOOD
     assert outcome(tmp_path / "both", two, *facts, one, breach("w", INSIDE)) is Outcome.INDETERMINATE
@@ -231,7 +227,7 @@ def test_what_is_left_out_is_counted_by_its_first_reason(tmp_path: Path, study: 
         *sales("idle", OBSERVE - 3),
         *sales("dormant", old, END - 3),
         *sales("gone", old),
-        identity("i-late", "late", occur_time=later, report_time=later),
+        identity("i-late", "late", occur_time=later),
     ]
     how = restated(study, eligible={"active_before_months": 6})
     assert observed(tmp_path / "both", how, entries).exclusions == {
@@ -249,8 +245,8 @@ def test_what_is_left_out_is_counted_by_its_first_reason(tmp_path: Path, study: 
 
 def test_a_row_says_of_whom_it_is(tmp_path: Path, study: Study) -> None:
     """Tenure, country of the identity in force, product category with the most orders so far; '' if unknown."""
-    moved = identity("i2", "s", country="DE", occur_time=BEFORE, report_time=BEFORE)
-    later = identity("i3", "s", country="FR", occur_time=INSIDE, report_time=INSIDE)
+    moved = identity("i2", "s", country="DE", occur_time=BEFORE)
+    later = identity("i3", "s", country="FR", occur_time=INSIDE)
     entries = [
         known(),
         moved,
@@ -298,18 +294,6 @@ def test_inspected_is_who_was_drawn_at_random_in_the_window(
     fact = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, source, ppm)
     rows = observed(tmp_path, study, [*standing("s"), Entry("n", "s", fact, moment, moment)]).rows
     assert rows.inspected.tolist() == [expected]
-
-
-def test_a_snapshot_holds_the_rows_whose_outcome_is_known(tmp_path: Path, study: Study) -> None:
-    how = restated(study, eligible={"left": "exclude"})
-    entries = [*standing("a"), *standing("s"), breach("v", INSIDE), *sales("b", OBSERVE - 5, OBSERVE + 5)]
-    table = table_of(tmp_path, entries)
-    point = how.point_at(OBSERVE)
-    rows = snapshot(table, how, point)
-    assert [table.sellers[code] for code in rows.seller] == ["a", "s"]
-    assert rows.outcome.tolist() == [Outcome.GOOD, Outcome.BAD]
-    assert {len(getattr(rows, name)) for name in Snapshot.__dataclass_fields__} == {2}
-    assert len(observe_point(table, how, point).rows.bad) == 3
 
 
 def test_the_severities_of_a_study_weigh_the_loss(tmp_path: Path, study: Study) -> None:

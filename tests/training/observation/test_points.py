@@ -64,12 +64,10 @@ def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short
 @pytest.mark.long
 @pytest.mark.usefixtures("enough")
 def test_the_latest_point_is_taken_if_it_has_enough(tmp_path: Path, short: Study) -> None:
-    (tmp_path / "a").mkdir()
     table = fading(tmp_path / "a", 7, 3)
     found, latest = choose_points(table, short), short.find_points(table.as_of)
     assert (found.train, found.test) == latest
     assert found.why == f"test point {format_day(latest[1][0].day)} is the latest with 5 bad rows (7)"
-    (tmp_path / "b").mkdir()
     few = fading(tmp_path / "b", 2, 0, 4)
     found = choose_points(few, short)
     assert (found.train, found.test) == short.find_points(few.as_of)

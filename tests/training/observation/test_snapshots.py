@@ -1,14 +1,13 @@
 """A snapshot is independent of the parts in which sellers are observed, and of the places of their rows."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import snapshots
-from training.observation.chunks import of_sellers, runs
+from training.observation.chunks import runs
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot, observe
 from training.study.definition import Study
@@ -27,7 +26,7 @@ def assert_same(found: Snapshot, wanted: Snapshot) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("left", ["keep", "exclude", "weight"])
+@pytest.mark.parametrize("left", ["keep", "exclude"])
 @pytest.mark.parametrize("most", [1, 700, 5_000])
 def test_sellers_observed_in_parts_give_the_same_rows(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
@@ -54,13 +53,3 @@ def test_sellers_observed_in_parts_give_the_same_rows(
 def test_runs_hold_no_more_than_they_may(sizes: Sequence[int], most: int, wanted: list[tuple[int, int]]) -> None:
     found = runs(np.array(sizes, dtype=np.int64), most)
     assert [(run.start, run.stop) for run in found] == wanted
-
-
-def test_parts_of_a_ledger_are_whole_sellers(table: LedgerTable, tmp_path: Path) -> None:
-    columns, rows, sellers = table.columns, [], []
-    for cases, part in of_sellers(columns, 1_000):
-        assert part.cases == cases.stop - cases.start
-        rows += part.row.tolist()
-        sellers += (part.case + cases.start).tolist()
-    assert rows == columns.row.tolist()
-    assert sellers == columns.case.tolist()
