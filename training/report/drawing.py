@@ -1,6 +1,6 @@
 """Plots from numbers: axes with round ticks, curves, dots and whiskers, in per cent of the plot's area.
 
-For marks, `x` and `y` are the axes, `style` is the class in the style sheet, and `says` is the tooltip.
+For marks, `x` and `y` are the axes, and `says` is the tooltip.
 """
 
 import math
@@ -46,27 +46,21 @@ def shares(label: str) -> Axis:
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
-def names(labels: Sequence[str], label: str, most: int = 6) -> Axis:
-    every = -(-len(labels) // most)
-    ticks = [(k + 0.5, text) for k, text in enumerate(labels) if k % every == 0]
-    return Axis(0.0, float(len(labels)), label, ticks)
-
-
 def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
     points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
     return Line("M" + "L".join(points), style)
 
 
-def dot(at: float, value: float, x: Axis, y: Axis, style: str, shape: str = "round", says: str = "") -> Mark:
-    return Dot(x.at(at), 100 - y.at(value), style, shape, says)
+def dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
+    return Dot(x.at(at), 100 - y.at(value), "m-lightgbm", says)
 
 
-def whisker(at: float, low: float, high: float, x: Axis, y: Axis, style: str, says: str = "") -> Mark:
-    return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), style, says)
+def whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str) -> Mark:
+    return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), "whisker", says)
 
 
-def level(value: float, y: Axis, style: str = "rule") -> Rule:
-    return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), style)
+def level(value: float, y: Axis) -> Rule:
+    return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), "rule")
 
 
 class Scaled:

@@ -65,7 +65,6 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Bullets:
-    title: str
     items: Sequence[str]
 
 
@@ -140,9 +139,7 @@ class Dot:
     x: float
     y: float
     style: str
-    shape: str = "round"
-    """Round, diamond, square or ring, so that colour is not needed."""
-    says: str = ""
+    says: str
 
 
 Mark = Line | Rule | Dot
@@ -165,12 +162,7 @@ class Plot:
     y: Axis
     marks: Sequence[Mark]
     keys: Sequence[Key] = ()
-    height: int = 250
-    """In pixels."""
-    left: int = 46
-    """Pixels for the ticks of the vertical axis."""
     small: bool = False
-    grid: str = "both"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ def reliability(r: Reading) -> list[Block]:
     marks: list[Mark] = [Line("M0 100L100 0", "rule")]
     for row in rows:
         says = f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])} of {count(row['rows'])}"
-        marks.append(whisker(row["predicted"], row["low"], row["high"], x, y, "whisker", says))
-        marks.append(dot(row["predicted"], row["observed"], x, y, "m-lightgbm", says=says))
+        marks.append(whisker(row["predicted"], row["low"], row["high"], x, y, says))
+        marks.append(dot(row["predicted"], row["observed"], x, y, says))
     agree = sum(row["low"] <= row["predicted"] <= row["high"] for row in rows)
     overall = misses(r.evaluation["predicted"], r.evaluation["base_rate"])
     title = f"{overall[0].upper()}{overall[1:]}; {agree} of {len(rows)} groups agree with what was observed"
@@ -31,7 +31,7 @@ def reliability(r: Reading) -> list[Block]:
         " line a prediction is true; above it, it was too low."
     )
     keys = [Key("round", "m-lightgbm", "observed, 95 %"), Key("line", "rule", "a true prediction")]
-    return [Plots([Plot(title, caption, x, y, marks, keys, 300)])]
+    return [Plots([Plot(title, caption, x, y, marks, keys)])]
 
 
 def models(r: Reading) -> list[Block]:

@@ -34,7 +34,7 @@ def limits(r: Reading) -> list[Block]:
         found.append(
             f"It gives up the promise that {promises}. It may be a challenger or a shadow, and is never champion."
         )
-    return [Bullets("", found)]
+    return [Bullets(found)]
 
 
 def reproduce(r: Reading) -> list[Block]:

@@ -91,7 +91,7 @@ def _curve(table: Json, y: Axis) -> Plot:
     x = Axis(min(xs), max(xs), "", [(edge, general(edge)) for edge in sorted({edges[0], edges[-1]})])
     drawn = curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
     caption = f"{signed(min(points), 0)} points at most"
-    return Plot(str(table["features"][0]), caption, x, y, [drawn], height=104, left=38, small=True, grid="y")
+    return Plot(str(table["features"][0]), caption, x, y, [drawn], small=True)
 
 
 def reasons(r: Reading) -> list[Block]:

@@ -68,7 +68,7 @@ def _roc(r: Reading) -> Plot:
         "ROC: what share of the bad is found at each share of good sellers flagged. Look at the left edge, where decisions"
         " are made; the dashed diagonal is chance."
     )
-    return Plot(title, caption, x, y, [Line("M0 100L100 0", "rule"), *marks], keys, 300)
+    return Plot(title, caption, x, y, [Line("M0 100L100 0", "rule"), *marks], keys)
 
 
 def _lift(r: Reading) -> Plot:
@@ -77,7 +77,7 @@ def _lift(r: Reading) -> Plot:
     marks, keys = _lines(found, x, y)
     title = f"The worst-scored tenth holds {number(found['lightgbm']['y'][9], 1)} times as many bad as the average"
     caption = "Lift: how many times the average rate of bad is among the worst-scored share; the dashed line is chance."
-    return Plot(title, caption, x, y, [level(1.0, y), *marks], keys, 300)
+    return Plot(title, caption, x, y, [level(1.0, y), *marks], keys)
 
 
 def _lines(found: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
