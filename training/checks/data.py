@@ -145,7 +145,7 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
 
     Masses of categories without any report are not counted.
     """
-    low, high = _extremes(study, observed)
+    low, high = _find_extremes(study, observed)
     is_unused = np.array([f.key.startswith(_OF_CATEGORY) for f in study.features]) & (high == 0)
     constant = np.flatnonzero((low == high) & ~is_unused)
     used = int((~is_unused).sum())
@@ -176,7 +176,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 """Least and largest value of a feature by its unit. Another unit begins at 0. A feature without unit is free."""
 
 
-def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
+def _find_extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
     return low, high
@@ -185,7 +185,7 @@ def _extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Float
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
     """Count the values of features that are not finite or outside the range of the feature's unit."""
     wrong, where = 0, []
-    lowest, highest = _extremes(study, observed)
+    lowest, highest = _find_extremes(study, observed)
     for place, feature in enumerate(study.features):
         unit = getattr(feature, "unit", None)
         low, high = (-np.inf, np.inf) if unit is None else _RANGES.get(unit, (0.0, np.inf))

@@ -62,11 +62,11 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     found = np.zeros(columns.cases, dtype=np.uint64)
     np.add.at(found, entries.case, code)
     number = np.bincount(entries.case, minlength=columns.cases)
-    found = mix(mix(found) ^ _identities(table))
+    found = mix(mix(found) ^ _hash_identities(table))
     return np.where(number >= MIN_ENTRIES, found, np.uint64(0))
 
 
-def _identities(table: LedgerTable) -> NDArray[np.uint64]:
+def _hash_identities(table: LedgerTable) -> NDArray[np.uint64]:
     columns = table.columns
     rows = columns.take(columns.kind == Kind.IDENTITY)
     texts: dict[tuple[object, ...], int] = {}

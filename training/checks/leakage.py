@@ -72,7 +72,7 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
     for day in days.tolist():
         of_day = np.flatnonzero(rows.day == day)
         part = rows.take(np.sort(rng.choice(of_day, min(SAMPLE // len(days), len(of_day)), replace=False)))
-        x = build(_before(table, part.seller, day), study, study.point_at(day))
+        x = build(_cut_before(table, part.seller, day), study, study.point_at(day))
         theirs, ours = (np.ascontiguousarray(values[:, compared]).view(np.int64) for values in (part.x, x))
         differs = (theirs != ours).any(axis=0)
         differing += int((theirs != ours).any(axis=1).sum())
@@ -85,7 +85,7 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
     return Check("future_deleted", differing == 0, differing, sentence + (f": {names}" if names else ""), 0)
 
 
-def _before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
+def _cut_before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
     """Return the table with only `sellers` (ascending codes, then numbered from 0) and entries that happened and were
     reported before a day.
     """
@@ -104,13 +104,13 @@ def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
     `fold`, 0 or 1 by row: the model learns one fold and ranks the other, and the reverse. It finds more than chance if
     rows of one seller are in both folds, or if a feature identifies a seller.
     """
-    rows, fold, dealt = _dealt(rows, fold, seed)
+    rows, fold, dealt = _deal_labels(rows, fold, seed)
     found, errors = [], []
     for held_out in (0, 1):
         inside = fold == held_out
         if not 0 < dealt[inside].sum() < inside.sum() or not 0 < dealt[~inside].sum() < (~inside).sum():
             return Check("shuffled_labels", True, 0.5, "too few bad or good sellers to shuffle", 0.5)
-        score = _fit(rows.x[~inside], dealt[~inside], seed).predict(rows.x[inside], raw_score=True)
+        score = _fit_booster(rows.x[~inside], dealt[~inside], seed).predict(rows.x[inside], raw_score=True)
         _, first, place = np.unique(rows.seller[inside], return_index=True, return_inverse=True)
         mean = np.bincount(place, weights=np.asarray(score)) / np.bincount(place)
         bad = dealt[inside][first]
@@ -127,7 +127,7 @@ def shuffled_labels(rows: Snapshot, fold: Ints, seed: int) -> Check:
     )
 
 
-def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Floats]:
+def _deal_labels(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Floats]:
     """Return rows, their folds, and one shuffled label for all rows of each seller; half of the sellers were ever bad."""
     rng = np.random.default_rng(seed)
     sellers, place = np.unique(rows.seller, return_inverse=True)
@@ -144,7 +144,7 @@ def _dealt(rows: Snapshot, fold: Ints, seed: int) -> tuple[Snapshot, Ints, Float
 
 def single_features(rows: Snapshot, study: Study) -> Check:
     """Check that no feature alone ranks bad from good with an AUC above MAX_SINGLE_AUC: it would restate the outcome."""
-    rows = rows.take(_sample(len(rows.bad), SAMPLE, study.model.seed))
+    rows = rows.take(_draw_sample(len(rows.bad), SAMPLE, study.model.seed))
     found = [auc(column, rows.bad) for column in rows.x.T]
     strength = np.nan_to_num([max(value, 1 - value) for value in found], nan=0.5)
     best = int(np.argmax(strength))
@@ -160,7 +160,7 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
     """Check that a model distinguishes test from training rows of unseen sellers with an AUC of at most
     MAX_ADVERSARIAL_AUC.
     """
-    parts = [part.take(_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
+    parts = [part.take(_draw_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
     rows = join(parts)
     is_test = np.repeat([0.0, 1.0], [len(part.bad) for part in parts])
     fold = folds(rows.seller, 2, study.model.seed)
@@ -169,25 +169,25 @@ def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
         inside = fold == held_out
         if not 0 < is_test[~inside].sum() < (~inside).sum():
             return Check("adversarial", True, 0.5, "too few rows to tell training and test apart", MAX_ADVERSARIAL_AUC)
-        booster = _fit(rows.x[~inside], is_test[~inside], study.model.seed)
+        booster = _fit_booster(rows.x[~inside], is_test[~inside], study.model.seed)
         found.append(auc(np.asarray(booster.predict(rows.x[inside], raw_score=True)), is_test[inside]))
         gains += booster.feature_importance("gain")
     number = float(np.nanmean(found))
-    text = f"a model tells training from test rows with AUC {number:.3f}, most by {_most(gains, study)}"
+    text = f"a model tells training from test rows with AUC {number:.3f}, most by {_name_strongest(gains, study)}"
     return Check("adversarial", number <= MAX_ADVERSARIAL_AUC, number, text, MAX_ADVERSARIAL_AUC)
 
 
-def _most(gains: Floats, study: Study) -> str:
+def _name_strongest(gains: Floats, study: Study) -> str:
     shares = gains / max(gains.sum(), 1e-12)
     first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
     return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)
 
 
-def _fit(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
+def _fit_booster(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:
     return lightgbm.train({**_MODEL, "seed": seed}, lightgbm.Dataset(x, y), _ROUNDS)
 
 
-def _sample(n: int, most: int, seed: int) -> Ints:
+def _draw_sample(n: int, most: int, seed: int) -> Ints:
     if n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

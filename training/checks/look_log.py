@@ -63,7 +63,7 @@ def read_looks(path: Path) -> list[Look]:
         raise ConfigurationWrong(
             f"the looks at test windows in {path} cannot be read ({type(error).__name__})"
         ) from None
-    return [_look(path, number, line) for number, line in enumerate(lines, 1)]
+    return [_read_look(path, number, line) for number, line in enumerate(lines, 1)]
 
 
 def earlier_looks(path: Path, look: Look) -> list[Look]:
@@ -85,7 +85,7 @@ def earlier_looks(path: Path, look: Look) -> list[Look]:
     return before
 
 
-def _look(path: Path, number: int, line: str) -> Look:
+def _read_look(path: Path, number: int, line: str) -> Look:
     try:
         fields = parse_json(line)
         days = {name: parse_day(fields[name]) for name in ("first_day", "end_day")}

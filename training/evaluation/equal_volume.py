@@ -90,12 +90,12 @@ class _Counts:
         self._volume = volume[order]
         self._scores, rank = np.unique(score[order], return_inverse=True)
         weight = weight[order]
-        self._total = _sums(weight)
+        self._total = _add_up(weight)
         self._levels: list[tuple[int, Ints, Floats]] = []
         for bit in reversed(range(max(len(self._scores), 1).bit_length())):
             zero = (rank >> bit) & 1 == 0
             parted = np.argsort(~zero, kind="stable")
-            self._levels.append((bit, np.append(0, np.cumsum(zero)), _sums(np.where(zero, weight, 0.0))))
+            self._levels.append((bit, np.append(0, np.cumsum(zero)), _add_up(np.where(zero, weight, 0.0))))
             rank, weight = rank[parted], weight[parted]
 
     def of(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
@@ -120,5 +120,5 @@ class _Counts:
         return found
 
 
-def _sums(values: Floats) -> Floats:
+def _add_up(values: Floats) -> Floats:
     return np.append(0.0, np.cumsum(values))

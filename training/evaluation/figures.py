@@ -108,9 +108,9 @@ class _Figures:
         self.recall = {name: both[1] for name, both in read.items()}
         self.lines = {name: Recalibration(case.log_odds[name], case.bad, case.weight) for name in self.predicted}
         self.losses = {name: losses(case.log_odds[name], case.bad) for name in self.predicted}
-        self.draws, self._drawn_losses = self._draw(rankings)
+        self.draws, self._drawn_losses = self._draw_figures(rankings)
 
-    def _draw(self, rankings: dict[str, Ranking]) -> tuple[Draws, dict[str, Floats]]:
+    def _draw_figures(self, rankings: dict[str, Ranking]) -> tuple[Draws, dict[str, Floats]]:
         case = self.case
         terms = {
             name: np.column_stack([line.terms(), case.weight * self.losses[name], case.weight])
@@ -127,10 +127,10 @@ class _Figures:
         return {
             "auc": {name: interval for name, interval in found.items() if name in self.scores},
             "difference": {name: interval for name, interval in found.items() if name not in self.scores},
-            "paired": {f"{CANDIDATE}-{name}": self._paired(name) for name in PAIRED if name in self.predicted},
+            "paired": {f"{CANDIDATE}-{name}": self._compare_pair(name) for name in PAIRED if name in self.predicted},
         }
 
-    def _paired(self, other: str) -> dict[str, Interval]:
+    def _compare_pair(self, other: str) -> dict[str, Interval]:
         drawn, lost = self.draws.recall, self._drawn_losses
         return {
             "log_loss": Interval.of(
@@ -140,9 +140,9 @@ class _Figures:
         }
 
     def models(self) -> dict[str, dict[str, Any]]:
-        return {name: self._model(name) for name in self.scores}
+        return {name: self._describe_model(name) for name in self.scores}
 
-    def _model(self, name: str) -> dict[str, Any]:
+    def _describe_model(self, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {
             "ks": self.shares[name].ks,
             "gini": 2 * self.auc[name] - 1,

@@ -33,12 +33,12 @@ def fit_additive(
     `start`: log-odds that each row has already. `directions`: +1 may only lower the log-odds, -1 only raise them, 0 is
     free. More than MAX_ROWS rows are thinned evenly.
     """
-    some = _thinned(len(x))
+    some = _thin_rows(len(x))
     weight = np.ones(len(bad)) if weight is None else weight
-    columns = _columns(x[some], directions)
+    columns = _make_columns(x[some], directions)
     if not columns.used:
         return []
-    weights = _fit(columns.design, bad[some], start[some], weight[some], columns.signs)
+    weights = _fit_weights(columns.design, bad[some], start[some], weight[some], columns.signs)
     found = []
     for place, (table, _), own in zip(columns.used, columns.tables, weights.reshape(-1, 2), strict=True):
         values = np.round(table @ own, DIGITS)
@@ -51,18 +51,18 @@ def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions
     """Return the unpenalised slope of the log-odds of bad in one more column, `own`, fitted together with all
     features.
     """
-    some = _thinned(len(x))
-    columns = _columns(x[some], directions)
+    some = _thin_rows(len(x))
+    columns = _make_columns(x[some], directions)
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
     start = np.zeros(len(some))
-    weights = _fit(design, bad[some], start, weight[some], np.append(columns.signs, 0))
+    weights = _fit_weights(design, bad[some], start, weight[some], np.append(columns.signs, 0))
     return float(weights[-1]) * UNPENALISED
 
 
 UNPENALISED = 100.0
 
 
-def _thinned(rows: int) -> Ints:
+def _thin_rows(rows: int) -> Ints:
     return np.unique(np.linspace(0, rows - 1, min(rows, MAX_ROWS)).astype(np.int64))
 
 
@@ -75,16 +75,16 @@ class _Columns:
     design: Floats
 
 
-def _columns(x: Floats, directions: Sequence[int]) -> _Columns:
+def _make_columns(x: Floats, directions: Sequence[int]) -> _Columns:
     knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
     used = [place for place, values in enumerate(knots) if len(values) > 1]
-    tables = [_table(x[:, place], knots[place]) for place in used]
+    tables = [_make_table(x[:, place], knots[place]) for place in used]
     signs = np.repeat(np.array([-directions[place] for place in used], dtype=np.int64), 2)
     design = np.hstack([np.zeros((len(x), 0)), *(table[bins] for table, bins in tables)])
     return _Columns(knots, used, tables, signs, design)
 
 
-def _table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
+def _make_table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]]:
     """Return logarithm and rank of each knot, shape (knots, 2), and the knot of each row.
 
     Both columns are standardised over the rows.
@@ -103,7 +103,7 @@ def log1p(x: Floats) -> Floats:
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
 
 
-def _fit(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
+def _fit_weights(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
     """Return the weights of the columns that minimise the penalised log-loss; a free constant is fitted and not
     returned.
     """

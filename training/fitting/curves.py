@@ -58,7 +58,7 @@ def add_up_trees(
     """Return the model of a constant, of step functions, and of `share` of each of LightGBM's trees (`dump_model`)."""
     by_features: dict[tuple[int, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for tree in trees:
-        by_features[tuple(sorted({feature for feature, _ in _splits(tree)}))].append(tree)
+        by_features[tuple(sorted({feature for feature, _ in _list_splits(tree)}))].append(tree)
     constant += share * sum(tree["leaf_value"] for tree in by_features.pop((), []))
     begun = {step.features: step for step in steps}
     curves = []
@@ -66,14 +66,14 @@ def add_up_trees(
         step, mine = begun.get(features), by_features[features]
         edges = []
         for place in features:
-            cuts = {cut for tree in mine for feature, cut in _splits(tree) if feature == place}
+            cuts = {cut for tree in mine for feature, cut in _list_splits(tree) if feature == place}
             if step is not None:
                 cuts |= set(step.edges[0].tolist())
             edges.append(np.unique([cut if abs(cut) > NEARLY_ZERO else 0.0 for cut in cuts]))
-        grid = _grid(edges)
+        grid = _make_grid(edges)
         # Trees store the edge 0 as a number next to it.
         axes = {place: np.where(axis == 0, NEARLY_ZERO, axis) for place, axis in zip(features, grid, strict=True)}
-        values = sum((share * _value(tree, axes) for tree in mine), np.zeros([len(own) + 1 for own in edges]))
+        values = sum((share * _evaluate_tree(tree, axes) for tree in mine), np.zeros([len(own) + 1 for own in edges]))
         if step is not None:
             x = np.zeros((len(values), columns))
             x[:, features[0]] = grid[0]
@@ -82,21 +82,21 @@ def add_up_trees(
     return Curves(constant, tuple(curves))
 
 
-def _grid(edges: Sequence[Floats]) -> list[Floats]:
+def _make_grid(edges: Sequence[Floats]) -> list[Floats]:
     return list(np.ix_(*[np.append(own, np.inf) for own in edges]))
 
 
-def _splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
+def _list_splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
     if "leaf_value" in node:
         return []
     own = (int(node["split_feature"]), float(node["threshold"]))
-    return [own, *_splits(node["left_child"]), *_splits(node["right_child"])]
+    return [own, *_list_splits(node["left_child"]), *_list_splits(node["right_child"])]
 
 
-def _value(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
+def _evaluate_tree(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
     if "leaf_value" in node:
         return node["leaf_value"]
-    left, right = _value(node["left_child"], axes), _value(node["right_child"], axes)
+    left, right = _evaluate_tree(node["left_child"], axes), _evaluate_tree(node["right_child"], axes)
     return np.where(axes[node["split_feature"]] <= node["threshold"], left, right)
 
 
@@ -114,16 +114,16 @@ def tabulate(
             at = np.full((1, x.shape[1]), reference[curve.features[0]])
             constant += slope * float(curve.raw(at)[0])
             continue
-        edges, values = _cut(curve, x, weight)
+        edges, values = _cut_curve(curve, x, weight)
         best = float(values.min())
         constant += slope * best
         points = np.rint(POINTS_PER_LOGIT * slope * (best - values)).astype(np.int64)
         if points.min() < 0:
-            tables.append(_joined(Table(curve.features, edges, points)))
+            tables.append(_join_equal_rows(Table(curve.features, edges, points)))
     return Page(Scale.base_of(constant), tuple(tables))
 
 
-def _cut(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], Floats]:
+def _cut_curve(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], Floats]:
     rows = find_rows(curve.features, curve.edges, x)
     shares = [
         np.bincount(own, weight, len(cuts) + 1) + 1e-9 * weight.sum()
@@ -137,7 +137,7 @@ def _cut(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, ...], F
         own = np.expand_dims(shares[axis], 1 - axis) if is_pair else shares[axis]
         values = np.add.reduceat(values * own, starts, axis=axis) / np.add.reduceat(own, starts, axis=axis)
         shares[axis] = np.add.reduceat(shares[axis], starts)
-        edges.append(_shorten(curve.edges[axis][starts[1:] - 1], np.unique(x[:, place])))
+        edges.append(_shorten_edges(curve.edges[axis][starts[1:] - 1], np.unique(x[:, place])))
     return tuple(edges), values
 
 
@@ -165,7 +165,7 @@ def segments(values: Floats, weight: Floats, most: int) -> Ints:
     return np.array([0, *reversed(starts)], dtype=np.int64)
 
 
-def _shorten(edges: Floats, seen: Floats) -> Floats:
+def _shorten_edges(edges: Floats, seen: Floats) -> Floats:
     found: list[float] = []
     for edge in edges.tolist():
         place = int(np.searchsorted(seen, edge, side="right"))
@@ -179,7 +179,7 @@ def _shorten(edges: Floats, seen: Floats) -> Floats:
     return np.array(found, dtype=np.float64)
 
 
-def _joined(table: Table) -> Table:
+def _join_equal_rows(table: Table) -> Table:
     """Return the table without edges between rows of equal points; each feature of a pair keeps one edge."""
     points, edges = table.points, []
     for axis, cuts in enumerate(table.edges):

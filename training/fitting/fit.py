@@ -71,11 +71,11 @@ def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> C
     Rows must be in canonical order. LightGBM's trees follow the additive start. With `study.seeds` above 1 the model is
     the mean of so many. `done` is called with progress after each round.
     """
-    steps, start = _start(rows, study)
+    steps, start = _fit_start(rows, study)
     together = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
     trees: list[Mapping[str, Any]] = []
     for number in range(study.model.seeds):
-        counting = _counting(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
+        counting = _count_rounds(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
         booster = _fit_one(rows, study, study.model.seed + number, start, counting, together)
         trees += [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     constant = base_log_odds(rows.bad, start, rows.weight)
@@ -84,7 +84,7 @@ def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> C
 
 def fit_full(rows: Snapshot, study: Study) -> Raw:
     """Fit the unconstrained twin: monotone, but its trees use any features. Return its raw scorer."""
-    steps, start = _start(rows, study)
+    steps, start = _fit_start(rows, study)
     booster = _fit_one(rows, study, study.model.seed, start, lambda _: None, None)
     base = base_log_odds(rows.bad, start, rows.weight)
 
@@ -95,13 +95,13 @@ def fit_full(rows: Snapshot, study: Study) -> Raw:
     return raw
 
 
-def _start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
+def _fit_start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
     own = offset(rows, study)
     steps = fit_additive(rows.x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
     return steps, sum((step.raw(rows.x) for step in steps), own)
 
 
-def _counting(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
+def _count_rounds(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
     return lambda round_: done(before + round_, rounds) if done else None
 
 
@@ -134,10 +134,10 @@ def _fit_one(
     try:
         return lightgbm.train(parameters, data, study.model.rounds, callbacks=[lambda env: done(env.iteration + 1)])
     except lightgbm.basic.LightGBMError as error:
-        raise ConfigurationWrong(f"model.parameters of the study cannot be used: {_plain(error)}") from None
+        raise ConfigurationWrong(f"model.parameters of the study cannot be used: {_clean_message(error)}") from None
 
 
-def _plain(error: Exception) -> str:
+def _clean_message(error: Exception) -> str:
     return _PLACE.sub("", " ".join(str(error).split())).strip(" .")
 
 

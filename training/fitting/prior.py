@@ -23,10 +23,10 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
         theirs = columns.take(columns.case % step == 0)
         columns = theirs.of_cases(theirs.case // step, -(-columns.cases // step))
     facts = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
-    return prior_from(facts, Folder(study.constants).fold(facts), study.constants)
+    return find_prior(facts, Folder(study.constants).fold(facts), study.constants)
 
 
-def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
+def find_prior(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     """Return the likeliest prior of sellers' rates, by the facts and sums of sellers with an order.
 
     Events that no seller has are taken from the default prior.
@@ -41,14 +41,14 @@ def prior_from(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     table = np.array([0, *(constants.severity_weights[severity] for severity in Severity)], dtype=np.float64)
     weights = table[facts.violations.severity]
     return Prior(
-        incidents=gamma_of(incidents, orders) or default.incidents,
-        failures=gamma_of(failures, orders) or default.failures,
-        mix=tuple(_short(float(mass.sum()) / total) for mass in masses) if total else default.mix,
-        grain=_short(severity_grain(weights)) if len(weights) else default.grain,
+        incidents=fit_gamma(incidents, orders) or default.incidents,
+        failures=fit_gamma(failures, orders) or default.failures,
+        mix=tuple(_round_number(float(mass.sum()) / total) for mass in masses) if total else default.mix,
+        grain=_round_number(severity_grain(weights)) if len(weights) else default.grain,
     )
 
 
-def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
+def fit_gamma(events: Floats, orders: Floats) -> tuple[float, float] | None:
     """Fit a Gamma distribution of sellers' events per order by maximum likelihood; return its (shape, rate in orders).
 
     Both arrays have the shape (n,), orders above 0. None if there is no event. Worked: of 20,000 sellers whose rates
@@ -68,8 +68,8 @@ def gamma_of(events: Floats, orders: Floats) -> tuple[float, float] | None:
         unlikely, start, method="L-BFGS-B", bounds=[(np.log(0.01), np.log(1e4)), (np.log(0.01), np.log(1e9))]
     )
     shape, rate = np.exp(found.x)
-    return _short(float(shape)), _short(float(rate))
+    return _round_number(float(shape)), _round_number(float(rate))
 
 
-def _short(value: float) -> float:
+def _round_number(value: float) -> float:
     return float(f"{value:.4g}")

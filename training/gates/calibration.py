@@ -22,15 +22,15 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
     return GateFinding(
-        _ratio(slope["value"]),
-        f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_meaning(slope)}.",
+        _ratio_above_one(slope["value"]),
+        f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_describe_slope(slope)}.",
         half_width(slope) / slope["value"],
         is_ratio=True,
         passes=FACTOR,
     )
 
 
-def _meaning(slope: Mapping[str, Any]) -> str:
+def _describe_slope(slope: Mapping[str, Any]) -> str:
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
@@ -48,8 +48,8 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
     spread = half_width(found["intercept"]) * (1 - found["observed"])
     ends = {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
     return GateFinding(
-        _ratio(ratio),
-        f"{_share(evidence, found['observed'])} where {found['predicted']:.2%} were predicted: {ratio:.3f}"
+        _ratio_above_one(ratio),
+        f"{_describe_share(evidence, found['observed'])} where {found['predicted']:.2%} were predicted: {ratio:.3f}"
         f" times{interval_text(ends)}.",
         spread,
         is_ratio=True,
@@ -57,7 +57,7 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def _share(evidence: GateEvidence, observed: float) -> str:
+def _describe_share(evidence: GateEvidence, observed: float) -> str:
     test = evidence.evaluation["test"]
     by_number = test["bad"] / test["rows"]
     if math.isclose(observed, by_number, rel_tol=1e-6):
@@ -77,7 +77,8 @@ def calibration_grades(evidence: GateEvidence) -> GateFinding:
     wrong = sum(ratio > 1 for ratio, _ in found)
     return GateFinding(
         number,
-        f"{wrong} of {len(grades)} tiers are off beyond chance; the worst is {row['tier']}, {_off(row, number)}.",
+        f"{wrong} of {len(grades)} tiers are off beyond chance; the worst is {row['tier']},"
+        f" {_describe_distance(row, number)}.",
         passes=FACTOR,
     )
 
@@ -100,7 +101,7 @@ def segments_calibration(evidence: GateEvidence) -> GateFinding:
     return GateFinding(
         number,
         f"{len(harmed)} of {len(judged)} segments with enough rows are predicted off beyond chance; the worst is {kind}"
-        f" {row['name']}, {_off(row, number)}.",
+        f" {row['name']}, {_describe_distance(row, number)}.",
         passes=FACTOR,
     )
 
@@ -118,7 +119,7 @@ def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
     return max(low / chance, chance / max(high, 1e-12), 1.0)
 
 
-def _off(row: Mapping[str, Any], number: float) -> str:
+def _describe_distance(row: Mapping[str, Any], number: float) -> str:
     return (
         f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, off by a factor of"
         f" {number:.2f} at least"
@@ -133,8 +134,8 @@ def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
     """
     rows = row["effective_rows"]
     chance = row["predicted"] if predicted is None else predicted
-    return _ratio((row["observed"] * rows + 0.5) / (chance * rows + 0.5))
+    return _ratio_above_one((row["observed"] * rows + 0.5) / (chance * rows + 0.5))
 
 
-def _ratio(value: float) -> float:
+def _ratio_above_one(value: float) -> float:
     return max(value, 1 / value)

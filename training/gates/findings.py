@@ -37,16 +37,16 @@ def parity(evidence: GateEvidence) -> GateFinding:
 
 def leakage(evidence: GateEvidence) -> GateFinding:
     """Count the failed leakage checks. Drift has a gate of its own."""
-    return _checks(evidence, "leakage", lambda name: name != DRIFT)
+    return _count_failed_checks(evidence, "leakage", lambda name: name != DRIFT)
 
 
 def drift(evidence: GateEvidence) -> GateFinding:
     """Return 1 if the recorded drift check fails, 0 if it passes."""
-    return _checks(evidence, "leakage", lambda name: name == DRIFT)
+    return _count_failed_checks(evidence, "leakage", lambda name: name == DRIFT)
 
 
 def data(evidence: GateEvidence) -> GateFinding:
-    return _checks(evidence, "data", bool)
+    return _count_failed_checks(evidence, "data", bool)
 
 
 PSI_EFFECT = 0.1
@@ -55,7 +55,7 @@ PSI_EFFECT = 0.1
 DRIFT = "adversarial"
 
 
-def _checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
+def _count_failed_checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
     rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")
@@ -124,7 +124,9 @@ def ranking(evidence: GateEvidence) -> GateFinding:
     if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
         return GateFinding(None, "The model is not proven to rank better than chance.")
     other = evidence.reference
-    return _lost(f"The AUC is {own['value']:.3f},", evidence.evaluation["difference"][f"{CANDIDATE}-{other}"], other)
+    return _find_loss(
+        f"The AUC is {own['value']:.3f},", evidence.evaluation["difference"][f"{CANDIDATE}-{other}"], other
+    )
 
 
 def log_loss(evidence: GateEvidence) -> GateFinding:
@@ -135,7 +137,7 @@ def log_loss(evidence: GateEvidence) -> GateFinding:
     number = paired["value"] / base
     return GateFinding(
         number,
-        f"The log-loss is {abs(number):.2%} {'above' if number > 0 else 'below'} {_called(other)}'s:"
+        f"The log-loss is {abs(number):.2%} {'above' if number > 0 else 'below'} {_name_model(other)}'s:"
         f" difference {paired['value']:+.5f}{interval_text(paired, 5)}.",
         half_width(paired) / base,
     )
@@ -145,14 +147,14 @@ def recall_of_loss(evidence: GateEvidence) -> GateFinding:
     """Find the recall of loss lost against the champion or, if alone, logistic regression."""
     other, harm = evidence.reference, evidence.evaluation["harm"]
     paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["recall_of_loss"]
-    return _lost(f"At a harm of {harm:.1%} to good rows the recall of loss is", paired, other)
+    return _find_loss(f"At a harm of {harm:.1%} to good rows the recall of loss is", paired, other)
 
 
-def _lost(figure: str, paired: Mapping[str, Any], other: str) -> GateFinding:
+def _find_loss(figure: str, paired: Mapping[str, Any], other: str) -> GateFinding:
     if paired["value"] is None:
-        return GateFinding(None, f"{figure} not comparable with {_called(other)}'s.")
+        return GateFinding(None, f"{figure} not comparable with {_name_model(other)}'s.")
     side = "below" if paired["value"] < 0 else "above"
-    text = f"{figure} {abs(paired['value']):.3f} {side} {_called(other)}'s{interval_text(paired)}."
+    text = f"{figure} {abs(paired['value']):.3f} {side} {_name_model(other)}'s{interval_text(paired)}."
     return GateFinding(-paired["value"], text, half_width(paired))
 
 
@@ -185,5 +187,5 @@ def psi(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def _called(model: str) -> str:
+def _name_model(model: str) -> str:
     return "the champion" if model == CHAMPION else "logistic regression"

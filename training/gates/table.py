@@ -72,11 +72,13 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
     """
     evidence = GateEvidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])
-    rows = [_judged(gate, float(gates.limits[gate.name]), evidence, bad) for gate in GATES if gate.name in gates.limits]
+    rows = [
+        _judge_gate(gate, float(gates.limits[gate.name]), evidence, bad) for gate in GATES if gate.name in gates.limits
+    ]
     return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == HARD)}
 
 
-def _judged(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
+def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
     finding = gate.find(evidence)
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     verdict = finding.verdict(limit, bad)

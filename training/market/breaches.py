@@ -52,10 +52,10 @@ def draw_breaches(
         echoes = _draw_echoes(rng, tables, violations, echo)
         violations = {name: np.concatenate([column, echoes[name]]) for name, column in violations.items()}
     violations["notifier"] = _draw_notifiers(rng, violations)
-    return _order(rng, violations)
+    return _order_by_time(rng, violations)
 
 
-def _later(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
+def _draw_later_second(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
     base = np.where(day == before_day, before_second + 1, 0)
     return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
 
@@ -79,7 +79,7 @@ def _draw_reports(rng: np.random.Generator, violations: Columns) -> Columns:
     return {
         "occur_second": occur_second,
         "report_day": report_day,
-        "report_second": _later(rng, report_day, occur_day, occur_second, REPORT_END),
+        "report_second": _draw_later_second(rng, report_day, occur_day, occur_second, REPORT_END),
         "final": final.astype(np.int64),
         "identifier_verified": verified.astype(np.int64),
     }
@@ -123,7 +123,7 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
         "type": np.full(len(row), tables.type_names.index(echo.echo_type)),
         "source": np.full(len(row), tables.source_names.index(echo.echo_source)),
         "report_day": report_day,
-        "report_second": _later(rng, report_day, first["report_day"], first["report_second"], ECHO_END),
+        "report_second": _draw_later_second(rng, report_day, first["report_day"], first["report_second"], ECHO_END),
         "final": np.zeros(len(row), dtype=np.int64),
         "identifier_verified": np.zeros(len(row), dtype=np.int64),
         "fate": np.where(first["fate"] == ON_ARRIVAL, CONFIRMED, first["fate"]),
@@ -142,7 +142,7 @@ def _draw_notifiers(rng: np.random.Generator, violations: Columns) -> Ints:
     return np.asarray((place * 7_919 + 13) % crowd)
 
 
-def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
+def _order_by_time(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
     order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
     v = {name: column[order] for name, column in violations.items()}
     position = np.empty(len(order), dtype=np.int64)
@@ -153,7 +153,7 @@ def _order(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Int
     row = np.nonzero(v["fate"] != ON_ARRIVAL)[0]
     fate, day = v["fate"][row], v["decision_day"][row]
     action = np.select([fate == DISMISSED, fate == WITHDRAWN], [DISMISS, WITHDRAW], CONFIRM)
-    second = _later(rng, day, v["report_day"][row], v["report_second"][row], DECISION_END)
+    second = _draw_later_second(rng, day, v["report_day"][row], v["report_second"][row], DECISION_END)
     again = row[fate == OVERTURNED]
     decisions: Columns = {
         "violation": np.concatenate([row, again]),

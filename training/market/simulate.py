@@ -139,7 +139,7 @@ def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ..
     return rates
 
 
-def _active(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> Flags:
+def _draw_active_days(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> Flags:
     day = np.arange(len(calendar.month))
     rate = ACTIVE_MEDIAN * np.exp(ACTIVE_SIGMA * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
@@ -148,7 +148,7 @@ def _active(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> Flags
 
 
 def _draw_exposure(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> dict[str, Ints]:
-    seller, day = np.nonzero(_active(rng, drawn, calendar))
+    seller, day = np.nonzero(_draw_active_days(rng, drawn, calendar))
     own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
     extra = EXTRA_MEDIAN * np.exp(EXTRA_SIGMA * drawn.size + EXTRA_SPREAD * own_extra)
     price = PRICE_MEDIAN_MINOR * np.exp(PRICE_SIGMA * own_price)

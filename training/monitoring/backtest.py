@@ -27,7 +27,7 @@ from scoring.policy.policy import Policy
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_guilty
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import is_mature, last_training_day, outcome, slope_of
-from training.observation.chunks import of_sellers
+from training.observation.chunks import split_by_sellers
 from training.observation.export import LedgerTable
 from training.study.definition import Study
 
@@ -124,7 +124,7 @@ def answers_at(
     1970-01-01.
     """
     asked = _Question(table.attributes, artifact, policy, day * DAY, as_reported=knowledge is Knowledge.THEN)
-    parts = [_answer(columns, asked) for _, columns in of_sellers(table.columns, MAX_ENTRIES)]
+    parts = [_answer(columns, asked) for _, columns in split_by_sellers(table.columns, MAX_ENTRIES)]
     names = Answers.__dataclass_fields__
     return Answers(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -174,7 +174,7 @@ def backtest(
                 changed=int(changed.sum()),
                 against=None if other is None else migration(other.tier, now.tier),
                 in_sample=day < learned_until,
-                figures=_figures(table, study, day, artifact, now, against, other),
+                figures=_find_figures(table, study, day, artifact, now, against, other),
             )
         )
         before = now
@@ -200,7 +200,7 @@ def migration(before: Ints, now: Ints) -> Ints:
     return np.bincount(before * len(STATES) + now, minlength=len(STATES) ** 2).reshape(len(STATES), len(STATES))
 
 
-def _figures(
+def _find_figures(
     table: LedgerTable,
     study: Study | None,
     day: int,

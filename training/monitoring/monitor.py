@@ -63,7 +63,7 @@ def monitor(
     day = table.as_of if as_of is None else as_of
     table = replace(reported_before(table, day), as_of=day)
     final = final_facts(table)
-    reference, today = _reference(table, study, artifact, final), population(table, study, day, final)
+    reference, today = _observe_reference(table, study, artifact, final), population(table, study, day, final)
     if not len(today.seller):
         raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
     score, features = drift(reference, today, artifact, limits, study.model.seed)
@@ -89,7 +89,7 @@ def population(table: LedgerTable, study: Study, day: int, final: Facts | None =
     return snapshot(table, study.ahead(), study.point_at(day), final)
 
 
-def _reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
+def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
     """Return the snapshots of the model's training points.
 
     Raises ConfigurationWrong if it lacks them, or if no seller was known then.
@@ -114,7 +114,7 @@ def drift(
 
     A drift alerts above both the critical value and the threshold in `limits`.
     """
-    reference, today = _some(reference, seed), _some(today, seed)
+    reference, today = _sample_sellers(reference, seed), _sample_sellers(today, seed)
     samples = Samples(reference.seller, today.seller)
     shift = samples.shift(artifact.raw_score(reference.x), artifact.raw_score(today.x), seed)
     score = Drift("score", shift.value, shift.critical, shift.value > max(shift.critical, limits.psi))
@@ -127,7 +127,7 @@ def drift(
     return score, tuple(sorted(found, key=lambda d: -d.value))
 
 
-def _some(rows: Snapshot, seed: int) -> Snapshot:
+def _sample_sellers(rows: Snapshot, seed: int) -> Snapshot:
     sellers = np.unique(rows.seller)
     if len(sellers) <= MAX_SELLERS:
         return rows
@@ -162,13 +162,13 @@ def calibration(
         observed, expected = part.sum(axis=0).tolist()
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
-        draws = _draws(part, study.model.seed)
+        draws = _draw_sums(part, study.model.seed)
         with np.errstate(invalid="ignore"):
             drawn = draws[:, 0] / draws[:, 1]
         one_more = (observed / bad if bad else 1.0) / expected
         ratio = widen_by_poisson(Interval.of(observed / expected, drawn), bad, one_more)
         found = Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample)
-        return replace(found, alert=_is_off(ratio, limits))
+        return replace(found, alert=_is_outside(ratio, limits))
 
     tiers = {
         tier.name.lower(): of(cells[:, tier], int(rows[tier]), int(bad_rows[tier]), "seller of this tier")
@@ -188,21 +188,20 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Monit
         return Calibration((), 0, 0, 0.0, None, why_not="no window is over, so nothing says how labels develop")
     gap = table.as_of - past[0]
     ages = [gap - gap * k // (limits.points + 1) for k in range(1, limits.points + 1)]
-    found = {table.as_of - age: _open_window(table, study, artifact, past, final, age) for age in ages if age > 0}
-    used = [day for day, cells in found.items() if min(cells[:, [_ROWS_BAD, _ROWS_BAD_THEN]].sum(axis=0)) >= MIN_BAD]
+    found = {table.as_of - age: _count_open_window(table, study, artifact, past, final, age) for age in ages if age > 0}
+    used = [day for day, cells in found.items() if min(cells[:, [_ROWS_BAD, _ROWS_PAST_KNOWN]].sum(axis=0)) >= MIN_BAD]
     if not used:
         return Calibration((), 0, 0, 0.0, None, why_not=f"fewer than {MIN_BAD} bad sellers so far in each open window")
     cells = np.stack([found[day] for day in used], axis=1)
 
-    def ratio(sums: Floats) -> Floats:
-        so_far, expected, then, came_to, *_ = np.moveaxis(sums, -1, 0)
-        lifted = so_far * came_to / np.maximum(then, 1.0)
-        return np.asarray(lifted.sum(axis=-1) / expected.sum(axis=-1))
+    def developed_to_expected_ratio(sums: Floats) -> Floats:
+        so_far, expected, known_at_age, known_later, *_ = np.moveaxis(sums, -1, 0)
+        developed = so_far * known_later / np.maximum(known_at_age, 1.0)
+        return np.asarray(developed.sum(axis=-1) / expected.sum(axis=-1))
 
     total = cells.sum(axis=0)
-    interval = Interval.of(
-        float(ratio(total)), ratio(_draws(cells.reshape(len(cells), -1), study.model.seed).reshape(-1, *total.shape))
-    )
+    drawn = _draw_sums(cells.reshape(len(cells), -1), study.model.seed).reshape(-1, *total.shape)
+    interval = Interval.of(float(developed_to_expected_ratio(total)), developed_to_expected_ratio(drawn))
     bad = int(total[:, _ROWS_BAD].sum())
     interval = widen_by_poisson(interval, bad, interval.value / bad)
     return Calibration(
@@ -211,16 +210,16 @@ def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: Monit
         bad=bad,
         expected=float(total[:, _EXPECTED].sum()),
         ratio=interval,
-        factors=tuple((total[:, _CAME_TO] / total[:, _BAD_THEN]).tolist()),
+        factors=tuple((total[:, _PAST_KNOWN_LATER] / total[:, _PAST_KNOWN_AT_AGE]).tolist()),
         in_sample=min(used) < last_training_day(artifact),
-        alert=_is_off(interval, limits),
+        alert=_is_outside(interval, limits),
     )
 
 
-_BAD_SO_FAR, _EXPECTED, _BAD_THEN, _CAME_TO, _ROWS, _ROWS_BAD, _ROWS_BAD_THEN = range(7)
+_BAD_SO_FAR, _EXPECTED, _PAST_KNOWN_AT_AGE, _PAST_KNOWN_LATER, _ROWS, _ROWS_BAD, _ROWS_PAST_KNOWN = range(7)
 
 
-def _open_window(
+def _count_open_window(
     table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
 ) -> Floats:
     """Return seven numbers of each seller about the `age` days before the table's end: shape (sellers, 7).
@@ -232,7 +231,7 @@ def _open_window(
     day, whole = table.as_of - age, study.point_at(table.as_of - age)
     end = min(whole.window_end, table.as_of)
     everyone = population(table, study, day, final)
-    labels = _labels(table, study, day, end, table.as_of, final)
+    labels = _label_days(table, study, day, end, table.as_of, final)
     observed = np.zeros(table.columns.cases)
     kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
     observed[kept] = 1
@@ -247,37 +246,40 @@ def _open_window(
     outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start, np.ones(len(start)))
     expected = np.zeros(table.columns.cases)
     expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
-    then, came_to, rows_then = np.zeros((3, table.columns.cases))
+    known_at_age, known_later, rows_known_at_age = np.zeros((3, table.columns.cases))
     is_sale = table.columns.kind == Kind.EXPOSURE
     conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
     for first in past:
         window = study.point_at(first)
         until = min(first + age, window.window_end)
         early = reported_before(conduct, first + age)
-        known_then = _bad_rows(_labels(early, study, first, until, first + age, final_facts(early)), study)
+        known_then = _find_bad_rows(_label_days(early, study, first, until, first + age, final_facts(early)), study)
         mature = window.window_end + study.window.maturity_days
-        by_now = _labels(table, study, first, until, max(mature, first + age), final)
-        weight = _weights(by_now, study, by_now.window_orders >= study.orders_needed)
-        then += weight * known_then
-        came_to += weight * _bad_rows(by_now, study)
-        rows_then += known_then
-    bad, weight = (labels.outcome == Outcome.BAD) * observed, _weights(labels, study, observed > 0)
-    return np.stack([weight * bad, weight * expected * observed, then, came_to, observed, bad, rows_then], axis=1)
+        by_now = _label_days(table, study, first, until, max(mature, first + age), final)
+        weight = _weigh_cases(by_now, study, by_now.window_orders >= study.orders_needed)
+        known_at_age += weight * known_then
+        known_later += weight * _find_bad_rows(by_now, study)
+        rows_known_at_age += known_then
+    bad, weight = (labels.outcome == Outcome.BAD) * observed, _weigh_cases(labels, study, observed > 0)
+    return np.stack(
+        [weight * bad, weight * expected * observed, known_at_age, known_later, observed, bad, rows_known_at_age],
+        axis=1,
+    )
 
 
-def _weights(labels: Labels, study: Study, is_row: Bools) -> Floats:
+def _weigh_cases(labels: Labels, study: Study, is_row: Bools) -> Floats:
     """Return the weights of all cases as the study weighs its rows: 1 on average over the rows."""
     if study.bad.weigh_by != "orders" or not is_row.any():
         return np.ones(len(is_row))
     return np.asarray(labels.window_orders / labels.window_orders[is_row].mean())
 
 
-def _bad_rows(labels: Labels, study: Study) -> Bools:
+def _find_bad_rows(labels: Labels, study: Study) -> Bools:
     found: Bools = (labels.window_orders >= study.orders_needed) & (labels.outcome == Outcome.BAD)
     return found
 
 
-def _labels(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
+def _label_days(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
     """Return the labels of days `first` up to but excluding `end`, as known at the beginning of day `moment`.
 
     No seller counts as left.
@@ -300,11 +302,11 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     return list(range(latest, first, -study.observation.step_days))[:points]
 
 
-def _is_off(ratio: Interval, limits: MonitorTable) -> bool:
+def _is_outside(ratio: Interval, limits: MonitorTable) -> bool:
     return ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
 
 
-def _draws(cells: Floats, seed: int) -> Floats:
+def _draw_sums(cells: Floats, seed: int) -> Floats:
     kept = cells[(cells != 0).any(axis=1)]
     rng = np.random.default_rng(seed)
     return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

@@ -125,7 +125,7 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
     market = orders >= study.orders_needed
     rate, number = np.unique(count[market] / orders[market], return_counts=True)
     so_bad = number[::-1].cumsum()[::-1]
-    share = _fraction(study.bad.worst)
+    share = _to_fraction(study.bad.worst)
     worst = rate[(so_bad * share.denominator <= share.numerator * int(market.sum())) & (rate > 0)]
     return float(worst.min()) if len(worst) else math.inf
 
@@ -139,10 +139,10 @@ def required_count(study: Study, orders: Ints, cut: float) -> Ints:
     """
     found = np.full(len(orders), study.bad.at_least, dtype=np.int64)
     if study.bad.share is not None:
-        share = _fraction(study.bad.share)
+        share = _to_fraction(study.bad.share)
         found = np.maximum(found, -(-share.numerator * orders // share.denominator))
     if study.bad.worst is not None:
-        found = np.maximum(found, _reaching(cut, orders)) if cut < math.inf else np.full(len(orders), NEVER)
+        found = np.maximum(found, _count_reaching(cut, orders)) if cut < math.inf else np.full(len(orders), NEVER)
     return found
 
 
@@ -151,15 +151,15 @@ def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)
-    is_bad = _running(counted.number[order], starts) >= enough[case]
+    is_bad = _add_up_runs(counted.number[order], starts) >= enough[case]
     if study.bad.amount_minor is not None:
-        is_bad &= _running(counted.amount[order], starts) >= study.bad.amount_minor
+        is_bad &= _add_up_runs(counted.amount[order], starts) >= study.bad.amount_minor
     found = np.full(len(enough), NEVER)
     np.minimum.at(found, case[is_bad], day[is_bad])
     return found
 
 
-def _reaching(cut: float, orders: Ints) -> Ints:
+def _count_reaching(cut: float, orders: Ints) -> Ints:
     """Return the least count whose rate, as a float, is at least `cut`; 0 without orders."""
     some = np.maximum(orders, 1)
     found = np.ceil(cut * some).astype(np.int64)
@@ -168,11 +168,11 @@ def _reaching(cut: float, orders: Ints) -> Ints:
     return np.where(orders > 0, found, 0)
 
 
-def _fraction(share: float) -> Fraction:
+def _to_fraction(share: float) -> Fraction:
     return Fraction(str(share)).limit_denominator(FINEST_SHARE)
 
 
-def _running(values: Ints, new: Bools) -> Ints:
+def _add_up_runs(values: Ints, new: Bools) -> Ints:
     total = np.cumsum(values)
     before = np.where(new, total - values, 0)
     starts = np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))

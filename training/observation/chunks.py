@@ -8,7 +8,7 @@ from scoring.base.arrays import Ints
 from scoring.features.columns import EntryColumns
 
 
-def runs(sizes: Ints, most: int) -> Iterator[slice]:
+def split_sizes(sizes: Ints, most: int) -> Iterator[slice]:
     """Yield slices of consecutive items, at most `most` items with a total size of at most `most`; a larger item is
     alone.
 
@@ -22,7 +22,7 @@ def runs(sizes: Ints, most: int) -> Iterator[slice]:
         start = stop
 
 
-def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
+def split_by_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
     """Yield (slice of cases, their entries) of parts of whole sellers, at least one part.
 
     Entries number their cases from 0. `columns` must be sorted by case; a part has at most `most` entries, unless one
@@ -32,6 +32,6 @@ def of_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryC
         yield slice(0, 0), columns
     count = np.bincount(columns.case, minlength=columns.cases).astype(np.int64)
     end = np.cumsum(count)
-    for cases in runs(count, most):
+    for cases in split_sizes(count, most):
         part = columns.take(slice(int(end[cases.start] - count[cases.start]), int(end[cases.stop - 1])))
         yield cases, part.of_cases(part.case - cases.start, cases.stop - cases.start)

@@ -35,22 +35,22 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
         entries = then if source.looks_back else today
         if source.one_of is None:
             (feature,) = source.features
-            values = _number(table, entries, source, point)[cases]
+            values = _read_number(table, entries, source, point)[cases]
             x[:, place[feature.key]] = np.where(np.isfinite(values), values, feature.reference)
             continue
-        texts = _of_inspection(table, entries, source.source, point)[cases]
+        texts = _read_inspections(table, entries, source.source, point)[cases]
         known = np.array([text is not None for text in texts])
         for feature in source.features:
             x[:, place[feature.key]] = np.where(known, texts == feature.equals, feature.reference)
 
 
-def _number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+def _read_number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
     """Return the value of each case; NaN if unknown."""
     if source.source == DETECTIONS:
         return _count_detections(table, entries, source, point) / (source.days / MONTH_DAYS)
     if source.source == MEASURES:
         return _count_measures(table, entries, source, point)
-    texts = pl.Series(_of_inspection(table, entries, source.source, point).tolist(), dtype=pl.String)
+    texts = pl.Series(_read_inspections(table, entries, source.source, point).tolist(), dtype=pl.String)
     return texts.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy(allow_copy=True).astype(np.float64)
 
 
@@ -59,7 +59,7 @@ def _count_detections(table: LedgerTable, entries: EntryColumns, source: Context
     lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
     looked = (found.kind == Kind.INSPECTION) | (
-        _stated(table, found.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
+        _read_texts(table, found.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
     )
     return _count_cases(found.take(looked))
 
@@ -77,24 +77,26 @@ def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSo
     measures = measures.take(order)
     last = last_of_runs(measures.case, measures.target)
     in_force = last & (measures.status != MeasureState.LIFTED) & ((measures.until == 0) | (measures.until > moment))
-    names = _stated(table, measures.row, "$.measure")
+    names = _read_texts(table, measures.row, "$.measure")
     in_force &= np.array([not str(name).startswith(RULE_MEASURE_PREFIX) for name in names], dtype=bool)
     if source.measure_kind is not None:
-        in_force &= _stated(table, measures.row, "$.measure_kind") == source.measure_kind.name.lower()
+        in_force &= _read_texts(table, measures.row, "$.measure_kind") == source.measure_kind.name.lower()
     return _count_cases(measures.take(in_force))
 
 
-def _of_inspection(table: LedgerTable, entries: EntryColumns, source: str, point: Observation) -> NDArray[np.object_]:
+def _read_inspections(
+    table: LedgerTable, entries: EntryColumns, source: str, point: Observation
+) -> NDArray[np.object_]:
     """Return, by case, what the first inspection in the window states; None without one."""
     inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
     inspections = entries.take((entries.kind == Kind.INSPECTION) & inside)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)
-    texts[inspections.case[order]] = _stated(table, inspections.row, "$" + source.removeprefix("inspection"))[order]
+    texts[inspections.case[order]] = _read_texts(table, inspections.row, "$" + source.removeprefix("inspection"))[order]
     return texts
 
 
-def _stated(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
+def _read_texts(table: LedgerTable, rows: Ints, path: str) -> NDArray[np.object_]:
     return table.read_stated(rows, path).to_numpy(allow_copy=True).astype(object)
 
 

@@ -34,7 +34,7 @@ def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDela
 
     Violations confirmed on arrival are left out.
     """
-    days, status = _cases(table, as_of)
+    days, status = _find_open_days(table, as_of)
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))
     curve = kaplan_meier(days, is_decided)
     closed = kaplan_meier(days[is_decided], np.ones(int(is_decided.sum()), dtype=bool))
@@ -48,7 +48,7 @@ def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDela
     )
 
 
-def _cases(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
+def _find_open_days(table: LedgerTable, as_of: int | None) -> tuple[Floats, Ints]:
     """Return open days and closing status (0: open) of each alleged violation, until `as_of` (default: the table's)."""
     columns, end = table.columns, (table.as_of if as_of is None else as_of) * DAY
     columns = columns.take(columns.report_time < end)

@@ -91,8 +91,8 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     are bad by today's knowledge, from the day when the window was over and enough was known. `final`: from
     `final_facts`.
     """
-    windows = _windows(table, study)
-    place, days = _known_sellers(table, study, windows, final or final_facts(table))
+    windows = _list_windows(table, study)
+    place, days = _find_known_sellers(table, study, windows, final or final_facts(table))
     overlap = max(1.0, float((windows.end - windows.start).mean()) / MONTH_DAYS) if len(windows.start) else 1.0
     if not len(place):
         nothing = np.empty(0)
@@ -107,12 +107,12 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     inside = at_age <= most
     np.add.at(counts, (windows.month[place[inside]] - first, at_age[inside]), 1)
     triangle = np.where(ends[:, None] + ages * MONTH_DAYS <= table.as_of, counts.cumsum(axis=1), np.nan)
-    share = _shares(triangle, MIN_COHORT * overlap)
+    share = _find_shares(triangle, MIN_COHORT * overlap)
     seen = np.maximum((~np.isnan(triangle)).sum(axis=1) - 1, 0)
     latest = np.nan_to_num(triangle[np.arange(len(ends)), seen])
     cohort = np.arange(first, last + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     soon = days[(days <= MONTH_DAYS) & (windows.end[place] + MONTH_DAYS <= table.as_of)]
-    early = _first_month(soon, share, MIN_COHORT * overlap)
+    early = _find_first_month(soon, share, MIN_COHORT * overlap)
     return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9), early, overlap)
 
 
@@ -140,7 +140,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     )
 
 
-def _windows(table: LedgerTable, study: Study) -> _Windows:
+def _list_windows(table: LedgerTable, study: Study) -> _Windows:
     nothing = np.empty(0, dtype=np.int64)
     happened = table.columns.occur_time[table.columns.kind == Kind.VIOLATION] // DAY
     if not len(happened):
@@ -162,12 +162,12 @@ def _first_day(month: int) -> int:
     return int(np.datetime64(month, "M").astype("datetime64[D]").astype(np.int64))
 
 
-def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
+def _find_known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
     """Return (seller, window index, delay in whole days from the window's end) of each finally bad seller, once per
     pair.
     """
-    known = _known_days(table, final)
-    enough = _enough_counted(table, study, windows, final, known)
+    known = _find_known_days(table, final)
+    enough = _find_enough_counted(table, study, windows, final, known)
     if study.bad.suspended:
         imposed, entry, violation = suspensions_for(final.violations, table)
         known_day = np.maximum(imposed.report_time[entry] // DAY, known[violation])
@@ -182,7 +182,7 @@ def _known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: F
     return place, np.maximum(day + 1 - windows.end[place], 0)
 
 
-def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
+def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
     """Return (case, window index, day) when enough was known to be bad, without sellers with too few orders in the
     window.
     """
@@ -190,7 +190,7 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
     v, known = final.violations.take(matching), known[matching]
     amount = amounts(v, study, table)
     if study.bad.count == "service_failures":
-        every, happened = _known_failures(table, study, final)
+        every, happened = _date_failures(table, study, final)
     found: list[tuple[Ints, Ints, Ints]] = []
     for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
         if study.bad.count == "service_failures":
@@ -199,7 +199,7 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
         else:
             inside = (v.day >= start) & (v.day < end)
             counted = count_incidents(v.take(inside), known[inside], amount[inside], study)
-        orders = _orders(final, study, start, end)
+        orders = _count_orders(final, study, start, end)
         cut = market_cut(study, counted.by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
@@ -207,7 +207,7 @@ def _enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: 
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
 
 
-def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
+def _count_orders(final: Facts, study: Study, start: int, end: int) -> Ints:
     if not study.orders_needed:
         return np.zeros(final.cases, dtype=np.int64)
     inside = (final.exposure_day >= start) & (final.exposure_day < end)
@@ -215,7 +215,7 @@ def _orders(final: Facts, study: Study, start: int, end: int) -> Ints:
     return sold.astype(np.int64)
 
 
-def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
+def _date_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
     """Return finally failed orders dated by the day when that many were known, and the days of their settlement."""
     counted = count_failures(final, final, study)
     failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
@@ -233,7 +233,7 @@ def _known_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Cou
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
-def _known_days(table: LedgerTable, final: Facts) -> Ints:
+def _find_known_days(table: LedgerTable, final: Facts) -> Ints:
     v, columns = final.violations, table.columns
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation
@@ -248,7 +248,7 @@ def _known_days(table: LedgerTable, final: Facts) -> Ints:
     return np.asarray(known // DAY, dtype=np.int64)
 
 
-def _first_month(days: Ints, share: Floats, least: float) -> Floats:
+def _find_first_month(days: Ints, share: Floats, least: float) -> Floats:
     """Return the share of the first month's knowledge known by each day; a straight line with fewer than `least`
     sellers.
     """
@@ -258,7 +258,7 @@ def _first_month(days: Ints, share: Floats, least: float) -> Floats:
     return np.asarray((days[:, None] <= np.arange(FIRST_DAYS)).mean(axis=0), dtype=np.float64)
 
 
-def _shares(triangle: Floats, least: float) -> Floats:
+def _find_shares(triangle: Floats, least: float) -> Floats:
     """Return the share of the final number known at each age; no growth with fewer than `least` sellers."""
     growth = np.ones(triangle.shape[1])
     for age in range(triangle.shape[1] - 1):

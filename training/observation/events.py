@@ -13,7 +13,7 @@ from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, format_day
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
-from training.observation.chunks import runs
+from training.observation.chunks import split_sizes
 from training.observation.export import LedgerTable
 from training.observation.joining import spread
 from training.study.definition import Observation, Study
@@ -22,19 +22,19 @@ AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedCases:
     table: LedgerTable
     point: Observation
     seller: Ints
     day: Ints
 
 
-def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[Moved]:
+def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[MovedCases]:
     """Yield a span's events in parts of bounded memory, by (day, seller), moved to one observation point.
 
     ConfigurationWrong without an event.
     """
-    seller, day = event_cases(table, study, span)
+    seller, day = find_event_cases(table, study, span)
     if not len(day):
         last = span.day if span.last_day is None else span.last_day
         raise ConfigurationWrong(
@@ -43,15 +43,15 @@ def moved_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator
         )
     count = np.bincount(table.columns.case, minlength=table.columns.cases).astype(np.int64)
     first = np.cumsum(count) - count
-    for chosen in runs(count[seller], AT_ONCE):
+    for chosen in split_sizes(count[seller], AT_ONCE):
         ids, days = seller[chosen], day[chosen]
         latest = int(days.max())
-        columns = _moved(table.columns, first[ids], count[ids], latest - days)
+        columns = _move_columns(table.columns, first[ids], count[ids], latest - days)
         names = [table.sellers[i] for i in ids.tolist()]
-        yield Moved(replace(table, columns=columns, sellers=names), study.point_at(latest), ids, days)
+        yield MovedCases(replace(table, columns=columns, sellers=names), study.point_at(latest), ids, days)
 
 
-def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
+def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
     """Return the sellers and days of the span's events, by (day, seller), each pair once and without void events."""
     entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
@@ -62,7 +62,7 @@ def event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[In
     return pairs[1].astype(np.int64), pairs[0].astype(np.int64)
 
 
-def _moved(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
+def _move_columns(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
     case, index = spread(first, count)
     later = days[case]
     values = {f.name: getattr(columns, f.name)[index] for f in fields(columns) if f.name not in ("cases", "case")}

@@ -110,13 +110,13 @@ def read_export(path: Path) -> LedgerTable:
     types = conduct.str.json_path_match("$.violation_type")
     columns = EntryColumns(
         cases=len(sellers),
-        case=_codes(table["seller"]),
+        case=_number_texts(table["seller"]),
         row=np.arange(len(table), dtype=np.int64),
-        violation=_codes(table["violation"]),
-        **_names(table),
-        product=_codes(table["product_category"]),
+        violation=_number_texts(table["violation"]),
+        **_number_names(table),
+        product=_number_texts(table["product_category"]),
         **{name: read_integers(table[column]) for name, column in _INTEGERS.items()},
-        source=_sources(table),
+        source=_read_sources(table),
         violation_type=read_integers(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
     )
     kinds = columns.kind
@@ -129,13 +129,13 @@ def read_export(path: Path) -> LedgerTable:
         sellers=sellers,
         violation_type=types.to_numpy(allow_copy=True),
         harm=read_integers(harms.replace_strict(_HARMS, default=0)),
-        attributes=_attributes(content, kinds),
+        attributes=_read_attributes(content, kinds),
         products=table["product_category"].drop_nulls().unique().sort().to_list(),
         stated=read_stated(table),
         statement_rows=stated.astype(np.int64),
         statements=content.gather(stated),
         as_of=int(happened.max()) + 1 if len(table) else 0,
-        digest=_digest(table),
+        digest=_digest_of(table),
         shown=table.select(
             *("entry_id", "kind", "occur_time", "report_time"),
             violation_type=types,
@@ -175,22 +175,22 @@ def read_integers(column: pl.Series) -> Ints:
     return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
 
 
-def _sources(table: pl.DataFrame) -> Ints:
+def _read_sources(table: pl.DataFrame) -> Ints:
     inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
     return read_integers(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
-def _codes(column: pl.Series) -> Ints:
+def _number_texts(column: pl.Series) -> Ints:
     return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
 
 
-def _names(table: pl.DataFrame) -> dict[str, Ints]:
+def _number_names(table: pl.DataFrame) -> dict[str, Ints]:
     columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
-    codes = _codes(pl.concat([column.alias("name") for column in columns.values()]))
+    codes = _number_texts(pl.concat([column.alias("name") for column in columns.values()]))
     return dict(zip(columns, np.split(codes, len(columns)), strict=True))
 
 
-def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
+def _read_attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
     stated = content.str.contains('"attributes"', literal=True).to_numpy()
     rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
     texts = content.gather(rows).to_list()
@@ -198,7 +198,7 @@ def _attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]
     return {row: attributes for row, attributes in found.items() if attributes}
 
 
-def _digest(table: pl.DataFrame) -> str:
+def _digest_of(table: pl.DataFrame) -> str:
     """Return the SHA-256 over seller and content of every row, each with a zero byte, without sealed texts."""
     digest = sha256()
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")

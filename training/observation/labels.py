@@ -85,13 +85,13 @@ def final_facts(table: LedgerTable) -> Facts:
     return resolve(columns, np.full(columns.cases, EVER))
 
 
-def market_cut_of(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
+def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
     """Return the table's rate from which sellers are among the worst (`badness.market_cut`); infinity without a share."""
     if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
-    _, counted = _mature(columns, table, study, windows, final)
-    _, orders = _sold(final, windows)
+    _, counted = _find_mature(columns, table, study, windows, final)
+    _, orders = _count_sales(final, windows)
     return market_cut(study, counted.by_case(final.cases), orders)
 
 
@@ -99,59 +99,59 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     """Return each case's outcome, loss, orders and inspection in its window.
 
     LEFT does not occur if the study keeps such sellers. `final`: from `final_facts`. `cut` is the market's threshold
-    from `market_cut_of`; required if the table is a part of the market.
+    from `find_market_cut`; required if the table is a part of the market.
     """
     if cut is None:
-        cut = market_cut_of(table, study, windows, final)
+        cut = find_market_cut(table, study, windows, final)
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
-    mature, counted = _mature(columns, table, study, windows, final)
-    left_day, orders = _sold(final, windows)
+    mature, counted = _find_mature(columns, table, study, windows, final)
+    left_day, orders = _count_sales(final, windows)
     enough = required_count(study, orders, cut)
     bad_day = bad_days(counted, enough, study)
     loss = np.bincount(counted.case, weights=counted.loss, minlength=final.cases)
     if study.bad.suspended:
         truth_time = (windows.end + study.window.maturity_days) * DAY
-        suspended_day, cost = _suspended(mature, table, study, windows, truth_time)
+        suspended_day, cost = _find_suspended(mature, table, study, windows, truth_time)
         bad_day, loss = np.minimum(bad_day, suspended_day), np.maximum(loss, cost)
     is_bad = bad_day < NEVER
     has_left = ~is_bad & (left_day - windows.day < study.eligible.least_share * (windows.end - windows.day))
     outcome = np.where(is_bad, Outcome.BAD, Outcome.GOOD).astype(np.int8)
     if study.eligible.left != "keep":
         outcome[has_left] = Outcome.LEFT
-    outcome[_has_open_claims(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
+    outcome[_find_open_claims(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
     return Labels(
         outcome=outcome,
         loss=np.where(is_bad, loss, 0.0),
         window_orders=orders.astype(np.float64),
-        inspected=_inspected(table, windows, (windows.end + study.window.maturity_days) * DAY),
+        inspected=_find_inspected(table, windows, (windows.end + study.window.maturity_days) * DAY),
     )
 
 
-def _counted(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
+def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
     v = mature.take(windows.hold(mature.case, mature.day))
     v = v.take(matches(v, study.bad.rules, table))
     return count_incidents(v, v.day, amounts(v, study, table), study)
 
 
-def _failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
+def _count_failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
     inside = windows.hold(counted.case, counted.day)
     return counted.take(inside)
 
 
-def _mature(
+def _find_mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, Counted]:
     truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
     if study.bad.count == "service_failures":
-        return mature, _failed(table, study, windows, final, truth_time)
-    return mature, _counted(mature, table, study, windows)
+        return mature, _count_failed(table, study, windows, final, truth_time)
+    return mature, _count_matching(mature, table, study, windows)
 
 
-def _suspended(
+def _find_suspended(
     mature: Violations, table: LedgerTable, study: Study, windows: Windows, truth_time: Ints
 ) -> tuple[Ints, Floats]:
     """Return each case's first suspension in the window on a counted violation (else NEVER), and its gravest weight."""
@@ -167,7 +167,7 @@ def _suspended(
 
 def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
     """Return the measures in force, and index pairs (measure, violation in `v`) of suspensions."""
-    imposed = _standing(table, Kind.MEASURE)
+    imposed = _list_corrected(table, Kind.MEASURE)
     suspension, report = table.stated.suspensions.T
     first, end = (np.searchsorted(suspension, imposed.row, side) for side in ("left", "right"))
     entry, pair = spread(first, end - first)
@@ -176,14 +176,14 @@ def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, In
     return imposed, entry[place >= 0], place[place >= 0]
 
 
-def _standing(table: LedgerTable, kind: Kind) -> EntryColumns:
+def _list_corrected(table: LedgerTable, kind: Kind) -> EntryColumns:
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
     return columns.take(np.argsort(columns.row, kind="stable"))
 
 
-def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
+def _count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
     """Return the day after each case's last settled order in the window (the first day without one), and the orders."""
     inside = windows.hold(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]
@@ -193,7 +193,7 @@ def _sold(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
     return left_day, orders.astype(np.int64)
 
 
-def _has_open_claims(
+def _find_open_claims(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools, enough: Ints
 ) -> Bools:
     """Return which leavers would be bad if the open allegations were upheld; none if bad counts service failures."""
@@ -204,12 +204,12 @@ def _has_open_claims(
     truth_time = (windows.end + study.window.maturity_days) * DAY
     alleged = resolve(columns, truth_time, as_reported=True, upheld=upheld).violations
     today = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
-    counted = _counted(alleged.take(np.isin(alleged.row, today.row)), table, study, windows)
+    counted = _count_matching(alleged.take(np.isin(alleged.row, today.row)), table, study, windows)
     return has_left & (bad_days(counted, enough, study) < NEVER)
 
 
-def _inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
-    inspections = _standing(table, Kind.INSPECTION)
+def _find_inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
+    inspections = _list_corrected(table, Kind.INSPECTION)
     drawn = table.stated.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
     drawn &= windows.hold(inspections.case, inspections.occur_time // DAY)
     found = np.zeros(len(windows.day), dtype=bool)

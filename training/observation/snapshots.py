@@ -16,11 +16,11 @@ from scoring.base.time import DAY
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder, Sums
 from scoring.features.table import AttributeFeature, matrix
-from training.observation.chunks import of_sellers
+from training.observation.chunks import split_by_sellers
 from training.observation.context import fill_context
-from training.observation.events import Moved, moved_cases
+from training.observation.events import MovedCases, move_cases
 from training.observation.export import LedgerTable
-from training.observation.labels import Labels, Outcome, Windows, final_facts, label, market_cut_of
+from training.observation.labels import Labels, Outcome, Windows, final_facts, find_market_cut, label
 from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
@@ -96,29 +96,31 @@ def observe(table: LedgerTable, study: Study, point: Observation, final: Facts |
     `final`: from `final_facts`.
     """
     if point.last_day is not None:
-        return _weighed(_together([_of_events(moved, study) for moved in moved_cases(table, study, point)]), study)
-    return _weighed(_observe_day(table, study, point, final or final_facts(table)), study)
+        return _weigh_by_orders(
+            _join_parts([_observe_events(moved, study) for moved in move_cases(table, study, point)]), study
+        )
+    return _weigh_by_orders(_observe_day(table, study, point, final or final_facts(table)), study)
 
 
 def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts) -> EligibleRows:
-    """Observe every eligible seller on one day, in parts of bounded memory; weights by orders come later (`_weighed`)."""
-    everyone = _windows(table.columns.cases, point)
-    cut = market_cut_of(table, study, everyone, final)
+    """Observe every eligible seller on one day, in parts of bounded memory; weights by orders come later."""
+    everyone = _windows_at(table.columns.cases, point)
+    cut = find_market_cut(table, study, everyone, final)
     parts = []
-    for cases, columns in of_sellers(table.columns, AT_ONCE):
+    for cases, columns in split_by_sellers(table.columns, AT_ONCE):
         part = replace(table, columns=columns)
-        parts.append(_observe(part, study, point, final.part(cases), cases.start, cut))
-    return _together(parts)
+        parts.append(_observe_part(part, study, point, final.part(cases), cases.start, cut))
+    return _join_parts(parts)
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    cut = market_cut_of(table, study, _windows(table.columns.cases, point), final)
+    cut = find_market_cut(table, study, _windows_at(table.columns.cases, point), final)
     found = 0
-    for cases, columns in of_sellers(table.columns, AT_ONCE):
+    for cases, columns in split_by_sellers(table.columns, AT_ONCE):
         part, theirs = replace(table, columns=columns), final.part(cases)
-        labels = label(part, study, _windows(columns.cases, point), theirs, cut)
+        labels = label(part, study, _windows_at(columns.cases, point), theirs, cut)
         known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
-        keep, _ = _eligible(study, point, known, theirs, labels)
+        keep, _ = _find_eligible(study, point, known, theirs, labels)
         found += int((keep & (labels.outcome == Outcome.BAD)).sum())
     return found
 
@@ -126,11 +128,11 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
 AT_ONCE = 100_000
 
 
-def _windows(cases: int, point: Observation) -> Windows:
+def _windows_at(cases: int, point: Observation) -> Windows:
     return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
 
-def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
+def _weigh_by_orders(found: EligibleRows, study: Study) -> EligibleRows:
     rows = found.rows
     if study.bad.weigh_by != "orders" or not len(rows.bad):
         return found
@@ -138,13 +140,13 @@ def _weighed(found: EligibleRows, study: Study) -> EligibleRows:
     return replace(found, rows=replace(rows, weight=weight))
 
 
-def _observe(
+def _observe_part(
     table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float
 ) -> EligibleRows:
     known = known_at(table, study, point)
-    windows = _windows(table.columns.cases, point)
+    windows = _windows_at(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
-    keep, exclusions = _eligible(study, point, known.facts, final, labels)
+    keep, exclusions = _find_eligible(study, point, known.facts, final, labels)
     kept = np.flatnonzero(keep).astype(np.int64)
     outcome = labels.outcome[kept]
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
@@ -155,15 +157,15 @@ def _observe(
         day=windows.day[kept],
         window_orders=labels.window_orders[kept],
         orders=known.sums.total_orders[kept],
-        rule_points=_rule_points(known.facts)[kept],
+        rule_points=_add_rule_points(known.facts)[kept],
         clean=known.sums.ever[0][kept] == 0,
         outcome=outcome,
         weight=np.ones(len(kept)),
         loss=labels.loss[kept],
-        raw_count=_raw_count(known.facts)[kept],
+        raw_count=_count_raw(known.facts)[kept],
         tenure_days=known.sums.tenure_days[kept],
-        country=_countries(table, known.facts)[kept],
-        product_category=_product_categories(table, known.facts)[kept],
+        country=_find_countries(table, known.facts)[kept],
+        product_category=_find_product_categories(table, known.facts)[kept],
         inspected=labels.inspected[kept],
     )
     return EligibleRows(rows, exclusions)
@@ -186,13 +188,13 @@ def features_of(known: KnownFacts, table: LedgerTable, study: Study, point: Obse
     return x
 
 
-def _of_events(moved: Moved, study: Study) -> EligibleRows:
+def _observe_events(moved: MovedCases, study: Study) -> EligibleRows:
     found = _observe_day(moved.table, study, moved.point, final_facts(moved.table))
     rows = found.rows
     return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
 
 
-def _together(parts: list[EligibleRows]) -> EligibleRows:
+def _join_parts(parts: list[EligibleRows]) -> EligibleRows:
     exclusions: Counter[str] = Counter()
     for part in parts:
         exclusions.update(part.exclusions)
@@ -206,7 +208,7 @@ def join(snapshots: list[Snapshot]) -> Snapshot:
     return Snapshot(**{name: np.concatenate([getattr(part, name) for part in snapshots]) for name in names})
 
 
-def _eligible(
+def _find_eligible(
     study: Study, point: Observation, facts: Facts, final: Facts, labels: Labels
 ) -> tuple[Bools, dict[str, int]]:
     conditions = {}
@@ -220,9 +222,9 @@ def _eligible(
             conditions["too_few_orders_in_window"] = sold >= study.orders_needed
     if study.eligible.active_before_months is not None:
         since = point.day - round(study.eligible.active_before_months * 365.25 / 12)
-        conditions["not_active_before"] = _active(facts, since, point.day)
+        conditions["not_active_before"] = _find_active(facts, since, point.day)
     if study.eligible.active_in_window:
-        conditions["not_active_in_window"] = _active(final, point.day, point.window_end)
+        conditions["not_active_in_window"] = _find_active(final, point.day, point.window_end)
     keep, exclusions = facts.exists, {}
     for why, holds in conditions.items():
         exclusions[why] = int((keep & ~holds).sum())
@@ -230,7 +232,7 @@ def _eligible(
     return keep, exclusions
 
 
-def _active(facts: Facts, first: int, end: int) -> Bools:
+def _find_active(facts: Facts, first: int, end: int) -> Bools:
     """Return which sellers have settled orders or a counted violation on a day in [first, end)."""
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end) & (facts.exposure_orders > 0)
     active = np.zeros(facts.cases, dtype=bool)
@@ -240,20 +242,20 @@ def _active(facts: Facts, first: int, end: int) -> Bools:
     return active
 
 
-def _rule_points(facts: Facts) -> Floats:
+def _add_rule_points(facts: Facts) -> Floats:
     """Return the hand-made rule's points by case: 1, 2, 4 or 12 by severity, for 180 days, the largest per incident."""
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[v.severity], 0)
-    return _by_incident(facts, points)
+    return _add_up_incidents(facts, points)
 
 
-def _raw_count(facts: Facts) -> Floats:
+def _count_raw(facts: Facts) -> Floats:
     age = facts.observe_day[facts.violations.case] - facts.violations.day
-    return _by_incident(facts, (age < RAW_COUNT_DAYS).astype(np.int64))
+    return _add_up_incidents(facts, (age < RAW_COUNT_DAYS).astype(np.int64))
 
 
-def _by_incident(facts: Facts, value: Ints) -> Floats:
+def _add_up_incidents(facts: Facts, value: Ints) -> Floats:
     v = facts.violations
     new = first_of_runs(v.case, v.incident)
     starts = np.flatnonzero(new)
@@ -261,14 +263,14 @@ def _by_incident(facts: Facts, value: Ints) -> Floats:
     return np.bincount(v.case[starts], weights=largest, minlength=facts.cases).astype(np.float64)
 
 
-def _countries(table: LedgerTable, facts: Facts) -> Texts:
+def _find_countries(table: LedgerTable, facts: Facts) -> Texts:
     row = facts.identity_row
     code = np.where(row >= 0, table.stated.country[row], 0)
     texts: Texts = table.stated.countries[code]
     return texts
 
 
-def _product_categories(table: LedgerTable, facts: Facts) -> Texts:
+def _find_product_categories(table: LedgerTable, facts: Facts) -> Texts:
     """Return each case's product category with the most settled orders; the first by name of equals, '' if unknown."""
     names = np.array([*table.products, ""], dtype=object)
     kinds = len(names)

@@ -31,10 +31,10 @@ def read_stated(table: pl.DataFrame) -> Stated:
     country = np.zeros(len(table), dtype=np.int32)
     codes = {text: code for code, text in enumerate(countries)}
     country[identities["row"].to_numpy()] = texts.replace_strict(codes, return_dtype=pl.Int32).to_numpy()
-    return Stated(country, countries, _random(table), _suspensions(table))
+    return Stated(country, countries, _find_random(table), _list_suspensions(table))
 
 
-def _random(table: pl.DataFrame) -> Bools:
+def _find_random(table: pl.DataFrame) -> Bools:
     """Return whether each row is a random inspection: with a stated probability above 0, or by a source of random
     audits.
     """
@@ -46,7 +46,7 @@ def _random(table: pl.DataFrame) -> Bools:
     return is_random
 
 
-def _suspensions(table: pl.DataFrame) -> Ints:
+def _list_suspensions(table: pl.DataFrame) -> Ints:
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
     imposed = imposed.filter(

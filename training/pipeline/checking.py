@@ -50,13 +50,13 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     windows = len(observed.train_points) + len(observed.test_points)
     labels = {
         "decision_delay": asdict(delay),
-        "development": _development(found, raised),
+        "development": _show_development(found, raised),
         "matured_windows": windows,
     }
-    return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_waiting(delay)}")
+    return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_describe_delay(delay)}")
 
 
-def _development(found: Development, raised: Lift) -> dict[str, Any]:
+def _show_development(found: Development, raised: Lift) -> dict[str, Any]:
     latest = slice(-TRIANGLE_MONTHS, None)
     rows = found.triangle[latest, :TRIANGLE_MONTHS]
     return {
@@ -68,7 +68,7 @@ def _development(found: Development, raised: Lift) -> dict[str, Any]:
     }
 
 
-def _waiting(delay: DecisionDelay) -> str:
+def _describe_delay(delay: DecisionDelay) -> str:
     if delay.median_days is None:
         return (
             f"{delay.decided:,} violations decided, {delay.open:,} open: how long a decision takes cannot be told yet"
@@ -79,7 +79,7 @@ def _waiting(delay: DecisionDelay) -> str:
 
 def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
     """Run the leakage checks; if it `is_look`, because a model will be judged there, log the look at the test window."""
-    looks = _looks(job, observed, is_look=is_look)
+    looks = _find_looks(job, observed, is_look=is_look)
     step(1, 2)
     rows = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)
     test = sample_rows(observed.test, MAX_ROWS, job.study.model.seed)
@@ -89,7 +89,7 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     return LeakageChecked(checks, looks, _spell_leakage(checks) + seen)
 
 
-def _looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
+def _find_looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
     file = job.shell.looks
     if file is None:
         return []

@@ -62,11 +62,11 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     champion_points = None
     served["logistic"] = Logistic(rows, study).served(test)
     step(1, 3)
-    served[TWIN] = _twin(test, job, observed)
+    served[TWIN] = _score_twin(test, job, observed)
     step(2, 3)
     log_odds = {name: score + own for name, score in served.items()}
     if job.champion is not None:
-        champion = _champion_raw(job, job.champion, observed, test)
+        champion = _score_champion(job, job.champion, observed, test)
         served[CHAMPION] = served_log_odds(job.champion, champion)
         log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
         champion_points = job.champion.scale.points(champion)
@@ -80,7 +80,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         rankings[WITH_CONTEXT] = fitted.model.raw(as_it_was.x)
     x = at_reference(rows, study).x
     trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
-    case = _case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
+    case = _make_case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
     figures = evaluate(case)
     figures["train"] = counted(observed.rows.bad, observed.rows.seller)
     figures["test"]["drawn_from"] = len(observed.test.bad)
@@ -89,10 +89,10 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
-    return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summary(figures))
+    return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summarize(figures))
 
 
-def _case(
+def _make_case(
     job: Job,
     observed: Observed,
     test: Snapshot,
@@ -137,7 +137,7 @@ def _case(
     )
 
 
-def _summary(figures: Mapping[str, Any]) -> str:
+def _summarize(figures: Mapping[str, Any]) -> str:
     found = figures["auc"][CANDIDATE]
     others = [
         f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
@@ -158,7 +158,7 @@ def _summary(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
+def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
     """Return test log-odds of the twin: every feature, unrestricted monotone trees, over the reference exposure.
 
     It is calibrated as the candidate, on unseen sellers.
@@ -177,11 +177,11 @@ def _twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= MIN_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
-    raw = fit_full(rows, study)(features.at_reference(_inputs_of(test, job, observed, study), study.features))
+    raw = fit_full(rows, study)(features.at_reference(_find_inputs(test, job, observed, study), study.features))
     return np.asarray(intercept + slope * raw, dtype=np.float64)
 
 
-def _inputs_of(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
+def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
     rows = join([snapshot(job.table, study, point, observed.final) for point in observed.test_points])
     place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
     return rows.x[[place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)]]
@@ -195,9 +195,9 @@ def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 
 
-def _champion_raw(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
+def _score_champion(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
-    x = _inputs_of(test, job, observed, theirs)
+    x = _find_inputs(test, job, observed, theirs)
     return champion.raw_score(features.at_reference(x, champion.features))

@@ -97,9 +97,9 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
     """
     latest = sample_rows(observed.parts[-1], MAX_ROWS, job.study.model.seed)
     if isinstance(fitted.model, Curves):
-        found = _calibrated(step, job, observed, fitted.model, latest, lift)
+        found = _calibrate_curves(step, job, observed, fitted.model, latest, lift)
     else:
-        found = _recalibrated(job, fitted.model, latest, lift)
+        found = _move_base(job, fitted.model, latest, lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)
     if len(np.unique(found.scale.points(found.page.raw_score(golden)))) < 2:
         raise ConfigurationWrong(
@@ -110,8 +110,10 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
     return found
 
 
-def _calibrated(step: Step, job: Job, observed: Observed, curves: Curves, latest: Snapshot, lift: float) -> Calibrated:
-    raw = _unseen(step, job, sample_rows(observed.rows, MAX_FITTED, job.study.model.seed), latest)
+def _calibrate_curves(
+    step: Step, job: Job, observed: Observed, curves: Curves, latest: Snapshot, lift: float
+) -> Calibrated:
+    raw = _score_unseen(step, job, sample_rows(observed.rows, MAX_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < MIN_BAD:
         intercept, slope = 0.0, 1.0
         how = "as trained: too few bad sellers to leave a third of the sellers out"
@@ -122,11 +124,11 @@ def _calibrated(step: Step, job: Job, observed: Observed, curves: Curves, latest
             f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}; cross-fitted by seller in {FOLDS} folds,"
             " at the latest training point"
         )
-    page = _page_of(job, observed, curves, intercept + lift, slope)
+    page = _make_page(job, observed, curves, intercept + lift, slope)
     return Calibrated(page, lift, f"{how}; base {page.base} points, {len(page.tables)} tables of {page.rows} rows")
 
 
-def _page_of(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
+def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
     """Return the curves in whole points, cut where the training rows lose least; a row counts p (1 - p) of its weight."""
     rows, study = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed), job.study
     p = sigmoid(curves.raw(rows.x) + offset(rows, study))
@@ -138,7 +140,7 @@ def _page_of(job: Job, observed: Observed, curves: Curves, intercept: float, slo
     return tabulate(curves, intercept, slope, rows.x, rows.weight * p * (1 - p), reference)
 
 
-def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
+def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
     """Return raw scores of the latest training point by models that never saw the seller; None with too few bad
     sellers.
     """
@@ -153,7 +155,7 @@ def _unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | 
     return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.model.seed, fitted)
 
 
-def _recalibrated(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
+def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
     """Return the champion's page with a base moved by whole points to the level of the latest training point."""
     raw = champion.raw_score(at_reference(latest, job.study).x)
     moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift

@@ -82,10 +82,10 @@ def assess(
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
     load(parts)
-    return Impact(parts, evaluation, _impact(evaluation))
+    return Impact(parts, evaluation, _describe_migration(evaluation))
 
 
-def _impact(evaluation: Mapping[str, Any]) -> str:
+def _describe_migration(evaluation: Mapping[str, Any]) -> str:
     migration = evaluation.get("migration")
     if not migration:
         return "no champion to compare with"
@@ -94,9 +94,9 @@ def _impact(evaluation: Mapping[str, Any]) -> str:
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
     """Measure parity and the digests of repeated trainings, and judge all by the study's gates."""
-    sample = _sample(job, observed)
+    sample = _draw_sample(job, observed)
     mismatches = job.shell.parity(sample) if job.shell.parity else None
-    digests = _digests(step, job, calibrated)
+    digests = _find_digests(step, job, calibrated)
     measured = Measured(
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
@@ -115,7 +115,7 @@ def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
     return f"{hard}; to be signed: {', '.join(unsigned)}" if unsigned else hard
 
 
-def _sample(job: Job, observed: Observed) -> Sample:
+def _draw_sample(job: Job, observed: Observed) -> Sample:
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
@@ -123,19 +123,19 @@ def _sample(job: Job, observed: Observed) -> Sample:
     return Sample(names, test.day[chosen].tolist(), x, job.study)
 
 
-def _digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
-    found = [_digest(job, calibrated)]
+def _find_digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
+    found = [_digest_page(job, calibrated)]
     if job.verify:
         again = replace(job, kept=Kept(None))
         seen = observe(step, again)
         if job.slope is not None:
             again = find_slope(step, again, seen).job
         other = calibrate_fit(step, again, seen, fit(step, again, seen), calibrated.lift)
-        found.append(_digest(again, other))
+        found.append(_digest_page(again, other))
     return tuple(found)
 
 
-def _digest(job: Job, calibrated: Calibrated) -> str:
+def _digest_page(job: Job, calibrated: Calibrated) -> str:
     text = page_model_text(calibrated.page.tables, len(job.study.features))
     return sha256(f"{calibrated.page.base}\n{text}".encode()).hexdigest()
 

@@ -35,11 +35,11 @@ class Observed:
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        return _sum(self.left_out)
+        return _add_counts(self.left_out)
 
     @property
     def test_exclusions(self) -> Mapping[str, int]:
-        return _sum(self.left_out[len(self.train_points) :])
+        return _add_counts(self.left_out[len(self.train_points) :])
 
 
 def observe(step: Step, job: Job) -> Observed:
@@ -69,7 +69,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" ({test.bad.mean():.2%} bad)"
     )
     summary += f"; {chosen.why}" if chosen.why else ""
-    summary += _spell_unsold(_sum(left_out))
+    summary += _spell_unsold(_add_counts(left_out))
     return Observed(train_points, test_points, parts, rows, test, final, found, left_out, summary)
 
 
@@ -105,7 +105,7 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
     )
 
 
-def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
+def _add_counts(counts: list[Mapping[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for part in counts:
         total.update(part)

@@ -29,7 +29,7 @@ def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snaps
     counts: Counter[str] = Counter()
     for day in np.unique(rows.day).tolist():
         sellers = rows.seller[rows.day == day]
-        facts = _facts(table, sellers, day)
+        facts = _resolve_sellers(table, sellers, day)
         costly = rank_other_codes(folder.fold(facts), rows.x[rows.day == day], page, study.features)
         members: list[list[int]] = [[] for _ in sellers]
         for place, case in enumerate(facts.violations.case.tolist()):
@@ -42,7 +42,7 @@ def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snaps
     ]
 
 
-def _facts(table: LedgerTable, sellers: Ints, day: int) -> Facts:
+def _resolve_sellers(table: LedgerTable, sellers: Ints, day: int) -> Facts:
     place = np.full(table.columns.cases, -1, dtype=np.int64)
     place[sellers] = np.arange(len(sellers))
     theirs = table.columns.take(place[table.columns.case] >= 0)
@@ -68,13 +68,13 @@ def worst_misses(
             "tier": str(tiers[row]),
             "p_bad": float(p_bad[row]),
             "bad": int(test.bad[row]),
-            **_entries(table, int(test.seller[row]), int(test.day[row]), end_of(int(test.day[row]))),
+            **_list_entries(table, int(test.seller[row]), int(test.day[row]), end_of(int(test.day[row]))),
         }
         for row in worst.tolist()
     ]
 
 
-def _entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, list[Mapping[str, Any]]]:
+def _list_entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, list[Mapping[str, Any]]]:
     """Return a seller's entries that are no exposure, in two lists of at most MISS_ENTRIES.
 
     `entries`: what had happened and was reported before `day`, newest first; `after`: what happened from then to before
@@ -86,20 +86,20 @@ def _entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, l
     known.sort(key=lambda row: (-row["occur_time"], row["entry_id"]))
     after.sort(key=lambda row: (row["occur_time"], row["entry_id"]))
     return {
-        "entries": [_shown(row) for row in known[:MISS_ENTRIES]],
-        "after": [_shown(row) for row in after[:MISS_ENTRIES]],
+        "entries": [_show_entry(row) for row in known[:MISS_ENTRIES]],
+        "after": [_show_entry(row) for row in after[:MISS_ENTRIES]],
     }
 
 
-def _shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _show_entry(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "entry_id": row["entry_id"],
         "kind": Kind(row["kind"]).name.lower(),
         "day": format_day(row["occur_time"] // DAY),
-        "what": _what(row),
+        "what": _describe_fact(row),
     }
 
 
-def _what(row: Mapping[str, Any]) -> str:
+def _describe_fact(row: Mapping[str, Any]) -> str:
     parts: Sequence[str | None] = (row.get("violation_type"), row.get("harm"), row.get("action"))
     return " ".join(part for part in parts if part)

@@ -27,11 +27,11 @@ def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
     """Return the job with the slope of exposure: stated, the champion's in a recalibration, or estimated on training
     points.
     """
-    slope = _slope(step, job, observed)
+    slope = _choose_slope(step, job, observed)
     return SlopeResult(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
 
 
-def _slope(step: Step, job: Job, observed: Observed) -> Slope:
+def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(slope_of(job.champion), CHAMPIONS)
@@ -56,11 +56,11 @@ def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapp
     at_test = compare_with_test(job.slope, calibrated.page.raw_score(test.x), test, job.study)
     shown = asdict(job.slope) | {"text": job.slope.text, "at_test": None if at_test is None else asdict(at_test)}
     checks = evaluation["checks"]
-    data = [*checks["data"], _check(at_test).as_dict()]
+    data = [*checks["data"], _check_slope(at_test).as_dict()]
     return {**evaluation, "checks": {**checks, "data": data}, "exposure_slope": plain(shown)}
 
 
-def _check(at_test: SlopeAtTest | None) -> Check:
+def _check_slope(at_test: SlopeAtTest | None) -> Check:
     if at_test is None:
         return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
     return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)

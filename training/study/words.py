@@ -16,9 +16,9 @@ def definition(study: Study) -> dict[str, Any]:
     if study.eligible.active_in_window:
         eligible.append("active in the window")
     return {
-        "bad": [_rule(rule) for rule in study.bad.rules] or ["settled orders that failed"],
+        "bad": [_spell_rule(rule) for rule in study.bad.rules] or ["settled orders that failed"],
         "bad_at_least": study.bad.at_least,
-        "bad_asks": _asks(study),
+        "bad_asks": _spell_asks(study),
         "bad_suspended": study.bad.suspended,
         "weigh_by": study.bad.weigh_by,
         "reference_exposure": study.exposure.reference_orders,
@@ -50,7 +50,7 @@ def _spell(value: Any) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
-def _asks(study: Study) -> list[str]:
+def _spell_asks(study: Study) -> list[str]:
     asks = []
     if study.bad.share is not None:
         asks.append(f"at least {study.bad.share:.6g} of the settled orders in the window")
@@ -61,7 +61,7 @@ def _asks(study: Study) -> list[str]:
     return asks
 
 
-def _rule(rule: BadRule) -> str:
+def _spell_rule(rule: BadRule) -> str:
     words = [f"{rule.severity.name.lower()} severity or more", f"{rule.harm.name.lower()} harm or more"]
     if rule.category is not None:
         words.insert(0, f"{rule.category.name.lower()} violations")

@@ -33,7 +33,7 @@ from tests.helpers.worlds import (
     violation,
 )
 from tests.scoring.test_promises import COUNTING
-from training.fitting.prior import gamma_of, prior_from
+from training.fitting.prior import find_prior, fit_gamma
 
 SHAPE, ORDERS = 0.4, 400.0  # hazards: Gamma, mean 1 incident in 1,000 orders, the worst twentieth more than 4
 FAILING = (2.0, 100.0)
@@ -105,7 +105,7 @@ def interval(made: Market, prior: Prior) -> np.ndarray:
 
 def fitted(seed: int = 1) -> Prior:
     facts = market(4000, (30, 30_000), seed).facts
-    return prior_from(facts, artifact().folder.fold(facts), CONSTANTS)
+    return find_prior(facts, artifact().folder.fold(facts), CONSTANTS)
 
 
 def covered(made: Market, prior: Prior) -> tuple[float, float]:
@@ -178,8 +178,8 @@ def test_the_likeliest_prior_is_the_sellers_own() -> None:
     rng = np.random.default_rng(1)
     orders = np.full(20_000, 500.0)
     events = rng.poisson(rng.gamma(0.3, 1 / 100, 20_000) * orders).astype(float)
-    assert gamma_of(events, orders) == pytest.approx((0.3, 100.0), rel=0.05)
-    assert gamma_of(0 * events, orders) is None
+    assert fit_gamma(events, orders) == pytest.approx((0.3, 100.0), rel=0.05)
+    assert fit_gamma(0 * events, orders) is None
 
 
 def repinned(prior: dict[str, object]) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.trade import InspectionDone
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from training.observation import events
-from training.observation.events import event_cases
+from training.observation.events import find_event_cases
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline.showing import worst_misses
@@ -119,13 +119,13 @@ def test_a_miss_at_an_inspection_has_the_window_of_its_day(table: LedgerTable, s
 
 
 def test_two_inspections_of_a_day_are_one_point(table: LedgerTable, study: Study) -> None:
-    seller, day = event_cases(table, study, span(study))
+    seller, day = find_event_cases(table, study, span(study))
     cases = list(zip(day.tolist(), seller.tolist(), strict=True))
     assert cases == sorted(set(cases))
     assert cases.count((FIRST + 5, 2)) == 1
     assert 50 not in seller.tolist()
     assert FIRST <= day.min() <= day.max() <= LAST
-    one = event_cases(table, study, Observation(FIRST + 5, FIRST + 6, FIRST + 5))
+    one = find_event_cases(table, study, Observation(FIRST + 5, FIRST + 6, FIRST + 5))
     assert 2 in one[0].tolist()
     assert set(one[1].tolist()) == {FIRST + 5}
 

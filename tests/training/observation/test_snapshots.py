@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import snapshots
-from training.observation.chunks import runs
+from training.observation.chunks import split_sizes
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot, observe
 from training.study.definition import Study
@@ -51,5 +51,5 @@ def test_sellers_observed_in_parts_give_the_same_rows(
     ],
 )
 def test_runs_hold_no_more_than_they_may(sizes: Sequence[int], most: int, wanted: list[tuple[int, int]]) -> None:
-    found = runs(np.array(sizes, dtype=np.int64), most)
+    found = split_sizes(np.array(sizes, dtype=np.int64), most)
     assert [(run.start, run.stop) for run in found] == wanted
