@@ -23,7 +23,7 @@ from service.cli.demo_story import OUTCOME, Story, fail, tell
 from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
 from service.cli.output import extra_missing, say, write
-from service.cli.train import finish_job, make_job, run_job
+from service.cli.train import finish_job, make_job
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER
 from service.ingest.file_import import import_files
 from service.ledger.clock.demo_clock import MARKER
@@ -130,8 +130,10 @@ def _badges(server_address: str) -> Iterator[str]:
 
 
 def _train(settings: Settings) -> None:
+    from training.pipeline.run import run as run_training
+
     job = make_job(settings, study_of(STUDIES / "marketplace.toml"), None, _silent)
-    trained = run_job(job, _silent)
+    trained = run_training(job, _silent)
     row = finish_job(open_registry(settings), job, trained, publish=True)
     if row["alias"] != "champion":
         failed = ", ".join(row["failed_hard"] + row["failed_advisory"])

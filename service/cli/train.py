@@ -55,7 +55,7 @@ def train(
     Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
     """
     try:
-        from training.pipeline.run import plan
+        from training.pipeline.run import plan, run
     except ImportError as error:
         raise training_missing(error) from None
 
@@ -71,7 +71,7 @@ def train(
         if dry_run:
             _show_plan(plan(job, progress), output)
             return
-        trained = run_job(job, progress)
+        trained = run(job, progress)
     if rows is not None:
         from training.pipeline.rows import write_rows
 
@@ -100,22 +100,17 @@ def make_job(
     from service.cli.parity import count_differing_rows
     from training.monitoring.outcomes import study_of_model
     from training.pipeline.job import Job, Shell
-    from training.pipeline.made_by import code_versions
-    from training.pipeline.steps import Kept
 
     table = table_of(settings, study.marketplace, export, progress)
     champion = _load_champion(settings, study, recalibrate=recalibrate)
     if recalibrate and champion is not None:
         study = study_of_model(study, champion)
-    key = [study.digest, table.digest, champion.digest if recalibrate and champion else "", code_versions()]
-    folder, policy = settings.data_dir / "training", load_policy(settings)
     shell = Shell(
         parity=None if export else partial(count_differing_rows, settings, study.marketplace),
-        looks=folder / "looks.jsonl",
+        looks=settings.data_dir / "training" / "looks.jsonl",
         now=now(),
     )
-    kept = Kept(folder / sha256(json.dumps(key).encode()).hexdigest()[:16])
-    return Job(table, study, policy, champion, recalibrate=recalibrate, verify=verify, kept=kept, shell=shell)
+    return Job(table, study, load_policy(settings), champion, recalibrate=recalibrate, verify=verify, shell=shell)
 
 
 def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> "Artifact | None":
@@ -142,21 +137,8 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
     return None
 
 
-def run_job(job: "Job", progress: Progress) -> "Trained":
-    """Train by all steps; return the unpublished model with its verdict.
-
-    Reuses, and reports, the results of a dry or interrupted run of the same training.
-    """
-    from training.pipeline.run import run
-
-    trained = run(job, progress)
-    if job.kept.used:
-        say(f"taken as an earlier run of the same training left it: {', '.join(job.kept.used)}")
-    return trained
-
-
 def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish: bool) -> dict[str, Any]:
-    """Make the report, publish the model if `publish`, delete the files to resume from; return a summary as JSON."""
+    """Make the report, publish the model if `publish`; return a summary as JSON."""
     from training.report.page import render
 
     row: dict[str, Any] = {"study": job.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
@@ -177,7 +159,6 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
         )
         row["alias"] = "champion" if registry.champion() == row["digest"] else "challenger"
     row["seconds"] = dict(trained.seconds)
-    job.kept.clear()
     return row
 
 

@@ -3,7 +3,6 @@
 Every tree uses one feature, or one pair that the study names, so the model is a sum of step functions.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
-from scoring.base.canonical import parse_json
 from scoring.model.page import NEARLY_ZERO, Page, Table, find_rows
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 
@@ -40,16 +38,6 @@ class Curves:
 
     def raw(self, x: Floats) -> Floats:
         return self.constant + sum((curve.raw(x) for curve in self.curves), np.zeros(len(x)))
-
-    def to_text(self) -> str:
-        """Return the fitted constant and curves as JSON, kept between the steps of a training."""
-        rows = [[c.features, [edges.tolist() for edges in c.edges], c.values.tolist()] for c in self.curves]
-        return json.dumps([self.constant, rows])
-
-    @staticmethod
-    def from_text(text: str) -> "Curves":
-        constant, rows = parse_json(text)
-        return Curves(constant, tuple(Curve(tuple(f), tuple(map(np.array, e)), np.array(v)) for f, e, v in rows))
 
 
 def add_up_trees(

@@ -52,8 +52,7 @@ class Calibrated:
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Train the model on all training points, or continue an interrupted training; a recalibration keeps the
-    champion's tables.
+    """Train the model on all training points; a recalibration keeps the champion's tables.
 
     ConfigurationWrong if fewer than two features vary, or if all golden rows get the same score.
     """
@@ -64,8 +63,7 @@ def fit(step: Step, job: Job, observed: Observed) -> Fitted:
             "fewer than two features of the study have more than one value in the training rows: import what they count, or"
             " choose others by features.with of the study"
         )
-    text = job.kept.text("model", lambda: fit_curves(observed.rows, job.study, step).to_text())
-    curves = Curves.from_text(text)
+    curves = fit_curves(observed.rows, job.study, step)
     if len(np.unique(curves.raw(golden_rows(observed.rows)))) < 2:
         raise ConfigurationWrong(
             "the model says the same of every seller: nothing in the features tells bad from good, or too few rows are"
@@ -149,8 +147,7 @@ def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Flo
         def count_rounds(done: int, total: int) -> None:
             step(fold * total + done, FOLDS * total)
 
-        text = job.kept.text(f"fold-{fold + 1}", lambda: fit_curves(part, job.study, count_rounds).to_text())
-        return Curves.from_text(text).raw
+        return fit_curves(part, job.study, count_rounds).raw
 
     return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.model.seed, fitted)
 

@@ -9,7 +9,6 @@ from scoring.policy.policy import Policy
 from training.fitting.slope import Slope
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot
-from training.pipeline.steps import Kept
 from training.study.definition import Study
 
 
@@ -42,8 +41,6 @@ class Job:
     verify: bool = True
     slope: Slope | None = None
     """The slope of exposure once known; None if bad is a plain count."""
-    kept: Kept = field(default_factory=lambda: Kept(None))
-    """Results of an interrupted run of the same training."""
     shell: Shell = field(default_factory=Shell)
 
 

@@ -24,7 +24,7 @@ from training.pipeline.job import Job, Sample
 from training.pipeline.observing import Observed, observe
 from training.pipeline.showing import reason_frequencies, worst_misses
 from training.pipeline.sloped import add_slope, find_slope
-from training.pipeline.steps import Kept, Step
+from training.pipeline.steps import Step
 from training.study.words import definition
 
 PARITY_ROWS = 50
@@ -124,12 +124,11 @@ def _draw_sample(job: Job, observed: Observed) -> Sample:
 
 
 def _find_digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
+    """Return the digest of the page and, if the job verifies, of a second training's."""
     found = [_digest_page(job, calibrated)]
     if job.verify:
-        again = replace(job, kept=Kept(None))
-        seen = observe(step, again)
-        if job.slope is not None:
-            again = find_slope(step, again, seen).job
+        seen = observe(step, job)
+        again = job if job.slope is None else find_slope(step, job, seen).job
         other = calibrate_fit(step, again, seen, fit(step, again, seen), calibrated.lift)
         found.append(_digest_page(again, other))
     return tuple(found)

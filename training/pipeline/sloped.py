@@ -1,4 +1,3 @@
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -43,10 +42,7 @@ def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
         step(fold, 3)
         return fit_curves(part, near).raw
 
-    def found() -> str:
-        return json.dumps(asdict(estimate(rows, study.with_exposure_slope(None), fit)))
-
-    return Slope(**json.loads(job.kept.text("exposure-slope", found)))
+    return estimate(rows, study.with_exposure_slope(None), fit)
 
 
 def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""The steps of a running training: seconds, summaries, and kept results for a repeated run."""
+"""The steps of a running training, with seconds and summaries."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from scoring.base.progress import Progress
@@ -66,36 +64,3 @@ class Steps:
         self.lines[name] = result.summary
         step.end()
         return result
-
-
-class Kept:
-    """Results of earlier runs of the same training, by name.
-
-    The folder is of the same study, ledger, code and libraries (`training.pipeline.made_by`).
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self.used: list[str] = []
-
-    def text(self, name: str, make: Callable[[], str]) -> str:
-        """Return the kept text of a name; make and keep it if missing. Without a folder it is always made."""
-        if self._folder is None:
-            return make()
-        file = self._folder / f"{name}.txt"
-        if file.exists():
-            self.used.append(name)
-            return file.read_text(encoding="utf-8")
-        text = make()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        staging = file.with_suffix(".partial")
-        with staging.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        staging.replace(file)
-        return text
-
-    def clear(self) -> None:
-        for file in self._folder.glob("*") if self._folder and self._folder.is_dir() else ():
-            file.unlink()

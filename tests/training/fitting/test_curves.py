@@ -67,8 +67,6 @@ def test_curves_are_the_trees_added_up(rows: Snapshot, pair: list[list[int]]) ->
     assert np.abs(curves.raw(x) - expected).max() < 1e-12
     assert {curve.features for curve in curves.curves} <= {(0,), (1,), (2,), *map(tuple, pair)}
     assert [curve.features for curve in curves.curves if len(curve.features) > 1] == [*map(tuple, pair)]
-    again = Curves.from_text(curves.to_text())
-    assert again.raw(x).tolist() == curves.raw(x).tolist()
 
 
 def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study) -> None:
@@ -76,7 +74,6 @@ def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study)
     together = fit_curves(rows, restated(study, model={"seeds": 5}))
     assert np.abs(together.raw(rows.x) - np.mean(members, axis=0)).max() < 1e-12
     assert np.abs(members - np.mean(members, axis=0)).max() > 1e-3
-    assert fit_curves(rows, restated(study, model={"seeds": 5})).to_text() == together.to_text()
 
 
 def tabled(curves: Curves, x: Floats, reference: dict[int, float] | None = None):

@@ -1,8 +1,7 @@
-"""Nine steps in order, reproducible, and resumable after an interruption."""
+"""Nine steps in order, and reproducible."""
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,16 @@ from scoring.base.time import format_day
 from scoring.model.artifact import Artifact, load
 from tests.helpers.training_ledgers import POLICY, restated, train
 from tests.training.report import sample
+from training.gates.table import ADVISORY, HARD
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline import comparing, judging, observing
 from training.pipeline.job import Job, Shell, Trained
+from training.pipeline.judging import spell_verdict
 from training.pipeline.observing import Observed
 from training.pipeline.run import plan, run
 from training.pipeline.showing import worst_misses
-from training.pipeline.steps import NAMES, Kept, Step
+from training.pipeline.steps import NAMES, Step
 from training.report.page import render
 from training.study.definition import Study
 
@@ -50,33 +51,8 @@ def test_a_training_takes_nine_steps_and_ends_each_once(table: LedgerTable, stud
 
 
 @pytest.mark.long
-def test_a_dry_run_says_what_would_be_trained_and_fits_nothing(
-    table: LedgerTable, study: Study, tmp_path: Path
-) -> None:
-    planned = plan(Job(table, study, POLICY, kept=Kept(tmp_path)))
-    assert list(planned.lines) == list(NAMES[:3])
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.long
-def test_an_interrupted_training_ends_as_if_it_never_was(
-    table: LedgerTable, study: Study, trained: Trained, tmp_path: Path
-) -> None:
-    """Stopped during the fit of the scale: the kept model is used, and the artifact is equal to the byte."""
-    with pytest.raises(KeyboardInterrupt):
-        run(Job(table, study, POLICY, verify=False, kept=Kept(tmp_path)), interrupted_at("calibrate"))
-    kept = Kept(tmp_path)
-    again = run(Job(table, study, POLICY, verify=False, kept=kept))
-    assert kept.used == ["exposure-slope", "model"]
-    assert again.parts == trained.parts
-
-
-def interrupted_at(step: str) -> Callable[[str, int, int], None]:
-    def stop(name: str, done: int, total: int) -> None:
-        if name.endswith(step):
-            raise KeyboardInterrupt
-
-    return stop
+def test_a_dry_run_says_what_would_be_trained(table: LedgerTable, study: Study) -> None:
+    assert list(plan(Job(table, study, POLICY)).lines) == list(NAMES[:3])
 
 
 @pytest.mark.long
@@ -204,3 +180,11 @@ def test_a_window_longer_than_the_ledger_is_refused(table: LedgerTable, study: S
     assert "widen" not in said
     with pytest.raises(ConfigurationWrong, match="widen the window, the bad definition"):
         plan(Job(table, restated(study, bad={"at_least": 1000}), POLICY))
+
+
+def test_the_line_of_the_gates_parts_failed_from_signed() -> None:
+    ok, failed = {"gate": "parity", "kind": HARD, "ok": True}, {"gate": "ranking", "kind": HARD, "ok": False}
+    unsigned = {"gate": "psi", "kind": ADVISORY, "ok": False}
+    assert spell_verdict([ok]) == "all 1 passed"
+    assert spell_verdict([ok, unsigned]) == "every hard one passed; to be signed: psi"
+    assert spell_verdict([ok, failed, unsigned]) == "failed: ranking; to be signed: psi"
