@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.training_ledgers import STUDIES, restated
-from tests.training.fitting.test_fit import CHOSEN, rows_of
+from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting.additive import log1p
 from training.fitting.logistic import Logistic, fit_logistic
 from training.study.loading import load_study
