@@ -120,7 +120,7 @@ class Payouts:
                 ("violation",),
             )
         known = self._ledger.measures.of_seller(marketplace, seller, cut)
-        rows, _ = self._ledger.facts.of_seller(marketplace, seller, cut)
+        [rows] = self._ledger.facts.table(marketplace, [seller], cut)[0].rows_by_case()
         statements = apply_corrections(known.statements, rows)
         spans = list_stood_on(violation, statements, find_times_away(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency

@@ -175,7 +175,7 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
             number, is_typed = _fill(ledger, acknowledged, number)
             untyped += not is_typed
             try:
-                rows = len(ledger.facts.rows(MARKETPLACE, ["s-1"], ledger.cut().sequence))
+                rows = len(ledger.facts.table(MARKETPLACE, ["s-1"], ledger.cut())[0])
                 unreadable += (ledger.last()[0], rows) != (len(acknowledged) * BATCH, len(acknowledged))
             except LedgerUnavailable:
                 unreadable += backend == "sqlite"

@@ -132,7 +132,7 @@ def _require(is_done: bool) -> None:
 
 def _expected(ledger: Ledger, registry: Registry, models: list[str]) -> Bodies:
     cut = ledger.cut()
-    rows = ledger.facts.rows(MARKET, NAMES, cut.sequence)
+    rows, _ = ledger.facts.table(MARKET, NAMES, cut)
     found: Bodies = {}
     for digest in models:
         for policy in (read_policy(SHIPPED_POLICY), read_policy(OTHER_POLICY)):

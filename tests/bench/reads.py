@@ -77,7 +77,7 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
         _append(ledger, [*ordinary(seller), *incidents(seller, count)])
         cut = ledger.cut()
         with _timed() as seconds:
-            explain(ledger.facts.rows(MARKET, [seller], cut.sequence), seller, cut.observe_time, artifact, policy)
+            explain(ledger.facts.table(MARKET, [seller], cut)[0], seller, cut.observe_time, artifact, policy)
         yield f"explain_{count}_seconds", seconds()
     yield "explain_peak_mb", _peak_mb()
     sellers = [f"b-{number}" for number in range(BATCH)]
@@ -190,8 +190,8 @@ def _append(ledger: Ledger, entries: Sequence[Entry]) -> None:
 
 def _score(ledger: Ledger, seller: str) -> None:
     cut = ledger.cut()
-    rows, omitted = ledger.facts.of_seller(MARKET, seller, cut)
-    score(rows, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted={seller: omitted})
+    facts, omitted = ledger.facts.table(MARKET, [seller], cut)
+    score(facts, [seller], cut.observe_time, worlds.artifact(), worlds.policy(), omitted=omitted)
 
 
 def _median_ms(work: Callable[[], object]) -> float:

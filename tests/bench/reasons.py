@@ -16,7 +16,7 @@ from scoring.scores.answer import Explanation
 from scoring.scores.reasons import CLEAR_DAYS_PENDING, OVERRIDDEN, STANDING
 from service.ledger.store import Ledger
 from tests.bench._real_data import Say
-from tests.helpers.answers import explain, score
+from tests.helpers.answers import explain, fact_rows, score
 from tests.helpers.page_by_hand import PageByHand
 from tests.helpers.training_ledgers import DAYS, POLICY, START, STUDIES, exported, market_ledger, train
 from training.study.loading import load_study
@@ -49,7 +49,7 @@ def _explain_all(ledger: Ledger, artifact: Artifact, sellers: int, say: Say) -> 
     ratios: list[float] = []
     for number in range(sellers):
         seller = f"s-{number:06d}"
-        rows, _ = ledger.facts.of_seller(MARKET, seller, cut, 2_000)
+        rows = fact_rows(ledger, seller, cut=cut, marketplace=MARKET)
         for step in range(STEPS):
             now = END - step * STEP_DAYS * DAY
             explained = explain(rows, seller, now, artifact, POLICY)

@@ -103,7 +103,7 @@ def test_real_places_are_scored_over_grpc(ledger: Ledger, study: Study, tmp_path
         assert len({s.points for s in rated}) > (5 if toronto() is not None else 2)
 
         then = scores[0].stamp.observe_time.ToMicroseconds()
-        rows = ledger.facts.rows("toronto", sellers, scores[0].stamp.ledger_sequence)
+        rows, _ = ledger.facts.table("toronto", sellers, ledger.cut())
         expected = score(rows, sellers, then, registry.load(digest), policy)
         assert [s.points for s in rated] == [e.points for e in expected if e is not None and e.points is not None]
 

@@ -1,9 +1,11 @@
 """Answers of the core from rows alone, as the service gives them from a ledger."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from scoring.caution.cautions import NO_FLOWS, Caution, Flows, find_cautions
 from scoring.entries.flow import FlowDay
 from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
@@ -16,6 +18,9 @@ from scoring.policy.caution import CautionTable
 from scoring.policy.policy import Policy
 from scoring.scores import score as scores
 from scoring.scores.answer import Explanation, TrustScore
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from tests.helpers.builders import MARKET
 from tests.helpers.worlds import NOW, artifact, numbered, policy
 
 Check = Callable[[], None]
@@ -100,6 +105,22 @@ def with_values(
 def sale_of(row: FactRow) -> tuple[object, ...]:
     columns = (row.report_time, row.exposure_day, row.product_category, row.revision or 0)
     return row.seller, *columns, row.settled_orders or 0, row.service_failures or 0
+
+
+def fact_rows(ledger: Ledger, *sellers: str, cut: Cut | None = None, marketplace: str = MARKET) -> list[FactRow]:
+    """Return what scores read of sellers, exposure included, by seller and sequence (0 for exposure)."""
+    table, _ = ledger.facts.table(marketplace, sellers, cut or ledger.cut())
+    return sorted([*table.rows, *_exposure_rows(table, sellers)], key=attrgetter("seller", "sequence"))
+
+
+def _exposure_rows(table: FactTable, sellers: Sequence[str]) -> Iterator[FactRow]:
+    assert table.sales is not None
+    names = ("case", "report_time", "day", "product", "revision", "orders", "failures")
+    columns = (getattr(table.sales, name).tolist() for name in names)
+    for case, report_time, day, product, *numbers in zip(*columns, strict=True):
+        row = FactRow(0, "", sellers[case], Kind.EXPOSURE, day * DAY, report_time, exposure_day=day)
+        counts = dict(zip(("revision", "settled_orders", "service_failures"), numbers, strict=True))
+        yield row._replace(product_category=table.products[product], **counts)
 
 
 def find_cautions_of_seller(

@@ -1,7 +1,6 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -28,9 +27,6 @@ from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
 from service.ledger.records import Cut
 
-MAX_ALLEGATIONS = 2_000
-"""Read of one seller: inspectors' first, then the gravest. All are counted."""
-
 MAX_BATCH_ROWS = 16_000
 """With the most day-ends of a policy about 300 MB."""
 
@@ -52,8 +48,7 @@ def _select_facts(of: Sequence[Any], *conditions: str) -> list[Select[Any]]:
     return [select(*_FACT_COLUMNS).where(*of, text(condition)) for condition in conditions]
 
 
-_FACTS = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, EXPOSED, ALLEGED))
-_REST = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED))
+_FACTS = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED))
 _SALE_COLUMNS = (
     *(_E.report_time, _E.exposure_day, _E.product_category, _E.revision, _E.settled_orders, _E.service_failures),
 )
@@ -70,8 +65,7 @@ _NUMBERS = union_all(
 _VALUE = (read_content("currency"), read_content("value_minor"))
 [_ALLEGATIONS] = _select_facts(_OF_SELLER, ALLEGED)
 _GRAVEST = _ALLEGATIONS.order_by(_E.severity.desc(), _E.sequence.desc()).limit(bindparam("limit"))
-_FACTS_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER, EXPOSED), select(_GRAVEST.subquery()))
-_REST_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER), select(_GRAVEST.subquery()))
+_FACTS_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER), select(_GRAVEST.subquery()))
 _GRAVEST_SEEN = _GRAVEST.where(*SEEN)
 _GRAVEST_BY_SOURCE = [
     _GRAVEST_SEEN.where(read_content("source").in_([source.name.lower() for source in sorted(sources)]))
@@ -88,6 +82,8 @@ _ALLEGATIONS_SEEN = select(
 @dataclass(frozen=True, slots=True)
 class FactQueries:
     clock: LedgerClock
+    max_allegations: int = 2_000
+    """Read of one seller: inspectors' first, then the platform's, then the gravest. All are counted."""
 
     def count(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return (rows for scores, allegations among them) by seller.
@@ -101,64 +97,31 @@ class FactQueries:
             found[seller] = (rows + number, alleged + number * alleges)
         return found
 
-    def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """Return all rows for scores up to a sequence, by seller and sequence."""
-        rows = self.clock.rows_up_to(sequence, _FACTS, marketplace=marketplace, sellers=sellers)
-        return sorted(_fact_rows(rows), key=attrgetter("seller", "sequence"))
-
-    def of_seller(
-        self, marketplace: str, seller: str, cut: Cut, limit: int = MAX_ALLEGATIONS
-    ) -> tuple[list[FactRow], Omitted]:
-        """Return one seller's rows for scores, with at most `limit` allegations, and the number left out.
-
-        Inspectors' allegations come first, then the platform's, then others, the gravest first in each group. A
-        violation named by a decision, a correction or a split is always among the rows.
-        """
-        with self.clock.as_of(cut.sequence) as connection:
-            here = {"marketplace": marketplace, "last": cut.sequence}
-            of_seller = here | {"seller": seller, "observe_time": cut.observe_time}
-            rows = _fact_rows(connection.execute(_FACTS_OF_SELLER, of_seller | {"limit": limit + 1}))
-            others = [row for row in rows if not _alleges(row)]
-            omitted = Omitted(0)
-            if len(rows) - len(others) > limit:
-                named = {name for row in others for name in (row.violation, row.target) if name is not None}
-                gravest = _read_gravest(connection, of_seller, limit)
-                named -= {row.entry_id for row in (*others, *gravest)}
-                found = _fact_rows(connection.execute(_NAMED, here | {"names": sorted(named)}))
-                allegations = [*gravest, *(row for row in found if row.seller == seller)]
-                rows = [*others, *allegations]
-                seen = sum(max(row.occur_time, row.report_time) < cut.observe_time for row in allegations)
-                number, next_seen_after = connection.execute(_ALLEGATIONS_SEEN, of_seller).one()
-                omitted = Omitted(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
-            return sorted(rows, key=lambda row: row.sequence), omitted
-
     def table(
-        self,
-        marketplace: str,
-        sellers: Sequence[str],
-        cut: Cut,
-        currencies: Collection[str] = (),
-        limit: int = MAX_ALLEGATIONS,
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Collection[str] = ()
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
-        For one seller only the `limit` gravest allegations, as `of_seller`; for several, all. `currencies`: those whose
-        settled values are read, too.
+        Allegations are left out only of one seller alone; a violation named by a decision, a correction or a split
+        never. `currencies`: those whose settled values are read, too.
         """
+        is_alone = len(sellers) == 1
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
-        omitted: dict[str, Omitted] = {}
-        rest, sales = _REST, _SALES
-        if len(sellers) == 1:
-            values |= {"seller": sellers[0], "observe_time": cut.observe_time, "limit": limit + 1}
-            rest, sales = _REST_OF_SELLER, _SALES_OF_SELLER
+        if is_alone:
+            limit = self.max_allegations + 1
+            values |= {"seller": sellers[0], "observe_time": cut.observe_time, "limit": limit}
         else:
             values |= {"sellers": sellers}
+        sales = _SALES_OF_SELLER if is_alone else _SALES
+        omitted: dict[str, Omitted] = {}
         with self.clock.as_of(cut.sequence) as connection:
-            rows = _fact_rows(connection.execute(rest, values))
+            rows = _fact_rows(connection.execute(_FACTS_OF_SELLER if is_alone else _FACTS, values))
             sold = _sale_rows(connection, sales.add_columns(*_VALUE) if currencies else sales, values)
-        if len(sellers) == 1 and len(rows) > limit and sum(map(_alleges, rows)) > limit:
-            few, omitted[sellers[0]] = self.of_seller(marketplace, sellers[0], cut, limit)
-            rows = [row for row in few if row.kind != Kind.EXPOSURE]
+            if is_alone and len(rows) > self.max_allegations and sum(map(_alleges, rows)) > self.max_allegations:
+                others = [row for row in rows if not _alleges(row)]
+                allegations = _read_gravest(connection, values | {"limit": self.max_allegations}, others)
+                rows = [*others, *allegations]
+                omitted[sellers[0]] = _count_omitted(connection, values, allegations)
         if not currencies:
             return tabulate(rows, sellers, sold), omitted
         by_currency = {
@@ -177,7 +140,7 @@ class FactQueries:
         rows = 0
         for seller in sellers:
             number, alleged = numbers.get(seller, (0, 0))
-            is_alone = alleged > MAX_ALLEGATIONS
+            is_alone = alleged > self.max_allegations
             if batch and (is_alone or rows + number > MAX_BATCH_ROWS):
                 yield batch
                 batch, rows = [], 0
@@ -190,12 +153,24 @@ class FactQueries:
             yield batch
 
 
-def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], limit: int) -> list[FactRow]:
+def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], others: Sequence[FactRow]) -> Sequence[FactRow]:
+    """Return a seller's first `limit` allegations, and those that its other rows name."""
     found: dict[str, FactRow] = {}
     for query in (*_GRAVEST_BY_SOURCE, _GRAVEST_SEEN):
-        if len(found) < limit:
-            found |= {row.entry_id: row for row in _fact_rows(connection.execute(query, {**of_seller, "limit": limit}))}
-    return list(found.values())[:limit]
+        if len(found) < of_seller["limit"]:
+            found |= {row.entry_id: row for row in _fact_rows(connection.execute(query, of_seller))}
+    gravest = dict(list(found.items())[: of_seller["limit"]])
+    named = {name for row in others for name in (row.violation, row.target) if name is not None}
+    named -= {*gravest, *(row.entry_id for row in others)}
+    also = _fact_rows(connection.execute(_NAMED, {**of_seller, "names": sorted(named)}))
+    return [*gravest.values(), *(row for row in also if row.seller == of_seller["seller"])]
+
+
+def _count_omitted(connection: Connection, of_seller: Mapping[str, Any], allegations: Sequence[FactRow]) -> Omitted:
+    observe_time = of_seller["observe_time"]
+    seen = sum(max(row.occur_time, row.report_time) < observe_time for row in allegations)
+    number, next_seen_after = connection.execute(_ALLEGATIONS_SEEN, of_seller).one()
+    return Omitted(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
 
 
 def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
@@ -206,8 +181,8 @@ def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any
 
 
 def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
-    make = FactRow._make
-    return [make(row) if row[-2] is None and row[-4] is None else _fact_row(row) for row in rows]
+    # Most rows have neither a source nor attributes, and need no conversion.
+    return [FactRow._make(row) if row[-2] is None and row[-4] is None else _fact_row(row) for row in rows]
 
 
 def _fact_row(row: Any) -> FactRow:
@@ -215,13 +190,9 @@ def _fact_row(row: Any) -> FactRow:
     require_known(row.kind, row.sequence)
     number = None if source is None else int(Source[source.upper()])
     kind = None if violation_type is None else TYPE_NUMBERS.get(violation_type)
-    return FactRow._make((*columns, number, kind, None if content is None else _attributes(content), listing))
+    attributes = None if content is None else json.loads(content).get("attributes", {})
+    return FactRow._make((*columns, number, kind, attributes, listing))
 
 
 def _alleges(row: FactRow) -> bool:
     return row.kind == Kind.VIOLATION and row.status == Status.ALLEGED
-
-
-def _attributes(content: str) -> dict[str, str]:
-    attributes: dict[str, str] = json.loads(content).get("attributes", {})
-    return attributes

@@ -66,7 +66,7 @@ def another(clock: Clock, folder: Path) -> Iterator[Ledger]:
 def answers(ledger: Ledger) -> Any:
     cut = ledger.cut(NOW + DAY)
     outcomes, _ = build_scorer(ledger, policy(), Shelf(artifact())).scores(MARKET, SELLERS, cut)
-    rows = [row._replace(sequence=0) for row in ledger.facts.rows(MARKET, SELLERS, cut.sequence)]
+    rows = [row._replace(sequence=0) for row in ledger.facts.table(MARKET, SELLERS, cut)[0].rows]
     rows = [row._replace(occur_time=0) if row.kind == Kind.CORRECTION else row for row in rows]
     return outcomes, [row for row in rows if row.kind != Kind.ERASURE]
 

@@ -22,6 +22,7 @@ from service.ledger.database.tables import TableBase
 from service.ledger.seals.backup import MANIFEST, Manifest, member_of, write_backup
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
+from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.databases import BACKENDS, database, schema_state
 
@@ -61,7 +62,7 @@ def answers(url: str) -> Any:
     with Ledger.open(url, clock=Clock()) as ledger:
         cut = ledger.cut()
         entries = [ledger.entries.list(market, cut, limit=10_000) for market in (MARKET, "other")]
-        facts = ledger.facts.rows(MARKET, SELLERS, cut.sequence)
+        facts = fact_rows(ledger, *SELLERS, cut=cut)
         export = [row for rows in ledger.entries.export(MARKET, cut) for row in rows]
         violations = ledger.violations.list(MARKET, cut, limit=1_000)
         verified = ledger.seals.verify([ledger.seals.last()], lambda done, total: None)

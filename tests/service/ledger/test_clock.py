@@ -14,7 +14,7 @@ from scoring.entries.kinds.decisions import ClockMended
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, wall_clock
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.helpers.answers import score
+from tests.helpers.answers import fact_rows, score
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.databases import database
 from tests.helpers.worlds import artifact, policy
@@ -43,9 +43,7 @@ def twin(backend: str, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 
 def answers(ledger: Ledger, *sellers: str) -> list[object]:
     cut = ledger.cut()
-    return list(
-        score(ledger.facts.rows(MARKET, sellers, cut.sequence), sellers, cut.observe_time, artifact(), policy())
-    )
+    return list(score(fact_rows(ledger, *sellers, cut=cut), sellers, cut.observe_time, artifact(), policy()))
 
 
 def run_ahead(url: str, by: int = TEN_YEARS, marketplace: str = "elsewhere") -> None:
@@ -203,7 +201,7 @@ def test_answers_before_a_mending_replay_to_the_bit(url: str, clock: Clock) -> N
         stamps = [ledger.cut(*times) for times in asked]
 
         def answered(cut: Cut) -> list[object]:
-            rows = ledger.facts.rows(MARKET, ["s1", "s2", "s8"], cut.sequence)
+            rows = fact_rows(ledger, "s1", "s2", "s8", cut=cut)
             scores = list(score(rows, ["s1", "s2", "s8"], cut.observe_time, artifact(), policy()))
             return [scores, rows, ledger.entries.list(MARKET, cut, limit=1000), ledger.violations.list(MARKET, cut)]
 
@@ -216,7 +214,7 @@ def test_answers_before_a_mending_replay_to_the_bit(url: str, clock: Clock) -> N
             assert again == stamps
             assert [answered(cut) for cut in again] == before
         with Ledger.open(url, clock=clock) as other:
-            assert [other.facts.rows(MARKET, ["s1"], cut.sequence) for cut in stamps] == [
+            assert [fact_rows(other, "s1", cut=cut) for cut in stamps] == [
                 [row for row in found[1] if row.seller == "s1"]  # type: ignore[attr-defined]
                 for found in before
             ]

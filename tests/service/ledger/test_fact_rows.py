@@ -24,12 +24,13 @@ from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import BY_COMMAND
 from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.features.columns import FactRow, Omitted
+from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from service.ledger.queries.entries import EXPORT_COLUMNS
+from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from tests.helpers.answers import explain, score
+from tests.helpers.answers import explain, fact_rows, score
 from tests.helpers.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
 from tests.helpers.kinds import ON_RECORD, every_entry
 from tests.helpers.worlds import artifact, policy
@@ -74,21 +75,21 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
             Entry("d1", "s1", DisputeResolved(DisputeOutcome.SHARED, "staff-7"), ago(6)),
         ],
     )
-    assert ledger.facts.rows(MARKET, ["s1"], 7) == [
+    assert fact_rows(ledger, "s1") == [
         FactRow(
-            *(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
-            source=Source.BRAND,
-            violation_type=TYPE_NUMBERS["counterfeit_goods"],
-        ),
-        FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
-        FactRow(
-            *(3, f"exposure-s1-{TODAY - 3}-toys-2", "s1", Kind.EXPOSURE, (TODAY - 3) * DAY, NOW),
+            *(0, "", "s1", Kind.EXPOSURE, (TODAY - 3) * DAY, NOW),
             exposure_day=TODAY - 3,
             product_category="toys",
             revision=2,
             settled_orders=9,
             service_failures=3,
         ),
+        FactRow(
+            *(1, "v1", "s1", Kind.VIOLATION, ago(10), NOW, "v1", "raid", Category.COUNTERFEIT, 3, 1),
+            source=Source.BRAND,
+            violation_type=TYPE_NUMBERS["counterfeit_goods"],
+        ),
+        FactRow(2, "v1-confirm", "s1", Kind.STATUS, ago(2), NOW, "v1", status=Status.CONFIRMED),
         FactRow(4, "i1", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=3, attributes={"channel": "shop"}),
         FactRow(5, "i2", "s1", Kind.IDENTITY, ago(400), NOW, identity_level=2, attributes={}),
         FactRow(6, "n1", "s1", Kind.INSPECTION, ago(7), NOW, status=InspectionResult.PASSED, source=Source.CUSTOMS),
@@ -99,15 +100,14 @@ def test_fact_rows_have_what_the_fold_needs_of_every_kind(ledger: Ledger) -> Non
 def test_fact_rows_are_of_the_kinds_that_the_fold_reads_alone(ledger: Ledger) -> None:
     ledger.append(MARKET, ON_RECORD)
     ledger.append(MARKET, [entry for kind, entry in every_entry() if kind not in BY_COMMAND])
-    sequence = ledger.last()[0]
-    rows = ledger.facts.rows(MARKET, ["s1", "nobody"], sequence)
+    ledger.append("other", [identity("x")])
+    rows = fact_rows(ledger, "s1", "nobody")
     assert {row.kind for row in rows} == COUNTING_KINDS
     everything = [row for chunk in ledger.entries.export(MARKET, ledger.cut()) for row in chunk]
     kind, seller = (EXPORT_COLUMNS.index(name) for name in ("kind", "seller"))
-    assert [row.sequence for row in rows] == [
-        row[0] for row in everything if row[kind] in COUNTING_KINDS and row[seller] == "s1"
-    ]
-    assert len(rows) < len(everything)
+    counting = [row for row in everything if row[kind] in COUNTING_KINDS and row[seller] == "s1"]
+    assert len(rows) == len(counting) < len(everything)
+    assert [row.sequence for row in rows if row.sequence] == [row[0] for row in counting if row[kind] != Kind.EXPOSURE]
     assert ledger.facts.count(MARKET, ["s1", "nobody"]) == {"s1": (len(rows), 0)}
 
 
@@ -134,19 +134,19 @@ def test_of_many_allegations_the_gravest_are_read(ledger: Ledger, days: float, m
     """The gravest of very many allegations are read, and all are counted."""
     accused(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
-    rows = ledger.facts.rows(MARKET, ["s1"], cut.sequence)
-    read, omitted = ledger.facts.of_seller(MARKET, "s1", cut, most)
+    rows = fact_rows(ledger, "s1", cut=cut)
+    read, omitted = FactQueries(ledger.clock, most).table(MARKET, ["s1"], cut)
     assert ledger.facts.count(MARKET, ["s1"]) == {"s1": (len(rows), 14)}
-    assert [row for row in rows if row in read] == read
+    assert {row.entry_id for row in read.rows} <= {row.entry_id for row in rows}
     undecided = {f"a{n}" for n in range(14)} - {"a0", "a4", "a5", "a8", "a13"}
-    assert len(undecided & {row.entry_id for row in read}) <= most
+    assert len(undecided & {row.entry_id for row in read.rows}) <= most
     [whole] = score(rows, ["s1"], cut.observe_time, artifact(), policy())
     assert whole.open_allegations > 0
-    [short] = score(read, ["s1"], cut.observe_time, artifact(), policy(), omitted={"s1": omitted})
+    [short] = score(read, ["s1"], cut.observe_time, artifact(), policy(), omitted=omitted)
     assert replace(short, points_if_upheld=whole.points_if_upheld) == whole
     assert short.valid_until == whole.valid_until
     assert whole.points is None or whole.points_if_upheld <= short.points_if_upheld <= short.points
-    explained = explain(read, "s1", cut.observe_time, None, policy(), omitted={"s1": omitted})
+    explained = explain(read, "s1", cut.observe_time, None, policy(), omitted=omitted)
     assert explained.score.open_allegations == whole.open_allegations
 
 
@@ -166,9 +166,9 @@ def test_grave_complaints_do_not_hide_an_inspector(ledger: Ledger) -> None:
         ],
     )
     for most, kept in ((1, {"customs"}), (2, {"customs", "detected"}), (3, {"customs", "detected", "friend-4"})):
-        read, omitted = ledger.facts.of_seller(MARKET, "s1", ledger.cut(), most)
-        assert {row.entry_id for row in read} == {"i", *kept}
-        assert omitted.allegations == 7 - most
+        read, omitted = FactQueries(ledger.clock, most).table(MARKET, ["s1"], ledger.cut())
+        assert {row.entry_id for row in read.rows} == {"i", *kept}
+        assert omitted["s1"].allegations == 7 - most
 
 
 def changed(ledger: Ledger) -> None:
@@ -185,12 +185,11 @@ def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -
     changed(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
     sellers = ["s3", "s1", "nobody", "s2"]
-    rows = ledger.facts.rows(MARKET, sellers, cut.sequence)
+    rows = fact_rows(ledger, *sellers, cut=cut)
     for model in (artifact(), None):
         expected = score(rows, sellers, cut.observe_time, model, policy())
         for some in (sellers, *([seller] for seller in sellers)):
-            facts, omitted = ledger.facts.table(MARKET, some, cut, limit=99)
-            assert len(facts) <= len(ledger.facts.rows(MARKET, some, cut.sequence))
+            facts, omitted = ledger.facts.table(MARKET, some, cut)
             found = score(facts, some, cut.observe_time, model, policy(), omitted=omitted)
             wanted = [expected[sellers.index(seller)] for seller in some]
             assert found == wanted
@@ -200,20 +199,5 @@ def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -
 def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
     accused(ledger)
     cut = ledger.cut()
-    assert ledger.facts.of_seller(MARKET, "s1", cut, 14) == (
-        ledger.facts.rows(MARKET, ["s1"], cut.sequence),
-        Omitted(0),
-    )
-    assert ledger.facts.of_seller(MARKET, "nobody", cut, 14) == ([], Omitted(0))
-
-
-def test_fact_rows_come_by_seller_and_sequence_up_to_a_sequence(ledger: Ledger) -> None:
-    """In byte order on every database and locale."""
-    sellers = ["a", "B", "_", "b", "a:1", "A"]
-    ledger.append(MARKET, [identity(f"{turn}-{seller}", seller) for turn in (0, 1) for seller in sellers])
-    ledger.append("other", [identity("x", "a")])
-    rows = ledger.facts.rows(MARKET, ["b", "a", "B", "none", "a:1", "_"], 11)
-    assert [(row.seller, row.sequence) for row in rows] == [
-        ("B", 2), ("B", 8), ("_", 3), ("_", 9), ("a", 1), ("a", 7), ("a:1", 5), ("a:1", 11), ("b", 4), ("b", 10),
-    ]  # fmt: skip
-    assert ledger.facts.rows(MARKET, [], 11) == []
+    table, omitted = FactQueries(ledger.clock, 14).table(MARKET, ["s1"], cut)
+    assert (len(table), omitted) == (len(fact_rows(ledger, "s1", cut=cut)), {})

@@ -37,7 +37,9 @@ from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from service.contract.entries import entry_message
 from service.ledger.database.schema import upgrade
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, NOW, Clock, ago, exposure, identity
 from tests.helpers.listed_facts import rows_of
 
@@ -107,7 +109,7 @@ def empty() -> Iterator[Ledger]:
 
 
 def facts(ledger: Ledger, sequence: int | None = None) -> list[list[int]]:
-    return facts_of(ledger.facts.rows(MARKET, SELLERS, sequence or ledger.last()[0]))
+    return facts_of(fact_rows(ledger, *SELLERS, cut=Cut(NOW + DAY, 0, sequence or ledger.last()[0])))
 
 
 def facts_read_again(ledger: Ledger) -> list[list[int]]:

@@ -6,6 +6,7 @@ from scoring.base.enums import Action, Severity, Status
 from scoring.base.errors import LifecycleForbids
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
+from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, confirmed, status, violation
 
 
@@ -45,7 +46,7 @@ def test_a_reduction_leaves_less_than_the_present_severity(ledger: Ledger) -> No
 def test_a_status_entry_says_what_it_leads_to(ledger: Ledger) -> None:
     ledger.append(MARKET, [confirmed("v1"), status("v1", Action.REDUCE, severity=Severity.MINOR)])
     ledger.append(MARKET, [status("v1", Action.APPEAL)])
-    rows = ledger.facts.rows(MARKET, ["s1"], 3)
+    rows = fact_rows(ledger, "s1")
     assert [(row.violation, row.status, row.severity) for row in rows] == [
         ("v1", Status.CONFIRMED, Severity.MAJOR),
         ("v1", Status.REDUCED, Severity.MINOR),

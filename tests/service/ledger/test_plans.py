@@ -13,6 +13,7 @@ from service.ledger.append import accounts, appending, following, known
 from service.ledger.clock.mending import Mending, Mendings, sequence_before
 from service.ledger.database.database import Database
 from service.ledger.queries import entries, facts
+from service.ledger.queries.facts import FactQueries
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, TODAY, exposure, identity, status, violation
 from tests.helpers.rows import insert_entries
@@ -56,11 +57,10 @@ def ask_everything(ledger: Ledger) -> None:
         ledger.entries.list(MARKET, cut, sellers=sellers, after_sequence=17)
         ledger.violations.list(MARKET, ledger.cut(), sellers=sellers, after_sequence=17)
     ledger.violations.find(MARKET, "w1", ledger.cut())
-    ledger.facts.rows(MARKET, ["s1", "s2"], cut.sequence)
     ledger.facts.count(MARKET, ["s1", "s2"])
     ledger.sellers.list(MARKET, "s1", 3)
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
-    ledger.facts.of_seller(MARKET, "s1", ledger.cut(), 2)
+    FactQueries(ledger.clock, 2).table(MARKET, ["s1"], ledger.cut())
     for with_before in (False, True):
         ledger.measures.flows(MARKET, ["s1"], ledger.cut(), TODAY - 60, with_before=with_before)
     for sellers, currencies in product((["s1"], ["s1", "s2"]), ([], ["EUR"])):
@@ -83,13 +83,13 @@ def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
 
 def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backend: str) -> None:
     with Ledger.open(full_url) as ledger:
-        ledger.cut()
+        cut = ledger.cut()
         with listening(ledger) as asked:
-            ledger.facts.rows(MARKET, ["s1"], 9)
+            ledger.facts.table(MARKET, ["s1", "s2"], cut)
             ledger.facts.count(MARKET, ["s1"])
         asked = [(sql, values) for sql, values in asked if "FROM entry" in sql]
         with ledger.database.read() as connection:
-            rows, counts = (str(FAULTS[backend](connection, sql, values)[1]) for sql, values in asked)
+            rows, _, counts = (str(FAULTS[backend](connection, sql, values)[1]) for sql, values in asked)
     assert "entry_counting" in rows
     assert "entry_counting" in counts
     assert backend == "postgresql" or "COVERING INDEX" in counts

@@ -10,6 +10,7 @@ from scoring.base.enums import Kind
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.ledger.database.tables import SELLER_KEY
 from service.ledger.store import Ledger
+from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, SELLER, exposure, violation
 from tests.helpers.kinds import ON_RECORD, every_entry
 
@@ -67,7 +68,7 @@ def test_sealed_texts_are_nowhere_in_clear(ledger: Ledger, url: str) -> None:
 def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: str, backend: str) -> None:
     fill(ledger)
     ledger.append(MARKET, [violation("other", "s2")])
-    rows = ledger.facts.rows(MARKET, [SELLER, "s2"], ledger.last()[0])
+    rows = fact_rows(ledger, SELLER, "s2")
     sequence, key = ledger.last()[0], key_of(ledger, SELLER)
     assert key in bytes_of(url)
     ledger.erase(MARKET, SELLER, actor="officer", entry_id="erasure-1")
@@ -76,7 +77,7 @@ def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: 
     assert key not in held
     assert CANARY.encode() not in held
     assert set(sealed_texts(ledger, SELLER)) == {"[erased]"}
-    assert ledger.facts.rows(MARKET, [SELLER, "s2"], sequence) == rows
+    assert fact_rows(ledger, SELLER, "s2") == rows
     verified = ledger.seals.verify([], lambda done, total: None)
     assert (verified.mismatch, verified.sequence) == (None, sequence + 1)
 

@@ -22,8 +22,6 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "ping": lambda ledger: ledger.database.ping(),
     "last": Ledger.last,
     "cut": Ledger.cut,
-    "fact_rows": lambda ledger: ledger.facts.rows(MARKET, ["s1"], 1),
-    "facts_of_seller": lambda ledger: ledger.facts.of_seller(MARKET, "s1", Cut(1, 1, 1), 9),
     "fact_table": lambda ledger: ledger.facts.table(MARKET, ["s1"], Cut(1, 1, 1)),
     "fact_counts": lambda ledger: ledger.facts.count(MARKET, ["s1"]),
     "append": lambda ledger: ledger.append(MARKET, [violation("v2")]),

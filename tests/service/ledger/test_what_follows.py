@@ -35,6 +35,7 @@ from scoring.features.columns import columns_of
 from scoring.features.facts import Facts, resolve
 from service.ledger.append import batch
 from service.ledger.store import Ledger
+from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
 
 PRODUCT_REPORT = Entry(
@@ -50,7 +51,7 @@ def facts(
     ledger: Ledger, seller: str = "s1", *, at: int = NOW + DAY, upheld: bool = False, known: bool = False
 ) -> Facts:
     """Return a seller's facts; `known`: by source knowledge at that time, as in training."""
-    rows = ledger.facts.rows(MARKET, [seller], ledger.last()[0])
+    rows = fact_rows(ledger, seller)
     return resolve(columns_of(rows, [seller]), np.array([at]), upheld=np.array([upheld]), as_reported=known)
 
 
@@ -93,11 +94,11 @@ def test_a_product_decision_is_known_since_its_source(ledger: Ledger) -> None:
     told, sold = replace(PRODUCT_REPORT, report_time=ago(20)), replace(listing("s1"), report_time=ago(30))
     decided = status("p1", occur_time=ago(10), report_time=ago(10))
     ledger.append(MARKET, [told, sold, decided], imported=True)
-    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
+    rows = fact_rows(ledger, "s1")
     assert [(row.occur_time, row.report_time) for row in rows if row.status == Status.CONFIRMED] == [(ago(10), ago(10))]
     # It lists the product now; no earlier entry shows that.
     ledger.append(MARKET, [listing("s2")])
-    rows = ledger.facts.rows(MARKET, ["s2"], ledger.last()[0])
+    rows = fact_rows(ledger, "s2")
     assert [row.report_time for row in rows if row.status == Status.CONFIRMED] == [ledger.last()[1]]
 
 
@@ -117,7 +118,7 @@ def test_pending_decisions_are_taken_in_their_order(ledger: Ledger) -> None:
     ]
     assert all(one.pending for one in ledger.append(MARKET, waiting))
     ledger.append(MARKET, [violation("v1")])
-    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
+    rows = fact_rows(ledger, "s1")
     assert [row.status for row in rows if row.target is not None] == [
         Status.CONFIRMED,
         Status.APPEALED,
@@ -134,7 +135,7 @@ def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) ->
     with pytest.raises(InvalidInput, match="100 decisions wait for 'v1' already"):
         ledger.append(MARKET, [waiting(MAX_WAITING)])
     ledger.append(MARKET, [waiting(0, "s2"), violation("v1")])
-    rows = ledger.facts.rows(MARKET, ["s1"], ledger.last()[0])
+    rows = fact_rows(ledger, "s1")
     assert [row.target for row in rows if row.target is not None] == [f"d-s1-{n}" for n in range(MAX_WAITING)]
 
 

@@ -60,9 +60,7 @@ def answers(client: Client) -> list[bytes]:
     return [result.SerializeToString(deterministic=True) for result in found]
 
 
-def noting(
-    monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None, limit: int = facts.MAX_ALLEGATIONS
-) -> list[Any]:
+def noting(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Any]:
     """Record the reads of facts as (sellers, sequence); call `then` after each."""
     read: list[Any] = []
     table = FactQueries.table
@@ -70,7 +68,7 @@ def noting(
     def reading(
         own: FactQueries, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Sequence[str] = ()
     ) -> tuple[FactTable, dict[str, Omitted]]:
-        found = table(own, marketplace, sellers, cut, currencies, limit)
+        found = table(own, marketplace, sellers, cut, currencies)
         read.append((list(sellers), cut.sequence))
         then()
         return found
@@ -138,11 +136,11 @@ def test_work_of_a_gone_caller_is_ended(
 def test_a_seller_of_many_allegations_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A seller with too many allegations is read by itself and all are counted."""
     accused = SELLERS[1]
-    with filled_server(tmp_path) as (_, client):
+    with filled_server(tmp_path) as (running, client):
         client.append_entries(MARKET, [violation(f"a{n}", accused, incident=f"a{n}") for n in range(9)])
         [whole] = [r.trust_score for r in client.batch_get_trust_scores(MARKET, [accused])]
-        monkeypatch.setattr(facts, "MAX_ALLEGATIONS", 3)
-        read = noting(monkeypatch, limit=3)
+        running.ledger.facts = FactQueries(running.ledger.clock, 3)
+        read = noting(monkeypatch)
         together = client.batch_get_trust_scores(MARKET, SELLERS)[1].trust_score
         assert {tuple(part) for part, _ in read if accused in part} == {(accused,)}
         alone = client.get_trust_score(MARKET, accused)

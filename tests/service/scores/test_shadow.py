@@ -91,7 +91,7 @@ def test_each_answer_is_compared_with_the_shadows(tmp_path: Path) -> None:
         asked(running)
         wait_until(lambda: shadow.counts["compared"] >= len(SELLERS) - 1)
         cut = running.ledger.cut()
-        rows = running.ledger.facts.rows(MARKET, SELLERS, cut.sequence)
+        rows, _ = running.ledger.facts.table(MARKET, SELLERS, cut)
     lines = [json.loads(line) for line in file_of(tmp_path / "shadow", challenger.digest).read_bytes().splitlines()]
     expected: dict[str, list[list[object]]] = {}
     for made_by in (champion, challenger):

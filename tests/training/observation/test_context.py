@@ -194,7 +194,7 @@ def test_training_sees_context_and_serving_never_does(world: World) -> None:
     now = (table.as_of + 1) * DAY
 
     def answers() -> tuple[object, object]:
-        rows = ledger.facts.rows("demo", [seller], ledger.cut().sequence)
+        rows, _ = ledger.facts.table("demo", [seller], ledger.cut())
         return score(rows, [seller], now, artifact, policy), explain(rows, seller, now, artifact, policy)
 
     before = answers()
