@@ -260,7 +260,7 @@ class Gate:
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
         token = digest_of(context.invocation_metadata() or ())
-        self.turnstile.note(method, caller.name, str(context.peer()), token, seconds, weight)
+        self.turnstile.note_refusal(method, caller.name, str(context.peer()), token, seconds, weight)
 
     def record_refusal(
         self, caller: Caller | None, method: str, call_class: str, context: grpc.ServicerContext

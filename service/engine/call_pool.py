@@ -65,7 +65,7 @@ class CallPool(ThreadPoolExecutor):
         self._receiving: dict[int, GrpcCall] = {}
         self._running = 0
         self._is_ending = threading.Event()
-        self._watch = threading.Thread(target=self._look, name=f"{name}-requests", daemon=True)
+        self._watch = threading.Thread(target=self._end_overdue_calls, name=f"{name}-requests", daemon=True)
         self._watch.start()
 
     def counts(self) -> tuple[int, int, dict[str, int]]:
@@ -96,7 +96,7 @@ class CallPool(ThreadPoolExecutor):
         with self._lock:
             turned_away = self._line.clear()
             turned_away += [(call, Cause.STOPPING) for _, call in self._held]
-            self._turnstile.let_go(len(self._held))
+            self._turnstile.stop_holding(len(self._held))
             self._held.clear()
         self._turn_away(turned_away)
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
@@ -104,28 +104,28 @@ class CallPool(ThreadPoolExecutor):
     def _take_over(self, call: GrpcCall) -> None:
         """Receive a call's request, then queue the call. The caller holds the condition of the call's state."""
         self._here[id(call)] = call
-        call.caller = self._turnstile.holds(call.method, call.connection, call.metadata)
+        call.caller = self._turnstile.find_held(call.method, call.connection, call.metadata)
         if call.caller:
-            self._hold(call)
+            self._hold_call(call)
         elif call.at_once is None and self._line.is_late(
             call.method, call.deadline, len(self._line) + len(self._receiving)
         ):
             self._turn_away([(call, Cause.LATE)])
         elif call.takes_stream:
-            self._queue(call)
+            self._queue_call(call)
         else:
-            self._receive(call)
+            self._receive_request(call)
 
-    def _hold(self, call: GrpcCall) -> None:
+    def _hold_call(self, call: GrpcCall) -> None:
         """Refuse a call later, but early enough that the refusal arrives before its deadline."""
-        seconds = self._turnstile.hold()
+        seconds = self._turnstile.start_holding()
         if not seconds:
             self._turn_away([(call, Cause.LIMIT)])
             return
         with self._lock:
             self._held.append((min(call.arrived + seconds, call.deadline - 2 * LOOK_SECONDS), call))
 
-    def _receive(self, call: GrpcCall) -> None:
+    def _receive_request(self, call: GrpcCall) -> None:
         self._receiving[id(call)] = call
         if len(self._receiving) > self._rules.limit:  # a request in transit arrives sooner
             oldest = self._receiving.pop(next(iter(self._receiving)), None)
@@ -156,20 +156,20 @@ class CallPool(ThreadPoolExecutor):
         elif call.at_once is not None and self._line.is_late(call.method, call.deadline, len(self._line)):
             self._turn_away([(call, Cause.LATE)])
         else:
-            self._queue(call)
+            self._queue_call(call)
 
-    def _queue(self, call: GrpcCall) -> None:
+    def _queue_call(self, call: GrpcCall) -> None:
         with self._lock:
             turned_away = self._line.add(call)
         self._turn_away(turned_away)
         try:
-            super().submit(self._work)
+            super().submit(self._work_on_next)
         except RuntimeError:  # the server stops, or the machine has no thread left
             with self._lock:
                 turned_away = self._line.clear()
             self._turn_away(turned_away)
 
-    def _work(self) -> None:
+    def _work_on_next(self) -> None:
         """Do the work of the next call. It is submitted once for each call that has waited."""
         with self._lock:
             found, turned_away = self._line.take()
@@ -209,17 +209,17 @@ class CallPool(ThreadPoolExecutor):
         self._here.pop(id(call), None)
         call.set_ended()
 
-    def _look(self) -> None:
+    def _end_overdue_calls(self) -> None:
         """End calls whose requests do not arrive, and refuse held calls that are due."""
         while not self._is_ending.wait(LOOK_SECONDS):
-            late = monotonic() - self._rules.message_seconds
             now = monotonic()
+            late = now - self._rules.message_seconds
             with self._lock:
                 over = [call for until, call in self._held if until <= now or not call.is_awaited()]
                 if over:
                     gone = {id(call) for call in over}
                     self._held = deque(one for one in self._held if id(one[1]) not in gone)
-                    self._turnstile.let_go(len(over))
+                    self._turnstile.stop_holding(len(over))
             unsent = [
                 call
                 for call in list(self._receiving.values())

@@ -33,13 +33,7 @@ class Pool(Enum):
     """Health, which takes microseconds and waits for no other class."""
 
 
-WRITE_THREADS = 2
-
-HEALTH_THREADS = 2
-
-MODEL_THREADS = 2
-
-REVIEW_THREADS = 2
+FEW_THREADS = 2
 
 TARGET_SECONDS = 0.005
 """The wait that expensive reads may exceed for at most an interval, unless their work takes longer."""
@@ -68,11 +62,11 @@ def threads_of(limits: Limits) -> dict[Pool, int]:
         Pool.READ: limits.worker_threads,
         Pool.BATCH: 2 * limits.slow_threads,
         Pool.SLOW: limits.slow_threads,
-        Pool.REVIEW: REVIEW_THREADS,
-        Pool.WRITE: WRITE_THREADS,
-        Pool.MODEL: MODEL_THREADS,
+        Pool.REVIEW: FEW_THREADS,
+        Pool.WRITE: FEW_THREADS,
+        Pool.MODEL: FEW_THREADS,
         Pool.STREAM: limits.stream_threads + 1,
-        Pool.HEALTH: HEALTH_THREADS,
+        Pool.HEALTH: FEW_THREADS,
     }
 
 

@@ -72,7 +72,7 @@ class Turnstile:
         self._connections: OrderedDict[str, _Connection] = OrderedDict()
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
 
-    def note(
+    def note_refusal(
         self, method: str, caller: str, connection: str, token: bytes, seconds: float, weight: float = 1.0
     ) -> None:
         """Record that a caller was refused a method, and when the next call fits.
@@ -101,7 +101,7 @@ class Turnstile:
             found.strangers = f"strangers {name or host_of(connection)}"  # no principal's name has a blank
             self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
 
-    def holds(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
+    def find_held(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
         """Return the caller's name if its call is to be held, else ""."""
         found = self._connections.get(connection)
         if found is None or not method:
@@ -116,7 +116,7 @@ class Turnstile:
         is_known = self._is_known is not None and len(shown) == 1 and self._is_known(found.certificate, shown[0])
         return "" if is_certificate_alone or is_known else found.shown
 
-    def hold(self) -> float:
+    def start_holding(self) -> float:
         """Count a call as held and return for how many seconds; 0 if no more may be held."""
         with self._lock:
             if self._held >= MAX_HELD:
@@ -124,7 +124,7 @@ class Turnstile:
             self._held += 1
             return max(HOLD_SECONDS, self._held / HELD_REFUSALS)
 
-    def let_go(self, number: int) -> None:
+    def stop_holding(self, number: int) -> None:
         with self._lock:
             self._held -= number
 

@@ -105,7 +105,7 @@ class Running:
         return self.server._calls._gate
 
     def hold_nobody(self) -> None:
-        self.gate.turnstile.holds = lambda *_: ""  # type: ignore[method-assign]
+        self.gate.turnstile.find_held = lambda *_: ""  # type: ignore[method-assign]
 
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]

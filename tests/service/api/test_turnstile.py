@@ -40,27 +40,27 @@ def test_a_caller_is_held_after_many_refusals() -> None:
     now = [100.0]
     gate = Turnstile(lambda: now[0])
     for number in range(PROMPT_REFUSALS + 1):
-        assert gate.holds(GET, "c1", shown("")) == "", number
-        gate.note(GET, "dns:a.example", "c1", b"", 0.25)
-    assert gate.holds(GET, "c1", shown("")) == "dns:a.example"
+        assert gate.find_held(GET, "c1", shown("")) == "", number
+        gate.note_refusal(GET, "dns:a.example", "c1", b"", 0.25)
+    assert gate.find_held(GET, "c1", shown("")) == "dns:a.example"
     others = [("LedgerService/ListEntries", "c1", ""), (GET, "c1", "Bearer x"), (GET, "c2", "")]
-    assert [gate.holds(method, connection, shown(token)) for method, connection, token in others] == [""] * 3
-    gate.note(GET, "dns:a.example", "c2", b"", 0.25)
-    assert gate.holds(GET, "c2", shown("")) == "dns:a.example"
+    assert [gate.find_held(method, connection, shown(token)) for method, connection, token in others] == [""] * 3
+    gate.note_refusal(GET, "dns:a.example", "c2", b"", 0.25)
+    assert gate.find_held(GET, "c2", shown("")) == "dns:a.example"
     now[0] += 0.25
-    assert gate.holds(GET, "c1", shown("")) == ""
-    gate.note(GET, "dns:a.example", "c1", b"", 1e9)
+    assert gate.find_held(GET, "c1", shown("")) == ""
+    gate.note_refusal(GET, "dns:a.example", "c1", b"", 1e9)
     now[0] += HOLD_SECONDS
-    assert gate.holds(GET, "c1", shown("")) == ""
+    assert gate.find_held(GET, "c1", shown("")) == ""
     now[0] += 1
-    gate.note(GET, "dns:a.example", "c1", b"", 1e9)
-    assert gate.holds(GET, "c1", shown("")) == ""
+    gate.note_refusal(GET, "dns:a.example", "c1", b"", 1e9)
+    assert gate.find_held(GET, "c1", shown("")) == ""
 
 
 def test_a_refusal_that_was_dear_counts_for_many() -> None:
     gate = Turnstile(lambda: 100.0)
-    gate.note(GET, "dns:a.example", "c1", b"", 0.25, weight=PROMPT_REFUSALS + 1)
-    assert gate.holds(GET, "c1", shown("")) == "dns:a.example"
+    gate.note_refusal(GET, "dns:a.example", "c1", b"", 0.25, weight=PROMPT_REFUSALS + 1)
+    assert gate.find_held(GET, "c1", shown("")) == "dns:a.example"
 
 
 def test_strangers_of_a_connection_are_held() -> None:
@@ -68,15 +68,15 @@ def test_strangers_of_a_connection_are_held() -> None:
     known = {(b"pem", "Bearer good")}
     gate = Turnstile(lambda: 100.0, lambda *shown: shown in known)
     for number in range(PROMPT_REFUSALS + 1):
-        assert gate.holds(GET, "c1", shown(f"Bearer bad-{number}")) == "", number
+        assert gate.find_held(GET, "c1", shown(f"Bearer bad-{number}")) == "", number
         gate.note_stranger("c1", b"%d" % number, b"pem", "dns:a.example")
-    held = [gate.holds("LedgerService/ListEntries", "c1", shown(token)) for token in ("Bearer new", "Basic x")]
+    held = [gate.find_held("LedgerService/ListEntries", "c1", shown(token)) for token in ("Bearer new", "Basic x")]
     assert held == ["dns:a.example"] * 2
-    assert [gate.holds(GET, "c1", shown(token)) for token in ("Bearer good", "")] == ["", ""]
-    assert gate.holds(GET, "c2", shown("Bearer new")) == ""
-    assert gate.holds("", "c1", shown("Bearer new")) == "", "health"
+    assert [gate.find_held(GET, "c1", shown(token)) for token in ("Bearer good", "")] == ["", ""]
+    assert gate.find_held(GET, "c2", shown("Bearer new")) == ""
+    assert gate.find_held("", "c1", shown("Bearer new")) == "", "health"
     gate.note_stranger("c2", b"x", b"pem", "dns:a.example")
-    assert gate.holds(GET, "c2", shown("Bearer new")) == "dns:a.example"
+    assert gate.find_held(GET, "c2", shown("Bearer new")) == "dns:a.example"
 
 
 def test_strangers_of_a_host_count_together() -> None:
@@ -85,26 +85,26 @@ def test_strangers_of_a_host_count_together() -> None:
         gate.note_stranger(f"ipv4:10.0.0.7:{number}", b"", b"", "")
     gate.note_stranger("ipv4:10.0.0.8:1", b"", b"", "")
     connections = ("ipv4:10.0.0.7:3", "ipv4:10.0.0.7:999", "ipv4:10.0.0.8:1")
-    assert [gate.holds(GET, one, shown("Bearer new")) for one in connections] == ["nobody", "", ""]
+    assert [gate.find_held(GET, one, shown("Bearer new")) for one in connections] == ["nobody", "", ""]
 
 
 def test_the_more_calls_are_held_the_longer_each_waits() -> None:
     """At most 500 refusals a second; beyond 4,096 no call is held."""
     gate = Turnstile()
-    seconds = [gate.hold() for _ in range(MAX_HELD + 1)]
+    seconds = [gate.start_holding() for _ in range(MAX_HELD + 1)]
     assert (seconds[0], seconds[-2], seconds[-1]) == (HOLD_SECONDS, MAX_HELD / HELD_REFUSALS, 0)
-    gate.let_go(MAX_HELD)
-    assert gate.hold() == HOLD_SECONDS
+    gate.stop_holding(MAX_HELD)
+    assert gate.start_holding() == HOLD_SECONDS
 
 
 def test_a_token_that_proves_nobody_is_held() -> None:
     """A token that proves nobody any more is held as strangers are."""
     gate = Turnstile(lambda: 100.0)
     token = digest_of(shown("Bearer x"))
-    gate.note(GET, "jwt:https://login.example#a", "c1", token, 0.25)
+    gate.note_refusal(GET, "jwt:https://login.example#a", "c1", token, 0.25)
     for _ in range(PROMPT_REFUSALS + 1):
         gate.note_stranger("c1", token, b"", "")
-    assert gate.holds(GET, "c1", shown("Bearer x")) == "nobody"
+    assert gate.find_held(GET, "c1", shown("Bearer x")) == "nobody"
 
 
 @pytest.fixture
