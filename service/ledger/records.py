@@ -116,7 +116,7 @@ def find_outcome(status: Status, attribution: Attribution | None = None) -> Repo
     return ReportOutcome.OPEN if status in OPEN_STATUSES else ReportOutcome[status.name]
 
 
-class Identity(NamedTuple):
+class IdentityInForce(NamedTuple):
     seller: str
     level: IdentityLevel
     attributes: Mapping[str, str]

@@ -1,7 +1,6 @@
 """The ledger: appends entries, and reads them as of any time."""
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from scoring.base.errors import FieldViolation, InvalidInput
@@ -14,9 +13,10 @@ from service.ledger.append.policy_moves import PolicyMoves
 from service.ledger.append.proposals import Proposals
 from service.ledger.clock import mending
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
-from service.ledger.clock.server_clock import REST, SKEW, Present, ServerClock, clock_ahead_caution, wall_clock
+from service.ledger.clock.server_clock import REST, SKEW, ServerClock, clock_ahead_caution, time_at_end, wall_clock
 from service.ledger.database.database import CONFLICT, Database
 from service.ledger.database.rights import require_rights
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.schema import SchemaState, require_current, state_of, upgrade_open
 from service.ledger.queries.cases import CaseQueries
 from service.ledger.queries.changes import ChangeQueries
@@ -65,13 +65,11 @@ class Ledger:
         create: bool = False,
         serving: bool = False,
         clock: Callable[[], int] = wall_clock,
-        is_witnessed: bool | None = None,
     ) -> Self:
         """Open the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
         `create` makes an absent schema; only `schema.upgrade` upgrades one. `serving` makes this the only writer of a
-        SQLite file, and finishes interrupted appends. `is_witnessed`: whether `clock` is compared with PostgreSQL's
-        (False: it replaces that one too); None: only if it is the machine's.
+        SQLite file, and finishes interrupted appends. Another `clock` than the machine's replaces PostgreSQL's too.
 
         Raises ConfigurationWrong for a bad URL, missing rights, or a file that another server has; LedgerVersionUnknown
         unless this release can write the schema.
@@ -81,13 +79,11 @@ class Ledger:
             if serving:
                 database.claim()
             require_rights(database, writing=serving)
-            state = state_of(database)
-            if create and state is SchemaState.ABSENT:
+            if create and state_of(database) is SchemaState.ABSENT:
                 upgrade_open(database)
             else:
-                require_current(state)
-            witnessed = clock is wall_clock if is_witnessed is None else is_witnessed
-            opened = cls(database, ServerClock(clock, is_witnessed=witnessed))
+                require_current(database)
+            opened = cls(database, ServerClock(clock, is_witnessed=clock is wall_clock))
             if serving:
                 opened.finish()
         except BaseException:
@@ -101,9 +97,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def cautions(self) -> list[str]:
@@ -138,25 +132,25 @@ class Ledger:
         LifecycleForbids name the first wrong entry. PermissionDenied: decisions about the caller's own reports.
         ClockInDoubt.
         """
-        appending.check_marketplace(marketplace)
-        appending.refuse_output_only(entries, imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None)
+        appending.require_marketplace_id(marketplace)
+        appending.refuse_service_fields(
+            entries, imported=imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None
+        )
         end = self.clock.end()
         present = self.clock.present(end)
         # A valid entry stays valid after the clock was put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
-        appending.refuse_own_early(self.database, marketplace, batch)
         try:
             with self.clock.locked(present) as (connection, present):
                 if as_recorded is not None and not as_recorded.holds(connection, marketplace):
                     return []
-                if as_seen is not None and (names := appending.find_overtaken(connection, marketplace, as_seen)):
+                reader = RowReader(connection, marketplace)
+                if as_seen is not None and (names := appending.find_overtaken(reader, as_seen)):
                     batch = [item for item in batch if item.entry.entry_id not in names]
-                results, unfinished = appending.append_batch(
-                    self.database, connection, marketplace, batch, present, position
-                )
+                results, unfinished = appending.append_batch(reader, batch, present, position)
         except CONFLICT:
             with self.database.read() as connection:
-                taken = appending.taken_revision(connection, marketplace, batch)
+                taken = appending.find_taken_revision(RowReader(connection, marketplace), batch)
             if taken is None:
                 raise
             raise taken from None
@@ -174,10 +168,10 @@ class Ledger:
         while True:
             before = self.clock.present(self.clock.end())
             with self.clock.locked(before) as (connection, present):
-                left = following.find_unfinished_among(connection, marketplace, [entry_id])
+                left = following.find_unfinished_among(RowReader(connection, marketplace), [entry_id])
                 if not left:
                     return
-                following.follow_on(self.database, connection, left[0], present)
+                following.follow_on(connection, left[0], present)
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
@@ -185,7 +179,7 @@ class Ledger:
         The role needs the right to delete from `seller_key`. Raises InvalidInput; SellerNotFound if the seller has no
         entry; LedgerUnavailable if SQLite's journal still holds the key: then a retry finishes.
         """
-        appending.check_marketplace(marketplace)
+        appending.require_marketplace_id(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
         return erase(self.database, marketplace, entry, self.clock.present(self.clock.end()))
 
@@ -198,19 +192,20 @@ class Ledger:
         after a long rest. Reads up to an earlier sequence stay. Raises InvalidInput if the entries did not run ahead so
         far, were mended before or would lose their order; ClockInDoubt.
         """
-        appending.check_marketplace(marketplace)
+        appending.require_marketplace_id(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
         before = self.clock.server.present(self.clock.end().clock)
         item = prepare(Entry(entry_id, "", stated), before.clock)
         with self.clock.locked(before) as (connection, locked):
             present = locked
-            if (first_sequence or ahead) and not appending.is_known(connection, marketplace, entry_id):
+            reader = RowReader(connection, marketplace)
+            if (first_sequence or ahead) and not appending.is_recorded(reader, entry_id):
                 last = last_entry(connection)[0]
-                mending.require_sound(connection, mending.load(connection), stated, last, present.clock)
+                mending.require_possible(connection, mending.load_mendings(connection), stated, last, present.clock)
                 # Otherwise a stamp would name two cuts.
                 span = mending.read_span(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
-            [appended] = appending.append_batch(self.database, connection, marketplace, [item], present).results
+            [appended] = appending.append_batch(reader, [item], present).results
         return appended
 
     def cut(self, observe_time: int | None = None, known_time: int | None = None) -> Cut:
@@ -237,10 +232,10 @@ class Ledger:
             raise InvalidInput(wrong)
         if known_time is not None and (known_time <= record_time or mendings.all):
             with self.database.read() as connection:
-                sequence, record_time = mending.sequence_before(connection, mendings, known_time)
+                sequence, record_time = mending.find_last_before(connection, mendings, known_time)
         if observe_time is None:
             is_doubted = self.clock.server.is_witnessed and end.record_time and clock - end.record_time > REST
-            observe_time = (end.record_time if is_doubted else Present(clock).at_end(end.record_time)) + 1
+            observe_time = (end.record_time if is_doubted else time_at_end(clock, end.record_time)) + 1
         return Cut(
             observe_time=observe_time,
             known_time=record_time + 1 if known_time is None else min(known_time, record_time + 1),

@@ -23,7 +23,8 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.api.server import Server
 from service.bootstrap import build_scorer
 from service.contract.scores import score_message, stamp_message
-from service.ledger.clock.server_clock import wall_clock
+from service.ledger.clock.server_clock import ServerClock, wall_clock
+from service.ledger.database.database import Database
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
@@ -226,7 +227,7 @@ def two_servers(
     with ExitStack() as stack:
         made = []
         for clock in (*clocks, wall_clock):
-            ledger = stack.enter_context(Ledger.open(url, clock=clock, is_witnessed=True))
+            ledger = stack.enter_context(Ledger(Database(url), ServerClock(clock, is_witnessed=True)))
             made.append((ledger, build_scorer(ledger, load_policy(settings), Registry(folder / "registry"))))
         beside = made.pop()
         servers = [stack.enter_context(Server(settings, *parts)) for parts in made]

@@ -25,6 +25,7 @@ from tests.bench._faults import Unable, disk_full, kill, restart
 from tests.bench._real_data import Say
 from tests.helpers.builders import MARKET, ago, status
 from tests.helpers.databases import BACKENDS, database
+from tests.helpers.ledgers import verify
 from tests.helpers.rows import insert_entries, seal_entries
 
 ENTRIES, SELLERS, LISTINGS, BATCH = 1_000_000, 100_000, 8_000, 10_000
@@ -55,7 +56,7 @@ def million(backend: str, folder: Path, entries: int = ENTRIES) -> dict[str, flo
             insert_entries(connection, entries)
             seal_entries(connection)
         with Ledger.open(url) as ledger, _timed(figures, "verify_s"):
-            found = ledger.seals.verify([ledger.seals.last()], lambda done, total: None)
+            found = verify(ledger, ledger.seals.last())
         with closing(Database(url)) as place, _timed(figures, "backup_s"):
             write_backup(place, file, lambda step, done, total: None, now=1)
         with closing(Database(target)) as place, _timed(figures, "restore_s"):

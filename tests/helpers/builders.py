@@ -3,11 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scoring.base.enums import Action, Harm, IdentityLevel, Severity, Source
+from scoring.base.enums import (
+    Action,
+    Attribution,
+    CorrectionKind,
+    Harm,
+    IdentityLevel,
+    IncidentChange,
+    Severity,
+    Source,
+)
 from scoring.base.time import DAY, day_of, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
-from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
+from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, StatusChanged, ViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.trade import ExposureStated
 
 MARKET = "acme"
@@ -108,3 +118,25 @@ def identity(
     report_time: int | None = None,
 ) -> Entry:
     return Entry(entry_id, seller, IdentityVerified(level, country, attributes or {}), occur_time, report_time)
+
+
+def attribution(violation_id: str, outcome: Attribution, entry_id: str = "") -> Entry:
+    fact = AttributionStated(violation_id, outcome, "staff-7", "another shop's parcel")
+    return Entry(entry_id or f"a-{violation_id}", "", fact)
+
+
+def correction(corrected_id: str, moved_to: int | None = None, entry_id: str = "") -> Entry:
+    """Return a correction that moves an entry to a time, or voids it."""
+    kind = CorrectionKind.VOID if moved_to is None else CorrectionKind.MOVED
+    fact = EntryCorrected(corrected_id, kind, "staff-7", "entered wrongly", moved_to)
+    return Entry(entry_id or f"c-{corrected_id}", "", fact)
+
+
+def merge(incident: str, into: str, entry_id: str = "merge") -> Entry:
+    fact = IncidentChanged(IncidentChange.MERGED, into, "staff-7", "one event", incident=incident)
+    return Entry(entry_id, SELLER, fact)
+
+
+def split(violation_id: str, into: str, entry_id: str = "split") -> Entry:
+    fact = IncidentChanged(IncidentChange.SPLIT, into, "staff-7", "another event", violation=violation_id)
+    return Entry(entry_id, SELLER, fact)

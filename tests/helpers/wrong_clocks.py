@@ -15,7 +15,8 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
-from service.ledger.clock.server_clock import wall_clock
+from service.ledger.clock.server_clock import ServerClock, wall_clock
+from service.ledger.database.database import Database
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from tests.helpers.builders import confirmed as domain_confirmed
@@ -56,7 +57,7 @@ class Shifted:
 @contextmanager
 def clocked_server(folder: Path, url: str, clock: Callable[[], int]) -> Iterator[Client]:
     settings = settings_of(data_dir=folder, database_url=url)
-    with Ledger.open(url, clock=clock, is_witnessed=True) as ledger:
+    with Ledger(Database(url), ServerClock(clock, is_witnessed=True)) as ledger:
         scorer = build_scorer(ledger, load_policy(settings), Shelf(artifact()))
         with (
             Server(settings, ledger, scorer, log=make_log("json", "debug", io.StringIO())) as server,

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from scoring.base.enums import IdentityLevel
 from scoring.base.errors import ConfigurationWrong
 from service.ingest.mapping.cells import Row, are_tables, value_of
-from service.ledger.records import Identity
+from service.ledger.records import IdentityInForce
 
 SELLER, VERIFIED = "@seller", "@verified"
 
@@ -54,7 +54,7 @@ def normalise(identifier: str) -> str:
 
 
 class IdentityIndex:
-    def __init__(self, identities: Iterable[Identity], attributes: Collection[str]) -> None:
+    def __init__(self, identities: Iterable[IdentityInForce], attributes: Collection[str]) -> None:
         self._found: dict[tuple[str, str], list[tuple[str, bool]]] = {}
         for identity in identities:
             is_verified = identity.level >= IdentityLevel.BUSINESS

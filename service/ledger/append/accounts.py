@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import text
 
 from scoring.base.enums import CaseState, Kind
 from scoring.entries.accounts import ClaimBalance, DepositAccount
@@ -19,65 +19,47 @@ from scoring.entries.kinds.settlement import (
     DepositChanged,
     PayoutsChanged,
 )
-from service.ledger.database.expressions import HERE, OF_SELLERS, among
-from service.ledger.database.row_reader import RowReader, read_fact
+from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds
+from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY, ON_TERMS
 
 _E = ENTRY.c
-_STATED = select(
-    *(
-        _E.entry_id,
-        _E.sequence,
-        _E.kind,
-        _E.seller,
-        _E.target,
-        _E.violation,
-        _E.occur_time,
-        _E.record_time,
-        _E.principal,
-    ),
-    _E.content,
+_ON_TERMS = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS)).order_by(_E.seller, _E.sequence)
+_DEPOSITS = _ON_TERMS.where(among_kinds(Kind.DEPOSIT))
+_ON_PAYOUTS = _ON_TERMS.where(among_kinds(Kind.PAYOUTS, Kind.CASE))
+_OF_TARGET = RECORDED.where(HERE, among(_E.target)).order_by(_E.target, _E.sequence)
+_CLAIMS = _OF_TARGET.where(among_kinds(Kind.DEPOSIT, Kind.CLAIM), OF_SELLERS)
+_DECIDED = _OF_TARGET.where(among_kinds(Kind.COMPLAINT_DECISION))
+_MEASURES = _OF_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
+_CASES = _OF_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
+_NAMED = RECORDED.where(HERE, among(_E.entry_id), OF_SELLERS)
+_COMPLAINTS = _NAMED.where(among_kinds(Kind.COMPLAINT))
+_CONFIRMED = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(_E.violation, _E.sequence)
+_NO_NEW_FACTS = frozenset(
+    {
+        *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION),
+        *(Kind.CORRECTION, Kind.ERASURE, Kind.CLOCK),
+    }
 )
-_DEPOSITS = _STATED.where(HERE, among(_E.seller), text(ON_TERMS), _E.kind == int(Kind.DEPOSIT)).order_by(
-    _E.seller, _E.sequence
-)
-_OF_TARGET = _STATED.where(HERE, among(_E.target)).order_by(_E.target, _E.sequence)
-_CLAIMS = _OF_TARGET.where(or_(_E.kind == int(Kind.DEPOSIT), _E.kind == int(Kind.CLAIM)), OF_SELLERS)
-_COMPLAINTS = _STATED.where(HERE, among(_E.entry_id), _E.kind == int(Kind.COMPLAINT), OF_SELLERS)
-_DECIDED = _OF_TARGET.where(_E.kind == int(Kind.COMPLAINT_DECISION))
-_MEASURES = _OF_TARGET.where(_E.kind == int(Kind.MEASURE), OF_SELLERS)
-_ON_PAYOUTS = _STATED.where(
-    *(HERE, among(_E.seller), text(ON_TERMS), or_(_E.kind == int(Kind.PAYOUTS), _E.kind == int(Kind.CASE)))
-).order_by(_E.seller, _E.sequence)
-_NO_NEW_FACTS = (
-    *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION, Kind.CORRECTION, Kind.ERASURE),
-    Kind.CLOCK,
-)
-_CASES = _OF_TARGET.where(_E.kind == int(Kind.CASE), OF_SELLERS)
-_SET_OFF = _STATED.where(HERE, among(_E.entry_id), OF_SELLERS)
-_CONFIRMED = _STATED.where(HERE, among(_E.violation), _E.kind == int(Kind.STATUS)).order_by(_E.violation, _E.sequence)
 
 
-_OfClaim = DepositChanged | ClaimChanged
-
-
-def load_accounts(reader: RowReader, met: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in reader.rows(_DEPOSITS, sellers):
-        met.deposits[row.seller] = met.deposits.get(row.seller, DepositAccount()).apply(read_fact(row))
-    claims = {cast(_OfClaim, entry.fact).claim for entry in changes} - {""}
+        context.deposits[row.seller] = context.deposits.get(row.seller, DepositAccount()).apply(read_fact(row))
+    claims = {cast(DepositChanged | ClaimChanged, entry.fact).claim for entry in changes} - {""}
     for row in reader.rows(_CLAIMS, claims, sellers=[*{entry.seller for entry in changes}]):
         key = row.seller, row.target
-        met.claims[key] = met.claims.get(key, ClaimBalance()).apply(read_fact(row))
+        context.claims[key] = context.claims.get(key, ClaimBalance()).apply(read_fact(row))
 
 
-def load_contests(reader: RowReader, met: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
     entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
     about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled)}
-    contests = met.contests
+    contests = context.contests
     for row in reader.rows(_COMPLAINTS, decided, sellers=sellers):
         filed: ComplaintFiled = read_fact(row)
         contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, row.principal or "")
@@ -95,12 +77,12 @@ def load_contests(reader: RowReader, met: DerivationContext, fresh: Sequence[Pre
         contests.record_decider(row.violation, read_fact(row).actor, row.principal or "")
 
 
-def load_cases(reader: RowReader, met: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add to `met` the last statement about each case that a batch decides.
+def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+    """Add to `context` the last statement about each case that a batch decides.
 
     An unrecorded case is open if its namesake entry is of the same seller.
     """
-    _load_stops(reader, met, fresh)
+    _load_stops(reader, context, fresh)
     entries = [item.entry for item in fresh if item.kind is Kind.CASE]
     names, sellers = {cast(CaseChanged, one.fact).case for one in entries}, [*{one.seller for one in entries}]
     if not names:
@@ -108,26 +90,28 @@ def load_cases(reader: RowReader, met: DerivationContext, fresh: Sequence[Prepar
     after = {name: list_possible_entries(name) for name in names}
     known = {(item.entry.seller, item.entry.entry_id) for item in fresh}
     asked = {entry for possible in after.values() for entry in possible}
-    known |= {(row.seller, row.entry_id) for row in reader.rows(_SET_OFF, asked, sellers=sellers)}
+    known |= {(row.seller, row.entry_id) for row in reader.rows(_NAMED, asked, sellers=sellers)}
     for seller in sellers:
         for name, possible in after.items():
             if any((seller, entry) in known for entry in possible):
-                met.cases.states[seller, name] = CaseState.OPENED
+                context.cases.states[seller, name] = CaseState.OPENED
     for row in reader.rows(_CASES, names, sellers=sellers):
         stated: CaseChanged = read_fact(row)
-        met.cases.states[row.seller, stated.case] = stated.state
+        context.cases.states[row.seller, stated.case] = stated.state
 
 
-def _load_stops(reader: RowReader, met: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+def _load_stops(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
     entries = [item.entry for item in fresh if item.kind in {Kind.PAYOUTS, Kind.CASE}]
     sellers, last = [*{entry.seller for entry in entries}], dict.fromkeys((one.seller for one in entries), 0)
     for row in reader.rows(_ON_PAYOUTS, sellers):
         fact: PayoutsChanged | CaseChanged = read_fact(row)
-        met.cases.on_payouts.setdefault(row.seller, []).append(OnPayouts(row.entry_id, row.occur_time, fact))
+        context.cases.on_payouts.setdefault(row.seller, []).append(OnPayouts(row.entry_id, row.occur_time, fact))
         if row.kind == Kind.PAYOUTS or cast(CaseChanged, fact).state is CaseState.EXTENDED:
             last[row.seller] = row.sequence
     named = {name for one in entries if isinstance(one.fact, CaseChanged) for name in one.fact.rests_on}
-    for row in reader.rows(_SET_OFF, named, sellers=sellers):
+    for row in reader.rows(_NAMED, named, sellers=sellers):
         if row.kind not in _NO_NEW_FACTS and row.sequence > last[row.seller]:
-            met.cases.new_facts.add((row.seller, row.entry_id))
-    met.cases.new_facts |= {(one.entry.seller, one.entry.entry_id) for one in fresh if one.kind not in _NO_NEW_FACTS}
+            context.cases.new_facts.add((row.seller, row.entry_id))
+    context.cases.new_facts |= {
+        (one.entry.seller, one.entry.entry_id) for one in fresh if one.kind not in _NO_NEW_FACTS
+    }

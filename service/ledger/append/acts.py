@@ -10,12 +10,12 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import TextClause, text
 
 from service.ledger.append.batch import insert_sealed
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.database import Database
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row
 from service.ledger.database.tables import ACTING
 
@@ -43,28 +43,25 @@ def is_act(act: Act) -> TextClause:
 
 
 class ActWriter:
-    """Appends acts under the ledger's lock; the caller commits."""
+    """Appends acts of a marketplace, or of all (""), under the ledger's lock."""
 
-    def __init__(self, database: Database, connection: Connection, present: Present) -> None:
-        self.connection = connection
+    def __init__(self, reader: RowReader, present: Present) -> None:
+        self.reader = reader
         self.now = present.clock
-        self._database = database
         self._present = present
 
     @classmethod
     @contextmanager
-    def open(cls, clock: LedgerClock) -> Iterator[Self]:
+    def open(cls, clock: LedgerClock, marketplace: str = "") -> Iterator[Self]:
         with clock.locked(clock.present(clock.end())) as (connection, present):
-            yield cls(clock.database, connection, present)
+            yield cls(RowReader(connection, marketplace), present)
 
-    def append(
-        self, marketplace: str, acts: Sequence[NewAct], *, principal: str, seller: str = "", not_before: int = 0
-    ) -> int:
-        """Append acts under one seal; return their time in microseconds, not before `not_before`.
+    def append(self, acts: Sequence[NewAct], *, principal: str, seller: str = "", not_before: int = 0) -> None:
+        """Append acts under one seal, with a time not before `not_before` (microseconds).
 
         `seller`: the only seller concerned, whose key seals the texts.
         """
-        sequence, last_time = last_entry(self.connection)
+        sequence, last_time = last_entry(self.reader.connection)
         record_time = self._present.record_time(last_time)
         time = max(self._present.dates(record_time), not_before)
         rows: list[Row] = []
@@ -73,7 +70,7 @@ class ActWriter:
             content = _json({"act": name, **new.content})
             stated = {
                 "sequence": number,
-                "marketplace": marketplace,
+                "marketplace": self.reader.marketplace,
                 "seller": seller,
                 "entry_id": new.entry_id or f"{name}/{number}",
                 "kind": int(new.act),
@@ -89,8 +86,7 @@ class ActWriter:
             }
             rows.append([stated.get(column) for column in PLACE])
         texts = {index: _json(new.sealed) for index, new in enumerate(acts) if new.sealed is not None}
-        insert_sealed(self._database, self.connection, marketplace, rows, texts)
-        return time
+        insert_sealed(self.reader, rows, texts)
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 from collections.abc import Mapping, Sequence
-
-from sqlalchemy import Connection
+from typing import Self
 
 from scoring.base.errors import invalid
 from scoring.entries.derivation import Derivation, NewEntry
@@ -9,7 +8,7 @@ from service.call_context import LOCAL_CALLER, current_call
 from service.ledger.append.known import KnownContext, load_known
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.database import Database
+from service.ledger.database.database import insert_entries
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row, row_of
 from service.ledger.records import Appended
@@ -20,13 +19,11 @@ MAX_ROWS = 50_000
 """The most entries that one append inserts, unless one entry has more consequences."""
 
 
-def insert_sealed(
-    database: Database, connection: Connection, marketplace: str, rows: Sequence[Row], texts: Mapping[int, str]
-) -> None:
+def insert_sealed(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
     """Insert rows of consecutive sequences and their seals, with texts (by the row's index) encrypted."""
-    seal_texts(connection, marketplace, rows, texts)
-    database.insert(connection, rows)
-    seal(connection, rows[0][PLACE["sequence"]], [leaf_of(row) for row in rows])
+    seal_texts(reader, rows, texts)
+    insert_entries(reader.connection, rows)
+    seal(reader.connection, rows[0][PLACE["sequence"]], [leaf_of(row) for row in rows])
 
 
 class Batch:
@@ -37,29 +34,23 @@ class Batch:
     """
 
     def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
-        record_time = present.record_time(last_time)
-        self._date = present.dates(record_time)
-        caller, own_names = current_call().caller, current_call().own_names
-        stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)
-        self.derivation = Derivation(known, self._date, record_time, *stated)
+        self.known = known
         self._marketplace = marketplace
         self._first = first
-        self._record_time = record_time
+        self._record_time = present.record_time(last_time)
+        self._date = present.dates(self._record_time)
+        caller, own_names = current_call().caller, current_call().own_names
         self._principal = caller or None
+        stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)
+        self.derivation = Derivation(known, self._date, self._record_time, *stated)
 
     @classmethod
     def load_known(
-        cls,
-        connection: Connection,
-        marketplace: str,
-        fresh: Sequence[PreparedEntry],
-        first: int,
-        last_time: int,
-        present: Present,
-    ) -> tuple["Batch", KnownContext]:
-        with read_mended_times(connection, present.mendings):
-            met = load_known(RowReader(connection, marketplace), fresh)
-        return cls(marketplace, met, first, last_time, present), met
+        cls, reader: RowReader, fresh: Sequence[PreparedEntry], first: int, last_time: int, present: Present
+    ) -> Self:
+        with read_mended_times(reader.connection, present.mendings):
+            known = load_known(reader, fresh)
+        return cls(reader.marketplace, known, first, last_time, present)
 
     def add(self, item: PreparedEntry, index: int) -> Appended:
         """Add an entry and those derived from it; return its sequence and state.
@@ -74,15 +65,13 @@ class Batch:
             raise invalid(("entries", index), text)
         return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
-    def insert(self, database: Database, connection: Connection) -> int:
-        rows, sealed = [], {}
-        for number, new in enumerate(self.derivation.new_entries):
-            rows.append(self._row(new, self._first + number))
-            if new.item.sealed:
-                sealed[number] = new.item.sealed
-        if rows:
-            insert_sealed(database, connection, self._marketplace, rows, sealed)
-        return len(rows)
+    def insert(self, reader: RowReader) -> int:
+        """Insert all entries; return their number."""
+        new_entries = self.derivation.new_entries
+        if new_entries:
+            rows = [self._row(new, sequence) for sequence, new in enumerate(new_entries, self._first)]
+            insert_sealed(reader, rows, {n: new.item.sealed for n, new in enumerate(new_entries) if new.item.sealed})
+        return len(new_entries)
 
     def _row(self, new: NewEntry, sequence: int) -> Row:
         row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._date)

@@ -11,13 +11,14 @@ from sqlalchemy import Connection, delete, exc, select
 
 from scoring.base.errors import ErasureRefused, LedgerUnavailable, seller_not_found
 from scoring.entries.entry import Entry, prepare
-from service.ledger.append import appending
+from service.ledger.append.appending import append_batch
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import Appended
 
-PATIENCE = 5
+PATIENCE_SECONDS = 5
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
@@ -31,10 +32,10 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
     with database.write() as connection:
         if connection.execute(of_seller.limit(1)).first() is None:
             raise seller_not_found(marketplace, entry.seller)
-        [appended] = appending.append_batch(database, connection, marketplace, [item], present).results
+        [appended] = append_batch(RowReader(connection, marketplace), [item], present).results
         if not appended.already_present:
             _delete_key(connection, marketplace, entry.seller)
-    _drive_out(database, entry.entry_id)
+    _remove_deleted_bytes(database, entry.entry_id)
     return appended
 
 
@@ -52,10 +53,10 @@ def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
         raise
 
 
-def _drive_out(database: Database, entry_id: str) -> None:
-    """Remove deleted bytes from the disk: empty SQLite's journal, rewrite PostgreSQL's table."""
+def _remove_deleted_bytes(database: Database, entry_id: str) -> None:
+    """Empty SQLite's journal; rewrite PostgreSQL's table."""
     if database.is_sqlite:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while any(busy for busy, _, _ in database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")):
             if time.monotonic() > deadline:
                 raise LedgerUnavailable(

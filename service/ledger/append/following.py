@@ -23,9 +23,8 @@ from service.ledger.append.known import (
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.database import Database
 from service.ledger.database.expressions import HERE, among
-from service.ledger.database.row_reader import RowReader, read_fact
+from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY, SOURCE_POSITION
 from service.ledger.queries.positions import record_position
 from service.ledger.records import Position
@@ -34,7 +33,7 @@ PREFIX = "follow:"
 
 DONE = 2**63 - 1
 _E, _P = ENTRY.c, SOURCE_POSITION.c
-_ENTRY = select(_E.kind, _E.entry_id, _E.occur_time, _E.report_time, _E.content).where(HERE, among(_E.entry_id))
+_ENTRY = RECORDED.where(HERE, among(_E.entry_id))
 _OPEN = (
     select(_P.source, func.max(_P.next_position))
     .where(_P.source >= PREFIX, _P.source < "follow;")
@@ -56,47 +55,49 @@ def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
 
 
 def find_unfinished(connection: Connection) -> list[Unfinished]:
-    found = []
-    for source, after in connection.execute(_OPEN):
-        marketplace, _, entry_id = source.removeprefix(PREFIX).partition("/")
-        found.append(Unfinished(marketplace, entry_id, after))
-    return found
+    return [_unfinished_of(*row) for row in connection.execute(_OPEN)]
 
 
-def find_unfinished_among(connection: Connection, marketplace: str, entry_ids: Iterable[str]) -> list[Unfinished]:
-    names = [position_after(marketplace, entry_id, 0).source for entry_id in entry_ids]
-    found = RowReader(connection, marketplace).rows(_OPEN.where(among(_P.source)), names)
-    return [Unfinished(marketplace, source.removeprefix(f"{PREFIX}{marketplace}/"), after) for source, after in found]
+def _unfinished_of(source: str, after: int) -> Unfinished:
+    marketplace, _, entry_id = source.removeprefix(PREFIX).partition("/")
+    return Unfinished(marketplace, entry_id, after)
 
 
-def follow_on(database: Database, connection: Connection, left: Unfinished, present: Present) -> None:
+def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[Unfinished]:
+    names = [position_after(reader.marketplace, entry_id, 0).source for entry_id in entry_ids]
+    return [_unfinished_of(*row) for row in reader.rows(_OPEN.where(among(_P.source)), names)]
+
+
+def follow_on(connection: Connection, left: Unfinished, present: Present) -> None:
     """Append the next part of what is derived from an entry, and record the progress, under the caller's lock."""
     sequence, last_time = last_entry(connection)
-    reader, met = RowReader(connection, left.marketplace), KnownContext()
-    batch = Batch(left.marketplace, met, sequence + 1, last_time, present)
+    reader = RowReader(connection, left.marketplace)
+    batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(connection, present.mendings):
         [entry] = reader.rows(_ENTRY, [left.entry_id])
         derive = _derive_violations if entry.kind == Kind.PRODUCT_VIOLATION else _repeat_decisions
-        reached = derive(reader, met, batch, left.after, entry)
-    sequence += batch.insert(database, connection)
+        reached = derive(reader, batch, left.after, entry)
+    sequence += batch.insert(reader)
     record_position(connection, position_after(left.marketplace, left.entry_id, reached), sequence)
 
 
-def _derive_violations(reader: RowReader, met: KnownContext, batch: Batch, after: int, entry: Any) -> int:
+def _derive_violations(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:
+    """Derive the violations of the next listings; return the last one's sequence (0 at the end)."""
     fact: ProductViolationReported = read_fact(entry)
     report = ProductReport(entry.entry_id, entry.occur_time, entry.report_time, fact)
     listings, reached = load_listings(reader, fact.product, after)
-    load_reached_sellers(reader, met, [(report, listing.seller) for listing in listings])
-    met.product_decisions = load_decisions(reader, CHANGES, [entry.entry_id])
+    load_reached_sellers(reader, batch.known, [(report, listing.seller) for listing in listings])
+    batch.known.product_decisions = load_decisions(reader, CHANGES, [entry.entry_id])
     for listing in listings:
         batch.derivation.derive_violation(report, listing)
     return reached
 
 
-def _repeat_decisions(reader: RowReader, met: KnownContext, batch: Batch, after: int, entry: Any) -> int:
+def _repeat_decisions(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:
+    """Repeat a product's decisions for the next violations; return the last one's sequence (0 at the end)."""
     report: str = read_fact(entry).violation
-    met.product_decisions = load_decisions(reader, CHANGES, [report])
-    reached = load_reached(reader, met, report, after)
-    for violation in met.derived_violations.get(report, {}).values():
+    batch.known.product_decisions = load_decisions(reader, CHANGES, [report])
+    reached = load_reached(reader, batch.known, report, after)
+    for violation in batch.known.derived_violations.get(report, {}).values():
         batch.derivation.repeat_decisions(report, violation)
     return reached

@@ -1,8 +1,6 @@
 """No caller decides its own report."""
 
-from collections.abc import Collection, Mapping, Sequence
-
-from sqlalchemy import Connection, select
+from collections.abc import Collection, Sequence
 
 from scoring.base.enums import Action, Attribution, Kind
 from scoring.base.errors import PermissionDenied
@@ -12,35 +10,21 @@ from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, St
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import Fact
 from service.call_context import LOCAL_CALLER, current_call, is_answering
-from service.ledger.database.expressions import HERE, among
-from service.ledger.database.row_reader import RowReader
+from service.ledger.database.expressions import HERE, among, among_kinds
+from service.ledger.database.row_reader import RECORDED, RowReader
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
 """A notifier may withdraw, and anyone may ask for a review or an appeal."""
 _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
-_DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
 
-_STATED = select(_E.entry_id, _E.principal, _E.target).where(
-    HERE,
-    among(_E.entry_id),
-    _E.kind.in_([int(kind) for kind in sorted(_REPORTS)]),
-)
-_WAITING = select(_E.violation, _E.principal).where(
-    HERE,
-    among(_E.violation),
-    _E.kind == int(Kind.STATUS),
-    _E.status.is_(None),
-)
+_STATED = RECORDED.where(HERE, among(_E.entry_id), among_kinds(*sorted(_REPORTS)))
+_WAITING = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS), _E.status.is_(None))
 
 
-def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
-    return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
-
-
-def refuse_own(connection: Connection, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
+def refuse_own_reports(reader: RowReader, batch: Sequence[PreparedEntry]) -> None:
     """Raise PermissionDenied if the caller decides its own report, or reports what it decided.
 
     A violation derived from a product's report belongs to that report's author; before it is recorded, no one may
@@ -52,23 +36,23 @@ def refuse_own(connection: Connection, marketplace: str, batch: Sequence[Prepare
         return
     if not caller:
         raise PermissionDenied("nobody is known to call, so nothing is appended")
-    reader = RowReader(connection, marketplace)
-    decided = {name: index for index, item in enumerate(batch) if (name := _decided_by(item.entry.fact))}
+    decided = {name: index for index, item in enumerate(batch) if (name := _name_decided(item.entry.fact))}
     reported = {item.entry.entry_id: index for index, item in enumerate(batch) if item.kind in _REPORTS}
     own = decided.keys() & reported.keys()
-    found, known = _own_reports(reader, decided, own_names)
+    found, known = _find_own_reports(reader, decided, own_names)
     own |= found
     if any(item.kind in _DERIVED_FROM for item in batch):
         own |= {name for name in decided.keys() - known if name.startswith(DERIVED_ID_PREFIX)}
     waiting = reader.rows(_WAITING, reported)
-    own |= {violation for violation, principal in waiting if _is_same(own_names, principal)}
+    own |= {row.violation for row in waiting if _is_own(own_names, row.principal)}
     if own:
         index = min((decided | reported)[name] for name in own)
         text = "nobody decides its own report: let another caller decide, or withdraw it"
         raise PermissionDenied(text, {"right": "decide"}, ("entries", index))
 
 
-def _decided_by(fact: Fact) -> str:
+def _name_decided(fact: Fact) -> str:
+    """Return the id of the violation or entry that a fact decides; "" if none."""
     match fact:
         case StatusChanged() if fact.action in _OTHERS_DECIDE:
             return fact.violation
@@ -81,19 +65,19 @@ def _decided_by(fact: Fact) -> str:
     return ""
 
 
-def _own_reports(reader: RowReader, names: Collection[str], own_names: frozenset[str]) -> tuple[set[str], set[str]]:
+def _find_own_reports(
+    reader: RowReader, names: Collection[str], own_names: frozenset[str]
+) -> tuple[set[str], set[str]]:
     """Return the named violations that the caller reported, and those recorded.
 
     A derived violation has the reporter of the product's.
     """
     rows = reader.rows(_STATED, names)
-    origins: Mapping[str, str] = {name: target for name, _, target in rows if target is not None}
-    own = {name for name, principal, _ in rows if _is_same(own_names, principal)}
-    found = reader.rows(_STATED, {*origins.values()})
-    products = {name for name, principal, _ in found if _is_same(own_names, principal)}
-    own |= {name for name, origin in origins.items() if origin in products}
-    return own, {name for name, _, _ in rows}
+    origins = {row.entry_id: row.target for row in rows if row.target is not None}
+    products = {row.entry_id for row in reader.rows(_STATED, {*origins.values()}) if _is_own(own_names, row.principal)}
+    own = {row.entry_id for row in rows if _is_own(own_names, row.principal) or row.target in products}
+    return own, {row.entry_id for row in rows}
 
 
-def _is_same(own_names: frozenset[str], principal: str | None) -> bool:
+def _is_own(own_names: frozenset[str], principal: str | None) -> bool:
     return principal is not None and not own_names.isdisjoint(principal.split())

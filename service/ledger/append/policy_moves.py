@@ -74,11 +74,12 @@ class PolicyMoves:
         return none only if a move is recorded.
         """
         with ActWriter.open(self.clock) as acting:
-            moves = _read_moves(acting.connection)
+            connection = acting.reader.connection
+            moves = _read_moves(connection)
             for new in decide(moves):
-                acts = [*_list_new_texts(acting.connection, new), _act_of(new)]
-                acting.append("", acts, principal=principal, not_before=moves[-1].move_time if moves else 0)
-                moves = _read_moves(acting.connection)
+                acts = [*_list_new_texts(connection, new), _act_of(new)]
+                acting.append(acts, principal=principal, not_before=moves[-1].move_time if moves else 0)
+                moves = _read_moves(connection)
         return moves[-1]
 
     def last(self) -> PolicyMove | None:

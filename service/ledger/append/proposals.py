@@ -6,12 +6,14 @@ The seller's key seals the texts and the request, and keys the digest.
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import bindparam, select, text
 
 from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from scoring.base.time import SECOND
@@ -20,20 +22,17 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, ONLY_HERE, among
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
-from service.ledger.seals.sealed_texts import Key, keyed_digest, keys, keys_made, unseal
+from service.ledger.seals.sealed_texts import SellerKey, keyed_digest, read_keys, read_or_make_keys, unseal
 
 _E = ENTRY.c
 _IS_STEP = is_act(Act.PROPOSAL)
 _STEPS = select(ENTRY).where(HERE, among(_E.target), _E.kind == int(Act.PROPOSAL)).order_by(_E.target, _E.sequence)
-_NAMES = (
+_TARGETS = (
     select(_E.target)
     .where(_IS_STEP, ONLY_HERE, _E.sequence < bindparam("before"), text("status = 1"))
     .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
 )
-MAX_OPEN = 1_000
-MAX_OPEN_OF_CALLER = 100
-
 _CLOSING = ENTRY.alias()
 _OPEN = (
     select(_E.marketplace, _E.target, _E.principal, _E.digest)
@@ -60,7 +59,7 @@ class Step(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RecordedStep:
     step: Step
     principal: str
     step_time: int
@@ -88,7 +87,7 @@ class Proposal:
     content: Content | None
     """None if erased."""
     expire_time: int
-    steps: tuple[Taken, ...]
+    steps: tuple[RecordedStep, ...]
     seen_time: int
 
     @property
@@ -100,12 +99,14 @@ class Proposal:
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:
-        return any(taken.step is step for taken in self.steps)
+        return any(one.step is step for one in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
     clock: LedgerClock
+    max_open: int = 1_000
+    max_open_of_caller: int = 100
 
     def propose(
         self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
@@ -115,37 +116,20 @@ class Proposals:
         Raises EntryContentDiffers if another proposal has the id; TooManyCalls if the caller, or all callers together,
         have too many open.
         """
-        with ActWriter.open(self.clock) as acting:
-            connection, now = acting.connection, acting.now
-            found = _load(connection, marketplace, [proposal], now)
-            if not found:
-                digest = sha256(content.request).digest()
-                is_open = _open_of(connection, marketplace, seller, digest, principal, now)
-                if is_open:
-                    return _load_one(connection, marketplace, is_open, now)
-                texts = {
-                    "request": base64.b64encode(content.request).decode(),
-                    "basis": dict(content.basis),
-                    "actor": content.actor,
-                    "reason": content.reason,
-                }
-                new = NewAct(
-                    Act.PROPOSAL,
-                    {"method": content.method},
-                    _target(proposal),
-                    target=_target(proposal),
-                    status=int(Step.PROPOSED),
-                    until_time=now + int(hours * 3_600 * SECOND),
-                    sealed=texts,
-                    digest=digest,
-                )
-                acting.append(marketplace, [new], principal=principal, seller=seller)
-                return _load_one(connection, marketplace, proposal, now)
-        [there] = found
-        if there.content is None or _stated(there.content) != _stated(content):
-            problem = f"{proposal!r} stands for another proposal; give a new proposal a new id"
-            raise EntryContentDiffers(problem, {"entry_id": proposal}, ("proposal_id",))
-        return there
+        with ActWriter.open(self.clock, marketplace) as acting:
+            for found in _load(acting.reader, [proposal], acting.now):
+                if found.content is None or replace(found.content, basis=content.basis) != content:
+                    problem = f"{proposal!r} stands for another proposal; give a new proposal a new id"
+                    raise EntryContentDiffers(problem, {"entry_id": proposal}, ("proposal_id",))
+                return found
+            digest = sha256(content.request).digest()
+            recorded = self._find_open(acting, seller, digest, principal)
+            if not recorded:
+                recorded = proposal
+                until_time = acting.now + int(hours * 3_600 * SECOND)
+                new = _act_of_proposal(proposal, content, digest, until_time)
+                acting.append([new], principal=principal, seller=seller)
+            return _load_one(acting.reader, recorded, acting.now)
 
     def take_step(
         self,
@@ -163,25 +147,24 @@ class Proposals:
         `check` gets the present state under the lock. It returns whether to record the step, or raises the error that
         forbids it. Raises ProposalNotFound.
         """
-        with ActWriter.open(self.clock) as acting:
-            connection, now = acting.connection, acting.now
-            found = _load_one(connection, marketplace, proposal, now)
-            if check(found):
-                new = NewAct(
-                    Act.PROPOSAL,
-                    {"step": step.name.lower()},
-                    target=_target(proposal),
-                    status=int(step),
-                    sealed={"actor": actor, "reason": reason},
-                )
-                acting.append(marketplace, [new], principal=principal, seller=found.seller)
-                found = _load_one(connection, marketplace, proposal, now)
-        return found
+        with ActWriter.open(self.clock, marketplace) as acting:
+            found = _load_one(acting.reader, proposal, acting.now)
+            if not check(found):
+                return found
+            new = NewAct(
+                Act.PROPOSAL,
+                {"step": step.name.lower()},
+                target=_target(proposal),
+                status=int(step),
+                sealed={"actor": actor, "reason": reason},
+            )
+            acting.append([new], principal=principal, seller=found.seller)
+            return _load_one(acting.reader, proposal, acting.now)
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
         now = self._read_now()
         with self.clock.database.read() as connection:
-            return _load_one(connection, marketplace, proposal, now)
+            return _load_one(RowReader(connection, marketplace), proposal, now)
 
     def list(self, marketplace: str, before: int, count: int) -> Sequence[Proposal]:
         """Return the `count` latest proposals numbered below `before`, newest first.
@@ -189,10 +172,32 @@ class Proposals:
         "" lists those that concern all marketplaces.
         """
         now = self._read_now()
-        targets = self.clock.database.rows(_NAMES, marketplace=marketplace, before=before, count=count)
         with self.clock.database.read() as connection:
-            found = _load(connection, marketplace, [_proposal_of(target) for (target,) in targets], now)
+            values = {"marketplace": marketplace, "before": before, "count": count}
+            names = [_name_of(target) for (target,) in connection.execute(_TARGETS, values)]
+            found = _load(RowReader(connection, marketplace), names, now)
         return sorted(found, key=lambda one: one.number, reverse=True)
+
+    def _find_open(self, acting: ActWriter, seller: str, digest: bytes, principal: str) -> str:
+        """Return the id of the open proposal with a request's digest; "" if none.
+
+        Raises TooManyCalls if the caller, or all callers together, may open no other.
+        """
+        marketplace = acting.reader.marketplace
+        rows = acting.reader.connection.execute(_OPEN, {"now": acting.now}).all()
+        keyed = keyed_digest(read_or_make_keys(acting.reader, [seller])[seller], digest)
+        for row in rows:
+            if row.marketplace == marketplace and bytes(row.digest) == keyed:
+                return _name_of(row.target)
+        own = sum(row.principal == principal for row in rows)
+        for count, most, whose in (
+            (own, self.max_open_of_caller, "this caller has"),
+            (len(rows), self.max_open, "there are"),
+        ):
+            if count >= most:
+                text = f"{whose} {count:,} open proposals; withdraw one, or wait until one is carried out or expires"
+                raise TooManyCalls(text, {"limit": "proposals"}, seconds=60.0)
+        return ""
 
     def _read_now(self) -> int:
         return self.clock.server.now(self.clock.end().clock)
@@ -202,23 +207,27 @@ def _target(proposal: str) -> str:
     return f"proposal/{proposal}"
 
 
-def _stated(content: Content) -> tuple[object, ...]:
-    return content.method, content.request, content.actor, content.reason
+def _name_of(target: str) -> str:
+    return target.removeprefix("proposal/")
 
 
-def _open_of(connection: Connection, marketplace: str, seller: str, digest: bytes, principal: str, now: int) -> str:
-    """Return the id of the open proposal with a digest; "" if none. Raises TooManyCalls."""
-    rows = connection.execute(_OPEN, {"now": now}).all()
-    keyed = keyed_digest(keys_made(connection, marketplace, [seller])[seller][1], digest)
-    for row in rows:
-        if row.marketplace == marketplace and bytes(row.digest) == keyed:
-            return _proposal_of(row.target)
-    own = sum(row.principal == principal for row in rows)
-    for count, most, whose in ((own, MAX_OPEN_OF_CALLER, "this caller has"), (len(rows), MAX_OPEN, "there are")):
-        if count >= most:
-            text = f"{whose} {count:,} open proposals; withdraw one, or wait until one is carried out or expires"
-            raise TooManyCalls(text, {"limit": "proposals"}, seconds=60.0)
-    return ""
+def _act_of_proposal(proposal: str, content: Content, digest: bytes, until_time: int) -> NewAct:
+    texts = {
+        "request": base64.b64encode(content.request).decode(),
+        "basis": dict(content.basis),
+        "actor": content.actor,
+        "reason": content.reason,
+    }
+    return NewAct(
+        Act.PROPOSAL,
+        {"method": content.method},
+        _target(proposal),
+        target=_target(proposal),
+        status=int(Step.PROPOSED),
+        until_time=until_time,
+        sealed=texts,
+        digest=digest,
+    )
 
 
 def proposal_not_found(proposal: str) -> ProposalNotFound:
@@ -226,38 +235,38 @@ def proposal_not_found(proposal: str) -> ProposalNotFound:
     return ProposalNotFound(text, {"proposal": proposal})
 
 
-def _load_one(connection: Connection, marketplace: str, proposal: str, now: int) -> Proposal:
-    found = _load(connection, marketplace, [proposal], now)
-    if not found:
-        raise proposal_not_found(proposal)
-    return found[0]
+def _load_one(reader: RowReader, proposal: str, now: int) -> Proposal:
+    for found in _load(reader, [proposal], now):
+        return found
+    raise proposal_not_found(proposal)
 
 
-def _load(connection: Connection, marketplace: str, names: Sequence[str], now: int) -> list[Proposal]:
-    targets = [_target(name) for name in names]
-    rows = RowReader(connection, marketplace).rows(_STEPS, targets)
-    held = keys(connection, marketplace, {row.seller for row in rows})
-    steps: dict[str, list[Any]] = {}
-    for row in rows:
-        steps.setdefault(row.target, []).append(row)
-    return [_proposal(found, held.get(found[0].seller), now) for found in steps.values()]
+def _load(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
+    rows = reader.rows(_STEPS, [_target(name) for name in names])
+    keys = read_keys(reader, {row.seller for row in rows})
+    steps = [list(of_target) for _, of_target in groupby(rows, key=attrgetter("target"))]
+    return [_proposal_of(found, keys.get(found[0].seller), now) for found in steps]
 
 
-def _proposal(rows: Sequence[Any], key: Key | None, now: int) -> Proposal:
+def _proposal_of(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
     if (stated := texts[0]) and first.status == Step.PROPOSED:
         request, method = base64.b64decode(stated["request"]), json.loads(first.content)["method"]
         content = Content(method, request, stated["actor"], stated["reason"], stated["basis"])
-    steps = tuple(
-        Taken(Step(row.status), row.principal or "", row.occur_time, found.get("actor", ""), found.get("reason", ""))
-        for row, found in zip(rows, texts, strict=True)
-    )
+    steps = [
+        RecordedStep(
+            Step(row.status), row.principal or "", row.occur_time, said.get("actor", ""), said.get("reason", "")
+        )
+        for row, said in zip(rows, texts, strict=True)
+    ]
     return Proposal(
-        *(first.sequence, first.marketplace, _proposal_of(first.target), first.seller, content),
-        *(first.until_time or 0, steps, now),
+        number=first.sequence,
+        marketplace=first.marketplace,
+        proposal=_name_of(first.target),
+        seller=first.seller,
+        content=content,
+        expire_time=first.until_time or 0,
+        steps=tuple(steps),
+        seen_time=now,
     )
-
-
-def _proposal_of(target: str) -> str:
-    return target.removeprefix("proposal/")

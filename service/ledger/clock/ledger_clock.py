@@ -16,13 +16,13 @@ _E = ENTRY.c
 _LAST = select(_E.sequence, _E.record_time).order_by(_E.sequence.desc()).limit(1)
 _END = select(func.max(_E.sequence))
 _ENDS = {
-    is_asked: select(
+    with_clock: select(
         _END.scalar_subquery(),
         select(_E.record_time).where(_E.sequence == _END.scalar_subquery()).scalar_subquery(),
         mending.LATEST.scalar_subquery(),
-        literal_column(CLOCK if is_asked else "NULL"),
+        literal_column(CLOCK if with_clock else "NULL"),
     )
-    for is_asked in (False, True)
+    for with_clock in (False, True)
 }
 
 
@@ -62,19 +62,24 @@ class LedgerClock:
 
     def settled(self) -> int | None:
         """Return a time, in microseconds, before which later reads see all records; None during a write."""
-        follows_database = self.server.is_witnessed and not self.database.is_sqlite
-        return self.database.read_settled_clock(None if follows_database else partial(self.server.now, None))
+        return self.database.read_settled_clock(None if self._follows_database else partial(self.server.now, None))
 
     def end(self) -> LedgerEnd:
         with self.database.read() as connection:
-            is_asked = self.server.is_witnessed and not self.database.is_sqlite
-            sequence, record_time, mended, clock = connection.execute(_ENDS[is_asked]).one()
+            sequence, record_time, mended, clock = connection.execute(_ENDS[self._follows_database]).one()
             end = LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
             self._end_seen = (end.clock, steady_clock(), end.record_time)
             seen, known = self._known
             if end.sequence > seen:
-                self._known = (end.sequence, known if end.mended == known.through else mending.load(connection))
+                self._known = (
+                    end.sequence,
+                    known if end.mended == known.through else mending.load_mendings(connection),
+                )
             return end
+
+    @property
+    def _follows_database(self) -> bool:
+        return self.server.is_witnessed and not self.database.is_sqlite
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:

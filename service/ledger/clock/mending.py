@@ -30,15 +30,17 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from scoring.base.enums import Kind
 from scoring.base.errors import invalid
 from scoring.base.time import format_time
-from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.decisions import ClockMended
 from service.ledger.database.expressions import of_kind
+from service.ledger.database.row_reader import read_fact
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
 LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))
 
-_MENDINGS = select(_E.sequence, _E.record_time, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
+_MENDINGS = (
+    select(_E.sequence, _E.record_time, _E.entry_id, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
+)
 _RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
 _BEFORE = (
     select(_E.sequence, _E.record_time)
@@ -70,17 +72,18 @@ class Mendings(NamedTuple):
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
-def load(connection: Connection) -> Mendings:
+def load_mendings(connection: Connection) -> Mendings:
     found, through = [], 0
-    for sequence, stated_time, content in connection.execute(_MENDINGS).all():
-        fact, through = entry_from_content("", content).fact, sequence
-        if isinstance(fact, ClockMended) and fact.ahead_micros:
-            first, last = fact.first_sequence, sequence - 1
-            found.append(Mending(first, last, fact.ahead_micros, stated_time, read_span(connection, first, last)))
+    for row in connection.execute(_MENDINGS).all():
+        fact: ClockMended = read_fact(row)
+        through = row.sequence
+        if fact.ahead_micros:
+            first, last = fact.first_sequence, through - 1
+            found.append(Mending(first, last, fact.ahead_micros, row.record_time, read_span(connection, first, last)))
     return Mendings(through, tuple(found))
 
 
-def require_sound(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
+def require_possible(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
     """Raise InvalidInput unless the mending's entries ran ahead and keep their order.
 
     `stated.first_sequence` must be after all mended entries and not after `last`. Its corrected time must stay after
@@ -101,7 +104,7 @@ def require_sound(connection: Connection, mendings: Mendings, stated: ClockMende
         )
 
 
-def sequence_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
+def find_last_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
     """Return (sequence, record time) of the last entry recorded before `known_time`; (0, 0) without one.
 
     It uses corrected times, but a `known_time` from a clock that ran ahead keeps its answer.
@@ -109,7 +112,7 @@ def sequence_before(connection: Connection, mendings: Mendings, known_time: int)
     for mending in mendings.all:
         if mending.taken[0] < known_time <= mending.taken[1] + 1:
             return _read_before(connection, known_time, mending.first, mending.last)
-    for first, last, ahead in _stretches(mendings.all):
+    for first, last, ahead in _list_stretches(mendings.all):
         if first > 1 and _record_time_of(connection, first) - ahead >= known_time:
             continue  # otherwise the search would walk along every entry before the stretch
         sequence, record_time = _read_before(connection, known_time + ahead, first, last)
@@ -127,18 +130,18 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
     columns: dict[str, ColumnElement[Any]] = {column.name: column for column in _E}
     for mending in mendings:
         recorded = columns["record_time"]
-        right = recorded - literal(mending.ahead, BigInteger())
+        corrected = recorded - literal(mending.ahead, BigInteger())
         among = and_(_E.sequence >= mending.first, _E.sequence <= mending.last)
         for name in ("occur_time", "report_time"):
             wrong = or_(columns[name] == recorded, columns[name] > mending.stated_time)
-            columns[name] = case((and_(among, wrong), right), else_=columns[name])
-        columns["record_time"] = case((among, right), else_=recorded)
+            columns[name] = case((and_(among, wrong), corrected), else_=columns[name])
+        columns["record_time"] = case((among, corrected), else_=recorded)
     read = select(*(column.label(name) for name, column in columns.items())).subquery("entry").c
 
-    def replaced(element: Any, **kw: Any) -> Any:  # noqa: ARG001 (named as SQLAlchemy names them)
+    def mended_column(element: Any, **_: Any) -> Any:
         return read[element.name] if isinstance(element, Column) and element.table is ENTRY else None
 
-    return replacement_traverse(statement, {}, replaced)
+    return replacement_traverse(statement, {}, mended_column)
 
 
 @contextmanager
@@ -147,17 +150,17 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
         yield
         return
 
-    def right(_: Any, statement: Any, several: Any, values: Any, __: Any) -> tuple[Any, Any, Any]:
+    def mend(_: Any, statement: Any, several: Any, values: Any, __: Any) -> tuple[Any, Any, Any]:
         return mend_statement(statement, mendings), several, values
 
-    event.listen(connection, "before_execute", right, retval=True)
+    event.listen(connection, "before_execute", mend, retval=True)
     try:
         yield
     finally:
-        event.remove(connection, "before_execute", right)
+        event.remove(connection, "before_execute", mend)
 
 
-def _stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
+def _list_stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
     """Yield (first sequence, last sequence, how far ahead) for all entries, the last first."""
     end = _END
     for mending in reversed(mendings):

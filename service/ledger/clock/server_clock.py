@@ -22,6 +22,11 @@ REST = 366 * DAY
 
 
 def time_at_end(clock: int, last_record_time: int) -> int:
+    """Return the ledger's present, in microseconds: the later of the clock and the last record time.
+
+    A record time counts for at most SKEW ahead of the clock. `time_at_end(5 * SECOND, 5_400_000) == 5_400_000`;
+    `time_at_end(5 * SECOND, 9 * SECOND) == 6 * SECOND`.
+    """
     return max(clock, min(last_record_time, clock + SKEW))
 
 
@@ -44,14 +49,6 @@ class Present(NamedTuple):
             if first <= record_time <= last + 1:
                 record_time = last + 2
         return record_time
-
-    def at_end(self, last_record_time: int) -> int:
-        """Return the ledger's present, in microseconds: the later of the clock and the last record time.
-
-        A record time counts for at most SKEW ahead of the clock. `Present(5 * SECOND).at_end(5_400_000) == 5_400_000`;
-        `at_end(9 * SECOND) == 6 * SECOND`.
-        """
-        return time_at_end(self.clock, last_record_time)
 
     def dates(self, record_time: int) -> int:
         """Return the time for an entry's missing times.

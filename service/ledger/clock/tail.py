@@ -76,30 +76,9 @@ class Tail:
 
         It ends when the caller is gone. Raises ServerStopping or LedgerUnavailable.
         """
-        call = current_call()
-        call.on_end(self._wake)
-        with self._lock:
-            failures, losses = self._failures, self.losses
-            self._look()
-            self._waiting += 1
-            try:
-                self._moved.wait_for(
-                    lambda: (
-                        self._last >= sequence
-                        or self.losses > losses
-                        or self._stop.is_set()
-                        or self._failures > failures
-                        or not call.is_active()
-                    ),
-                    max(seconds, 0.0),
-                )
-            finally:
-                self._waiting -= 1
-            if self._stop.is_set():
-                raise server_stopping_error()
-            if self._failures > failures:
-                raise _silent_error() from self._problem
-            return self._last
+        losses = self.losses
+        self._wait_until(lambda: self._last >= sequence or self.losses > losses, monotonic() + seconds)
+        return self._last
 
     def reach(self, sequence: int) -> None:
         """Wait, within the call's time, until the ledger holds `sequence`.
@@ -124,7 +103,7 @@ class Tail:
 
     def _require_answer(self, until: float, ticks: int) -> None:
         asked = monotonic()
-        self._wait_answered(lambda: self._answered > asked, until, ticks)
+        self._wait_until(lambda: self._answered > asked, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
         if not self._reading.acquire(blocking=False):
@@ -134,27 +113,33 @@ class Tail:
                 {"limit": str(self._readers)},
             )
         try:
-            self._wait_answered(lambda: self._last >= sequence, until, SILENT_TICKS)
+            self._wait_until(lambda: self._last >= sequence, until, SILENT_TICKS)
         finally:
             self._reading.release()
 
-    def _wait_answered(self, is_done: Callable[[], bool], until: float, ticks: int) -> None:
+    def _wait_until(self, is_done: Callable[[], bool], until: float, silent_ticks: int | None = None) -> None:
+        """Wait until `is_done`, the time `until`, or the caller is gone. Raises ServerStopping or LedgerUnavailable.
+
+        After `silent_ticks`, or a few usual times, without an answer, the database is taken for silent; None: never.
+        """
         call = current_call()
         call.on_end(self._wake)
-        silent_ticks = asks = 0
+        silent = asks = 0
         with self._lock:
             failures = self._failures
-            self._urgent = True
-            self._look()
+            self._urgent |= silent_ticks is not None
+            self._ask_for_polls()
             self._waiting += 1
             try:
                 while not is_done() and self._failures == failures and not self._stop.is_set() and call.is_active():
-                    if monotonic() >= until:
+                    left = until - monotonic()
+                    if left <= 0:
                         break
-                    self._moved.wait(TICK_SECONDS)
-                    silent_ticks = silent_ticks + 1 if self._is_asking and self._asks == asks else 0
+                    self._moved.wait(left if silent_ticks is None else TICK_SECONDS)
+                    silent = silent + 1 if self._is_asking and self._asks == asks else 0
                     asks = self._asks
-                    if silent_ticks > max(ticks, ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)):
+                    usual_ticks = ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)
+                    if silent_ticks is not None and silent > max(silent_ticks, usual_ticks):
                         raise _silent_error()
             finally:
                 self._waiting -= 1
@@ -167,7 +152,8 @@ class Tail:
         """End all waits with ServerStopping; wait at most `seconds` for a running query."""
         with self._lock:
             self._stop.set()
-            self._wake_all()
+            self._moved.notify_all()
+            self._wanted.notify_all()
         if self._thread is not None:
             self._thread.join(seconds)
 
@@ -179,11 +165,7 @@ class Tail:
         with self._lock:
             self._moved.notify_all()
 
-    def _wake_all(self) -> None:
-        self._moved.notify_all()
-        self._wanted.notify_all()
-
-    def _look(self) -> None:
+    def _ask_for_polls(self) -> None:
         if self._thread is None and not self._stop.is_set():
             self._thread = threading.Thread(target=self._poll, name="tail", daemon=True)
             self._thread.start()

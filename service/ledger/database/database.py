@@ -41,7 +41,7 @@ _BEGIN = {
     f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
 }
 _SETTLED = f"SELECT {CLOCK}, pg_try_advisory_xact_lock_shared({_LOCK})"
-_LOCKED_AT = "sellertrust.locked_at"
+_LOCKED_AT, _INSERTED = "sellertrust.locked_at", "sellertrust.inserted"
 _SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
 _WAL_RESET_MENDED = (3, 51, 3)
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # the last guards against OR REPLACE
@@ -58,20 +58,16 @@ class Database:
     """A ledger's database; it connects on first use. Raises ConfigurationWrong for an unusable URL."""
 
     def __init__(self, url: str) -> None:
-        self.url = _usable(url)
+        self.url = _parse_url(url)
         self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
         """They get the committed entries of each write of this object."""
-        self._inserted: list[Sequence[Any]] = []
         self._closed = False
         self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
-        self._readers = self._engine(READERS, "", isolation_level="AUTOCOMMIT")
+        self._readers = self._engine(READERS, _READER_PRAGMAS, "", isolation_level="AUTOCOMMIT")
         # Two that checkpoint can corrupt a file before SQLite 3.51.3.
-        self._writer = self._engine(1, _writer_options())
+        self._writer = self._engine(1, _WRITER_PRAGMAS, _writer_options())
         event.listen(self._writer, "begin", _begin)
-        if self.is_sqlite:
-            event.listen(self._readers, "connect", lambda connection, _: _set(connection, _READER_PRAGMAS))
-            event.listen(self._writer, "connect", lambda connection, _: _set(connection, _WRITER_PRAGMAS))
 
     @property
     def is_sqlite(self) -> bool:
@@ -108,7 +104,7 @@ class Database:
             if self.is_missing:
                 self._make_private()
             with self._writer.begin() as connection:
-                inserted = self._inserted = []
+                inserted = connection.info[_INSERTED] = []
                 yield connection
             for listener in tuple(self.listeners) if inserted else ():
                 with suppress(Exception):
@@ -188,11 +184,6 @@ class Database:
             found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
         return found
 
-    def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert complete rows. Raises an error of CONFLICT."""
-        insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
-        self._inserted += rows
-
     def maintain(self, statement: str) -> list[Any]:
         """Run a statement outside any transaction; return SQLite's rows, [] on PostgreSQL."""
         with self._translate_errors(), self._writer.connect() as connection:
@@ -219,9 +210,8 @@ class Database:
         with suppress(OSError):
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
-    def _engine(self, connections: int, settings: str, **options: Any) -> Engine:
+    def _engine(self, connections: int, pragmas: Sequence[str], settings: str, **options: Any) -> Engine:
         if self.is_sqlite:
-            given = set(self.url.query)
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
         else:
             arguments = {
@@ -243,7 +233,7 @@ class Database:
             **options,
         )
         if self.is_sqlite:
-            event.listen(engine, "connect", lambda connection, _: _set(connection, _PRAGMAS))
+            event.listen(engine, "connect", lambda connection, _: _set_pragmas(connection, (*_PRAGMAS, *pragmas)))
         else:
             is_given = "statement_timeout" in str(self.url.query.get("options", ""))
             self._connector.serve(engine, inf if is_given else STATEMENT_SECONDS + ANSWER_SECONDS)
@@ -279,6 +269,12 @@ def lift_limits(connection: Connection) -> None:
     raw.limit_seconds = inf
 
 
+def insert_entries(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert complete rows; listeners get them after the commit. Raises an error of CONFLICT."""
+    insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
+    connection.info[_INSERTED] += rows
+
+
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
     """Insert rows into some columns. COPY takes PostgreSQL 12 us a row, executemany 85."""
     is_sqlite = connection.dialect.name == "sqlite"
@@ -303,7 +299,7 @@ def _insertion(table: str, columns: tuple[str, ...], is_sqlite: bool) -> str:
     return f"INSERT INTO {table} ({names}) VALUES ({marks})" if is_sqlite else f"COPY {table} ({names}) FROM STDIN"  # noqa: S608
 
 
-def _usable(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except exc.ArgumentError:
@@ -352,7 +348,7 @@ def _require_durable(settings: Mapping[Any, Any]) -> None:
         )
 
 
-def _set(connection: Any, pragmas: Sequence[str]) -> None:
+def _set_pragmas(connection: Any, pragmas: Sequence[str]) -> None:
     end = time.monotonic() + WAIT_SECONDS
     for pragma in pragmas:
         # Connections that switch a file to WAL together collide.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
+    or_,
     select,
     text,
 )
@@ -116,6 +117,11 @@ def select_distinct(column: Column[Any], *conditions: ColumnElement[bool]) -> Se
 def of_kind(kind: Kind) -> TextClause:
     """Return the condition `kind = 3`, without a parameter, so that a partial index serves."""
     return text(f"kind = {int(kind)}")
+
+
+def among_kinds(*kinds: Kind) -> ColumnElement[bool]:
+    """Return the condition `kind = ? OR kind = ?`: with parameters, so that no partial index of a kind serves."""
+    return or_(*(ENTRY.c.kind == int(kind) for kind in kinds))
 
 
 def read_content(key: str) -> ColumnElement[str]:

@@ -4,6 +4,7 @@ The kernel's lock (`flock`) on a file beside the ledger ends with its process. R
 """
 
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -13,11 +14,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from scoring.base.errors import ConfigurationWrong
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 PATIENCE_SECONDS = 1.0
 
@@ -36,7 +32,7 @@ class WriterLock:
         self._descriptor: int | None = None
         self._is_shared = False
         self._guard = threading.Lock()
-        self.is_enforced = fcntl is not None
+        self.is_enforced = True
         """False: the system lacks locks, and every process is admitted."""
 
     def share(self) -> None:

@@ -1,6 +1,7 @@
 """PostgreSQL roles: the owner makes and upgrades tables; a server's role only reads and appends."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 from psycopg import sql
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from scoring.base.errors import ConfigurationWrong
 from service.ledger.database.database import Database, missing_rights_error
-from service.ledger.database.schema import BOOKKEEPING, require_current, state_of
+from service.ledger.database.schema import BOOKKEEPING, require_current
 from service.ledger.database.tables import TableBase
 
 KEYS = "seller_key"
@@ -48,21 +49,18 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
     Raises ConfigurationWrong on SQLite, if a role is missing or has every right anyway, or if another role owns the
     tables; LedgerVersionUnknown unless the schema is this release's.
     """
-    database = Database(url)
-    try:
+    with closing(Database(url)) as database:
         if database.is_sqlite:
             raise ConfigurationWrong("SQLite has no roles: the permissions of its file say who may write")
-        require_current(state_of(database))
+        require_current(database)
         with database.write() as connection:
             for name in filter(None, (role, eraser)):
                 _require_ordinary(connection, name)
-                for statement in _statements(connection, name, erases=name == eraser):
+                for statement in _list_grants(connection, name, erases=name == eraser):
                     connection.exec_driver_sql(statement)
-    finally:
-        database.close()
 
 
-def _statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
+def _list_grants(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
     tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]

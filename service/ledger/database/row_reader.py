@@ -2,9 +2,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, select
 
 from scoring.entries.entry import entry_from_content
+from service.ledger.database.tables import ENTRY
+
+_NAMES = (
+    *("sequence", "entry_id", "kind", "seller", "violation", "incident", "target", "severity", "status", "occur_time"),
+    *("report_time", "record_time", "principal", "content"),
+)
+RECORDED = select(*(ENTRY.c[name] for name in _NAMES))
+"""What deriving and resolving read of an entry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from scoring.entries.entry import PreparedEntry
 from scoring.entries.incidents import assign_incident
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
-from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.database.tables import ENTRY
@@ -38,18 +37,12 @@ def row_of(
     report_time = date if entry.report_time is None else entry.report_time
     row[:8] = (sequence, marketplace, seller, entry.entry_id, int(kind), occur_time, report_time, record_time)
     row[PLACE["content"]], row[PLACE["digest"]] = item.content, item.digest
-    if isinstance(fact, ExposureStated):
-        for place, name, _ in _FIELDS[kind]:
-            row[place] = getattr(fact, name)
-        row[PLACE["service_failures"]] = fact.service_failures
-        return row
-    if isinstance(fact, FlowStated):
-        for place, name, _ in _FIELDS[kind]:
-            row[place] = getattr(fact, name)
-        return row
+    is_of_a_day = kind in (Kind.EXPOSURE, Kind.FLOW)
     for place, name, is_word in _FIELDS[kind]:
-        if value := getattr(fact, name):
+        if (value := getattr(fact, name)) or is_of_a_day:
             row[place] = int(value) if is_word else value
+    if isinstance(fact, ExposureStated):
+        row[PLACE["service_failures"]] = fact.service_failures
     if kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
         incident = entry.entry_id
         if isinstance(fact, ViolationReported):

@@ -4,6 +4,7 @@ A migration that only adds tables, indexes or nullable columns may state the old
 write: `writable_by = "0100"`. Only the newest release verifies.
 """
 
+from contextlib import closing
 from enum import Enum
 from pathlib import Path
 
@@ -53,11 +54,8 @@ class SchemaState(Enum):
 
 
 def upgrade(url: str) -> None:
-    database = Database(url)
-    try:
+    with closing(Database(url)) as database:
         upgrade_open(database)
-    finally:
-        database.close()
 
 
 def state_of(database: Database) -> SchemaState:
@@ -84,18 +82,18 @@ def upgrade_to(connection: Connection, version: str) -> None:
     """
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
-    scripts = ScriptDirectory.from_config(_config())
     found = version_of(connection)
-    if found is not None and found not in _known(scripts):
+    if found is not None and not knows_version(found):
         return
     if connection.dialect.name == "postgresql":
         lift_limits(connection)
-    config = _config()
-    config.attributes["connection"] = connection
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
     command.upgrade(config, version)
     for statement in (_COMPATIBILITY, *_GUARDS[connection.dialect.name]):
         connection.exec_driver_sql(statement)
-    for script in scripts.iterate_revisions(version_of(connection), "base"):
+    for script in _scripts().iterate_revisions(version_of(connection), "base"):
         writable_by = getattr(script.module, "writable_by", script.revision)
         connection.execute(_STATE, {"version": script.revision, "writable_by": writable_by})
 
@@ -107,11 +105,12 @@ def version_of(connection: Connection) -> str | None:
 
 
 def knows_version(version: str) -> bool:
-    return version in _known(ScriptDirectory.from_config(_config()))
+    return any(script.revision == version for script in _scripts().walk_revisions())
 
 
-def require_current(state: SchemaState) -> None:
+def require_current(database: Database) -> None:
     """Raise LedgerVersionUnknown unless the schema is CURRENT."""
+    state = state_of(database)
     if state is SchemaState.UNKNOWN:
         raise newer_schema_error()
     if state is SchemaState.BEHIND:
@@ -130,22 +129,17 @@ def newer_schema_error() -> LedgerVersionUnknown:
 
 
 def newest_version() -> str:
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    return str(_scripts().get_current_head())
 
 
 def _state(connection: Connection) -> SchemaState:
     version = version_of(connection)
     if version is None:
         return SchemaState.ABSENT
-    scripts = ScriptDirectory.from_config(_config())
-    known = _known(scripts)
-    if version == scripts.get_current_head() or (version not in known and _writable_by(connection, version) in known):
-        return SchemaState.CURRENT
-    return SchemaState.BEHIND if version in known else SchemaState.UNKNOWN
-
-
-def _known(scripts: ScriptDirectory) -> set[str]:
-    return {script.revision for script in scripts.walk_revisions()}
+    if knows_version(version):
+        return SchemaState.CURRENT if version == newest_version() else SchemaState.BEHIND
+    writable_by = _writable_by(connection, version)
+    return SchemaState.CURRENT if writable_by and knows_version(writable_by) else SchemaState.UNKNOWN
 
 
 def _writable_by(connection: Connection, version: str) -> str | None:
@@ -154,8 +148,5 @@ def _writable_by(connection: Connection, version: str) -> str | None:
     return connection.execute(_STATED, {"version": version}).scalar()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select
 
 from scoring.base.enums import Kind
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, read_content
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds, read_content
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY
 
@@ -22,7 +22,7 @@ _AFTER = (
 _OF_SELLER = _AFTER.where(HERE, _E.seller == bindparam("seller"))
 _BY_RULE = select(_E.sequence).where(
     _E.sequence.between(bindparam("first"), bindparam("last")),
-    _E.kind.in_([int(Kind.MEASURE), int(Kind.CASE)]),
+    among_kinds(Kind.MEASURE, Kind.CASE),
     read_content("rule").is_not(None),
 )
 

@@ -2,16 +2,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, text
+from sqlalchemy import Select, bindparam, func, select, text
 
 from scoring.base.enums import Kind
 from scoring.entries.entry import entry_from_content
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, SEEN, SELLERS, UP_TO_LAST, among
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY, FACTS
 from service.ledger.records import Cut, RecordedEntry
-from service.ledger.seals.sealed_texts import Key, key_id_of, keys, unseal
+from service.ledger.seals.sealed_texts import SellerKey, key_id_of, read_keys, unseal
 
 _E = ENTRY.c
 EXPORT_COLUMNS: tuple[str, ...] = tuple(
@@ -34,7 +35,9 @@ _EXPORT = (
     .order_by(_E.marketplace, _E.sequence)
     .limit(bindparam("chunk"))
 )
-_IDS = select(_E.entry_id).where(HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end"))
+_FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
+    HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end")
+)
 _KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
@@ -59,8 +62,8 @@ class EntryQueries:
             query = select_page(_ENTRIES, sellers, after_sequence, limit)
             rows = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
             sealed = {row.seller for row in rows if key_id_of(row.content)}
-            held = keys(connection, marketplace, sealed)
-            return [_recorded_entry(row, held.get(row.seller)) for row in rows]
+            keys = read_keys(RowReader(connection, marketplace), sealed)
+            return [_recorded_entry(row, keys.get(row.seller)) for row in rows]
 
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
@@ -86,10 +89,10 @@ class EntryQueries:
     def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
         """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
         with self.clock.database.read() as connection:
-            return find_first_and_last_id(connection, marketplace, first, end)
+            return read_first_and_last_id(RowReader(connection, marketplace), first, end)
 
 
-def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
+def _recorded_entry(row: Any, key: SellerKey | None) -> RecordedEntry:
     sequence, record_time, seller, occur_time, report_time, entry_id, kind, content, is_pending, principal = row
     require_known(kind, sequence)
     text, erased = unseal(entry_id, content, key)
@@ -99,11 +102,9 @@ def _recorded_entry(row: Any, key: Key | None) -> RecordedEntry:
     )
 
 
-def find_first_and_last_id(connection: Connection, marketplace: str, first: str, end: str) -> list[str]:
-    values = {"marketplace": marketplace, "first": first, "end": end}
-    orders = (_E.entry_id, _E.entry_id.desc())
-    found = [connection.execute(_IDS.order_by(order).limit(1), values).scalar() for order in orders]
-    return [name for name in found if name is not None]
+def read_first_and_last_id(reader: RowReader, first: str, end: str) -> list[str]:
+    values = {"marketplace": reader.marketplace, "first": first, "end": end}
+    return [name for name in reader.connection.execute(_FIRST_AND_LAST_ID, values).one() if name is not None]
 
 
 def select_page(query: Select[Any], sellers: Collection[str] | None, after_sequence: int, limit: int) -> Select[Any]:

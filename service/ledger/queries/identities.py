@@ -1,18 +1,17 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from scoring.base.enums import CorrectionKind, IdentityLevel, Kind
 from scoring.entries.kinds.table import KINDS
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, among
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds
 from service.ledger.database.tables import ENTRY
-from service.ledger.records import Cut, Identity
-
-STEP = 200_000
+from service.ledger.records import Cut, IdentityInForce
 
 _E = ENTRY.c
 _IDENTITIES = (
@@ -20,12 +19,7 @@ _IDENTITIES = (
         *(_E.sequence, _E.kind, _E.seller, _E.entry_id, _E.occur_time, _E.report_time),
         *(_E.identity_level, _E.target, _E.status, _E.content),
     )
-    .where(
-        HERE,
-        _E.sequence > bindparam("after"),
-        _E.sequence <= bindparam("through"),
-        _E.kind.in_([int(Kind.IDENTITY), int(Kind.CORRECTION)]),
-    )
+    .where(HERE, UP_TO_LAST, among_kinds(Kind.IDENTITY, Kind.CORRECTION))
     .order_by(_E.sequence)
 )
 _STATED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(HERE, among(_E.entry_id))
@@ -43,9 +37,24 @@ class StatedMatch(NamedTuple):
 class IdentityQueries:
     clock: LedgerClock
 
-    def in_force(self, marketplace: str, cut: Cut) -> Iterator[Identity]:
-        """Yield the identity in force of every seller that has one."""
-        return _find_in_force(self._rows(marketplace, cut), cut)
+    def in_force(self, marketplace: str, cut: Cut) -> Iterator[IdentityInForce]:
+        """Yield each seller's latest identity by occur time, after corrections, then by sequence."""
+        rows = self.clock.rows_as_of(cut, _IDENTITIES, marketplace=marketplace)
+        corrections = {row.target: row for row in rows if row.kind == Kind.CORRECTION}
+        latest: dict[str, tuple[int, int, Any]] = {}
+        for row in rows:
+            correction = corrections.get(row.entry_id)
+            is_void = correction is not None and correction.status == CorrectionKind.VOID
+            if row.kind != Kind.IDENTITY or is_void:
+                continue
+            occur_time = row.occur_time if correction is None else correction.occur_time
+            if max(occur_time, row.report_time) < cut.observe_time:
+                found = (occur_time, row.sequence, row)
+                latest[row.seller] = max(latest.get(row.seller, found), found, key=itemgetter(0, 1))
+        for seller, (_, _, row) in latest.items():
+            yield IdentityInForce(
+                seller, IdentityLevel(row.identity_level), json.loads(row.content).get("attributes", {})
+            )
 
     def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
         """Return, by entry id, its seller and whether its identifier was verified."""
@@ -57,30 +66,3 @@ class IdentityQueries:
             for row in self.clock.database.rows(_STATED, marketplace=marketplace, names=ids)
             if row.seller
         }
-
-    def _rows(self, marketplace: str, cut: Cut) -> Iterator[Any]:
-        for after in range(0, cut.sequence, STEP):
-            through = min(after + STEP, cut.sequence)
-            yield from self.clock.rows_as_of(cut, _IDENTITIES, marketplace=marketplace, after=after, through=through)
-
-
-def _find_in_force(rows: Iterator[Any], cut: Cut) -> Iterator[Identity]:
-    """Yield each seller's latest identity by occur time, after corrections, then by sequence."""
-    corrections: dict[str, Any] = {}
-    stated: list[Any] = []
-    for row in rows:
-        if row.kind == Kind.IDENTITY:
-            stated.append(row)
-        else:
-            corrections[row.target] = row
-    latest: dict[str, tuple[int, int, Any]] = {}
-    for row in stated:
-        correction = corrections.get(row.entry_id)
-        if correction is not None and correction.status == CorrectionKind.VOID:
-            continue
-        occur_time = row.occur_time if correction is None else correction.occur_time
-        if max(occur_time, row.report_time) < cut.observe_time:
-            found = (occur_time, row.sequence, row)
-            latest[row.seller] = max(latest.get(row.seller, found), found, key=lambda item: item[:2])
-    for seller, (_, _, row) in latest.items():
-        yield Identity(seller, IdentityLevel(row.identity_level), json.loads(row.content).get("attributes", {}))

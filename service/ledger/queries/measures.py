@@ -18,7 +18,7 @@ from scoring.entries.kinds.table import Fact
 from scoring.measures.case_record import CaseStatement
 from scoring.measures.record import Lift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import AS_OF_CUT, HERE, SELLERS, UP_TO_LAST, among
+from service.ledger.database.expressions import AS_OF_CUT, HERE, SELLERS, UP_TO_LAST, among, among_kinds
 from service.ledger.database.row_reader import read_fact
 from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
 from service.ledger.records import Cut
@@ -51,7 +51,7 @@ _ON_TERMS = (
 )
 _STATED_SINCE = (
     select(_E.sequence)
-    .where(*_OF_SELLERS, _E.kind.in_([int(Kind.MEASURE), int(Kind.CASE)]), _E.sequence > bindparam("until"))
+    .where(*_OF_SELLERS, among_kinds(Kind.MEASURE, Kind.CASE), _E.sequence > bindparam("until"))
     .limit(1)
 )
 _TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})

@@ -3,13 +3,13 @@
 As in the score, present knowledge counts: today's decision corrects an earlier time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import select
-
 from scoring.base.enums import Category, CorrectionKind, IncidentChange, Kind, Severity, Status
+from scoring.entries.derivation import VIOLATION_KINDS
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.lifecycle import allowed_actions
 from scoring.entries.violation_state import (
@@ -20,32 +20,25 @@ from scoring.entries.violation_state import (
     incident_after_moves,
 )
 from scoring.features.corrections import find_merged_incident
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among, of_kind
-from service.ledger.database.row_reader import RowReader, read_fact
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, of_kind
+from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import ViolationView
 
 _E = ENTRY.c
-_COLUMNS = (_E.sequence, _E.entry_id, _E.kind, _E.seller, _E.violation, _E.incident, _E.target, _E.severity, _E.status)
-REPORT = select(*_COLUMNS, _E.category, _E.occur_time, _E.report_time, _E.record_time, _E.content)
-_ABOUT = (
-    select(*_COLUMNS, _E.occur_time, _E.report_time)
-    .where(
-        HERE,
-        UP_TO_LAST,
-        among(_E.violation),
-        _E.kind.in_([int(kind) for kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)]),
-        _E.status.is_not(None),
-    )
-    .order_by(_E.violation, _E.sequence)
+REPORT = RECORDED.add_columns(_E.category)
+_ABOUT = RECORDED.where(
+    HERE,
+    UP_TO_LAST,
+    among(_E.violation),
+    among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
+    _E.status.is_not(None),
+).order_by(_E.violation, _E.sequence)
+_CORRECTIONS = RECORDED.where(HERE, UP_TO_LAST, among(_E.target), among_kinds(Kind.CORRECTION)).order_by(
+    _E.target, _E.sequence
 )
-_CORRECTIONS = (
-    select(*_COLUMNS, _E.occur_time)
-    .where(HERE, UP_TO_LAST, among(_E.target), _E.kind == int(Kind.CORRECTION))
-    .order_by(_E.target, _E.sequence)
-)
-_REGROUPINGS = (
-    select(*_COLUMNS).where(HERE, UP_TO_LAST, of_kind(Kind.INCIDENT), among(_E.seller)).order_by(_E.seller, _E.sequence)
+_REGROUPINGS = RECORDED.where(HERE, UP_TO_LAST, of_kind(Kind.INCIDENT), among(_E.seller)).order_by(
+    _E.seller, _E.sequence
 )
 
 
@@ -55,9 +48,6 @@ class _History:
     changes: list[Any] = field(default_factory=list)
     splits: list[Any] = field(default_factory=list)
     corrections: list[Any] = field(default_factory=list)
-
-    def entries(self, report: Any) -> list[Any]:
-        return [report, *sorted([*self.changes, *self.splits, *self.corrections], key=lambda row: row.sequence)]
 
 
 def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
@@ -70,26 +60,32 @@ def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
             found.state = found.state.apply(change_of(row))
     for row in reader.rows(_CORRECTIONS, histories):
         histories[row.target].corrections.append(row)
-    regroupings = reader.rows(_REGROUPINGS, {report.seller for report in reports})
-    voided = _void_entries(reader.rows(_CORRECTIONS, [row.entry_id for row in regroupings]))
+    regroupings = _read_valid_regroupings(reader, {report.seller for report in reports})
     into: dict[tuple[str, str], str] = {}
-    for row in sorted(regroupings, key=lambda row: row.sequence):
-        if row.entry_id in voided:
-            continue
+    for row in regroupings:
         if row.status == IncidentChange.SPLIT:
             if row.violation in histories:
                 histories[row.violation].splits.append(row)
             continue
-        merged, remaining = (
-            find_merged_incident(into, row.seller, row.incident),
-            find_merged_incident(into, row.seller, row.target),
-        )
+        merged = find_merged_incident(into, row.seller, row.incident)
+        remaining = find_merged_incident(into, row.seller, row.target)
         if merged != remaining:
             into[row.seller, merged] = remaining
-    namings: dict[str, list[IncidentMention[str]]] = {}
+    mentions: dict[str, list[IncidentMention[str]]] = {}
     if any(row.incident for history in histories.values() for row in history.corrections):
-        namings = _namings(reader, [row for row in regroupings if row.entry_id not in voided])
-    return [_view(report, histories[report.entry_id], into, namings.get(report.seller, ())) for report in reports]
+        mentions = _list_mentions(reader, regroupings)
+    return [_view(report, histories[report.entry_id], into, mentions.get(report.seller, ())) for report in reports]
+
+
+def fold_states(rows: Iterable[Any]) -> dict[str, ViolationState]:
+    """Return the states of violations, by id, from rows about them: each violation's by sequence."""
+    states: dict[str, ViolationState] = {}
+    for row in rows:
+        if row.kind in VIOLATION_KINDS:
+            states[row.violation] = state_on_arrival(row)
+        elif row.violation in states and row.status is not None:
+            states[row.violation] = states[row.violation].apply(change_of(row))
+    return states
 
 
 def change_of(row: Any) -> RecordedChange:
@@ -103,13 +99,19 @@ def state_on_arrival(report: Any) -> ViolationState:
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 
 
-def _namings(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
+def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list[Any]:
+    """Return the sellers' merges and splits, by sequence, without those that a correction declared void."""
+    rows = reader.rows(_REGROUPINGS, sellers)
+    corrections = reader.rows(_CORRECTIONS, [row.entry_id for row in rows])
+    last_status = {row.target: row.status for row in corrections}
+    valid = [row for row in rows if last_status.get(row.entry_id) != CorrectionKind.VOID]
+    return sorted(valid, key=attrgetter("sequence"))
+
+
+def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
     """Return the incidents that merges and splits named, by seller, without a retracted violation's split."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
-    states: dict[str, ViolationState] = {}
-    for row in reader.rows(_ABOUT, splits):
-        is_report = row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION)
-        states[row.violation] = state_on_arrival(row) if is_report else states[row.violation].apply(change_of(row))
+    states = fold_states(reader.rows(_ABOUT, splits))
     found: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
@@ -119,19 +121,15 @@ def _namings(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[In
     return found
 
 
-def _void_entries(corrections: Iterable[Any]) -> set[str]:
-    last = {row.target: row.status for row in corrections}
-    return {name for name, status in last.items() if status == CorrectionKind.VOID}
-
-
 def _view(
-    report: Any, history: _History, into: dict[tuple[str, str], str], namings: Iterable[IncidentMention[str]]
+    report: Any, history: _History, into: dict[tuple[str, str], str], mentions: Iterable[IncidentMention[str]]
 ) -> ViolationView:
     fact: ViolationReported | ProductViolationReported = read_fact(report)
-    state, entries = history.state, history.entries(report)
+    state = history.state
     moves = [ReportMove(row.sequence, row.incident) for row in history.corrections if row.incident]
-    incident = incident_after_moves(report.incident, moves, namings)
+    incident = incident_after_moves(report.incident, moves, mentions)
     moved = history.corrections[-1] if history.corrections else report
+    later = sorted([*history.changes, *history.splits, *history.corrections], key=attrgetter("sequence"))
     return ViolationView(
         violation=report.entry_id,
         seller=report.seller,
@@ -147,7 +145,7 @@ def _view(
         occur_time=moved.occur_time,
         report_time=report.report_time,
         record_time=report.record_time,
-        entries=tuple(row.entry_id for row in entries),
+        entries=tuple(row.entry_id for row in (report, *later)),
         allowed_actions=allowed_actions(state.status),
         sequence=report.sequence,
     )

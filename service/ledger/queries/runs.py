@@ -8,7 +8,7 @@ from scoring.entries.cases import trace_stops
 from scoring.loss_certificate.contradictions import RUN_TYPES, RunCase, Seen
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller, read_lifted
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, of_kind
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds, of_kind
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.measures import MeasureQueries
 from service.ledger.queries.sellers import SellerQueries
@@ -27,7 +27,7 @@ _REPORTS = select(_E.entry_id).where(
 _VOID = select(_E.target).where(
     HERE,
     _E.target.is_not(None),
-    _E.kind == int(Kind.CORRECTION),
+    among_kinds(Kind.CORRECTION),
     _E.status == int(CorrectionKind.VOID),
     UP_TO_LAST,
 )
@@ -36,7 +36,7 @@ _OVERRIDES = (
     .where(
         HERE,
         text(COUNTING),
-        _E.kind == int(Kind.OVERRIDE),
+        among_kinds(Kind.OVERRIDE),
         _E.occur_time < bindparam("observe_time"),
         UP_TO_LAST,
         _E.entry_id.not_in(_VOID),
@@ -46,7 +46,7 @@ _OVERRIDES = (
 _LIFTED = (
     select(_E.seller)
     .distinct()
-    .where(HERE, text(ON_TERMS), _E.kind == int(Kind.MEASURE), _E.status == int(MeasureState.LIFTED), UP_TO_LAST)
+    .where(HERE, text(ON_TERMS), among_kinds(Kind.MEASURE), _E.status == int(MeasureState.LIFTED), UP_TO_LAST)
 )
 _STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 

@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select
+from sqlalchemy import Boolean, and_, bindparam, func, or_, select
 
 from scoring.base.enums import Attribution, Category, Kind, Source, Status
 from scoring.base.errors import ViolationNotFound
@@ -15,13 +15,14 @@ from service.ledger.database.expressions import (
     ONLY_HERE,
     UP_TO_LAST,
     among,
+    among_kinds,
     of_kind,
     read_content,
 )
-from service.ledger.database.row_reader import RowReader
+from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import bind_page, select_page
-from service.ledger.queries.resolving import REPORT, resolve, state_on_arrival
+from service.ledger.queries.resolving import REPORT, change_of, resolve, state_on_arrival
 from service.ledger.records import Cut, ViolationView
 
 _E = ENTRY.c
@@ -61,25 +62,12 @@ _OPEN = (
     .order_by(_E.marketplace.desc(), _E.sequence.desc())
     .limit(bindparam("count"))
 )
-_HISTORY = (
-    select(
-        *(_E.violation, _E.kind, _E.entry_id, _E.status, _E.severity, _E.target, _E.occur_time, _E.report_time),
-        case((_E.kind == int(Kind.STATUS), read_content("held_back"))),
-    )
-    .where(
-        HERE,
-        among(_E.violation),
-        _E.kind.in_([int(Kind.STATUS), int(Kind.ATTRIBUTION)]),
-        _E.status.is_not(None),
-        UP_TO_LAST,
-    )
-    .order_by(_E.violation, _E.sequence)
-)
-_DERIVED = select(_E.target, _E.entry_id).where(HERE, among(_E.target), _E.kind == int(Kind.VIOLATION), UP_TO_LAST)
+_HISTORY = RECORDED.where(
+    HERE, among(_E.violation), among_kinds(Kind.STATUS, Kind.ATTRIBUTION), _E.status.is_not(None), UP_TO_LAST
+).order_by(_E.violation, _E.sequence)
+_DERIVED = select(_E.target, _E.entry_id).where(HERE, among(_E.target), among_kinds(Kind.VIOLATION), UP_TO_LAST)
 _REPORTS = REPORT.where(of_kind(Kind.VIOLATION))
-_NAMED = REPORT.where(
-    HERE, among(_E.entry_id), _E.kind.in_([int(Kind.VIOLATION), int(Kind.PRODUCT_VIOLATION)]), *AS_OF_CUT
-)
+_NAMED = REPORT.where(HERE, among(_E.entry_id), among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION), *AS_OF_CUT)
 
 
 class OpenViolation(NamedTuple):
@@ -187,25 +175,18 @@ class ViolationQueries:
         Violations derived from a product's report need a seller in the selection.
         """
         direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
-        query = REPORT.where(
-            *VISIBLE,
-            _E.sequence > after,
-            of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct),
+        of_seller = of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct)
+        conditions = (
+            (selection.notifier, and_(_E.notifier.is_not(None), _E.notifier == selection.notifier)),
+            (selection.seller, _E.seller == selection.seller),
+            (selection.violation_types, read_content("violation_type").in_(selection.violation_types)),
+            (selection.listing, read_content("listing") == selection.listing),
+            (selection.right, read_content("right") == selection.right),
+            (selection.reported_from is not None, _E.report_time >= (selection.reported_from or 0)),
+            (selection.reported_before is not None, _E.report_time < (selection.reported_before or 0)),
         )
-        if selection.notifier:
-            query = query.where(_E.notifier.is_not(None), _E.notifier == selection.notifier)
-        if selection.seller:
-            query = query.where(_E.seller == selection.seller)
-        if selection.violation_types:
-            query = query.where(read_content("violation_type").in_(selection.violation_types))
-        if selection.listing:
-            query = query.where(read_content("listing") == selection.listing)
-        if selection.right:
-            query = query.where(read_content("right") == selection.right)
-        if selection.reported_from is not None:
-            query = query.where(_E.report_time >= selection.reported_from)
-        if selection.reported_before is not None:
-            query = query.where(_E.report_time < selection.reported_before)
+        chosen = (condition for is_stated, condition in conditions if is_stated)
+        query = REPORT.where(*VISIBLE, _E.sequence > after, of_seller, *chosen)
         query = query.order_by(_E.marketplace, _E.sequence).limit(count)
         return [
             SelectedReport(row.sequence, row.entry_id, row.record_time, state_on_arrival(row))
@@ -222,8 +203,7 @@ class ViolationQueries:
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:
     found: dict[str, list[RecordedChange]] = {}
-    for violation, kind, entry_id, status, severity, origin, occur, report, flag in reader.rows(_HISTORY, names):
-        held_back = str(flag).lower() in ("1", "true")
-        change = RecordedChange(Kind(kind), entry_id, status, severity, origin, occur, report, held_back)
-        found.setdefault(violation, []).append(change)
+    for row in reader.rows(_HISTORY, names):
+        held_back = row.kind == Kind.STATUS and read_fact(row).held_back
+        found.setdefault(row.violation, []).append(change_of(row)._replace(held_back=held_back))
     return found

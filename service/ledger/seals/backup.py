@@ -30,7 +30,6 @@ from service.ledger.seals.chain import GENESIS, LAST_SEAL
 
 MANIFEST = "manifest.json"
 ROWS = 2_000
-_LEVEL = 4
 
 
 class BackupTable(BaseModel):
@@ -62,15 +61,15 @@ def write_backup(
     schema.
     """
     if file.exists() or file.is_symlink():
-        raise _exists(file)
+        raise _exists_error(file)
     staging = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     if database.is_missing:
-        raise _no_ledger()
+        raise _no_ledger_error()
     with database.snapshot() as connection:
-        manifest = _manifest(connection, now, without_keys=without_keys)
+        manifest = _begin_manifest(connection, now, without_keys=without_keys)
         try:
-            _write(connection, manifest, staging, progress)
-            _claim(file)
+            _write_archive(connection, manifest, staging, progress)
+            _claim_name(file)
         except BaseException:
             staging.unlink(missing_ok=True)
             raise
@@ -79,11 +78,11 @@ def write_backup(
     return manifest
 
 
-def _claim(file: Path) -> None:
+def _claim_name(file: Path) -> None:
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
-        raise _exists(file) from None
+        raise _exists_error(file) from None
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
@@ -101,10 +100,10 @@ def member_of(table: str) -> str:
     return f"{table}.jsonl"
 
 
-def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
+def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
     version = version_of(connection)
     if version is None:
-        raise _no_ledger()
+        raise _no_ledger_error()
     if not knows_version(version):
         raise newer_schema_error()
     tables = ledger_tables(connection)
@@ -129,14 +128,15 @@ def _manifest(connection: Connection, now: int, *, without_keys: bool) -> Manife
     )
 
 
-def _write(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
+def _write_archive(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
-        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, table in manifest.tables.items():
-                with archive.open(_info(member_of(name)), "w", force_zip64=True) as member:
+                with archive.open(member_of(name), "w", force_zip64=True) as member:
                     table.sha256 = _write_rows(connection, name, table, member, progress)
-            archive.writestr(_info(MANIFEST), manifest.model_dump_json(indent=1))
+            with archive.open(MANIFEST, "w") as member:
+                member.write(manifest.model_dump_json(indent=1).encode())
         raw.flush()
         os.fsync(raw.fileno())
 
@@ -144,7 +144,7 @@ def _write(connection: Connection, manifest: Manifest, staging: Path, progress: 
 def _write_rows(connection: Connection, name: str, about: BackupTable, member: IO[bytes], progress: Progress) -> str:
     digest, done = sha256(), 0
     progress(f"back up {name}", 0, about.rows)
-    for text in _lines(connection, ledger_tables(connection)[name], about):
+    for text in _list_lines(connection, ledger_tables(connection)[name], about):
         data = "".join(text).encode()
         digest.update(data)
         member.write(data)
@@ -153,7 +153,7 @@ def _write_rows(connection: Connection, name: str, about: BackupTable, member: I
     return digest.hexdigest()
 
 
-def _lines(connection: Connection, table: Table, about: BackupTable) -> Iterator[list[str]]:
+def _list_lines(connection: Connection, table: Table, about: BackupTable) -> Iterator[list[str]]:
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     query = select(table).order_by(*table.primary_key.columns)
     for rows in connection.execute(query, execution_options={"yield_per": ROWS}).partitions():
@@ -166,15 +166,9 @@ def _lines(connection: Connection, table: Table, about: BackupTable) -> Iterator
         yield texts
 
 
-def _info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    return info
-
-
-def _exists(file: Path) -> BackupRefused:
+def _exists_error(file: Path) -> BackupRefused:
     return BackupRefused(f"{file} exists already, and a backup is never overwritten; name another file")
 
 
-def _no_ledger() -> LedgerVersionUnknown:
+def _no_ledger_error() -> LedgerVersionUnknown:
     return LedgerVersionUnknown("there is no ledger in this database, hence nothing to back up")

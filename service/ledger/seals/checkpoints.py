@@ -7,7 +7,6 @@ A file holds one JSON object a line: sequence, chain, time, public key, and an E
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,24 +74,22 @@ def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
     except ValueError:
         raise invalid("--public-key", "must be 64 hexadecimal digits, as a checkpoint shows it") from None
-    return list(_read_lines(path, key))
-
-
-def _read_lines(path: Path, key: Ed25519PublicKey) -> Iterator[tuple[int, bytes]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise invalid("FILE", f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationWrong(f"the checkpoints {path} cannot be read") from None
+    found = []
     for number, line in enumerate(lines, 1):
         try:
             stated = parse_json(line)
             message = _message(stated["sequence"], stated["chain"], stated["time"])
             key.verify(bytes.fromhex(stated["signature"]), message)
-            yield int(stated["sequence"]), bytes.fromhex(stated["chain"])
+            found.append((int(stated["sequence"]), bytes.fromhex(stated["chain"])))
         except (ValueError, KeyError, TypeError, InvalidSignature):
             raise SellertrustError(f"line {number} of {path} is damaged or was not signed by this key") from None
+    return found
 
 
 def _message(sequence: int, chain: str, time: str) -> bytes:

@@ -7,16 +7,16 @@ import zipfile
 import zlib
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import psycopg
+from pydantic import Field, Strict, TypeAdapter
 from sqlalchemy import Connection, LargeBinary, Table, func, select
 
-from scoring.base.canonical import parse_json
 from scoring.base.errors import BackupRefused
 from scoring.base.progress import Progress
 from service.ledger.database.database import CONFLICT, Database, insert_rows, lift_limits
@@ -29,13 +29,14 @@ _CHUNK = 1 << 20
 _MANIFEST_BYTES = 1 << 20
 _LINE_BYTES = 16 << 20
 """A few bytes of a forged backup may unpack to any size."""
-_MIN_BIGINT, _MAX_BIGINT = -(2**63), 2**63 - 1
+_Value = Annotated[int, Strict(), Field(ge=-(2**63), lt=2**63)] | Annotated[str, Strict()] | None
+_ROW = TypeAdapter(list[_Value])
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
     *(struct.error, OverflowError),
 )
 _NO_ROW = (
-    *(*CONFLICT, ValueError, TypeError, OverflowError, RecursionError, psycopg.DataError, psycopg.ProgrammingError),
+    *(*CONFLICT, ValueError, TypeError, OverflowError, psycopg.DataError, psycopg.ProgrammingError),
     *(sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
 )
 
@@ -47,13 +48,14 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
     any content.
     """
     with _open_archive(file) as archive:
-        manifest = _check_members(archive, file, progress)
+        manifest = _read_manifest(archive, file)
+        _check_digests(archive, manifest, file, progress)
         with database.write() as connection:
-            _prepare(connection, manifest)
+            _require_empty(connection, manifest)
             tables = ledger_tables(connection)
             _require_tables(manifest, tables)
             for name, about in manifest.tables.items():
-                _load(connection, name, about, archive, progress)
+                _load_table(connection, name, about, archive, progress)
             if version_of(connection) != newest_version():
                 upgrade_to(connection, "head")
             _verify(connection, manifest, file, progress)
@@ -62,12 +64,11 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
 
 def rehearse(file: Path, progress: Progress) -> Manifest:
     """Restore a backup into a temporary SQLite ledger; return its manifest. Raises BackupRefused."""
-    with tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder:
-        database = Database(f"sqlite:///{Path(folder) / 'ledger.db'}")
-        try:
-            return restore_backup(database, file, progress)
-        finally:
-            database.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder,
+        closing(Database(f"sqlite:///{Path(folder) / 'ledger.db'}")) as database,
+    ):
+        return restore_backup(database, file, progress)
 
 
 @contextmanager
@@ -80,40 +81,43 @@ def _open_archive(file: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _check_members(archive: zipfile.ZipFile, file: Path, progress: Progress) -> Manifest:
+def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
     try:
-        with _member(archive, MANIFEST) as member:
+        with _open_member(archive, MANIFEST) as member:
             text = member.read(_MANIFEST_BYTES + 1)
-        if len(text) > _MANIFEST_BYTES:
-            raise BackupRefused(f"{file} is no backup: its manifest is longer than {_MANIFEST_BYTES:,} bytes")
     except _DAMAGE as error:
         raise _damage_error(file, MANIFEST, error) from None
+    if len(text) > _MANIFEST_BYTES:
+        raise BackupRefused(f"{file} is no backup: its manifest is longer than {_MANIFEST_BYTES:,} bytes")
     try:
-        manifest = Manifest.model_validate(parse_json(text))
-    except (ValueError, RecursionError):
+        manifest = Manifest.model_validate_json(text)
+    except ValueError:
         raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     if not knows_version(manifest.schema_version):
         raise BackupRefused(
             f"{file} is of a newer release, with the schema {manifest.schema_version}; restore it by that release"
         )
+    return manifest
+
+
+def _check_digests(archive: zipfile.ZipFile, manifest: Manifest, file: Path, progress: Progress) -> None:
     for name, table in manifest.tables.items():
-        digest, done, size = sha256(), 0, 0
+        digest, done = sha256(), 0
         try:
             size = archive.getinfo(member_of(name)).file_size
-            with _member(archive, member_of(name)) as member:
+            with _open_member(archive, member_of(name)) as member:
                 while data := member.read(_CHUNK):
                     digest.update(data)
                     done += len(data)
                     progress(f"check {name}", min(done, size - 1), size)
+            if digest.hexdigest() != table.sha256:
+                raise ValueError("its SHA-256 is not the one of the manifest")
         except _DAMAGE as error:
             raise _damage_error(file, member_of(name), error) from None
-        if digest.hexdigest() != table.sha256:
-            raise _damage_error(file, member_of(name), ValueError("its SHA-256 is not the one of the manifest"))
         progress(f"check {name}", size, size)
-    return manifest
 
 
-def _prepare(connection: Connection, manifest: Manifest) -> None:
+def _require_empty(connection: Connection, manifest: Manifest) -> None:
     version = version_of(connection)
     if version is None:
         upgrade_to(connection, manifest.schema_version)
@@ -133,13 +137,9 @@ def _prepare(connection: Connection, manifest: Manifest) -> None:
 
 
 def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
-    if not set(manifest.left_out) <= {KEYS}:
-        raise _handmade_error("the backup leaves out more than the keys")
-    expected, held = set(tables) - set(manifest.left_out), set(manifest.tables)
-    for name in sorted(expected ^ held):
-        raise _handmade_error(
-            f"the backup lacks the table {name}" if name in expected else f"{name} is no table of its schema"
-        )
+    expected = set(tables) - ({KEYS} & set(manifest.left_out))
+    if expected != set(manifest.tables):
+        raise _handmade_error(f"the backup does not hold the tables {', '.join(sorted(expected))}")
     for name, about in manifest.tables.items():
         columns = tables[name].c
         binary = sorted(column.name for column in columns if isinstance(column.type, LargeBinary))
@@ -147,13 +147,15 @@ def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
             raise _handmade_error(f"the backup's {name} has other columns than the table of its schema")
 
 
-def _load(connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress) -> None:
+def _load_table(
+    connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress
+) -> None:
     done = 0
     progress(f"restore {name}", 0, about.rows)
-    with _member(archive, member_of(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
-        while lines := _lines(member, name):
+    with _open_member(archive, member_of(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
+        while lines := _read_lines(member, name):
             try:
-                insert_rows(connection, name, tuple(about.columns), _rows(lines, about))
+                insert_rows(connection, name, tuple(about.columns), _parse_rows(lines, about))
             except _NO_ROW:
                 raise _handmade_error(
                     f"the backup's {member_of(name)} holds a row that the schema refuses, after line {done}"
@@ -164,7 +166,7 @@ def _load(connection: Connection, name: str, about: BackupTable, archive: zipfil
         raise BackupRefused(f"the backup's {member_of(name)} has {done:,} rows, and its manifest says {about.rows:,}")
 
 
-def _lines(member: IO[bytes], name: str) -> list[bytes]:
+def _read_lines(member: IO[bytes], name: str) -> list[bytes]:
     lines: list[bytes] = []
     size = 0
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
@@ -175,23 +177,17 @@ def _lines(member: IO[bytes], name: str) -> list[bytes]:
     return lines
 
 
-def _rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
+def _parse_rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]:
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     rows = []
     for line in lines:
-        values = parse_json(line)
-        if not isinstance(values, list) or len(values) != len(about.columns):
+        values: list[Any] = _ROW.validate_json(line)
+        if len(values) != len(about.columns):
             raise ValueError("no row of this table")
-        if any(not (value is None or type(value) is str or _fits_bigint(value)) for value in values):
-            raise ValueError("no value of a column")
         for index in binary:
             values[index] = None if values[index] is None else b64decode(values[index], validate=True)
         rows.append(tuple(values))
     return rows
-
-
-def _fits_bigint(value: Any) -> bool:
-    return type(value) is int and _MIN_BIGINT <= value <= _MAX_BIGINT
 
 
 def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Progress) -> None:
@@ -211,7 +207,7 @@ def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Pr
         )
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     about = archive.getinfo(name)
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed by another method")

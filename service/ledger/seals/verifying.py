@@ -7,6 +7,7 @@ checked with its leaf. For each sealed text the ledger must hold a key that open
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -18,7 +19,7 @@ from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
 from service.ledger.seals.chain import GENESIS, MARK_BYTES, chain_of, leaf_of
 from service.ledger.seals.merkle import merkle_root
-from service.ledger.seals.sealed_texts import key_id_of, unseal
+from service.ledger.seals.sealed_texts import SellerKey, key_id_of, unseal
 
 PAGE = 2_000
 Read = Callable[[Any], Sequence[Sequence[Any]]]
@@ -33,7 +34,6 @@ _ENDS = select(
 _CHAIN = select(SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
 _SEAL_TYPES = tuple(column.type.python_type for column in SEAL.c)
 _TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c in ENTRY.c]
-_sound_types: set[tuple[type, ...]] = set()
 _NEVER_EMPTY = itemgetter(
     *(PLACE[n] for n in ("entry_id", "violation", "incident", "content", "notifier", "target", "principal"))
 )
@@ -78,7 +78,7 @@ def verify(
     """
     ((last_entry, last_sealed, last_position),) = read(_ENDS)
     end = max(last_entry or 0, last_sealed or 0)
-    walk, keys = _Walk(read, checkpoints, first, end), _Keys(read)
+    walk, keys = _SealWalk(read, checkpoints, first, end), _KeyCheck(read)
     mismatch = None
     for stated in _pages(read, SEAL.c.first_sequence, first, end):
         mismatch = walk.verify_seal(stated, keys)
@@ -86,8 +86,8 @@ def verify(
             break
         progress(walk.expected - 1, end)
     else:
-        mismatch = walk.leftover()
-    keys.settle()
+        mismatch = walk.find_unsealed()
+    keys.look_up()
     ahead = None
     if last_position is not None and last_position > end:
         ahead = Mismatch(last_position, "a source's position is of an entry that the ledger does not hold")
@@ -96,14 +96,10 @@ def verify(
 
 def is_as_written(row: Sequence[Any]) -> bool:
     """Return whether a row has the shape that the ledger writes; no two such rows have the same leaf."""
-    types = tuple(map(type, row))
-    if types not in _sound_types:
-        if not all(found in allowed for found, allowed in zip(types, _TYPES, strict=True)):
-            return False
-        _sound_types.add(types)
     content = row[_CONTENT]
     return (
-        (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _OF_A_DAY)
+        _are_column_types(tuple(map(type, row)))
+        and (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _OF_A_DAY)
         and len(row[_DIGEST]) == _DIGEST_BYTES
         and "" not in _NEVER_EMPTY(row)
         and not _CONTROL.search("".join([text for text in _IDS(row) if text]))
@@ -111,7 +107,12 @@ def is_as_written(row: Sequence[Any]) -> bool:
     )
 
 
-class _Walk:
+@cache  # the rows of a kind have few combinations of types
+def _are_column_types(types: tuple[type, ...]) -> bool:
+    return all(found in allowed for found, allowed in zip(types, _TYPES, strict=True))
+
+
+class _SealWalk:
     def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], first: int, end: int) -> None:
         before = read(_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
         self.chain = bytes(before[0][0]) if before else GENESIS
@@ -119,7 +120,7 @@ class _Walk:
         self._awaited = sorted(checkpoints)
         self._entries = _pages(read, ENTRY.c.sequence, first, end)
 
-    def verify_seal(self, stated: Sequence[Any], keys: "_Keys") -> Mismatch | None:
+    def verify_seal(self, stated: Sequence[Any], keys: "_KeyCheck") -> Mismatch | None:
         first, last, root, stated_chain, marks = stated
         if tuple(map(type, stated)) != _SEAL_TYPES or first != self.expected or last < first:
             return Mismatch(self.expected, "its seal is missing or was changed")
@@ -130,7 +131,7 @@ class _Walk:
             if row is None:
                 return Mismatch(sequence, _MISSING)
             leaf = leaf_of(row) if is_as_written(row) else b""
-            if problem := _problem(row, sequence, leaf, mark):
+            if problem := _find_problem(row, sequence, leaf, mark):
                 return Mismatch(min(row[0], sequence), problem)
             leaves.append(leaf)
             keys.note_row(row)
@@ -147,7 +148,7 @@ class _Walk:
                 return Mismatch(first, f"the ledger up to here is not the one of the checkpoint at {sequence}")
         return None
 
-    def leftover(self) -> Mismatch | None:
+    def find_unsealed(self) -> Mismatch | None:
         if (row := next(self._entries, None)) is not None:
             return Mismatch(row[0], "the entry has no seal")
         if self._awaited:
@@ -155,7 +156,7 @@ class _Walk:
         return None
 
 
-def _problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
+def _find_problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
     if not leaf:
@@ -172,7 +173,7 @@ class _Sealed:
     entries: int = 1
 
 
-class _Keys:
+class _KeyCheck:
     def __init__(self, read: Read) -> None:
         self._lost_first = self._lost_entries = 0
         self.wrong: Mismatch | None = None
@@ -190,9 +191,9 @@ class _Keys:
             return
         self._sealed[key] = _Sealed(row[0], row[0], row[_ENTRY_ID], content)
         if len(self._sealed) == _SEALED_AT_ONCE:
-            self.settle()
+            self.look_up()
 
-    def settle(self) -> None:
+    def look_up(self) -> None:
         """Look up the noted entries' keys before the erasures, which are committed with the deletion."""
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
@@ -202,7 +203,7 @@ class _Keys:
             found = held.get((marketplace, seller, key_id))
             if found is None:
                 gone.setdefault(marketplace, []).append((seller, sealed))
-            elif self.wrong is None and unseal(sealed.entry_id, sealed.content, (key_id, found))[1]:
+            elif self.wrong is None and unseal(sealed.entry_id, sealed.content, SellerKey(key_id, found))[1]:
                 self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
         self._sealed.clear()
         for marketplace, ones in gone.items():

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from scoring.base.enums import Kind
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
+from service.ledger.database.database import insert_entries
 from service.ledger.database.rows import PLACE
 from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.store import Ledger
@@ -27,7 +28,7 @@ def append_later(ledger: Ledger, seller: str) -> None:
         sequence = row[0] + 1
         row[:5] = (sequence, MARKET, seller, f"later-{seller}", int(LATER))
         row[PLACE["content"]] = '{"kind":"later","seller":"s-1"}'
-        ledger.database.insert(connection, [row])
+        insert_entries(connection, [row])
         seal(connection, sequence, [leaf_of(row)])
 
 

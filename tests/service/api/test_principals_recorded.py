@@ -9,6 +9,7 @@ from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, Granted, granted_server
+from tests.helpers.ledgers import verify
 from tests.helpers.refusals import denied, refusal
 from tests.helpers.servers import MARKET, violation
 
@@ -64,7 +65,7 @@ def test_the_principal_is_on_record(
             ("dns:a.example", ""),
             ("dns:b.example", "court"),
         ]
-    assert not callers.running.ledger.seals.verify([], lambda *_: None).faults
+    assert not verify(callers.running.ledger).faults
 
 
 @pytest.mark.parametrize("bulk", [False, True])
@@ -150,14 +151,6 @@ def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
         refuse(a.append_entries, MARKET, [violation("w-4", "s")])
         b.append_entries(MARKET, [violation("w-4", "s")])
         assert b.get_violation(MARKET, "w-4").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
-
-
-def test_deciding_an_own_report_is_refused_without_the_lock(callers: Granted) -> None:
-    """A caller may not decide its own report; the refusal needs no ledger lock."""
-    with callers("a") as a:
-        a.append_entries(MARKET, [violation("u-1", "s")])
-        with callers.running.ledger.database.write():
-            refuse(a.confirm_violation, MARKET, "u-1", actor="court", reason="so", deadline_seconds=4)
 
 
 def test_a_derived_violation_is_the_reporters(callers: Granted) -> None:

@@ -4,13 +4,11 @@ from scoring.base.enums import Action, Harm
 from scoring.base.errors import EntryContentDiffers, ExposureRevisionTaken, InvalidInput, ViolationNotFound
 from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import MAX_AHEAD, MAX_BATCH
+from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, exposure, identity, status, violation
-
-
-def ids(ledger: Ledger, marketplace: str = MARKET) -> list[str]:
-    return [recorded.entry.entry_id for recorded in ledger.entries.list(marketplace, ledger.cut(), limit=20_000)]
+from tests.helpers.ledgers import ids
 
 
 def test_sequences_have_no_gaps(ledger: Ledger) -> None:
@@ -26,9 +24,11 @@ def test_sequences_have_no_gaps(ledger: Ledger) -> None:
 
 def test_a_retry_is_answered_as_the_first_time(ledger: Ledger, clock: Clock) -> None:
     batch = [violation("v1"), exposure(), identity("i1"), status("v1")]
-    first = ledger.append(MARKET, batch)
+    position = Position("orders", 0, 5)
+    first = ledger.append(MARKET, batch, position=position)
     clock.now += DAY
-    again = ledger.append(MARKET, batch)
+    again = ledger.append(MARKET, batch, position=position)
+    assert ledger.positions.find("orders", 0) == 5
     assert again == [done._replace(already_present=True) for done in first]
     assert ledger.last() == (4, NOW)
 
@@ -59,12 +59,6 @@ def test_other_content_under_a_known_id_is_refused_and_named(ledger: Ledger) -> 
         ledger.append(MARKET, [identity("new"), violation("v1", harm=Harm.LOW)])
     assert caught.value.metadata == {"entry_id": "v1"}
     assert ids(ledger) == ["v1"]
-
-
-def test_other_content_under_an_id_of_the_same_batch_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(EntryContentDiffers, match=r"entries\[1\]\.entry_id"):
-        ledger.append(MARKET, [violation("v1", harm=Harm.HIGH), violation("v1", harm=Harm.LOW)])
-    assert ledger.last() == (0, 0)
 
 
 def test_the_same_id_in_another_marketplace_is_another_entry(ledger: Ledger) -> None:
@@ -178,22 +172,16 @@ def test_a_days_revision_is_stated_by_one_entry(ledger: Ledger) -> None:
         with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'first'") as caught:
             ledger.append(MARKET, [identity(), fresh])
         assert caught.value.metadata == {"entry_id": "first"}
+    retried = [exposure(entry_id="first"), exposure(entry_id="toys-again", product_category="toys")]
+    with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'toys'"):
+        ledger.append(MARKET, retried)
+    twice = [exposure(TODAY - 9, entry_id="a"), exposure(TODAY - 9, entry_id="b")]
+    with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'a'"):
+        ledger.append(MARKET, twice)
     assert ids(ledger) == ["first", "toys"]
     ledger.append(MARKET, [exposure(entry_id="second", revision=1), exposure(TODAY - 2, entry_id="third")])
     ledger.append(MARKET, [exposure(seller="s2", entry_id="fourth")])
     ledger.append("other", [exposure(entry_id="first")])
-
-
-def test_a_days_revision_is_stated_once_in_a_batch_too(ledger: Ledger) -> None:
-    with pytest.raises(ExposureRevisionTaken, match=r"entries\[2\]\.exposure: .* 'a'"):
-        ledger.append(MARKET, [exposure(entry_id="a"), identity(), exposure(entry_id="b")])
-    assert ledger.last() == (0, 0)
-
-
-def test_a_retry_among_exposures_is_not_the_conflict(ledger: Ledger) -> None:
-    ledger.append(MARKET, [exposure(TODAY - 1, entry_id="a"), exposure(TODAY - 2, entry_id="b")])
-    with pytest.raises(ExposureRevisionTaken, match=r"entries\[1\]\.exposure: .* 'b'"):
-        ledger.append(MARKET, [exposure(TODAY - 1, entry_id="a"), exposure(TODAY - 2, entry_id="c")])
 
 
 def test_deduplication_comes_before_the_lifecycle(ledger: Ledger) -> None:

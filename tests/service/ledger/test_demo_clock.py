@@ -7,7 +7,7 @@ import pytest
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import SECOND, parse_time
 from service.bootstrap import open_ledger
-from service.ledger.clock.demo_clock import MARKER, DemoClock
+from service.ledger.clock.demo_clock import MARKER
 from tests.helpers.builders import identity
 from tests.helpers.servers import settings_of
 
@@ -29,14 +29,6 @@ def test_a_demo_ledger_opened_again_goes_on(tmp_path: Path) -> None:
         assert first.record_time < cut.known_time <= cut.observe_time < START + HOUR + 2 * MINUTE
         [second] = ledger.append("demo", [identity(entry_id="identity-2", occur_time=START)])
     assert first.record_time < second.record_time < START + HOUR + 2 * MINUTE
-
-
-def test_a_demo_clock_is_never_put_back() -> None:
-    clock = DemoClock(START)
-    clock.go_on_after(START - HOUR)
-    assert START <= clock() < START + SECOND
-    clock.go_on_after(START + HOUR)
-    assert START + HOUR <= clock() < START + HOUR + SECOND
 
 
 def test_a_demo_marker_without_a_time_is_refused(tmp_path: Path) -> None:

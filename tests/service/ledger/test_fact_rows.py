@@ -5,11 +5,9 @@ import pytest
 from scoring.base.enums import (
     Action,
     Category,
-    CorrectionKind,
     DisputeOutcome,
     Harm,
     IdentityLevel,
-    IncidentChange,
     InspectionMethod,
     InspectionResult,
     Kind,
@@ -19,8 +17,6 @@ from scoring.base.enums import (
 from scoring.base.time import DAY
 from scoring.entries.derivation import UNCORRECTABLE_KINDS
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.conduct import IncidentChanged
-from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import BY_COMMAND
 from scoring.entries.kinds.trade import DisputeResolved, InspectionDone
 from scoring.entries.violation_types import TYPE_NUMBERS
@@ -31,7 +27,19 @@ from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.answers import explain, fact_rows, score
-from tests.helpers.builders import MARKET, NOW, TODAY, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.builders import (
+    MARKET,
+    NOW,
+    TODAY,
+    ago,
+    confirmed,
+    correction,
+    exposure,
+    identity,
+    split,
+    status,
+    violation,
+)
 from tests.helpers.kinds import ON_RECORD, every_entry
 from tests.helpers.worlds import artifact, policy
 
@@ -121,10 +129,7 @@ def accused(ledger: Ledger) -> None:
     ledger.append(
         MARKET, [violation("b", "s2"), status("a0"), status("a4", Action.DISMISS), status("a5", Action.REVIEW)]
     )
-    split = IncidentChanged(IncidentChange.SPLIT, "n9", "staff-7", "another listing", violation="a8")
-    ledger.append(MARKET, [Entry("split", "s1", split)])
-    moved = EntryCorrected("a13", CorrectionKind.MOVED, "staff-7", "a typing error", ago(12))
-    ledger.append(MARKET, [Entry("moved", "s1", moved)])
+    ledger.append(MARKET, [split("a8", "n9"), correction("a13", ago(12))])
 
 
 @pytest.mark.long

@@ -17,6 +17,7 @@ from service.ledger.seals.backup import write_backup
 from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger, wall_clock
 from tests.helpers.builders import MARKET, Clock, ago, status, violation
+from tests.helpers.ledgers import verify
 
 RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
 SELLERS = [f"s{number}" for number in range(10)]
@@ -29,9 +30,8 @@ def silent(_done: int, _total: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a recall of ten sellers take several appends; as shipped it takes thousands of sellers."""
     monkeypatch.setattr(known, "CHUNK", 3)
-    monkeypatch.setattr(known.load_listings, "__defaults__", (0, 3))
-    monkeypatch.setattr(known.load_reached, "__defaults__", (0, 3))
     monkeypatch.setattr(seals, "RUN", 4)
 
 
@@ -52,7 +52,7 @@ def test_a_recall_reaches_every_seller_once(ledger: Ledger) -> None:
     ledger.append(MARKET, [status(VIOLATIONS["s7"], Action.DISMISS, "by-itself")])
     ledger.append(MARKET, [status("p1", Action.CONFIRM)])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.CONFIRMED) | {"s7": Status.DISMISSED}
-    assert ledger.seals.verify([ledger.seals.last()], silent).faults == ()
+    assert verify(ledger, ledger.seals.last()).faults == ()
     assert ledger.last()[0] == 10 + 1 + 10 + 1 + 1 + 9
     before = ledger.last()
     ledger.append(MARKET, [RECALL, status("p1", Action.CONFIRM)])
@@ -67,17 +67,7 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
     """The process dies between two of its appends."""
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
-        with monkeypatch.context() as patched:
-            appends = [*range(at)]
-            write = ledger.database.write
-
-            def dies():
-                appends.pop()
-                return write()
-
-            patched.setattr(ledger.database, "write", dies)
-            with pytest.raises(IndexError):
-                ledger.append(MARKET, [RECALL])
+        dying_after(ledger, at, monkeypatch, [RECALL])
         assert len(stands(ledger)) == 3 * at
         ledger.append(MARKET, [status("p1", Action.CONFIRM)])
         if how == "the same call again":
@@ -88,7 +78,7 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
                 pass
     with Ledger.open(url, clock=Clock()) as ledger:
         assert stands(ledger) == dict.fromkeys(SELLERS, Status.CONFIRMED)
-        assert ledger.seals.verify([], silent).faults == ()
+        assert verify(ledger).faults == ()
         assert ledger.last()[0] == 10 + 1 + 10 + 1 + 10
 
 
@@ -98,7 +88,7 @@ def test_a_long_append_has_several_seals(ledger: Ledger) -> None:
     ledger.append(MARKET, [status(name, seller="s1", occur_time=ago(1)) for name in ids])
     ledger.append(MARKET, [violation(name) for name in ids])
     assert ledger.last()[0] == 21
-    assert ledger.seals.verify([], silent).faults == ()
+    assert verify(ledger).faults == ()
 
 
 def test_a_seal_of_any_length_verifies(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,14 +101,14 @@ def test_a_seal_of_any_length_verifies(url: str, tmp_path: Path, monkeypatch: py
             ledger.append(MARKET, [violation(f"v{number}") for number in range(9)])
     with Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("w")])
-        assert ledger.seals.verify([], silent).faults == ()
+        assert verify(ledger).faults == ()
         ledger.append(MARKET, [violation("w2")])
         write_backup(ledger.database, tmp_path / "backup.zip", lambda *_: None, now=wall_clock())
     target = f"sqlite:///{tmp_path}/restored.db"
     with closing(Database(target)) as empty:
         restore_backup(empty, tmp_path / "backup.zip", lambda *_: None)
     with Ledger.open(target) as restored:
-        assert restored.seals.verify([], silent).faults == ()
+        assert verify(restored).faults == ()
         assert restored.last()[0] == 11
 
 
@@ -153,7 +143,7 @@ def test_an_overturn_overtakes_an_interrupted_confirmation(
         assert stands(ledger) == dict.fromkeys(SELLERS, Status.OVERTURNED)
         before = ledger.last()
         ledger.append(MARKET, decisions)
-        assert (ledger.last(), ledger.seals.verify([], silent).faults) == (before, ())
+        assert (ledger.last(), verify(ledger).faults) == (before, ())
 
 
 def test_two_recalls_in_one_batch_reach_everybody(ledger: Ledger) -> None:

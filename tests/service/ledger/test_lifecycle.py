@@ -4,20 +4,16 @@ import pytest
 
 from scoring.base.enums import Action, Severity, Status
 from scoring.base.errors import LifecycleForbids
-from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, confirmed, status, violation
-
-
-def view(ledger: Ledger, name: str = "v1") -> ViolationView:
-    return ledger.violations.find(MARKET, name, ledger.cut())
+from tests.helpers.ledgers import find_violation
 
 
 def test_a_final_act_of_an_authority_is_confirmed_on_arrival(ledger: Ledger) -> None:
     ledger.append(MARKET, [confirmed("v1"), violation("v2")])
-    assert view(ledger, "v1").status is Status.CONFIRMED
-    assert view(ledger, "v2").status is Status.ALLEGED
+    assert find_violation(ledger, "v1").status is Status.CONFIRMED
+    assert find_violation(ledger, "v2").status is Status.ALLEGED
     with pytest.raises(LifecycleForbids):
         ledger.append(MARKET, [status("v1", Action.CONFIRM)])
 
@@ -32,7 +28,7 @@ def test_a_reduction_leaves_less_than_the_present_severity(ledger: Ledger) -> No
     with pytest.raises(LifecycleForbids, match="moderate"):
         ledger.append(MARKET, [status("v1", Action.REDUCE, "r2", severity=Severity.MODERATE)])
     ledger.append(MARKET, [status("v1", Action.APPEAL), status("v1", Action.CONFIRM)])
-    assert (view(ledger).status, view(ledger).severity) == (Status.CONFIRMED, Severity.MODERATE)
+    assert (find_violation(ledger).status, find_violation(ledger).severity) == (Status.CONFIRMED, Severity.MODERATE)
     with pytest.raises(LifecycleForbids, match=r"entries\[1\]\.status\.severity: .* minor"):
         ledger.append(
             MARKET,
@@ -56,4 +52,7 @@ def test_a_status_entry_says_what_it_leads_to(ledger: Ledger) -> None:
 
 def test_violations_of_one_batch_do_not_mix(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v1"), confirmed("v2"), status("v1", Action.DISMISS), status("v2", Action.APPEAL)])
-    assert (view(ledger, "v1").status, view(ledger, "v2").status) == (Status.DISMISSED, Status.APPEALED)
+    assert (find_violation(ledger, "v1").status, find_violation(ledger, "v2").status) == (
+        Status.DISMISSED,
+        Status.APPEALED,
+    )

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from scoring.base.errors import LedgerVersionUnknown
 from service.ledger.database import migrations
 from service.ledger.database.database import Database
 from service.ledger.database.schema import VERSION_TABLE, SchemaState, upgrade
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.helpers.databases import schema_state
+from tests.helpers.ledgers import verify
 from tests.helpers.shells import shell_of
 
 NEXT = """
@@ -35,15 +37,18 @@ def test_the_next_migration_carries_the_baseline_over(
         checkpoint = ledger.seals.last()
     shutil.copytree(Path(migrations.__file__).parent, tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "v0101_later.py").write_text(NEXT)
+    # The next release has the next migration in its own folder.
     monkeypatch.setattr("service.ledger.database.schema.MIGRATIONS", tmp_path / "migrations")
     assert schema_state(url) is SchemaState.BEHIND
+    with pytest.raises(LedgerVersionUnknown, match=r"older .* sellertrust ledger upgrade"):
+        Ledger.open(url, create=True)
     upgrade(url)
     upgrade(url)
     monkeypatch.undo()
     assert schema_state(url) is SchemaState.CURRENT
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [status("v1")])
-        found = ledger.seals.verify([checkpoint], lambda done, total: None)
+        found = verify(ledger, checkpoint)
     assert (found.entries, found.mismatch) == (4, None)
 
 

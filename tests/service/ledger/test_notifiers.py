@@ -6,20 +6,16 @@ from typing import Any
 from scoring.base.enums import Action, Attribution, Harm, Severity, Source
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.conduct import AttributionStated, ProductListed, ProductViolationReported
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from service.ledger.records import Cut, Record
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem
 from service.review.review_queue import review_queue
-from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, exposure, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, attribution, exposure, status, violation
 
 
 def by(notifier: str, entry_id: str, seller: str = "s1", **fields: Any) -> Entry:
     return violation(entry_id, seller, notifier=notifier, **fields)
-
-
-def attribution(violation_id: str, outcome: Attribution, entry_id: str) -> Entry:
-    return Entry(entry_id, "", AttributionStated(violation_id, outcome, "staff-7", "looked at the parcel"))
 
 
 def records(ledger: Ledger, notifier: str = "n", cut: Cut | None = None) -> dict[Source, Record]:

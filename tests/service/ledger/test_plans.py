@@ -10,12 +10,13 @@ from sqlalchemy import Connection, Select, event, text
 
 from scoring.base.errors import ExposureRevisionTaken
 from service.ledger.append import accounts, appending, following, known
-from service.ledger.clock.mending import Mending, Mendings, sequence_before
+from service.ledger.clock.mending import Mending, Mendings, find_last_before
 from service.ledger.database.database import Database
 from service.ledger.queries import entries, facts
 from service.ledger.queries.facts import FactQueries
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, TODAY, exposure, identity, status, violation
+from tests.helpers.ledgers import find_violation
 from tests.helpers.rows import insert_entries
 
 ENTRIES = 50_000
@@ -56,7 +57,7 @@ def ask_everything(ledger: Ledger) -> None:
     for sellers in (None, ["s1"]):
         ledger.entries.list(MARKET, cut, sellers=sellers, after_sequence=17)
         ledger.violations.list(MARKET, ledger.cut(), sellers=sellers, after_sequence=17)
-    ledger.violations.find(MARKET, "w1", ledger.cut())
+    find_violation(ledger, "w1")
     ledger.facts.count(MARKET, ["s1", "s2"])
     ledger.sellers.list(MARKET, "s1", 3)
     ledger.append(MARKET, [violation(f"w{n}", incident=f"w{n}") for n in range(3, 9)])
@@ -113,7 +114,7 @@ def test_a_time_before_a_mending_is_sought_once(full_url: str) -> None:
         middle, last = ENTRIES // 2, max(times)
         mended = Mending(last - 9, last - 1, 5, NOW, (times[last - 9], times[last - 1]))
         with listening(ledger) as asked:
-            found = sequence_before(connection, Mendings(last, (mended,)), times[middle])
+            found = find_last_before(connection, Mendings(last, (mended,)), times[middle])
     assert found == (middle - 1, times[middle - 1])
     assert sum("record_time <" in sql for sql, _ in asked) == 1
 

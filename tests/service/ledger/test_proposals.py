@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
-from service.ledger.append import proposals
-from service.ledger.append.proposals import Content, Proposal, Step
+from service.ledger.append.proposals import Content, Proposal, Proposals, Step
 from service.ledger.database.database import Database
 from service.ledger.database.tables import ENTRY
 from service.ledger.seals.backup import write_backup
@@ -67,15 +66,12 @@ def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -
     assert propose(ledger, "p-9").proposal == "p-9"
 
 
-def test_no_more_proposals_are_open_than_people_can_look_at(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proposals, "MAX_OPEN_OF_CALLER", 3)
-    monkeypatch.setattr(proposals, "MAX_OPEN", 5)
+def test_no_more_proposals_are_open_than_people_can_look_at(ledger: Ledger, clock: Clock) -> None:
+    bounded = Proposals(ledger.clock, max_open=5, max_open_of_caller=3)
 
     def one(name: str, principal: str) -> Proposal:
         content = Content(CONTENT.method, name.encode(), "a-1", "so", {})
-        return ledger.proposals.propose(MARKET, name, content, principal=principal, seller="", hours=1)
+        return bounded.propose(MARKET, name, content, principal=principal, seller="", hours=1)
 
     def refused(name: str, principal: str) -> str:
         with pytest.raises(TooManyCalls) as caught:

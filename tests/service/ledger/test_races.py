@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scoring.base.enums import Action, Status
-from scoring.base.errors import ExposureRevisionTaken, LifecycleForbids
+from scoring.base.errors import LifecycleForbids
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
@@ -79,19 +79,6 @@ def test_the_same_entry_from_two_servers_is_recorded_once(url: str, clock: Clock
             assert [done[1:3] for done in first] == [done[1:3] for done in second]
             assert {first[0].already_present, second[0].already_present} == {False, True}
         assert_gapless(recorded(one))
-
-
-def test_of_two_statements_of_a_day_one_wins(url: str, clock: Clock) -> None:
-    with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
-        for n in range(20):
-            outcomes = at_once(
-                lambda n=n: one.append(MARKET, [exposure(entry_id=f"a{n}", revision=n)]),  # type: ignore[misc]
-                lambda n=n: other.append(MARKET, [exposure(entry_id=f"b{n}", revision=n)]),  # type: ignore[misc]
-            )
-            assert sum(isinstance(outcome, ExposureRevisionTaken) for outcome in outcomes) == 1
-        found = recorded(one)
-        assert_gapless(found)
-        assert len(found) == 20
 
 
 @pytest.mark.long

@@ -18,27 +18,28 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, status, violation
 from tests.helpers.databases import database, postgresql
+from tests.helpers.ledgers import verify
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET as SERVED
 from tests.helpers.servers import exposure, identity, running_server
 
 TABLES = sorted(TableBase.metadata.tables)
 ROLE = 'the-"server"-of-100%'
+QUOTED = '"' + ROLE.replace('"', '""') + '"'
 NAMED = "lacks rights.*sellertrust ledger upgrade --role ROLE"
 
 
 @contextmanager
 def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
     with database("postgresql", folder) as url, psycopg.connect(postgresql(), autocommit=True) as server:
-        quoted = '"' + ROLE.replace('"', '""') + '"'
-        server.execute(f"DROP ROLE IF EXISTS {quoted}".encode())
-        server.execute(f"CREATE ROLE {quoted} LOGIN".encode())
+        server.execute(f"DROP ROLE IF EXISTS {QUOTED}".encode())
+        server.execute(f"CREATE ROLE {QUOTED} LOGIN".encode())
         try:
             yield url, make_url(url).set(username=ROLE).render_as_string(hide_password=False)
         finally:
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(f"DROP OWNED BY {quoted}".encode())
-            server.execute(f"DROP ROLE {quoted}".encode())
+                connection.execute(f"DROP OWNED BY {QUOTED}".encode())
+            server.execute(f"DROP ROLE {QUOTED}".encode())
 
 
 @pytest.mark.long
@@ -51,7 +52,7 @@ def test_a_server_works_under_its_role_alone(tmp_path: Path) -> None:
             assert client.get_trust_score(SERVED, "s1").seller.endswith("s1")
             running.ledger.positions.advance(Position("kafka://broker/facts", 0, 5))
             assert running.ledger.positions.find("kafka://broker/facts", 0) == 5
-            assert running.ledger.seals.verify([running.ledger.seals.last()], lambda done, total: None).mismatch is None
+            assert verify(running.ledger, running.ledger.seals.last()).mismatch is None
         with psycopg.connect(role_url, autocommit=True) as connection:
             for table in [*TABLES, *BOOKKEEPING]:
                 column = connection.execute(
@@ -76,8 +77,7 @@ def test_a_server_works_under_its_role_alone(tmp_path: Path) -> None:
 def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> None:
     with owned_database(tmp_path) as (url, _):
         with psycopg.connect(url, autocommit=True) as owner:
-            quoted = '"' + ROLE.replace('"', '""') + '"'
-            owner.execute(f"GRANT ALL ON entry, {', '.join(BOOKKEEPING)} TO {quoted}".encode())
+            owner.execute(f"GRANT ALL ON entry, {', '.join(BOOKKEEPING)} TO {QUOTED}".encode())
         for _ in range(2):
             grant(url, ROLE)
             with psycopg.connect(url) as owner:
@@ -101,7 +101,7 @@ def test_an_eraser_may_delete_keys_alone(tmp_path: Path) -> None:
             grant(url, ROLE, eraser=ROLE)
             ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
             assert ledger.entries.list(MARKET, ledger.cut())[1].erased
-            assert ledger.seals.verify([ledger.seals.last()], lambda done, total: None).mismatch is None
+            assert verify(ledger, ledger.seals.last()).mismatch is None
         with psycopg.connect(role_url) as eraser:
             found = eraser.execute(
                 "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -119,8 +119,7 @@ def test_a_role_that_lacks_a_right_is_told_the_command(tmp_path: Path, taken: st
         grant(url, ROLE)
         Ledger.open(role_url, serving=True).close()
         with psycopg.connect(url, autocommit=True) as owner:
-            quoted = '"' + ROLE.replace('"', '""') + '"'
-            owner.execute(f"REVOKE {taken} FROM {quoted}, PUBLIC".encode())
+            owner.execute(f"REVOKE {taken} FROM {QUOTED}, PUBLIC".encode())
         with pytest.raises(ConfigurationWrong, match=NAMED):
             Ledger.open(role_url, serving=True)
 
@@ -129,10 +128,9 @@ def test_who_only_reads_needs_no_right_to_append(tmp_path: Path) -> None:
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with psycopg.connect(url, autocommit=True) as owner:
-            quoted = '"' + ROLE.replace('"', '""') + '"'
-            owner.execute(f"REVOKE INSERT ON {', '.join(TABLES)} FROM {quoted}".encode())
+            owner.execute(f"REVOKE INSERT ON {', '.join(TABLES)} FROM {QUOTED}".encode())
         with Ledger.open(role_url) as ledger:
-            assert ledger.seals.verify([], lambda done, total: None).mismatch is None
+            assert verify(ledger).mismatch is None
             with pytest.raises(ConfigurationWrong, match=NAMED):
                 ledger.append(MARKET, [violation("v1")])
         with pytest.raises(ConfigurationWrong, match=NAMED):
@@ -169,8 +167,7 @@ def test_lost_rights_are_not_shown_to_callers(tmp_path: Path) -> None:
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
             with psycopg.connect(url, autocommit=True) as owner:
-                quoted = '"' + ROLE.replace('"', '""') + '"'
-                owner.execute(f"REVOKE INSERT ON entry FROM {quoted}".encode())
+                owner.execute(f"REVOKE INSERT ON entry FROM {QUOTED}".encode())
             error = refusal(client.append_entries, SERVED, [identity("i1", "s1")])
             assert error.code is grpc.StatusCode.INTERNAL
             assert "grant" not in str(error)

@@ -15,6 +15,7 @@ from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints,
 from service.ledger.seals.merkle import leaf_hash, merkle_root, node_hash
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, confirmed, exposure, violation
+from tests.helpers.ledgers import verify
 from tests.helpers.rows import seal_entries
 
 SQLITE_TRIGGERS = ("entry_no_update", "entry_no_delete", "seal_no_update", "seal_no_delete")
@@ -51,18 +52,6 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
         number += len(batch)
 
 
-def test_an_untouched_ledger_verifies(ledger: Ledger) -> None:
-    """An untouched ledger verifies, and matches its checkpoint."""
-    assert ledger.seals.verify([], silent).mismatch is None
-    fill(ledger)
-    checkpoint = ledger.seals.last()
-    ledger.append(MARKET, [violation("later")])
-    found = ledger.seals.verify([checkpoint], silent)
-    assert found.mismatch is None
-    assert (found.entries, found.sequence) == (ledger.last()[0], ledger.last()[0])
-    assert found.chain == ledger.seals.last()[1] != checkpoint[1]
-
-
 def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, url: str) -> None:
     """The process has not read its last entry since it committed the entry."""
     ledger.append(MARKET, [violation("first")])
@@ -71,7 +60,7 @@ def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, ur
         for statement in ("DELETE FROM seal WHERE last_sequence = :n", "DELETE FROM entry WHERE sequence = :n"):
             connection.execute(text(statement), {"n": last.sequence})
         connection.commit()
-    found = ledger.seals.verify([], silent).mismatch
+    found = verify(ledger).mismatch
     assert found is not None
     assert found.sequence == last.sequence
 
@@ -90,29 +79,10 @@ def test_a_resealed_ledger_is_found_by_a_checkpoint(ledger: Ledger, url: str) ->
     with database.write() as connection:
         seal_entries(connection)
     database.close()
-    assert ledger.seals.verify([], silent).mismatch is None
-    found = ledger.seals.verify([checkpoint], silent).mismatch
+    assert verify(ledger).mismatch is None
+    found = verify(ledger, checkpoint).mismatch
     assert found is not None
     assert "checkpoint" in found.problem
-
-
-def test_an_entry_slipped_in_without_a_seal_is_found(ledger: Ledger, url: str) -> None:
-    """By the owner at the end, before any later seal."""
-    fill(ledger)
-    last = ledger.last()[0]
-    with owner(url) as connection:
-        connection.execute(text(f"CREATE TABLE saved AS SELECT * FROM entry WHERE sequence = {last}"))
-        connection.execute(text(f"UPDATE saved SET sequence = {last + 1}, entry_id = 'slipped', violation = 'slipped'"))
-        connection.execute(
-            text("UPDATE saved SET exposure_day = exposure_day + 1, occur_time = occur_time + 86400000000")
-        )
-        connection.execute(text("UPDATE saved SET violation = NULL WHERE kind = 3"))
-        connection.execute(text("UPDATE saved SET occur_time = occur_time - 86400000000 WHERE kind = 1"))
-        connection.execute(text("INSERT INTO entry SELECT * FROM saved"))
-        connection.commit()
-    found = ledger.seals.verify([], silent).mismatch
-    assert found is not None
-    assert found.sequence == last + 1
 
 
 def test_merkle_roots_are_those_of_rfc_6962() -> None:

@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from scoring.base.enums import (
     ClaimChange,
@@ -24,7 +22,6 @@ from scoring.base.errors import (
     MeasureNotFound,
 )
 from scoring.base.time import DAY
-from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.entry import Entry
 from scoring.entries.flow import list_flow_as_of
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
@@ -127,38 +124,6 @@ def test_no_more_is_recovered_than_was_paid(story: Story) -> None:
             story(claim(ClaimChange.RECOVERED, 1, name=name), seller="s2")
         story(claim(ClaimChange.PAID, 5, "CNY", name=name), seller="s2")
     story(claim(ClaimChange.RECOVERED, 30))
-
-
-_CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from([*DepositChange, *ClaimChange]), st.integers(1, 60), st.sampled_from(["", "k1", "k2", "k3"])
-    ),
-    max_size=40,
-)
-
-
-@pytest.mark.long
-@given(_CHANGES)
-@settings(max_examples=300, deadline=None)
-def test_what_is_forfeited_never_exceeds_adjudicated_claims(changes: list[tuple[object, int, str]]) -> None:
-    account, claims = DepositAccount(), {name: ClaimBalance() for name in ("k1", "k2", "k3")}
-    for change, amount, name in changes:
-        try:
-            if isinstance(change, DepositChange):
-                about = (name or "k1") if change is DepositChange.DRAWN else ""
-                stated = deposit(change, amount, claim=about)
-                after = account.apply(stated)
-                if about:
-                    claims[about] = claims[about].apply(stated)
-                account = after
-            elif isinstance(change, ClaimChange):
-                about = name or "k2"
-                claims[about] = claims[about].apply(claim(change, amount, name=about))
-        except BalanceForbids:
-            continue
-        assert all(0 <= one.recovered_minor <= one.paid_minor for one in claims.values())
-        assert account.drawn_minor <= sum(one.paid_minor for one in claims.values())
-        assert 0 <= account.held_minor <= account.placed_minor - account.drawn_minor
 
 
 @pytest.mark.parametrize(

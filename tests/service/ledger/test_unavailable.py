@@ -79,13 +79,11 @@ def test_a_postgresql_that_is_not_there(tmp_path: Path, call: Callable[[str], ob
     assert database.outage_of(caught.value) == "it refuses connections"
 
 
-def test_a_held_lock_is_waited_for_and_given_up(
-    url: str, backend: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_held_lock_is_waited_for_and_given_up(url: str, backend: str, clock: Clock) -> None:
     """A lock that is not let go is waited for and then given up."""
-    monkeypatch.setattr(database, "WAIT_SECONDS", 0.2 if backend == "sqlite" else 10)
-    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.2)
-    with closing(database.Database(url)) as holder, Ledger.open(url, clock=clock) as ledger:
+    short = {"sqlite": {"timeout": "0.2"}, "postgresql": {"options": "-c statement_timeout=200"}}[backend]
+    hurried = make_url(url).update_query_dict(short).render_as_string(hide_password=False)
+    with closing(database.Database(url)) as holder, Ledger.open(hurried, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with holder.write():
             started = time.monotonic()
@@ -118,14 +116,15 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_full_disk_is_named_to_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named_to_the_operator(tmp_path: Path) -> None:
     """A limit of the file's size simulates a full disk."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
-    monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "max_page_count = 1"))
     entries = [violation(f"v-{number}") for number in range(5_000)]
-    with Ledger.open(url) as ledger, pytest.raises(LedgerUnavailable) as caught:
-        ledger.append(MARKET, entries)
+    with Ledger.open(url) as ledger:
+        ledger.database.maintain("PRAGMA max_page_count = 1")
+        with pytest.raises(LedgerUnavailable) as caught:
+            ledger.append(MARKET, entries)
     assert database.outage_of(caught.value) == "its disk is full"
     assert "disk" in str(caught.value)
 

@@ -8,9 +8,7 @@ import pytest
 from scoring.base.enums import (
     Action,
     Attribution,
-    CorrectionKind,
     Harm,
-    IncidentChange,
     MeasureKind,
     MeasureState,
     Severity,
@@ -23,20 +21,19 @@ from scoring.entries.derivation import MAX_WAITING
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import (
-    AttributionStated,
-    IncidentChanged,
     ProductListed,
     ProductViolationReported,
     StatusChanged,
     ViolationReported,
 )
-from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
+from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import columns_of
 from scoring.features.facts import Facts, resolve
 from service.ledger.append import batch
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
-from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, status, violation
+from tests.helpers.builders import MARKET, NOW, Clock, ago, attribution, confirmed, correction, split, status, violation
+from tests.helpers.ledgers import find_violation
 
 PRODUCT_REPORT = Entry(
     "p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20)
@@ -57,15 +54,6 @@ def facts(
 
 def severities(facts: Facts) -> list[int]:
     return facts.violations.severity.tolist()
-
-
-def corrected(entry_id: str, moved_to: int | None = None) -> Entry:
-    kind = CorrectionKind.VOID if moved_to is None else CorrectionKind.MOVED
-    return Entry(f"c-{entry_id}", "", EntryCorrected(entry_id, kind, "staff", "entered wrongly", moved_to))
-
-
-def attribution(violation_id: str, outcome: Attribution) -> Entry:
-    return Entry(f"a-{violation_id}", "", AttributionStated(violation_id, outcome, "staff", "another shop's parcel"))
 
 
 @pytest.mark.parametrize("reversed_order", [False, True], ids=["report first", "decision first"])
@@ -174,18 +162,17 @@ def test_a_split_of_an_overturned_violation_names_nothing(ledger: Ledger, first:
     """
     pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
     ledger.append(MARKET, [*pair, status("v1"), status("v2"), confirmed("wrong")])
-    into = ledger.violations.find(MARKET, "v1", ledger.cut()).incident
-    split = IncidentChanged(IncidentChange.SPLIT, into, "staff", "one event", violation="wrong")
-    ledger.append(MARKET, [Entry("split", "s1", split)])
-    steps = [corrected("v1", ago(40)), status("wrong", Action.OVERTURN)]
+    into = find_violation(ledger, "v1").incident
+    ledger.append(MARKET, [split("wrong", into)])
+    steps = [correction("v1", ago(40)), status("wrong", Action.OVERTURN)]
     for step in steps if first == "the correction" else reversed(steps):
         ledger.append(MARKET, [step])
     assert len(set(facts(ledger).violations.incident.tolist())) == 2
-    views = [ledger.violations.find(MARKET, name, ledger.cut()) for name in ("v1", "v2")]
+    views = [find_violation(ledger, name) for name in ("v1", "v2")]
     assert (views[0].incident != into, views[1].incident) == (True, into)
     ledger.append(MARKET, [status("wrong", Action.REINSTATE)])
     assert len(set(facts(ledger).violations.incident.tolist())) == 1
-    assert ledger.violations.find(MARKET, "v1", ledger.cut()).incident == into
+    assert find_violation(ledger, "v1").incident == into
 
 
 def test_alleged_units_count_nowhere(ledger: Ledger) -> None:
@@ -235,9 +222,9 @@ def test_what_was_stated_of_a_product_is_not_corrected(ledger: Ledger) -> None:
     ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
     for name, moved_to in (("l-s1", None), ("l-s1", ago(1)), ("p1", ago(1)), ("p1", None)):
         with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.entry"):
-            ledger.append(MARKET, [corrected(name, moved_to)])
+            ledger.append(MARKET, [correction(name, moved_to)])
     mine = derived_id("p1", "s1")
-    ledger.append(MARKET, [replace(corrected(mine, ago(3)), entry_id="moved")])
+    ledger.append(MARKET, [correction(mine, ago(3), "moved")])
     assert facts(ledger).violations.day.tolist() == [ago(3) // DAY]
 
 
@@ -246,7 +233,7 @@ def test_a_violation_of_a_product_is_nobodys_to_attribute(ledger: Ledger) -> Non
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.attribution\.violation: 'p1' is of a product"):
         ledger.append(MARKET, [attribution("p1", Attribution.ACCEPTED)])
     mine = derived_id("p1", "s1")
-    ledger.append(MARKET, [replace(attribution(mine, Attribution.ACCEPTED), entry_id="a")])
+    ledger.append(MARKET, [attribution(mine, Attribution.ACCEPTED, "a")])
     assert severities(facts(ledger)) == []
 
 
@@ -255,7 +242,7 @@ def test_no_suspension_rests_on_goods_that_were_somebody_elses(ledger: Ledger) -
     ledger.append(MARKET, [confirmed("v1"), attribution("v1", Attribution.ACCEPTED)])
     with pytest.raises(LifecycleForbids, match="another seller"):
         ledger.append(MARKET, [Entry("m1", "s1", fact)])
-    ledger.append(MARKET, [replace(attribution("v1", Attribution.REJECTED), entry_id="a2"), Entry("m1", "s1", fact)])
+    ledger.append(MARKET, [attribution("v1", Attribution.REJECTED, "a2"), Entry("m1", "s1", fact)])
 
 
 def report_of(entry_id: str, moment: str) -> Entry:
@@ -285,9 +272,9 @@ def test_a_moved_report_joins_the_incident_of_its_week(ledger: Ledger) -> None:
     """A report that is moved into another week goes to the incident of that week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-10T00:00:00Z")])
     assert incidents(ledger) == 2
-    ledger.append(MARKET, [corrected("b", parse_time("2026-02-04T00:00:00Z"))])
+    ledger.append(MARKET, [correction("b", parse_time("2026-02-04T00:00:00Z"))])
     assert incidents(ledger) == 1
-    moved = corrected("c", parse_time("2026-02-12T00:00:00Z"))
+    moved = correction("c", parse_time("2026-02-12T00:00:00Z"))
     ledger.append(MARKET, [report_of("c", "2026-02-05T00:00:00Z"), moved])
     assert incidents(ledger) == 2
 

@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from scoring.base.enums import Action, Attribution, IncidentChange, Severity, Status
+from scoring.base.enums import Action, Attribution, Severity, Status
 from scoring.base.errors import EntryContentDiffers, InvalidInput, LifecycleForbids
 from scoring.base.time import parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
-from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
-from service.ledger.records import Position
 from service.ledger.store import Ledger
 from service.review.review_queue import review_queue
-from tests.helpers.builders import MARKET, Clock, ago, confirmed, status, violation
+from tests.helpers.builders import MARKET, Clock, ago, attribution, confirmed, correction, merge, status, violation
+from tests.helpers.ledgers import find_violation
 from tests.service.ledger.test_what_follows import (
     PRODUCT_REPORT,
-    corrected,
     facts,
     incidents,
     listing,
@@ -26,15 +24,7 @@ from tests.service.ledger.test_what_follows import (
 
 
 def stands(ledger: Ledger, name: str = "v1") -> Status:
-    return ledger.violations.find(MARKET, name, ledger.cut()).status
-
-
-def merged(incident: str, into: str, entry_id: str = "g1") -> Entry:
-    return Entry(entry_id, "s1", IncidentChanged(IncidentChange.MERGED, into, "staff", "one event", incident=incident))
-
-
-def attributed(outcome: Attribution, entry_id: str) -> Entry:
-    return Entry(entry_id, "", AttributionStated("v1", outcome, "staff", "another shop's parcel"))
+    return find_violation(ledger, name).status
 
 
 @pytest.mark.parametrize(
@@ -55,7 +45,7 @@ def test_a_pending_decision_never_fires_after_a_later_one(
     for day, action in enumerate(since):
         with Ledger.open(url, clock=clock) as again:
             again.append(MARKET, [status("v1", action, f"d{day}", occur_time=ago(4 - day))])
-    view = ledger.violations.find(MARKET, "v1", ledger.cut())
+    view = find_violation(ledger, "v1")
     assert (view.status, view.entries) == (stand, ("v1", *(f"d{day}" for day in range(len(since)))))
 
 
@@ -124,17 +114,17 @@ def test_units_are_adjudicated_for_each_seller(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("moved_to", [None, ago(1)])
 def test_an_attribution_is_not_corrected_but_rejected(ledger: Ledger, moved_to: int | None) -> None:
-    ledger.append(MARKET, [confirmed("v1"), attributed(Attribution.ACCEPTED, "a1")])
+    ledger.append(MARKET, [confirmed("v1"), attribution("v1", Attribution.ACCEPTED, "a1")])
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.entry: .*state REJECTED instead"):
-        ledger.append(MARKET, [corrected("a1", moved_to)])
-    ledger.append(MARKET, [attributed(Attribution.REJECTED, "a2")])
+        ledger.append(MARKET, [correction("a1", moved_to)])
+    ledger.append(MARKET, [attribution("v1", Attribution.REJECTED, "a2")])
     assert severities(facts(ledger)) == [Severity.MAJOR]
 
 
 def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str, clock: Clock) -> None:
     """Otherwise the seller who won would lose its result."""
-    accepted, contested = attributed(Attribution.ACCEPTED, "a2"), attributed(Attribution.CONTESTED, "a3")
-    ledger.append(MARKET, [confirmed("v1"), attributed(Attribution.CONTESTED, "a1")])
+    accepted, contested = attribution("v1", Attribution.ACCEPTED, "a2"), attribution("v1", Attribution.CONTESTED, "a3")
+    ledger.append(MARKET, [confirmed("v1"), attribution("v1", Attribution.CONTESTED, "a1")])
     with pytest.raises(LifecycleForbids, match=r"entries\[1\]\.attribution\.outcome"):
         ledger.append(MARKET, [accepted, contested])
     ledger.append(MARKET, [accepted])
@@ -150,13 +140,13 @@ def test_a_report_is_not_moved_beyond_its_knowledge(ledger: Ledger) -> None:
     """
     reported = violation("v1", occur_time=ago(30), report_time=ago(20))
     ledger.append(MARKET, [reported], imported=True)
-    batch = [replace(reported, entry_id="v2"), corrected("v2", ago(20) + 1)]
+    batch = [replace(reported, entry_id="v2"), correction("v2", ago(20) + 1)]
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.moved_to: .*2026-02-09T12:00:00Z"):
-        ledger.append(MARKET, [corrected("v1", ago(20) + 1)])
+        ledger.append(MARKET, [correction("v1", ago(20) + 1)])
     with pytest.raises(InvalidInput, match=r"entries\[1\]\.correction\.moved_to"):
         ledger.append(MARKET, batch, imported=True)
     assert [item.violation for item in review_queue(ledger, MARKET, ledger.cut(ago(10)))[0]] == ["v1"]
-    ledger.append(MARKET, [corrected("v1", ago(20))])
+    ledger.append(MARKET, [correction("v1", ago(20))])
 
 
 @pytest.mark.parametrize("into", [True, False])
@@ -164,36 +154,26 @@ def test_a_report_is_not_moved_beyond_its_knowledge(ledger: Ledger) -> None:
 def test_what_was_merged_stays_merged_when_moved(ledger: Ledger, into: bool, together: bool) -> None:
     """Merged incidents stay merged when a report is moved into another week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
-    weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
+    weekly = find_violation(ledger, "a").incident
     assert incidents(ledger) == 2
-    batch = [merged("b", weekly) if into else merged(weekly, "b"), corrected("a", parse_time("2026-01-20T00:00:00Z"))]
+    batch = [merge("b", weekly) if into else merge(weekly, "b"), correction("a", parse_time("2026-01-20T00:00:00Z"))]
     for entries in [batch] if together else [[one] for one in batch]:
         ledger.append(MARKET, entries)
     assert incidents(ledger) == 1
     # And once more, by what the first correction left.
-    ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
+    ledger.append(MARKET, [correction("a", parse_time("2026-01-10T00:00:00Z"), "c2")])
     assert incidents(ledger) == 1
-    assert (
-        ledger.violations.find(MARKET, "a", ledger.cut()).incident
-        == ledger.violations.find(MARKET, "b", ledger.cut()).incident
-    )
+    assert find_violation(ledger, "a").incident == find_violation(ledger, "b").incident
 
 
 def test_a_merge_of_a_week_holds_a_report_there(ledger: Ledger) -> None:
     """A merge of the week that a report was moved to holds it there."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
-    ledger.append(MARKET, [corrected("a", parse_time("2026-01-20T00:00:00Z"))])
-    weekly = ledger.violations.find(MARKET, "a", ledger.cut()).incident
-    ledger.append(MARKET, [merged(weekly, "b")])
-    ledger.append(MARKET, [replace(corrected("a", parse_time("2026-01-10T00:00:00Z")), entry_id="c2")])
+    ledger.append(MARKET, [correction("a", parse_time("2026-01-20T00:00:00Z"))])
+    weekly = find_violation(ledger, "a").incident
+    ledger.append(MARKET, [merge(weekly, "b")])
+    ledger.append(MARKET, [correction("a", parse_time("2026-01-10T00:00:00Z"), "c2")])
     assert incidents(ledger) == 1
-
-
-def test_a_retry_with_its_position_is_answered_as_the_first_time(ledger: Ledger) -> None:
-    first = ledger.append(MARKET, [violation("v1")], position=Position("orders", 0, 5))
-    again = ledger.append(MARKET, [violation("v1")], position=Position("orders", 0, 5))
-    assert again == [first[0]._replace(already_present=True)]
-    assert ledger.positions.find("orders", 0) == 5
 
 
 @pytest.mark.parametrize("erased", [False, True])
