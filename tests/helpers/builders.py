@@ -16,7 +16,14 @@ from scoring.base.enums import (
 from scoring.base.time import DAY, day_of, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
-from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, StatusChanged, ViolationReported
+from scoring.entries.kinds.conduct import (
+    AttributionStated,
+    IncidentChanged,
+    ProductListed,
+    ProductViolationReported,
+    StatusChanged,
+    ViolationReported,
+)
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.trade import ExposureStated
 
@@ -140,3 +147,13 @@ def merge(incident: str, into: str, entry_id: str = "merge") -> Entry:
 def split(violation_id: str, into: str, entry_id: str = "split") -> Entry:
     fact = IncidentChanged(IncidentChange.SPLIT, into, "staff-7", "another event", violation=violation_id)
     return Entry(entry_id, SELLER, fact)
+
+
+def listing(seller: str, *, days: float = 30, product: str = "gtin-1", **fields: str) -> Entry:
+    return Entry(f"l-{seller}", seller, ProductListed(product, **fields), ago(days))
+
+
+PRODUCT_REPORT = Entry(
+    "p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20)
+)
+"""It reaches each seller of a `listing`."""

@@ -1,9 +1,16 @@
-"""Short reads of a ledger, as of now."""
+"""Short reads of a ledger, as of now, and its backups."""
 
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from service.ledger.database.database import Database
 from service.ledger.records import ViolationView
+from service.ledger.seals.backup import Manifest, write_backup
+from service.ledger.seals.restore import restore_backup
 from service.ledger.seals.verifying import Verified
 from service.ledger.store import Ledger
-from tests.helpers.builders import MARKET
+from tests.helpers.builders import MARKET, NOW
 
 
 def verify(ledger: Ledger, *checkpoints: tuple[int, bytes]) -> Verified:
@@ -16,3 +23,17 @@ def find_violation(ledger: Ledger, name: str = "v1") -> ViolationView:
 
 def ids(ledger: Ledger) -> list[str]:
     return [recorded.entry.entry_id for recorded in ledger.entries.list(MARKET, ledger.cut(), limit=20_000)]
+
+
+def silent(_step: str, _done: int, _total: int) -> None:
+    """Show no progress."""
+
+
+def back_up(url: str, file: Path, **options: Any) -> Manifest:
+    with closing(Database(url)) as place:
+        return write_backup(place, file, options.pop("progress", silent), now=NOW, **options)
+
+
+def restore(url: str, file: Path) -> Manifest:
+    with closing(Database(url)) as place:
+        return restore_backup(place, file, silent)

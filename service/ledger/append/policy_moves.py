@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, select
 
 from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
-_IS_MOVE = (is_act(Act.POLICY), _E.marketplace == "")
-_MOVES = select(ENTRY).where(*_IS_MOVE)
-_PAGE = _MOVES.order_by(_E.sequence).limit(bindparam("count")).offset(bindparam("after"))
-_LAST = _MOVES.order_by(_E.sequence.desc()).limit(1)
-_COUNT = select(func.count()).where(*_IS_MOVE)
+_PAGE = (
+    select(ENTRY)
+    .where(is_act(Act.POLICY), _E.marketplace == "")
+    .order_by(_E.sequence)
+    .limit(bindparam("count"))
+    .offset(bindparam("after"))
+)
 _TEXT = select(_E.content).where(_E.marketplace == "", _E.entry_id == bindparam("name"))
 _NAMES = (
     select(_E.entry_id)
@@ -83,9 +85,8 @@ class PolicyMoves:
         return moves[-1]
 
     def last(self) -> PolicyMove | None:
-        with self.clock.database.read() as connection:
-            number = connection.execute(_COUNT).scalar_one()
-            return next((_move(row, number) for row in connection.execute(_LAST)), None)
+        moves = self.list()
+        return moves[-1] if moves else None
 
     def list(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
         with self.clock.database.read() as connection:

@@ -19,20 +19,16 @@ from service.ledger.database.schema import (
     SchemaState,
 )
 from service.ledger.database.tables import TableBase
-from service.ledger.seals.backup import MANIFEST, Manifest, member_of, write_backup
+from service.ledger.seals.backup import MANIFEST, member_of
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
-from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.databases import BACKENDS, database, schema_state
-from tests.helpers.ledgers import verify
+from tests.helpers.ledgers import back_up, restore, silent, verify
 
 STRANGE = "línea \\ 中文 😀 ' \" \u2028 \\N \\x41"
 SELLERS = [f"s{n}" for n in range(9)]
-
-
-def silent(step: str, done: int, total: int) -> None:
-    """No progress shown."""
 
 
 def fill(ledger: Ledger, batches: int = 60) -> None:
@@ -47,16 +43,6 @@ def fill(ledger: Ledger, batches: int = 60) -> None:
         if n % 3 == 0:
             ledger.append(MARKET, [status(f"v{n}", reason=STRANGE), status(f"v{n}", Action.OVERTURN)])
         ledger.append("other", [confirmed(f"v{n}", seller)])
-
-
-def back_up(url: str, file: Path, **options: Any) -> Manifest:
-    with closing(Database(url)) as place:
-        return write_backup(place, file, options.pop("progress", silent), now=NOW, **options)
-
-
-def restore(url: str, file: Path) -> Manifest:
-    with closing(Database(url)) as place:
-        return restore_backup(place, file, silent)
 
 
 def answers(url: str) -> Any:

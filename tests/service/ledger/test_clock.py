@@ -9,14 +9,14 @@ from scoring.base.errors import ClockInDoubt, InvalidInput
 from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
-from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.entries.kinds.decisions import ClockMended
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, ServerClock, wall_clock
 from service.ledger.database.database import Database
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows, score
-from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, listing, status, violation
 from tests.helpers.databases import database
 from tests.helpers.ledgers import verify
 from tests.helpers.worlds import artifact, policy
@@ -290,14 +290,14 @@ def test_what_follows_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) 
         fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product)
         return Entry(entry_id, "", fact, clock.now - DAY)
 
-    ledger.append(MARKET, [violation("v2"), Entry("l0", "s0", ProductListed("g"), NOW - 9 * DAY)])
+    ledger.append(MARKET, [violation("v2"), listing("s0", days=9, product="g")])
     clock.now += 100 * DAY + 2 * SECOND
     ledger.append(MARKET, [recall("p1", "g"), recall("p2", "h"), status("w1", seller="s1"), status("v2")])
     clock.now = NOW + 5 * SECOND
     ledger.mend_clock(MARKET, actor="o", reason="r", first_sequence=3, ahead=100 * DAY, entry_id="mended")
     for entry in (
-        Entry("l1", "s1", ProductListed("g"), NOW - DAY),
-        Entry("l2", "s2", ProductListed("h"), NOW - DAY),
+        listing("s1", days=1, product="g"),
+        listing("s2", days=1, product="h"),
         violation("w1"),
         status("p1"),
         status("v2", Action.OVERTURN),

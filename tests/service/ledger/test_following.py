@@ -1,31 +1,21 @@
 """A recall of many sellers."""
 
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scoring.base.enums import Action, Harm, Source, Status
+from scoring.base.enums import Action, Status
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
-from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from service.ledger.append import known
-from service.ledger.database.database import Database
 from service.ledger.seals import chain as seals
-from service.ledger.seals.backup import write_backup
-from service.ledger.seals.restore import restore_backup
-from service.ledger.store import Ledger, wall_clock
-from tests.helpers.builders import MARKET, Clock, ago, status, violation
-from tests.helpers.ledgers import verify
+from service.ledger.store import Ledger
+from tests.helpers.builders import MARKET, PRODUCT_REPORT, Clock, ago, listing, status, violation
+from tests.helpers.ledgers import back_up, restore, verify
 
-RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
 SELLERS = [f"s{number}" for number in range(10)]
 VIOLATIONS = {seller: derived_id("p1", seller) for seller in SELLERS}
-
-
-def silent(_done: int, _total: int) -> None:
-    """No progress shown."""
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +26,7 @@ def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listed(ledger: Ledger) -> None:
-    ledger.append(MARKET, [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for seller in SELLERS])
+    ledger.append(MARKET, [listing(seller) for seller in SELLERS])
 
 
 def stands(ledger: Ledger) -> dict[str, Status]:
@@ -47,7 +37,7 @@ def stands(ledger: Ledger) -> dict[str, Status]:
 def test_a_recall_reaches_every_seller_once(ledger: Ledger) -> None:
     """A recall reaches every seller once and what is decided reaches all of them."""
     listed(ledger)
-    ledger.append(MARKET, [RECALL])
+    ledger.append(MARKET, [PRODUCT_REPORT])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
     ledger.append(MARKET, [status(VIOLATIONS["s7"], Action.DISMISS, "by-itself")])
     ledger.append(MARKET, [status("p1", Action.CONFIRM)])
@@ -55,7 +45,7 @@ def test_a_recall_reaches_every_seller_once(ledger: Ledger) -> None:
     assert verify(ledger, ledger.seals.last()).faults == ()
     assert ledger.last()[0] == 10 + 1 + 10 + 1 + 1 + 9
     before = ledger.last()
-    ledger.append(MARKET, [RECALL, status("p1", Action.CONFIRM)])
+    ledger.append(MARKET, [PRODUCT_REPORT, status("p1", Action.CONFIRM)])
     assert ledger.last() == before
 
 
@@ -67,11 +57,11 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
     """The process dies between two of its appends."""
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
-        dying_after(ledger, at, monkeypatch, [RECALL])
+        dying_after(ledger, at, monkeypatch, [PRODUCT_REPORT])
         assert len(stands(ledger)) == 3 * at
         ledger.append(MARKET, [status("p1", Action.CONFIRM)])
         if how == "the same call again":
-            ledger.append(MARKET, [RECALL])
+            ledger.append(MARKET, [PRODUCT_REPORT])
         else:
             ledger.close()
             with Ledger.open(url, clock=Clock(), serving=True):
@@ -103,10 +93,9 @@ def test_a_seal_of_any_length_verifies(url: str, tmp_path: Path, monkeypatch: py
         ledger.append(MARKET, [violation("w")])
         assert verify(ledger).faults == ()
         ledger.append(MARKET, [violation("w2")])
-        write_backup(ledger.database, tmp_path / "backup.zip", lambda *_: None, now=wall_clock())
+    back_up(url, tmp_path / "backup.zip")
     target = f"sqlite:///{tmp_path}/restored.db"
-    with closing(Database(target)) as empty:
-        restore_backup(empty, tmp_path / "backup.zip", lambda *_: None)
+    restore(target, tmp_path / "backup.zip")
     with Ledger.open(target) as restored:
         assert verify(restored).faults == ()
         assert restored.last()[0] == 11
@@ -133,7 +122,7 @@ def test_an_overturn_overtakes_an_interrupted_confirmation(
     decisions = [status("p1", Action.CONFIRM, "z-confirm"), status("p1", Action.OVERTURN, "a-overturn")]
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
-        ledger.append(MARKET, [RECALL])
+        ledger.append(MARKET, [PRODUCT_REPORT])
         if together:
             dying_after(ledger, 1, monkeypatch, decisions)
         else:
@@ -149,7 +138,7 @@ def test_an_overturn_overtakes_an_interrupted_confirmation(
 def test_two_recalls_in_one_batch_reach_everybody(ledger: Ledger) -> None:
     """Two recalls of one product in one batch both reach everybody."""
     listed(ledger)
-    ledger.append(MARKET, [RECALL, replace(RECALL, entry_id="p2")])
+    ledger.append(MARKET, [PRODUCT_REPORT, replace(PRODUCT_REPORT, entry_id="p2")])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
     others = [derived_id("p2", seller) for seller in SELLERS]
     assert len(ledger.violations.named(MARKET, others, ledger.cut())) == len(SELLERS)

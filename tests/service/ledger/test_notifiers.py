@@ -6,12 +6,12 @@ from typing import Any
 from scoring.base.enums import Action, Attribution, Harm, Severity, Source
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.entries.kinds.conduct import ProductViolationReported
 from service.ledger.records import Cut, Record
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem
 from service.review.review_queue import review_queue
-from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, attribution, exposure, status, violation
+from tests.helpers.builders import MARKET, NOW, TODAY, Clock, ago, attribution, exposure, listing, status, violation
 
 
 def by(notifier: str, entry_id: str, seller: str = "s1", **fields: Any) -> Entry:
@@ -64,7 +64,7 @@ def test_derived_violations_are_not_counted_again(ledger: Ledger) -> None:
     """Violations derived from a product's report are not counted again. A product's report counts once, though
     three sellers list it.
     """
-    listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
+    listed = [listing(f"s{n}") for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5))])
     assert records(ledger) == {Source.TEST_BUY: Record(open=1)}

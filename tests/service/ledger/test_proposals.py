@@ -1,7 +1,6 @@
 """Proposals in the ledger."""
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,10 @@ from sqlalchemy import text
 
 from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger.append.proposals import Content, Proposal, Proposals, Step
-from service.ledger.database.database import Database
 from service.ledger.database.tables import ENTRY
-from service.ledger.seals.backup import write_backup
-from service.ledger.seals.restore import restore_backup
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure
+from tests.helpers.ledgers import back_up, restore
 from tests.service.ledger.test_plans import FAULTS, listening
 from tests.service.ledger.test_schema import writing
 from tests.service.ledger.test_seals import owner
@@ -126,10 +123,8 @@ def test_a_backup_keeps_proposals(url: str, tmp_path: Path, clock: Clock) -> Non
         before = take(ledger, "p-1", Step.APPROVED)
     for without_keys in (False, True):
         file, copy = tmp_path / f"{without_keys}.zip", f"sqlite:///{tmp_path / str(without_keys)}.db"
-        with closing(Database(url)) as place:
-            write_backup(place, file, lambda *_: None, now=NOW, without_keys=without_keys)
-        with closing(Database(copy)) as place:
-            restore_backup(place, file, lambda *_: None)
+        back_up(url, file, without_keys=without_keys)
+        restore(copy, file)
         with Ledger.open(copy, clock=clock) as restored:
             found = restored.proposals.find(MARKET, "p-1")
         if without_keys:

@@ -19,8 +19,8 @@ from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, confirmed, exposure, status
 from tests.helpers.databases import BACKENDS, database, schema_state
-from tests.helpers.ledgers import verify
-from tests.service.ledger.test_backup import back_up, restore, rewritten, silent
+from tests.helpers.ledgers import back_up, restore, silent, verify
+from tests.service.ledger.test_backup import rewritten
 
 Members = dict[str, bytes]
 Change = Callable[[Members], None]

@@ -22,7 +22,6 @@ from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import (
     ProductListed,
-    ProductViolationReported,
     StatusChanged,
     ViolationReported,
 )
@@ -32,16 +31,21 @@ from scoring.features.facts import Facts, resolve
 from service.ledger.append import batch
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
-from tests.helpers.builders import MARKET, NOW, Clock, ago, attribution, confirmed, correction, split, status, violation
-from tests.helpers.ledgers import find_violation
-
-PRODUCT_REPORT = Entry(
-    "p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20)
+from tests.helpers.builders import (
+    MARKET,
+    NOW,
+    PRODUCT_REPORT,
+    Clock,
+    ago,
+    attribution,
+    confirmed,
+    correction,
+    listing,
+    split,
+    status,
+    violation,
 )
-
-
-def listing(seller: str, *, days: float = 30, **fields: str) -> Entry:
-    return Entry(f"l-{seller}", seller, ProductListed("gtin-1", **fields), ago(days))
+from tests.helpers.ledgers import find_violation
 
 
 def facts(

@@ -11,13 +11,23 @@ from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from service.ledger.store import Ledger
 from service.review.review_queue import review_queue
-from tests.helpers.builders import MARKET, Clock, ago, attribution, confirmed, correction, merge, status, violation
+from tests.helpers.builders import (
+    MARKET,
+    PRODUCT_REPORT,
+    Clock,
+    ago,
+    attribution,
+    confirmed,
+    correction,
+    listing,
+    merge,
+    status,
+    violation,
+)
 from tests.helpers.ledgers import find_violation
 from tests.service.ledger.test_what_follows import (
-    PRODUCT_REPORT,
     facts,
     incidents,
-    listing,
     report_of,
     severities,
 )
