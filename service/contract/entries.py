@@ -18,7 +18,7 @@ from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fa
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.contract.fields import FieldErrors, date_of, optional_time, timestamp
 from service.contract.resource_names import seller_name, seller_of
-from service.ledger.records import Appended, RecordedEntry
+from service.ledger.records import AppendedEntry, RecordedEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,14 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
                 setattr(message, name, value)
 
 
-def appended_response(appended: Sequence[Appended]) -> ledger_service_pb2.AppendEntriesResponse:
+def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
     """Return the response to an append of at least one entry; its `sequence` is the highest."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )
 
 
-def appended_message(appended: Appended) -> ledger_service_pb2.AppendEntriesResponse.Result:
+def appended_message(appended: AppendedEntry) -> ledger_service_pb2.AppendEntriesResponse.Result:
     """Return an entry's sequence, its record time, and whether it was recorded before."""
     return ledger_service_pb2.AppendEntriesResponse.Result(
         entry_id=appended.entry_id,

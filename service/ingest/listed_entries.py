@@ -6,7 +6,7 @@ from dataclasses import replace
 from scoring.entries.entry import Entry
 from sellertrust.v1 import entry_pb2
 from service.contract.entries import ListedEntry, entries_of
-from service.ledger.records import Appended, RecordedEntry
+from service.ledger.records import AppendedEntry, RecordedEntry
 from service.ledger.store import Ledger
 
 _MAX_GAP = 8
@@ -20,7 +20,7 @@ def append_messages(
     marketplace: str,
     messages: Sequence[entry_pb2.Entry],
     prepare: Callable[[str, Sequence[Entry]], None],
-) -> list[Appended]:
+) -> list[AppendedEntry]:
     """Convert a batch of messages and append it as AppendEntries: all or none.
 
     `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field, and the other

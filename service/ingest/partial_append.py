@@ -16,7 +16,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
 from service.ingest.listed_entries import as_stated
-from service.ledger.records import Appended, Position
+from service.ledger.records import AppendedEntry, Position
 from service.ledger.store import Ledger
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
@@ -114,7 +114,7 @@ class _PartialAppend:
             return True
         return False
 
-    def _append(self, entries: Sequence[Entry], position: Position | None) -> list[Appended]:
+    def _append(self, entries: Sequence[Entry], position: Position | None) -> list[AppendedEntry]:
         """Append entries; wait once for those that are seconds ahead of the ledger's clock."""
         try:
             return self.ledger.append(self.marketplace, entries, imported=True, position=position)
@@ -122,7 +122,7 @@ class _PartialAppend:
             time.sleep(error.seconds)
         return self.ledger.append(self.marketplace, entries, imported=True, position=position)
 
-    def _count(self, results: Sequence[Appended]) -> None:
+    def _count(self, results: Sequence[AppendedEntry]) -> None:
         found = self.result
         present = [result for result in results if result.already_present]
         found.already_present += len(present)

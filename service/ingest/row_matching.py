@@ -6,7 +6,7 @@ from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, Unmatched, match
 from service.ingest.mapping.rules import MappedFile
 from service.ingest.sources.tables import Reject
-from service.ledger.queries.identities import StatedMatch
+from service.ledger.queries.identities import IdentifierMatch
 from service.ledger.store import Ledger
 
 MATCHED_ROWS = 5_000
@@ -62,7 +62,7 @@ def with_matches(
 
 
 def _settled_match(
-    names: Sequence[str], known: Mapping[str, StatedMatch], found: Match | Unmatched
+    names: Sequence[str], known: Mapping[str, IdentifierMatch], found: Match | Unmatched
 ) -> Match | Unmatched:
     stated = [known[name] for name in names if name in known]
     if not stated:

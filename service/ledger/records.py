@@ -8,7 +8,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 
 
-class Appended(NamedTuple):
+class AppendedEntry(NamedTuple):
     entry_id: str
     sequence: int
     record_time: int

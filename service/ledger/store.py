@@ -30,7 +30,7 @@ from service.ledger.queries.runs import RunQueries
 from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
 from service.ledger.queries.violations import ViolationQueries
-from service.ledger.records import Appended, AsSeen, Cut, Position
+from service.ledger.records import AppendedEntry, AsSeen, Cut, Position
 
 
 class Ledger:
@@ -119,7 +119,7 @@ class Ledger:
         position: Position | None = None,
         as_seen: AsSeen | None = None,
         as_recorded: AsRecorded | None = None,
-    ) -> list[Appended]:
+    ) -> list[AppendedEntry]:
         """Append 1 to 10,000 entries, all or none, in order; return one result per entry.
 
         A recorded entry gets its first answer. `position` is recorded with the entries and never moves back. Entries
@@ -173,7 +173,7 @@ class Ledger:
                     return
                 following.follow_on(connection, left[0], present)
 
-    def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> Appended:
+    def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> AppendedEntry:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
 
         The role needs the right to delete from `seller_key`. Raises InvalidInput; SellerNotFound if the seller has no
@@ -185,7 +185,7 @@ class Ledger:
 
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
-    ) -> Appended:
+    ) -> AppendedEntry:
         """Append an entry that corrects record times, from `first_sequence` on, by `ahead` microseconds.
 
         It corrects all marketplaces; the entry itself is of `marketplace`. With 0 and 0 it only vouches for the clock

@@ -18,8 +18,8 @@ from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
-from service.ledger.queries.measures import AsRecorded, Stated, StatedTerms, select_terms
-from service.ledger.records import Appended, Cut
+from service.ledger.queries.measures import AsRecorded, SellerTerms, TermStatement, select_terms
+from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.refusals import name_refused
@@ -42,12 +42,12 @@ class _Stamp(TypedDict):
 
 
 class _Known(NamedTuple):
-    stated: Sequence[Stated]
+    stated: Sequence[TermStatement]
     record: MeasureRecord
     cases: Sequence[CaseStatement]
 
     @classmethod
-    def of(cls, stated: Sequence[Stated]) -> "_Known":
+    def of(cls, stated: Sequence[TermStatement]) -> "_Known":
         terms = select_terms(stated, Cut(_EVER, _EVER, _EVER))
         return cls(stated, read_record(terms.statements), terms.cases)
 
@@ -65,10 +65,10 @@ class _Read(NamedTuple):
     of: Mapping[str, _Known]
     until: int
 
-    def add(self, entries: Iterable[Entry], appended: Sequence[Appended]) -> "_Read":
-        of: dict[str, list[Stated]] = {}
+    def add(self, entries: Iterable[Entry], appended: Sequence[AppendedEntry]) -> "_Read":
+        of: dict[str, list[TermStatement]] = {}
         for entry, at in zip(entries, appended, strict=True):
-            new = Stated(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact)
+            new = TermStatement(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact)
             of.setdefault(entry.seller, []).append(new)
         found = {seller: _Known.of([*self.of[seller].stated, *new]) for seller, new in of.items()}
         return _Read({**self.of, **found}, appended[-1].sequence)
@@ -183,7 +183,7 @@ class Recorder:
         return entries
 
     def _evaluate(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, StatedTerms]
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, SellerTerms]
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)

@@ -15,7 +15,7 @@ from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.scores.score import CoreAnswer, answer, explain
 from scoring.scores.settled_value import grows_with_value
 from service.call_context import current_call
-from service.ledger.queries.measures import StatedTerms
+from service.ledger.queries.measures import SellerTerms
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
@@ -104,7 +104,7 @@ class Scorer:
         sellers: Sequence[str],
         cut: Cut,
         policy: Policy,
-        terms: Mapping[str, StatedTerms],
+        terms: Mapping[str, SellerTerms],
     ) -> Iterator[tuple[str, InForce | None]]:
         """Yield each seller with its measures in force by a policy; None if it has no valid entries.
 
@@ -115,7 +115,7 @@ class Scorer:
             yield from zip(batch, self._measures_of(batch, asked, terms), strict=True)
 
     def _measures_of(
-        self, batch: Sequence[str], asked: "_Asked", terms: Mapping[str, StatedTerms]
+        self, batch: Sequence[str], asked: "_Asked", terms: Mapping[str, SellerTerms]
     ) -> list[InForce | None]:
         currency = asked.policy.rule_book.currency
         currencies = [currency] if grows_with_value(asked.policy) else []

@@ -8,12 +8,12 @@ from service.ledger.database.database import Database
 from service.ledger.records import ViolationView
 from service.ledger.seals.backup import Manifest, write_backup
 from service.ledger.seals.restore import restore_backup
-from service.ledger.seals.verifying import Verified
+from service.ledger.seals.verifying import VerificationReport
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW
 
 
-def verify(ledger: Ledger, *checkpoints: tuple[int, bytes]) -> Verified:
+def verify(ledger: Ledger, *checkpoints: tuple[int, bytes]) -> VerificationReport:
     return ledger.seals.verify(checkpoints, lambda _done, _total: None)
 
 

@@ -22,7 +22,7 @@ from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
 from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail
-from service.ledger.records import Appended
+from service.ledger.records import AppendedEntry
 from service.ledger.store import Ledger
 from service.limits import Limits
 from service.policy.policy_file import load_policy
@@ -54,7 +54,7 @@ class Shelf(Registry):
         return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 
 
-def append_messages_alone(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[Appended]:
+def append_messages_alone(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[AppendedEntry]:
     """Append as a server without a record of measures does."""
     return append_messages(ledger, marketplace, messages, lambda _marketplace, _entries: None)
 

@@ -20,7 +20,7 @@ from service.contract.resource_names import Parent, marketplace_name, parse_mark
 from service.contract.statuses import code_of, item_error
 from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail, sequence_not_reached_error, server_stopping_error
-from service.ledger.records import Appended, Cut
+from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 
@@ -44,7 +44,7 @@ class EntryStreams:
         self._appending = threading.Lock()
         self._reading = threading.Lock()
 
-    def _append(self, marketplace: str, entries: Sequence[entry_pb.Entry]) -> list[Appended]:
+    def _append(self, marketplace: str, entries: Sequence[entry_pb.Entry]) -> list[AppendedEntry]:
         return append_messages(self._ledger, marketplace, entries, self._recorder.record_contested)
 
     def StreamEntries(

@@ -29,7 +29,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import read_first_and_last_id
 from service.ledger.queries.positions import record_position
 from service.ledger.queries.violations import read_decisions
-from service.ledger.records import Appended, AsSeen, Position
+from service.ledger.records import AppendedEntry, AsSeen, Position
 from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, plain_of, read_keys
 
 _E = ENTRY.c
@@ -50,12 +50,12 @@ _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 
 
 class _Stored(NamedTuple):
-    appended: Appended
+    appended: AppendedEntry
     digest: bytes
 
 
-class AppendedBatch(NamedTuple):
-    results: list[Appended]
+class BatchResult(NamedTuple):
+    results: list[AppendedEntry]
     unfinished: list[str]
     """Ids of entries whose consequences later appends finish."""
 
@@ -120,7 +120,7 @@ def _find_rule_fields(fact: Fact) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def append_batch(
     reader: RowReader, batch: Sequence[PreparedEntry], present: Present, position: Position | None = None
-) -> AppendedBatch:
+) -> BatchResult:
     """Append the unrecorded entries, in order, and those derived from them; the caller locks and commits.
 
     With the entry's index it raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or
@@ -141,18 +141,16 @@ def append_batch(
     positions = [position_after(reader.marketplace, entry_id, reached) for entry_id, reached in unfinished.items()]
     for one in positions if position is None else [*positions, position]:
         record_position(reader.connection, one, sequence)
-    return AppendedBatch(
-        results, [*unfinished, *(left.entry_id for left in find_unfinished_among(reader, repeated_ids))]
-    )
+    return BatchResult(results, [*unfinished, *(left.entry_id for left in find_unfinished_among(reader, repeated_ids))])
 
 
 def _add_all(
     reader: RowReader, batch: Sequence[PreparedEntry], known: dict[str, _Stored], new_batch: Batch
-) -> list[Appended]:
+) -> list[AppendedEntry]:
     """Add the unknown entries to the new batch, and to `known`; return one result per entry."""
     resealed = _find_resealed_duplicates(reader, batch, known)
     _refuse_differing(batch, known, resealed)
-    results: list[Appended] = []
+    results: list[AppendedEntry] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
         found = known.get(entry_id)
@@ -248,7 +246,7 @@ def find_taken_revision(reader: RowReader, batch: Sequence[PreparedEntry]) -> Ex
 def _read_known(reader: RowReader, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
     rows = reader.rows(_KNOWN, [item.entry.entry_id for item in batch])
     return {
-        entry_id: _Stored(Appended(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
+        entry_id: _Stored(AppendedEntry(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
         for entry_id, digest, sequence, time, is_pending in rows
     }
 

@@ -11,7 +11,7 @@ from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import insert_entries
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row, row_of
-from service.ledger.records import Appended
+from service.ledger.records import AppendedEntry
 from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.seals.sealed_texts import seal_texts
 
@@ -52,7 +52,7 @@ class Batch:
             known = load_known(reader, fresh)
         return cls(reader.marketplace, known, first, last_time, present)
 
-    def add(self, item: PreparedEntry, index: int) -> Appended:
+    def add(self, item: PreparedEntry, index: int) -> AppendedEntry:
         """Add an entry and those derived from it; return its sequence and state.
 
         Raises the errors of `Derivation.process` with the entry's `index`.
@@ -63,7 +63,7 @@ class Batch:
         if index and len(self.derivation.new_entries) > MAX_ROWS:
             text = f"over {MAX_ROWS:,} entries follow from the batch up to this one; append fewer at once"
             raise invalid(("entries", index), text)
-        return Appended(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
+        return AppendedEntry(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, reader: RowReader) -> int:
         """Insert all entries; return their number."""

@@ -16,12 +16,12 @@ from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY, SELLER_KEY
-from service.ledger.records import Appended
+from service.ledger.records import AppendedEntry
 
 PATIENCE_SECONDS = 5
 
 
-def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> Appended:
+def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> AppendedEntry:
     """Append an erasure (an entry of SellerErased) and delete the seller's key, in one transaction.
 
     A retry deletes no key made since. Raises InvalidInput; SellerNotFound if the seller has no entry; ErasureRefused if

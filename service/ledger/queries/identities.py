@@ -28,7 +28,7 @@ _HAS_VERIFIED = frozenset(
 )
 
 
-class StatedMatch(NamedTuple):
+class IdentifierMatch(NamedTuple):
     seller: str
     verified: bool | None
 
@@ -56,10 +56,10 @@ class IdentityQueries:
                 seller, IdentityLevel(row.identity_level), json.loads(row.content).get("attributes", {})
             )
 
-    def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, StatedMatch]:
+    def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, IdentifierMatch]:
         """Return, by entry id, its seller and whether its identifier was verified."""
         return {
-            row.entry_id: StatedMatch(
+            row.entry_id: IdentifierMatch(
                 row.seller,
                 json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None,
             )

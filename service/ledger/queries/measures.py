@@ -58,14 +58,14 @@ _TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
 _IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
 
 
-class Stated(NamedTuple):
+class TermStatement(NamedTuple):
     entry_id: str
     sequence: int
     occur_time: int
     fact: Fact
 
 
-class StatedTerms(NamedTuple):
+class SellerTerms(NamedTuple):
     statements: list[MeasureStatement]
     deposit: DepositAccount
     on_payouts: list[OnPayouts]
@@ -94,19 +94,19 @@ class AsRecorded(NamedTuple):
 class MeasureQueries:
     clock: LedgerClock
 
-    def of_seller(self, marketplace: str, seller: str, cut: Cut) -> StatedTerms:
+    def of_seller(self, marketplace: str, seller: str, cut: Cut) -> SellerTerms:
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
-    def of_sellers(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, StatedTerms]:
+    def of_sellers(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, SellerTerms]:
         stated = self.list_stated(marketplace, sellers, cut.sequence)
         return {seller: select_terms(of, cut) for seller, of in stated.items()}
 
-    def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[Stated]]:
+    def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[TermStatement]]:
         """Return by seller the entries about measures, deposits, payouts and cases, in order."""
-        found: dict[str, list[Stated]] = {seller: [] for seller in sellers}
+        found: dict[str, list[TermStatement]] = {seller: [] for seller in sellers}
         for row in self.clock.rows_up_to(until, _ON_TERMS, marketplace=marketplace, sellers=list(sellers)):
             if row.kind in _TERMS:
-                found[row.seller].append(Stated(row.entry_id, row.sequence, row.occur_time, read_fact(row)))
+                found[row.seller].append(TermStatement(row.entry_id, row.sequence, row.occur_time, read_fact(row)))
         return found
 
     def flows(
@@ -126,9 +126,9 @@ class MeasureQueries:
         return found
 
 
-def select_terms(stated: Iterable[Stated], cut: Cut) -> StatedTerms:
+def select_terms(stated: Iterable[TermStatement], cut: Cut) -> SellerTerms:
     """Return the records of a seller's terms that happened before `observe_time` and were recorded by the cut."""
-    terms = StatedTerms([], DepositAccount(), [], [], [])
+    terms = SellerTerms([], DepositAccount(), [], [], [])
     for entry_id, sequence, occur_time, fact in stated:
         if sequence > cut.sequence or occur_time >= cut.observe_time:
             continue

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import SEAL
 from service.ledger.seals.chain import GENESIS, LAST_SEAL
-from service.ledger.seals.verifying import Mismatch, Verified, verify
+from service.ledger.seals.verifying import Mismatch, VerificationReport, verify
 
 _SEAL_AT = (
     select(SEAL.c.last_sequence, SEAL.c.chain)
@@ -25,7 +25,7 @@ class SealQueries:
         checkpoints: Sequence[tuple[int, bytes]],
         progress: Callable[[int, int], None],
         first: int = 1,
-    ) -> Verified:
+    ) -> VerificationReport:
         """Check every entry, or those from `first`, which begins a seal, against seals and checkpoints.
 
         `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a mismatch.

@@ -53,7 +53,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerificationReport:
     entries: int
     sequence: int
     chain: bytes
@@ -71,7 +71,7 @@ class Verified:
 
 def verify(
     read: Read, checkpoints: Sequence[tuple[int, bytes]], progress: Callable[[int, int], None], first: int = 1
-) -> Verified:
+) -> VerificationReport:
     """Check the ledger to its end, or from the seal that begins at `first`, in constant memory.
 
     Returns the first mismatch of each sort. `checkpoints` are (sequence, chain); `progress` gets (done, total).
@@ -91,7 +91,7 @@ def verify(
     ahead = None
     if last_position is not None and last_position > end:
         ahead = Mismatch(last_position, "a source's position is of an entry that the ledger does not hold")
-    return Verified(walk.seen, walk.reached, walk.chain, mismatch, keys.lost, keys.wrong, ahead)
+    return VerificationReport(walk.seen, walk.reached, walk.chain, mismatch, keys.lost, keys.wrong, ahead)
 
 
 def is_as_written(row: Sequence[Any]) -> bool:
