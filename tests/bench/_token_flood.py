@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from sellertrust.client import Client, SellertrustCallError
-from tests.bench._abusers import Place
+from tests.bench._access_place import Place
 from tests.bench._real_data import Say
 from tests.helpers.filled import prepare
 from tests.helpers.servers import MARKET

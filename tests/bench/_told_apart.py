@@ -10,7 +10,7 @@ import numpy as np
 
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
-from tests.bench._abusers import Place
+from tests.bench._access_place import Place
 from tests.bench._real_data import Say
 from tests.helpers.callers import grant, write_grants
 from tests.helpers.servers import MARKET, running_server, violation

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sellertrust.client import SellertrustCallError
-from tests.bench._abusers import Place, abused
+from tests.bench._access_place import Place
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
 from tests.bench._token_flood import kept_beside_flood
@@ -163,7 +163,6 @@ PARTS = {
     "auth": _costs,
     "timing": told_apart,
     "rotation": _rotation,
-    "victim": abused,
     "flood": kept_beside_flood,
     "fuzz": _fuzzed,
     "edits": _edited,

@@ -41,8 +41,10 @@ def check_rows_file(file: Path) -> None:
 
 
 def write_rows(table: LedgerTable, trained: Trained, file: Path) -> int:
-    """Write the scored test rows by the file's ending; return their number. ConfigurationWrong if that fails."""
-    check_rows_file(file)
+    """Write the scored test rows to a file that `check_rows_file` accepts; return their number.
+
+    ConfigurationWrong if that fails.
+    """
     rows = scored_rows(table, trained)
     try:
         getattr(rows, WRITERS[file.suffix.lower()])(file)

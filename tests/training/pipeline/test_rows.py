@@ -12,7 +12,7 @@ from training.evaluation.ranking import auc
 from training.monitoring.outcomes import lineage_of
 from training.observation.export import LedgerTable
 from training.pipeline.job import Trained
-from training.pipeline.rows import write_rows
+from training.pipeline.rows import check_rows_file, write_rows
 from training.study.definition import Study
 
 
@@ -49,9 +49,9 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
 
 def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"rows.txt must end in .csv or .parquet"):
-        write_rows(table, trained, tmp_path / "rows.txt")
+        check_rows_file(tmp_path / "rows.txt")
     with pytest.raises(InvalidInput, match=r"there is no folder .*none"):
-        write_rows(table, trained, tmp_path / "none" / "rows.csv")
+        check_rows_file(tmp_path / "none" / "rows.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigurationWrong, match=r"rows cannot be written to .*folder.csv"):
         write_rows(table, trained, tmp_path / "folder.csv")
