@@ -34,7 +34,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class TrustScore:
-    """Points (0 to 1000) and `p_bad` are None unless RATED."""
+    """Only a RATED seller has points (0 to 1000) and `p_bad`."""
 
     state: ScoreState
     tier: Tier | None
@@ -69,7 +69,7 @@ class TrustScore:
     leave this field out.
     """
     standing: int | None = None
-    """More is worse; None without a table of standing."""
+    """More is worse. None if the policy has no table of standing."""
     cautions: tuple[Caution, ...] = ()
     """In the order of the policy's rules. Only `valid_until` also rests on them."""
 

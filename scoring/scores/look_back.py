@@ -51,7 +51,7 @@ class PastTiers:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What decides the tiers at the last midnights beside points; arrays of shape (midnights, sellers)."""
+    """The facts, besides points, that decide past tiers; arrays of shape (midnights, sellers)."""
 
     exists: Bools
     override: Ints

@@ -53,7 +53,7 @@ def find_points(
 ) -> SellerPoints:
     """Compute the points of sellers.
 
-    `is_needed`: of which of the last midnights, shape (midnights, n); by default of the policy's clear days. `check`
+    `is_needed`: the midnights to compute, of shape (midnights, n); by default the policy's clear days. `check`
     may raise between parts.
     """
     n = len(known.sellers)

@@ -33,7 +33,7 @@ class Population:
     facts: Facts
     orders: Ints
     points: Ints | None
-    """Now and on the requested last day-ends, of shape (views, n); None without a model."""
+    """Now and on the requested last day-ends, of shape (views, n). None if no model is served."""
 
     @property
     def exists(self) -> Bools:

@@ -46,14 +46,14 @@ class CoreAnswer:
     facts: Facts
     """Now, one case a seller."""
     scores: Sequence[TrustScore | None]
-    """In the order of the sellers; None without a valid fact."""
+    """In the order of the sellers. None: an unknown seller."""
     past: PastTiers | None
-    """None if nobody asked for it, or no rule of the policy does, or without a model."""
+    """It is found with a model, if the caller and a rule of the policy ask for it; else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What the score of each seller states, rated or not; by case."""
+    """The parts of scores that rated and unrated sellers share, by case."""
 
     incidents: Sequence[Sequence[int]]
     """Places of its violations that count."""
@@ -192,14 +192,14 @@ def _build_scores(
 
 
 def _list_bounds(points: _Points, standing: int, policy: Policy) -> list[str]:
-    """Return the codes of what keeps the tier below that of the points of now."""
+    """Return the reason codes for a tier below the tier of the present points."""
     tier = policy.tier_with_standing(points.tier_points, standing)
     codes = [STANDING] if tier is not policy.tier(points.tier_points) else []
     return [*codes, CLEAR_DAYS_PENDING] if tier is not policy.tier_with_standing(points.points, standing) else codes
 
 
 def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
-    """Return the trust score of a single seller with the facts behind every point; None without a valid fact."""
+    """Return the trust score of a single seller with the facts behind every point, or None for an unknown seller."""
     [score] = given.scores
     artifact, policy, facts = given.artifact, given.policy, given.facts
     if score is None:

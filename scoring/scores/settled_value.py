@@ -19,7 +19,7 @@ def grows_with_value(policy: Policy) -> bool:
 def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str, Ints]:
     """Return each seller's settled value by product category, and of all under the empty text.
 
-    Counted as orders are; nothing if the table has no values in the currency.
+    Counted as orders are. Empty if the table lacks values in the currency.
     """
     if currency not in table.values:
         return {}

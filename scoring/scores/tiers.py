@@ -1,4 +1,4 @@
-"""The one decision about a seller's tier, for now and for past midnights."""
+"""Decide a seller's tier, now and at past midnights."""
 
 from typing import Any
 
