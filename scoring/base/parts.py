@@ -71,7 +71,7 @@ class Part:
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
         """Read a whole number from `least` to `most`."""
-        value = self._value(name)
+        value = self.value(name)
         if value is None and default is not None:
             return default
         if type(value) is int and least <= value <= most:
@@ -82,7 +82,7 @@ class Part:
 
     def decimal(self, name: str, least: float, most: float, default: float) -> float:
         """Read a number from `least` to `most`, whole or not."""
-        value = self._value(name)
+        value = self.value(name)
         if value is None:
             return default
         if type(value) in (int, float) and least <= value <= most:
@@ -96,7 +96,7 @@ class Part:
 
         It is an error if the text is missing, even with `least` 0.
         """
-        value = self._value(name)
+        value = self.value(name)
         if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():
             return value
         self.refuse(name, f"must be given as text of {least} to {MAX_TEXT} printable characters{self._stated(name)}")
@@ -104,7 +104,7 @@ class Part:
 
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
         """Read a text that a pattern matches whole; an error states that it must be `what`."""
-        value = self._value(name)
+        value = self.value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
         self.refuse(name, f"must be {what}{self._stated(name)}")
@@ -112,7 +112,7 @@ class Part:
 
     def day(self, name: str) -> int:
         """Read a date `YYYY-MM-DD`, stated as text; return it in days since 1970-01-01, after an error 0."""
-        value = self._value(name)
+        value = self.value(name)
         try:
             return parse_day(value if isinstance(value, str) else "")
         except ValueError:
@@ -121,7 +121,7 @@ class Part:
 
     def flag(self, name: str) -> bool:
         """Read true or false; a missing value is false."""
-        value = self._value(name)
+        value = self.value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
         self.refuse(name, f"must be true or false{self._stated(name)}")
@@ -129,7 +129,7 @@ class Part:
 
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
         """Read one of `words`."""
-        value = self._value(name)
+        value = self.value(name)
         if value is None and default is not None:
             return default
         if isinstance(value, str) and value in words:
@@ -146,7 +146,7 @@ class Part:
 
     def names(self, name: str, is_name: Callable[[str], bool], what: str) -> list[str]:
         """Read a list of one or more texts that `is_name` accepts; an error states that they must be of `what`."""
-        value = self._value(name)
+        value = self.value(name)
         items = value if isinstance(value, list) else []
         found = [item for item in items if isinstance(item, str) and is_name(item)]
         if not found or len(found) < len(items):
@@ -178,7 +178,7 @@ class Part:
         return first, last
 
     def texts(self, name: str) -> list[str]:
-        value = self._value(name)
+        value = self.value(name)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
         self.refuse(name, "must be a list of texts")
@@ -186,7 +186,7 @@ class Part:
 
     def part(self, name: str) -> "Part":
         """Read a table."""
-        value = self._value(name)
+        value = self.value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, f"must be a table{self._stated(name)}")
         return self._below(value, name)
@@ -200,7 +200,7 @@ class Part:
 
         Errors name a table by its value `named_by`, such as `rules[newcomers]`, if unique; else by index.
         """
-        value = self._value(name)
+        value = self.value(name)
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
@@ -238,7 +238,8 @@ class Part:
         for part in self._parts:
             part.refuse_what_is_left()
 
-    def _value(self, name: str) -> Any:
+    def value(self, name: str) -> Any:
+        """Return a value as it is stated, or None."""
         self._read.add(name)
         return self.data.get(name)
 

@@ -107,7 +107,7 @@ def _policy(settings: Settings) -> str:
 def _champion(settings: Settings) -> str:
     registry = open_registry(settings)
     champion = registry.champion()
-    if champion is None and next(registry.digests(), None):
+    if champion is None and registry.digests():
         raise SellertrustError(
             "no published model is champion, so scores are unknown; make one: sellertrust model promote challenger"
             " --reason WHY (see: sellertrust model list)"

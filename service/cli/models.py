@@ -204,7 +204,7 @@ def _open_models(server: str | None) -> Iterator[Models]:
         try:
             yield _Local(registry)
         except ModelNotFound as error:
-            if next(iter(registry.digests()), None):
+            if registry.digests():
                 raise
             problem = error.message.partition(";")[0]
             raise ModelNotFound(f"{problem}. {_describe_empty(settings.registry)}", error.metadata) from None

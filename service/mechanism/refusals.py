@@ -42,43 +42,41 @@ class Refused:
 class Refusals:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._held: dict[Seller, Refused] | None = None
+        self._held: dict[Seller, Refused] = {}
+        self._is_loaded = False
         self.count = 0
         """Retries included."""
 
     def __len__(self) -> int:
-        return len(self._held or ())
+        return len(self._held)
 
     def load(self) -> None:
         """Read the sellers that an earlier worker left rejected, once: they are due at once."""
-        if self._held is None:
+        if not self._is_loaded:
             self._held = {seller: Refused(0.0) for seller in read_refused(self._ledger)}
+            self._is_loaded = True
 
     def find(self, seller: Seller) -> Refused | None:
-        return None if self._held is None else self._held.get(seller)
+        return self._held.get(seller)
 
-    def add(self, seller: Seller, missed: Cut) -> Refused:
-        """Note a rejected seller. Raises TooManyRefused."""
-        self.load()
-        held = self._held or {}
-        if seller not in held and len(held) >= MAX_REFUSED:
+    def add(self, seller: Seller, missed: Cut) -> None:
+        """Note a rejected seller, after `load`. Raises TooManyRefused."""
+        if seller not in self._held and len(self._held) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
-        found = held.setdefault(seller, Refused(0.0))
-        self._held = held
+        found = self._held.setdefault(seller, Refused(0.0))
         if not found.missed:
             found.missed.append(missed)
             self._mark(seller, is_refused=True)
         found.due = monotonic() + min(FIRST_RETRY_SECONDS * 2**found.tries, LAST_RETRY_SECONDS)
         found.tries += 1
         self.count += 1
-        return found
 
     def list_due(self) -> list[tuple[Seller, Refused]]:
         now = monotonic()
-        return [(seller, found) for seller, found in (self._held or {}).items() if found.due <= now]
+        return [(seller, found) for seller, found in self._held.items() if found.due <= now]
 
     def remove(self, seller: Seller) -> None:
-        if self._held is not None and self._held.pop(seller, None) is not None:
+        if self._held.pop(seller, None) is not None:
             self._mark(seller, is_refused=False)
 
     def _mark(self, seller: Seller, *, is_refused: bool) -> None:

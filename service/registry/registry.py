@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -55,15 +55,9 @@ class Registry:
 
     def __init__(self, place: Path | str) -> None:
         self._storage = storage_of(place)
-
-    @property
-    def place(self) -> str:
-        return self._storage.place
-
-    @property
-    def look_seconds(self) -> float:
-        """Return the seconds between two calls of `stamp`."""
-        return self._storage.look_seconds
+        self.place = self._storage.place
+        self.look_seconds = self._storage.look_seconds
+        """The time between two calls of `stamp`."""
 
     def stamp(self) -> object:
         """Return a value that changes when an alias moves; cheap."""
@@ -88,8 +82,7 @@ class Registry:
         beside = dict(attachments or {})
         _check_attachments(beside)
         gates = gates_of(beside.get(GATES))
-        digest = verify(parts)
-        verify_distinct(parts)
+        digest = _verify_whole(parts)
         artifact = open_verified(parts, digest)
         figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": verdict(gates)}
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
@@ -202,8 +195,8 @@ class Registry:
     def history(self) -> list[Move]:
         return self._storage.moves()
 
-    def digests(self) -> Iterator[str]:
-        yield from self._storage.digests()
+    def digests(self) -> list[str]:
+        return self._storage.digests()
 
     def resolve(self, name: str, moves: list[Move] | None = None) -> str:
         """Return the digest for an alias or a unique beginning of a digest. Raises ModelNotFound.
@@ -229,16 +222,13 @@ class Registry:
         """Return a model's parts by name, unverified."""
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
-    def attachment(self, digest: str, name: str) -> bytes:
-        """Return an attachment as last published.
+    def attachment(self, digest: str, name: str, moves: list[Move] | None = None) -> bytes:
+        """Return an attachment as last published; `moves` is the log if the caller has read it.
 
         Raises ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
         """
-        return self._attachment(digest, name, self.history())
-
-    def _attachment(self, digest: str, name: str, moves: list[Move]) -> bytes:
         data = self._storage.read(digest, [name]).get(name)
-        stated = figure_of(moves, digest, _sha_name(name))
+        stated = figure_of(self.history() if moves is None else moves, digest, _sha_name(name))
         if data is None and stated is None:
             raise ModelNotFound(f"model {digest[:12]} was published without {name}", {"model": digest})
         if data is None or sha256(data).hexdigest() != stated:
@@ -249,7 +239,7 @@ class Registry:
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
         """Return the published gates, or None. Raises ArtifactRefused if altered."""
         try:
-            return gates_of(self._attachment(digest, GATES, moves))
+            return gates_of(self.attachment(digest, GATES, moves))
         except ModelNotFound:
             return None
 
@@ -258,17 +248,11 @@ class Registry:
 
         Raises ArtifactRefused if a part is missing or altered.
         """
-        return self._compared(digest, self.read(digest), verify_content)
+        return self._read_verified(digest, verify_content)
 
     def load(self, digest: str) -> Artifact:
         """Return a published model, fully verified and loaded. Raises ArtifactRefused."""
-
-        def digest_of(parts: Mapping[str, bytes]) -> str:
-            found = verify(parts)
-            verify_distinct(parts)
-            return found
-
-        parts = self._compared(digest, self.read(digest), digest_of)
+        parts = self._read_verified(digest, _verify_whole)
         try:
             return open_verified(parts, digest)
         except ArtifactRefused as error:
@@ -277,11 +261,10 @@ class Registry:
     def _require_promotable(self, digest: str) -> None:
         refuse_given_up(digest, self.load(digest).features)
 
-    def _compared(
-        self, digest: str, parts: dict[str, bytes], digest_of: Callable[[Mapping[str, bytes]], str]
-    ) -> dict[str, bytes]:
+    def _read_verified(self, digest: str, verify_parts: Callable[[Mapping[str, bytes]], str]) -> dict[str, bytes]:
+        parts = self.read(digest)
         try:
-            found = digest_of(parts)
+            found = verify_parts(parts)
         except ArtifactRefused as error:
             raise self._refused(digest, error.message) from error
         if found != digest:
@@ -316,6 +299,13 @@ class Registry:
         if before not in (None, digest):
             figures[PREVIOUS] = str(before)
         return Move(CHAMPION, digest, actor, reason, format_time(now), figures)
+
+
+def _verify_whole(parts: Mapping[str, bytes]) -> str:
+    """Verify all of a model that needs no LightGBM; return its digest. Raises ArtifactRefused."""
+    digest = verify(parts)
+    verify_distinct(parts)
+    return digest
 
 
 def _sha_name(attachment: str) -> str:

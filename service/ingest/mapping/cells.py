@@ -1,13 +1,13 @@
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from scoring.base.time import parse_time
 from service.ingest.mapping.dates import PLAIN, Dates, add_days, day_text
 
@@ -30,6 +30,15 @@ def cell(row: Row, column: str) -> str:
         raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
 
 
+def column_of(part: Part, name: str = "column") -> str:
+    """Read the name of a column, which may hold any character."""
+    stated = part.value(name)
+    if isinstance(stated, str) and stated:
+        return stated
+    part.refuse(name, "must name a column")
+    return ""
+
+
 def _hole(name: str, dates: Dates) -> Value:
     if not name.endswith(_DAY):
         return partial(cell, column=name)
@@ -48,37 +57,46 @@ def _hole(name: str, dates: Dates) -> Value:
 _DAY = ":day"
 
 
-def value_of(data: Any, where: str, dates: Dates = PLAIN) -> Value:
+class Reading(NamedTuple):
+    """How a field's values are read."""
+
+    field: str
+    dates: Dates = PLAIN
+    find_problem: Callable[[str], str | None] = lambda _constant: None
+    """Returns why the field refuses a constant; None if it takes it."""
+
+    def read_constant(self, part: Part, name: str, stated: object) -> str:
+        text = _text(stated)
+        if text.strip() and (problem := self.find_problem(text.strip())):
+            part.refuse(name, f"cannot be used: {problem}")
+        return text
+
+
+def value_of(part: Part, name: str, reading: Reading) -> Value:
     """Compile a mapping's value into a function from row to text.
 
-    `data` is a constant, a text with `{COLUMN}`, or a table with column, map, bands and so on; `where` names it in
-    messages. Raises ConfigurationWrong.
+    It is a constant, a text with `{COLUMN}`, or a table with column, map, bands and so on.
     """
-    if isinstance(data, bool | int | float):
-        constant = _text(data)
+    stated = part.value(name)
+    if isinstance(stated, Mapping):
+        table = part.part(name)
+        return _first(table) if "first" in table else _read_column_by_table(table, reading)
+    if not isinstance(stated, str | bool | int | float):
+        part.refuse(
+            name, f"must be a text, a number, or a table: of column and one of {', '.join(_CHANGES)}, or of first"
+        )
+    holes = _HOLE.findall(stated) if isinstance(stated, str) else []
+    if not holes:
+        constant = _text(stated) if "{" in str(stated) else reading.read_constant(part, name, stated)
         return lambda _: constant
-    if isinstance(data, str):
-        holes = _HOLE.findall(data)
-        if not holes:
-            return lambda _: data
-        read = {name: _hole(name, dates) for name in holes}
-        if data == "{" + holes[0] + "}":
-            return read[holes[0]]
-        return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row).strip(), data)
-    if isinstance(data, Mapping) and isinstance(data.get("column"), str) and set(data) <= _TABLE_KEYS:
-        return _read_column_by_table(data, where, dates)
-    if isinstance(data, Mapping) and set(data) in ({"first"}, {"first", "default"}):
-        return _first(data, where)
-    raise ConfigurationWrong(
-        f"{where} must be a text, a number, or a table: of column and one of {', '.join(_CHANGES)}, or of first, each with an"
-        " optional default"
-    )
+    read = {hole: _hole(hole, reading.dates) for hole in holes}
+    if stated == "{" + holes[0] + "}":
+        return read[holes[0]]
+    return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row).strip(), stated)
 
 
-def _first(data: Mapping[str, Any], where: str) -> Value:
-    columns, default = data["first"], _text(data.get("default", ""))
-    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
-        raise ConfigurationWrong(f"{where}.first must list columns")
+def _first(part: Part) -> Value:
+    columns, default = part.names("first", bool, "columns"), _text(part.value("default") or "")
 
     def read(row: Row) -> str:
         texts = [cell(row, name).strip() for name in columns]
@@ -90,87 +108,91 @@ def _first(data: Mapping[str, Any], where: str) -> Value:
 Change = Callable[[str], str | None]
 
 
-def _read_column_by_table(data: Mapping[str, Any], where: str, dates: Dates) -> Value:
+def _read_column_by_table(part: Part, reading: Reading) -> Value:
     """Return a column's text by a table of the mapping.
 
     The table looks it up in `map` or in the `bands` of a number (else `default`), moves a date by `plus_days`, or
     multiplies a number by `multiply`, rounded.
     """
-    field = where.rsplit(".", 1)[-1]
-    column, default = data["column"], data.get("default")
-    asked = [name for name in _CHANGES if data.get(name) is not None]
+    column, stated = column_of(part), part.value("default")
+    default = None if stated is None else reading.read_constant(part, "default", stated)
+    asked = [name for name in _CHANGES if part.value(name) is not None]
     if len(asked) > 1:
-        raise ConfigurationWrong(f"{where} must be a table of column and one of {', '.join(_CHANGES)}")
-    change = _CHANGES[asked[0]](data[asked[0]], where, field, dates) if asked else None
+        part.refuse("", f"must be a table of column and one of {', '.join(_CHANGES)}")
+    change = _CHANGES[asked[0]](part, reading) if asked else None
 
     def read(row: Row) -> str:
         text = cell(row, column).strip()
         if not text and asked != ["map"]:
-            return "" if default is None else _text(default)
+            return default or ""
         found = change(text) if change else text
         if found is None and default is None:
             place = "the map" if asked == ["map"] else "a band: it is below the first one"
-            raise RowRejected(f"{field}: {text!r} in column {column} is not in {place}")
-        return _text(default) if found is None else found
+            raise RowRejected(f"{reading.field}: {text!r} in column {column} is not in {place}")
+        return (default or "") if found is None else found
 
     return read
 
 
-def _mapped(texts: Any, where: str, _field: str, _dates: Dates) -> Change:
+def _mapped(part: Part, reading: Reading) -> Change:
+    texts = part.value("map")
     if not isinstance(texts, Mapping):
-        raise ConfigurationWrong(f"{where}.map must be a table of texts and what they stand for")
-    known = {key: _text(value) for key, value in texts.items()}
-    return known.get
+        part.refuse("map", "must be a table of texts and what they stand for")
+        return str
+    return {key: reading.read_constant(part, f"map.{key}", value) for key, value in texts.items()}.get
 
 
-def _banded(bands: Any, where: str, field: str, _dates: Dates) -> Change:
-    """Return a function from a number to its band's text; below the first band None.
-
-    Raises ConfigurationWrong unless `bands` are pairs of a rising number and a text.
-    """
+def _banded(part: Part, reading: Reading) -> Change:
+    """Return a function from a number to its band's text; below the first band None."""
+    bands = part.value("bands")
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
-    starts = [Decimal(str(pair[0])) for pair in good]
+    starts = [Decimal(str(start)) for start, _ in good]
     if not good or len(good) < len(pairs) or starts != sorted(set(starts)):
-        raise ConfigurationWrong(
-            f'{where}.bands must list pairs of a number and what stands from it on, rising: [[0, "low"], [28, "high"]]'
+        part.refuse(
+            "bands", 'must list pairs of a number and what stands from it on, rising: [[0, "low"], [28, "high"]]'
         )
-    texts = [_text(pair[1]) for pair in good]
+    texts = [reading.read_constant(part, f"bands[{number}]", text) for number, (_, text) in enumerate(good)]
 
     def change(text: str) -> str | None:
-        place = bisect_right(starts, number(text, field))
+        place = bisect_right(starts, number(text, reading.field))
         return texts[place - 1] if place else None
 
     return change
 
 
-def _move_days(days: Any, where: str, field: str, dates: Dates) -> Change:
-    if not isinstance(days, int) or isinstance(days, bool):
-        raise ConfigurationWrong(f"{where}.plus_days must be a whole number of days")
+def _move_days(part: Part, reading: Reading) -> Change:
+    days = part.number("plus_days", -MAX_DAYS, MAX_DAYS)
 
     def change(text: str) -> str:
         try:
-            return add_days(dates.canonical(text), days)
+            return add_days(reading.dates.canonical(text), days)
         except (ValueError, OverflowError) as error:
-            raise RowRejected(f"{field}: {error}") from None
+            raise RowRejected(f"{reading.field}: {error}") from None
 
     return change
 
 
-def _multiplied(factor: Any, where: str, field: str, _dates: Dates) -> Change:
-    if not _is_number(factor):
-        raise ConfigurationWrong(f"{where}.multiply must be a number")
-    times = Decimal(str(factor))
-    return lambda text: whole(number(text, field) * times)
+def _multiplied(part: Part, reading: Reading) -> Change:
+    factor = factor_of(part)
+    return lambda text: whole(number(text, reading.field) * factor)
 
 
-_CHANGES: Mapping[str, Callable[[Any, str, str, Dates], Change]] = {
+def factor_of(part: Part) -> Decimal:
+    """Return the number under `multiply`, by default 1."""
+    stated = part.value("multiply")
+    if stated is not None and not _is_number(stated):
+        part.refuse("multiply", "must be a number")
+    return Decimal(str(stated)) if _is_number(stated) else Decimal(1)
+
+
+_CHANGES: Mapping[str, Callable[[Part, Reading], Change]] = {
     "map": _mapped,
     "bands": _banded,
     "plus_days": _move_days,
     "multiply": _multiplied,
 }
-_TABLE_KEYS = frozenset(["column", "default", *_CHANGES])
+MAX_DAYS = 100_000
 
 
 def number(text: str, field: str) -> Decimal:
@@ -185,6 +207,7 @@ def number(text: str, field: str) -> Decimal:
 
 
 MAX_DIGITS = 20
+MAX_CONDITIONS = 100
 
 
 def whole(value: Decimal) -> str:
@@ -196,34 +219,37 @@ def _text(constant: object) -> str:
     return str(constant).lower() if isinstance(constant, bool) else str(constant)
 
 
-def tests_of(data: Sequence[Mapping[str, Any]] | Mapping[str, Any], where: str, dates: Dates) -> tuple[Test, ...]:
-    """Compile the conditions of a `when`, one table or a list. Raises ConfigurationWrong."""
-    conditions = [data] if isinstance(data, Mapping) else data
-    if conditions and not are_tables(conditions):
-        raise ConfigurationWrong(f"{where}.when must be a condition or a list of them, each a table")
-    return tuple(_condition(condition, f"{where}.when", dates) for condition in conditions)
+def tests_of(part: Part, dates: Dates) -> tuple[Test, ...]:
+    """Compile the conditions of a `when`, one table or a list."""
+    if "when" not in part:
+        return ()
+    is_one = isinstance(part.value("when"), Mapping)
+    conditions = [part.part("when")] if is_one else part.list_of_parts("when", MAX_CONDITIONS)
+    return tuple(_condition(condition, dates) for condition in conditions)
 
 
-def _condition(data: Mapping[str, Any], where: str, dates: Dates) -> Test:
+def _condition(part: Part, dates: Dates) -> Test:
     """Return one condition as a function of the row.
 
     Conditions: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date as text,
     `{column}`, or `{ column = "...", plus_days = 3 }`).
     """
-    column = data.get("column")
-    rest = {key: value for key, value in data.items() if key != "column"}
-    if not isinstance(column, str) or len(rest) != 1 or not set(rest) <= set(_OPERATORS):
-        raise ConfigurationWrong(f"{where} must give column and one of {', '.join(_OPERATORS)}")
-    ((name, operand),) = rest.items()
-    operator = _OPERATORS[name]
+    column = column_of(part)
+    asked = [name for name in _OPERATORS if part.value(name) is not None]
+    if len(asked) != 1:
+        part.refuse("", f"must give column and one of {', '.join(_OPERATORS)}")
+        return lambda _: False
+    (name,) = asked
+    operator, operand = _OPERATORS[name], part.value(name)
     is_moment = name in ("before", "after")
     fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))
     is_text = isinstance(operand, str) and not _HOLE.search(operand)
     if not fits or (is_moment and is_text and _parse_moment(operand, dates) is None):
-        raise ConfigurationWrong(f"{where}: {name} needs {operator.words}, not {operand!r}")
+        part.refuse(name, f"must be {operator.words}, not {operand!r}")
+        return lambda _: False
     read = partial(cell, column=column)
     if is_moment:
-        other = value_of(operand, where, dates)
+        other = value_of(part, name, Reading(name, dates))
         # An empty cell has no order. A text that is no time is rejected, so that the row is reported.
         return lambda row: operator.holds(
             _read_moment(read(row), column, dates), _read_moment(other(row), column, dates)
@@ -293,7 +319,3 @@ _OPERATORS: Mapping[str, _Operator] = {
     "before": _Operator(lambda text, bound: _is_later(bound, text), (str, Mapping), _MOMENT),
     "after": _Operator(_is_later, (str, Mapping), _MOMENT),
 }
-
-
-def are_tables(data: object) -> bool:
-    return isinstance(data, list | tuple) and bool(data) and all(isinstance(item, Mapping) for item in data)

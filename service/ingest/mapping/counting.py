@@ -1,9 +1,7 @@
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
-from scoring.base.errors import ConfigurationWrong
-from service.ingest.mapping.cells import Row, Test, cell, number, tests_of, whole
+from scoring.base.parts import Part
+from service.ingest.mapping.cells import Row, cell, column_of, factor_of, number, tests_of, whole
 from service.ingest.mapping.dates import Dates
 
 COUNTS = frozenset(["count", "sum"])
@@ -15,23 +13,18 @@ class Count:
     Only rows where `when` holds count.
     """
 
-    def __init__(self, data: Mapping[str, Any], where: str, dates: Dates) -> None:
-        (how, *others) = sorted(COUNTS & set(data))
-        known = {how, "when"} | ({"multiply"} if how == "sum" else set())
-        if others or not isinstance(data[how], str) or not set(data) <= known:
-            raise ConfigurationWrong(
-                f"{where} must give count or sum, the name of a column, and at most when beside it, and multiply beside sum"
-            )
-        self._column, self._is_sum, self._where = data[how], how == "sum", where
-        self._factor = Decimal(str(data.get("multiply", 1)))
-        self.when: tuple[Test, ...] = tests_of(data.get("when", []), where, dates)
+    def __init__(self, part: Part, field: str, dates: Dates) -> None:
+        how = "sum" if "sum" in part else "count"
+        self._column, self._is_sum, self._field = column_of(part, how), how == "sum", field
+        self._factor = factor_of(part) if self._is_sum else Decimal(1)
+        self.when = tests_of(part, dates)
 
     def read(self, row: Row) -> str | Decimal:
         """Return one row's contribution. Raises RowRejected without the column or the number."""
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text
-        return number(text or "0", self._where.rsplit(".", 1)[-1]) * self._factor
+        return number(text or "0", self._field) * self._factor
 
 
 class Tally:

@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from scoring.base.time import DAY, MAX_TIME, SECOND, format_day, format_time, is_date, parse_day, parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -107,30 +107,32 @@ def day_text(text: str) -> str:
         return text
 
 
-def parse_dates(data: object, where: str) -> Dates:
-    """Parse the date formats and the offset from UTC that a mapping states as `dates`.
+def parse_dates(part: Part, usual: Dates) -> Dates:
+    """Read the date formats and the offset from UTC that a mapping or a file states as `dates`; by default `usual`.
 
-    `data`: a format, a list of formats, or a table of `format` and `offset`. Raises ConfigurationWrong if it is
-    something else, or if the offset differs from the form "+00:00". Also if a format is neither an epoch nor has a %,
-    or has hours but lacks both %z and a stated offset.
+    It is a format, a list of formats, or a table of `format` and `offset`. A format is an epoch or has a %. If it has
+    hours, it needs %z or a stated offset.
     """
-    stated: Mapping[str, Any] = data if isinstance(data, Mapping) else {"format": data}
-    forms, offset = stated.get("format", []), stated.get("offset")
-    formats = [forms] if isinstance(forms, str) else forms
-    is_sound = isinstance(formats, list | tuple) and all(
-        isinstance(f, str) and (f in _EPOCHS or "%" in f) for f in formats
-    )
-    if not is_sound or not set(stated) <= {"format", "offset"} or not stated:
-        raise ConfigurationWrong(
-            f"{where}.dates must be a format such as %d/%m/%Y, {' or '.join(_EPOCHS)}, a list of them, or a table of format"
-            " and offset"
+    stated = part.value("dates")
+    if stated is None:
+        return usual
+    table = part.part("dates") if isinstance(stated, Mapping) else None
+    forms, offset = (stated, None) if table is None else (table.value("format") or [], table.value("offset"))
+    formats: list[Any] = [forms] if isinstance(forms, str) else forms if isinstance(forms, list) else [None]
+    is_sound = all(isinstance(form, str) and (form in _EPOCHS or "%" in form) for form in formats)
+    if not is_sound or not (formats or offset):
+        part.refuse(
+            "dates",
+            f"must be a format such as %d/%m/%Y, {' or '.join(_EPOCHS)}, a list of them, or a table of format and offset",
         )
+        return usual
     if offset is None:
         if any(_HOURS.search(form) and "%z" not in form for form in formats):
-            raise ConfigurationWrong(f'{where}.dates has times; add their offset from UTC, such as offset = "+00:00"')
+            part.refuse("dates", 'has times; add their offset from UTC, such as offset = "+00:00"')
         return Dates(tuple(formats))
     found = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
     if found is None or int(found[2]) > 23 or int(found[3]) > 59:
-        raise ConfigurationWrong(f'{where}.dates.offset must be an offset from UTC such as "+00:00" or "-03:00"')
+        part.refuse("dates.offset", 'must be an offset from UTC such as "+00:00" or "-03:00"')
+        return usual
     minutes = int(found[2]) * 60 + int(found[3])
     return Dates(tuple(formats), timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)))

@@ -7,25 +7,26 @@ take = ["delivered_at", "promised_at"]
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from dataclasses import dataclass
 
 from scoring.base.errors import ConfigurationWrong
-from service.ingest.mapping.cells import Row, RowRejected, are_tables, cell
+from scoring.base.parts import Part
+from service.ingest.mapping.cells import Row, RowRejected, cell, column_of
+
+MAX_JOINS = 100
 
 
-class Join(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Join:
     """Columns `take` of the file `path`, if its column `key` (default: `on`) equals the row's `on`.
 
     Empty without a match; the last of several counts.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     path: str
     on: str
-    key: str = Field(default_factory=lambda data: data["on"])
-    take: tuple[str, ...] = Field(min_length=1)
+    key: str
+    take: tuple[str, ...]
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
         """Return the taken columns by key; the last row of a key counts. Raises ConfigurationWrong without a column."""
@@ -44,18 +45,11 @@ class Join(BaseModel):
             yield line, {**dict(zip(self.take, found, strict=True)), **row}
 
 
-def joins_of(file: Mapping[str, Any], where: str) -> tuple[Join, ...]:
-    """Parse a file's joins. Raises ConfigurationWrong unless it is a list of tables with path, on and take."""
-    stated = file.get("join", [])
-    if stated and not are_tables(stated):
-        raise ConfigurationWrong(f"{where}.join must be a list of tables")
+def joins_of(part: Part) -> tuple[Join, ...]:
+    """Read a file's joins."""
     found = []
-    for number, item in enumerate(stated):
-        try:
-            found.append(Join.model_validate(item))
-        except ValidationError:
-            raise ConfigurationWrong(
-                f"{where}.join[{number}] must give path, on (a column of this file), take (columns of the other), and at"
-                " most key (the other's name of on)"
-            ) from None
+    for one in part.list_of_parts("join", MAX_JOINS):
+        path, on = one.text("path", 1), column_of(one, "on")
+        key = column_of(one, "key") if "key" in one else on
+        found.append(Join(path, on, key, tuple(one.names("take", bool, "columns of the other file"))))
     return tuple(found)

@@ -15,16 +15,17 @@ identifier says `verified = true` and the seller's identity was verified at leve
 """
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scoring.base.enums import IdentityLevel
-from scoring.base.errors import ConfigurationWrong
-from service.ingest.mapping.cells import Row, are_tables, value_of
+from scoring.base.parts import Part
+from service.ingest.mapping.cells import Reading, Row, value_of
 from service.ledger.records import IdentityInForce
 
 SELLER, VERIFIED = "@seller", "@verified"
+MAX_IDENTIFIERS = 100
 
 
 class Match(NamedTuple):
@@ -90,19 +91,11 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
     return Unmatched(f"no seller has {' or '.join(tried)}")
 
 
-def identifiers_of(data: Mapping[str, Any], where: str) -> tuple[Identifier, ...]:
-    """Parse a mapping's `match`, in order. Raises ConfigurationWrong."""
-    if "match" not in data:
+def identifiers_of(part: Part) -> tuple[Identifier, ...]:
+    """Read the identifiers of a mapping's or a file's `match`, in the order of trial."""
+    if "match" not in part:
         return ()
-    stated = data["match"].get("identifiers", []) if isinstance(data["match"], Mapping) else []
-    if not are_tables(stated) or set(data["match"]) != {"identifiers"}:
-        raise ConfigurationWrong(f"{where}.match must give identifiers, a list of tables, and nothing else")
-    found = []
-    for number, item in enumerate(stated):
-        place = f"{where}.match.identifiers[{number}]"
-        attribute, verified = item.get("attribute"), item.get("verified", False)
-        named = isinstance(attribute, str) and isinstance(item.get("value"), str | Mapping)
-        if not named or not isinstance(verified, bool) or not set(item) <= {"attribute", "value", "verified"}:
-            raise ConfigurationWrong(f"{place} must give attribute, value, and at most verified, true or false")
-        found.append(Identifier(attribute, value_of(item["value"], f"{place}.value"), verified))
-    return tuple(found)
+    return tuple(
+        Identifier(one.text("attribute", 1), value_of(one, "value", Reading("value")), one.flag("verified"))
+        for one in part.part("match").list_of_parts("identifiers", MAX_IDENTIFIERS)
+    )

@@ -29,30 +29,31 @@ names one skips rows without a seller.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from scoring.base.time import DAY, is_date, parse_day, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
-from service.ingest.mapping.cells import Row, RowRejected, are_tables, tests_of, value_of
+from service.ingest.mapping.cells import Reading, Row, RowRejected, Value, tests_of, value_of
 from service.ingest.mapping.counting import COUNTS, Count, Tally
 from service.ingest.mapping.dates import PLAIN, Dates, parse_dates
 from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step, read_or_none, read_text
 from service.ingest.mapping.joins import Join, joins_of
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
-from service.ingest.mapping.static_checks import find_missing_fields, find_wrong_constants, refuse_unknown
+from service.ingest.mapping.static_checks import describe_problem, refuse_missing_fields
 
-T = TypeVar("T")
+MAX_FILES = MAX_RULES = 1_000
 _OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
 _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind not in BY_COMMAND}
 _STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
-_COMMON = frozenset(["kind", "when", "entry_id", "seller", "report_time", "occur_time"])
 _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}
 
 
@@ -64,7 +65,9 @@ class ReportRejected(RowRejected):
         self.entry_id = entry_id
 
 
-class _Asked(dict[str, str]):
+class _ColumnRecorder(dict[str, str]):
+    """A row of empty cells that notes which columns are read."""
+
     def __missing__(self, column: str) -> str:
         self[column] = ""
         return ""
@@ -81,6 +84,7 @@ class MappedFile:
 
     @property
     def matched(self) -> "MappedFile":
+        """Return the file with only the rules that need its rows' sellers."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
@@ -89,20 +93,18 @@ class MappedFile:
         An unreadable id is "".
         """
         numbered = {**row, "line": str(line)}
-        entries: list[str] = []
-        about: list[str] = []
-        for rule in self.rules:
-            if rule.needs_match:
-                rule.name(numbered, entries, about)
-        return (*entries, *about)
+        applied = [rule for rule in self.matched.rules if rule.may_apply(numbered)]
+        return tuple(
+            rule.read_id(name, numbered) for name in ("entry_id", "violation") for rule in applied if rule.states(name)
+        )
 
     @property
     def asked(self) -> frozenset[str]:
         """Return the columns that rules, joins and match read, without joined ones."""
-        asked = _Asked()
+        asked = _ColumnRecorder()
         for rule in self.rules:
-            rule.ask(asked)
-        for identifier in self.identifiers if any(rule.needs_match for rule in self.rules) else ():
+            rule.read_all(asked)
+        for identifier in self.identifiers if self.matched.rules else ():
             read_or_none(identifier.value, asked)
         brought = {name for join in self.joins for name in join.take}
         return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
@@ -114,19 +116,19 @@ class MappedFile:
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
         for rule in self.rules:
-            rule.forget()
+            rule.forget_counts()
         for line, row in rows:
             numbered = {**row, "line": str(line)}
             for rule in self.rules:
                 try:
-                    entry = rule.apply(numbered)
+                    entry = rule.read_row(numbered)
                 except RowRejected as error:
-                    yield line, rule.rejected(numbered, error)
+                    yield line, rule.name_report(numbered, error)
                     continue
                 if entry is not None:
                     yield line, entry
         for rule in self.rules:
-            yield from rule.counted()
+            yield from rule.make_counted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,54 +139,44 @@ class ForeignMapping:
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
-    """Compile a mapping's TOML data. Raises ConfigurationWrong for each wrong part."""
-    marketplace = data.get("marketplace")
-    if not isinstance(marketplace, str) or not are_tables(data.get("files")):
-        raise ConfigurationWrong("a mapping must give marketplace and at least one [[files]]")
-    if not is_id(marketplace):
-        raise ConfigurationWrong(f"marketplace of the mapping must be {ID_FORM}")
-    refuse_unknown(data, frozenset(["marketplace", "match", "dates", "files"]), "the mapping")
-    dates = parse_dates(data["dates"], "the mapping") if "dates" in data else PLAIN
-    files = []
-    for number, file in enumerate(data["files"]):
-        where = f"files[{number}]"
-        if not isinstance(file.get("path"), str) or not are_tables(file.get("entries")):
-            raise ConfigurationWrong(f"{where} of the mapping must give path and at least one [[files.entries]]")
-        refuse_unknown(file, frozenset(["path", "match", "dates", "columns", "join", "entries"]), where)
-        own = parse_dates(file["dates"], where) if "dates" in file else dates
-        rules = _rules(file["entries"], where, own)
-        identifiers = identifiers_of(file, where) if "match" in file else identifiers_of(data, "the mapping")
-        if not identifiers and any(rule.needs_match for rule in rules):
-            raise ConfigurationWrong(f"{where}: a rule names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
-        files.append(MappedFile(file["path"], rules, identifiers, _columns(file, where), joins_of(file, where)))
+    """Compile a mapping's TOML data. Raises ConfigurationWrong with every error."""
+    root = Part(data, whole="a mapping")
+    marketplace = root.text("marketplace", 1)
+    if marketplace and not is_id(marketplace):
+        root.refuse("marketplace", f"must be {ID_FORM}")
+    dates, identifiers = parse_dates(root, PLAIN), identifiers_of(root)
+    if not root.value("files"):
+        root.refuse("files", "must be a list of one or more tables")
+    files = tuple(_read_file(part, dates, identifiers) for part in root.list_of_parts("files", MAX_FILES))
+    root.refuse_what_is_left()
+    if root.errors:
+        raise ConfigurationWrong("; ".join(root.errors))
     content = json.dumps(data, sort_keys=True, default=str)
-    return ForeignMapping(marketplace, tuple(files), sha256(content.encode()).hexdigest())
+    return ForeignMapping(marketplace, files, sha256(content.encode()).hexdigest())
 
 
-def _rules(stated: Sequence[Mapping[str, Any]], where: str, dates: Dates) -> tuple["Rule", ...]:
-    rules, wrong = [], []
-    for number, rule in enumerate(stated):
-        try:
-            rules.append(Rule(rule, f"{where}.entries[{number}]", dates))
-        except ConfigurationWrong as error:
-            wrong.append(error.message)
-    if wrong:
-        raise ConfigurationWrong("; ".join(wrong))
-    return tuple(rules)
-
-
-def _columns(file: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    names = file.get("columns", [])
-    if (
-        not isinstance(names, list | tuple)
-        or not all(isinstance(n, str) and n for n in names)
-        or len(set(names)) < len(names)
-    ):
-        raise ConfigurationWrong(f"{where}.columns must name the columns of a file without a header, each once")
-    return tuple(names)
+def _read_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Identifier, ...]) -> MappedFile:
+    path, dates = part.text("path", 1), parse_dates(part, usual_dates)
+    if not part.value("entries"):
+        part.refuse("entries", "must be a list of one or more tables")
+    rules = []
+    for one in part.list_of_parts("entries", MAX_RULES):
+        if one.value("kind") in [*_STATED]:
+            rules.append(Rule(one, dates))
+        else:
+            one.word("kind", [*_STATED])
+            one.skip_others()
+    identifiers = identifiers_of(part) if "match" in part else usual_identifiers
+    if not identifiers and any(rule.needs_match for rule in rules):
+        part.refuse("", f"has a rule that names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
+    columns = part.names("columns", bool, "the columns of a file without a header") if "columns" in part else []
+    if len(set(columns)) < len(columns):
+        part.refuse("columns", "must name the columns of a file without a header, each once")
+    return MappedFile(path, tuple(rules), identifiers, tuple(columns), joins_of(part))
 
 
 def _of_match(data: object) -> bool:
+    """Return whether a mapping's value names a column of the match."""
     if isinstance(data, Mapping):
         return any(map(_of_match, data.values()))
     if isinstance(data, list | tuple):
@@ -193,44 +185,38 @@ def _of_match(data: object) -> bool:
 
 
 class Rule:
-    def __init__(self, data: Mapping[str, Any], where: str, dates: Dates = PLAIN) -> None:
-        kind = str(data.get("kind"))
-        if kind not in _STATED:
-            raise ConfigurationWrong(f"{where}.kind must be one of {', '.join(_STATED)}")
+    """Turns rows into entries of one kind. It keeps what it counted until the last row."""
+
+    def __init__(self, part: Part, dates: Dates) -> None:
+        kind, data = part.value("kind"), part.data
         row = KINDS[_KIND_BY_KEY[kind]]
-        refused = {name for name in ("seller", "occur_time") if getattr(row, name) is Need.REFUSED}
-        refuse_unknown(data, (_COMMON | _STATED[kind].keys()) - refused, where, kind)
-        needed = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
-        days = [field.name for field in row.fields if field.shape.kind == "day"]
-        missing = [name for name in ("entry_id", *needed, *days) if name not in data]
-        missing += find_missing_fields(kind, data, row.fields)
-        wrong = [f"{where}: {', '.join(missing)} is missing"] if missing else []
-        if wrong := wrong + find_wrong_constants(data, row.fields, where):
-            raise ConfigurationWrong("; ".join(wrong))
-        attributes = data.get("attributes", {})
-        if not isinstance(attributes, Mapping):
-            raise ConfigurationWrong(f"{where}.attributes must be a table of values by name")
+        refuse_missing_fields(part, row)
         self.needs_match = _of_match(data)
         if any(_of_match(data.get(name)) for name in ("entry_id", "violation")):
-            raise ConfigurationWrong(
-                f"{where}: an id must not depend on the match, or a later match adds the row again"
-            )
-        self._when = tests_of(data.get("when", []), where, dates)
-        counts = {n: data[n] for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])}
-        self._counts = {name: Count(count, f"{where}.{name}", dates) for name, count in counts.items()}
+            part.refuse("", "has an id that depends on the match; a later match would add the row again")
+        self._when = tests_of(part, dates)
+        counted = [n for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])]
+        self._counts = {name: Count(part.part(name), name, dates) for name in counted}
         if self._counts and self.needs_match:
-            raise ConfigurationWrong(f"{where}: rows that find their seller by the match cannot be counted")
-        self._attributes = {name: value_of(text, f"{where}.attributes.{name}") for name, text in attributes.items()}
-        names = [n for n in data if n not in ("kind", "when", "attributes") and n not in self._counts]
-        shapes = {field.name: field.shape.kind for field in row.fields} | dict.fromkeys(MOMENTS, "time")
-        self._values = {
-            n: dated_value(value_of(data[n], f"{where}.{n}", dates), n, shapes.get(n), dates) for n in names
-        }
+            part.refuse("", "finds its seller by the match, so its rows cannot be counted")
+        fields = {field.name: field for field in row.fields}
+        attributes = part.part("attributes") if {"attributes"} <= data.keys() & fields.keys() else Part({})
+        self._attributes = {name: value_of(attributes, name, Reading(name)) for name in attributes.data}
+        common = (
+            "entry_id",
+            *(n for n in ("seller", "occur_time") if getattr(row, n) is not Need.REFUSED),
+            "report_time",
+        )
+        shapes = {name: field.shape.kind for name, field in fields.items()} | dict.fromkeys(MOMENTS, "time")
+        self._values: dict[str, Value] = {}
+        for name in data:
+            if (name in fields or name in common) and name not in ("attributes", *counted):
+                problem = partial(describe_problem, fields[name]) if name in fields else Reading("").find_problem
+                value = value_of(part, name, Reading(name, dates, problem))
+                self._values[name] = dated_value(value, name, shapes.get(name), dates)
         stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
-        self._steps = [
-            field_step(kind, field, field.name in self._values or field.name in self._counts) for field in stated
-        ]
+        self._steps = [field_step(kind, field, field.name in data) for field in stated]
         self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
@@ -238,7 +224,19 @@ class Rule:
     def counts(self) -> bool:
         return bool(self._counts)
 
-    def apply(self, row: Row) -> Entry | None:
+    def states(self, name: str) -> bool:
+        return name in self._values
+
+    def may_apply(self, row: Row) -> bool:
+        """Return whether no condition of the rule fails; an unreadable one does not."""
+        return all(read_or_none(test, row) is not False for test in self._when)
+
+    def read_id(self, name: str, row: Row) -> str:
+        """Return a row's `entry_id` or `violation`; "" if it is unreadable."""
+        return (read_or_none(self._values[name], row) or "").strip()
+
+    def read_row(self, row: Row) -> Entry | None:
+        """Return the row's entry. None if the rule does not apply, or counts the row. Raises RowRejected."""
         if self.needs_match and SELLER not in row:
             return None
         for test in self._when:
@@ -255,31 +253,20 @@ class Rule:
             seen[name].add(text)
         return None
 
-    def ask(self, row: "_Asked") -> None:
-        for read in (*self._when, *self._values.values(), *self._attributes.values()):
+    def read_all(self, row: Row) -> None:
+        """Read all columns that the rule names."""
+        counts = self._counts.values()
+        readings = [*self._when, *self._values.values(), *self._attributes.values(), *(count.read for count in counts)]
+        for read in (*readings, *(test for count in counts for test in count.when)):
             read_or_none(read, row)
-        for count in self._counts.values():
-            for reading in (count.read, *count.when):
-                read_or_none(reading, row)
 
-    def rejected(self, row: Row, error: RowRejected) -> RowRejected:
+    def name_report(self, row: Row, error: RowRejected) -> RowRejected:
         """Return the error of a row without an entry; for a violation with the report's id."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
-        name = (read_or_none(self._values["entry_id"], row) or "").strip() if is_report else ""
+        name = self.read_id("entry_id", row) if is_report else ""
         return ReportRejected(str(error), name) if name else error
 
-    def name(self, row: Row, entries: list[str], about: list[str]) -> None:
-        """Append the id of the row's entry to `entries`, and of its violation to `about`.
-
-        An unreadable id is "".
-        """
-        if any(read_or_none(test, row) is False for test in self._when):
-            return
-        entries.append((read_or_none(self._values["entry_id"], row) or "").strip())
-        if "violation" in self._values:
-            about.append((read_or_none(self._values["violation"], row) or "").strip())
-
-    def counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
+    def make_counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
         """Yield (first line, entry or RowRejected) of counted entries in order of first rows."""
         for key, seen in self._seen.items():
             texts = dict(zip(self._values, key, strict=True))
@@ -289,7 +276,7 @@ class Rule:
             except RowRejected as error:
                 yield self._first_line[key], error
 
-    def forget(self) -> None:
+    def forget_counts(self) -> None:
         self._seen.clear()
         self._first_line.clear()
 

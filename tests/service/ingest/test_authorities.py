@@ -273,14 +273,11 @@ def test_a_row_about_an_entry_takes_its_match(ledger: Ledger, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"entry_id": "c-{@seller}"}, "an id must not depend on the match"),
+        ({"entry_id": "c-{@seller}"}, "has an id that depends on the match"),
         ({"match": None}, "state \\[match\\] to find it"),
-        ({"match": {"identifiers": []}}, "must give identifiers, a list of tables"),
-        ({"match": {"identifiers": [{"attribute": "licence"}]}}, "must give attribute, value"),
-        (
-            {"match": {"identifiers": [{"attribute": "a", "value": "{b}", "verified": "yes"}]}},
-            "verified, true or false",
-        ),
+        ({"match": {"identifiers": []}}, "state \\[match\\] to find it"),
+        ({"match": {"identifiers": [{"attribute": "licence"}]}}, r"match\.identifiers\[0\]\.value must be a text"),
+        ({"match": {"identifiers": [{"attribute": "a", "value": "{b}", "verified": "yes"}]}}, "must be true or false"),
         ({"kind": "exposure", "day": "2026-01-01", "settled_orders": {"count": "no"}}, "cannot be counted"),
     ],
 )

@@ -163,6 +163,7 @@ def test_entries_are_imported_from_json_lines(shell: Shell, tmp_path: Path) -> N
 def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path) -> None:
     """Their entries name their sellers, so the queue would wait forever."""
     (tmp_path / "entries.jsonl").write_bytes(bare("v-1"))
+    (tmp_path / "queue.csv").touch()
     said = shell.error(2, "ledger", "import", tmp_path / "entries.jsonl", "--matched", tmp_path / "queue.csv")
     assert "error: --matched: belongs to a mapping" in said
     assert not (tmp_path / "data" / "ledger.db").exists()
