@@ -51,6 +51,7 @@ def test_parts_that_keep_ties_together_are_worked() -> None:
     assert [values[part].tolist() for part in tied_bins(values, 3)] == [[1, 1, 1], [2], [3, 3]]
     assert [len(part) for part in tied_bins(np.ones(7))] == [7]
     assert tied_bins(np.array([])) == []
+    assert [len(part) for part in tied_bins(np.array([1.0] * 8 + [2.0]), 3)] == [8, 1]
     assert [len(part) for part in tied_bins(np.arange(100.0))] == [10] * 10
 
 
@@ -109,6 +110,7 @@ def test_holm_is_worked_and_keeps_its_promises() -> None:
     assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
     assert holm(np.array([0.01, np.nan, 0.04])) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
     assert holm(np.array([])).tolist() == []
+    assert holm(np.array([0.6, 0.9])).tolist() == [1.0, 1.0]
 
 
 def rate_of(bad: np.ndarray, seller: np.ndarray, weight: np.ndarray | None = None) -> Rate:

@@ -61,3 +61,10 @@ def test_a_seller_far_out_does_not_lead_it() -> None:
         replace(rows, x=x)
     )
     assert np.abs(found).max() < 50
+
+
+def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
+    rows = rows_of()
+    rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))
+    p = 1 / (1 + np.exp(-Logistic(rows, restated(STUDY, exposure={"reference_orders": None})).log_odds(rows)))
+    assert rows.weight @ rows.bad / (rows.weight @ p) == pytest.approx(1, abs=1e-3)
