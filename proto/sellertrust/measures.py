@@ -4,6 +4,8 @@ from datetime import date
 
 from sellertrust.requests import Time, bounds, invoke, policy_name, seller_name, times
 from sellertrust.v1.measure_service_pb2 import (
+    DELIVERY_SOURCE_UNSPECIFIED,
+    DeliverySource,
     EvaluateMeasuresRequest,
     EvaluateMeasuresResponse,
     EvaluatePayoutRequest,
@@ -53,6 +55,8 @@ class Measures:
         product_category: str = "",
         delivered: bool = False,
         confirmed_time: Time | None = None,
+        delivery_source: "DeliverySource.ValueType" = DELIVERY_SOURCE_UNSPECIFIED,
+        others_paid_ahead_minor: int | None = None,
         disputed: bool = False,
         refunded_minor: int = 0,
         claims_minor: int = 0,
@@ -65,7 +69,8 @@ class Measures:
         """Return the released, drawn and held parts of one order on a day, by the terms fixed at its capture.
 
         Amounts are in minor units of `currency` (cents), days are dates or `YYYY-MM-DD`; `day` is today by default.
-        `confirmed_time`: when carrier or buyer confirmed the delivery.
+        `confirmed_time`: when the delivery was confirmed, by the `delivery_source`. `others_paid_ahead_minor`: paid out
+        on the seller's other young orders; None: unknown, and nothing is paid out on a young order.
         """
         request = EvaluatePayoutRequest(
             seller=seller_name(marketplace, seller),
@@ -81,6 +86,8 @@ class Measures:
             drawn_day=str(drawn_day),
             day=str(day),
             at_least_sequence=at_least_sequence,
+            delivery_source=delivery_source,
+            others_paid_ahead_minor=others_paid_ahead_minor,
             **times(confirmed_time=confirmed_time),
         )
         return invoke(self._measures.EvaluatePayout, request, deadline_seconds)

@@ -165,6 +165,15 @@ class MeasureKind(IntEnum):
     INTAKE_CAP = 7
     MANUAL_REVIEW = 8
     WAIVER = 9
+    DELIVERY_HOLD = 10
+    PAID_AHEAD_LIMIT = 11
+
+
+class DeliverySource(IntEnum):
+    CARRIER = 1
+    PLATFORM_LABEL = 2
+    BUYER = 3
+    SELLER = 4
 
 
 class CautionSignal(IntEnum):

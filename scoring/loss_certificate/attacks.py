@@ -16,7 +16,7 @@ class RunDay:
     tenure_days: int
     captured_minor: int
     released_minor: int
-    """Paid out before the stop."""
+    """Paid out before the stop, without payouts on young orders."""
     washed_minor: int
     """Sales to itself that settle by the next day."""
 
@@ -33,6 +33,12 @@ class Attack:
     history_cash_minor: int
     """Of the faked history before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
+    ended_with_minor: int
+    """Settled value at the run's end."""
+    ended_after_days: int
+    """Tenure at the run's end."""
+    ahead_minor: int
+    """Paid out on young orders before the stop."""
     run_cash_minor: int
     """Less the cost of sales faked meanwhile."""
 
@@ -55,22 +61,27 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
     run_cash = int(table.running[0][start])
     history = int(price[bucket] - price[start[0]])
     deposit = run_cash - int(gain[start])
+    days, end = _follow_run(states, table, start)
     return Attack(
         entered_with_minor=states.settled[bucket],
         entry_cash_minor=total - (run_cash + history - deposit),
         deposit_minor=deposit,
         history_cash_minor=history,
-        days=_follow_run(states, table, start),
+        days=days,
+        ended_with_minor=states.settled[end[0]],
+        ended_after_days=states.tenure[end[1]],
+        ahead_minor=int(table.ahead[end]),
         run_cash_minor=run_cash,
     )
 
 
-def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[RunDay, ...]:
+def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[tuple[RunDay, ...], tuple[int, int]]:
+    """Return the days of the best run, and its last (bucket, tenure)."""
     released = find_released_by_run_day(states)
     bucket, tenure = start
     days = []
     for day in range(states.run_days):
-        following = table.running[day + 1] if day + 1 < states.run_days else np.zeros_like(table.running[0])
+        following = table.running[day + 1] if day + 1 < states.run_days else table.ahead
         wanted = int(table.running[day][bucket, tenure] - released[day, bucket, tenure])
         grown = table.price if day < states.trade.claim_days else np.zeros_like(table.price)
         to = _find_next_state(states, following, grown, wanted, bucket, tenure)
@@ -84,7 +95,7 @@ def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[R
             )
         )
         bucket, tenure = to
-    return tuple(days)
+    return tuple(days), (bucket, tenure)
 
 
 def _find_next_state(

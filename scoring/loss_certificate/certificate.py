@@ -15,9 +15,9 @@ from scoring.loss_certificate.exceptions import Granted, show_granted
 from scoring.loss_certificate.solving import Table, solve, solve_stages
 from scoring.loss_certificate.states import build_stages, build_states
 from scoring.loss_certificate.takes import find_takes, find_temptation, largest_of
-from scoring.policy.policy import Policy
+from scoring.policy.policy import Policy, TradeLimits
 
-FORMAT = "loss-certificate@2"
+FORMAT = "loss-certificate@3"
 VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
@@ -50,13 +50,14 @@ def certify(
         "policy": _name(policy),
         "currency": assumptions.currency,
         "assumptions": assumptions.data,
+        "most_loss_minor": states.trade.most_loss_minor,
         "run_days": states.run_days,
         "notice_days": states.notice_days,
         "settled": list(states.settled),
         "tenure": list(states.tenure),
         "deposits": list(states.deposits),
         "verdicts": {
-            name: _show_verdict(table) | {"attack": asdict(find_attack(states, assumptions, table))}
+            name: _show_verdict(table, states.trade) | {"attack": asdict(find_attack(states, assumptions, table))}
             for name, table in tables.items()
         },
         "temptation_minor": find_temptation(states, tables["unconditional"].running).tolist(),
@@ -114,7 +115,8 @@ def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
     most |= {name: sum_ for name, sum_ in sequence["most_minor"].items() if sum_ > sequence["before_minor"][name]}
-    found: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_}
+    allowed = {name: certificate["most_loss_minor"] if is_real else 0 for name, is_real in VERDICTS.items()}
+    found: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_ > allowed[name]}
     beyond = [one["most"] for one in (certificate[GRANTED] or {"sellers": ()})["sellers"] if not one["is_within"]]
     if beyond:
         found[GRANTED] = None if None in beyond else max(most["after_refunds_minor"] for most in beyond)
@@ -139,10 +141,16 @@ def _show_days(progress: Progress, verdict: str, _: str, done: int, total: int) 
     progress(f"solve {verdict}", done, total)
 
 
-def _show_verdict(table: Table) -> dict[str, Any]:
+def find_allowed_loss(trade: TradeLimits, history_is_real: bool) -> int:
+    """Return the most, in minor units, that one name may get for a verdict to hold."""
+    return trade.most_loss_minor if history_is_real else 0
+
+
+def _show_verdict(table: Table, trade: TradeLimits) -> dict[str, Any]:
     return {
-        "holds": table.fresh == 0,
+        "holds": table.fresh <= find_allowed_loss(trade, table.history_is_real),
         "most_minor": table.fresh,
         "building": table.building.tolist(),
         "running": table.running.tolist(),
+        "ahead": table.ahead.tolist(),
     }

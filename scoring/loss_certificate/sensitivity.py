@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from scoring.loss_certificate.assumptions import MAX_DAYS, MAX_MINOR, Assumptions
-from scoring.loss_certificate.certificate import VERDICTS
+from scoring.loss_certificate.certificate import VERDICTS, find_allowed_loss
 from scoring.loss_certificate.solving import solve
 from scoring.loss_certificate.states import build_states
 from scoring.policy.measures import PPM
@@ -43,7 +43,8 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
 
 
 def holds(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
-    return solve(build_states(policy, assumptions), assumptions, history_is_real).fresh == 0
+    states = build_states(policy, assumptions)
+    return solve(states, assumptions, history_is_real).fresh <= find_allowed_loss(states.trade, history_is_real)
 
 
 def price_names(assumptions: Assumptions, identity_minor: int) -> Assumptions:

@@ -31,6 +31,8 @@ class Table:
     """The most from each state before a run; shape (buckets, tenures, deposits)."""
     running: Ints
     """The most from each state of a run; shape (run days, buckets, tenures)."""
+    ahead: Ints
+    """The most that is paid out on young orders at a run's end; shape (buckets, tenures)."""
     fresh: int
     """The most that one name can get."""
 
@@ -44,12 +46,18 @@ def price_history(states: States, assumptions: Assumptions, history_is_real: boo
     return np.array([edge * share // PPM for edge in states.settled], dtype=np.int64)
 
 
+def find_cost_ppm(assumptions: Assumptions, history_is_real: bool) -> int:
+    """Return the least cost of settled value, as a share of it: faked or bought; 0 if real trade counts."""
+    return 0 if history_is_real else min(assumptions.wash_ppm, assumptions.aged_account_ppm)
+
+
 def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: Progress | None = None) -> Table:
     """Return the least table; `progress` gets the number of solved run days."""
     price = price_history(states, assumptions, history_is_real)
-    running = solve_running(states, price, progress)
+    ahead = states.bound_ahead(find_cost_ppm(assumptions, history_is_real))
+    running = solve_running(states, price, ahead, progress)
     building = _solve_building(states, price, running[0])
-    return Table(history_is_real, price, building, running[:-1], _find_most(states, assumptions, building))
+    return Table(history_is_real, price, building, running[:-1], ahead, _find_most(states, assumptions, building))
 
 
 def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
@@ -92,13 +100,14 @@ def find_run_gain(states: States, run: Ints) -> Ints:
 def solve_running(
     states: States,
     price: Ints,
+    ahead: Ints,
     progress: Progress | None = None,
     stages: Sequence[States] = (),
     after: Ints | None = None,
 ) -> Ints:
-    """Return the table of a run, with a row of zeros for its end; shape (days + 1, buckets, tenures).
+    """Return the table of a run, with `ahead` as the row of its end; shape (days + 1, buckets, tenures).
 
-    `price`: as for `Table`. `stages`: the states under all policies. `after`: the best table under a later policy.
+    `price`, `ahead`: as for `Table`. `stages`: the states under all policies. `after`: the best table under a later policy.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = find_released_by_run_day(states)
@@ -106,6 +115,7 @@ def solve_running(
     reach = np.array([[max(one.reach(*place) for one in stages or (states,)) for place in row] for row in places])
     most = int((reach - np.arange(buckets)[:, None]).max())
     table = np.zeros((days + 1, buckets, tenures), dtype=np.int64)
+    table[days] = ahead
     for day in range(days - 1, -1, -1):
         later = table[day + 1].copy() if after is None else np.maximum(table[day + 1], after[day + 1])
         later[:, :-1] = np.maximum(later[:, :-1], later[:, 1:])  # tenure may pass into the next bucket
@@ -127,9 +137,12 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
     `stages`: the oldest first. The deposit is the smallest under which a run continues.
     """
     price, most, after = price_history(stages[0], assumptions, history_is_real), 0, None
+    cost_ppm = find_cost_ppm(assumptions, history_is_real)
+    # A payment under any policy leaves no more on young orders than the limit of that policy.
+    ahead = np.maximum.reduce([one.bound_ahead(cost_ppm) for one in stages])
     asked = stages[-1].granted
     for states in reversed(stages):
-        table = solve_running(states, price, None, stages, after)
+        table = solve_running(states, price, ahead, None, stages, after)
         pairs = [zip(*rows, strict=True) for rows in zip(states.granted, asked, strict=True)]
         asked = tuple(
             tuple(replace(one, deposit_minor=min(one.deposit_minor, later.deposit_minor)) for one, later in row)

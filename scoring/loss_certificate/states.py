@@ -8,11 +8,15 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
+
+from scoring.base.arrays import Ints
 from scoring.base.enums import Tier
 from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.policy.measures import MAX_HOLD_DAYS, SettlementHold, Suspension, Terms
+from scoring.policy.measures import MAX_HOLD_DAYS, PPM, SettlementHold, Suspension, Terms
 from scoring.policy.payout import Release, schedule_release
 from scoring.policy.policy import Policy, TradeLimits
 from scoring.policy.rules import Condition, Quantity, Rule, RuleBook, Settled, Situation
@@ -28,6 +32,28 @@ TIERS: tuple[Tier | None, ...] = (None, *Tier)
 """All tiers, and None: no model is served."""
 
 
+class Ahead(NamedTuple):
+    """The most that is paid out on young orders together; the default is nothing."""
+
+    minor: int = 0
+    """Without settled value."""
+    ppm: int = 0
+    """The share of the settled value that is added."""
+    at_most_minor: int = 0
+
+    def bound(self, low: int, top: int, cost_ppm: int) -> int:
+        """Return the most in a bucket of settled value, more than `low` less the cost of a history beyond `low`.
+
+        `cost_ppm`: the least cost of settled value. If it is below the limit's share, the bucket's upper edge pays most.
+        Worked: 100 and 50,000 ppm in a bucket from 1,000 to 1,999 are 150 at a cost of 60,000 ppm, and 199 at 0.
+        """
+        share = top * self.ppm // PPM if cost_ppm < self.ppm else -(-low * self.ppm // PPM)
+        return min(self.minor + share, self.at_most_minor)
+
+
+NOTHING_AHEAD = Ahead()
+
+
 @dataclass(frozen=True, slots=True)
 class Granted:
     """The most that a model grants in a state, in minor units."""
@@ -35,6 +61,8 @@ class Granted:
     cap_minor: int
     deposit_minor: int
     release: Release
+    """The release of orders that are no longer young."""
+    ahead: Ahead = NOTHING_AHEAD
 
     def find_released(self, age_days: int, smallest_order_minor: int) -> int:
         """Return the most that is paid out of a full day's orders by an age in days; small orders round each reserve."""
@@ -57,6 +85,19 @@ class States:
 
     def __len__(self) -> int:
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.run_days)
+
+    def bound_ahead(self, cost_ppm: int) -> Ints:
+        """Return the most that is paid out on a run's young orders by its stop, (buckets, tenures), in minor units.
+
+        `cost_ppm`: the least cost of settled value before a run's first orders settle.
+        """
+        cost_ppm = 0 if self.run_days > self.trade.claim_days else cost_ppm
+        tops = [*(edge - 1 for edge in self.settled[1:]), ANY_VALUE]
+        found = [
+            [one.ahead.bound(low, top, cost_ppm) for one in row]
+            for low, top, row in zip(self.settled, tops, self.granted, strict=True)
+        ]
+        return np.array(found, dtype=np.int64)
 
     def reach(self, bucket: int, tenure: int) -> int:
         """Return the last bucket of settled value that a run reaches within a day: one beyond a day's sales from the
@@ -112,6 +153,7 @@ def _join_trade(trades: Sequence[TradeLimits]) -> TradeLimits:
         deposit_returned_after_days=min(one.deposit_returned_after_days for one in trades),
         deposit_is_refilled=all(one.deposit_is_refilled for one in trades),
         smallest_order_minor=min(one.smallest_order_minor for one in trades),
+        most_loss_minor=trades[-1].most_loss_minor,
     )
 
 
@@ -228,15 +270,27 @@ def _grant(
                 " product_category in a rule that holds for every tier"
             )
     limits = policy.rule_book.hold_limits
-    releases = [
-        schedule_release(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
+    payouts = [
+        _find_payouts(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
         for _, marketplace, terms in found
     ]
+    releases, aheads = zip(*payouts, strict=True)
     return Granted(
         cap_minor=max(cap for cap in caps if cap is not None),
         deposit_minor=min(terms.deposit_minor for _, _, terms in found),
         release=Release(*map(min, zip(*releases, strict=True))),
+        ahead=Ahead(*map(max, zip(*aheads, strict=True))),
     )
+
+
+def _find_payouts(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, Ahead]:
+    """Return the release of orders that are no longer young, and the limit on young orders."""
+    release = schedule_release(terms, carrier_days, hold_limit_days)
+    young_days = min(terms.ahead_days, hold_limit_days)
+    if young_days <= release.hold_days:
+        return release, NOTHING_AHEAD
+    limit = Ahead(terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor)
+    return release._replace(hold_days=young_days), limit
 
 
 def _every_terms(

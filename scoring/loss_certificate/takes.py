@@ -33,7 +33,7 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
     found = {}
     for tier in TIERS:
         of_tier = restrict_to_tier(states, policy, assumptions, tier)
-        running = solve_running(of_tier, np.zeros(len(states.settled), dtype=np.int64))
+        running = solve_running(of_tier, np.zeros(len(states.settled), dtype=np.int64), of_tier.bound_ahead(0))
         cap = max(one.cap_minor for row in of_tier.granted for one in row)
         net = int(find_run_gain(of_tier, running[0]).max())
         name = NO_TIER if tier is None else tier.name.lower()

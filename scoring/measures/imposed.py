@@ -12,11 +12,14 @@ from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import (
     FOR_GOOD,
     MAX_HOLD_DAYS,
+    MAX_VALUE_MINOR,
+    DeliveryHold,
     Deposit,
     IntakeCap,
     ListingCap,
     ManualReview,
     Measure,
+    PaidAheadLimit,
     RollingReserve,
     SettlementHold,
     Suspension,
@@ -131,7 +134,7 @@ def _find_end(run: Sequence[MeasureStatement]) -> int | None:
 
 def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
     read = _READERS.get(fact.measure_kind)
-    is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
+    is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP, MeasureKind.PAID_AHEAD_LIMIT)
     if read is None or (is_money and (not fact.currency or fact.currency != currency)):
         return Unvalued(fact.measure_kind)
     return read(fact, start)
@@ -149,6 +152,11 @@ def _read_reserve(fact: MeasureChanged, _: int) -> Measure:
     return RollingReserve(fact.ppm, min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
 
 
+def _read_ahead(fact: MeasureChanged, _: int) -> Measure:
+    days = min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS)
+    return PaidAheadLimit(days, fact.amount_minor, fact.ppm, fact.at_most_minor or MAX_VALUE_MINOR)
+
+
 def _read_suspension(fact: MeasureChanged, start: int) -> Measure:
     if fact.days:
         return Suspension(fact.days)
@@ -158,6 +166,8 @@ def _read_suspension(fact: MeasureChanged, start: int) -> Measure:
 _READERS: dict[MeasureKind, Callable[[MeasureChanged, int], Measure]] = {
     MeasureKind.DEPOSIT: lambda fact, _: Deposit(fact.amount_minor),
     MeasureKind.SETTLEMENT_HOLD: _read_hold,
+    MeasureKind.DELIVERY_HOLD: lambda fact, _: DeliveryHold(min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS)),
+    MeasureKind.PAID_AHEAD_LIMIT: _read_ahead,
     MeasureKind.ROLLING_RESERVE: _read_reserve,
     MeasureKind.VALUE_CAP: lambda fact, _: ValueCap(fact.amount_minor, fact.product_category),
     MeasureKind.LISTING_CAP: lambda fact, _: ListingCap(fact.listings, fact.product_category),

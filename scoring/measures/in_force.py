@@ -72,6 +72,13 @@ class InForce:
     """Incidents that add up to the standing, the largest first: at most MAX_LISTED_PARTS."""
     standing_parts_omitted: int = 0
     deposit_minor: int = 0
+    settled_minor: int = 0
+    """Of all product categories together, in the policy's currency."""
+
+    @property
+    def ahead_limit_minor(self) -> int | None:
+        """Return the most that is paid out on the seller's young orders together; None without a limit."""
+        return self.terms.find_ahead_limit(self.settled_minor)
 
     def find_terms_for_earlier(self, confirmed_time: int | None = None) -> Terms:
         """Return the terms that may make those of earlier orders stricter after their capture.
@@ -282,6 +289,7 @@ class _Evaluation:
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
             deposit_minor=seller.situation.deposit_minor,
+            settled_minor=seller.situation.settled_minor.get("", 0),
         )
 
     def _measure(self, applied: Applied, basis: _Basis, seller: _Seller) -> MeasureInForce | None:

@@ -16,10 +16,12 @@ from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.policy.measures import (
     FOR_GOOD,
+    DeliveryHold,
     Deposit,
     IntakeCap,
     ListingCap,
     Measure,
+    PaidAheadLimit,
     RollingReserve,
     SettlementHold,
     Suspension,
@@ -140,12 +142,14 @@ def list_changes(
 def _state_measure(
     name: str, one: Wanted, state: MeasureState, policy: str, at_sequence: int, currency: str
 ) -> MeasureChanged:
-    amount = days = ppm = listings = 0
+    amount = days = ppm = listings = at_most = 0
     category = getattr(one.measure, "product_category", "")
     match one.measure:
         case Deposit(amount_minor=amount):
             pass
-        case SettlementHold(days=days):
+        case SettlementHold(days=days) | DeliveryHold(days=days):
+            pass
+        case PaidAheadLimit(days=days, value_minor=amount, ppm=ppm, at_most_minor=at_most):
             pass
         case RollingReserve(ppm=ppm, days=days):
             pass
@@ -163,7 +167,7 @@ def _state_measure(
         reason=one.reference.strip() or one.rule,
         until=one.end,
         amount_minor=amount,
-        currency=currency if amount else "",
+        currency=currency if amount or at_most else "",
         violations=one.violations[-MAX_VIOLATIONS:],
         rule=one.rule,
         policy=policy,
@@ -172,12 +176,13 @@ def _state_measure(
         days=days,
         ppm=ppm,
         listings=listings,
+        at_most_minor=at_most,
         product_category=category if is_id(category) else "",  # no id, so no product category of a sale
     )
 
 
 def _compared(fact: MeasureChanged) -> tuple[object, ...]:
-    value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings)
+    value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings, fact.at_most_minor)
     # A condition, such as a tier's, moves its end day by day; only the final day counts.
     return (*value, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
 

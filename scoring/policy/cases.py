@@ -17,7 +17,10 @@ MAX_CASES = 10_000
 MAX_BREACHES = 1_000
 MAX_VALUE = 10**15
 MAX_TENURE_DAYS = 100_000
-_NUMBERS_OF_TERMS = ("hold_days", "reserve_ppm", "reserve_days", "suspension_days", "closes_in_days")
+_NUMBERS_OF_TERMS = (
+    *("hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
+    *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor", "suspension_days", "closes_in_days"),
+)
 _CAPS = ("value_cap", "listing_cap", "intake_cap")
 EXPECTED_NUMBERS = ("standing", "deposit_minor", *_NUMBERS_OF_TERMS, *_CAPS)
 

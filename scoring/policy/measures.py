@@ -32,7 +32,7 @@ PPM = 1_000_000
 
 WAIVABLE = (
     *(MeasureKind.DEPOSIT, MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP),
-    *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW),
+    *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT),
 )
 
 Caps = tuple[tuple[str, int], ...]
@@ -47,6 +47,16 @@ class Terms:
     hold_days: int = 0
     reserve_ppm: int = 0
     reserve_days: int = 0
+    delivery_hold_days: int = 0
+    """Days of the hold after the confirmed delivery."""
+    ahead_days: int = 0
+    """Days after the capture until which an order counts as young; 0: no limit on the sum paid out on young orders."""
+    ahead_minor: int = NO_CAP
+    """That limit of a seller who settled nothing."""
+    ahead_ppm: int = PPM
+    """The limit's growth, as a share of the settled value."""
+    ahead_at_most_minor: int = NO_CAP
+    """The largest limit."""
     value_caps: Caps = ()
     """In minor units."""
     listing_caps: Caps = ()
@@ -56,6 +66,15 @@ class Terms:
     closes_in_days: int | None = None
     """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
 
+    def find_ahead_limit(self, settled_minor: int) -> int | None:
+        """Return the most that is paid out on young orders together, in minor units; None without a limit.
+
+        With 20,000 and 55,000 ppm, at most 5,000,000: 31,000 after 200,000 settled.
+        """
+        if not self.ahead_days:
+            return None
+        return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
+
     def stricter_of(self, other: "Terms") -> "Terms":
         """Return the stricter value of each aspect of two terms; caps by product category."""
         return _strictest([self, other])
@@ -64,6 +83,7 @@ class Terms:
         """Return the laxer value of each aspect of two terms; only caps that both have, by product category."""
         notices = [one.closes_in_days for one in (self, other) if one.closes_in_days is not None]
         values: dict[str, Any] = {name: min(getattr(self, name), getattr(other, name)) for name in _NUMBERS}
+        values |= {name: max(getattr(self, name), getattr(other, name)) for name in _CEILINGS}
         for name in _CAPS:
             caps = dict(getattr(other, name))
             values[name] = tuple((of, max(cap, caps[of])) for of, cap in getattr(self, name) if of in caps)
@@ -82,6 +102,7 @@ class Terms:
         `categories`: product categories whose caps are compared.
         """
         aspects = {name: int(getattr(self, name)) for name in _NUMBERS}
+        aspects |= {name: -getattr(self, name) for name in _CEILINGS}
         aspects["closes_in_days"] = -NO_CAP if self.closes_in_days is None else -self.closes_in_days
         for name in _CAPS:
             caps: Mapping[str, int] = dict(getattr(self, name))
@@ -91,13 +112,19 @@ class Terms:
         return aspects
 
 
-_NUMBERS = ("deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "manual_review", "suspension_days")
+_NUMBERS = (
+    *("deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days", "ahead_days"),
+    *("manual_review", "suspension_days"),
+)
 """Aspects that are stricter if they are larger."""
+_CEILINGS = ("ahead_minor", "ahead_ppm", "ahead_at_most_minor")
+"""Aspects that are stricter if they are smaller."""
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
 def _strictest(terms: Sequence[Terms]) -> Terms:
     values: dict[str, Any] = {name: max(getattr(one, name) for one in terms) for name in _NUMBERS}
+    values |= {name: min(getattr(one, name) for one in terms) for name in _CEILINGS}
     for name in _CAPS:
         caps: dict[str, int] = {}
         for one in terms:
@@ -133,6 +160,41 @@ class SettlementHold:
     @property
     def terms(self) -> Terms:
         return Terms(hold_days=self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryHold:
+    """An order's value is held for some days after its confirmed delivery."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.DELIVERY_HOLD
+    days: int = whole(1, MAX_HOLD_DAYS)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(delivery_hold_days=self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class PaidAheadLimit:
+    """A limit on the sum paid out on orders younger than `days` since their capture. The excess waits until then."""
+
+    kind: ClassVar[MeasureKind] = MeasureKind.PAID_AHEAD_LIMIT
+    days: int = whole(1, MAX_HOLD_DAYS)
+    value_minor: int = whole(0, MAX_VALUE_MINOR)
+    """The limit of a seller who settled nothing."""
+    ppm: int = whole(0, PPM)
+    """The share of the settled value that is added."""
+    at_most_minor: int = whole(1, MAX_VALUE_MINOR)
+    """The largest limit."""
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(
+            ahead_days=self.days,
+            ahead_minor=self.value_minor,
+            ahead_ppm=self.ppm,
+            ahead_at_most_minor=self.at_most_minor,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +321,17 @@ class Unvalued:
 
 
 Valued = (
-    Deposit | SettlementHold | RollingReserve | ValueCap | ListingCap | IntakeCap | ManualReview | Waiver | Suspension
+    Deposit
+    | SettlementHold
+    | DeliveryHold
+    | PaidAheadLimit
+    | RollingReserve
+    | ValueCap
+    | ListingCap
+    | IntakeCap
+    | ManualReview
+    | Waiver
+    | Suspension
 )
 Measure = Valued | Unvalued
 
@@ -272,6 +344,8 @@ def show_aspect(name: str, value: object) -> str:
         return "for good"
     if value is None:
         return "never"
+    if value == NO_CAP:
+        return "none"
     return f"{value:,}" if type(value) is int else str(value).lower()
 
 

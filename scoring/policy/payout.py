@@ -1,8 +1,8 @@
 """Payout terms of an order: the amounts released, drawn for claims and held on a day, exact to the minor unit.
 
 An order's terms are fixed at its capture. Only rules on confirmed facts, and cautions while they last, may make them
-stricter later. Refunds come first, then the hold, then the reserve on the rest, in parts per million, rounded down. On
-every day
+stricter later. Refunds come first, then the holds, then the reserve on the rest, in parts per million, rounded down.
+While an order is young, a limit may bind what is paid out on all young orders of its seller together. On every day
 
     released + drawn + held = captured - refunded
 """
@@ -35,6 +35,8 @@ class Order:
     None: it counts as undelivered before a stop of payouts.
     """
     is_disputed: bool = False
+    untracked_day: int | None = None
+    """The day as of which an order counts as delivered without a confirmation; None: the capture."""
     drawn_day: int | None = None
     """The last day of a draw; None: the observed day."""
 
@@ -49,6 +51,20 @@ class Payout:
 
     None if all is released, delivery is awaited, or payouts are stopped.
     """
+    is_young: bool = False
+    """Whether `released_minor` counts against the seller's limit on young orders."""
+
+
+class AheadLimit(NamedTuple):
+    """The limit on what is paid out on a seller's young orders, in minor units."""
+
+    limit_minor: int
+    paid_minor: int | None
+    """Paid out on its other young orders; None if unknown, and then nothing is paid on a young order."""
+
+    @property
+    def left_minor(self) -> int:
+        return 0 if self.paid_minor is None else max(self.limit_minor - self.paid_minor, 0)
 
 
 class Stopped(NamedTuple):
@@ -80,10 +96,11 @@ class Release(NamedTuple):
 def schedule_release(terms: Terms, delivery_days: int, hold_limit_days: int = MAX_HOLD_DAYS) -> Release:
     """Return when an order is released that is delivered some days after its capture.
 
-    `hold_limit_days`: the most days of a hold in its marketplace, with or without delivery.
+    `hold_limit_days`: the most days of a hold in its marketplace, with or without delivery. Worked: with a hold of 9 days
+    and one of 7 after the delivery on day 3, it is released on day 10.
     """
     longest = min(hold_limit_days, MAX_HOLD_DAYS)
-    hold_days = min(max(terms.hold_days, delivery_days), longest)
+    hold_days = min(max(terms.hold_days, delivery_days + terms.delivery_hold_days), longest)
     return Release(hold_days, terms.reserve_ppm, min(terms.reserve_days, longest))
 
 
@@ -94,11 +111,13 @@ def pay_out(
     currency: str = "",
     hold_limit_days: int = MAX_HOLD_DAYS,
     stops: Sequence[Stopped] = (),
+    ahead: AheadLimit | None = None,
 ) -> Payout:
     """Return the released, drawn and held parts of an order on a day.
 
     `terms`: of `fix_terms`. `currency`: the required one. `hold_limit_days`: of its marketplace. `stops`: the earliest
-    first; in a stop no further amount is released. Raise InvalidInput naming every impossible amount.
+    first; in a stop no further amount is released. `ahead`: the seller's limit on young orders, if the terms have one.
+    Raise InvalidInput naming every impossible amount.
 
     Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. Day 6: all
     9,001 held. Day 7: 8,101 released, 900 held. Day 90: all released. With 500 drawn, on day 7 400 held. Stopped on day
@@ -107,7 +126,25 @@ def pay_out(
     _refuse(order, day, currency)
     if order.drawn_minor:
         _refuse_drawn(order, terms, day, hold_limit_days, stops)
-    return _split(order, terms, day, hold_limit_days, stops)
+    payout = _split(order, terms, day, hold_limit_days, stops)
+    ahead_days = min(terms.ahead_days, hold_limit_days)
+    if ahead is None or day - order.capture_day >= ahead_days:
+        return payout
+    released = min(payout.released_minor, ahead.left_minor)
+    waits = payout.released_minor - released
+    return replace(
+        payout,
+        released_minor=released,
+        held_minor=payout.held_minor + waits,
+        next_release_day=order.capture_day + ahead_days
+        if waits and not _is_stopped(stops, day)
+        else payout.next_release_day,
+        is_young=True,
+    )
+
+
+def _is_stopped(stops: Sequence[Stopped], day: int) -> bool:
+    return any(one.first_day <= day and (one.end_day is None or day < one.end_day) for one in stops)
 
 
 def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> Payout:
@@ -122,7 +159,7 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
             released = _split(before, terms, stopped.first_day - 1, hold_limit_days, stops).released_minor
         return Payout(released, order.drawn_minor, available - released, None)
     is_awaited = not order.is_delivered or (order.confirmed_time or 0) // DAY > day
-    release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else 0, hold_limit_days)
+    release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else _find_delivery_age(order), hold_limit_days)
     age = day - order.capture_day
     held = min(max(release.find_held(rest, age) - order.drawn_minor, 0), available)
     if age >= release.hold_days:
@@ -136,18 +173,27 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
     )
 
 
+def _find_delivery_age(order: Order) -> int:
+    """Return the days from an order's capture to its delivery, from which holds after the delivery count."""
+    if order.confirmed_time is not None:
+        return order.confirmed_time // DAY - order.capture_day
+    return 0 if order.untracked_day is None else order.untracked_day - order.capture_day
+
+
 def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
-    """Return the terms at an order's capture with the stricter hold and reserve of `for_earlier`.
+    """Return the terms at an order's capture with the stricter holds, reserve and limit of `for_earlier`.
 
     `at_capture`: without the terms of a caution at that time. `for_earlier`: the terms of rules on confirmed facts and
     cautions in force now. A later tier changes no earlier order.
     """
-    return replace(
-        at_capture,
-        hold_days=max(at_capture.hold_days, for_earlier.hold_days),
-        reserve_ppm=max(at_capture.reserve_ppm, for_earlier.reserve_ppm),
-        reserve_days=max(at_capture.reserve_days, for_earlier.reserve_days),
-    )
+    stricter = at_capture.stricter_of(for_earlier)
+    return replace(at_capture, **{name: getattr(stricter, name) for name in _OF_PAYOUTS})
+
+
+_OF_PAYOUTS = (
+    *("hold_days", "delivery_hold_days", "reserve_ppm", "reserve_days"),
+    *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor"),
+)
 
 
 def _refuse(order: Order, day: int, currency: str) -> None:

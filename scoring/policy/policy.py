@@ -15,6 +15,8 @@ from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable
 
 MAX_TRADE_DAYS = 366
+UNTRACKED_DAYS = 14
+"""Days after the latest promised day on which an order without a confirmed delivery counts as delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,13 @@ class TradeLimits:
     """True if a seller takes no order while its deposit is below its terms' deposit."""
     smallest_order_minor: int = whole(1, MAX_VALUE_MINOR, 1)
     """In minor units: the reserve of each order is rounded down."""
+    most_loss_minor: int = whole(0, MAX_VALUE_MINOR, 0)
+    """The most, in minor units, that one run may cost for `unconditional` to hold."""
+
+    @property
+    def untracked_days(self) -> int:
+        """Return the days after which an order without a confirmed delivery counts as delivered."""
+        return self.delivery_promise_days + UNTRACKED_DAYS
 
 
 @dataclass(frozen=True, slots=True)

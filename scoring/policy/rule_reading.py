@@ -15,11 +15,13 @@ from scoring.policy.measures import (
     MAX_VALUE_MINOR,
     NOTICE_DAYS,
     CapStep,
+    DeliveryHold,
     Deposit,
     IntakeCap,
     ListingCap,
     ManualReview,
     Measure,
+    PaidAheadLimit,
     RollingReserve,
     SettlementHold,
     Suspension,
@@ -45,7 +47,10 @@ _NAME = re.compile("[A-Za-z0-9._~:-]{1,128}")
 _GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
 _KINDS: Mapping[MeasureKind, type[Valued]] = {
     kind.kind: kind
-    for kind in (Deposit, SettlementHold, RollingReserve, ValueCap, ListingCap, IntakeCap, ManualReview, Waiver)
+    for kind in (
+        *(Deposit, SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve),
+        *(ValueCap, ListingCap, IntakeCap, ManualReview, Waiver),
+    )
 }
 """A suspension has a reader of its own."""
 
@@ -61,8 +66,13 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
         root.refuse("rules", f"has two rules with the id {twice}")
     measures = [measure for rule in rules for measure in rule.measures]
+    if trade is None and any(isinstance(measure, DeliveryHold) for measure in measures):
+        root.refuse("rules", "state a delivery_hold, which needs [trade]: untracked orders count from the promised day")
     book = RuleBook(rules, hold_limits=_read_hold_limits(root), seasons=read_seasons(root, measures))
-    amounts = any(isinstance(measure, Deposit | ValueCap) for measure in measures) or Quantity.DEPOSIT in book.asked
+    amounts = (
+        any(isinstance(measure, Deposit | ValueCap | PaidAheadLimit) for measure in measures)
+        or Quantity.DEPOSIT in book.asked
+    )
     if "currency" not in root and not amounts:
         return book
     what = "the ISO 4217 code of all amounts: three capital letters, such as EUR"

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.base.parts import member_of, optional_text, stated, whole
 from scoring.policy.measures import (
+    DeliveryHold,
     Measure,
+    PaidAheadLimit,
     RollingReserve,
     SettlementHold,
     Suspension,
@@ -195,6 +197,8 @@ class RuleBook:
             for cap in rule.measures:
                 if isinstance(cap, ValueCap):
                     yield from ((Settled(cap.product_category), step.settled_minor) for step in cap.grows)
+                elif isinstance(cap, PaidAheadLimit):
+                    yield Settled(), 0  # it grows with every minor unit, and the terms state how
         for season in self.seasons:
             yield Quantity.DAY, season.first_day
             yield Quantity.DAY, season.last_day + 1
@@ -245,10 +249,12 @@ class RuleBook:
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:
         """Return a measure with at most the days that its marketplace allows."""
         limit = self.hold_limits.get(marketplace)
-        if limit is None or not isinstance(measure, SettlementHold | RollingReserve):
+        if limit is None or not isinstance(measure, _HELD_FOR_DAYS):
             return measure
         return replace(measure, days=min(measure.days, limit))
 
+
+_HELD_FOR_DAYS = (SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve)
 
 NO_RULES = RuleBook()
 

@@ -73,6 +73,9 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
     for measure in found.measures[:limit]:
         write("\n")
         emit_one({name: text for name, text in _row(measure, found.currency).items() if text}, Format.TABLE)
+    if found.terms.HasField("ahead_limit_minor"):
+        most = _money(found.terms.ahead_limit_minor, found.currency)
+        write(f"\npaid out on young orders together: at most {most}\n")
     write("\n")
     if others := len(found.measures[limit:]):
         write(f"and {others:,} more measures: --limit\n")
@@ -122,6 +125,12 @@ def _suspension(stated: Any, _: str) -> str:
     return f"for good, {stated.exception or f'{stated.notice_days} days of notice'}"
 
 
+def _paid_ahead(stated: Any, currency: str) -> str:
+    least, most = _money(stated.value_minor, currency), _money(stated.at_most_minor, currency)
+    share = f" and {stated.ppm / 10_000:g} % of the settled value" if stated.ppm else ""
+    return f"{least}{share}, at most {most}, on orders younger than {format_count(stated.days, 'day')}"
+
+
 def _money(minor: int, currency: str) -> str:
     return f"{minor:,} minor units {currency}"
 
@@ -138,6 +147,8 @@ def _entries(entries: Any, omitted: int) -> str:
 _TEXTS: dict[str, Callable[[Any, str], str]] = {
     "deposit": lambda stated, currency: _money(stated.amount_minor, currency),
     "settlement_hold": lambda stated, _: format_count(stated.days, "day"),
+    "delivery_hold": lambda stated, _: f"{format_count(stated.days, 'day')} after the delivery",
+    "paid_ahead_limit": _paid_ahead,
     "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {format_count(stated.days, 'day')}",
     "value_cap": lambda stated, currency: (
         f"{_money(stated.value_minor, currency)} a day{_of_category(stated.product_category)}"

@@ -1,3 +1,4 @@
+from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation
 from scoring.base.time import DAY, day_of, format_day
 from scoring.entries.field_types import CURRENCY, ID
@@ -36,6 +37,12 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         value = getattr(request, name)
         if (value or name == "currency") and (error := shape.describe_error(value)):
             wrong.fields.append(FieldViolation((name,), error))
+    if request.others_paid_ahead_minor < 0:
+        wrong.fields.append(FieldViolation(("others_paid_ahead_minor",), "must not be negative, in minor units"))
+    if request.delivery_source and confirmed is None:
+        wrong.fields.append(
+            FieldViolation(("delivery_source",), "is of a confirmed delivery: state confirmed_time too")
+        )
     wrong.raise_if_any()
     order = Order(
         request.captured_minor,
@@ -45,7 +52,7 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         request.refunded_minor,
         request.claims_minor,
         request.drawn_minor,
-        confirmed,
+        None if request.delivery_source == DeliverySource.SELLER else confirmed,
         request.disputed,
         drawn_day,
     )
@@ -65,6 +72,10 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
         reserve_days=terms.reserve_days,
         value_cap_minor=found.value_cap_minor,
         stopped_time=None if stop is None else timestamp(stop.begin),
+        delivery_hold_days=terms.delivery_hold_days,
+        ahead_days=terms.ahead_days,
+        ahead_limit_minor=None if found.ahead is None else found.ahead.limit_minor,
+        paid_ahead_minor=payout.released_minor if payout.is_young else 0,
         stop_decide_time=None if stop is None or stop.end is None else timestamp(stop.end),
         currency=order.currency,
         capture_stamp=stamp_message(found.capture_stamp),

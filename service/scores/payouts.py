@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import reduce
 
 from scoring.base.enums import Attribution
@@ -9,7 +10,7 @@ from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
+from scoring.policy.payout import AheadLimit, Order, Stopped, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
@@ -25,13 +26,20 @@ class Payouts:
         self._scorer = scorer
 
     def evaluate(
-        self, marketplace: str, seller: str, order: Order, day: int, product_category: str, now: Cut
+        self,
+        marketplace: str,
+        seller: str,
+        order: Order,
+        day: int,
+        product_category: str,
+        now: Cut,
+        paid_minor: int | None = None,
     ) -> OrderPayout:
         """Return an order's payout on a day (days since 1970), by the terms at its capture and what later reaches
         earlier orders.
 
-        `now` is the cut of all knowledge. Raises InvalidInput for each wrong amount, day or currency; SellerNotFound if
-        the seller has no valid entries.
+        `now` is the cut of all knowledge. `paid_minor`: paid out on the seller's other young orders, if known. Raises
+        InvalidInput for each wrong amount, day or currency; SellerNotFound if the seller has no valid entries.
         """
         today = (now.observe_time - 1) // DAY
         if order.capture_day > today:
@@ -40,27 +48,32 @@ class Payouts:
             raise invalid("day", "lies before the order's capture")
         cut = self._ledger.cut((day + 1) * DAY, None) if day < today else now
         later, policy, stamp = self._scorer.measures(marketplace, seller, cut)
-        first, currency, capture_stamp, hold_limit = self._at_capture(
-            marketplace, seller, order.capture_day, now, (later.terms_at_capture, policy.rule_book.currency, stamp)
+        first, at_capture, capture_stamp, hold_limit = self._at_capture(
+            marketplace, seller, order.capture_day, now, (later.terms_at_capture, policy, stamp)
         )
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
+        if terms.delivery_hold_days and order.confirmed_time is None and at_capture.trade is not None:
+            order = replace(order, untracked_day=order.capture_day + at_capture.trade.untracked_days)
         stops = trace_stops(
             self._ledger.measures.of_seller(marketplace, seller, cut).on_payouts,
             lambda violation: self._counts(marketplace, seller, violation, cut),
         )
+        limit = terms.find_ahead_limit(later.settled_minor)
+        ahead = None if limit is None else AheadLimit(limit, paid_minor)
         payout = pay_out(
             order,
             terms,
             day,
-            currency,
+            at_capture.rule_book.currency,
             hold_limit,
             [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops],
+            ahead,
         )
         last = stops[-1] if stops and stops[-1].stands((day + 1) * DAY - 1) else None
         caps = dict(first.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
-        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, capture_stamp, stamp)
+        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, ahead, capture_stamp, stamp)
 
     def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
         try:
@@ -70,9 +83,9 @@ class Payouts:
         return view.status in COUNTING_STATUSES and view.attribution is not Attribution.ACCEPTED
 
     def _at_capture(
-        self, marketplace: str, seller: str, capture_day: int, now: Cut, later: tuple[Terms, str, Stamp]
-    ) -> tuple[Terms, str, Stamp, int]:
-        """Return an order's terms at its capture, their currency and stamp, and the most days of a hold in its
+        self, marketplace: str, seller: str, capture_day: int, now: Cut, later: tuple[Terms, Policy, Stamp]
+    ) -> tuple[Terms, Policy, Stamp, int]:
+        """Return an order's terms at its capture, their policy and stamp, and the most days of a hold in its
         marketplace.
 
         These are the terms at the end of its day by the last policy of that day; `later` if nothing was known then.
@@ -92,7 +105,7 @@ class Payouts:
         except SellerNotFound:
             return *later, limit
         terms = reduce(fix_terms, (terms for terms, _ in found))
-        return terms, policies[0].rule_book.currency, found[0][1], limit
+        return terms, policies[0], found[0][1], limit
 
     def _find_terms(self, marketplace: str, seller: str, until: int, policy: Policy) -> tuple[Terms, Stamp]:
         """Return the terms just before a time by a policy, with the knowledge and model of then.

@@ -83,7 +83,15 @@ def figures_of(found: YearResult) -> dict[str, float]:
         "buyers_loss_minor": found.buyers_loss_minor,
         "stopped_days": round(found.days_until_stopped, 2),
         "wrongly": round(found.wrongly, 4),
-        "payout_days": round(found.clean_payout_days, 2),
+        "paid_days.median": round(found.paid_days[0], 2),
+        "paid_days.p90": round(found.paid_days[1], 2),
+        "paid_days.p99": round(found.paid_days[2], 2),
+        "early_value_share": round(found.early_value_share, 4),
+        "late_value_minor": found.late_value_minor,
+        "newcomers_early": round(found.newcomers_early, 4),
+        "refused_sellers_share": round(found.refused_sellers, 4),
+        "lost_trade_minor": found.lost_trade_minor,
+        "deposit_share": round(found.deposit_share, 4),
         "refused": round(found.refused, 4),
         "refused_value": round(found.refused_value, 4),
         "newcomers_month": round(found.newcomers_month, 4),
@@ -102,7 +110,7 @@ def table_of(results: dict[str, YearResult]) -> list[str]:
         shown = figures_of(found)
         lines.append(
             f"| {name} | {found.buyers_loss_minor / 100:,.0f} EUR | {shown['buyers_loss_share']:.1%} |"
-            f" {shown['stopped_days']:.1f} | {shown['wrongly']:.1%} | {shown['payout_days']:.1f} days |"
+            f" {shown['stopped_days']:.1f} | {shown['wrongly']:.1%} | {shown['paid_days.median']:.1f} days |"
             f" {shown['refused']:.1%} ({shown['refused_value']:.1%}) | {shown['newcomers_month']:.1%} |"
         )
     return lines

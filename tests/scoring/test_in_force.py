@@ -48,7 +48,7 @@ from tests.scoring.policy.test_rules import CLOSED
 from tests.scoring.test_promises import RETRACTIONS
 
 FEW = settings(max_examples=40, deadline=None)
-GENERAL = replace(shipped("general"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})
+GENERAL = replace(shipped("graded"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})
 COUNTERFEIT, CRITICAL, MAJOR = Category.COUNTERFEIT, Severity.CRITICAL, Severity.MAJOR
 SOLD = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure("y", TODAY - 10, 50)]
 

@@ -18,6 +18,7 @@ from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placed, Population, observe, place
 from scoring.scores.tiers import find_guilty
 from tests.helpers.answers import evaluate_measures, score, with_values
+from tests.helpers.policies import GRADED
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
 
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
@@ -52,7 +53,7 @@ measures = [{ kind = "listing_cap", listings = 90 }]
 
 
 def shipped(name: str, more: str = "") -> Policy:
-    return parse_policy(tomllib.loads((POLICIES / f"{name}.toml").read_text() + more))
+    return parse_policy(tomllib.loads((GRADED if name == "graded" else POLICIES / f"{name}.toml").read_text() + more))
 
 
 def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
@@ -121,7 +122,7 @@ def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) ->
 
 
 def test_without_a_model_there_is_no_tier_and_facts_hold() -> None:
-    policy = shipped("general")
+    policy = shipped("graded")
     _, _, _, with_model = placed(policy, 1)
     _, _, _, without = placed(policy, 1, with_model=False)
     assert set(without.tier.tolist()) == {NO_TIER}

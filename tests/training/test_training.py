@@ -32,6 +32,15 @@ def trained(table: LedgerTable, study: Study) -> Trained:
     return train(table, study)
 
 
+@pytest.mark.long
+def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: Study, trained: Trained) -> None:
+    again = train(table, study)
+    assert again.parts == trained.parts
+    assert load(again.parts).digest == load(trained.parts).digest
+    other = train(table, restated(study, model={"seed": 2}))
+    assert other.parts["model.txt"] != trained.parts["model.txt"]
+
+
 def test_training_gives_a_certified_model_with_its_lineage(table: LedgerTable, study: Study, trained: Trained) -> None:
     artifact = load(trained.parts)
     assert artifact.features == study.features

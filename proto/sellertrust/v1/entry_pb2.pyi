@@ -551,6 +551,10 @@ class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKi
     """A person must check first."""
     MEASURE_KIND_WAIVER: _MeasureKind.ValueType  # 9
     """It exempts the seller from another kind of measure."""
+    MEASURE_KIND_DELIVERY_HOLD: _MeasureKind.ValueType  # 10
+    """Payments held back until some days after the confirmed delivery."""
+    MEASURE_KIND_PAID_AHEAD_LIMIT: _MeasureKind.ValueType  # 11
+    """A limit on the sum paid out on young orders."""
 
 class MeasureKind(_MeasureKind, metaclass=_MeasureKindEnumTypeWrapper):
     """The kind of a measure against a seller."""
@@ -575,6 +579,10 @@ MEASURE_KIND_MANUAL_REVIEW: MeasureKind.ValueType  # 8
 """A person must check first."""
 MEASURE_KIND_WAIVER: MeasureKind.ValueType  # 9
 """It exempts the seller from another kind of measure."""
+MEASURE_KIND_DELIVERY_HOLD: MeasureKind.ValueType  # 10
+"""Payments held back until some days after the confirmed delivery."""
+MEASURE_KIND_PAID_AHEAD_LIMIT: MeasureKind.ValueType  # 11
+"""A limit on the sum paid out on young orders."""
 Global___MeasureKind: _TypeAlias = MeasureKind  # noqa: Y015
 
 class _MeasureState:
@@ -1926,6 +1934,7 @@ class MeasureChanged(_message.Message):
     PPM_FIELD_NUMBER: _builtins.int
     LISTINGS_FIELD_NUMBER: _builtins.int
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
+    AT_MOST_MINOR_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """The measure's id, the caller's own. Required."""
     measure_kind: Global___MeasureKind.ValueType
@@ -1933,7 +1942,7 @@ class MeasureChanged(_message.Message):
     state: Global___MeasureState.ValueType
     """Imposed, updated or lifted. Required."""
     amount_minor: _builtins.int
-    """Deposit, amount held or value cap."""
+    """Deposit, amount held, value cap or least limit."""
     currency: _builtins.str
     """ISO 4217 code. Required with an amount."""
     actor: _builtins.str
@@ -1951,11 +1960,13 @@ class MeasureChanged(_message.Message):
     days: _builtins.int
     """Days of a hold, a reserve or a suspension; 0: no end."""
     ppm: _builtins.int
-    """A rolling reserve's share, in parts per million."""
+    """The share of a reserve or a limit, in parts per million."""
     listings: _builtins.int
     """Listings of a listing or intake cap."""
     product_category: _builtins.str
     """Of a cap; empty: all categories together."""
+    at_most_minor: _builtins.int
+    """The largest limit on the sum paid out on young orders."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. Default: when lifted."""
@@ -1989,10 +2000,11 @@ class MeasureChanged(_message.Message):
         ppm: _builtins.int = ...,
         listings: _builtins.int = ...,
         product_category: _builtins.str = ...,
+        at_most_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "at_sequence", b"at_sequence", "currency", b"currency", "days", b"days", "ground", b"ground", "listings", b"listings", "measure", b"measure", "measure_kind", b"measure_kind", "policy", b"policy", "ppm", b"ppm", "product_category", b"product_category", "reason", b"reason", "rule", b"rule", "since", b"since", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "at_most_minor", b"at_most_minor", "at_sequence", b"at_sequence", "currency", b"currency", "days", b"days", "ground", b"ground", "listings", b"listings", "measure", b"measure", "measure_kind", b"measure_kind", "policy", b"policy", "ppm", b"ppm", "product_category", b"product_category", "reason", b"reason", "rule", b"rule", "since", b"since", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sellertrust.v1 import entry_pb2 as _entry_pb2
 from sellertrust.v1 import trust_score_service_pb2 as _trust_score_service_pb2
 import builtins as _builtins
@@ -20,6 +21,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DeliverySource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliverySourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliverySource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_SOURCE_UNSPECIFIED: _DeliverySource.ValueType  # 0
+    """As a carrier."""
+    DELIVERY_SOURCE_CARRIER: _DeliverySource.ValueType  # 1
+    """The carrier, at the buyer's address."""
+    DELIVERY_SOURCE_PLATFORM_LABEL: _DeliverySource.ValueType  # 2
+    """A label that the marketplace issued and tracks."""
+    DELIVERY_SOURCE_BUYER: _DeliverySource.ValueType  # 3
+    """The buyer."""
+    DELIVERY_SOURCE_SELLER: _DeliverySource.ValueType  # 4
+    """The seller alone. The order counts as untracked: as delivered 14 days after the latest promised day."""
+
+class DeliverySource(_DeliverySource, metaclass=_DeliverySourceEnumTypeWrapper):
+    """The source of a confirmed delivery."""
+
+DELIVERY_SOURCE_UNSPECIFIED: DeliverySource.ValueType  # 0
+"""As a carrier."""
+DELIVERY_SOURCE_CARRIER: DeliverySource.ValueType  # 1
+"""The carrier, at the buyer's address."""
+DELIVERY_SOURCE_PLATFORM_LABEL: DeliverySource.ValueType  # 2
+"""A label that the marketplace issued and tracks."""
+DELIVERY_SOURCE_BUYER: DeliverySource.ValueType  # 3
+"""The buyer."""
+DELIVERY_SOURCE_SELLER: DeliverySource.ValueType  # 4
+"""The seller alone. The order counts as untracked: as delivered 14 days after the latest promised day."""
+Global___DeliverySource: _TypeAlias = DeliverySource  # noqa: Y015
 
 @_typing.final
 class EvaluatePayoutRequest(_message.Message):
@@ -41,6 +74,8 @@ class EvaluatePayoutRequest(_message.Message):
     CONFIRMED_TIME_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
     DRAWN_DAY_FIELD_NUMBER: _builtins.int
+    DELIVERY_SOURCE_FIELD_NUMBER: _builtins.int
+    OTHERS_PAID_AHEAD_MINOR_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     capture_day: _builtins.str
@@ -71,6 +106,14 @@ class EvaluatePayoutRequest(_message.Message):
     """The UTC day of the last draw, `YYYY-MM-DD`, from the capture to `day`, on which at least the drawn amount was held.
     Default: `day`.
     """
+    delivery_source: Global___DeliverySource.ValueType
+    """Who confirmed the delivery. Only a carrier, a label of the platform or the buyer starts the days after the delivery.
+    Of an order in parts, state the last part. Default: as a carrier.
+    """
+    others_paid_ahead_minor: _builtins.int
+    """Paid out on the seller's other orders that are younger than the terms' `ahead_days`, in minor units. If it is not
+    set, nothing is paid out on this order while it is young.
+    """
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:
         """When carrier or buyer (not the seller) confirmed the delivery, from the capture to now. A caution that began later
@@ -94,12 +137,16 @@ class EvaluatePayoutRequest(_message.Message):
         confirmed_time: _timestamp_pb2.Timestamp | None = ...,
         disputed: _builtins.bool = ...,
         drawn_day: _builtins.str = ...,
+        delivery_source: Global___DeliverySource.ValueType = ...,
+        others_paid_ahead_minor: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed_time", b"confirmed_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_others_paid_ahead_minor", b"_others_paid_ahead_minor", "confirmed_time", b"confirmed_time", "others_paid_ahead_minor", b"others_paid_ahead_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "confirmed_time", b"confirmed_time", "currency", b"currency", "day", b"day", "delivered", b"delivered", "disputed", b"disputed", "drawn_day", b"drawn_day", "drawn_minor", b"drawn_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_others_paid_ahead_minor", b"_others_paid_ahead_minor", "at_least_sequence", b"at_least_sequence", "capture_day", b"capture_day", "captured_minor", b"captured_minor", "claims_minor", b"claims_minor", "confirmed_time", b"confirmed_time", "currency", b"currency", "day", b"day", "delivered", b"delivered", "delivery_source", b"delivery_source", "disputed", b"disputed", "drawn_day", b"drawn_day", "drawn_minor", b"drawn_minor", "others_paid_ahead_minor", b"others_paid_ahead_minor", "product_category", b"product_category", "refunded_minor", b"refunded_minor", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__others_paid_ahead_minor: _TypeAlias = _typing.Literal["others_paid_ahead_minor"]  # noqa: Y015
+    _WhichOneofArgType__others_paid_ahead_minor: _TypeAlias = _typing.Literal["_others_paid_ahead_minor", b"_others_paid_ahead_minor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__others_paid_ahead_minor) -> _WhichOneofReturnType__others_paid_ahead_minor | None: ...
 
 Global___EvaluatePayoutRequest: _TypeAlias = EvaluatePayoutRequest  # noqa: Y015
 
@@ -123,6 +170,10 @@ class EvaluatePayoutResponse(_message.Message):
     CAPTURE_STAMP_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
     STOP_DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    DELIVERY_HOLD_DAYS_FIELD_NUMBER: _builtins.int
+    AHEAD_DAYS_FIELD_NUMBER: _builtins.int
+    AHEAD_LIMIT_MINOR_FIELD_NUMBER: _builtins.int
+    PAID_AHEAD_MINOR_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     released_minor: _builtins.int
@@ -145,6 +196,14 @@ class EvaluatePayoutResponse(_message.Message):
     """The limit on a day's captured value at capture, of its product category or in total, if any."""
     currency: _builtins.str
     """ISO 4217 code of all amounts."""
+    delivery_hold_days: _builtins.int
+    """Days of the order's hold after its confirmed delivery."""
+    ahead_days: _builtins.int
+    """Days after the capture until which the order is young; 0: no limit on young orders."""
+    ahead_limit_minor: _builtins.int
+    """The limit on what is paid out on the seller's young orders together, in minor units, if any."""
+    paid_ahead_minor: _builtins.int
+    """The part of `released_minor` that counts against this limit, in minor units."""
     @_builtins.property
     def stopped_time(self) -> _timestamp_pb2.Timestamp:
         """The begin of the present stop of payouts, if any."""
@@ -178,13 +237,22 @@ class EvaluatePayoutResponse(_message.Message):
         capture_stamp: _trust_score_service_pb2.Stamp | None = ...,
         stamp: _trust_score_service_pb2.Stamp | None = ...,
         stop_decide_time: _timestamp_pb2.Timestamp | None = ...,
+        delivery_hold_days: _builtins.int = ...,
+        ahead_days: _builtins.int = ...,
+        ahead_limit_minor: _builtins.int | None = ...,
+        paid_ahead_minor: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "stamp", b"stamp", "stop_decide_time", b"stop_decide_time", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "_value_cap_minor", b"_value_cap_minor", "ahead_limit_minor", b"ahead_limit_minor", "capture_stamp", b"capture_stamp", "stamp", b"stamp", "stop_decide_time", b"stop_decide_time", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor", "capture_stamp", b"capture_stamp", "currency", b"currency", "drawn_minor", b"drawn_minor", "held_minor", b"held_minor", "hold_days", b"hold_days", "next_release_day", b"next_release_day", "released_minor", b"released_minor", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "seller", b"seller", "stamp", b"stamp", "stop_decide_time", b"stop_decide_time", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "_value_cap_minor", b"_value_cap_minor", "ahead_days", b"ahead_days", "ahead_limit_minor", b"ahead_limit_minor", "capture_stamp", b"capture_stamp", "currency", b"currency", "delivery_hold_days", b"delivery_hold_days", "drawn_minor", b"drawn_minor", "held_minor", b"held_minor", "hold_days", b"hold_days", "next_release_day", b"next_release_day", "paid_ahead_minor", b"paid_ahead_minor", "released_minor", b"released_minor", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "seller", b"seller", "stamp", b"stamp", "stop_decide_time", b"stop_decide_time", "stopped_time", b"stopped_time", "value_cap_minor", b"value_cap_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ahead_limit_minor: _TypeAlias = _typing.Literal["ahead_limit_minor"]  # noqa: Y015
+    _WhichOneofArgType__ahead_limit_minor: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor"]  # noqa: Y015
     _WhichOneofReturnType__value_cap_minor: _TypeAlias = _typing.Literal["value_cap_minor"]  # noqa: Y015
     _WhichOneofArgType__value_cap_minor: _TypeAlias = _typing.Literal["_value_cap_minor", b"_value_cap_minor"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ahead_limit_minor) -> _WhichOneofReturnType__ahead_limit_minor | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__value_cap_minor) -> _WhichOneofReturnType__value_cap_minor | None: ...
 
 Global___EvaluatePayoutResponse: _TypeAlias = EvaluatePayoutResponse  # noqa: Y015
@@ -595,6 +663,8 @@ class MeasureValue(_message.Message):
     INTAKE_CAP_FIELD_NUMBER: _builtins.int
     WAIVER_FIELD_NUMBER: _builtins.int
     SUSPENSION_FIELD_NUMBER: _builtins.int
+    DELIVERY_HOLD_FIELD_NUMBER: _builtins.int
+    PAID_AHEAD_LIMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deposit(self) -> Global___DepositValue:
         """A deposit to be placed."""
@@ -627,6 +697,14 @@ class MeasureValue(_message.Message):
     def suspension(self) -> Global___SuspensionValue:
         """No trade."""
 
+    @_builtins.property
+    def delivery_hold(self) -> Global___DeliveryHoldValue:
+        """A hold after the confirmed delivery."""
+
+    @_builtins.property
+    def paid_ahead_limit(self) -> Global___PaidAheadLimitValue:
+        """A limit on the sum paid out on young orders."""
+
     def __init__(
         self,
         *,
@@ -638,12 +716,14 @@ class MeasureValue(_message.Message):
         intake_cap: Global___IntakeCapValue | None = ...,
         waiver: Global___WaiverValue | None = ...,
         suspension: Global___SuspensionValue | None = ...,
+        delivery_hold: Global___DeliveryHoldValue | None = ...,
+        paid_ahead_limit: Global___PaidAheadLimitValue | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deposit", b"deposit", "intake_cap", b"intake_cap", "listing_cap", b"listing_cap", "rolling_reserve", b"rolling_reserve", "settlement_hold", b"settlement_hold", "suspension", b"suspension", "value", b"value", "value_cap", b"value_cap", "waiver", b"waiver"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery_hold", b"delivery_hold", "deposit", b"deposit", "intake_cap", b"intake_cap", "listing_cap", b"listing_cap", "paid_ahead_limit", b"paid_ahead_limit", "rolling_reserve", b"rolling_reserve", "settlement_hold", b"settlement_hold", "suspension", b"suspension", "value", b"value", "value_cap", b"value_cap", "waiver", b"waiver"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deposit", b"deposit", "intake_cap", b"intake_cap", "listing_cap", b"listing_cap", "rolling_reserve", b"rolling_reserve", "settlement_hold", b"settlement_hold", "suspension", b"suspension", "value", b"value", "value_cap", b"value_cap", "waiver", b"waiver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_hold", b"delivery_hold", "deposit", b"deposit", "intake_cap", b"intake_cap", "listing_cap", b"listing_cap", "paid_ahead_limit", b"paid_ahead_limit", "rolling_reserve", b"rolling_reserve", "settlement_hold", b"settlement_hold", "suspension", b"suspension", "value", b"value", "value_cap", b"value_cap", "waiver", b"waiver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["deposit", "settlement_hold", "rolling_reserve", "value_cap", "listing_cap", "intake_cap", "waiver", "suspension"]  # noqa: Y015
+    _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["deposit", "settlement_hold", "rolling_reserve", "value_cap", "listing_cap", "intake_cap", "waiver", "suspension", "delivery_hold", "paid_ahead_limit"]  # noqa: Y015
     _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
 
@@ -692,6 +772,66 @@ class SettlementHoldValue(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SettlementHoldValue: _TypeAlias = SettlementHoldValue  # noqa: Y015
+
+@_typing.final
+class DeliveryHoldValue(_message.Message):
+    """A hold of each order's value after its delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """1 to 180 days after its confirmed delivery. An untracked order counts as delivered 14 days after the latest promised
+    day.
+    """
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryHoldValue: _TypeAlias = DeliveryHoldValue  # noqa: Y015
+
+@_typing.final
+class PaidAheadLimitValue(_message.Message):
+    """A limit on the sum paid out on young orders: `value_minor` and a share of the settled value, at most `at_most_minor`.
+    What exceeds it is paid when the order is no longer young. It refuses no order.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    VALUE_MINOR_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    AT_MOST_MINOR_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """1 to 180 days after the capture until which an order is young."""
+    value_minor: _builtins.int
+    """In minor units of the response's currency."""
+    ppm: _builtins.int
+    """In parts per million of the settled value."""
+    at_most_minor: _builtins.int
+    """In minor units of the response's currency."""
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+        value_minor: _builtins.int = ...,
+        ppm: _builtins.int = ...,
+        at_most_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_most_minor", b"at_most_minor", "days", b"days", "ppm", b"ppm", "value_minor", b"value_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaidAheadLimitValue: _TypeAlias = PaidAheadLimitValue  # noqa: Y015
 
 @_typing.final
 class RollingReserveValue(_message.Message):
@@ -892,6 +1032,9 @@ class Terms(_message.Message):
     INTAKE_CAPS_FIELD_NUMBER: _builtins.int
     MANUAL_REVIEW_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
+    DELIVERY_HOLD_DAYS_FIELD_NUMBER: _builtins.int
+    AHEAD_DAYS_FIELD_NUMBER: _builtins.int
+    AHEAD_LIMIT_MINOR_FIELD_NUMBER: _builtins.int
     deposit_minor: _builtins.int
     """Still to be placed, in minor units of the response's currency."""
     hold_days: _builtins.int
@@ -904,6 +1047,12 @@ class Terms(_message.Message):
     """True if a person checks each new listing first."""
     suspended: _builtins.bool
     """Whether the seller is suspended now."""
+    delivery_hold_days: _builtins.int
+    """Days of the hold after the confirmed delivery."""
+    ahead_days: _builtins.int
+    """Days after the capture until which an order is young; 0: no limit on young orders."""
+    ahead_limit_minor: _builtins.int
+    """The most that is paid out on this seller's young orders together, in minor units of the response's currency."""
     @_builtins.property
     def value_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:
         """On a UTC day's captured value; no order in another currency is within."""
@@ -928,11 +1077,16 @@ class Terms(_message.Message):
         intake_caps: _abc.Iterable[Global___Terms.Cap] | None = ...,
         manual_review: _builtins.bool = ...,
         suspended: _builtins.bool = ...,
+        delivery_hold_days: _builtins.int = ...,
+        ahead_days: _builtins.int = ...,
+        ahead_limit_minor: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "ahead_limit_minor", b"ahead_limit_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deposit_minor", b"deposit_minor", "hold_days", b"hold_days", "intake_caps", b"intake_caps", "listing_caps", b"listing_caps", "manual_review", b"manual_review", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "suspended", b"suspended", "value_caps", b"value_caps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "ahead_days", b"ahead_days", "ahead_limit_minor", b"ahead_limit_minor", "delivery_hold_days", b"delivery_hold_days", "deposit_minor", b"deposit_minor", "hold_days", b"hold_days", "intake_caps", b"intake_caps", "listing_caps", b"listing_caps", "manual_review", b"manual_review", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "suspended", b"suspended", "value_caps", b"value_caps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__ahead_limit_minor: _TypeAlias = _typing.Literal["ahead_limit_minor"]  # noqa: Y015
+    _WhichOneofArgType__ahead_limit_minor: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ahead_limit_minor) -> _WhichOneofReturnType__ahead_limit_minor | None: ...
 
 Global___Terms: _TypeAlias = Terms  # noqa: Y015

@@ -34,7 +34,7 @@ class MeasureChanged:
     actor: str = actor_field(7)
     reason: str = reason_field(8)
     until: int | None = optional(4, TIME, "When it ends by itself. Default: when lifted.", column="until_time")
-    amount_minor: int = optional(5, VALUE, "Deposit, amount held or value cap.")
+    amount_minor: int = optional(5, VALUE, "Deposit, amount held, value cap or least limit.")
     currency: str = currency_field(6)
     ground: str = ground_field(9)
     violations: tuple[str, ...] = optional(
@@ -45,9 +45,10 @@ class MeasureChanged:
     at_sequence: int = optional(13, count(2**62), "The ledger's sequence behind it. Only by the service.")
     since: int | None = optional(14, TIME, "The begin. Default: the statement, or over 180 days before.")
     days: int = optional(15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0: no end.")
-    ppm: int = optional(16, count(1_000_000), "A rolling reserve's share, in parts per million.")
+    ppm: int = optional(16, count(1_000_000), "The share of a reserve or a limit, in parts per million.")
     listings: int = optional(17, count(MAX_LISTINGS), "Listings of a listing or intake cap.")
     product_category: str = optional(18, ID, "Of a cap; empty: all categories together.")
+    at_most_minor: int = optional(19, VALUE, "The largest limit on the sum paid out on young orders.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,14 +27,26 @@ from scoring.loss_certificate.independent.world import (
     need,
 )
 
-FORMAT = "loss-certificate@2"
+FORMAT = "loss-certificate@3"
 PARTS = {
-    *("format", "policy", "currency", "assumptions", "run_days", "notice_days", "settled", "tenure", "deposits"),
+    *(
+        "format",
+        "policy",
+        "currency",
+        "assumptions",
+        "run_days",
+        "most_loss_minor",
+        "notice_days",
+        "settled",
+        "tenure",
+        "deposits",
+    ),
     *("verdicts", "temptation_minor", "takes", "granted", "sequence", "overturned_ppm", "accepted", "digest"),
 }
 
 ATTACK = {
     *("entered_with_minor", "entry_cash_minor", "deposit_minor", "history_cash_minor", "days", "run_cash_minor"),
+    *("ended_with_minor", "ended_after_days", "ahead_minor"),
 }
 RUN_DAY = {"settled_minor", "tenure_days", "captured_minor", "released_minor", "washed_minor"}
 
@@ -71,7 +83,9 @@ def _check_all(world: World, certificate: Data, progress: Callable[[str, int, in
     edges = 0
     for name, is_real in (("against_faked_history", False), ("unconditional", True)):
         verdict = certificate["verdicts"][name]
-        need(set(verdict) == {"holds", "most_minor", "attack", "building", "running"}, f"{name} has other parts")
+        need(
+            set(verdict) == {"holds", "most_minor", "attack", "building", "running", "ahead"}, f"{name} has other parts"
+        )
         edges += _check_verdict(world, name, verdict, is_real, progress)
     _check_figures(world, certificate)
     return Checked(world.count_states(), edges, tuple(_list_not_proven(certificate)))
@@ -103,6 +117,8 @@ def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> N
     )
     need(assumptions is None or certificate["assumptions"] == assumptions, "the certificate rests on other assumptions")
     need("trade" in policy, "the policy states no limits of trade")
+    allowed = policy["trade"].get("most_loss_minor", 0)
+    need(certificate["most_loss_minor"] == allowed, "the loss that the policy allows is not as stated")
     need(set(certificate["verdicts"]) == {"against_faked_history", "unconditional"}, "a verdict is missing")
 
 
@@ -113,9 +129,12 @@ def _check_verdict(
     sizes = (len(world.settled), len(world.tenure))
     need(_shape(running) == (world.days, *sizes), f"{name} lacks a state of a run")
     need(_shape(building) == (*sizes, len(world.deposits)), f"{name} lacks a state")
+    need(
+        verdict["ahead"] == world.paid_on_young(world.terms, is_real), f"{name}: payouts on young orders are not these"
+    )
     edges = 0
     for day in range(world.days):
-        edges += _check_run_day(world, name, running, day, price)
+        edges += _check_run_day(world, name, [*running, verdict["ahead"]], day, price)
         if progress is not None:
             progress(f"check {name}", day + 1, world.days)
     for bucket, tenure, deposit in itertools.product(*map(range, _shape(building))):
@@ -130,7 +149,7 @@ def _check_verdict(
     ]
     most = max(0, *entries)
     _same(verdict["most_minor"], most, f"{name}, fresh")
-    need(verdict["holds"] is (most == 0), f"{name} does not hold as stated")
+    need(verdict["holds"] is (most <= (world.most_loss if is_real else 0)), f"{name} does not hold as stated")
     gains = [
         running[0][b][j] - world.lost(terms.deposit) for b, row in enumerate(world.terms) for j, terms in enumerate(row)
     ]
@@ -138,7 +157,7 @@ def _check_verdict(
         b[j][k] - world.deposits[k] for b in building for j in range(sizes[1]) for k in range(len(world.deposits))
     )
     _same(above, max(0, *gains), f"{name}, the best state")
-    _same(max(0, _check_attack(world, name, verdict["attack"], price)), most, f"{name}, the attack")
+    _same(max(0, _check_attack(world, name, verdict, price)), most, f"{name}, the attack")
     return edges + len(entries)
 
 
@@ -160,7 +179,7 @@ def _same(stated: object, found: int, where: str) -> None:
 
 
 def _check_run_day(world: World, name: str, running: Any, day: int, price: Sequence[int]) -> int:
-    following = running[day + 1] if day + 1 < world.days else [[0] * len(world.tenure)] * len(world.settled)
+    following = running[day + 1]
     grown = price if day < world.claim_days else [0] * len(price)
     edges = 0
     for b, row in enumerate(world.terms):
@@ -195,26 +214,30 @@ def _edges_before_a_run(
         yield building[b][j][k + 1] + left - world.deposits[k + 1]  # refills the deposit
 
 
-def _check_attack(world: World, name: str, attack: Data, price: Sequence[int]) -> int:
+def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) -> int:
+    attack = verdict["attack"]
     days = attack["days"]
     need(set(attack) == ATTACK and all(set(day) == RUN_DAY for day in days), f"{name}: the attack has other parts")
     need(len(days) == world.days, f"{name}: the attack does not end with the stop")
     places = [(world.settled.index(d["settled_minor"]), world.tenure.index(d["tenure_days"])) for d in days]
+    places.append((world.settled.index(attack["ended_with_minor"]), world.tenure.index(attack["ended_after_days"])))
     entered = world.settled.index(attack["entered_with_minor"])
     bought = [cost for j in range(len(world.tenure)) for cost in entry_costs(world, entered, j)]
     start, cash = places[0], 0
     need(-attack["entry_cash_minor"] in bought and entered <= start[0], f"{name}: the attack has no such entry")
     _same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")
     _same(attack["deposit_minor"], world.lost(world.terms[start[0]][start[1]].deposit), f"{name}, the attack's deposit")
-    for day, ((b, j), step) in enumerate(zip(places, days, strict=True)):
+    for day, ((b, j), (to, older), step) in enumerate(zip(places, places[1:], days, strict=False)):
         terms = world.terms[b][j]
-        to, older = places[day + 1] if day + 1 < world.days else (b, j)
         grown = price[to] - price[b] if day < world.claim_days else 0
         need(b <= to <= world.farthest(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere")
         _same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
         _same(step["released_minor"], world.released(terms, day), f"{name}, day {day} of the attack")
         _same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
         cash += step["released_minor"] - grown
+    ended, aged = places[-1]
+    _same(attack["ahead_minor"], verdict["ahead"][ended][aged], f"{name}, the attack's payouts on young orders")
+    cash += attack["ahead_minor"]
     _same(attack["run_cash_minor"], cash, f"{name}, the attack's run")
     total: int = attack["entry_cash_minor"] + attack["history_cash_minor"] + cash - attack["deposit_minor"]
     return total
@@ -238,7 +261,7 @@ def _check_figures(world: World, certificate: Data) -> None:
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     sums = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
     sums |= {name: most for name, most in sequence["most_minor"].items() if most > sequence["before_minor"][name]}
-    sums = {name: most for name, most in sums.items() if most}
+    sums = {name: most for name, most in sums.items() if most > (world.most_loss if name == "unconditional" else 0)}
     beyond = [one["most"] for one in (certificate["granted"] or {"sellers": ()})["sellers"] if not one["is_within"]]
     if beyond and None not in beyond:
         sums["granted"] = max(most["after_refunds_minor"] for most in beyond)

@@ -22,7 +22,8 @@ GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_withi
 
 def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     table = world.grant((tier,), world.settled, world.tenure)
-    [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]))
+    ahead = world.paid_on_young(table, is_free=True)
+    [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]), ahead)
     net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
     gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
@@ -42,11 +43,16 @@ def _most_of_each(tables: Sequence[list[list[int]]]) -> list[list[int]]:
 
 
 def _solve_run(
-    world: World, table: list[list[Terms]], price: Sequence[int], reach: list[list[int]], after: Sequence[Any] = ()
+    world: World,
+    table: list[list[Terms]],
+    price: Sequence[int],
+    reach: list[list[int]],
+    ahead: list[list[int]],
+    after: Sequence[Any] = (),
 ) -> list[list[list[int]]]:
-    """Return the rest of a run's gain on each day, and 0 after it; `after`: under later policies."""
+    """Return the rest of a run's gain on each day, and `ahead` after it; `after`: under later policies."""
     ages = range(len(table[0]))
-    found = [[[0 for _ in ages] for _ in table]]
+    found = [ahead]
     for day in range(world.days - 1, -1, -1):
         grown = price if day < world.claim_days else [0] * len(price)
         ahead = _most_of_each([found[0], *after[day + 1 : day + 2]])
@@ -150,9 +156,10 @@ def _most_of(worlds: Sequence[World], is_real: bool) -> int:
         for b in buckets
     ]
     reach = _find_reach(worlds, [world.terms for world in worlds])
+    ahead = _most_of_each([world.paid_on_young(world.terms, is_real) for world in worlds])
     asked = [[terms.deposit for terms in row] for row in last.terms]
     for world in reversed(worlds):
-        found = _solve_run(world, world.terms, price, reach, after)
+        found = _solve_run(world, world.terms, price, reach, ahead, after)
         asked = [
             [*map(min, old, (terms.deposit for terms in row))] for old, row in zip(asked, world.terms, strict=True)
         ]

@@ -16,7 +16,8 @@ Data = Mapping[str, Any]
 
 KNOWN = {
     "policy": "name version currency clear_days cut_offs thin_file badges standing hold_limits trade rules seasons caution",
-    "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor",
+    "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor"
+    " most_loss_minor",
     "seasons": "name from until times_ppm",
     "rules": "id reference measures tiers standing confirmed group settled tenure deposit",
     "standing": "from below",
@@ -26,12 +27,15 @@ KNOWN = {
     "tenure": "below",
     "deposit": "below",
     "measures": "kind amount_minor days ppm value_minor grows product_category listings new_listings waives terminates"
-    " notice_days exception",
+    " notice_days exception at_most_minor",
     "grows": "settled_minor value_minor",
 }
 """The known names in a policy, and in each part of it that terms rest on."""
 
-KINDS = "deposit settlement_hold rolling_reserve value_cap listing_cap intake_cap manual_review waiver suspension"
+KINDS = (
+    "deposit settlement_hold delivery_hold paid_ahead_limit rolling_reserve value_cap listing_cap intake_cap"
+    " manual_review waiver suspension"
+)
 ASSUMED = {
     "stop": "days",
     "confirm": "days",
@@ -68,6 +72,8 @@ class Terms(NamedTuple):
     hold: int
     ppm: int
     reserve: int
+    ahead: tuple[int, int, int] = (0, 0, 0)
+    """The limit on young orders: without settled value, its share in parts per million, its largest value."""
 
 
 def need(holds: bool, text: str) -> None:
@@ -124,6 +130,7 @@ class World:
         together = (self, *beside)
         self.days: int = max([days, *(one.days for one in beside)])
         self.claim_days: int = min([self.trade["claim_days"], *(one.claim_days for one in beside)])
+        self.most_loss: int = self.trade.get("most_loss_minor", 0)
         self.returned: int = min([self.trade["deposit_returned_after_days"], *(one.returned for one in beside)])
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
@@ -212,6 +219,11 @@ class World:
             hold=min(one.hold for one in found),
             ppm=min(one.ppm for one in found),
             reserve=min(one.reserve for one in found),
+            ahead=(
+                max(one.ahead[0] for one in found),
+                max(one.ahead[1] for one in found),
+                max(one.ahead[2] for one in found),
+            ),
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
@@ -235,13 +247,40 @@ class World:
         ]
         if not caps:
             raise Unbounded(f"nothing bounds a day's sales of who settled {settled}")
+        hold = min(max(strictest("settlement_hold", "days"), self.carrier + strictest("delivery_hold", "days")), limit)
+        limits = [m for m, _ in counting if m["kind"] == "paid_ahead_limit"]
+        young = min(max([0, *(m["days"] for m in limits)]), limit)
+        ahead = (0, 0, 0)
+        if young > hold:
+            ahead = (
+                min(m["value_minor"] for m in limits),
+                min(m["ppm"] for m in limits),
+                min(m["at_most_minor"] for m in limits),
+            )
         return Terms(
             cap=min(caps),
             deposit=strictest("deposit", "amount_minor"),
-            hold=min(max(strictest("settlement_hold", "days"), self.carrier), limit),
+            hold=max(hold, young),
             ppm=strictest("rolling_reserve", "ppm"),
             reserve=min(strictest("rolling_reserve", "days"), limit),
+            ahead=ahead,
         )
+
+    def paid_on_young(self, table: Sequence[Sequence[Terms]], is_free: bool) -> list[list[int]]:
+        """Return the most that is paid out on a run's young orders, by bucket.
+
+        Where a history costs less than the limit grows with it, a bucket's upper edge counts, else its lower one.
+        """
+        cost = 0 if is_free or self.days > self.claim_days else min(self.wash, self.aged[1])
+        found = []
+        for low, top, row in zip(self.settled, [*(edge - 1 for edge in self.settled[1:]), HIGH], table, strict=True):
+            sums = []
+            for terms in row:
+                plain, ppm, most = terms.ahead
+                grown = top * ppm // MILLION if ppm > cost else (low * ppm + MILLION - 1) // MILLION
+                sums.append(min(plain + grown, most))
+            found.append(sums)
+        return found
 
     def released(self, terms: Terms, day: int) -> int:
         """Return the payout of one run day's orders until the stop."""

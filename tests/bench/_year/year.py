@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,15 +16,14 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
 from scoring.loss_certificate.contradictions import RunCase
 from scoring.policy.caution import CautionTable
-from scoring.policy.measures import FOR_GOOD, PPM, SettlementHold
+from scoring.policy.measures import FOR_GOOD
+from tests.bench._year.paid import FOLLOWED_DAYS, SETTLED_DAYS, Paid, TermsByDay, pay_out_year, settled_before
 from tests.bench._year.regimes import Regime, View, cap_of, find_suspended
-from tests.bench._year.trade import DISPUTE_DAYS, FAKED_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
+from tests.bench._year.trade import DELIVERY, DISPUTE_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
 from tests.helpers.answers import find_cautions_of_seller
 from training.market.tables import Flags, Floats, Ints
 
 METRIC_ORDERS = 30
-
-SETTLED_DAYS = 30
 
 DISPUTES, DISPUTED_WITHIN, LOOKED_INTO_DAYS = 20, 7, 5
 """Without caution, a marketplace investigates a seller with so many disputes within so many days, for so many days."""
@@ -57,8 +57,20 @@ class YearResult:
     clean_caution_days: float
     clean_value_delayed: float
     """The share of clean sellers' value whose payout a caution delayed."""
-    clean_payout_days: float
-    """Mean from capture to payout of clean sellers' value, reserves included."""
+    paid_days: tuple[float, float, float]
+    """Mean days from the delivery to the payout of a clean seller's value: median, 90 % and 99 % of the sellers."""
+    early_value_share: float
+    """The share of clean sellers' value that is paid within 8 days of its delivery."""
+    late_value_minor: int
+    """The rest of it."""
+    newcomers_early: float
+    """The share of a clean newcomer's first 30 days that is paid before the orders are 17 days old, their mean."""
+    refused_sellers: float
+    """The share of clean sellers of whom a limit refused an order."""
+    lost_trade_minor: int
+    """Clean sellers' value that limits refused."""
+    deposit_share: float
+    """The share of clean sellers that owe a deposit on some day."""
     refused: float
     """The share of a clean seller's value that limits refused, mean of the sellers."""
     refused_value: float
@@ -72,9 +84,7 @@ class _Ledger:
     """Events under the terms, by seller and day of capture: arrays of shape [n, d]."""
 
     allowed: Floats
-    hold: Ints
-    reserve_days: Ints
-    reserve_ppm: Ints
+    terms: TermsByDay
     deposit: Ints
     is_worse: Flags
     suspended: Flags
@@ -103,12 +113,12 @@ def find_run_cases(trade: Trade, known: Known, regime: Regime, chance: int = 7) 
 
 def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
     shape = n, days = trade.orders.shape
-    hold, reserve_days, reserve_ppm, deposit = np.zeros((4, *shape), dtype=np.int64)
     is_worse, suspended = np.zeros((2, *shape), dtype=np.bool_)
-    book = _Ledger(np.zeros(shape), hold, reserve_days, reserve_ppm, deposit, is_worse, suspended)
+    book = _Ledger(np.zeros(shape), TermsByDay(shape), np.zeros(shape, dtype=np.int64), is_worse, suspended)
+    before = settled_before(trade)
     for seller in range(n):
         active = np.flatnonzero(trade.orders[seller])
-        orders, value = 0, _settled_before(trade, seller)
+        orders, value = 0, int(before[seller])
         waiting: list[tuple[int, int, int]] = []
         lengths = np.zeros(days, dtype=np.int64)
         for day in active.tolist():
@@ -129,16 +139,11 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
             book.allowed[seller, day] = share
             captured = int(trade.orders[seller, day] * share)
             waiting.append((day + SETTLED_DAYS, captured, int(demand * share)))
-            book.hold[seller, day], book.deposit[seller, day] = terms.hold_days, terms.deposit_minor
-            book.reserve_days[seller, day], book.reserve_ppm[seller, day] = terms.reserve_days, terms.reserve_ppm
+            book.terms.set(seller, day, terms)
+            book.deposit[seller, day] = terms.deposit_minor
         if lengths.any():
             _suspend(book, seller, lengths, active)
     return book
-
-
-def _settled_before(trade: Trade, seller: int) -> int:
-    half = trade.days // 2
-    return int(trade.value_minor[seller, :half].sum()) * max(-int(trade.join_day[seller]), 0) // half
 
 
 def _suspend(book: _Ledger, seller: int, lengths: Ints, active: Ints) -> None:
@@ -227,29 +232,22 @@ def _sum_up(
     regime: Regime,
 ) -> YearResult:
     half = trade.days // 2
+    with_delivery = {"waits_for_delivery": regime.waits_for_delivery}
+    paid = pay_out_year(trade, book.terms, flow, cautions, stops, **with_delivery)
     taken = loss = ran = 0
     for seller, stop in stops.items():
-        run, took = int(trade.run_day[seller]), 0
-        for day in range(run, min(stop, trade.days)):
-            value = int(flow.captured_minor[seller, day])
-            ran += value
-            took += _paid_before(trade, book, cautions.get(seller, {}), regime, (seller, day), value, stop)
+        run = slice(int(trade.run_day[seller]), min(stop, trade.days))
+        took = int(paid.by_stop[seller, run].sum())
+        ran += int(flow.captured_minor[seller, run].sum())
         taken += took
-        loss += max(took - int(book.deposit[seller, run]), 0)
+        loss += max(took - int(book.deposit[seller, run.start]), 0)
     year = np.arange(trade.days) >= half
     traded = trade.is_clean & ((trade.orders * year).sum(axis=1) > 0)
     ordered = (trade.value_minor * year)[traded].sum(axis=1)
     sold = (flow.captured_minor * year)[traded].sum(axis=1)
-    delayed = waited = 0.0
-    for seller in np.flatnonzero(traded).tolist():
-        for day in (np.flatnonzero(flow.captured_minor[seller, half:]) + half).tolist():
-            value = int(flow.captured_minor[seller, day])
-            plain = _release_day(book, {}, seller, day)
-            at = _release_day(book, cautions.get(seller, {}), seller, day)
-            kept = value * int(book.reserve_ppm[seller, day]) // PPM
-            rest = max(int(book.reserve_days[seller, day]), at - day)
-            delayed += value * (at > plain)
-            waited += (value - kept) * (at - day) + kept * rest
+    plain = pay_out_year(trade, book.terms, flow, {}, stops, **with_delivery) if cautions else paid
+    delayed = float((paid.value * (paid.day > plain.day))[traded][:, half:].sum())
+    waits = _measure_waits(trade, paid, traded, half)
     wrong = (book.suspended | book.is_worse) & year
     hit = wrong.any(axis=1) | np.array([seller in cautions for seller in range(len(traded))])
     return YearResult(
@@ -260,7 +258,13 @@ def _sum_up(
         wrongly=float(hit[traded].mean()),
         clean_caution_days=float(np.mean([len(cautions.get(s, {})) for s in np.flatnonzero(traded).tolist()])),
         clean_value_delayed=float(delayed / sold.sum()),
-        clean_payout_days=float(waited / sold.sum()),
+        paid_days=waits.by_seller,
+        early_value_share=waits.within_8 / waits.value,
+        late_value_minor=round(waits.value - waits.within_8),
+        newcomers_early=waits.newcomers_early,
+        refused_sellers=float(np.mean(sold < ordered)),
+        lost_trade_minor=int(ordered.sum() - sold.sum()),
+        deposit_share=float((book.deposit * year).any(axis=1)[traded].mean()),
         refused=float(np.mean(1 - sold / ordered)),
         refused_value=float(1 - sold.sum() / ordered.sum()),
         newcomers_month=_sell_first_month(trade, flow, traded),
@@ -276,32 +280,27 @@ def _sell_first_month(trade: Trade, flow: Stated, traded: Flags) -> float:
     return float(np.mean(shares)) if shares else 1.0
 
 
-def _paid_before(
-    trade: Trade,
-    book: _Ledger,
-    cautions: Mapping[int, tuple[Caution, ...]],
-    regime: Regime,
-    where: tuple[int, int],
-    value: int,
-    stop: int,
-) -> int:
-    seller, day = where
-    if regime.waits_for_delivery and not trade.is_faking[seller]:
-        return 0
-    at = _release_day(book, cautions, seller, day)
-    if regime.waits_for_delivery:
-        at = max(at, day + FAKED_DAYS)
-    kept = value * int(book.reserve_ppm[seller, day]) // PPM
-    paid = value - kept if at < stop else 0
-    return paid + (kept if max(at, day + int(book.reserve_days[seller, day])) < stop else 0)
+class _Waits(NamedTuple):
+    by_seller: tuple[float, float, float]
+    value: float
+    within_8: float
+    newcomers_early: float
 
 
-def _release_day(book: _Ledger, cautions: Mapping[int, tuple[Caution, ...]], seller: int, day: int) -> int:
-    at = day + int(book.hold[seller, day])
-    while at in cautions and at - day < _held_by(cautions[at]):
-        at += 1
-    return at
-
-
-def _held_by(cautions: Sequence[Caution]) -> int:
-    return max((m.days for one in cautions for m in one.measures if isinstance(m, SettlementHold)), default=0)
+def _measure_waits(trade: Trade, paid: Paid, traded: Flags, half: int) -> _Waits:
+    """Measure clean sellers' waits in the second half, without its last days, whose orders are not paid by its end."""
+    days = slice(half, trade.days - FOLLOWED_DAYS)
+    lags = np.array([lag for lag, share in enumerate(DELIVERY) if share])
+    value, within = paid.value[:, days], paid.within_8[:, days]
+    waited = (paid.day[:, days] - np.arange(days.start, days.stop)[None, :, None] - lags) * value
+    sums = value.sum(axis=(1, 2))
+    of_sellers = traded & (sums > 0)
+    means = waited.sum(axis=(1, 2))[of_sellers] / sums[of_sellers]
+    shares = []
+    for seller in np.flatnonzero(of_sellers & (trade.join_day >= half)).tolist():
+        first = slice(max(int(trade.join_day[seller]) - half, 0), int(trade.join_day[seller]) - half + MONTH)
+        if of_month := float(value[seller, first].sum()):
+            shares.append(float(paid.early[:, days][seller, first].sum()) / of_month)
+    median, ninth, last = np.quantile(means, (0.5, 0.9, 0.99)).tolist()
+    total, early = float(sums[of_sellers].sum()), float(within[of_sellers].sum())
+    return _Waits((median, ninth, last), total, early, float(np.mean(shares)) if shares else 1.0)

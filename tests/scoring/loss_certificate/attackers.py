@@ -4,13 +4,22 @@ import random
 from bisect import bisect_right
 
 from scoring.base.enums import Category, Severity, Tier
-from scoring.loss_certificate.states import States
+from scoring.loss_certificate.states import Granted, States
+from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
 from tests.scoring.loss_certificate.lives import Life, cap_of
 
 TIERS = (None, *Tier)
 BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category.SERVICE) for severity in Severity]
+
+
+def is_paid_sooner(terms: Terms, granted: Granted) -> bool:
+    """Return whether real terms pay out sooner, or more on young orders, than an abstract state's."""
+    hold = max(terms.hold_days, terms.delivery_hold_days)
+    limit = (terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor)
+    is_above = terms.ahead_days > hold and any(one > most for one, most in zip(limit, granted.ahead, strict=True))
+    return is_above or max(hold, terms.ahead_days) < granted.release.hold_days
 
 
 def live_at_random(policy: Policy, states: States, life: Life, chance: random.Random, days: int) -> int:
@@ -39,7 +48,7 @@ def live_at_random(policy: Policy, states: States, life: Life, chance: random.Ra
         granted = states.granted[bucket][tenure]
         laxer += (
             cap_of(terms) > granted.cap_minor
-            or terms.hold_days < granted.release.hold_days
+            or is_paid_sooner(terms, granted)
             or (terms.reserve_ppm < granted.release.reserve_ppm or terms.reserve_days < granted.release.reserve_days)
             or terms.deposit_minor < granted.deposit_minor
         )

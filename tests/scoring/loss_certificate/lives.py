@@ -10,7 +10,7 @@ from scoring.base.enums import Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms
-from scoring.policy.payout import Order, pay_out
+from scoring.policy.payout import AheadLimit, Order, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Quantity, Settled
 from scoring.policy.sample import Breach, Sample
@@ -64,6 +64,8 @@ class Life:
     breaches: dict[str, tuple[Breach, int]] = field(default_factory=dict)
     origin: int = 0
     """The date of its first day, in days since 1970-01-01, for seasons."""
+    settled_on: dict[int, int] = field(default_factory=dict)
+    """The settled value by day."""
     started: int | None = None
     state_at_start: tuple[int, int] = (0, 0)
 
@@ -147,6 +149,7 @@ class Life:
         self.settled = max(self.settled - value, 0)
 
     def sleep(self) -> None:
+        self.settled_on[self.day] = self.settled
         self.day += 1
         self.captured_today = 0
         self.settled += sum(value for settles, value in self.pipeline if settles <= self.day)
@@ -162,9 +165,27 @@ class Life:
 
     def paid_out(self) -> int:
         assert self.started is not None
-        last = self.started + self.run_days - 1
-        currency = self.policy.rule_book.currency
-        return sum(pay_out(order, terms, last, currency).released_minor for order, terms in self.unkept)
+        paid: dict[int, int] = {}
+        for day in range(self.started, self.started + self.run_days):
+            pay_out_day(self.unkept, paid, day, self.settled_on.get(day, self.settled), self.policy.rule_book.currency)
+        return sum(paid.values())
+
+
+def pay_out_day(
+    orders: Sequence[tuple[Order, Terms]], paid: dict[int, int], day: int, settled: int, currency: str
+) -> None:
+    """Pay out orders on a day, each within the limit on young orders; `paid`: so far, by the order's place."""
+    for place, (order, terms) in enumerate(orders):
+        if order.capture_day > day:
+            continue
+        others = sum(
+            paid.get(other, 0)
+            for other, (one, its) in enumerate(orders)
+            if other != place and day - one.capture_day < its.ahead_days
+        )
+        limit = terms.find_ahead_limit(settled)
+        ahead = None if limit is None else AheadLimit(limit, others)
+        paid[place] = max(paid.get(place, 0), pay_out(order, terms, day, currency, ahead=ahead).released_minor)
 
 
 def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> int:
@@ -179,8 +200,12 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
         for tier, date in product((None, *Tier), dates):
             terms = terms_of(policy, tier, step["settled_minor"], step["tenure_days"], day=date)
             order = Order(cap_of(terms), number, policy.rule_book.currency)
-            found.append(pay_out(order, terms, len(days) - 1, policy.rule_book.currency).released_minor)
+            young = AheadLimit(0, None) if terms.ahead_days else None
+            found.append(pay_out(order, terms, len(days) - 1, policy.rule_book.currency, ahead=young).released_minor)
         released += max(found)
+    limits = [terms_of(policy, tier, attack["ended_with_minor"], attack["ended_after_days"]) for tier in (None, *Tier)]
+    assert attack["ahead_minor"] <= max(terms.ahead_at_most_minor if terms.ahead_days else 0 for terms in limits)
+    released += attack["ahead_minor"]
     first = days[0]
     options = [terms_of(policy, tier, first["settled_minor"], first["tenure_days"]) for tier in (None, *Tier)]
     assert policy.trade is not None

@@ -20,14 +20,14 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms, combine
-from scoring.policy.payout import Order, fix_terms, pay_out
+from scoring.policy.payout import Order, fix_terms
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Situation
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import DISPUTE_DAYS
 from tests.bench._year.year import DISPUTED_WITHIN, DISPUTES, LOOKED_INTO_DAYS, SEEN_SHARE
 from tests.helpers.answers import find_cautions_of_seller
-from tests.scoring.loss_certificate.lives import asked_for, cap_of
+from tests.scoring.loss_certificate.lives import asked_for, cap_of, pay_out_day
 
 FIRST_DAY = 20_000
 FLOW_DAYS = 240
@@ -214,10 +214,9 @@ def _run(life: Trader) -> tuple[int, int]:
         if value and now.deposit_minor <= deposit:
             number = max(value // plan.run_order_minor, 1)
             life.unkept.append((Order(value, life.day, currency), now, number))
-        for place, (order, terms, _) in enumerate(life.unkept):
-            if life.day - order.capture_day >= plan.faked_days:
-                released = pay_out(order, fix_terms(terms, asked), life.day, currency).released_minor
-                paid[place] = max(paid.get(place, 0), released)
+        claimed = [(order, fix_terms(terms, asked)) for order, terms, _ in life.unkept]
+        claimed = [one for one in claimed if life.day - one[0].capture_day >= plan.faked_days]
+        pay_out_day(claimed, paid, life.day, life.settled, currency)
         life.sleep()
     is_lost = policy.trade.deposit_is_refilled and policy.trade.deposit_returned_after_days >= life.day - begun
     lost = min(deposit, sum(order.captured_minor for order, *_ in life.unkept)) if is_lost else 0

@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.solving import find_released_by_run_day, list_entries, solve
+from scoring.loss_certificate.solving import find_cost_ppm, find_released_by_run_day, list_entries, solve
 from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
 
@@ -17,6 +17,7 @@ def solve_as_linear_program(states: States, assumptions: Assumptions, history_is
     buckets, tenures, levels, days = len(states.settled), len(states.tenure), len(states.deposits), states.run_days
     share = 0 if history_is_real else assumptions.wash_ppm
     price = [edge * share // PPM for edge in states.settled]
+    ahead = states.bound_ahead(find_cost_ppm(assumptions, history_is_real))
     released = find_released_by_run_day(states)
     edges: list[tuple[Any, Any, int]] = []
     for b in range(buckets):
@@ -25,8 +26,9 @@ def solve_as_linear_program(states: States, assumptions: Assumptions, history_is
             for day in range(days):
                 for to, older in ways:
                     grown = price[to] - price[b] if day < states.trade.claim_days else 0
-                    ahead = ("run", day + 1, to, older) if day + 1 < days else "gone"
-                    edges.append((("run", day, b, j), ahead, int(released[day, b, j]) - grown))
+                    following = ("run", day + 1, to, older) if day + 1 < days else "gone"
+                    on_young = int(ahead[to, older]) if day + 1 == days else 0
+                    edges.append((("run", day, b, j), following, int(released[day, b, j]) - grown + on_young))
             for k, left in enumerate(states.deposits):
                 here = ("build", b, j, k)
                 edges.append((here, "gone", left))

@@ -276,6 +276,34 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts() -> None:
     assert cut["verdicts"][REAL]["most_minor"] == 3 * 1_000 - 100
 
 
+def young(ppm: int) -> dict[str, Any]:
+    """Return a policy whose orders are all young in a run of five days: 90 and a share are paid out, at most 700."""
+    limit = {"kind": "paid_ahead_limit", "days": 9, "value_minor": 90, "ppm": ppm, "at_most_minor": 700}
+    return toy(cap(1_000), rule("ahead", {"kind": "delivery_hold", "days": 1}, limit))
+
+
+def test_a_run_brings_at_most_the_limit_on_young_orders() -> None:
+    """A share below the 5 % that a faked sale costs does not pay; 7 % brings 700 for 436 and the name's 100."""
+    low, high = certified(young(40_000))["verdicts"], certified(young(70_000))["verdicts"]
+    assert (low[FAKED]["most_minor"], low[REAL]["most_minor"]) == (0, 700 - 100)
+    assert 700 - 436 - 100 <= high[FAKED]["most_minor"] <= 700 - 100
+    assert high[FAKED]["attack"]["ahead_minor"] == low[REAL]["attack"]["ahead_minor"] == 700
+
+
+def test_orders_that_are_young_no_longer_count_by_their_hold() -> None:
+    """With a limit on orders of less than 3 days, those of the first three of five days are paid out beside it."""
+    limit = {"kind": "paid_ahead_limit", "days": 2, "value_minor": 90, "ppm": 0, "at_most_minor": 90}
+    found = certified(toy(cap(1_000), rule("ahead", limit)))["verdicts"][REAL]
+    assert found["most_minor"] == 3 * 1_000 + 90 - 100
+
+
+def test_a_policy_may_allow_a_loss_by_its_own_statement() -> None:
+    allowed = certified(young(40_000) | {"trade": young(40_000)["trade"] | {"most_loss_minor": 600}})
+    assert allowed["verdicts"][REAL]["holds"]
+    assert list_failed(allowed) == []
+    assert list_failed(certified(young(40_000))) == [REAL]
+
+
 def test_a_season_counts_by_its_factor() -> None:
     """Twice the limit, twice the take; a season with lower limits changes nothing."""
     plain = certified(TOY)["verdicts"]

@@ -16,10 +16,11 @@ from scoring.scores.settled_value import add_up_settled
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.helpers.answers import evaluate_measures, with_values
 from tests.helpers.worlds import NOW, artifact, numbered, sellers, status
+from tests.scoring.loss_certificate.attackers import is_paid_sooner
 from tests.scoring.loss_certificate.lives import cap_of
 from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 
-POLICIES = [policy_of(shipped_data(name)) for name in ("general", "ladder")]
+POLICIES = [policy_of(shipped_data(name)) for name in ("general", "graded", "ladder")]
 STATES = [build_states(policy, read_assumptions(SHIPPED_ASSUMPTIONS)) for policy in POLICIES]
 JOINED = 600
 
@@ -43,7 +44,7 @@ def is_laxer(policy: Policy, place: int, rows: list[FactRow], values: dict[str, 
     return (
         cap_of(terms) > granted.cap_minor
         or terms.deposit_minor < granted.deposit_minor
-        or terms.hold_days < granted.release.hold_days
+        or is_paid_sooner(terms, granted)
         or terms.reserve_ppm < granted.release.reserve_ppm
         or terms.reserve_days < granted.release.reserve_days
     )

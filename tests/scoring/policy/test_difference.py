@@ -18,6 +18,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Sample
 from tests.helpers.policies import (
+    GRADED,
     SEVERITIES,
     SHIPPED,
     cell_of,
@@ -127,7 +128,7 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
     """A hold in tier standard of 8 days instead of 7: every cell of that tier without a longer hold, and only the
     hold.
     """
-    data: dict[str, Any] = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = tomllib.loads(GRADED.read_text(encoding="utf-8"))
     general = parse_policy(data)
     [standard] = [one for one in data["rules"] if one["id"] == "standard"]
     standard["measures"][0]["days"] = 8
@@ -143,7 +144,7 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
 
 
 def general(**parts: Any) -> Policy:
-    return parse_policy(tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8")) | parts)
+    return parse_policy(tomllib.loads(GRADED.read_text(encoding="utf-8")) | parts)
 
 
 LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20, "tenure_days": 90}
@@ -183,7 +184,7 @@ def test_whom_a_thin_file_or_clear_days_move_is_listed(parts: dict[str, Any]) ->
 
 
 def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
-    data_ = tomllib.loads(SHIPPED.with_name("general.toml").read_text(encoding="utf-8"))
+    data_ = tomllib.loads(GRADED.read_text(encoding="utf-8"))
     data_["caution"]["sources"]["buyer"]["weight"] = 4
     data_["caution"]["rules"][0] |= {"days": 4}
     data_["caution"]["rules"][4]["measures"] = data_["caution"]["rules"][4]["measures"][:1]
@@ -192,7 +193,7 @@ def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
     data_["standing"]["types"] = {"order_fraud": {"minor": 1, "moderate": 2, "major": 3, "critical": 4}}
     data_["trade"]["claim_days"] = 31
     data_["clear_days"] = 15
-    assert list_part_changes(shipped("general"), parse_policy(data_)) == [
+    assert list_part_changes(shipped("graded"), parse_policy(data_)) == [
         "clear_days 14 -> 15",
         "standing.points.ip.major 8 -> 9",
         "trade.claim_days 30 -> 31",
@@ -203,14 +204,14 @@ def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
         "caution.rules[disputed].measures[settlement_hold].days 30 -> none",
         *(f"standing.types.order_fraud.{name} none -> {n}" for n, name in enumerate(SEVERITIES, 1)),
     ]
-    assert list_part_changes(shipped("general"), shipped("general")) == []
+    assert list_part_changes(shipped("graded"), shipped("graded")) == []
 
 
 def test_a_suspension_without_an_end_reads_for_good() -> None:
     assert Terms().list_changes(Terms(suspension_days=FOR_GOOD)) == ["suspension_days 0 -> for good"]
     breaches = [{"category": "counterfeit", "severity": "critical", "day": f"2026-02-2{n}"} for n in range(3)]
     case = {"name": "a", "points": 900, "violations": breaches, "expect": {"suspension_days": 7}}
-    [outcome] = run_cases(shipped("general"), parse_cases({"now": "2026-03-01", "cases": [case]}))
+    [outcome] = run_cases(shipped("graded"), parse_cases({"now": "2026-03-01", "cases": [case]}))
     assert outcome.faults == ("suspension_days is for good, expected 7",)
 
 
@@ -253,7 +254,7 @@ def test_a_case_may_name_a_type_which_states_its_category() -> None:
 
 def test_a_case_that_expects_an_unknown_rule_fails_by_its_name() -> None:
     cases = parse_cases({"now": "2026-03-01", "cases": [{"name": "a", "expect": {"rules": ["newcomers", "newcomer"]}}]})
-    [outcome] = run_cases(shipped("general"), cases)
+    [outcome] = run_cases(shipped("graded"), cases)
     assert outcome.faults == (
         "rules expected has newcomer, and the policy has no such rule",
         "rules is daily-limit, every-order, growing-history, middle-history, newcomers, short-history,"

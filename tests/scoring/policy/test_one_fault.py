@@ -1,15 +1,14 @@
 """One fault in a policy file is one error that names the rule by its id, the value, and the valid values."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from scoring.base.errors import PolicyRefused
 from scoring.policy.reading import parse_policy
-from tests.helpers.policies import SHIPPED
+from tests.helpers.policies import GRADED
 
-GENERAL = Path(SHIPPED).with_name("general.toml").read_text(encoding="utf-8")
+GENERAL = GRADED.read_text(encoding="utf-8")
 GROUP = """
 [[rules]]
 id = "toys"

@@ -10,7 +10,7 @@ from scoring.base.enums import Tier
 from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
-from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
+from scoring.policy.payout import AheadLimit, Order, Payout, Stopped, fix_terms, pay_out
 from scoring.policy.rules import Situation
 from tests.helpers.policies import shipped
 
@@ -136,9 +136,46 @@ def test_what_is_not_delivered_is_held_but_not_for_ever() -> None:
     assert pay_out(replace(order, is_delivered=True), Terms(), 0) == Payout(100, 0, 0, None)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 9), st.integers(1, 900)), min_size=1, max_size=8),
+    st.builds(
+        Terms,
+        hold_days=st.integers(0, 5),
+        delivery_hold_days=st.integers(0, 9),
+        reserve_ppm=st.integers(0, 1_000_000),
+        reserve_days=st.integers(0, 30),
+        ahead_days=st.integers(1, 25),
+        ahead_minor=st.integers(0, 900),
+        ahead_ppm=st.integers(0, 200_000),
+        ahead_at_most_minor=st.integers(1, 1_200),
+    ),
+)
+def test_young_orders_never_get_more_than_their_limit(orders: list[tuple[int, int, int]], terms: Terms) -> None:
+    """Orders of (capture day, days to the delivery, value), each paid as soon as it may; settled value grows daily."""
+    paid = dict.fromkeys(range(len(orders)), 0)
+    for day in range(60):
+        limit = terms.find_ahead_limit(100 * day)
+        assert limit is not None
+        young = [place for place in paid if 0 <= day - orders[place][0] < terms.ahead_days]
+        for place, (capture_day, lag, value) in enumerate(orders):
+            if day < capture_day:
+                continue
+            order = Order(value, capture_day, "", confirmed_time=(capture_day + lag) * DAY)
+            others = sum(paid[other] for other in young if other != place)
+            found = pay_out(order, terms, day, ahead=AheadLimit(limit, others))
+            assert found.released_minor + found.held_minor == value
+            assert found.released_minor >= paid[place]
+            paid[place] = found.released_minor
+            if day - capture_day >= max(
+                terms.ahead_days, terms.hold_days, lag + terms.delivery_hold_days, terms.reserve_days
+            ):
+                assert found.released_minor == value
+        assert sum(paid[place] for place in young) <= limit
+
+
 def test_a_later_tier_reaches_no_earlier_order() -> None:
-    """By the general policy: captured as trusted, then probation by points, then with a confirmed violation."""
-    book = shipped("general").rule_book
+    """By the graded policy: captured as trusted, then probation by points, then with a confirmed violation."""
+    book = shipped("graded").rule_book
     settled = {"": 160_000_000}
     captured = book.terms(Situation(Tier.TRUSTED, settled_minor=settled))
     fallen = Situation(Tier.PROBATION, settled_minor=settled)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from scoring.entries.kinds.settlement import DepositChanged, FlowStated, Payouts
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Order
 from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
@@ -49,6 +51,7 @@ from tests.helpers.models import publish
 from tests.helpers.recordings import GENERAL
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import Running, running_server
+from tests.helpers.servers import exposure as exposure_message
 from tests.helpers.servers import identity as identity_message
 
 ORDERED = """
@@ -106,9 +109,55 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
     assert found.stop_decide_time.seconds - found.stopped_time.seconds == 30 * 86_400
 
 
+YOUNG = """
+
+[[rules]]
+id = "young"
+reference = "Terms 3"
+measures = [
+  { kind = "delivery_hold", days = 2 },
+  { kind = "paid_ahead_limit", days = 17, value_minor = 5_000, ppm = 50_000, at_most_minor = 6_000 },
+]
+"""
+
+
+def test_young_orders_are_paid_within_their_limit(tmp_path: Path) -> None:
+    """The limit is 5,000 and 5 % of 12,000 settled; the caller states what other young orders got."""
+    path = tmp_path / "policy.toml"
+    path.write_text(GENERAL[: GENERAL.index("[[rules]]")] + YOUNG)
+    with running_server(tmp_path, policy=path) as running, running.client() as client:
+        traded = exposure_message("x1", "s1")
+        traded.exposure.value_minor, traded.exposure.currency = 12_000, "EUR"
+        client.append_entries(MARKET, [identity_message("i1", "s1"), traded])
+        today = running.ledger.cut().observe_time // DAY
+        order = {"capture_day": date.fromisoformat(format_day(today)), "captured_minor": 10_000, "currency": "EUR"}
+        now = datetime.fromtimestamp(running.ledger.cut().observe_time / SECOND - 1, UTC)
+        arrived: dict[str, Any] = {"delivered": True, "confirmed_time": now}
+
+        def released(days: int, **stated: Any) -> tuple[int, int, str]:
+            found = client.evaluate_payout(MARKET, "s1", **order, day=format_day(today + days), **stated)
+            assert found.released_minor + found.held_minor == 10_000
+            assert (found.delivery_hold_days, found.ahead_days, found.ahead_limit_minor) == (2, 17, 5_600)
+            return found.released_minor, found.paid_ahead_minor, found.next_release_day
+
+        after = format_day(today + 17)
+        assert released(1, **arrived, others_paid_ahead_minor=0) == (0, 0, format_day(today + 2))
+        assert released(2, **arrived, others_paid_ahead_minor=1_600) == (4_000, 4_000, after)
+        assert released(2, **arrived, others_paid_ahead_minor=9_999) == released(2, **arrived) == (0, 0, after)
+        assert released(17, **arrived) == (10_000, 0, "")
+        by_seller = arrived | {"delivery_source": measure_pb.DELIVERY_SOURCE_SELLER}
+        untracked = format_day(today + 7 + 14 + 2)
+        assert released(22, **by_seller) == released(22, delivered=True) == (0, 0, untracked)
+        assert released(23, **by_seller) == (10_000, 0, "")
+        terms = client.evaluate_measures(MARKET, "s1").terms
+        assert (terms.delivery_hold_days, terms.ahead_days, terms.ahead_limit_minor) == (2, 17, 5_600)
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
+        ({"others_paid_ahead_minor": -1}, "others_paid_ahead_minor"),
+        ({"delivery_source": measure_pb.DELIVERY_SOURCE_BUYER, "delivered": True}, "delivery_source"),
         ({"refunded_minor": 10_001}, "refunded_minor"),
         ({"currency": "CNY"}, "currency"),
         ({"currency": ""}, "currency"),

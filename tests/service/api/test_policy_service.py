@@ -48,7 +48,7 @@ class Running:
         self.policies = PolicyClient(self.client)
         self.problems: list[str] = []
         stop = threading.Event()
-        follow = threading.Thread(target=self.scorer.policy.follow, args=(stop, self.problems.append, 0.02))
+        follow = threading.Thread(target=self.scorer.policy.follow, args=(stop, self.problems.append))
         follow.start()
         stack.callback(follow.join)
         stack.callback(stop.set)
@@ -191,7 +191,7 @@ def test_a_wrong_policy_is_refused_by_its_fields(
         return f"{[*error.fields]}: {error}"
 
     assert "clear_days must be a whole number" in wrong(GENERAL.text.replace("clear_days = 14", "clear_days = 1.5"))
-    assert "rules are laxer for who is worse" in wrong(GENERAL.text.replace("days = 3 }", "days = 9 }"))
+    assert "rules are laxer for who is worse" in wrong(GENERAL.text.replace("days = 5 }", "days = 9 }"))
     assert "text" in wrong("name = ")
     assert "at most 200,000 bytes" in wrong(GENERAL.text + "#" * 200_000)
     assert "already" in wrong(DEFAULT.text)

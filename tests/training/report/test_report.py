@@ -97,7 +97,7 @@ def test_the_command_of_the_report_has_no_unknown_option(failed: tuple[str, ...]
 
 
 @pytest.mark.parametrize("gate", ["psi", "log_loss"], ids=["advisory", "hard, but too few bad rows decide"])
-def test_a_gate_to_be_signed_asks_for_a_signature_and_does_not_stop(gate: str) -> None:
+def test_a_gate_to_be_signed_asks_for_it_and_does_not_stop(gate: str) -> None:
     parts = sample.parts((gate,))
     row = next(row for row in parts["gates"]["gates"] if row["gate"] == gate)
     row |= {"kind": "advisory", "text": "Not enough evidence: 40 bad rows, about 240 are needed."}
