@@ -1,4 +1,3 @@
-from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation
 from scoring.base.time import DAY, day_of, format_day
 from scoring.entries.field_types import CURRENCY, ID
@@ -52,7 +51,7 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         request.refunded_minor,
         request.claims_minor,
         request.drawn_minor,
-        None if request.delivery_source == DeliverySource.SELLER else confirmed,
+        None if request.delivery_source == measure_pb.DELIVERY_SOURCE_SELLER else confirmed,
         request.disputed,
         drawn_day,
     )
