@@ -16,12 +16,12 @@ from sellertrust.client import Client
 from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_RATED, TrustScore
-from service.policy.policy_file import SHIPPED_POLICY
 from tests.helpers.databases import BACKENDS, database
+from tests.helpers.policies import GRADED
 from tests.helpers.servers import MARKET, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
-GENERAL = SHIPPED_POLICY.with_name("general.toml")
+GENERAL = GRADED
 SELLERS = [f"clean-{n}" for n in range(100)]
 RING = [f"ring-{n:02}" for n in range(50)]
 COMPLAINTS = 20

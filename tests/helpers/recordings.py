@@ -3,7 +3,6 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from scoring.base.enums import (
@@ -27,8 +26,9 @@ from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, Clock, confirmed, identity, status
+from tests.helpers.policies import GRADED
 
-GENERAL = (files("service.policy") / "general.toml").read_text()
+GENERAL = GRADED.read_text(encoding="utf-8")
 RULES = (
     GENERAL[: GENERAL.index("[[rules]]")]
     + """

@@ -13,7 +13,7 @@ from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
 from service.cli.scores import describe_reason
 from service.contract.scores import caution_messages
-from service.policy.policy_file import SHIPPED_POLICY
+from tests.helpers.policies import GRADED
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
@@ -22,7 +22,7 @@ from tests.helpers.worlds import artifact
 @pytest.fixture
 def running(tmp_path: Path):
     with (
-        running_server(tmp_path, artifact=artifact(), policy=SHIPPED_POLICY.with_name("general.toml")) as server,
+        running_server(tmp_path, artifact=artifact(), policy=GRADED) as server,
         server.client() as client,
     ):
         client.append_entries(MARKET, [*sold("s1"), *sold("s2")])

@@ -6,13 +6,13 @@ from scoring.base.time import parse_time
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
-from service.policy.policy_file import SHIPPED_POLICY
+from tests.helpers.policies import GRADED
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
 from tests.service.cli.test_cli import in_terminal
 
-GENERAL = SHIPPED_POLICY.with_name("general.toml")
+GENERAL = GRADED
 
 
 @pytest.fixture

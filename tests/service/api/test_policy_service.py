@@ -28,14 +28,14 @@ from tests.helpers.four_eyes import (
     persons,
     world,
 )
+from tests.helpers.policies import GRADED
 from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
-DEFAULT, GENERAL, LADDER = (
-    read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("default", "general", "ladder")
-)
+DEFAULT, LADDER = (read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("default", "ladder"))
+GENERAL = read_policy(GRADED)
 EYES = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
 
 
@@ -191,7 +191,7 @@ def test_a_wrong_policy_is_refused_by_its_fields(
         return f"{[*error.fields]}: {error}"
 
     assert "clear_days must be a whole number" in wrong(GENERAL.text.replace("clear_days = 14", "clear_days = 1.5"))
-    assert "rules are laxer for who is worse" in wrong(GENERAL.text.replace("days = 5 }", "days = 9 }"))
+    assert "rules are laxer for who is worse" in wrong(GENERAL.text.replace("days = 3 }", "days = 9 }"))
     assert "text" in wrong("name = ")
     assert "at most 200,000 bytes" in wrong(GENERAL.text + "#" * 200_000)
     assert "already" in wrong(DEFAULT.text)

@@ -17,10 +17,11 @@ from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY
 from service.settings import load
 from tests.helpers.builders import MARKET
+from tests.helpers.policies import GRADED
 from tests.helpers.runs import run_of
 from tests.helpers.shells import bare_shell
 
-GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 ACCEPTED = ("--accept", "unconditional=r.head")
 
 

@@ -8,9 +8,10 @@ import pytest
 from scoring.base.errors import PolicyRefused
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
 from service.settings import Settings
+from tests.helpers.policies import GRADED
 from tests.helpers.shells import bare_shell
 
-GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 
 
 @pytest.mark.long

@@ -9,9 +9,10 @@ from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from tests.helpers.callers import Authority, grant, write_grants
 from tests.helpers.four_eyes import EVERY, PERSONS, RIGHTS, persons
+from tests.helpers.policies import GRADED
 from tests.helpers.shells import MARKET, Shell, lines_of, serving, shell_of
 
-GENERAL, LADDER = (SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("general", "ladder"))
+GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 SAID = ("--actor", "a-1", "--reason", "so")
 
 

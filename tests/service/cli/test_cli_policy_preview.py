@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from service.ledger.store import Ledger
-from service.policy.policy_file import SHIPPED_POLICY
 from tests.helpers.builders import exposure, identity
+from tests.helpers.policies import GRADED
 from tests.helpers.shells import MARKET, bare_shell
 
-GENERAL = SHIPPED_POLICY.with_name("general.toml")
+GENERAL = GRADED
 
 
 @pytest.mark.long

@@ -16,10 +16,11 @@ from service.bootstrap import build_scorer, build_worker
 from service.ledger.store import Ledger
 from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.status import read_status
-from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text
+from service.policy.policy_file import parse_policy_text
 from service.scores.payouts import Payouts
 from tests.helpers import servers
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, exposure, identity, status, violation
+from tests.helpers.policies import GRADED
 from tests.helpers.recordings import GENERAL, Told
 from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
@@ -190,9 +191,7 @@ def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
 def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
     """Cases are listed and decided over a socket and by the command."""
     with (
-        servers.running_server(
-            tmp_path, artifact=artifact(), policy=SHIPPED_POLICY.with_name("general.toml")
-        ) as running,
+        servers.running_server(tmp_path, artifact=artifact(), policy=GRADED) as running,
         running.client() as client,
     ):
         client.append_entries(MARKET, [servers.identity("i1", "s1"), servers.exposure("x1", "s1", 5_000)])

@@ -24,8 +24,8 @@ from scoring.policy.reading import parse_policy
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
-from service.policy.policy_file import SHIPPED_POLICY
 from tests.helpers.builders import Clock, confirmed, exposure, identity, status
+from tests.helpers.policies import GRADED
 from tests.helpers.servers import running_server
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
@@ -180,7 +180,7 @@ def test_a_standing_bounds_a_backtest_as_it_bounds_a_server(
     market: Market, model: Artifact, types: str, tmp_path: Path
 ) -> None:
     path, day = tmp_path / "general.toml", DAYS[1]
-    text = SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")
+    text = GRADED.read_text(encoding="utf-8")
     path.write_text(text.replace("[standing.at_most]", types + "[standing.at_most]"))
     general = parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
     asked = served(market.folder, model, market.imported.sellers, day, known=False, policy=path)

@@ -17,11 +17,11 @@ from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from scoring.policy.reading import parse_policy
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.policy.policy_file import SHIPPED_POLICY
 from service.scores.book import flights
 from service.scores.book.checking import Remembered
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
+from tests.helpers.policies import GRADED
 from tests.helpers.worlds import artifact
 
 SELLERS = [f"s{number}" for number in range(6)]
@@ -199,7 +199,7 @@ def test_another_policy_answers_at_once(ledger: Ledger) -> None:
     """Another policy answers at once, and its predecessor again after its return."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
-    general = parse_policy(tomllib.loads(SHIPPED_POLICY.with_name("general.toml").read_text(encoding="utf-8")))
+    general = parse_policy(tomllib.loads(GRADED.read_text(encoding="utf-8")))
     with opened(ledger) as over:
         served, old = over.scorer.policy, over.scorer.policy.now
         assert [score.standing for score in over.batch(SELLERS[:3])] == [12, 12, 12]
