@@ -238,8 +238,9 @@ def find_taken_revision(reader: RowReader, batch: Sequence[PreparedEntry]) -> Ex
                 f"this day, product category and revision were stated by the entry {other!r}; state the day again with a"
                 " higher revision"
             )
-            error = FlowRevisionTaken if item.kind is Kind.FLOW else ExposureRevisionTaken
-            return error(text, {"entry_id": other}, ("entries", index, item.kind.name.lower()))
+            if item.kind is Kind.FLOW:
+                return FlowRevisionTaken(text, {"entry_id": other}, ("entries", index, "flow"))
+            return ExposureRevisionTaken(text, {"entry_id": other}, ("entries", index, "exposure"))
     return None
 
 

@@ -153,7 +153,8 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
     first, second = publish(registry, artifact()), publish(registry, another())
     scorer = build_scorer(ledger, policy(), registry)
     stop, reports = threading.Event(), []
-    follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append, 0.01))
+    follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append))
+    registry.look_seconds = 0.01
     follower.start()
     try:
         model = part_of(registry, second, "model.txt")
