@@ -84,15 +84,22 @@ class Champion:
             return
         seen: object = None
         due = 0.0
+        refused: ArtifactRefused | None = None
 
         def look() -> None:
-            nonlocal seen, due
+            nonlocal seen, due, refused
             stamp = registry.stamp()
             if stamp == seen and time.monotonic() < due:
+                if refused is not None:
+                    raise refused  # until it is tried again it is the same problem, which is reported once
                 return
             seen, due = stamp, time.monotonic() + LOOKS_TO_RETRY * registry.look_seconds
-            self.refresh()
-            due = inf
+            try:
+                self.refresh()
+            except ArtifactRefused as error:
+                refused = error
+                raise
+            due, refused = inf, None
             previous = registry.aliases().get(PREVIOUS)
             with suppress(ArtifactRefused):
                 if previous is not None:
