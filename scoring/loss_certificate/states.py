@@ -40,6 +40,8 @@ class Ahead(NamedTuple):
     ppm: int = 0
     """The share of the settled value that is added."""
     at_most_minor: int = 0
+    hold_days: int = MAX_HOLD_DAYS
+    """The days of the holds, before which no order is paid out, young or not."""
 
     def bound(self, low: int, top: int, cost_ppm: int) -> int:
         """Return the most in a bucket of settled value, more than `low` less the cost of a history beyond `low`.
@@ -52,6 +54,12 @@ class Ahead(NamedTuple):
 
 
 NOTHING_AHEAD = Ahead()
+
+
+def find_laxest(limits: Iterable[Ahead]) -> Ahead:
+    """Return the largest of each part, and the shortest holds."""
+    minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
+    return Ahead(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +95,22 @@ class States:
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.run_days)
 
     def bound_ahead(self, cost_ppm: int) -> Ints:
-        """Return the most that is paid out on a run's young orders by its stop, (buckets, tenures), in minor units.
+        """Return the most that is paid out on young orders of a run that ends in a state; shape (buckets, tenures).
 
-        `cost_ppm`: the least cost of settled value before a run's first orders settle.
+        An order keeps the limit of its capture, so each earlier state's limit counts. `cost_ppm`: the least cost of
+        settled value before a run's first orders settle.
         """
         cost_ppm = 0 if self.run_days > self.trade.claim_days else cost_ppm
         tops = [*(edge - 1 for edge in self.settled[1:]), ANY_VALUE]
-        found = [
-            [one.ahead.bound(low, top, cost_ppm) for one in row]
-            for low, top, row in zip(self.settled, tops, self.granted, strict=True)
-        ]
-        return np.array(found, dtype=np.int64)
+        found = np.zeros((len(self.settled), len(self.tenure)), dtype=np.int64)
+        below = [NOTHING_AHEAD] * len(self.tenure)
+        for bucket, (low, top, row) in enumerate(zip(self.settled, tops, self.granted, strict=True)):
+            younger = NOTHING_AHEAD
+            for tenure, one in enumerate(row):
+                below[tenure] = younger = find_laxest([one.ahead, below[tenure], younger])
+                if younger.hold_days < self.run_days:
+                    found[bucket, tenure] = younger.bound(low, top, cost_ppm)
+        return found
 
     def reach(self, bucket: int, tenure: int) -> int:
         """Return the last bucket of settled value that a run reaches within a day: one beyond a day's sales from the
@@ -279,7 +292,7 @@ def _grant(
         cap_minor=max(cap for cap in caps if cap is not None),
         deposit_minor=min(terms.deposit_minor for _, _, terms in found),
         release=Release(*map(min, zip(*releases, strict=True))),
-        ahead=Ahead(*map(max, zip(*aheads, strict=True))),
+        ahead=find_laxest(aheads),
     )
 
 
@@ -289,7 +302,7 @@ def _find_payouts(terms: Terms, carrier_days: int, hold_limit_days: int) -> tupl
     young_days = min(terms.ahead_days, hold_limit_days)
     if young_days <= release.hold_days:
         return release, NOTHING_AHEAD
-    limit = Ahead(terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor)
+    limit = Ahead(terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor, release.hold_days)
     return release._replace(hold_days=young_days), limit
 
 

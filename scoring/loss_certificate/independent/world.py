@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 TIERS = (None, "unrated", "probation", "standard", "trusted", "exemplary")
@@ -72,8 +72,10 @@ class Terms(NamedTuple):
     hold: int
     ppm: int
     reserve: int
-    ahead: tuple[int, int, int] = (0, 0, 0)
-    """The limit on young orders: without settled value, its share in parts per million, its largest value."""
+    ahead: tuple[int, int, int, int] = (0, 0, 0, 180)
+    """The limit on young orders: without settled value, its share in parts per million, its largest value; the days
+    before which none is paid.
+    """
 
 
 def need(holds: bool, text: str) -> None:
@@ -219,11 +221,7 @@ class World:
             hold=min(one.hold for one in found),
             ppm=min(one.ppm for one in found),
             reserve=min(one.reserve for one in found),
-            ahead=(
-                max(one.ahead[0] for one in found),
-                max(one.ahead[1] for one in found),
-                max(one.ahead[2] for one in found),
-            ),
+            ahead=_most_on_young(one.ahead for one in found),
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
@@ -250,12 +248,13 @@ class World:
         hold = min(max(strictest("settlement_hold", "days"), self.carrier + strictest("delivery_hold", "days")), limit)
         limits = [m for m, _ in counting if m["kind"] == "paid_ahead_limit"]
         young = min(max([0, *(m["days"] for m in limits)]), limit)
-        ahead = (0, 0, 0)
+        ahead = (0, 0, 0, 180)
         if young > hold:
             ahead = (
                 min(m["value_minor"] for m in limits),
                 min(m["ppm"] for m in limits),
                 min(m["at_most_minor"] for m in limits),
+                hold,
             )
         return Terms(
             cap=min(caps),
@@ -267,18 +266,21 @@ class World:
         )
 
     def paid_on_young(self, table: Sequence[Sequence[Terms]], is_free: bool) -> list[list[int]]:
-        """Return the most that is paid out on a run's young orders, by bucket.
+        """Return the most that is paid out on a run's young orders, by the bucket and tenure of its end.
 
-        Where a history costs less than the limit grows with it, a bucket's upper edge counts, else its lower one.
+        Orders keep the limits of all buckets that the run came through. Where a history costs less than the limit grows
+        with it, a bucket's upper edge counts, else its lower one.
         """
         cost = 0 if is_free or self.days > self.claim_days else min(self.wash, self.aged[1])
         found = []
-        for low, top, row in zip(self.settled, [*(edge - 1 for edge in self.settled[1:]), HIGH], table, strict=True):
+        for bucket, low in enumerate(self.settled):
+            top = self.settled[bucket + 1] - 1 if bucket + 1 < len(self.settled) else HIGH
             sums = []
-            for terms in row:
-                plain, ppm, most = terms.ahead
+            for last in range(len(self.tenure)):
+                seen = (terms.ahead for row in table[: bucket + 1] for terms in row[: last + 1])
+                plain, ppm, most, first_day = _most_on_young(seen)
                 grown = top * ppm // MILLION if ppm > cost else (low * ppm + MILLION - 1) // MILLION
-                sums.append(min(plain + grown, most))
+                sums.append(min(plain + grown, most) if first_day < self.days else 0)
             found.append(sums)
         return found
 
@@ -302,6 +304,12 @@ class World:
 
     def lost(self, deposit: int) -> int:
         return deposit if self.refilled and not self.comes_back else 0
+
+
+def _most_on_young(limits: Iterable[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    """Return the largest of each part of some limits, and the earliest day."""
+    plain, ppm, most, first_day = zip(*limits, strict=True)
+    return max(plain), max(ppm), max(most), min(first_day)
 
 
 def _unknown(data: Any, name: str) -> set[str]:

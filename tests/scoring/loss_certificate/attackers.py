@@ -18,7 +18,7 @@ def is_paid_sooner(terms: Terms, granted: Granted) -> bool:
     """Return whether real terms pay out sooner, or more on young orders, than an abstract state's."""
     hold = max(terms.hold_days, terms.delivery_hold_days)
     limit = (terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor)
-    is_above = terms.ahead_days > hold and any(one > most for one, most in zip(limit, granted.ahead, strict=True))
+    is_above = terms.ahead_days > hold and any(one > most for one, most in zip(limit, granted.ahead[:3], strict=True))
     return is_above or max(hold, terms.ahead_days) < granted.release.hold_days
 
 

@@ -41,4 +41,4 @@ def test_no_attacker_in_the_market_gets_more_than_certified(name: str, generatio
         bound = verdicts[verdict]["most_minor"]
         best = max(total for _, total, _ in let_loose_in_market(policy, ASSUMED, fakes, generations, 12, 5))
         assert best <= bound
-        assert best >= 0.8 * bound or name == "graded"
+        assert best >= 0.8 * bound or bound == 0 or name == "graded"
