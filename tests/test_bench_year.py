@@ -79,7 +79,9 @@ def test_without_terms_a_runner_takes_everything(results: dict[str, YearResult])
     assert general.run_minor < careless.run_minor
     assert general.days_until_stopped < careless.days_until_stopped
     assert general.clean_caution_days >= careless.clean_caution_days == 0
-    assert (none.refused, none.newcomers_month, none.clean_payout_days) == (0, 1, 1)
+    assert (none.refused, none.newcomers_month, none.early_value_share) == (0, 1, 1)
+    assert 3 <= careless.paid_days[0] <= 13
+    assert careless.deposit_share == 0
     assert general.buyers_loss_minor <= general.taken_minor
 
 

@@ -22,7 +22,6 @@ TRUSTED = {
     "service/cli/train.py": "what this process has made",
     "service/workers/link.py": "what the process beside has made",
     "training/monitoring/outcomes.py": "a part of an artifact that was verified",
-    "training/pipeline/sloped.py": "what this process has made",
 }
 """Files that may read JSON otherwise: only this software writes their input."""
 
