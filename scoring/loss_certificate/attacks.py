@@ -38,7 +38,7 @@ class Attack:
     ended_after_days: int
     """Tenure at the run's end."""
     ahead_minor: int
-    """Paid out on young orders before the stop."""
+    """Paid out on young orders before the stop, less the cost of the history that raises their limit to it."""
     run_cash_minor: int
     """Less the cost of sales faked meanwhile."""
 

@@ -44,13 +44,17 @@ class Ahead(NamedTuple):
     """The days of the holds, before which no order is paid out, young or not."""
 
     def bound(self, low: int, top: int, cost_ppm: int) -> int:
-        """Return the most in a bucket of settled value, more than `low` less the cost of a history beyond `low`.
+        """Return the most of the limit less the cost of a history beyond `low`, in a bucket of settled value.
 
-        `cost_ppm`: the least cost of settled value. If it is below the limit's share, the bucket's upper edge pays most.
-        Worked: 100 and 50,000 ppm in a bucket from 1,000 to 1,999 are 150 at a cost of 60,000 ppm, and 199 at 0.
+        `cost_ppm`: the least cost of settled value. Worked: 100 and 50,000 ppm, at most 180, in a bucket from 1,000 to
+        1,999 are 150 at a cost of 60,000 ppm, and 180 at 0.
         """
-        share = top * self.ppm // PPM if cost_ppm < self.ppm else -(-low * self.ppm // PPM)
-        return min(self.minor + share, self.at_most_minor)
+        needed = max(self.at_most_minor - self.minor, 0)
+        full = -(-needed * PPM // self.ppm) if self.ppm else low
+        return max(
+            min(self.minor - (-settled * self.ppm // PPM), self.at_most_minor) - (settled - low) * cost_ppm // PPM
+            for settled in (low, min(max(full, low), top), top)
+        )
 
 
 NOTHING_AHEAD = Ahead()

@@ -268,8 +268,7 @@ class World:
     def paid_on_young(self, table: Sequence[Sequence[Terms]], is_free: bool) -> list[list[int]]:
         """Return the most that is paid out on a run's young orders, by the bucket and tenure of its end.
 
-        Orders keep the limits of all buckets that the run came through. Where a history costs less than the limit grows
-        with it, a bucket's upper edge counts, else its lower one.
+        Orders keep the limits of all buckets that the run came through.
         """
         cost = 0 if is_free or self.days > self.claim_days else min(self.wash, self.aged[1])
         found = []
@@ -279,8 +278,8 @@ class World:
             for last in range(len(self.tenure)):
                 seen = (terms.ahead for row in table[: bucket + 1] for terms in row[: last + 1])
                 plain, ppm, most, first_day = _most_on_young(seen)
-                grown = top * ppm // MILLION if ppm > cost else (low * ppm + MILLION - 1) // MILLION
-                sums.append(min(plain + grown, most) if first_day < self.days else 0)
+                value = _most_between(plain, ppm, most, low, top, cost)
+                sums.append(value if first_day < self.days else 0)
             found.append(sums)
         return found
 
@@ -310,6 +309,14 @@ def _most_on_young(limits: Iterable[tuple[int, int, int, int]]) -> tuple[int, in
     """Return the largest of each part of some limits, and the earliest day."""
     plain, ppm, most, first_day = zip(*limits, strict=True)
     return max(plain), max(ppm), max(most), min(first_day)
+
+
+def _most_between(plain: int, ppm: int, most: int, low: int, top: int, cost: int) -> int:
+    """Return the most of the limit at any settled value of a bucket, less the cost of that value beyond `low`."""
+    at = {low, top}
+    if ppm and most > plain:
+        at.add(max(low, min(top, ((most - plain) * MILLION + ppm - 1) // ppm)))
+    return max(min(plain + (v * ppm + MILLION - 1) // MILLION, most) - (v - low) * cost // MILLION for v in at)
 
 
 def _unknown(data: Any, name: str) -> set[str]:

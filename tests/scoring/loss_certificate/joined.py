@@ -13,7 +13,7 @@ from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import certify
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
-from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
+from scoring.policy.payout import AheadLimit, Order, Stopped, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
 from scoring.policy.seasons import find_season
@@ -128,16 +128,25 @@ class JoinedLife(Life):
         super().sleep()
 
     def paid_out(self) -> int:
-        total = 0
-        for order, terms, limit in self.orders:
-            paid = 0
-            for day in (self.stop_day - 1, self.stop_day + 20):
+        paid: dict[int, int] = {}
+        first = min((order.capture_day for order, *_ in self.orders), default=self.stop_day)
+        for day in (*range(first, self.stop_day), self.stop_day + 20):
+            for place, (order, terms, limit) in enumerate(self.orders):
+                if order.capture_day > day:
+                    continue
                 is_there = day - order.capture_day >= self.assumptions.carrier_days
                 seen = replace(order, is_delivered=is_there)
                 stops = [Stopped(self.stop_day)]
-                paid = max(paid, pay_out(seen, terms, day, order.currency, limit, stops).released_minor)
-            total += paid
-        return total
+                others = sum(
+                    paid.get(other, 0)
+                    for other, (one, its, most) in enumerate(self.orders)
+                    if other != place and day - one.capture_day < min(its.ahead_days, most)
+                )
+                most_ahead = terms.find_ahead_limit(self.settled_on.get(day, self.settled))
+                ahead = None if most_ahead is None else AheadLimit(most_ahead, others)
+                found = pay_out(seen, terms, day, order.currency, limit, stops, ahead)
+                paid[place] = max(paid.get(place, 0), found.released_minor)
+        return sum(paid.values())
 
 
 def live(sequence: Served, chance: random.Random) -> tuple[JoinedLife, bool]:
