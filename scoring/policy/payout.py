@@ -52,7 +52,7 @@ class Payout:
     None if all is released, delivery is awaited, or payouts are stopped.
     """
     is_young: bool = False
-    """Whether `released_minor` counts against the seller's limit on young orders."""
+    """Whether `released_minor` counts against the seller's limit on young orders. In a stop as on the day before."""
 
 
 class AheadLimit(NamedTuple):
@@ -60,7 +60,9 @@ class AheadLimit(NamedTuple):
 
     limit_minor: int
     paid_minor: int | None
-    """Paid out on its other young orders; None if unknown, and then nothing is paid on a young order."""
+    """Paid out on its other young orders, each by its own terms; None if unknown, and then nothing is paid on a young
+    order. In a stop: on those that were young before it.
+    """
 
     @property
     def left_minor(self) -> int:
@@ -125,32 +127,49 @@ def pay_out(
     """
     _refuse(order, day, currency)
     if order.drawn_minor:
-        _refuse_drawn(order, terms, day, hold_limit_days, stops)
+        _refuse_drawn(order, terms, day, hold_limit_days, stops, ahead)
+    return _split_within(ahead, order, terms, day, hold_limit_days, stops)
+
+
+def _split_within(
+    ahead: AheadLimit | None, order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]
+) -> Payout:
+    """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
     payout = _split(order, terms, day, hold_limit_days, stops)
-    ahead_days = min(terms.ahead_days, hold_limit_days)
-    if ahead is None or day - order.capture_day >= ahead_days:
+    old_day = order.capture_day + min(terms.ahead_days, hold_limit_days)
+    paid_day = _find_paid_day(stops, day)
+    if ahead is None or paid_day >= old_day:
         return payout
     released = min(payout.released_minor, ahead.left_minor)
     waits = payout.released_minor - released
+    following = payout.next_release_day
+    is_spent = released == ahead.left_minor
+    if paid_day == day and (waits or (following is not None and following < old_day and is_spent)):
+        following = old_day
     return replace(
         payout,
         released_minor=released,
         held_minor=payout.held_minor + waits,
-        next_release_day=order.capture_day + ahead_days
-        if waits and not _is_stopped(stops, day)
-        else payout.next_release_day,
+        next_release_day=following,
         is_young=True,
     )
 
 
-def _is_stopped(stops: Sequence[Stopped], day: int) -> bool:
-    return any(one.first_day <= day and (one.end_day is None or day < one.end_day) for one in stops)
+def _find_stop(stops: Sequence[Stopped], day: int) -> Stopped | None:
+    return next((one for one in stops if one.first_day <= day and (one.end_day is None or day < one.end_day)), None)
+
+
+def _find_paid_day(stops: Sequence[Stopped], day: int) -> int:
+    """Return the last day, up to `day`, on which payouts were not stopped."""
+    while (stopped := _find_stop(stops, day)) is not None:
+        day = stopped.first_day - 1
+    return day
 
 
 def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> Payout:
     rest = order.captured_minor - order.refunded_minor
     available = rest - order.drawn_minor
-    stopped = next((one for one in stops if one.first_day <= day and (one.end_day is None or day < one.end_day)), None)
+    stopped = _find_stop(stops, day)
     if stopped is not None:
         released = 0
         if stopped.first_day > order.capture_day:
@@ -220,11 +239,18 @@ def _refuse(order: Order, day: int, currency: str) -> None:
         raise InvalidInput(wrong)
 
 
-def _refuse_drawn(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> None:
-    """Raise InvalidInput if more was drawn than was held on the day of the last draw."""
+def _refuse_drawn(
+    order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped], ahead: AheadLimit | None
+) -> None:
+    """Raise InvalidInput if more was drawn than was held on the day of the last draw.
+
+    What was paid on other young orders by an earlier day is unknown: all of a young order may have waited.
+    """
     drawn_day = day if order.drawn_day is None else order.drawn_day
+    if ahead is not None and drawn_day < day:
+        ahead = ahead._replace(paid_minor=None)
     plain = replace(order, refunded_minor=0, drawn_minor=0)
-    held = _split(plain, terms, drawn_day, hold_limit_days, stops).held_minor
+    held = _split_within(ahead, plain, terms, drawn_day, hold_limit_days, stops).held_minor
     if order.drawn_minor > held:
         text = f"is more than the {held} that were held on {format_day(drawn_day)}; state drawn_day if it was drawn earlier"
         raise InvalidInput([FieldViolation(("drawn_minor",), text)])

@@ -173,6 +173,66 @@ def test_young_orders_never_get_more_than_their_limit(orders: list[tuple[int, in
         assert sum(paid[place] for place in young) <= limit
 
 
+AHEAD = Terms(hold_days=3, ahead_days=17, ahead_minor=400)
+
+
+def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
+    """It grows old in the stop of day 10, and waits on; a stop after the 17 days finds it paid."""
+    order = Order(1_000, 0, "EUR", confirmed_time=0)
+    spent, some = AheadLimit(400, 400), AheadLimit(400, 100)
+    for day in (10, 16, 17, 60, 400):
+        assert pay_out(order, AHEAD, day, stops=[Stopped(10)], ahead=spent) == Payout(0, 0, 1_000, None, True)
+        assert pay_out(order, AHEAD, day, stops=[Stopped(10)], ahead=some) == Payout(300, 0, 700, None, True)
+    twice = [Stopped(10, 20), Stopped(20, 40)]
+    assert pay_out(order, AHEAD, 30, stops=twice, ahead=some).released_minor == 300
+    assert pay_out(order, AHEAD, 40, stops=twice, ahead=some) == Payout(1_000, 0, 0, None)
+    assert pay_out(order, AHEAD, 30, stops=[Stopped(18)], ahead=some) == Payout(1_000, 0, 0, None)
+
+
+def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:
+    """With 300 of 1,000 paid out, 700 wait. What waited on an earlier day is unknown, and nothing on the 17th."""
+    order = Order(1_000, 0, "EUR", confirmed_time=0, claims_minor=1_000, drawn_minor=700)
+    some = AheadLimit(400, 100)
+    assert pay_out(order, AHEAD, 10, ahead=some) == Payout(300, 700, 0, None, True)
+    with pytest.raises(InvalidInput, match="is more than the 700 that were held on 1970-01-11"):
+        pay_out(replace(order, drawn_minor=701), AHEAD, 10, ahead=some)
+    earlier = replace(order, drawn_day=10)
+    assert pay_out(earlier, AHEAD, 20, ahead=some) == Payout(300, 700, 0, None)
+    with pytest.raises(InvalidInput, match="is more than the 0 that were held on 1970-01-18"):
+        pay_out(replace(order, drawn_day=17), AHEAD, 20, ahead=some)
+
+
+@given(
+    st.integers(0, 1_000),
+    st.none() | st.integers(0, 20),
+    st.builds(
+        Terms,
+        hold_days=st.integers(0, 20),
+        delivery_hold_days=st.integers(0, 9),
+        reserve_ppm=st.integers(0, 1_000_000),
+        reserve_days=st.integers(0, 30),
+        ahead_days=st.integers(1, 25),
+    ),
+    st.integers(0, 40),
+    st.integers(1, 60),
+    st.none() | st.integers(0, 1_200),
+)
+def test_the_next_release_day_of_a_young_order_is_true(
+    value: int, arrival: int | None, terms: Terms, day: int, limit: int, paid: int | None
+) -> None:
+    order = Order(value, 0, "", confirmed_time=None if arrival is None else arrival * DAY)
+    ahead = AheadLimit(500, paid)
+
+    def released(day: int) -> int:
+        return pay_out(order, terms, day, hold_limit_days=limit, ahead=ahead).released_minor
+
+    following = pay_out(order, terms, day, hold_limit_days=limit, ahead=ahead).next_release_day
+    if following is not None:
+        assert released(following) > released(following - 1) == released(day)
+    elif (arrival or 0) <= day:
+        assert released(day) == value
+
+
 def test_a_later_tier_reaches_no_earlier_order() -> None:
     """By the graded policy: captured as trusted, then probation by points, then with a confirmed violation."""
     book = shipped("graded").rule_book
