@@ -144,7 +144,8 @@ def _check_amount(fact: Any, *_: object) -> Problems:
 
 
 def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
-    yield from _check_amount(fact)
+    if (fact.amount_minor or fact.at_most_minor) and not fact.currency:
+        yield "currency", "is required with an amount, such as CNY"
     if fact.state is MeasureState.UPDATED and fact.measure.startswith(RULE_MEASURE_PREFIX) and not fact.rule:
         yield "state", "must be imposed or lifted: what a rule asks for is updated by the service alone"
     suspended = fact.measure_kind is MeasureKind.SUSPENSION and fact.state is not MeasureState.LIFTED

@@ -16,6 +16,8 @@ from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import PPM
 
+_HOLDS = (MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD)
+
 
 class Value(NamedTuple):
     begin: int
@@ -186,14 +188,14 @@ def _held_by(
     """
     if span.kind is MeasureKind.DEPOSIT:
         return _find_most_placed(span, earlier, deposits, now, currency)
-    if span.kind not in (MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE):
+    if span.kind not in (*_HOLDS, MeasureKind.ROLLING_RESERVE):
         return 0
 
     def share(one: StoodOn, day: int) -> int:
         first, last = one.days_from_to(now)
         if not first <= day <= last:
             return 0
-        return PPM if one.kind is MeasureKind.SETTLEMENT_HOLD else one.stated_on(day).ppm
+        return PPM if one.kind in _HOLDS else one.stated_on(day).ppm
 
     held = 0
     for one in flow:

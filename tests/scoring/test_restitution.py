@@ -114,9 +114,9 @@ def test_two_measures_state_the_same_money_once() -> None:
     assert held([at(2, IMPOSED, DEPOSIT, "a", amount_minor=5_000, currency="EUR"), second], [], placed) == [4_000, 0]
     lifted = at(2.5, LIFTED, DEPOSIT, "a")
     assert held([first, lifted, second], [], placed) == [3_000, 4_000]
-    hold = MeasureKind.SETTLEMENT_HOLD
-    holds = [at(2, IMPOSED, hold, "a"), at(3, IMPOSED, hold, "b"), at(5, LIFTED, hold, "a"), at(6, LIFTED, hold, "b")]
-    assert held(holds, flow(2, 3, 4, 5, captured=1)) == [3, 1]
+    for hold in (MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD):
+        begun, ended = [at(2, IMPOSED, hold, "a"), at(3, IMPOSED, hold, "b")], [at(5, LIFTED, hold, "a")]
+        assert held([*begun, *ended, at(6, LIFTED, hold, "b")], flow(2, 3, 4, 5, captured=1)) == [3, 1]
     shares = [at(3, IMPOSED, RESERVE, "a", ppm=100_000), at(3, IMPOSED, RESERVE, "b", ppm=300_000)]
     assert held(shares, flow(3, captured=1_000)) == [100, 200]
 

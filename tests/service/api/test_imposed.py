@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from scoring.base.enums import Action, CorrectionKind, DepositChange, MeasureKind, MeasureState
+from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
@@ -11,9 +12,11 @@ from scoring.measures.in_force import InForce
 from scoring.measures.listed import MeasureInForce
 from scoring.policy.measures import (
     FOR_GOOD,
+    DeliveryHold,
     Deposit,
     IntakeCap,
     Measure,
+    PaidAheadLimit,
     RollingReserve,
     SettlementHold,
     Suspension,
@@ -32,6 +35,12 @@ from tests.service.api.test_payouts import POLICY, payouts
 
 IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
 HOLD, SUSPENSION, DEPOSIT = MeasureKind.SETTLEMENT_HOLD, MeasureKind.SUSPENSION, MeasureKind.DEPOSIT
+
+AHEAD = MeasureKind.PAID_AHEAD_LIMIT
+
+
+def ahead(days: int, minor: int, ppm: int) -> Terms:
+    return Terms(ahead_days=days, ahead_minor=minor, ahead_ppm=ppm, ahead_at_most_minor=10**15)
 
 
 def stated(entry_id: str, kind: MeasureKind, state: MeasureState = IMPOSED, **values: object) -> Entry:
@@ -145,6 +154,11 @@ def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
             ValueCap(5, "toys"),
             Terms(value_caps=(("toys", 5),)),
         ),
+        (AHEAD, {"days": 9}, PaidAheadLimit(9, 0, 0, 10**15), ahead(9, 0, 0)),
+        (AHEAD, {"days": 9, "ppm": 7}, PaidAheadLimit(9, 0, 7, 10**15), ahead(9, 0, 7)),
+        (AHEAD, {"amount_minor": 5, "currency": "EUR"}, PaidAheadLimit(180, 5, 0, 10**15), ahead(180, 5, 0)),
+        (AHEAD, {"at_most_minor": 5, "ppm": 7, "currency": "CNY"}, Unvalued(AHEAD), Terms()),
+        (MeasureKind.DELIVERY_HOLD, {"days": 9}, DeliveryHold(9), Terms(delivery_hold_days=9)),
         (MeasureKind.INTAKE_CAP, {"listings": 0}, IntakeCap(0), Terms(intake_caps=(("", 0),))),
         (MeasureKind.WAIVER, {}, Unvalued(MeasureKind.WAIVER), Terms()),
     ],
@@ -198,3 +212,8 @@ def test_a_measure_names_no_violation_that_was_taken_back(known: Ledger, clock: 
     [found] = by_persons(known)
     assert found.violations == ("v2",)
     assert not any("v1" in entry for entry in found.entries)
+
+
+def test_an_amount_of_a_limit_needs_its_currency(known: Ledger) -> None:
+    with pytest.raises(InvalidInput, match="currency: is required with an amount"):
+        known.append(MARKET, [stated("m1", AHEAD, days=9, ppm=7, at_most_minor=5)])
