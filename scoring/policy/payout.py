@@ -137,7 +137,7 @@ def _split_within(
     """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
     payout = _split(order, terms, day, hold_limit_days, stops)
     old_day = order.capture_day + min(terms.ahead_days, hold_limit_days)
-    paid_day = _find_paid_day(stops, day)
+    paid_day = find_paid_day(stops, day)
     if ahead is None or paid_day >= old_day:
         return payout
     released = min(payout.released_minor, ahead.left_minor)
@@ -159,7 +159,7 @@ def _find_stop(stops: Sequence[Stopped], day: int) -> Stopped | None:
     return next((one for one in stops if one.first_day <= day and (one.end_day is None or day < one.end_day)), None)
 
 
-def _find_paid_day(stops: Sequence[Stopped], day: int) -> int:
+def find_paid_day(stops: Sequence[Stopped], day: int) -> int:
     """Return the last day, up to `day`, on which payouts were not stopped."""
     while (stopped := _find_stop(stops, day)) is not None:
         day = stopped.first_day - 1

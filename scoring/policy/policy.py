@@ -36,10 +36,13 @@ class TradeLimits:
     most_loss_minor: int = whole(0, MAX_VALUE_MINOR, 0)
     """The most, in minor units, that one run may cost for `unconditional` to hold."""
 
-    @property
-    def untracked_days(self) -> int:
-        """Return the days after which an order without a confirmed delivery counts as delivered."""
-        return self.delivery_promise_days + UNTRACKED_DAYS
+
+def count_untracked_days(trade: TradeLimits | None) -> int:
+    """Return the days after its capture when an order without a confirmed delivery counts as delivered.
+
+    Without limits of trade no promise is known, and the capture counts as the promised day.
+    """
+    return UNTRACKED_DAYS + (0 if trade is None else trade.delivery_promise_days)
 
 
 @dataclass(frozen=True, slots=True)

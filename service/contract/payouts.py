@@ -1,6 +1,7 @@
+from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation
 from scoring.base.time import DAY, day_of, format_day
-from scoring.entries.field_types import CURRENCY, ID
+from scoring.entries.field_types import CURRENCY, ID, list_names
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution
@@ -38,7 +39,10 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
             wrong.fields.append(FieldViolation((name,), error))
     if request.others_paid_ahead_minor < 0:
         wrong.fields.append(FieldViolation(("others_paid_ahead_minor",), "must not be negative, in minor units"))
-    if request.delivery_source and confirmed is None:
+    if request.delivery_source not in measure_pb.DeliverySource.values():
+        words = list_names(DeliverySource)
+        wrong.fields.append(FieldViolation(("delivery_source",), f"must be one of {words}, or left out"))
+    elif request.delivery_source and not request.HasField("confirmed_time"):
         wrong.fields.append(
             FieldViolation(("delivery_source",), "is of a confirmed delivery: state confirmed_time too")
         )

@@ -10,8 +10,8 @@ from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import AheadLimit, Order, Stopped, fix_terms, pay_out
-from scoring.policy.policy import Policy
+from scoring.policy.payout import AheadLimit, Order, Stopped, find_paid_day, fix_terms, pay_out
+from scoring.policy.policy import Policy, count_untracked_days
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -53,27 +53,34 @@ class Payouts:
         )
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
-        if terms.delivery_hold_days and order.confirmed_time is None and at_capture.trade is not None:
-            order = replace(order, untracked_day=order.capture_day + at_capture.trade.untracked_days)
+        if terms.delivery_hold_days and order.confirmed_time is None:
+            order = replace(order, untracked_day=order.capture_day + count_untracked_days(at_capture.trade))
         stops = trace_stops(
             self._ledger.measures.of_seller(marketplace, seller, cut).on_payouts,
             lambda violation: self._counts(marketplace, seller, violation, cut),
         )
-        limit = terms.find_ahead_limit(later.settled_minor)
+        stopped = [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops]
+        currency = at_capture.rule_book.currency
+        # Of another currency than the order's terms nothing counts as settled.
+        settled = later.settled_minor if policy.rule_book.currency == currency else 0
+        paid_day = find_paid_day(stopped, day)
+        if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
+            settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
+        limit = terms.find_ahead_limit(settled)
         ahead = None if limit is None else AheadLimit(limit, paid_minor)
-        payout = pay_out(
-            order,
-            terms,
-            day,
-            at_capture.rule_book.currency,
-            hold_limit,
-            [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops],
-            ahead,
-        )
+        payout = pay_out(order, terms, day, currency, hold_limit, stopped, ahead)
         last = stops[-1] if stops and stops[-1].stands((day + 1) * DAY - 1) else None
         caps = dict(first.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
         return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, ahead, capture_stamp, stamp)
+
+    def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
+        """Return the settled value just before a time with the knowledge of then, in minor units of a currency."""
+        try:
+            found, policy, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(until, until))
+        except SellerNotFound:
+            return 0
+        return found.settled_minor if policy.rule_book.currency == currency else 0
 
     def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
         try:

@@ -111,8 +111,9 @@ class EvaluatePayoutRequest(_message.Message):
     Of an order in parts, state the last part. Default: as a carrier.
     """
     others_paid_ahead_minor: _builtins.int
-    """Paid out on the seller's other orders that are younger than the terms' `ahead_days`, in minor units. If it is not
-    set, nothing is paid out on this order while it is young.
+    """Paid out on the seller's other young orders, in minor units: the sum of their `paid_ahead_minor`. Each is young by its
+    own `ahead_days`, in a stop of payouts as on the day before. If it is not set, nothing is paid out on this order while
+    it is young.
     """
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:

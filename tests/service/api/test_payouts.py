@@ -25,6 +25,7 @@ from scoring.entries.cases import PayoutStop
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
+from scoring.measures.order_payout import OrderPayout
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Order
 from sellertrust.client import Client, SellertrustCallError
@@ -158,6 +159,7 @@ def test_young_orders_are_paid_within_their_limit(tmp_path: Path) -> None:
     [
         ({"others_paid_ahead_minor": -1}, "others_paid_ahead_minor"),
         ({"delivery_source": measure_pb.DELIVERY_SOURCE_BUYER, "delivered": True}, "delivery_source"),
+        ({"delivery_source": 5, "delivered": True, "confirmed_time": datetime.now(UTC)}, "delivery_source"),
         ({"refunded_minor": 10_001}, "refunded_minor"),
         ({"currency": "CNY"}, "currency"),
         ({"currency": ""}, "currency"),
@@ -331,6 +333,44 @@ def test_an_order_is_in_the_currency_of_its_limit(ledger: Ledger, clock: Clock) 
         assert asking.evaluate(MARKET, SELLER, order, TODAY, "", ledger.cut()).payout.held_minor
         with pytest.raises(InvalidInput, match=f"currency: is {other}; the terms are in {currency}"):
             asking.evaluate(MARKET, SELLER, replace(order, currency=other), TODAY, "", ledger.cut())
+
+
+LIMITED = GENERAL[: GENERAL.index("[[rules]]")] + YOUNG
+
+
+def test_nothing_is_settled_in_another_currency(ledger: Ledger, clock: Clock) -> None:
+    """An order in EUR, and 5 % of 12,000 settled in USD by the policy of today: the limit is 5,000 EUR."""
+    clock.now = ago(20)
+    ledger.append(MARKET, [identity("i1"), exposure(TODAY - 25, settled_orders=1, value_minor=12_000, currency="USD")])
+    scorer = build_scorer(ledger, parse_policy_text(LIMITED))
+    served = scorer.policy.now
+    clock.now = ago(5)
+    text = LIMITED.replace('currency = "EUR"', 'currency = "USD"')
+    scorer.policy.history.commit(text, expected=served.digest, actor="staff", reason="so", served=served)
+    clock.now = NOW
+    asking = payouts(ledger, LIMITED)
+
+    def limit(days: int, currency: str) -> int:
+        order = replace(order_of(days), currency=currency)
+        found = asking.evaluate(MARKET, SELLER, order, TODAY, "", ledger.cut())
+        assert found.ahead is not None
+        return found.ahead.limit_minor
+
+    assert [limit(10, "EUR"), limit(3, "USD")] == [5_000, 5_600]
+
+
+def test_what_settles_in_a_stop_raises_no_limit_in_it(stopped: Ledger) -> None:
+    """600 are 5 % of 12,000 that settled in the stop: they count when it ends."""
+    order = replace(order_of(8), confirmed_time=ago(8))
+
+    def found(text: str = LIMITED) -> OrderPayout:
+        return payouts(stopped, text).evaluate(MARKET, SELLER, order, TODAY, "", stopped.cut(), 0)
+
+    assert found().payout.released_minor == 5_000
+    stopped.append(MARKET, [exposure(TODAY - 25, settled_orders=1, value_minor=12_000, currency="EUR")])
+    assert found().payout.released_minor == 5_000
+    stopped.append(MARKET, [stop(PayoutsChange.RESUMED, "p2")])
+    assert found().payout.released_minor == 5_600
 
 
 @pytest.mark.parametrize("days", [0, 5])
