@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.parts import Part
 from service.ingest.mapping.rules import mapping_of
 from tests.docs_in_step import DOCS
 from tests.helpers.pages import follow
 from training.gates.table import GATES
-from training.study import loading as reading
 from training.study.context import LOOK_BACK, OF_INSPECTION, ContextSource
 from training.study.definition import BadRule
 from training.study.loading import load_study
@@ -37,12 +37,14 @@ def test_the_page_on_studies(tmp_path: Path, pytestconfig: pytest.Config) -> Non
 def test_the_page_on_studies_names_every_part_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[str] = set()
 
-    class Listening(reading.Reader):
-        def take(self, path: str, *arguments: Any) -> Any:
-            asked.add(path)
-            return super().take(path, *arguments)
+    value, contains = Part.value, Part.__contains__
 
-    monkeypatch.setattr(reading, "Reader", Listening)
+    def listen(part: Part, name: str) -> None:
+        asked.add(".".join(filter(None, (part.path, name))))
+
+    # A page is complete if it names each part that the reader asks for.
+    monkeypatch.setattr(Part, "value", lambda part, name: (listen(part, name), value(part, name))[1])
+    monkeypatch.setattr(Part, "__contains__", lambda part, name: (listen(part, name), contains(part, name))[1])
     (tmp_path / "study.toml").write_text(MINIMAL)
     load_study(tmp_path / "study.toml")
     wanted: dict[str, set[str]] = {table: set(parts) for table, parts in LISTED.items()}

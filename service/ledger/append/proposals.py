@@ -256,9 +256,9 @@ def _proposal_of(rows: Sequence[Any], key: SellerKey | None, now: int) -> Propos
         content = Content(method, request, stated["actor"], stated["reason"], stated["basis"])
     steps = [
         RecordedStep(
-            Step(row.status), row.principal or "", row.occur_time, said.get("actor", ""), said.get("reason", "")
+            Step(row.status), row.principal or "", row.occur_time, stated.get("actor", ""), stated.get("reason", "")
         )
-        for row, said in zip(rows, texts, strict=True)
+        for row, stated in zip(rows, texts, strict=True)
     ]
     return Proposal(
         number=first.sequence,

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -49,6 +50,7 @@ def _select_facts(of: Sequence[Any], *conditions: str) -> list[Select[Any]]:
 
 
 _FACTS = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED))
+_EVERY_FACT = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED, EXPOSED))
 _SALE_COLUMNS = (
     *(_E.report_time, _E.exposure_day, _E.product_category, _E.revision, _E.settled_orders, _E.service_failures),
 )
@@ -96,6 +98,13 @@ class FactQueries:
             rows, alleged = found.get(seller, (0, 0))
             found[seller] = (rows + number, alleged + number * alleges)
         return found
+
+    def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
+        """Return all rows for scores up to a sequence, exposure included, by seller and sequence."""
+        values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
+        with self.clock.as_of(sequence) as connection:
+            rows = _fact_rows(connection.execute(_EVERY_FACT, values))
+        return sorted(rows, key=attrgetter("seller", "sequence"))
 
     def table(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Collection[str] = ()

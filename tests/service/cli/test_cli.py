@@ -434,7 +434,7 @@ def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Pat
     assert "warning: this backup holds no keys, so sealed texts" in told
     file.write_bytes(file.read_bytes()[:-50])
     assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
-    assert "no such file" in shell.error(2, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
+    assert "does not exist" in shell.error(2, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
     assert "SQLite has no roles" in shell.error(6, "ledger", "upgrade", "--role", "server", data_dir=elsewhere)
 
 
@@ -447,7 +447,12 @@ def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path)
             score = client.get_trust_score(MARKET, "s")
         assert score.state == ScoreState.SCORE_STATE_UNKNOWN
         assert not score.HasField("points")
-    assert sorted(path.name for path in (tmp_path / "new" / "data").iterdir()) == ["audit.jsonl", "ledger.db"]
+    made = sorted(path.name for path in (tmp_path / "new" / "data").iterdir())
+    assert made == ["audit.jsonl", "ledger.db", "pseudonym-key"]
+        "audit.jsonl",
+        "ledger.db",
+        "pseudonym-key",
+    ]
     lines = [json.loads(line) for line in (tmp_path / "server.log").read_text().splitlines()]
     (ledger,) = [line for line in lines if line["event"] == "ledger"]
     assert (ledger["database"], ledger["version"], ledger["synchronous"]) == ("sqlite", sqlite3.sqlite_version, "full")

@@ -73,4 +73,4 @@ def test_the_command_queues_rows_without_a_seller(tmp_path: Path, monkeypatch: p
         waiting = list(csv.DictReader(file))
     assert [row["line"] for row in waiting] == ["17", "18", "20", "21", "22"]
     assert waiting[0]["candidates"] == "s-04 s-05"
-    assert "there is no queue" in shell.error(2, "ledger", "import", customs, "--matched", tmp_path / "none.csv")
+    assert "does not exist" in shell.error(2, "ledger", "import", customs, "--matched", tmp_path / "none.csv")
