@@ -102,8 +102,8 @@ def figures_of(found: YearResult) -> dict[str, float]:
 
 def table_of(results: dict[str, YearResult]) -> list[str]:
     lines = [
-        "| terms | buyers lose | of what runners sold | days until stopped | clean sellers hit | paid after the delivery | refused"
-        " (of all value) | newcomers' first month |",
+        "| terms | buyers lose | of what runners sold | days until stopped | clean sellers hit | paid after the delivery |"
+        " refused (of all value) | newcomers' first month |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, found in results.items():
