@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scoring.entries.cases import PayoutStop
 from scoring.policy.measures import Terms
-from scoring.policy.payout import AheadLimit, Payout
+from scoring.policy.payout import Payout
 from scoring.scores.answer import Stamp
 
 
@@ -15,7 +15,7 @@ class OrderPayout:
     value_cap_minor: int | None
     """The limit on a day's captured value at capture, or None."""
     stop: PayoutStop | None
-    ahead: AheadLimit | None
-    """The limit on the seller's young orders, if the order's terms have one."""
+    ahead_limit_minor: int | None
+    """The most that is paid out on the seller's young orders together, if the order's terms limit it."""
     capture_stamp: Stamp
     stamp: Stamp

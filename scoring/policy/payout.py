@@ -35,10 +35,15 @@ class Order:
     None: it counts as undelivered before a stop of payouts.
     """
     is_disputed: bool = False
-    untracked_day: int | None = None
-    """The day as of which an order counts as delivered without a confirmation; None: the capture."""
     drawn_day: int | None = None
     """The last day of a draw; None: the observed day."""
+    untracked_day: int | None = None
+    """The day as of which an order counts as delivered without a confirmation; None: the capture."""
+    others_paid_minor: int | None = None
+    """Paid out on the seller's other young orders, each by its own terms; in a stop, on those that were young before it.
+
+    None if unknown: then nothing is paid out while this order is young.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +58,6 @@ class Payout:
     """
     is_young: bool = False
     """Whether `released_minor` counts against the seller's limit on young orders. In a stop as on the day before."""
-
-
-class AheadLimit(NamedTuple):
-    """The limit on what is paid out on a seller's young orders, in minor units."""
-
-    limit_minor: int
-    paid_minor: int | None
-    """Paid out on its other young orders, each by its own terms; None if unknown, and then nothing is paid on a young
-    order. In a stop: on those that were young before it.
-    """
-
-    @property
-    def left_minor(self) -> int:
-        return 0 if self.paid_minor is None else max(self.limit_minor - self.paid_minor, 0)
 
 
 class Stopped(NamedTuple):
@@ -113,13 +104,13 @@ def pay_out(
     currency: str = "",
     hold_limit_days: int = MAX_HOLD_DAYS,
     stops: Sequence[Stopped] = (),
-    ahead: AheadLimit | None = None,
+    ahead_limit_minor: int | None = None,
 ) -> Payout:
     """Return the released, drawn and held parts of an order on a day.
 
     `terms`: of `fix_terms`. `currency`: the required one. `hold_limit_days`: of its marketplace. `stops`: the earliest
-    first; in a stop no further amount is released. `ahead`: the seller's limit on young orders, if the terms have one.
-    Raise InvalidInput naming every impossible amount.
+    first; in a stop no further amount is released. `ahead_limit_minor`: the most that is paid out on the seller's young
+    orders together, if the terms limit it. Raise InvalidInput naming every impossible amount.
 
     Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. Day 6: all
     9,001 held. Day 7: 8,101 released, 900 held. Day 90: all released. With 500 drawn, on day 7 400 held. Stopped on day
@@ -127,23 +118,24 @@ def pay_out(
     """
     _refuse(order, day, currency)
     if order.drawn_minor:
-        _refuse_drawn(order, terms, day, hold_limit_days, stops, ahead)
-    return _split_within(ahead, order, terms, day, hold_limit_days, stops)
+        _refuse_drawn(order, terms, day, hold_limit_days, stops, ahead_limit_minor)
+    return _split_within(ahead_limit_minor, order, terms, day, hold_limit_days, stops)
 
 
 def _split_within(
-    ahead: AheadLimit | None, order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]
+    limit_minor: int | None, order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]
 ) -> Payout:
     """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
     payout = _split(order, terms, day, hold_limit_days, stops)
     old_day = order.capture_day + min(terms.ahead_days, hold_limit_days)
     paid_day = find_paid_day(stops, day)
-    if ahead is None or paid_day >= old_day:
+    if limit_minor is None or paid_day >= old_day:
         return payout
-    released = min(payout.released_minor, ahead.left_minor)
+    left = 0 if order.others_paid_minor is None else max(limit_minor - order.others_paid_minor, 0)
+    released = min(payout.released_minor, left)
     waits = payout.released_minor - released
     following = payout.next_release_day
-    is_spent = released == ahead.left_minor
+    is_spent = released == left
     if paid_day == day and (waits or (following is not None and following < old_day and is_spent)):
         following = old_day
     return replace(
@@ -240,17 +232,16 @@ def _refuse(order: Order, day: int, currency: str) -> None:
 
 
 def _refuse_drawn(
-    order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped], ahead: AheadLimit | None
+    order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped], limit_minor: int | None
 ) -> None:
     """Raise InvalidInput if more was drawn than was held on the day of the last draw.
 
     What was paid on other young orders by an earlier day is unknown: all of a young order may have waited.
     """
     drawn_day = day if order.drawn_day is None else order.drawn_day
-    if ahead is not None and drawn_day < day:
-        ahead = ahead._replace(paid_minor=None)
-    plain = replace(order, refunded_minor=0, drawn_minor=0)
-    held = _split_within(ahead, plain, terms, drawn_day, hold_limit_days, stops).held_minor
+    others = order.others_paid_minor if drawn_day == day else None
+    plain = replace(order, refunded_minor=0, drawn_minor=0, others_paid_minor=others)
+    held = _split_within(limit_minor, plain, terms, drawn_day, hold_limit_days, stops).held_minor
     if order.drawn_minor > held:
         text = f"is more than the {held} that were held on {format_day(drawn_day)}; state drawn_day if it was drawn earlier"
         raise InvalidInput([FieldViolation(("drawn_minor",), text)])

@@ -48,16 +48,17 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
         )
     wrong.raise_if_any()
     order = Order(
-        request.captured_minor,
-        capture_day or 0,
-        request.currency,
-        request.delivered,
-        request.refunded_minor,
-        request.claims_minor,
-        request.drawn_minor,
-        None if request.delivery_source == measure_pb.DELIVERY_SOURCE_SELLER else confirmed,
-        request.disputed,
-        drawn_day,
+        captured_minor=request.captured_minor,
+        capture_day=capture_day or 0,
+        currency=request.currency,
+        is_delivered=request.delivered,
+        refunded_minor=request.refunded_minor,
+        claims_minor=request.claims_minor,
+        drawn_minor=request.drawn_minor,
+        confirmed_time=None if request.delivery_source == measure_pb.DELIVERY_SOURCE_SELLER else confirmed,
+        is_disputed=request.disputed,
+        drawn_day=drawn_day,
+        others_paid_minor=request.others_paid_ahead_minor if request.HasField("others_paid_ahead_minor") else None,
     )
     return order, day or 0
 
@@ -77,7 +78,7 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
         stopped_time=None if stop is None else timestamp(stop.begin),
         delivery_hold_days=terms.delivery_hold_days,
         ahead_days=terms.ahead_days,
-        ahead_limit_minor=None if found.ahead is None else found.ahead.limit_minor,
+        ahead_limit_minor=found.ahead_limit_minor,
         paid_ahead_minor=payout.released_minor if payout.is_young else 0,
         stop_decide_time=None if stop is None or stop.end is None else timestamp(stop.end),
         currency=order.currency,

@@ -10,7 +10,7 @@ from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import AheadLimit, Order, Stopped, find_paid_day, fix_terms, pay_out
+from scoring.policy.payout import Order, Stopped, find_paid_day, fix_terms, pay_out
 from scoring.policy.policy import Policy, count_untracked_days
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
@@ -26,20 +26,13 @@ class Payouts:
         self._scorer = scorer
 
     def evaluate(
-        self,
-        marketplace: str,
-        seller: str,
-        order: Order,
-        day: int,
-        product_category: str,
-        now: Cut,
-        paid_minor: int | None = None,
+        self, marketplace: str, seller: str, order: Order, day: int, product_category: str, now: Cut
     ) -> OrderPayout:
         """Return an order's payout on a day (days since 1970), by the terms at its capture and what later reaches
         earlier orders.
 
-        `now` is the cut of all knowledge. `paid_minor`: paid out on the seller's other young orders, if known. Raises
-        InvalidInput for each wrong amount, day or currency; SellerNotFound if the seller has no valid entries.
+        `now` is the cut of all knowledge. Raises InvalidInput for each wrong amount, day or currency; SellerNotFound if
+        the seller has no valid entries.
         """
         today = (now.observe_time - 1) // DAY
         if order.capture_day > today:
@@ -67,12 +60,11 @@ class Payouts:
         if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
             settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
         limit = terms.find_ahead_limit(settled)
-        ahead = None if limit is None else AheadLimit(limit, paid_minor)
-        payout = pay_out(order, terms, day, currency, hold_limit, stopped, ahead)
+        payout = pay_out(order, terms, day, currency, hold_limit, stopped, limit)
         last = stops[-1] if stops and stops[-1].stands((day + 1) * DAY - 1) else None
         caps = dict(first.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
-        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, ahead, capture_stamp, stamp)
+        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, capture_stamp, stamp)
 
     def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
         """Return the settled value just before a time with the knowledge of then, in minor units of a currency."""

@@ -25,8 +25,7 @@ class MeasureServicer:
         marketplace, seller = parse_seller(request.seller, "seller")
         cut = self._reads.cut(request)
         order, day = order_of(request, cut.observe_time)
-        paid_minor = request.others_paid_ahead_minor if request.HasField("others_paid_ahead_minor") else None
-        found = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut, paid_minor)
+        found = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut)
         return payout_message(request.seller, order, found)
 
     def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.GetRestitutionResponse:

@@ -13,7 +13,7 @@ from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import certify
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
-from scoring.policy.payout import AheadLimit, Order, Stopped, fix_terms, pay_out
+from scoring.policy.payout import Order, Stopped, fix_terms, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
 from scoring.policy.seasons import find_season
@@ -135,7 +135,6 @@ class JoinedLife(Life):
                 if order.capture_day > day:
                     continue
                 is_there = day - order.capture_day >= self.assumptions.carrier_days
-                seen = replace(order, is_delivered=is_there)
                 stops = [Stopped(self.stop_day)]
                 others = sum(
                     paid.get(other, 0)
@@ -143,8 +142,8 @@ class JoinedLife(Life):
                     if other != place and day - one.capture_day < min(its.ahead_days, most)
                 )
                 most_ahead = terms.find_ahead_limit(self.settled_on.get(day, self.settled))
-                ahead = None if most_ahead is None else AheadLimit(most_ahead, others)
-                found = pay_out(seen, terms, day, order.currency, limit, stops, ahead)
+                seen = replace(order, is_delivered=is_there, others_paid_minor=others)
+                found = pay_out(seen, terms, day, order.currency, limit, stops, most_ahead)
                 paid[place] = max(paid.get(place, 0), found.released_minor)
         return sum(paid.values())
 

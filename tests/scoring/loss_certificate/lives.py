@@ -10,7 +10,7 @@ from scoring.base.enums import Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms
-from scoring.policy.payout import AheadLimit, Order, pay_out
+from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Quantity, Settled
 from scoring.policy.sample import Breach, Sample
@@ -184,8 +184,8 @@ def pay_out_day(
             if other != place and day - one.capture_day < its.ahead_days
         )
         limit = terms.find_ahead_limit(settled)
-        ahead = None if limit is None else AheadLimit(limit, others)
-        paid[place] = max(paid.get(place, 0), pay_out(order, terms, day, currency, ahead=ahead).released_minor)
+        found = pay_out(replace(order, others_paid_minor=others), terms, day, currency, ahead_limit_minor=limit)
+        paid[place] = max(paid.get(place, 0), found.released_minor)
 
 
 def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> int:
@@ -200,8 +200,8 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
         for tier, date in product((None, *Tier), dates):
             terms = terms_of(policy, tier, step["settled_minor"], step["tenure_days"], day=date)
             order = Order(cap_of(terms), number, policy.rule_book.currency)
-            young = AheadLimit(0, None) if terms.ahead_days else None
-            found.append(pay_out(order, terms, len(days) - 1, policy.rule_book.currency, ahead=young).released_minor)
+            limit = terms.find_ahead_limit(0)  # what is paid within it is `ahead_minor`
+            found.append(pay_out(order, terms, len(days) - 1, order.currency, ahead_limit_minor=limit).released_minor)
         released += max(found)
     released += attack["ahead_minor"]
     first = days[0]

@@ -10,7 +10,7 @@ from scoring.base.enums import Tier
 from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
-from scoring.policy.payout import AheadLimit, Order, Payout, Stopped, fix_terms, pay_out
+from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
 from scoring.policy.rules import Situation
 from tests.helpers.policies import shipped
 
@@ -160,9 +160,10 @@ def test_young_orders_never_get_more_than_their_limit(orders: list[tuple[int, in
         for place, (capture_day, lag, value) in enumerate(orders):
             if day < capture_day:
                 continue
-            order = Order(value, capture_day, "", confirmed_time=(capture_day + lag) * DAY)
             others = sum(paid[other] for other in young if other != place)
-            found = pay_out(order, terms, day, ahead=AheadLimit(limit, others))
+            confirmed = (capture_day + lag) * DAY
+            order = Order(value, capture_day, "", confirmed_time=confirmed, others_paid_minor=others)
+            found = pay_out(order, terms, day, ahead_limit_minor=limit)
             assert found.released_minor + found.held_minor == value
             assert found.released_minor >= paid[place]
             paid[place] = found.released_minor
@@ -179,27 +180,26 @@ AHEAD = Terms(hold_days=3, ahead_days=17, ahead_minor=400)
 def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
     """It grows old in the stop of day 10, and waits on; a stop after the 17 days finds it paid."""
     order = Order(1_000, 0, "EUR", confirmed_time=0)
-    spent, some = AheadLimit(400, 400), AheadLimit(400, 100)
+    spent, some = replace(order, others_paid_minor=400), replace(order, others_paid_minor=100)
     for day in (10, 16, 17, 60, 400):
-        assert pay_out(order, AHEAD, day, stops=[Stopped(10)], ahead=spent) == Payout(0, 0, 1_000, None, True)
-        assert pay_out(order, AHEAD, day, stops=[Stopped(10)], ahead=some) == Payout(300, 0, 700, None, True)
+        assert pay_out(spent, AHEAD, day, stops=[Stopped(10)], ahead_limit_minor=400) == Payout(0, 0, 1_000, None, True)
+        assert pay_out(some, AHEAD, day, stops=[Stopped(10)], ahead_limit_minor=400) == Payout(300, 0, 700, None, True)
     twice = [Stopped(10, 20), Stopped(20, 40)]
-    assert pay_out(order, AHEAD, 30, stops=twice, ahead=some).released_minor == 300
-    assert pay_out(order, AHEAD, 40, stops=twice, ahead=some) == Payout(1_000, 0, 0, None)
-    assert pay_out(order, AHEAD, 30, stops=[Stopped(18)], ahead=some) == Payout(1_000, 0, 0, None)
+    assert pay_out(some, AHEAD, 30, stops=twice, ahead_limit_minor=400).released_minor == 300
+    assert pay_out(some, AHEAD, 40, stops=twice, ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
+    assert pay_out(some, AHEAD, 30, stops=[Stopped(18)], ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
 
 
 def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:
     """With 300 of 1,000 paid out, 700 wait. What waited on an earlier day is unknown, and nothing on the 17th."""
-    order = Order(1_000, 0, "EUR", confirmed_time=0, claims_minor=1_000, drawn_minor=700)
-    some = AheadLimit(400, 100)
-    assert pay_out(order, AHEAD, 10, ahead=some) == Payout(300, 700, 0, None, True)
+    order = Order(1_000, 0, "EUR", confirmed_time=0, claims_minor=1_000, drawn_minor=700, others_paid_minor=100)
+    assert pay_out(order, AHEAD, 10, ahead_limit_minor=400) == Payout(300, 700, 0, None, True)
     with pytest.raises(InvalidInput, match="is more than the 700 that were held on 1970-01-11"):
-        pay_out(replace(order, drawn_minor=701), AHEAD, 10, ahead=some)
+        pay_out(replace(order, drawn_minor=701), AHEAD, 10, ahead_limit_minor=400)
     earlier = replace(order, drawn_day=10)
-    assert pay_out(earlier, AHEAD, 20, ahead=some) == Payout(300, 700, 0, None)
+    assert pay_out(earlier, AHEAD, 20, ahead_limit_minor=400) == Payout(300, 700, 0, None)
     with pytest.raises(InvalidInput, match="is more than the 0 that were held on 1970-01-18"):
-        pay_out(replace(order, drawn_day=17), AHEAD, 20, ahead=some)
+        pay_out(replace(order, drawn_day=17), AHEAD, 20, ahead_limit_minor=400)
 
 
 @given(
@@ -220,13 +220,13 @@ def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:
 def test_the_next_release_day_of_a_young_order_is_true(
     value: int, arrival: int | None, terms: Terms, day: int, limit: int, paid: int | None
 ) -> None:
-    order = Order(value, 0, "", confirmed_time=None if arrival is None else arrival * DAY)
-    ahead = AheadLimit(500, paid)
+    confirmed = None if arrival is None else arrival * DAY
+    order = Order(value, 0, "", confirmed_time=confirmed, others_paid_minor=paid)
 
     def released(day: int) -> int:
-        return pay_out(order, terms, day, hold_limit_days=limit, ahead=ahead).released_minor
+        return pay_out(order, terms, day, hold_limit_days=limit, ahead_limit_minor=500).released_minor
 
-    following = pay_out(order, terms, day, hold_limit_days=limit, ahead=ahead).next_release_day
+    following = pay_out(order, terms, day, hold_limit_days=limit, ahead_limit_minor=500).next_release_day
     if following is not None:
         assert released(following) > released(following - 1) == released(day)
     elif (arrival or 0) <= day:

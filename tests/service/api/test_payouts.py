@@ -105,6 +105,12 @@ def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[R
     confirmed_time = datetime.fromtimestamp(now, UTC)
     found = asking.evaluate_payout(MARKET, "s1", **order, delivered=True, confirmed_time=confirmed_time, disputed=True)
     assert found.held_minor == 10_000
+    drawn = {"delivered": True, "claims_minor": 5_000, "drawn_minor": 5_000, "day": format_day(today + 7)}
+    assert "is more than the 1000 that were held" in str(
+        refusal(asking.evaluate_payout, MARKET, "s1", **order, **drawn)
+    )
+    found = asking.evaluate_payout(MARKET, "s1", **order, **drawn, drawn_day=format_day(today + 6))
+    assert (found.released_minor, found.drawn_minor, found.held_minor) == (5_000, 5_000, 0)
     running.ledger.append(MARKET, [stop(PayoutsChange.STOPPED, "p1")])
     found = asking.evaluate_payout(MARKET, "s1", **order)
     assert found.stop_decide_time.seconds - found.stopped_time.seconds == 30 * 86_400
@@ -353,18 +359,18 @@ def test_nothing_is_settled_in_another_currency(ledger: Ledger, clock: Clock) ->
     def limit(days: int, currency: str) -> int:
         order = replace(order_of(days), currency=currency)
         found = asking.evaluate(MARKET, SELLER, order, TODAY, "", ledger.cut())
-        assert found.ahead is not None
-        return found.ahead.limit_minor
+        assert found.ahead_limit_minor is not None
+        return found.ahead_limit_minor
 
     assert [limit(10, "EUR"), limit(3, "USD")] == [5_000, 5_600]
 
 
 def test_what_settles_in_a_stop_raises_no_limit_in_it(stopped: Ledger) -> None:
     """600 are 5 % of 12,000 that settled in the stop: they count when it ends."""
-    order = replace(order_of(8), confirmed_time=ago(8))
+    order = replace(order_of(8), confirmed_time=ago(8), others_paid_minor=0)
 
     def found(text: str = LIMITED) -> OrderPayout:
-        return payouts(stopped, text).evaluate(MARKET, SELLER, order, TODAY, "", stopped.cut(), 0)
+        return payouts(stopped, text).evaluate(MARKET, SELLER, order, TODAY, "", stopped.cut())
 
     assert found().payout.released_minor == 5_000
     stopped.append(MARKET, [exposure(TODAY - 25, settled_orders=1, value_minor=12_000, currency="EUR")])
