@@ -77,16 +77,8 @@ def verify(
     --policy. It lists what no file can prove: assumptions, grants by persons, and acceptances.
     """
     check = _CHECKS[subject]
-    given = {
-        "file": file,
-        "public_key": public_key,
-        "sample": sample,
-        "policy": policy,
-        "assumptions": assumptions,
-        "after": after,
-        "server": server,
-        "marketplace": marketplace,
-    }
+    given: dict[str, Any] = {"file": file, "public_key": public_key, "sample": sample, "policy": policy}
+    given |= {"assumptions": assumptions, "after": after, "server": server, "marketplace": marketplace}
     taken = signature(check).parameters
     for name, value in given.items():
         if value and name not in taken:
