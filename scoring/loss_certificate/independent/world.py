@@ -66,13 +66,16 @@ def name_of(policy: Data) -> Data:
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
+NOTHING_ON_YOUNG = (0, 0, 0, 180)
+
+
 class Terms(NamedTuple):
     cap: int
     deposit: int
     hold: int
     ppm: int
     reserve: int
-    ahead: tuple[int, int, int, int] = (0, 0, 0, 180)
+    ahead: tuple[int, int, int, int]
     """The limit on young orders: without settled value, its share in parts per million, its largest value; the days
     before which none is paid.
     """
@@ -248,7 +251,7 @@ class World:
         hold = min(max(strictest("settlement_hold", "days"), self.carrier + strictest("delivery_hold", "days")), limit)
         limits = [m for m, _ in counting if m["kind"] == "paid_ahead_limit"]
         young = min(max([0, *(m["days"] for m in limits)]), limit)
-        ahead = (0, 0, 0, 180)
+        ahead = NOTHING_ON_YOUNG
         if young > hold:
             ahead = (
                 min(m["value_minor"] for m in limits),
@@ -271,13 +274,14 @@ class World:
         Orders keep the limits of all buckets that the run came through.
         """
         cost = 0 if is_free or self.days > self.claim_days else min(self.wash, self.aged[1])
+        below = [NOTHING_ON_YOUNG] * len(self.tenure)
         found = []
         for bucket, low in enumerate(self.settled):
             top = self.settled[bucket + 1] - 1 if bucket + 1 < len(self.settled) else HIGH
-            sums = []
-            for last in range(len(self.tenure)):
-                seen = (terms.ahead for row in table[: bucket + 1] for terms in row[: last + 1])
-                plain, ppm, most, first_day = _most_on_young(seen)
+            seen, sums = NOTHING_ON_YOUNG, []
+            for last, terms in enumerate(table[bucket]):
+                seen = below[last] = _most_on_young([terms.ahead, below[last], seen])
+                plain, ppm, most, first_day = seen
                 value = _most_between(plain, ppm, most, low, top, cost)
                 sums.append(value if first_day < self.days else 0)
             found.append(sums)
