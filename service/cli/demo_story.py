@@ -127,6 +127,8 @@ def _payout(client: Client) -> EvaluatePayoutResponse:
         captured_minor=OFFENDER.price_minor,
         currency="EUR",
         delivered=True,
+        confirmed_time=NOW,
+        others_paid_ahead_minor=0,
         deadline_seconds=_SECONDS,
     )
 
