@@ -98,8 +98,8 @@ class Settings(BaseModel):
     )
     target_credentials: Annotated[Path, AfterValidator(absolute), AfterValidator(is_credentials)] | None = Field(
         default=None,
-        description="Folder of what to show it: ca.crt of the authorities to trust (without it: no TLS), tls.crt and tls.key"
-        " of the caller, PEM, and a bearer token in the file token, each if need be",
+        description="Folder of PEM files for that server: ca.crt of the authorities to trust (without it: no TLS). Also,"
+        " if the server asks for them: tls.crt and tls.key of the caller, and a bearer token in the file token",
     )
     limits: Limits = Limits()
     """Constants without a variable; only tests replace them."""

@@ -6,8 +6,8 @@ With mass S over E settled orders, both decayed by the longest half-life, the po
 
     k = (a m + c S) / w,  X = b + c E,  c = E / (sum over orders of decay squared), 1 to 2
 
-The prior is a events in b orders, and m is its mass of one incident in the series. w is the series' weight of one
-event (`Prior.grain`; 1 for counted incidents). c is Kish's effective size, capped so that old facts weigh little. The
+The prior is a events in b orders. Its mass of one incident in the series is m. The series' weight of one event is w
+(`Prior.grain`; 1 for counted incidents). Kish's effective size is c, capped so that old facts weigh little. The
 quantiles of Gamma(k) are by Wilson and Hilferty,
 
     q = k max(0, 1 - 1/(9 k) + z sqrt(1/(9 k)))^3,  z = -1.6449 for 5 % and +1.6449 for 95 %,

@@ -17,7 +17,7 @@ from scoring.policy.space import Cell, Space
 
 SHIPPED = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
 GRADED = Path(__file__).parents[1] / "data" / "graded.toml"
-"""A policy with terms by tier, deposits, reserves and steps of settled value: the general policy of version 0.2."""
+"""Terms by tier, deposits, reserves and steps of settled value: the first version of the general policy."""
 SEVERITIES = ("minor", "moderate", "major", "critical")
 
 POINTS = {
