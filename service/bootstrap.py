@@ -173,6 +173,10 @@ def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "
     return MechanismWorker(ledger, Recorder(ledger, scorer), share=share)
 
 
+def _warn(log: "Log", event: str, problem: str) -> None:
+    log.warning(event, problem=problem)
+
+
 def run_server(
     settings: Settings,
     ready: Callable[["Server"], None],
@@ -206,11 +210,10 @@ def run_server(
             if records:
                 worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)
                 server.add_metrics(MechanismMetrics(worker))
-                failed = lambda problem: log.warning("measures not recorded", problem=problem)  # noqa: E731
-                threading.Thread(target=worker.run, args=(failed,), name="mechanism", daemon=True).start()
+                report = partial(_warn, log, "measures not recorded")
+                threading.Thread(target=worker.run, args=(report,), name="mechanism", daemon=True).start()
                 stack.callback(worker.stop)
-            shadow_failed = lambda problem: log.warning("shadow failed", problem=problem)  # noqa: E731
-            shadow = Shadow(settings.data_dir / "shadow", registry, shadow_failed)
+            shadow = Shadow(settings.data_dir / "shadow", registry, partial(_warn, log, "shadow failed"))
             scorer.observer = stack.enter_context(shadow).offer
             ready(server)
 

@@ -138,8 +138,11 @@ def _score_part(opened: Opened, cut: Cut, part: Part) -> Records:
     sellers: list[str] = []
     after = part.after
     while after < part.last:  # more pages than one if sellers came meanwhile
-        sellers += opened.ledger.sellers.list(part.marketplace, after, PART)
-        after = sellers[-1]
+        page = opened.ledger.sellers.list(part.marketplace, after, PART)
+        if not page:
+            break  # the ledger lost its tail
+        sellers += page
+        after = page[-1]
     sellers = [seller for seller in sellers if seller <= part.last]
     return pack_records(_list_answers(opened, cut, part.marketplace, sellers))
 
