@@ -12,6 +12,7 @@ from tests.helpers.policies import GRADED
 from tests.helpers.shells import bare_shell
 
 GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
+WITH_CASES = SHIPPED_POLICY.with_name("general.toml")
 
 
 @pytest.mark.long
@@ -69,10 +70,10 @@ def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     """4 if a case fails, with the actual and the expected value."""
     shell = bare_shell(tmp_path)
     assert "9 cases of 9 hold" in shell("policy", "check")[1]
-    assert "12 cases of 12 hold" in shell("policy", "check", GENERAL)[1]
+    assert "12 cases of 12 hold" in shell("policy", "check", WITH_CASES)[1]
     assert "5 cases of 5 hold" in shell("policy", "check", LADDER)[1]
     mine = tmp_path / "mine.toml"
-    mine.write_text(GENERAL.read_text())
+    mine.write_text(WITH_CASES.read_text())
     mine.with_suffix(".cases.toml").write_text(LADDER.with_suffix(".cases.toml").read_text())
     err = shell.error(4, "policy", "check", mine)
     assert "standing is 24, expected 48" in err
@@ -85,7 +86,7 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     wrong.write_text(GENERAL.read_text() + "colour = 1\n")
     sound.write_text(GENERAL.read_text())
     cases = tmp_path / "sound.cases.toml"
-    cases.write_text(GENERAL.with_suffix(".cases.toml").read_text() + "colour = 1\n")
+    cases.write_text(WITH_CASES.with_suffix(".cases.toml").read_text() + "colour = 1\n")
     shell = bare_shell(tmp_path)
     fault = f"{wrong}: the policy does not hold together"
     assert fault in shell.error(6, "policy", "check", wrong, "--against", GENERAL)
