@@ -20,9 +20,10 @@ from scoring.entries.kinds.table import Fact
 from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.append.batch import Batch
 from service.ledger.append.following import find_unfinished_among, position_after
-from service.ledger.append.own_reports import refuse_own_reports
+from service.ledger.append.own_reports import may_decide_own, refuse_own_reports
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
+from service.ledger.database.database import Database
 from service.ledger.database.expressions import HERE, among, of_kind
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
@@ -162,6 +163,15 @@ def _add_all(
         else:
             raise _content_differs_error(batch, {index: found})
     return results
+
+
+def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
+    """Raise PermissionDenied for decisions about the caller's own reports, before the lock: tries hold up no one."""
+    if may_decide_own(batch):
+        with database.read() as connection:
+            reader = RowReader(connection, marketplace)
+            known = _read_known(reader, batch)
+            refuse_own_reports(reader, [item for item in batch if item.entry.entry_id not in known])
 
 
 def find_overtaken(reader: RowReader, seen: AsSeen) -> set[str]:

@@ -18,10 +18,15 @@ _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})
 """A notifier may withdraw, and anyone may ask for a review or an appeal."""
 _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
+_DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
 
 _STATED = RECORDED.where(HERE, among(_E.entry_id), among_kinds(*sorted(_REPORTS)))
 _WAITING = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS), _E.status.is_(None))
+
+
+def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
+    return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 
 
 def refuse_own_reports(reader: RowReader, batch: Sequence[PreparedEntry]) -> None:

@@ -153,6 +153,14 @@ def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
         assert b.get_violation(MARKET, "w-4").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
 
 
+def test_deciding_an_own_report_is_refused_without_the_lock(callers: Granted) -> None:
+    """A caller may not decide its own report; the refusal needs no ledger lock."""
+    with callers("a") as a:
+        a.append_entries(MARKET, [violation("u-1", "s")])
+        with callers.running.ledger.database.write():
+            refuse(a.confirm_violation, MARKET, "u-1", actor="court", reason="so", deadline_seconds=4)
+
+
 def test_a_derived_violation_is_the_reporters(callers: Granted) -> None:
     """A violation that follows from a report of a product is the reports."""
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
