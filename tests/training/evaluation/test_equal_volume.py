@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from training.evaluation.arrays import sigmoid
@@ -17,6 +17,7 @@ def test_an_interval_adds_up_what_each_seller_moves() -> None:
     assert (found.low, found.high) == (pytest.approx(0.502, abs=1e-4), pytest.approx(0.698, abs=1e-4))
 
 
+@example([(2, True, 10, 1, 0), (1, False, 12, 1, 1), (3, True, 24, 1, 2), (0, False, 20, 1, 3)])
 @given(rows)
 def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
     """By counting every pair, ties one half, weights multiplied; a volume that differs by exactly a fifth is like."""

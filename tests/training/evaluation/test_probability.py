@@ -51,6 +51,7 @@ def test_parts_that_keep_ties_together_are_worked() -> None:
     assert [values[part].tolist() for part in tied_bins(values, 3)] == [[1, 1, 1], [2], [3, 3]]
     assert [len(part) for part in tied_bins(np.ones(7))] == [7]
     assert tied_bins(np.array([])) == []
+    assert [len(part) for part in tied_bins(np.array([1.0, 2, 2, 3]), 2)] == [1, 3]
     assert [len(part) for part in tied_bins(np.array([1.0] * 8 + [2.0]), 3)] == [8, 1]
     assert [len(part) for part in tied_bins(np.arange(100.0))] == [10] * 10
 
@@ -127,5 +128,7 @@ def test_a_rate_counts_sellers_rather_than_their_rows() -> None:
     assert (twice.low, twice.high, twice.effective_rows) == pytest.approx((once.low, once.high, 10))
     assert rate_of(np.zeros(6), np.array([1, 1, 1, 2, 2, 2])).effective_rows == pytest.approx(2)
     weighted = rate_of(np.array([0.0, 1.0, 0.0]), np.arange(3), np.array([1.0, 2.0, 1.0]))
-    assert weighted.observed == 0.5
+    assert (weighted.observed, weighted.low + weighted.high) == (0.5, pytest.approx(1))
     assert weighted.effective_rows == pytest.approx(0.25 / ((1 + 4 + 1) * 0.25 / 16))
+    assert rate_of(np.array([0.0, 1.0]), np.zeros(2)).effective_rows == 1
+    assert rate_of(np.array([1.0, 0, 1, 0, 0]), np.array([0, 0, 1, 1, 2])).effective_rows == 5
