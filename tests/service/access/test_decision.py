@@ -1,5 +1,7 @@
 from collections.abc import Sequence
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +107,23 @@ def test_asking_for_more_never_helps(who: list[Principal], given_grants: list[Gr
 def test_local_may_do_everything_and_nobody_nothing(given_grants: list[Grant], call: list[NeededRight]) -> None:
     assert allowed([LOCAL], given_grants, call)
     assert not allowed([], given_grants, call)
+
+
+def grant_of(asked: NeededRight) -> Grant:
+    limits: list[Any] = [frozenset({value}) for value in asked]
+    limits[NeededRight._fields.index("entry_id")] = (asked.entry_id,)
+    return Grant((Pattern("dns:a.example"),), *limits)
+
+
+@pytest.mark.parametrize("field", NeededRight._fields)
+def test_two_grants_do_not_add_up(field: str) -> None:
+    """What is asked for once is in one grant whole."""
+    who = Principal("dns:a.example", is_bound=True)
+    one = NeededRight(Right.APPEND, "m1", "s1", "violation", "brand", "n1", "a-1", "confirm")
+    other = NeededRight(Right.DECIDE, "m2", "s2", "exposure", "customs", "n2", "b-1", "dismiss")
+    given_grants = [grant_of(one), grant_of(other)]
+    assert allowed([who], given_grants, [one, other])
+    assert not allowed([who], given_grants, [one._replace(**{field: getattr(other, field)})])
 
 
 @given(
