@@ -44,6 +44,8 @@ class FourEyes:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
+    """The calls that need two persons, and the persons by the names of their principals."""
+
     rules: tuple[FourEyes, ...] = ()
     person_of: Mapping[str, str] = field(default_factory=dict)
     grants: GrantList = field(default_factory=GrantList)

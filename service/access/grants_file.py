@@ -48,6 +48,7 @@ class GrantsFile:
         threading.Thread(target=self._follow, name="grants", daemon=True).start()
 
     def stop(self) -> None:
+        """Let the threads of the file and of its key sets end; return without waiting for them."""
         self._is_ending.set()
         for source in self._sources.values():
             source.stop()

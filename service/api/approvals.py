@@ -46,6 +46,7 @@ class Approvals:
 
     @property
     def agreement(self) -> Agreement:
+        """Return what the grants file says now about calls that need two persons; without a file, no call needs two."""
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:

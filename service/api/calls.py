@@ -139,7 +139,7 @@ class Calls:
                         if method.takes_stream:
                             self._audit_end(served, code_pb2.OK, response)
                         else:
-                            self._require(served, context)
+                            self._authorise(served, context)
                         self.records.count_message(served, "sent")
                         yield response.SerializeToString()
 
@@ -188,7 +188,7 @@ class Calls:
         if method.takes_stream:
             request.parent = request.parent or parent
         served.request = request
-        self._require(served, context)
+        self._authorise(served, context)
         if served.caller is not None:
             if method.has_entries and (entries := request.entries):
                 self._gate.admit_entries(served.caller, method.name, method.call_class, len(entries), context)
@@ -196,10 +196,11 @@ class Calls:
             served.audited = self._gate.audit_request(served.caller, method.name, request, served.call.approval)
         return cast(Message, request)
 
-    def _require(self, served: ServedCall, context: grpc.ServicerContext) -> None:
-        """Raise Unauthenticated, PermissionDenied, or as `Gate.require`, if a request is not granted.
+    def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
+        """Check that the caller's grants cover the request; note in `served` the caller and the sellers it may see.
 
-        A stream may outlive its grants and token, so its caller is identified again.
+        Raises as `Gate.identify` and `Gate.require`, and Unauthenticated if those sellers changed during a stream. A
+        stream may outlive its grants and token, so its caller is identified again. Before the first request no more is done.
         """
         rules = self._gate.rules
         if served.method.gives_stream:
@@ -214,11 +215,11 @@ class Calls:
         served.rules = rules
 
     def _recheck(self, served: ServedCall, context: grpc.ServicerContext) -> None:
-        """Raise as `_require` if a waiting stream's caller may no longer have it open."""
+        """Raise as `_authorise` if a waiting stream's caller may no longer have it open."""
         served.caller = self._gate.identify(context)
         if self._gate.rules is not served.rules:
             self._gate.require_anything(served.caller, served.method.name)
-            self._require(served, context)
+            self._authorise(served, context)
 
     def _audit_end(self, served: ServedCall, number: int, response: Message | None) -> None:
         """Write a request's outcome to the audit file, if it has a line. Never raises: the work is done."""
@@ -279,7 +280,9 @@ class _CallScope:
         end_answering(self._token)
         status, details, is_awaited = _OK, _NO_DETAILS, True
         if isinstance(error, Exception):
-            status, details = self._failure(error)
+            status, details = self._describe_failure(error)
+            self._record_refusal(error)
+            error.__traceback__ = None  # its frames hold the call
         if served.method.gives_stream:
             is_awaited = context.is_active()
             if not is_awaited and status.code != code_pb2.INTERNAL:
@@ -297,17 +300,18 @@ class _CallScope:
             context.abort_with_status(ended._replace(trailing_metadata=(*ended.trailing_metadata, *trailers)))
         return is_failed
 
-    def _failure(self, error: Exception) -> tuple[Status, Mapping[str, Any]]:
-        calls, served = self._calls, self._served
-        found: tuple[Status, Mapping[str, Any]] = _OK, _NO_DETAILS
-        is_client_gone = served.method.takes_stream and isinstance(error, grpc.RpcError)
-        if not is_client_gone:
-            found = calls.records.failure(error, served.request)
-            if isinstance(error, Unauthenticated | PermissionDenied):
-                method = served.method
-                calls._gate.record_refusal(served.caller, method.name, method.call_class, self._context)
-        error.__traceback__ = None
-        return found
+    def _describe_failure(self, error: Exception) -> tuple[Status, Mapping[str, Any]]:
+        """Return (the caller's status, log fields) of an error; OK if a client left in the middle of its stream."""
+        is_client_gone = self._served.method.takes_stream and isinstance(error, grpc.RpcError)
+        if is_client_gone:
+            return _OK, _NO_DETAILS
+        return self._calls.records.failure(error, self._served.request)
+
+    def _record_refusal(self, error: Exception) -> None:
+        """Let the gate count the caller's refusal, if the error is one: further calls may then be held."""
+        if isinstance(error, Unauthenticated | PermissionDenied):
+            method = self._served.method
+            self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)
 
 
 def _method_of(method: MethodDescriptor) -> Method:
