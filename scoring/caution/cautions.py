@@ -47,11 +47,11 @@ class Caution:
     start: int
     """When its last fact became visible, in microseconds."""
     end: int
-    """Of itself, in microseconds."""
+    """When it ends if no person ends it, in microseconds."""
     decide_by: int
-    """For a person, in microseconds."""
+    """When a person must have decided its case, in microseconds."""
     measures: tuple[Measure, ...]
-    """None if it rests on reports of crowds, which only open a case."""
+    """Empty if it rests on reports of crowds, which only open a case."""
     entries: tuple[str, ...]
     """By visibility, or by day of flow; the last one set it off."""
     measured: Measured
@@ -111,7 +111,7 @@ def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    """Return whether flow since that day may set off a caution."""
+    """Return whether flow since `choose_first_recent_day` may set off a caution in force at a time."""
     first = choose_first_recent_day(observe_time, stated)
     table = FlowTable(flow, stated.currency, has_earlier=True)
     return any(
@@ -127,10 +127,11 @@ def _find_cautions_of_seller(
     flow: Sequence[FlowDay],
     check: Callable[[], None],
 ) -> tuple[Caution, ...]:
-    """Return the cautions in force for one seller at a time, in the order of the rules.
+    """Return one seller's cautions in force at `observe_time`, in the order of the rules, then by start.
 
-    Worked: a rule asks for 100 in 14 days and lasts 3. Customs' report (100) of 1 March sets it off until 4 March; one
-    of 2 March again, until 5 March.
+    `signs` and `rows` are the seller's; `flow`: since `choose_first_day`. Worked: a rule asks for reports that weigh 100
+    in 14 days, and lasts 3 days. Customs' report (weight 100) of 1 March sets it off until 4 March; one of 2 March
+    sets it off again, until 5 March.
     """
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
@@ -139,6 +140,7 @@ def _find_cautions_of_seller(
     begun = [*list_onsets_by_signs(stated, known), *list_onsets_by_flow(stated, known)]
     if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun if one.ended == NEVER):
         return ()
+    # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
     places = {rule.id: place for place, rule in enumerate(stated.rules)}

@@ -23,7 +23,7 @@ MAX_ATTRIBUTE_LENGTH = 128
 MAX_ID = 128
 _ID_CHARACTERS = f"{ascii_letters}{digits}._~:-"
 _ATTRIBUTE_KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_DIGITS = re.compile(r"-?[0-9]{1,30}")
+_SIGNED_DIGITS = re.compile(r"-?[0-9]{1,30}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_CONTROL = "must hold no control characters (U+0000 to U+001F, U+007F): write it on one line"
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -93,7 +93,7 @@ def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
 
 
 def amount(maximum: int, minimum: int = 0) -> Shape:
-    """Return the shape for money in minor units (cents), which files state in digits only."""
+    """Return the shape for money in minor units (cents), which files state without a point or an exponent."""
     return replace(count(maximum, minimum), parse=parse_minor_units)
 
 
@@ -109,7 +109,7 @@ def pattern(regex: str, error: str) -> Shape:
 
 
 def parse_whole_number(text: str) -> int:
-    """Parse `12`, `-3`, `12.0` or `1e3`; raise ValueError for `12.5`, `nan` or none."""
+    """Parse `12`, `-3`, `12.0` or `1e3`; raise ValueError for `12.5`, `nan` or a text that is no number."""
     try:
         number = float(text) if not text.lstrip("-").isdigit() else int(text)
     except ValueError:
@@ -120,8 +120,11 @@ def parse_whole_number(text: str) -> int:
 
 
 def parse_minor_units(text: str) -> int:
-    """Parse digits only, else raise ValueError: `1999.00` may be 1999 cents or 1999 euros."""
-    if not _DIGITS.fullmatch(text):
+    """Parse 1 to 30 digits, with or without a minus. Raise ValueError for a point, an exponent or a space.
+
+    A point is refused because `1999.00` may be 1999 cents or 1999 euros.
+    """
+    if not _SIGNED_DIGITS.fullmatch(text):
         raise ValueError(f"{text!r} is not {MINOR_UNITS}")
     return int(text)
 

@@ -39,7 +39,10 @@ class Findings:
 
 
 def list_findings(entries: EntryColumns, controlled: Ints | None = None) -> Findings:
-    """Return the findings of entries. A pass before the last change of control (`controlled`, in days) does not count."""
+    """Return, by case, the inspections of INSPECTORS, passed or failed, and the disputes that the seller lost.
+
+    `controlled`: the day of each case's last change of control, in days since 1970. A pass before it does not count.
+    """
     day = entries.occur_time // DAY
     if not len(day):
         return Findings(day, day, day, day)

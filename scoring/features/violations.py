@@ -75,11 +75,15 @@ class Judged(NamedTuple):
 
 
 def judge_violations(entries: EntryColumns) -> Judged:
-    """Group entries about violations by (case, violation) and resolve each status, without pending changes."""
+    """Resolve each violation, by (case, violation), from its report and the decisions and attributions about it.
+
+    Its last stated severity counts. Pending decisions (status 0) are left out.
+    """
     entries = entries.take((entries.kind != Kind.STATUS) | (entries.status != 0))
     entries = entries.take(np.lexsort((entries.sequence, entries.violation, entries.case)))
     n = len(entries.case)
     starts = np.flatnonzero(first_of_runs(entries.case, entries.violation))
+    # Index 0 if none is stated: only a violation without its report lacks a severity, and it does not count.
     stated = np.where(entries.severity > 0, np.arange(n), 0)
     stated = np.maximum.reduceat(stated, starts) if n else stated
     reports = entries.take(starts)

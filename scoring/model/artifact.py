@@ -154,9 +154,10 @@ def verify(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_content(parts: Mapping[str, bytes]) -> str:
-    """Verify format and each part's SHA-256; return the digest.
+    """Verify the format, and each part's SHA-256 by the manifest; return the artifact's digest.
 
-    Raise ArtifactRefused naming a missing or altered part.
+    The digest is the manifest's SHA-256, in hex. Raise ArtifactRefused for another format, or naming a missing or
+    altered part.
     """
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")

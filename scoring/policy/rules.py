@@ -143,6 +143,10 @@ class Situation:
     def of_values(
         cls, tier: Tier | None, values: Mapping[Asked, int], marketplace: str = "", rated_by_violation: bool = False
     ) -> "Situation":
+        """Return a situation that answers `value(asked)` with `values[asked]`, and with 0 for what is missing.
+
+        An empty `marketplace` has no limits of its own.
+        """
         return cls(
             tier,
             incidents={asked: value for asked, value in values.items() if isinstance(asked, Counter)},

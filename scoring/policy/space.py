@@ -43,8 +43,8 @@ class Axis(NamedTuple):
     values: tuple[int, ...]
 
     def find_last(self, first: int) -> int:
-        """Return the largest value of the range that begins at `first`."""
-        return last_of(self.values, first)
+        """Return the last value of the range that begins at `first`, as `find_last_of_range`."""
+        return find_last_of_range(self.values, first)
 
     def describe(self, value: int) -> str:
         shown = show_range(self.values, value)
@@ -125,7 +125,7 @@ class Space:
     def find_thin_file(self, cell: Cell) -> tuple[int, int] | None:
         """Return (settled orders, days of tenure) in a cell that make a file thin for `cell.thin` alone, if any."""
         first = self.values_by(0, cell).get(Quantity.TENURE, 0)
-        last = last_of(self.tenures, first)
+        last = find_last_of_range(self.tenures, first)
         days = sorted({first, *(policy.thin_file_days for policy in self.policies)})
         for orders in sorted({0, *(policy.thin_file_orders for policy in self.policies)}):
             for tenure in days:
@@ -222,14 +222,18 @@ def _find_thin(policies: Sequence[Policy], orders: int, tenure: int) -> tuple[in
     return tuple(place for place, policy in enumerate(policies) if policy.is_thin(orders, tenure))
 
 
-def last_of(values: Sequence[int], first: int) -> int:
-    """Return the largest value of the range that begins at `first`, up to the next of `values`."""
+def find_last_of_range(values: Sequence[int], first: int) -> int:
+    """Return the last value of the range that begins at `first`, just before the next of `values`, which rise.
+
+    The last range ends at 2**63 - 1. Raises ValueError if no range begins at `first`.
+    """
     place = values.index(first) + 1
     return values[place] - 1 if place < len(values) else 2**63 - 1
 
 
 def show_range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
-    last = last_of([value for value in values if value is not None], first)
+    """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`."""
+    last = find_last_of_range([value for value in values if value is not None], first)
     if last == 2**63 - 1:
         return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"
     return f"{first:,} to {last:,}" if last > first else f"{first:,}"
