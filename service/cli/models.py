@@ -40,7 +40,7 @@ def list_models(
     """List the published models with their aliases and the verdict of their gates."""
     with _open_models(server) as models:
         if history:
-            rows = [_move_row(move, output) for move in models.list_model_moves()]
+            rows = [_make_model_move_row(move, output) for move in models.list_model_moves()]
         else:
             rows = [_model_row(model, output) for model in models.list_models()]
     if not rows and server is None and output is Format.TABLE:
@@ -235,8 +235,9 @@ def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
 
 
 def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format) -> dict[str, Any]:
-    """Return a move with the named fields, `actor`, `reason` and `digest` among them; control characters in actor and
-    reason are escaped.
+    """Return a move with the named fields, `actor`, `reason` and `digest` among them.
+
+    A table shortens the digest to 12 characters, and escapes control characters in actor and reason.
     """
     row = row_of(move, fields)
     if output is Format.TABLE:
@@ -248,7 +249,7 @@ def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format)
 MOVE = "number time=move_time alias digest=model actor reason figures"
 
 
-def _move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
+def _make_model_move_row(move: messages.ModelMove, output: Format) -> dict[str, Any]:
     row = move_row(move, MOVE, output)
     figures = dict(sorted(move.figures.items()))
     written = " ".join(escape_unprintable(f"{name}={_shorten_digest(value)}") for name, value in figures.items())

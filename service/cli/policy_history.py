@@ -94,13 +94,13 @@ def show(
         raise invalid("--history", "lists every policy; leave out POLICY, or --history")
     with client() as (connection, _):
         if history:
-            emit([_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()], output)
+            emit([_make_policy_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()], output)
             return
         found = PolicyClient(connection).get_policy(policy)
     shown, commit = found.policy, found.commit
     if output is Format.JSON:
         row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
-        moved = _move_row(commit, output) if found.HasField("commit") else None
+        moved = _make_policy_move_row(commit, output) if found.HasField("commit") else None
         emit_one(row | {"is_served": shown.digest == found.serving_digest, "commit": moved}, output)
         return
     say(f"{shown.policy_name} version {shown.policy_version}, digest {shown.digest}")
@@ -111,7 +111,7 @@ def show(
 
 
 def _report(move: PolicyMove, serving: str, output: Format) -> None:
-    emit_one(_move_row(move, output), output)
+    emit_one(_make_policy_move_row(move, output), output)
     digest = move.policy.rpartition("/")[2]
     say(
         f"the policy {digest[:12]} is served"
@@ -120,7 +120,8 @@ def _report(move: PolicyMove, serving: str, output: Format) -> None:
     )
 
 
-def _move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
+def _make_policy_move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
+    """Return a move as a row; empty values are None. A table shortens digests to 12 characters."""
     fields = "number time=move_time action digest=policy actor reason principal proposal certificate owed_until"
     losses = {name: _describe_losses(getattr(move, name)) for name in ("accepted_losses", "sequence_losses")}
     row = move_row(move, fields, output) | losses

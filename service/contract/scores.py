@@ -12,7 +12,7 @@ from service.contract.fields import timestamp
 from service.contract.statuses import item_error
 
 MAX_CAUTION_ENTRIES = 100
-"""Entries that one caution lists; the rest are only counted."""
+"""The last entries of a caution that its message lists; the others are only counted."""
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
@@ -76,6 +76,7 @@ def score_message(
 
 
 def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb2.Caution]:
+    """Return the messages in the same order. Each lists at most MAX_CAUTION_ENTRIES entries, and counts the others."""
     return [
         trust_score_service_pb2.Caution(
             rule=one.rule,

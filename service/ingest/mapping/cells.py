@@ -31,7 +31,7 @@ def cell(row: Row, column: str) -> str:
 
 
 def column_of(part: Part, name: str = "column") -> str:
-    """Read the name of a column, which may hold any character."""
+    """Read the name of a column, which may hold any character; "" after an error."""
     stated = part.value(name)
     if isinstance(stated, str) and stated:
         return stated
@@ -179,7 +179,7 @@ def _multiplied(part: Part, reading: Reading) -> Change:
 
 
 def factor_of(part: Part) -> Decimal:
-    """Return the number under `multiply`, by default 1."""
+    """Read the number under `multiply`, by default and after an error 1."""
     stated = part.value("multiply")
     if stated is not None and not _is_number(stated):
         part.refuse("multiply", "must be a number")
@@ -219,8 +219,11 @@ def _text(constant: object) -> str:
     return str(constant).lower() if isinstance(constant, bool) else str(constant)
 
 
-def tests_of(part: Part, dates: Dates) -> tuple[Test, ...]:
-    """Compile the conditions of a `when`, one table or a list."""
+def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
+    """Compile a part's `when`, one table or a list of tables, into tests of a row, which must all hold.
+
+    Empty without a `when`. A wrong condition is refused in `part`. A test raises RowRejected for an unreadable cell.
+    """
     if "when" not in part:
         return ()
     is_one = isinstance(part.value("when"), Mapping)
@@ -229,7 +232,7 @@ def tests_of(part: Part, dates: Dates) -> tuple[Test, ...]:
 
 
 def _condition(part: Part, dates: Dates) -> Test:
-    """Return one condition as a function of the row.
+    """Return one condition as a test of a row; after an error, one that never holds.
 
     Conditions: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date as text,
     `{column}`, or `{ column = "...", plus_days = 3 }`).

@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 from scoring.base.parts import Part
-from service.ingest.mapping.cells import Row, cell, column_of, factor_of, number, tests_of, whole
+from service.ingest.mapping.cells import Row, cell, column_of, compile_conditions, factor_of, number, whole
 from service.ingest.mapping.dates import Dates
 
 COUNTS = frozenset(["count", "sum"])
@@ -17,7 +17,7 @@ class Count:
         how = "sum" if "sum" in part else "count"
         self._column, self._is_sum, self._field = column_of(part, how), how == "sum", field
         self._factor = factor_of(part) if self._is_sum else Decimal(1)
-        self.when = tests_of(part, dates)
+        self.when = compile_conditions(part, dates)
 
     def read(self, row: Row) -> str | Decimal:
         """Return one row's contribution. Raises RowRejected without the column or the number."""

@@ -42,7 +42,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
-from service.ingest.mapping.cells import Reading, Row, RowRejected, Value, tests_of, value_of
+from service.ingest.mapping.cells import Reading, Row, RowRejected, Value, compile_conditions, value_of
 from service.ingest.mapping.counting import COUNTS, Count, Tally
 from service.ingest.mapping.dates import PLAIN, Dates, parse_dates
 from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step, read_or_none, read_text
@@ -194,7 +194,7 @@ class Rule:
         self.needs_match = _of_match(data)
         if any(_of_match(data.get(name)) for name in ("entry_id", "violation")):
             part.refuse("", "has an id that depends on the match; a later match would add the row again")
-        self._when = tests_of(part, dates)
+        self._when = compile_conditions(part, dates)
         counted = [n for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])]
         self._counts = {name: Count(part.part(name), name, dates) for name in counted}
         if self._counts and self.needs_match:

@@ -78,6 +78,7 @@ class ServerClock:
         self._wall = wall
         self.is_witnessed = is_witnessed
         self._sound = (steady_clock(), wall())
+        """The steady and the wall clock at the last reading without a jump."""
 
     def now(self, database: int | None) -> int:
         """Return the present for reads, in microseconds: the `database`'s clock, or the server's, or the expected time
@@ -85,7 +86,7 @@ class ServerClock:
         """
         if database is not None:
             return database
-        wall, jump = self._read()
+        wall, jump = self._read_and_keep_sound()
         return wall - jump
 
     def doubt(self, database: int | None, last_record_time: int) -> int:
@@ -96,7 +97,7 @@ class ServerClock:
         """
         if not self.is_witnessed:
             return 0
-        wall, jump = self._read()
+        wall, jump = self._read_and_keep_sound()
         if database is None and jump:
             return max(steady_clock() - self._sound[0], SECOND)
         now = wall if database is None else database
@@ -109,7 +110,7 @@ class ServerClock:
 
         Raises ClockInDoubt if they differ by more than TOLERANCE, or the server's has jumped ahead.
         """
-        wall, jump = self._read()
+        wall, jump = self._read_and_keep_sound()
         if database is not None and abs(wall - database) > TOLERANCE:
             raise _in_doubt(
                 f"this server's clock says {format_time(wall)} and the database's {format_time(database)}",
@@ -123,12 +124,17 @@ class ServerClock:
             )
         return Present(wall if database is None else database)
 
-    def _read(self) -> tuple[int, int]:
+    def _read_and_keep_sound(self) -> tuple[int, int]:
+        """Return the wall clock, and its jump since the last sound reading, in microseconds; behind is below 0.
+
+        A jump of at most TOLERANCE is 0, and the reading is then the last sound one. Only a witnessed clock
+        can jump. The steady clock is read before and after, so a pause between the readings is no jump.
+        """
         before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:
             return wall, 0
-        steady, sound = self._sound
-        drift = wall - sound
+        steady, sound_wall = self._sound
+        drift = wall - sound_wall
         jump = max(drift - (after - steady), 0) or min(drift - (before - steady), 0)
         if abs(jump) <= TOLERANCE:
             self._sound = (before, wall)

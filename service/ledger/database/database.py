@@ -51,7 +51,7 @@ _WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", 
 _ENTRY_COLUMNS = tuple(ENTRY.c.keys())
 
 CONFLICT = (exc.IntegrityError, psycopg.IntegrityError, sqlite3.IntegrityError)
-"""For a taken unique key or a failed CHECK."""
+"""Errors of the drivers for a taken unique key or a failed CHECK; `write` lets them through."""
 
 
 class Database:
@@ -270,13 +270,16 @@ def lift_limits(connection: Connection) -> None:
 
 
 def insert_entries(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert complete rows; listeners get them after the commit. Raises an error of CONFLICT."""
+    """Insert rows with a value for each column of ENTRY, in its order; `listeners` get them after the commit.
+
+    Only inside `Database.write`. Raises one of CONFLICT, for an id that is taken, for example.
+    """
     insert_rows(connection, ENTRY.name, _ENTRY_COLUMNS, rows)
     connection.info[_INSERTED] += rows
 
 
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows into some columns. COPY takes PostgreSQL 12 us a row, executemany 85."""
+    """Insert rows into some columns; raises as `insert_entries`. COPY takes PostgreSQL 12 us a row, executemany 85."""
     is_sqlite = connection.dialect.name == "sqlite"
     statement = _insertion(table, columns, is_sqlite)
     raw: Any = connection.connection

@@ -13,7 +13,7 @@ import pytest
 from scoring.base.errors import ArtifactRefused, InvalidInput, ModelNotFound
 from scoring.model.artifact import MANIFEST, PARTS
 from sellertrust.v1.model_service_pb2 import ModelMove
-from service.cli.models import _move_row
+from service.cli.models import _make_model_move_row
 from service.cli.output import Format
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, is_move
 from service.registry.registry import Registry
@@ -252,7 +252,7 @@ def test_a_line_of_a_wrong_alias_or_figure_is_no_move(wrong: dict[str, object]) 
 def test_what_moves_a_cursor_is_spelt_out() -> None:
     """Listing an old log escapes control characters."""
     move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
-    row = _move_row(move, Format.TABLE)
+    row = _make_model_move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
     assert row["figures"] == "override=b\\u000ac"
 
