@@ -67,7 +67,7 @@ def backtest(
     """
     try:
         from training.monitoring import backtest as run
-        from training.monitoring.outcomes import as_the_model_sees
+        from training.monitoring.outcomes import adapt_study_to_model
     except ImportError as error:
         raise training_missing(error) from None
     from service.policy.policy_file import load_policy
@@ -78,7 +78,7 @@ def backtest(
     artifact = registry.load(registry.resolve(model))
     other = _load_other(registry, artifact, against)
     days = run.days_between(_day(first, "--from"), _day(last, "--to"), step)
-    stated = None if study is None else as_the_model_sees(study_of(study), artifact)
+    stated = None if study is None else adapt_study_to_model(study_of(study), artifact)
     where = marketplace or (stated or settings).marketplace
     with StepProgress() as progress:
         table = table_of(settings, where, export, progress)

@@ -44,7 +44,10 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
     }
     predicted = case.probabilities()
     return {
-        kind: [segment(case, predicted, name, index, [case.seed, k, part]) for part, (name, index) in enumerate(parts)]
+        kind: [
+            evaluate_segment(case, predicted, name, index, [case.seed, k, part])
+            for part, (name, index) in enumerate(parts)
+        ]
         for k, (kind, parts) in enumerate(kinds.items())
     }
 
@@ -76,11 +79,14 @@ def by_label(labels: Labels) -> Parts:
     return [([*names, "other"][code], index) for code, index in groups_of(codes)]
 
 
-def segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]) -> dict[str, Any]:
-    """Return the figures of one segment by name, weighted by `case.weight`.
+def evaluate_segment(
+    case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]
+) -> dict[str, Any]:
+    """Return figures of the rows at `index` by name, weighted by `case.weight`; None for a model that is missing.
 
-    AUC is as served, with an interval of 200 draws; None below 10 bad or 10 good rows. `predicted` is over each row's
-    own exposure. `auc_difference` is the candidate's AUC less the champion's, from the same draws.
+    `predicted`: from `case.probabilities`. `p_under` and `p_over`: from `jeffreys_test`. AUC ranks by `case.served`,
+    and is None below 10 bad or 10 good rows. Its interval, and `auc_difference` (the candidate's AUC less the
+    champion's), come from the same draws, at most 200.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -118,7 +124,7 @@ def by_month(case: Case) -> list[dict[str, Any]]:
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
     for k, (month, index) in enumerate(groups_of(months)):
-        row = segment(case, predicted, str(month), index, [case.seed, 1000, k])
+        row = evaluate_segment(case, predicted, str(month), index, [case.seed, 1000, k])
         interval = row["auc"] or Interval(np.nan, np.nan, np.nan)
         shown = {name: row[name] for name in ("rows", "bad", "predicted", "observed", "low", "high")}
         found.append({"month": str(month), **shown, "auc": interval})

@@ -69,13 +69,22 @@ def _thin_rows(rows: int) -> Ints:
 @dataclass(frozen=True, slots=True)
 class _Columns:
     knots: list[Floats]
+    """By feature, rising."""
     used: list[int]
+    """Places of the features with more than one knot; `tables` holds one table for each."""
     tables: list[tuple[Floats, NDArray[np.intp]]]
+    """From `_make_table`."""
     signs: Ints
+    """By column of `design`: +1 if its weight is at least 0, -1 if at most 0, 0 if it is free."""
     design: Floats
+    """Shape (n, 2 * used): the logarithm and the rank of each used feature."""
 
 
 def _make_columns(x: Floats, directions: Sequence[int]) -> _Columns:
+    """Return the columns to fit for the rows `x`; each knot is a quantile of its feature, at most KNOTS.
+
+    `directions`: as for `fit_additive`. A feature that is the same in all rows gets no columns.
+    """
     knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
     used = [place for place, values in enumerate(knots) if len(values) > 1]
     tables = [_make_table(x[:, place], knots[place]) for place in used]

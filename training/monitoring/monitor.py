@@ -23,7 +23,7 @@ from training.fitting.fit import log_exposure
 from training.monitoring.backtest import answers_at
 from training.monitoring.outcomes import (
     DayOutcomes,
-    as_the_model_sees,
+    adapt_study_to_model,
     is_mature,
     last_training_day,
     outcome,
@@ -59,7 +59,7 @@ def monitor(
     was known.
     """
     limits = study.monitor
-    study = as_the_model_sees(study, artifact)
+    study = adapt_study_to_model(study, artifact)
     day = table.as_of if as_of is None else as_of
     table = replace(reported_before(table, day), as_of=day)
     final = final_facts(table)

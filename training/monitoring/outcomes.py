@@ -68,8 +68,11 @@ def reported_before(table: LedgerTable, day: int) -> LedgerTable:
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
-def as_the_model_sees(study: Study, artifact: Artifact) -> Study:
-    """Return `study_of_model`. Raise ConfigurationWrong if the reference exposures differ: they mean another bad."""
+def adapt_study_to_model(study: Study, artifact: Artifact) -> Study:
+    """Return the study with the model's features, constants and exposure slope, as `study_of_model`.
+
+    Raise ConfigurationWrong if their reference exposures differ: a probability of bad then means something else.
+    """
     stated = artifact.manifest["reference_exposure"]
     if stated != study.exposure.reference_orders:
         raise ConfigurationWrong(

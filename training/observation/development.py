@@ -24,7 +24,7 @@ from training.observation.badness import (
 )
 from training.observation.export import LedgerTable
 from training.observation.joining import find_places, spread
-from training.observation.labels import final_facts, suspensions_for
+from training.observation.labels import final_facts, pair_suspensions_with_violations
 from training.study.definition import Study
 
 MONTH_DAYS = 365.25 / 12
@@ -169,7 +169,7 @@ def _find_known_sellers(table: LedgerTable, study: Study, windows: _Windows, fin
     known = _find_known_days(table, final)
     enough = _find_enough_counted(table, study, windows, final, known)
     if study.bad.suspended:
-        imposed, entry, violation = suspensions_for(final.violations, table)
+        imposed, entry, violation = pair_suspensions_with_violations(final.violations, table)
         known_day = np.maximum(imposed.report_time[entry] // DAY, known[violation])
         pair, place = windows.holding(imposed.occur_time[entry] // DAY)
         suspended = [imposed.case[entry][pair], place, known_day[pair]]

@@ -156,7 +156,7 @@ def _find_suspended(
 ) -> tuple[Ints, Floats]:
     """Return each case's first suspension in the window on a counted violation (else NEVER), and its gravest weight."""
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
-    imposed, entry, place = suspensions_for(mature, table)
+    imposed, entry, place = pair_suspensions_with_violations(mature, table)
     case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
     counts = (imposed.report_time[entry] < truth_time[case]) & windows.hold(case, day)
     case, place = case[counts], place[counts]
@@ -165,9 +165,13 @@ def _find_suspended(
     return first, cost
 
 
-def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
-    """Return the measures in force, and index pairs (measure, violation in `v`) of suspensions."""
-    imposed = _list_corrected(table, Kind.MEASURE)
+def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
+    """Return (entries of measures, indices into them, indices into `v`): pairs of a suspension and a reason for it.
+
+    A suspension makes one pair with each violation of `v` that it rests on. Void entries, and suspensions that a
+    policy's rule imposed, make none.
+    """
+    imposed = _list_after_corrections(table, Kind.MEASURE)
     suspension, report = table.stated.suspensions.T
     first, end = (np.searchsorted(suspension, imposed.row, side) for side in ("left", "right"))
     entry, pair = spread(first, end - first)
@@ -176,7 +180,8 @@ def suspensions_for(v: Violations, table: LedgerTable) -> tuple[EntryColumns, In
     return imposed, entry[place >= 0], place[place >= 0]
 
 
-def _list_corrected(table: LedgerTable, kind: Kind) -> EntryColumns:
+def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
+    """Return the entries of one kind by row, with the times of their last corrections; void ones are left out."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
@@ -209,7 +214,7 @@ def _find_open_claims(
 
 
 def _find_inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
-    inspections = _list_corrected(table, Kind.INSPECTION)
+    inspections = _list_after_corrections(table, Kind.INSPECTION)
     drawn = table.stated.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
     drawn &= windows.hold(inspections.case, inspections.occur_time // DAY)
     found = np.zeros(len(windows.day), dtype=bool)

@@ -12,7 +12,7 @@ from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from scoring.model.scale import POINTS_PER_LOGIT
 from tests.helpers.training_ledgers import POLICY, restated, train
-from training.monitoring.outcomes import as_the_model_sees, slope_of, study_of_model
+from training.monitoring.outcomes import adapt_study_to_model, slope_of, study_of_model
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline.comparing import compare
@@ -102,7 +102,7 @@ def test_a_lift_of_the_level_changes_what_is_served_alone(table: LedgerTable, st
 def test_a_model_without_context_is_watched_by_a_study_with_some(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
-    seen = as_the_model_sees(knowing(study, WATCHED), plain)
+    seen = adapt_study_to_model(knowing(study, WATCHED), plain)
     (point,) = seen.find_points(table.as_of)[1]
     assert snapshot(table, seen, point).x.shape[1] == len(plain.features)
 
