@@ -6,12 +6,16 @@ from training.fitting.logistic import calibrate
 
 
 def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
+    """A row of weight 2 counts as two rows."""
     rng = np.random.default_rng(11)
     raw, start = rng.normal(-1, 1.5, 20_000), np.log(rng.uniform(0.1, 3, 20_000))
     bad = (rng.random(20_000) < 1 / (1 + np.exp(-(0.4 + 0.7 * raw + start)))).astype(float)
     intercept, slope = calibrate(raw, bad, start)
     assert intercept == pytest.approx(0.4, abs=0.1)
     assert slope == pytest.approx(0.7, abs=0.05)
+    twice = np.repeat(np.arange(20_000), 1 + (bad > 0))
+    as_copies = calibrate(raw[twice], bad[twice], start[twice])
+    assert calibrate(raw, bad, start, 1 + bad) == pytest.approx(as_copies, abs=1e-6)
     assert calibrate(raw, np.zeros(20_000), start) == (0.0, 1.0)
     backwards = (rng.random(20_000) < 1 / (1 + np.exp(2 * raw))).astype(float)
     assert calibrate(raw, backwards, np.zeros(20_000))[1] == 0.0

@@ -216,6 +216,7 @@ def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, An
         ({"parity": False}, r"gates\.parity is hard and cannot be switched off"),
         ({"parity": 3}, r"gates\.parity must be left out, or a number, 0 to 0, not 3"),
         ({"log_loss": 5}, r"gates\.log_loss must be left out, or a number, .*, not 5"),
+        ({"calibration_slope": 1}, r"gates\.calibration_slope must be left out, or a number, 1\.05 to 2, not 1"),
         ({"log_loss": float("nan")}, r"gates\.log_loss must be left out, or a number, .*, not nan"),
         ({"log_loss": True}, r"gates\.log_loss must be left out, or a number, .*, not true"),
         ({"segment_rows": 99.5}, r"gates\.segment_rows must be a whole number, 50 to 5,000, not 99\.5"),

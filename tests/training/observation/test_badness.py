@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scoring.base.enums import Harm
@@ -147,6 +147,7 @@ def test_the_needed_count_is_the_least_whose_share_is_enough(
     assert found == max(at_least, -(-wanted.numerator // wanted.denominator))
 
 
+@example(counts=[(0, 10), (0, 20), (1, 10), (2, 20), (5, 10)], worst=0.6)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=30),
     worst=st.integers(1, 100).map(lambda n: n / 100),

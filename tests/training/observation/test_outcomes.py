@@ -29,7 +29,7 @@ from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import Outcome
-from training.observation.snapshots import EligibleRows
+from training.observation.snapshots import EligibleRows, snapshot
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
 from training.study.definition import BadRule, Observation, Study
@@ -200,10 +200,12 @@ def test_who_leaves_early_is_kept_or_left_out_as_stated(
     entries = [known(), *sales("s", OBSERVE + 2, last), *sales("s", OBSERVE + 150, orders=0)]
     kept = observed(tmp_path / "kept", study, entries)
     assert (kept.rows.outcome.tolist(), kept.exclusions["left"]) == ([Outcome.GOOD], 0)
-    left_out = observed(tmp_path / "out", restated(study, eligible={"left": "exclude"}), entries)
+    how = restated(study, eligible={"left": "exclude"})
+    left_out = observed(tmp_path / "out", how, entries)
     assert left_out.rows.outcome.tolist() == [Outcome.LEFT if has_left else Outcome.GOOD]
     assert left_out.exclusions["left"] == has_left
-    assert len(left_out.rows.settled().bad) == (not has_left)
+    learned = snapshot(table_of(tmp_path / "learned", entries), how, how.point_at(OBSERVE))
+    assert learned.outcome.tolist() == [Outcome.GOOD] * (not has_left)
     third = observed(tmp_path / "third", restated(study, eligible={"left": "exclude", "least_share": 1 / 3}), entries)
     assert third.rows.outcome.tolist() == [Outcome.GOOD]
 
