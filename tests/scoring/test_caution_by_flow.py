@@ -316,6 +316,15 @@ def test_a_jump_of_some_days_ago_is_seen_in_the_recent_flow() -> None:
     assert all(first <= TODAY + n - SPAN_DAYS - table.flow_days for n, first in enumerate(firsts))
 
 
+def test_no_field_of_a_score_rests_on_flow() -> None:
+    days = [*usual(60, 4), *(flow(TODAY - back, captured_orders=90, captured_minor=10**7) for back in (3, 2, 1))]
+    rows = numbered(SOLD)
+    [plain] = score(rows, ["s"], NOW, artifact(), GENERAL)
+    [found] = score(rows, ["s"], NOW, artifact(), GENERAL, flows={"s": days})
+    assert [one.rule for one in found.cautions] == ["value-jump"]
+    assert replace(found, cautions=()) == plain
+
+
 def test_restated_flow_costs_no_more_than_its_latest_changes() -> None:
     """Each of 3,000 statements flips the same day; 2,000 are read and 100 traced."""
     assert GENERAL.caution is not None

@@ -50,9 +50,10 @@ def test_a_missing_or_truncated_part_is_refused(name: str) -> None:
         load({**rest, name: parts()[name][:-7]})
 
 
-@pytest.mark.parametrize(("part", "key", "value"), [("certificate", "trees", 1), ("golden", "points", [1] * 16)])
-def test_a_resealed_part_that_states_other_numbers_is_refused(part: str, key: str, value: object) -> None:
-    stated = json.loads(parts()[f"{part}.json"]) | {key: value}
+@pytest.mark.parametrize(("part", "key"), [("certificate", "trees"), ("golden", "points")])
+def test_a_resealed_part_that_states_other_numbers_is_refused(part: str, key: str) -> None:
+    stated = json.loads(parts()[f"{part}.json"])
+    stated[key] = (np.array(stated[key]) + 1).tolist()
     with pytest.raises(ArtifactRefused, match=part):
         load(resealed({**parts(), f"{part}.json": canonical_json(stated)}))
 
