@@ -120,6 +120,18 @@ def test_final_verified_acts_alone_need_no_decision(market: Market) -> None:
     assert not arrived["bad_faith"].any()
 
 
+def test_volume_hazard_and_waits_have_heavy_tails(market: Market) -> None:
+    """1 % of the sellers have a third of the orders, 5 % half of the hazard; some decisions wait very long."""
+    orders = market.exposure.group_by("seller").agg(pl.col("settled_orders").sum())["settled_orders"].sort()
+    hazard = market.truth["hazard_per_1000"].sort()
+    first = market.decisions.filter(pl.col("action") != OVERTURN)
+    wait = first["day"] - market.violations["report_day"].gather(first["violation"])
+
+    assert orders.tail(50).sum() > orders.sum() / 3
+    assert hazard.tail(250).sum() > hazard.sum() / 2
+    assert wait.quantile(0.95) > 8 * wait.median()
+
+
 def test_an_echo_shares_incident_harm_and_fate(market: Market) -> None:
     rows = market.violations.with_columns(status=pl.Series(status_at(market, 100_000)))
     echoes = rows.filter("echo").join(rows.filter(~pl.col("echo")), on=["seller", "incident"], suffix="_first")
