@@ -12,12 +12,13 @@ from scoring.base.progress import Progress
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.attacks import find_attack
 from scoring.loss_certificate.exceptions import Granted, show_granted
+from scoring.loss_certificate.independent.world import NOT_COVERED
 from scoring.loss_certificate.solving import Table, solve, solve_stages
 from scoring.loss_certificate.states import build_stages, build_states
 from scoring.loss_certificate.takes import find_takes, find_temptation, largest_of
 from scoring.policy.policy import Policy, TradeLimits
 
-FORMAT = "loss-certificate@3"
+FORMAT = "loss-certificate@4"
 VERDICTS = {"against_faked_history": False, "unconditional": True}
 """By verdict, whether days of real trade are among the edges."""
 
@@ -70,6 +71,7 @@ def certify(
         "granted": show_granted(policy, assumptions, granted, largest),
         "sequence": _show_sequence(policy, assumptions, older) if older else None,
         "overturned_ppm": assumptions.overturned_ppm,
+        "not_covered": [*NOT_COVERED],
     }
     return accept(content, accepted or {})
 

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +6,7 @@ import typer
 
 from scoring.base.errors import CertificateRefused, invalid
 from service.cli.options import Assumptions, OlderPolicies, Policy, require_folder_of
-from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say
+from service.cli.output import Exit, Format, Output, emit_one, format_count, say, wrap_line, write
 from service.cli.progress import StepProgress
 from service.settings import load
 
@@ -50,13 +49,14 @@ def certify(
 ) -> None:
     """State the most that a seller who runs with the buyers' money can take under a policy, and prove it.
 
-    Writes the certificate. Shows both verdicts, the best attack if one fails, the largest take by tier, and the
-    assumptions with their sources. Exit code 4, with the certificate written, if a verdict fails and no one accepts it
-    by name. Also if the ledger contradicts an assumption, or if persons granted a seller more than the policy allows
-    and no one accepts `granted`.
+    Writes the certificate. Shows as a page the most that one seller and one day cost, what is not covered, both
+    verdicts with their margins, and the terms and assumptions. Exit code 4, with the certificate written, if a verdict
+    fails and no one accepts it by name. Also if the ledger contradicts an assumption, or if persons granted a seller
+    more than the policy allows and no one accepts `granted`.
     """
     from scoring.loss_certificate import certificate as making
     from scoring.loss_certificate.sensitivity import find_sensitivity
+    from service.cli.certificate_page import list_lines
     from service.policy.certificate_file import read_assumptions, write_certificate
     from service.policy.policy_file import read_policy
 
@@ -66,9 +66,11 @@ def certify(
     with StepProgress() as progress:
         found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
     write_certificate(found, out)
-    _show_certificate(found, output)
-    for verdict, turns in find_sensitivity(found_policy, assumed).items():
-        say(f"{verdict} {describe_turns(asdict(turns))}")
+    if output is Format.JSON:
+        _show_as_json(found)
+    else:
+        limits = find_sensitivity(found_policy, assumed)
+        write("".join(map(wrap_line, list_lines(found, found_policy, assumed, limits))))
     failed = making.list_failed(found)
     if failed:
         say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
@@ -103,6 +105,8 @@ def check_certificate(
     say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
     for statement in found.not_proven:
         say(f"not proven: {statement}")
+    for statement in certificate["not_covered"]:
+        say(f"not covered: {statement}")
 
 
 def _look_at_ledger() -> tuple["Seen", "Granted"]:
@@ -125,22 +129,6 @@ def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
     return bool(found)
 
 
-def _show_granted(granted: dict[str, Any] | None) -> None:
-    if granted is None:
-        say("what persons granted sellers was not looked at: --ledger does")
-        return
-    number = format_count(len(granted["sellers"]), "seller")
-    say(f"persons granted {number} a tier, or lifted measures of theirs, by entry {granted['sequence']:,}")
-    for one in granted["sellers"]:
-        what = ", ".join(
-            [*([] if one["tier"] is None else [f"tier {one['tier']} until {one['until']}"])]
-            + [f"without {each['kind']} of {each['rule']}" for each in one["lifted"]]
-        )
-        most = "any sum" if one["most"] is None else f"at most {one['most']['after_refunds_minor']:,} after refunds"
-        beyond = "" if one["is_within"] else ", more than is certified of all others"
-        say(f"  {one['marketplace']}/{one['seller']}: {what}: {most}{beyond}")
-
-
 def _read_accepted(stated: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in stated]
     if not all(verdict and by for verdict, _, by in pairs):
@@ -148,83 +136,13 @@ def _read_accepted(stated: list[str]) -> dict[str, str]:
     return {verdict: by for verdict, _, by in pairs}
 
 
-def _show_certificate(certificate: dict[str, Any], output: Format) -> None:
-    if output is Format.JSON:
-        shown = (
-            "digest",
-            "currency",
-            "assumptions",
-            "overturned_ppm",
-            "run_days",
-            "takes",
-            "granted",
-            "sequence",
-            "accepted",
-        )
-        emit_one({key: certificate[key] for key in shown} | {
-            "verdicts": {
-                name: {key: one[key] for key in ("holds", "most_minor", "attack")}
-                for name, one in certificate["verdicts"].items()
-            }
-        }, output)  # fmt: skip
-        return
-    takes = certificate["takes"]
-    emit([{"tier": name, **take} for name, take in takes["by_tier"].items()], output)
-    unit = f"minor units of {certificate['currency']}"
-    for name, one in certificate["verdicts"].items():
-        say(f"{name}: {'holds' if one['holds'] else 'does not hold: one name gets ' + format(one['most_minor'], ',')}")
-        if not one["holds"]:
-            say(f"  {describe_attack(one['attack'])}")
-    if sequence := certificate["sequence"]:
-        most = ", ".join(f"{sum_:,} ({name})" for name, sum_ in sequence["most_minor"].items())
-        say(f"in a run of {sequence['run_days']:,} days that began under a policy before one name gets {most}")
-    for whose, one in ((f"if {takes['runners']:,} sellers run on one day", takes["runners_on_one_day"]),
-                       ("by one seller", takes["largest"])):  # fmt: skip
-        gross, net = one["gross_minor"], one["after_refunds_minor"]
-        say(f"buyers lose at most {net:,} {whose}, after refunds from what is held, of {gross:,} that they paid")
-    say(f"all in {unit}")
-    _show_granted(certificate["granted"])
-    say(f"a run goes on for {certificate['run_days']:,} days, and for {certificate['notice_days']:,} days of a notice")
-    say(
-        f"of confirmed violations {certificate['overturned_ppm']:,} ppm are overturned: how often a stop is wrong. Assumed:"
+def _show_as_json(certificate: dict[str, Any]) -> None:
+    shown = (
+        *("digest", "currency", "takes", "not_covered", "assumptions", "overturned_ppm", "run_days", "granted"),
+        *("sequence", "accepted"),
     )
-    for line in describe_assumptions(certificate["assumptions"]):
-        say(f"  {line}")
-    say(f"digest {certificate['digest'][:12]}; check it: sellertrust verify certificate FILE --policy POLICY")
-
-
-def describe_assumptions(assumptions: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, part in assumptions.items():
-        if isinstance(part, dict):
-            rows = {f"{key} of {row}": value for row, values in part.get("by_product_category", {}).items()
-                    for key, value in values.items()}  # fmt: skip
-            numbers = {key: value for key, value in part.items() if isinstance(value, int)} | rows
-            lines.append(
-                f"{name}: {', '.join(f'{key} {value:,}' for key, value in numbers.items())} ({part['source']})"
-            )
-    return lines
-
-
-def describe_turns(turns: dict[str, int | None]) -> str:
-    """Return in one line the latest stop time and the least costs, each alone, at which a verdict holds."""
-    stop, wash, name = turns["largest_stop_days"], turns["smallest_wash_ppm"], turns["smallest_identity_minor"]
-    parts = [
-        "at no stop time" if stop is None else f"up to a stop of {stop:,} days",
-        "at no cost of faked sales" if wash is None else f"from a cost of faked sales of {wash:,} ppm on",
-        "at no price of a name" if name is None else f"from a price of a name of {name:,} on",
-    ]
-    return f"holds {', '.join(parts)}, each by itself"
-
-
-def describe_attack(attack: dict[str, Any]) -> str:
-    """Return an attack in one line: entry, build-up and run, each step's gain, and the sum."""
-    days, first = attack["days"], attack["days"][0]
-    total = (
-        attack["entry_cash_minor"] + attack["history_cash_minor"] + attack["run_cash_minor"] - attack["deposit_minor"]
-    )
-    entered = f"enter with {attack['entered_with_minor']:,} settled ({attack['entry_cash_minor']:+,})"
-    built = f"settle {first['settled_minor']:,} ({attack['history_cash_minor']:+,})"
-    ran = f"run for {len(days)} days at {first['captured_minor']:,} a day ({attack['run_cash_minor']:+,})"
-    lost = f", lose the deposit ({-attack['deposit_minor']:+,})" if attack["deposit_minor"] else ""
-    return f"{entered}, {built}, {ran}{lost}, come back under a new name: {total:+,}"
+    verdicts = {
+        name: {key: one[key] for key in ("holds", "most_minor", "attack")}
+        for name, one in certificate["verdicts"].items()
+    }
+    emit_one({key: certificate[key] for key in shown} | {"verdicts": verdicts}, Format.JSON)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from scoring.base.money import format_amount
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_CONFIRMED, VIOLATION_STATUS_OVERTURNED, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
@@ -67,8 +68,9 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
     paid = _payout(client)
     if paid.held_minor <= 0 or paid.next_release_day <= paid_before.next_release_day:
         fail("no payout is held longer than before")
+    price = format_amount(OFFENDER.price_minor, "EUR")
     story.tell(
-        f"By the policy's terms an order of {_euro(OFFENDER.price_minor)}, delivered today, would have been paid out on"
+        f"By the policy's terms an order of {price}, delivered today, would have been paid out on"
         f" {paid_before.next_release_day}.",
         f"Now it is held until {paid.next_release_day}{_describe_reserve(paid)}.",
     )
@@ -165,10 +167,6 @@ def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
 
 def _describe_reserve(paid: EvaluatePayoutResponse) -> str:
     return f", and {paid.reserve_ppm / 10_000:g} % of it for {paid.reserve_days} days" if paid.reserve_ppm else ""
-
-
-def _euro(minor: int) -> str:
-    return f"{minor / 100:,.2f} EUR"
 
 
 def _write_outcome(client: Client, file: Path) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from scoring.base.money import format_amount
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
@@ -63,7 +64,7 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
     if (others := found.standing_parts_omitted + len(found.standing_parts[limit:])) > 0:
         write(f"  and {others:,} more incidents\n")
     if found.deposit_placed_minor:
-        write(f"  deposit placed: {_money(found.deposit_placed_minor, found.currency)}\n")
+        write(f"  deposit placed: {format_amount(found.deposit_placed_minor, found.currency)}\n")
     for caution in found.cautions:
         decide_by = _time(caution.decide_by_time)
         write(wrap_line(f"  caution {caution.case}: {describe_reason(caution)}; to be decided by {decide_by}"))
@@ -74,7 +75,7 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
         write("\n")
         emit_one({name: text for name, text in _row(measure, found.currency).items() if text}, Format.TABLE)
     if found.terms.HasField("ahead_limit_minor"):
-        most = _money(found.terms.ahead_limit_minor, found.currency)
+        most = format_amount(found.terms.ahead_limit_minor, found.currency)
         write(f"\npaid out on young orders together: at most {most}\n")
     write("\n")
     if others := len(found.measures[limit:]):
@@ -126,13 +127,9 @@ def _suspension(stated: Any, _: str) -> str:
 
 
 def _paid_ahead(stated: Any, currency: str) -> str:
-    least, most = _money(stated.value_minor, currency), _money(stated.at_most_minor, currency)
+    least, most = format_amount(stated.value_minor, currency), format_amount(stated.at_most_minor, currency)
     share = f" and {stated.ppm / 10_000:g} % of the settled value" if stated.ppm else ""
     return f"{least}{share}, at most {most}, on orders younger than {format_count(stated.days, 'day')}"
-
-
-def _money(minor: int, currency: str) -> str:
-    return f"{minor:,} minor units {currency}"
 
 
 def _of_category(product_category: str) -> str:
@@ -145,13 +142,13 @@ def _entries(entries: Any, omitted: int) -> str:
 
 
 _TEXTS: dict[str, Callable[[Any, str], str]] = {
-    "deposit": lambda stated, currency: _money(stated.amount_minor, currency),
+    "deposit": lambda stated, currency: format_amount(stated.amount_minor, currency),
     "settlement_hold": lambda stated, _: format_count(stated.days, "day"),
     "delivery_hold": lambda stated, _: f"{format_count(stated.days, 'day')} after the delivery",
     "paid_ahead_limit": _paid_ahead,
     "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {format_count(stated.days, 'day')}",
     "value_cap": lambda stated, currency: (
-        f"{_money(stated.value_minor, currency)} a day{_of_category(stated.product_category)}"
+        f"{format_amount(stated.value_minor, currency)} a day{_of_category(stated.product_category)}"
     ),
     "listing_cap": lambda stated, _: f"{stated.listings:,}{_of_category(stated.product_category)}",
     "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_of_category(stated.product_category)}",

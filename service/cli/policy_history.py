@@ -1,4 +1,3 @@
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from scoring.base.errors import invalid
+from scoring.base.money import parse_amount
 from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove
@@ -37,21 +37,21 @@ def commit(
     """Make every server serve a policy from now on, without a restart, or propose that.
 
     Rejected if the policy is invalid, or if the served policy is not the expected one (exit code 4). With assumptions,
-    or once some were committed, its loss certificate is made. Each verdict must hold, or be accepted with the sum in
-    minor units.
+    or once some were committed, its loss certificate is made. Each verdict must hold, or be accepted with the sum,
+    such as "unconditional=249,800.00 EUR".
     """
     from service.policy.certificate_file import read_assumptions_text
     from service.policy.policy_file import read_policy
 
-    text, who = read_policy(policy).text, actor or user()
+    found, who = read_policy(policy), actor or user()
     assumed = "" if assumptions is None else read_assumptions_text(assumptions)
-    losses = _read_losses(accept_loss or [])
+    losses = _read_losses(accept_loss or [], found.rule_book.currency)
     with client() as (connection, _):
         policies = PolicyClient(connection)
         head = policies.get_policy(expected or "head").policy.digest
         if proposes:
             request = CommitPolicyRequest(
-                text=text,
+                text=found.text,
                 expected=policy_name(head),
                 actor=who,
                 reason=reason,
@@ -61,7 +61,7 @@ def commit(
             propose(connection, request, actor=who, reason=reason, output=output)
             return
         done = policies.commit_policy(
-            text, actor=who, reason=reason, expected=head, assumptions=assumed, accepted_losses=losses
+            found.text, actor=who, reason=reason, expected=head, assumptions=assumed, accepted_losses=losses
         )
     _report(done.move, done.serving_digest, output)
 
@@ -134,10 +134,16 @@ def _describe_losses(losses: Iterable[AcceptedLoss]) -> str:
     return "; ".join(f"{one.verdict}={one.sum_minor}" for one in losses)
 
 
-def _read_losses(stated: list[str]) -> dict[str, int]:
-    pairs = [text.partition("=") for text in stated]
-    if not all(verdict and re.fullmatch("[0-9]{1,18}", sum_) for verdict, _, sum_ in pairs):
-        raise invalid("--accept-loss", "must be VERDICT=SUM in minor units, such as unconditional=377980000")
-    if len({verdict for verdict, _, _ in pairs}) < len(pairs):
-        raise invalid("--accept-loss", "names a verdict twice; state each with one sum")
-    return {verdict: int(sum_) for verdict, _, sum_ in pairs}
+def _read_losses(stated: list[str], currency: str) -> dict[str, int]:
+    losses = {}
+    for text in stated:
+        verdict, _, sum_ = text.partition("=")
+        if not verdict:
+            raise invalid("--accept-loss", f"{text!r} names no verdict. Write VERDICT=SUM.")
+        if verdict in losses:
+            raise invalid("--accept-loss", "names a verdict twice; state each with one sum")
+        try:
+            losses[verdict] = parse_amount(sum_, currency)
+        except ValueError as error:
+            raise invalid("--accept-loss", f"{verdict}: {error}") from None
+    return losses

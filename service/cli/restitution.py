@@ -1,9 +1,7 @@
+from scoring.base.money import format_amount
 from sellertrust.v1.measure_service_pb2 import GetRestitutionResponse
 from service.cli.output import Format, emit, emit_one, format_count, write
 from service.cli.rows import dict_of, row_of
-
-_WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-_WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
 
 
 def show_restitution(found: GetRestitutionResponse, output: Format) -> None:
@@ -23,17 +21,3 @@ def show_restitution(found: GetRestitutionResponse, output: Format) -> None:
     emit(rows, output)
     if found.captured_minor:
         write(f"captured meanwhile: {format_amount(found.captured_minor, found.currency)}\n")
-
-
-def format_amount(minor: int, currency: str) -> str:
-    """Return an amount, 0 or more, in units: `format_amount(5_040_000, "EUR") == "50,400.00 EUR"`."""
-    decimals = _count_decimals(currency)
-    units, rest = divmod(minor, 10**decimals)
-    fraction = f".{rest:0{decimals}}" if decimals else ""
-    return f"{units:,}{fraction} {currency}"
-
-
-def _count_decimals(currency: str) -> int:
-    if currency in _WITHOUT_DECIMALS.split():
-        return 0
-    return 3 if currency in _WITH_THREE.split() else 2

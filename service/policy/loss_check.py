@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.base.money import format_amount
 from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
@@ -116,7 +117,7 @@ def _require_caller(*_: object) -> None:
 def _describe_sum(most_minor: int | None, currency: str) -> str:
     if most_minor is None:
         return "nothing bounds a day of a seller whose limit was lifted; take the lift back"
-    return f"one name can get {most_minor:,} minor units of {currency}"
+    return f"one name can get {format_amount(most_minor, currency)}"
 
 
 def check_assumptions(text: str) -> Assumptions:

@@ -17,6 +17,7 @@ from scoring.loss_certificate.independent.takes import (
 )
 from scoring.loss_certificate.independent.world import (
     ASSUMED,
+    NOT_COVERED,
     TIERS,
     Data,
     NotProven,
@@ -27,22 +28,11 @@ from scoring.loss_certificate.independent.world import (
     need,
 )
 
-FORMAT = "loss-certificate@3"
-PARTS = {
-    *(
-        "format",
-        "policy",
-        "currency",
-        "assumptions",
-        "run_days",
-        "most_loss_minor",
-        "notice_days",
-        "settled",
-        "tenure",
-        "deposits",
-    ),
-    *("verdicts", "temptation_minor", "takes", "granted", "sequence", "overturned_ppm", "accepted", "digest"),
-}
+FORMAT = "loss-certificate@4"
+PARTS = (
+    "format policy currency assumptions most_loss_minor run_days notice_days settled tenure deposits verdicts"
+    " temptation_minor takes granted sequence overturned_ppm not_covered accepted digest"
+)
 
 ATTACK = {
     *("entered_with_minor", "entry_cash_minor", "deposit_minor", "history_cash_minor", "days", "run_cash_minor"),
@@ -106,7 +96,7 @@ def _list_not_proven(certificate: Data) -> Iterator[str]:
 
 
 def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> None:
-    need(set(certificate) == PARTS, "the certificate lacks a part, or has one that is none")
+    need(set(certificate) == {*PARTS.split()}, "the certificate lacks a part, or has one that is none")
     need(certificate["format"] == FORMAT, f"the certificate is not of the form {FORMAT}")
     content = {key: value for key, value in certificate.items() if key != "digest"}
     need(certificate["digest"] == digest_of(content), "the certificate was altered: its digest is another")
@@ -116,6 +106,7 @@ def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> N
         "the certificate, its assumptions and the policy are not in one currency",
     )
     need(assumptions is None or certificate["assumptions"] == assumptions, "the certificate rests on other assumptions")
+    need(certificate["not_covered"] == [*NOT_COVERED], "what the certificate does not cover is stated otherwise")
     need("trade" in policy, "the policy states no limits of trade")
     allowed = policy["trade"].get("most_loss_minor", 0)
     need(certificate["most_loss_minor"] == allowed, "the loss that the policy allows is not as stated")

@@ -47,6 +47,17 @@ ASSUMED = {
     "overturned": "ppm",
 }
 
+NOT_COVERED = (
+    "Fraud by buyers, such as claims against sales to oneself.",
+    "Hijacked honest accounts, by `against_faked_history`: their history costs nothing. Only `unconditional` bounds them.",
+    "Deposits that others pay, and cheats who value the money of others.",
+    "Harm without a claim, such as goods that nobody reports.",
+    "A marketplace that breaks its own `[trade]` limits.",
+    "Wrong assumptions. No ledger shows the price of faked sales, names and accounts.",
+    "Lifts of single sellers in a run across two policies: `granted` counts the new policy alone.",
+    "Limits by product category: only the daily limit over all categories counts.",
+)
+
 
 class NotProven(Exception):
     """The text names the first fault."""

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from scoring.base.errors import CertificateRefused, PolicyRefused
 from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed
 from scoring.loss_certificate.independent import world as independent
 from scoring.loss_certificate.independent.checking import check_certificate, digest_of
-from scoring.loss_certificate.independent.world import NotProven
+from scoring.loss_certificate.independent.world import NOT_COVERED, NotProven
 from scoring.loss_certificate.solving import find_released_by_run_day, solve
 from scoring.loss_certificate.states import States, build_states, count_notice_days
 from scoring.policy.payout import Order, pay_out
@@ -408,3 +409,9 @@ def test_a_policy_that_bounds_nothing_has_no_certificate() -> None:
         assert fault in str(error.value)
     with pytest.raises(PolicyRefused, match="must be a whole number"):
         parse_policy(toy(cap(10**15 + 1)))
+
+
+def test_the_page_states_what_no_certificate_covers() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "explanation" / "loss-certificate.md").read_text()
+    stated = text.partition("## What it does not cover\n\n")[2].partition("\n\n")[0]
+    assert stated.splitlines() == [f"- {sentence}" for sentence in NOT_COVERED]

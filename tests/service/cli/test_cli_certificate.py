@@ -30,13 +30,28 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     shown, err = shell(*asked, code=4)
-    assert "exemplary" in shown
-    assert "against_faked_history: holds" in err
-    assert "run for 16 days at 18,000,000 a day (+252,000,000), come back under a new name: +251,980,000" in err
-    assert "buyers lose at most 252,000,000 by one seller, after refunds from what is held, of 288,000,000 that" in err
-    assert "5,040,000,000 if 20 sellers run on one day, after refunds from what is held, of 5,760,000,000 that" in err
-    assert "of confirmed violations 10,000 ppm are overturned" in err
-    assert "  stop: days 9 (simulated year: 99 % of 473 runners are stopped within 16 days of their first order" in err
+    lines = shown.splitlines()
+    assert lines[3:6] == [
+        "  2,520,000.00 EUR by one seller, of 2,880,000.00 EUR that they paid",
+        "  50,400,000.00 EUR on one day, if 20 sellers begin a run on it, of 57,600,000.00 EUR that they paid",
+        "  2,520,000.00 EUR by one seller of tier none, exemplary",
+    ]
+    assert "  against_faked_history holds: a faked or bought history brings less than it costs. A run after" in shown
+    assert "    holds up to a stop of 10 days (assumed: 9 days) THIN" in lines
+    assert "  unconditional DOES NOT HOLD: one name gets 2,519,800.00 EUR, and the policy allows 0.00 EUR" in lines
+    assert "run for 16 days at 180,000.00 EUR a day (+2,520,000.00 EUR), come back under a new name: +2,519,8" in shown
+    assert "  a run lasts 16 days = 7 until the latest promised arrival ([trade]) + 9 until orders and" in shown
+    assert "  settlement_hold of short-history: 17 days = 16 of a run + 1" in lines
+    assert "  claim_days 30 days" in lines
+    assert "  identity: 200.00 EUR (example: lowest price seen)" in lines
+    assert "  overturned: 1 % (example: to be replaced by the rate of your cases)" in lines
+    assert (
+        "  stop: 9 days (simulated year: 99 % of 473 runners are stopped within 16 days of their first order" in shown
+    )
+    not_covered = json.loads(out.read_bytes())["not_covered"]
+    assert lines[lines.index("This certificate does not cover") + 1 :][: len(not_covered)] == [
+        f"  {sentence}" for sentence in not_covered
+    ]
     assert "error: unconditional does not hold" in err
     found = shell.json(*asked, *ACCEPTED)
     assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [("r.head", 251_980_000)]
@@ -81,22 +96,24 @@ def test_what_persons_granted_is_certified_with_the_policy(tmp_path: Path) -> No
         ledger.append(MARKET, [Entry("c2", "void", EntryCorrected("o2", CorrectionKind.VOID, "staff-1", "mistaken"))])
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     accepted = (*asked, *ACCEPTED, "--ledger")
-    err = shell(*accepted, data_dir=tmp_path)[1]
-    assert "persons granted 1 seller a tier, or lifted measures of theirs, by entry 3" in err
-    assert "acme/vip: tier standard until" in err
-    assert ": at most 252,000,000 after refunds" in err
+    shown = shell(*accepted, data_dir=tmp_path)[0]
+    assert "Persons granted 1 seller a tier, or lifted measures of theirs, by entry 3" in shown
+    assert "acme/vip: tier standard until" in shown
+    assert "Z: 2,520,000.00 EUR\n" in shown
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url) as ledger:
         for rule, value in (("daily-limit", ValueCap(450_000)), ("short-history", SettlementHold(17))):
             name = name_measure("big", rule, value)
             for number, state in enumerate((MeasureState.IMPOSED, MeasureState.LIFTED)):
                 fact = MeasureChanged(name, value.kind, state, "staff-1", "season")
                 ledger.append(MARKET, [Entry(f"{rule}{number}", "big", fact)])
-    err = shell(*accepted, data_dir=tmp_path, code=4)[1]
-    assert "acme/big: without value_cap of daily-limit, without settlement_hold of short-history: any sum" in err
+    shown, err = shell(*accepted, data_dir=tmp_path, code=4)
+    assert (
+        "acme/big: without value_cap of daily-limit, without settlement_hold of short-history: any sum, more" in shown
+    )
     assert "error: granted does not hold" in err
     [big, vip] = json.loads(out.read_bytes())["granted"]["sellers"]
     assert (big["most"], big["is_within"], vip["is_within"]) == (None, False, True)
-    shell("verify", "certificate", out, "--policy", GENERAL)
+    assert "not covered: Fraud by buyers" in shell("verify", "certificate", out, "--policy", GENERAL)[1]
     fault = shell.error(4, *asked, *ACCEPTED, "--ledger", "--accept", "granted=r.head", data_dir=tmp_path)
     assert "granted has no sum to accept: nothing bounds a day of a seller whose limit was lifted" in fault
 
@@ -134,6 +151,9 @@ def test_what_is_not_proven_is_refused_with_its_fault(tmp_path: Path) -> None:
     out.write_text(json.dumps(altered | {"digest": digest_certificate(altered)}))
     check = ("verify", "certificate", out, "--policy", GENERAL)
     assert "the takes are not those of the policy's tiers" in shell.error(4, *check)
+    silent = altered | {"not_covered": altered["not_covered"][1:]}
+    out.write_text(json.dumps(silent | {"digest": digest_certificate(silent)}))
+    assert "what the certificate does not cover is stated otherwise" in shell.error(4, *check)
     out.write_text(json.dumps(altered)[:-9])
     assert "is no JSON" in shell.error(4, *check)
     out.write_text("[]")

@@ -45,12 +45,11 @@ def test_a_commit_shows_its_certificate_and_who_accepted(tmp_path: Path) -> None
         asked = ("policy", "commit", GENERAL, *SAID, "--assumptions", SHIPPED_ASSUMPTIONS)
         text = shell.error(4, *asked)
         assert "LOSS_NOT_ACCEPTED" in text
-        assert "unconditional does not hold: one name can get 251,980,000 minor units of EUR" in text
-        assert "--accept-loss: must be VERDICT=SUM" in shell.error(2, *asked, "--accept-loss", "unconditional=3.7")
+        assert "unconditional does not hold: one name can get 2,519,800.00 EUR" in text
+        error = shell.error(2, *asked, "--accept-loss", "unconditional=2519800.00")
+        assert "'2519800.00' is no amount in EUR. Write '50,400.00 EUR', or 5040000 in minor units." in error
         losses = ("unconditional=251980000",)
-        made = json.loads(
-            shell(*asked, *(part for loss in losses for part in ("--accept-loss", loss)), "-o", "json")[0]
-        )
+        made = json.loads(shell(*asked, "--accept-loss", "unconditional=2,519,800.00 EUR", "-o", "json")[0])
         assert len(made["certificate"]) == 64
         assert made["accepted_losses"] == "; ".join(losses)
         assert made["certificate"][:12] in shell("policy", "show", "--history")[0]

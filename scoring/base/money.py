@@ -1,0 +1,37 @@
+"""Amounts of money as people write them: minor units in, `50,400.00 EUR` out, and back."""
+
+import re
+
+_WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
+_UNITS = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,18})(?:\.([0-9]+))? ?([A-Z]{3})")
+_MINOR = re.compile("[0-9]{1,18}")
+
+
+def format_amount(minor: int, currency: str) -> str:
+    """Return an amount in units: `format_amount(5_040_000, "EUR") == "50,400.00 EUR"`."""
+    decimals = _count_decimals(currency)
+    units, rest = divmod(abs(minor), 10**decimals)
+    fraction = f".{rest:0{decimals}}" if decimals else ""
+    return f"{'-' if minor < 0 else ''}{units:,}{fraction} {currency}".rstrip()
+
+
+def parse_amount(text: str, currency: str) -> int:
+    """Parse `50,400.00 EUR`, or minor units in digits alone.
+
+    Raise ValueError for an amount in another currency, and for `100.00`, which may be cents or units.
+    """
+    if _MINOR.fullmatch(text):
+        return int(text)
+    decimals = _count_decimals(currency)
+    found = _UNITS.fullmatch(text)
+    if found is None or found[3] != currency or len(found[2] or "0" * decimals) != decimals:
+        example = format_amount(5_040_000, currency)
+        raise ValueError(f"{text!r} is no amount in {currency}. Write {example!r}, or 5040000 in minor units.")
+    return int(found[1].replace(",", "") + (found[2] or "0" * decimals))
+
+
+def _count_decimals(currency: str) -> int:
+    if currency in _WITHOUT_DECIMALS.split():
+        return 0
+    return 3 if currency in _WITH_THREE.split() else 2
