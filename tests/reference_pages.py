@@ -42,6 +42,10 @@ WHERE = {
     " database": "access, verify backup, verify certificate, model, policy, doctor",
 }
 
+KINDS_FIELDS = (
+    "sellertrust ledger append exposure entry_id=x-s-1-2026-11-20 seller=s-1 day=2026-11-20 settled_orders=12"
+    ' "value_minor=239.88 EUR"'
+)
 KINDS_JSON = """{"entry_id": "x-s-1-2026-11-20", "seller": "s-1",
  "exposure": {"day": "2026-11-20", "settled_orders": 12, "value_minor": 23988, "currency": "EUR"}}"""
 KINDS_ROWS = "shop,day,orders,cents\ns-1,2026-11-20,12,23988\n"
@@ -321,7 +325,11 @@ def _kinds() -> Iterator[str]:
     yield "An entry has one kind. A later entry corrects an earlier one, and no entry is changed or deleted."
     yield "`entry.proto` has the full text of every field."
     yield ""
-    yield "As JSON, for `sellertrust ledger append`. Amounts are whole minor units (cents):"
+    yield "`sellertrust ledger append KIND FIELD=VALUE ...` appends one entry. Amounts are in units, with the currency:"
+    yield ""
+    yield from ("```", KINDS_FIELDS, "```")
+    yield ""
+    yield "As JSON, for `sellertrust ledger append FILE`. Amounts are whole minor units (cents):"
     yield ""
     yield from ("```json", KINDS_JSON, "```")
     yield ""

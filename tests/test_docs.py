@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,8 @@ import pytest
 
 from scoring.entries.entry import Entry
 from sellertrust.version import VERSION
+from service.contract.entry_fields import entry_of_fields
+from service.contract.entry_json import entry_of_json
 from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
@@ -56,6 +59,9 @@ def test_the_examples_of_entries_state_the_same() -> None:
     assert isinstance(mapped, Entry)
     written = entry_from_json(reference.KINDS_JSON, mapping.marketplace)
     assert (mapped.entry_id, mapped.seller, mapped.fact) == (written.entry_id, written.seller, written.fact)
+    _, _, _, kind, *fields = shlex.split(reference.KINDS_FIELDS)
+    stated = entry_of_fields(kind, fields, mapping.marketplace, "")
+    assert stated == entry_of_json(reference.KINDS_JSON, mapping.marketplace)
 
 
 def test_every_command_says_whether_it_needs_a_server() -> None:

@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ from service.cli.output import (
 from service.cli.progress import StepProgress
 from service.cli.proposals import propose
 from service.cli.rows import row_of
+from service.contract.entry_fields import STATED_KINDS, entry_of_fields
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import load
 
@@ -48,9 +50,15 @@ Objects = list[tuple[int, str]]
 
 @app.command("append")
 def append(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Entries as JSON objects, one after another; - for stdin.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|KIND", help="Entries as JSON objects, one after another (- for stdin); or a kind."
+        ),
     ],
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="With KIND: the fields of one entry.")
+    ] = None,
     stream: Annotated[
         bool,
         typer.Option("--stream", help="Append 1,000 after 1,000 instead; so it is done beyond 10,000 in any case."),
@@ -59,26 +67,33 @@ def append(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Append entries: the contract's Entry as JSON, one object after another, all of them or none.
+    """Append one entry by its fields, or entries as JSON: the contract's Entry, one after another, all or none.
 
-    For example: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
+    By its fields: ledger append deposit seller=s-1 change=placed "amount_minor=500.00 EUR" actor=finance. A wrong field
+    lists the kind's fields. Give entry_id=ID to make a retry safe.
+
+    As JSON: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
     {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone means its first moment.
 
     With --stream, each batch of 1,000 is recorded or rejected separately, and broken connections are resumed. After an
     error or an interruption append the same file again: nothing is added twice.
     """
     with client(marketplace) as (connection, where):
-        objects = _read_objects(file)
+        if fields or (source in STATED_KINDS and not Path(source).exists()):
+            objects, entries = [], [_read_fields(source, fields or [], where)]
+        else:
+            objects, entries = _read_objects(Path(source)), []
         if stream or len(objects) > MAX_LINES:
             if proposes:
                 raise invalid("--propose", "is for one batch: a stream appends nothing that needs approval")
             _append_stream(connection, where, objects, output)
             return
         try:
+            entries = entries or _entries(objects, where)
             if proposes:
-                _propose(connection, where, _entries(objects, where), output)
+                _propose(connection, where, entries, output)
                 return
-            results = connection.append_entries(where, _entries(objects, where))
+            results = connection.append_entries(where, entries)
         except SellertrustCallError as error:
             error.message = _by_line(error.message, objects)
             error.fields = [(_by_line(path, objects), description) for path, description in error.fields]
@@ -205,6 +220,12 @@ def checkpoint_command(
     emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
 
 
+def _read_fields(kind: str, fields: list[str], marketplace: str) -> Entry:
+    if kind not in STATED_KINDS:
+        raise invalid("KIND", f"{kind!r} is no kind of entry. Use {', '.join(STATED_KINDS)}.")
+    return entry_of_fields(kind, fields, marketplace, f"{kind}-{uuid.uuid4()}")
+
+
 def _read_objects(file: Path) -> Objects:
     """Return the JSON objects of a file or of stdin. Raises InvalidInput."""
     name = "stdin" if str(file) == "-" else "FILE"
@@ -285,6 +306,8 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
 
 def _by_line(text: str, objects: Objects) -> str:
     def line(match: "re.Match[str]") -> str:
+        if not objects:  # one entry by its fields
+            return ""
         return f"line {objects[int(match[1])][0]}" + (", " if match[2] else "")
 
     return re.sub(r"entries\[(\d+)\](\.?)", line, text)

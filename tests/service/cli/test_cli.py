@@ -77,6 +77,27 @@ def test_entries_from_stdin_are_listed_and_recognised_again(shell: Shell) -> Non
     assert (table, told) == ("", "nothing found\n")
 
 
+@pytest.mark.long
+def test_an_entry_is_appended_by_its_fields(shell: Shell) -> None:
+    deposit = ("ledger", "append", "deposit", "seller=depositor", "change=placed", "actor=finance")
+    [row] = shell.json(*deposit, "amount_minor=50,400.00 EUR", "entry_id=d-1")
+    listed, _ = shell("ledger", "list", "--seller", "depositor", "-o", "json")
+    assert json.loads(listed)["deposit"]["amount_minor"] == 5_040_000
+    assert shell.json(*deposit, "amount_minor=5040000", "currency=EUR", "entry_id=d-1") == [
+        row | {"already_present": True}
+    ]
+    [other] = shell.json(*deposit, "amount_minor=1 EUR")
+    assert other["entry_id"].startswith("deposit-")
+    assert "error: amount_minor: '1.00' is not an amount in minor units" in shell.error(
+        2, *deposit, "amount_minor=1.00"
+    )
+    assert "error: deposit.amount_minor: must be 1 to" in shell.error(2, *deposit, "amount_minor=0 EUR")
+    assert "error: KIND: 'deposits' is no kind of entry. Use violation, status" in shell.error(
+        2, "ledger", "append", "deposits", "seller=s"
+    )
+    assert "error: seller: is missing. It needs seller, claim," in shell.error(2, "ledger", "append", "claim")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,0 +1,82 @@
+"""An entry from fields of a command line, by the table of kinds: `field=value`."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scoring.base.errors import FieldViolation, InvalidInput
+from scoring.base.money import parse_amount
+from scoring.base.time import format_time
+from scoring.entries.field_types import FactField, parse_minor_units
+from scoring.entries.kinds.table import BY_COMMAND, KINDS, KindRow, Need
+from sellertrust.v1.entry_pb2 import Entry
+from service.contract.entry_json import entry_of_json
+
+STATED_KINDS = {row.key: row for kind, row in KINDS.items() if kind not in BY_COMMAND}
+_AS_JSON: dict[str, Callable[[Any], Any]] = {"count": int, "flag": bool, "ids": list, "time": format_time}
+"""By the kind of a shape; other texts are JSON as they are."""
+_IN_UNITS = re.compile(r".*[^A-Z]([A-Z]{3})")
+
+
+def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id: str) -> Entry:
+    """Return an entry of a kind from texts `field=value`; `entry_id`: if no field states it.
+
+    Ids are separated by blanks; `attributes.KEY=value` states one attribute; `500.00 EUR` also states the currency.
+    Raises InvalidInput naming every wrong field.
+    """
+    row, wrong = STATED_KINDS[kind], []
+    texts: dict[str, str] = {}
+    for text in stated:
+        name, equals, value = text.partition("=")
+        if not equals:
+            wrong.append(FieldViolation((text,), "is no field=value. Write it like reason='sold out'."))
+        elif name in texts:
+            wrong.append(FieldViolation((name,), "is stated twice. State it once."))
+        texts[name] = value
+    fields = {field.name: field for field in row.fields}
+    common = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is not Need.REFUSED)]
+    values: dict[str, Any] = {"entry_id": entry_id, kind: {}}
+    for name, text in texts.items() if not wrong else ():
+        field, _, key = name.partition(".")
+        if name in common:
+            values[name] = text
+        elif field in fields and (not key or fields[field].shape.kind == "attributes"):
+            try:
+                _state(values[kind], fields[field], key, text, texts)
+            except ValueError as error:
+                wrong.append(FieldViolation((name,), str(error)))
+        else:
+            wrong.append(FieldViolation((name,), f"is no field of {kind}. {describe_fields(row)}"))
+    missing = [name for name in common if getattr(row, name, None) is Need.REQUIRED and name not in texts]
+    missing += [field.name for field in row.fields if field.required and field.name not in values[kind]]
+    if missing and not wrong:
+        wrong = [FieldViolation((name,), f"is missing. {describe_fields(row)}") for name in missing]
+    if wrong:
+        raise InvalidInput(wrong)
+    try:
+        return entry_of_json(json.dumps(values), marketplace)
+    except ValueError as error:
+        raise InvalidInput([FieldViolation(("FIELD=VALUE",), str(error))]) from None
+
+
+def describe_fields(row: KindRow) -> str:
+    names = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
+    names += [field.name for field in row.fields if field.required]
+    others = [name for name in ("entry_id", "seller", "occur_time") if getattr(row, name, None) is not Need.REFUSED]
+    others = [name for name in [*others, *(field.name for field in row.fields)] if name not in names]
+    return f"It needs {', '.join(names)}, and may state {', '.join(others)}."
+
+
+def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts: dict[str, str]) -> None:
+    kind, parse = field.shape.kind, field.shape.parse
+    if kind == "attributes":
+        if not key:
+            raise ValueError("states no key. Write attributes.KEY=value.")
+        values.setdefault(field.name, {})[key] = text
+    elif parse is parse_minor_units and (found := _IN_UNITS.fullmatch(text)):
+        values[field.name] = parse_amount(text, texts.get("currency", found[1]))
+        values.setdefault("currency", found[1])
+    else:
+        value, as_json = parse(text), _AS_JSON.get(kind)
+        values[field.name] = text if as_json is None else as_json(value)
