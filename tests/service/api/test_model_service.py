@@ -106,9 +106,12 @@ def test_two_models_are_compared_figure_by_figure(client: Client, registry: Regi
 
 
 def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: Registry) -> None:
-    first, second = publish(registry), publish(registry, 1)
+    failed = gates_json(gate("calibration", ok=False), gate("psi", ok=False, kind="advisory"))
+    first, second = publish(registry), publish(registry, 1, attachments={"gates.json": failed})
     assert client.wait_for_model(first)
-    done = client.promote_model("challenger", **SAID)
+    error = refused("FAILED_PRECONDITION", "GATES_FAILED", client.promote_model, second, override="dora", **SAID)
+    assert error.metadata == {"fixed": "", "hard": "calibration", "advisory": "psi"}
+    done = client.promote_model("challenger", override="dora", sign_off="emil", **SAID)
     assert (done.champion, done.serving_digest) == (f"models/{second}", second)
     back = client.rollback_model(actor="carl", reason="complaints", champion=second)
     assert (back.champion, back.serving_digest) == (f"models/{first}", first)
@@ -120,6 +123,7 @@ def test_a_promotion_is_taken_over_and_a_rollback_too(client: Client, registry: 
         (3, "champion", f"models/{second}", "bert"),
         (4, "champion", f"models/{first}", "carl"),
     ]
+    assert (moves[2].figures["override"], moves[2].figures["sign_off"]) == ("dora", "emil")
     assert dict(moves[3].figures) == {"gates": "passed", "rollback": "yes", "previous": second, "principal": "local"}
     assert moves[0].move_time.ToJsonString() == "1970-01-01T00:00:01Z"
     assert client.rollback_model(actor="carl", reason="again").champion == f"models/{second}"

@@ -29,6 +29,8 @@ def test_a_retry_is_answered_as_the_first_time(ledger: Ledger, clock: Clock) -> 
     clock.now += DAY
     again = ledger.append(MARKET, batch, position=position)
     assert ledger.positions.find("orders", 0) == 5
+    ledger.append(MARKET, batch, position=Position("orders", 0, 9))
+    assert ledger.positions.find("orders", 0) == 9
     assert again == [done._replace(already_present=True) for done in first]
     assert ledger.last() == (4, NOW)
 

@@ -156,6 +156,22 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
 
 
+@pytest.mark.long
+def test_a_lock_is_held_until_its_file_is_removed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its holder would remove the file of the next holder."""
+    lock, unlink = WriterLock(file), Path.unlink
+
+    def try_and_unlink(path: Path) -> None:
+        with pytest.raises(ConfigurationWrong, match="another server"):
+            WriterLock(file).claim()
+        unlink(path)
+
+    lock.claim()
+    monkeypatch.setattr(Path, "unlink", try_and_unlink)  # another process tries at this very moment
+    lock.release()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
 def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In folders that refuse them, as some network file systems do."""
 

@@ -53,6 +53,7 @@ def test_known_time_is_a_sequence(ledger: Ledger, clock: Clock) -> None:
     clock.now = NOW + 20
     known = {NOW: 0, NOW + 1: 1, NOW + 2: 2, NOW + 5: 2, NOW + 6: 3, NOW + 9: 4, NOW + 10: 5, NOW + 21: 5}
     assert {time: ledger.cut(known_time=time).sequence for time in known} == known
+    assert ledger.cut(known_time=NOW + 21).known_time == NOW + 10
 
 
 def test_a_time_in_the_future_is_refused(ledger: Ledger) -> None:

@@ -20,6 +20,7 @@ from service.ledger.database.schema import (
 )
 from service.ledger.database.tables import ENTRY, TableBase
 from service.ledger.queries.entries import EXPORT_COLUMNS
+from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.helpers.databases import database, schema_state
@@ -107,6 +108,8 @@ CHANGES = [
     "UPDATE entry SET content = content",
     "DELETE FROM entry WHERE sequence = 2",
     "DELETE FROM entry",
+    "UPDATE source_position SET next_position = 9",
+    "DELETE FROM seal",
 ]
 CHANGES_OF = {
     "sqlite": [
@@ -129,7 +132,8 @@ CHANGES_OF = {
 def test_what_is_recorded_cannot_be_changed_or_deleted(url: str, backend: str, clock: Clock) -> None:
     """Triggers refuse all SQL changes on the ledger's own connection."""
     with Ledger.open(url, clock=clock) as ledger:
-        ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
+        batch = [violation("v1"), status("v1"), exposure(), identity()]
+        ledger.append(MARKET, batch, position=Position("orders", 0, 5))
         before = list(ledger.entries.export(MARKET, ledger.cut()))
         for change in CHANGES_OF[backend]:
             with pytest.raises(exc.IntegrityError, match="append-only"), writing(url) as connection:
@@ -139,15 +143,17 @@ def test_what_is_recorded_cannot_be_changed_or_deleted(url: str, backend: str, c
 
 def test_an_unknown_way_to_insert_twice_is_refused_by_the_keys(url: str, clock: Clock) -> None:
     with Ledger.open(url, clock=clock) as ledger:
-        ledger.append(MARKET, [exposure(entry_id="a")])
+        ledger.append(MARKET, [exposure(entry_id="a"), violation("v1"), status("v1")])
     copy = (
         "INSERT INTO entry SELECT {}, marketplace, seller, {}, kind, occur_time, report_time, record_time, violation,"
     )
     copy += " incident, category, severity, status, exposure_day, product_category, {}, settled_orders,"
-    copy += " service_failures, identity_level, content, digest, NULL, NULL, NULL, NULL, NULL FROM entry"
-    for changed in [("1", "'b'", "1"), ("2", "entry_id", "1"), ("2", "'b'", "revision")]:
+    copy += " service_failures, identity_level, content, digest, NULL, NULL, NULL, NULL, NULL FROM entry WHERE kind = 3"
+    entries = [("1", "'b'", "1"), ("9", "entry_id", "1"), ("9", "'b'", "revision")]
+    key = "INSERT INTO seller_key SELECT 'another', marketplace, seller, key FROM seller_key"
+    for statement in (*(copy.format(*changed) for changed in entries), key):
         with pytest.raises(exc.IntegrityError, match=r"(?i)unique"), writing(url) as connection:
-            connection.execute(text(copy.format(*changed)))
+            connection.execute(text(statement))
 
 
 def test_ids_are_compared_and_sorted_by_their_bytes(tmp_path: Path) -> None:
