@@ -1,9 +1,6 @@
-import json
 import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from hashlib import sha256
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from service.ledger.database.schema import (
     SchemaState,
 )
 from service.ledger.database.tables import TableBase
-from service.ledger.seals.backup import MANIFEST, member_of
+from service.ledger.seals.backup import member_of
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
@@ -61,22 +58,6 @@ def filled(url: str, clock: Clock) -> str:
     with Ledger.open(url, clock=clock) as ledger:
         fill(ledger)
     return url
-
-
-@contextmanager
-def rewritten(file: Path, to: Path, *, fit: bool = True, **changes: Any) -> Iterator[dict[str, bytes]]:
-    """Yield a backup's members for edits; write them, with matching digests if `fit`."""
-    with zipfile.ZipFile(file) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    yield members
-    manifest = json.loads(members[MANIFEST]) | changes
-    for name, table in manifest["tables"].items() if fit else ():
-        table["sha256"] = sha256(members[member_of(name)]).hexdigest()
-        table["rows"] = members[member_of(name)].count(b"\n")
-    members[MANIFEST] = json.dumps(manifest).encode()
-    with zipfile.ZipFile(to, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
 
 
 @pytest.mark.long
