@@ -1,10 +1,12 @@
 from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import fields
+from typing import Annotated, Any, get_args
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.money import format_amount
+from scoring.policy.measures import FOR_GOOD, Terms, Valued, combine
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
@@ -19,6 +21,7 @@ app = typer.Typer()
 MAX_ENTRIES = 5
 
 NOTES = (
+    "binding: of several measures of one kind, the one whose value is in force",
     "id: with it the measure is lifted or contested",
     "since: by what is known now; by tier it can lie before the decision or the override that caused it. To see what was"
     " in force at a time: --observe-time and --known-time of then",
@@ -71,9 +74,11 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
     if not found.measures:
         write("  no measure is in force\n")
         return
-    for measure in found.measures[:limit]:
+    binding = _find_binding(found)
+    for number, measure in enumerate(found.measures[:limit]):
         write("\n")
-        emit_one({name: text for name, text in _row(measure, found.currency).items() if text}, Format.TABLE)
+        row = _row(measure, found.currency, is_binding=number in binding)
+        emit_one({name: text for name, text in row.items() if text}, Format.TABLE)
     if found.terms.HasField("ahead_limit_minor"):
         most = format_amount(found.terms.ahead_limit_minor, found.currency)
         write(f"\npaid out on young orders together: at most {most}\n")
@@ -84,12 +89,42 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
         write(wrap_line(line))
 
 
-def _row(measure: Measure, currency: str) -> dict[str, str]:
+def _find_binding(found: EvaluateMeasuresResponse) -> set[int]:
+    """Return the places of the measures whose value is the term in force, if others of their kind state laxer ones."""
+    alike: dict[tuple[int, str], dict[int, Valued]] = {}
+    for number, one in enumerate(found.measures):
+        has_begun = one.start_time.ToNanoseconds() <= found.stamp.observe_time.ToNanoseconds()
+        if has_begun and not one.waived and not one.lifted and (which := one.current.WhichOneof("value")):
+            value = _read_value(one.kind, getattr(one.current, which))
+            alike.setdefault((one.kind, getattr(value, "product_category", "")), {})[number] = value
+    binding: set[int] = set()
+    for group in alike.values():
+        in_force = combine(group.values())
+        aspects = [aspect.name for aspect in fields(Terms) if getattr(in_force, aspect.name) != aspect.default]
+        binds = {
+            number
+            for number, value in group.items()
+            if any(getattr(value.terms, name) == getattr(in_force, name) for name in aspects)
+        }
+        binding |= binds if len(binds) < len(group) else set()
+    return binding
+
+
+def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:
+    stated = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
+    if stated.pop("terminates", False):
+        stated["days"] = FOR_GOOD
+    value_type = next(one for one in get_args(Valued) if one.kind == kind)
+    read: Valued = value_type(**stated)
+    return read
+
+
+def _row(measure: Measure, currency: str, *, is_binding: bool) -> dict[str, str]:
     value = value_text(measure.current, currency)
     if measure.original != measure.current:
         value += f" (stated: {value_text(measure.original, currency)})"
     return {
-        "measure": kind_text(measure.kind),
+        "measure": kind_text(measure.kind) + (" (binding)" if is_binding else ""),
         "value": (value + "".join(f" ({note})" for note in _notes(measure))).strip(),
         "rule": f"{measure.rule}: {measure.reference}" if measure.rule else "imposed by a person",
         "since": _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",

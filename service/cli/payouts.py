@@ -1,0 +1,158 @@
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.descriptor import FieldDescriptor
+
+from scoring.base.enums import DeliverySource
+from scoring.base.errors import FieldViolation, InvalidInput, invalid
+from scoring.base.money import format_amount, parse_amount
+from scoring.entries.field_types import FLAG, is_id, parse_word
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1.measure_service_pb2 import EvaluatePayoutRequest, EvaluatePayoutResponse
+from service.cli.common import client, moment
+from service.cli.options import Marketplace
+from service.cli.output import Column, Format, Output, emit, format_count, say
+
+app = typer.Typer()
+
+ORDER, AHEAD = "order", "others_paid_ahead_minor"
+FIELDS = {one.name: one for one in EvaluatePayoutRequest.DESCRIPTOR.fields if one.name != "at_least_sequence"}
+NEEDED = ("seller", "capture_day", "captured_minor", "currency")
+
+Orders = list[tuple[int, str, dict[str, Any]]]
+"""(line, the caller's id of the order, the fields of its request)."""
+
+
+@app.command("payouts")
+def payouts(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, help="Orders as CSV, with a first line of columns."
+        ),
+    ],
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show when each order of a CSV file is paid out, and why.
+
+    The columns are the fields of EvaluatePayoutRequest, such as seller, capture_day, captured_minor, currency, delivered
+    and confirmed_time, and `order`, your own id. An amount is 239.88 EUR, or 23988 in minor units.
+
+    Without the column others_paid_ahead_minor the file must hold all young orders of its sellers: each order counts what
+    the orders above it get. Pay them in this order.
+    """
+    orders = _read_orders(file)
+    is_stated = any(AHEAD in fields for _, _, fields in orders)
+    rows, ahead = [], Counter[str]()
+    with client(marketplace) as (connection, where):
+        for line, name, fields in orders:
+            seller = fields["seller"]
+            others: dict[str, Any] = {} if is_stated else {AHEAD: ahead[seller]}
+            try:
+                found = connection.evaluate_payout(where, **fields, **others)
+            except SellertrustCallError as error:
+                error.message = f"line {line}{', ' if error.fields else ': '}{error.message}"
+                error.fields = [(f"line {line}, {path}", description) for path, description in error.fields]
+                raise
+            ahead[seller] += found.paid_ahead_minor
+            rows.append(_row(name, seller, found, is_delivered=fields.get("delivered", False)))
+    emit(rows if output is Format.JSON else [_in_units(row) for row in rows], output, COLUMNS)
+    if output is Format.TABLE:
+        say(
+            f"{format_count(len(rows), 'order')}; paid_out is the sum by today, next the next payout if nothing happens"
+        )
+
+
+COLUMNS = [Column(name) for name in ("order", "seller", "paid_out", "held", "next", "why")]
+
+
+def _row(order: str, seller: str, found: EvaluatePayoutResponse, *, is_delivered: bool) -> dict[str, Any]:
+    return {
+        "order": order,
+        "seller": seller,
+        "paid_out": found.released_minor,
+        "drawn": found.drawn_minor,
+        "held": found.held_minor,
+        "currency": found.currency,
+        "next": found.next_release_day or None,
+        "why": "; ".join(_list_reasons(found, is_delivered=is_delivered)),
+    }
+
+
+def _in_units(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: format_amount(row[name], row["currency"]) for name in ("paid_out", "drawn", "held")}
+
+
+def _list_reasons(found: EvaluatePayoutResponse, *, is_delivered: bool) -> Iterator[str]:
+    if not found.held_minor:
+        yield "all is paid out"
+        return
+    if found.HasField("stopped_time"):
+        yield f"payouts are stopped since {found.stopped_time.ToJsonString()[:10]}"
+    if not is_delivered:
+        yield "no delivery is stated"
+    if found.hold_days:
+        yield f"held {format_count(found.hold_days, 'day')} after the capture"
+    if found.delivery_hold_days:
+        yield f"held {format_count(found.delivery_hold_days, 'day')} after the delivery"
+    if found.HasField("ahead_limit_minor"):
+        most = format_amount(found.ahead_limit_minor, found.currency)
+        yield f"orders younger than {format_count(found.ahead_days, 'day')} get at most {most} together"
+    if found.reserve_ppm:
+        yield f"{found.reserve_ppm / 10_000:g} % held {format_count(found.reserve_days, 'day')} after the capture"
+
+
+def _read_orders(file: Path) -> Orders:
+    """Return the orders of a file. Raises InvalidInput with every wrong line and column."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            columns = reader.fieldnames or []
+            known = [ORDER, *FIELDS]
+            wrong = [
+                FieldViolation(("line 1",), f"{name!r} is no column. Use {', '.join(known)}.")
+                for name in columns
+                if name not in known
+            ]
+            wrong += [FieldViolation(("line 1",), f"lacks the column {name}") for name in NEEDED if name not in columns]
+            if wrong:
+                raise InvalidInput(wrong)
+            orders = [(reader.line_num, row.get(ORDER) or "", _read_row(reader.line_num, row, wrong)) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise invalid("FILE", f"{file} is no CSV in UTF-8: {error}") from None
+    if wrong:
+        raise InvalidInput(wrong)
+    return orders
+
+
+def _read_row(line: int, row: dict[Any, Any], wrong: list[FieldViolation]) -> dict[str, Any]:
+    if None in row or None in row.values():
+        wrong.append(FieldViolation((f"line {line}",), "has more or fewer cells than the first line"))
+        return {}
+    fields = {}
+    for name, text in row.items():
+        if name in FIELDS and (text or name in NEEDED):
+            try:
+                fields[name] = _read_cell(FIELDS[name], text, row["currency"])
+            except InvalidInput as error:
+                wrong.append(FieldViolation((f"line {line}, {name}",), error.violations[0].description))
+            except ValueError as error:
+                wrong.append(FieldViolation((f"line {line}, {name}",), str(error)))
+    return fields
+
+
+def _read_cell(field: FieldDescriptor, text: str, currency: str) -> Any:
+    if field.name == "seller" and not is_id(text):
+        raise ValueError(f"{text!r} is no id of a seller")
+    if field.name.endswith("_minor"):
+        return parse_amount(text, currency)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return FLAG.parse(text)
+    if field.enum_type is not None:
+        return parse_word(DeliverySource, text)
+    return moment(text, field.name) if field.message_type is not None else text

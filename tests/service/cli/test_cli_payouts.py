@@ -1,0 +1,113 @@
+"""The sheet of payouts for a file of orders, and the binding measure of several."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.servers import Running, running_server
+from tests.helpers.shells import Shell, bare_shell, lines_of
+
+RULES = """
+[[rules]]
+id = "lax"
+reference = "Terms 1"
+measures = [{ kind = "settlement_hold", days = 2 }, { kind = "value_cap", value_minor = 900 }]
+
+[[rules]]
+id = "strict"
+reference = "Terms 2"
+measures = [
+  { kind = "settlement_hold", days = 3 },
+  { kind = "value_cap", value_minor = 500, product_category = "toys" },
+]
+"""
+YOUNG, OLD = (str(datetime.now(UTC).date() - timedelta(days=days)) for days in (9, 90))
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[tuple[Shell, Running]]:
+    path = tmp_path / "policy.toml"
+    shipped = Path("service/policy/general.toml").read_text()
+    path.write_text(
+        shipped.replace("# Terms by confirmed facts, whatever", RULES + "\n# Terms by confirmed facts, whatever")
+    )
+    with running_server(tmp_path, policy=path) as running:
+        shell = bare_shell(tmp_path)
+        shell.environment |= {"SELLERTRUST_TARGET": running.address}
+        shell("ledger", "append", "-", stdin=lines_of("s-1"))
+        yield shell, running
+
+
+def written(folder: Path, *lines: str) -> Path:
+    file = folder / "orders.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+@pytest.mark.long
+def test_a_file_of_orders_is_paid_within_the_limit(asked: tuple[Shell, Running], tmp_path: Path) -> None:
+    shell, _ = asked
+    delivered = f"true,{YOUNG}T12:00:00Z,carrier"
+    file = written(
+        tmp_path,
+        "order,seller,capture_day,captured_minor,currency,delivered,confirmed_time,delivery_source",
+        f"o-1,s-1,{OLD},100.00 EUR,EUR,true,{OLD}T12:00:00Z,buyer",
+        f'o-2,s-1,{YOUNG},"1,500,000.00 EUR",EUR,{delivered}',
+        f"o-3,s-1,{YOUNG},100,EUR,{delivered}",
+        f"o-4,s-1,{YOUNG},5000,EUR,,,",
+    )
+    rows = {row["order"]: row for row in shell.json("payouts", file)}
+    assert (rows["o-1"]["paid_out"], rows["o-1"]["why"]) == (10_000, "all is paid out")
+    most = rows["o-2"]["paid_out"]
+    assert 0 < most < 150_000_000
+    assert rows["o-3"]["paid_out"] == 0, "the order above it used up the limit"
+    assert rows["o-2"]["next"] == rows["o-3"]["next"] == str(date.fromisoformat(YOUNG) + timedelta(days=17))
+    assert rows["o-4"]["why"].startswith("no delivery is stated; held 3 days after the capture; held ")
+    table, _ = shell("payouts", file)
+    assert "orders younger than 17 days get at most" in table
+    assert " 100.00 EUR " in table
+    stated = written(tmp_path, *(f"{line},0" for line in file.read_text().splitlines()[2:4]))
+    stated.write_text(
+        "order,seller,capture_day,captured_minor,currency,delivered,confirmed_time,delivery_source,"
+        "others_paid_ahead_minor\n" + stated.read_text()
+    )
+    assert [row["paid_out"] for row in shell.json("payouts", stated)] == [most, 100]
+
+
+@pytest.mark.long
+def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], tmp_path: Path) -> None:
+    shell, _ = asked
+    head = "seller,capture_day,captured_minor,currency"
+
+    def error(*lines: str) -> str:
+        return shell.error(2, "payouts", written(tmp_path, *lines))
+
+    assert "line 1: 'shop' is no column. Use order, seller, capture_day" in error(head + ",shop")
+    assert "line 1: lacks the column currency" in error(head.removesuffix(",currency"))
+    found = error(f"{head},disputed", f"s-1,{OLD},1.00,EUR,no", f"s-1,{OLD},100,EUR,perhaps", f"s 1,{OLD},100,EUR,")
+    assert "line 2, captured_minor: '1.00' is no amount in EUR. Write" in found
+    assert "line 3, disputed: 'perhaps' is neither true nor false" in found
+    assert "line 4, seller: 's 1' is no id of a seller" in found
+    assert "line 2: has more or fewer cells" in error(head, "s-1")
+    assert "line 2, captured_minor: '' is no amount" in error(head, f"s-1,{OLD},,EUR")
+    foreign = error(head, f"s-1,{OLD},100,EUR", f"s-1,{OLD},100,USD")
+    assert foreign == "error: line 3, currency: is USD; the terms are in EUR\n"
+    assert "line 2, delivery_source: 'post' is unknown. Use carrier" in error(
+        head + ",delivery_source", f"s-1,{OLD},100,EUR,post"
+    )
+
+
+@pytest.mark.long
+def test_the_binding_measure_of_several_is_marked(asked: tuple[Shell, Running]) -> None:
+    shell, _ = asked
+    shown = shell("measures", "s-1")[0]
+    holds = [part for part in shown.split("\n\n") if part.startswith("measure  settlement_hold")]
+    assert [("(binding)" in part, "3 days" in part) for part in holds] == [(False, False), (True, True)]
+    caps = [part for part in shown.split("\n\n") if part.startswith("measure  value_cap")]
+    assert {line: "(binding)" in part for part in caps for line in part.splitlines() if line.startswith("value")} == {
+        "value    10,000.00 EUR a day": False,
+        "value    9.00 EUR a day": True,
+        "value    5.00 EUR a day of toys": False,
+    }
