@@ -208,10 +208,10 @@ class _Tally:
 def _list_onsets_by_reports(
     rule: CautionRule, asked: Reports, signs: Iterable[Sign], stated: CautionTable
 ) -> Iterator[Onset]:
-    """Yield each moment at which the reports within the rule's days weigh enough.
+    """Yield each moment at which the reports within the rule's days weigh enough; `signs`: by time.
 
-    Each report is used once. One source's reports about one incident, or one listing within SPAN_DAYS, count once. With
-    crowds needed, nothing is imposed, and other sources' reports stay unused.
+    Each report is used once. One source's reports about one incident, or one listing within SPAN_DAYS, count once. If
+    only crowds' reports bring the weight, the onset imposes nothing, and the other sources' reports may count again.
     """
     known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
@@ -225,7 +225,7 @@ def _list_onsets_by_reports(
             _, name = heapq.heappop(leaving)
             dropped = every.drop(name), without_crowd.drop(name)
             old = dropped[0] or dropped[1]
-            if old is not None and old.taken_back <= sign.time:
+            if old is not None and old.taken_back <= sign.time:  # another report may now state its facts
                 for fact in old.facts:
                     if known.get(fact) is old:
                         del known[fact]

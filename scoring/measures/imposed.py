@@ -107,6 +107,7 @@ def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
 
 
 def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
+    """Return the ids of violations that were dismissed, withdrawn or overturned, or attributed to somebody else."""
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}
     for row in _by_sequence(rows):
@@ -117,7 +118,7 @@ def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
         elif row.kind in (Kind.VIOLATION, Kind.STATUS):
             status[row.violation] = row.status
     stands = COUNTING_STATUSES | OPEN_STATUSES
-    return {name for name, to in status.items() if Status(to) not in stands} | {
+    return {name for name, last in status.items() if Status(last) not in stands} | {
         name for name, is_elsewhere in elsewhere.items() if is_elsewhere
     }
 

@@ -372,7 +372,7 @@ class _Evaluation:
                 violations = [*(seller.with_points if is_bound else seller.established), *facts]
             imposed = None if override is None else override.occur_time
             is_thin = seller.situation.rated_by_violation
-            since = None if self.past is None else self.past.tier_since(seller.case, rule.tiers, is_thin, imposed)
+            since = None if self.past is None else self.past.find_tier_start(seller.case, rule.tiers, is_thin, imposed)
             starts += [] if since is None else [since]
         since_each, until_each = find_bounds(rule.conditions, seller.traced, self.observe_time)
         starts, ends = [*starts, *since_each], [*ends, *until_each]
@@ -382,6 +382,7 @@ class _Evaluation:
 
 
 def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[StandingPart, ...]:
+    """Return the standing points of each incident that has any, most points first."""
     if table is None:
         return ()
     by_incident: dict[int, list[Established]] = {}

@@ -45,10 +45,11 @@ def _define(feature: AnyFeature) -> str:
 
 
 def write_card(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> str:
-    return "\n".join(_write_lines(page, manifest, digest)) + "\n"
+    return "\n".join(_list_card_lines(page, manifest, digest)) + "\n"
 
 
-def _write_lines(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> Iterator[str]:
+def _list_card_lines(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> Iterator[str]:
+    """Yield the card's lines. `page`: from `describe_page`; `manifest` and `digest`: the artifact's."""
     tables, constants = page["tables"], manifest["constants"]
     yield f"Model {digest}"
     yield f"Study {manifest['study']}, release {manifest['core_version']}"

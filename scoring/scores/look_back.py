@@ -30,12 +30,12 @@ class PastTiers:
     override: Ints
     """The tier that a person had set, or 0."""
 
-    def tier_since(self, case: int, tiers: frozenset[Tier], is_thin: bool, imposed: int | None) -> int | None:
-        """Return since when the seller's tier was one of `tiers` without a break; None: before the days looked back.
+    def find_tier_start(self, case: int, tiers: frozenset[Tier], is_thin: bool, imposed: int | None) -> int | None:
+        """Return since when a seller's tier has been one of `tiers`, in microseconds; None: before the days looked back.
 
-        To the day: the first such midnight, or today's if it was none then; but since an override was `imposed`, if
-        that began it. `is_thin`: only a violation makes it rated, so UNRATED's rules hold too, and did so on each
-        earlier day without an override.
+        That is the first midnight of this span, or today's if it began since; or `imposed`, the time of an override, if
+        the override began it. `is_thin`: only a violation makes the seller rated. UNRATED's rules then hold too, and
+        held on each earlier day without an override.
         """
         tier = self.tiers[:, case]
         holds = np.isin(tier, [int(one) for one in tiers])

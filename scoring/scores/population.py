@@ -153,7 +153,9 @@ def _find_closures(
         begun: dict[str, int | None] = {}
         for rule in rules:
             starts, _ = find_bounds(rule.conditions, traced, time)
-            since = past.tier_since(case, rule.tiers, bool(is_view[case]), imposed) if rule.tiers and past else None
+            since = (
+                past.find_tier_start(case, rule.tiers, bool(is_view[case]), imposed) if rule.tiers and past else None
+            )
             starts += [] if since is None else [since]
             begun[rule.id] = max(starts, default=None)
         yield begun
