@@ -99,13 +99,14 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._regex = re.compile(_pattern_regex(text))
+        self._regex = re.compile(_make_pattern_regex(text))
 
     def matches(self, name: str) -> bool:
         return self._regex.fullmatch(name) is not None
 
 
-def _pattern_regex(text: str) -> str:
+def _make_pattern_regex(text: str) -> str:
+    """Return the regular expression of the names that a pattern matches. Raises ValueError if it is malformed."""
     scheme, _, rest = text.partition(":")
     exact = text.replace("*", "x")
     match scheme:

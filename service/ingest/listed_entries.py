@@ -26,22 +26,24 @@ def append_messages(
     `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field, and the other
     errors of `Ledger.append`.
     """
-    entries = as_stated(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
+    entries = strip_listed_defaults(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     prepare(marketplace, entries)
     return ledger.append(marketplace, entries, imported=True)
 
 
-def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool) -> list[Entry]:
-    """Return entries without the defaults that this ledger added when it listed them, so that they are recognised.
+def strip_listed_defaults(
+    ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool
+) -> list[Entry]:
+    """Return entries, those that this ledger listed without the defaults it added: it then recognises them.
 
-    Other entries keep their report time only if `keeps_report_time`.
+    Entries that another ledger listed lose their report time unless `keeps_report_time`.
     """
     listed = [entry for entry in entries if isinstance(entry, ListedEntry)]
     if not listed:
         return list(entries)
     found = _on_record(ledger, marketplace, {entry.sequence for entry in listed if entry.sequence > 0})
 
-    def stated(entry: Entry) -> Entry:
+    def strip(entry: Entry) -> Entry:
         if not isinstance(entry, ListedEntry):
             return entry
         recorded = found.get(entry.sequence)
@@ -50,7 +52,7 @@ def as_stated(ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, kee
             return entry if keeps_report_time else replace(entry, report_time=None)
         return _without_defaults(entry, recorded, keeps_report_time=keeps_report_time)
 
-    return [stated(entry) for entry in entries]
+    return [strip(entry) for entry in entries]
 
 
 def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_report_time: bool) -> Entry:

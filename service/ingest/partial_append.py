@@ -15,7 +15,7 @@ from scoring.base.errors import (
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
-from service.ingest.listed_entries import as_stated
+from service.ingest.listed_entries import strip_listed_defaults
 from service.ledger.records import AppendedEntry, Position
 from service.ledger.store import Ledger
 
@@ -68,7 +68,7 @@ def accept(
     too. `begun` is the ledger's sequence when the import began; None: nothing counts as repeated.
     """
     appending = _PartialAppend(ledger, marketplace, rows, begun)
-    indexed = list(enumerate(as_stated(ledger, marketplace, entries, keeps_report_time=True)))
+    indexed = list(enumerate(strip_listed_defaults(ledger, marketplace, entries, keeps_report_time=True)))
     if not indexed or not appending.append_all(indexed, position):
         before_passing(appending.result.refused)
         if position is not None:

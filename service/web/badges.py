@@ -116,7 +116,7 @@ class Badges:
         """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
         """By whether their badge is kept."""
-        self._first = True
+        self._is_kept_lane_next = True
         """The lanes take turns, so that invented ids hold up no kept badge."""
         self._calls: set[asyncio.Task[None]] = set()
         self._batch = BATCH
@@ -191,8 +191,9 @@ class Badges:
 
     def _start_calls(self) -> None:
         while len(self._calls) < CALLS and any(self._lanes.values()):
-            waiting = [*self._lanes[self._first], *self._lanes[not self._first]]
-            self._first = not self._first
+            first = self._is_kept_lane_next
+            waiting = [*self._lanes[first], *self._lanes[not first]]
+            self._is_kept_lane_next = not first
             marketplace = waiting[0][0]
             sellers = [seller for seller in waiting if seller[0] == marketplace][: self._batch]
             for seller in sellers:

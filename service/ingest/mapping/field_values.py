@@ -19,11 +19,12 @@ def read_or_none(read: Callable[[Row], T], row: Row) -> T | None:
 Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
 
 
-def field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
-    """Return (field name, parser of its text, maker of its value without a text).
+def make_field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
+    """Return (field name, parser of its text, maker of its value if the text is empty or missing).
 
-    The parser is None if the text is taken as it is. The maker is None if no value is made. For a required word or day
-    the maker raises RowRejected, unless empty text is allowed. An unmapped identity level is NONE.
+    Without a parser the text is taken as it is; without a maker the field is left out. The maker of a required word or
+    day raises RowRejected, unless empty text is allowed. `is_mapped`: whether the rule names the field. An identity's
+    level is NONE if not.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":

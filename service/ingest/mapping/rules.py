@@ -45,7 +45,7 @@ from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
 from service.ingest.mapping.cells import Reading, Row, RowRejected, Value, compile_conditions, value_of
 from service.ingest.mapping.counting import COUNTS, Count, Tally
 from service.ingest.mapping.dates import PLAIN, Dates, parse_dates
-from service.ingest.mapping.field_values import MOMENTS, dated_value, field_step, read_or_none, read_text
+from service.ingest.mapping.field_values import MOMENTS, dated_value, make_field_step, read_or_none, read_text
 from service.ingest.mapping.joins import Join, joins_of
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
 from service.ingest.mapping.static_checks import describe_problem, refuse_missing_fields
@@ -147,7 +147,7 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
     dates, identifiers = parse_dates(root, PLAIN), identifiers_of(root)
     if not root.value("files"):
         root.refuse("files", "must be a list of one or more tables")
-    files = tuple(_read_file(part, dates, identifiers) for part in root.list_of_parts("files", MAX_FILES))
+    files = tuple(_compile_file(part, dates, identifiers) for part in root.list_of_parts("files", MAX_FILES))
     root.refuse_what_is_left()
     if root.errors:
         raise ConfigurationWrong("; ".join(root.errors))
@@ -155,7 +155,8 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
     return ForeignMapping(marketplace, files, sha256(content.encode()).hexdigest())
 
 
-def _read_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Identifier, ...]) -> MappedFile:
+def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Identifier, ...]) -> MappedFile:
+    """Compile a mapping's `files` table, which may state dates and identifiers of its own; note errors in `part`."""
     path, dates = part.text("path", 1), parse_dates(part, usual_dates)
     if not part.value("entries"):
         part.refuse("entries", "must be a list of one or more tables")
@@ -216,7 +217,7 @@ class Rule:
                 self._values[name] = dated_value(value, name, shapes.get(name), dates)
         stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
-        self._steps = [field_step(kind, field, field.name in data) for field in stated]
+        self._steps = [make_field_step(kind, field, field.name in data) for field in stated]
         self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 

@@ -245,10 +245,11 @@ def _load(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
     rows = reader.rows(_STEPS, [_target(name) for name in names])
     keys = read_keys(reader, {row.seller for row in rows})
     steps = [list(of_target) for _, of_target in groupby(rows, key=attrgetter("target"))]
-    return [_proposal_of(found, keys.get(found[0].seller), now) for found in steps]
+    return [_read_proposal(found, keys.get(found[0].seller), now) for found in steps]
 
 
-def _proposal_of(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
+def _read_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
+    """Return the proposal that its steps' rows record, by sequence; without content and texts once `key` is erased."""
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
     if (stated := texts[0]) and first.status == Step.PROPOSED:

@@ -118,9 +118,10 @@ class Tail:
             self._reading.release()
 
     def _wait_until(self, is_done: Callable[[], bool], until: float, silent_ticks: int | None = None) -> None:
-        """Wait until `is_done`, the time `until`, or the caller is gone. Raises ServerStopping or LedgerUnavailable.
+        """Wait until `is_done`, the time `until` (of `monotonic`), or the caller is gone.
 
-        After `silent_ticks`, or a few usual times, without an answer, the database is taken for silent; None: never.
+        Raises ServerStopping, or LedgerUnavailable if a poll fails or stays unanswered: for `silent_ticks`, or for
+        USUAL_TIMES the usual answer time if that is longer. With None no poll takes too long.
         """
         call = current_call()
         call.on_end(self._wake)

@@ -51,30 +51,38 @@ class _History:
 
 
 def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
-    """Resolve reports (rows of REPORT) into violations, in order."""
+    """Resolve reports (rows of REPORT) into violations as they are now known, in order."""
     histories = {report.entry_id: _History(state_on_arrival(report)) for report in reports}
     for row in reader.rows(_ABOUT, histories):
         if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
-            found = histories[row.violation]
-            found.changes.append(row)
-            found.state = found.state.apply(change_of(row))
+            history = histories[row.violation]
+            history.changes.append(row)
+            history.state = history.state.apply(change_of(row))
     for row in reader.rows(_CORRECTIONS, histories):
         histories[row.target].corrections.append(row)
     regroupings = _read_valid_regroupings(reader, {report.seller for report in reports})
-    into: dict[tuple[str, str], str] = {}
     for row in regroupings:
-        if row.status == IncidentChange.SPLIT:
-            if row.violation in histories:
-                histories[row.violation].splits.append(row)
-            continue
-        merged = find_merged_incident(into, row.seller, row.incident)
-        remaining = find_merged_incident(into, row.seller, row.target)
-        if merged != remaining:
-            into[row.seller, merged] = remaining
+        if row.status == IncidentChange.SPLIT and row.violation in histories:
+            histories[row.violation].splits.append(row)
+    merged_into = _follow_merges(regroupings)
     mentions: dict[str, list[IncidentMention[str]]] = {}
     if any(row.incident for history in histories.values() for row in history.corrections):
         mentions = _list_mentions(reader, regroupings)
-    return [_view(report, histories[report.entry_id], into, mentions.get(report.seller, ())) for report in reports]
+    return [
+        _view(report, histories[report.entry_id], merged_into, mentions.get(report.seller, ())) for report in reports
+    ]
+
+
+def _follow_merges(regroupings: Iterable[Any]) -> dict[tuple[str, str], str]:
+    """Return, by (seller, incident), the incident that a merge put it into; that one may be merged in turn."""
+    merged_into: dict[tuple[str, str], str] = {}
+    for row in regroupings:
+        if row.status != IncidentChange.SPLIT:
+            merged = find_merged_incident(merged_into, row.seller, row.incident)
+            remaining = find_merged_incident(merged_into, row.seller, row.target)
+            if merged != remaining:
+                merged_into[row.seller, merged] = remaining
+    return merged_into
 
 
 def fold_states(rows: Iterable[Any]) -> dict[str, ViolationState]:
@@ -122,7 +130,7 @@ def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, l
 
 
 def _view(
-    report: Any, history: _History, into: dict[tuple[str, str], str], mentions: Iterable[IncidentMention[str]]
+    report: Any, history: _History, merged_into: dict[tuple[str, str], str], mentions: Iterable[IncidentMention[str]]
 ) -> ViolationView:
     fact: ViolationReported | ProductViolationReported = read_fact(report)
     state = history.state
@@ -133,7 +141,9 @@ def _view(
     return ViolationView(
         violation=report.entry_id,
         seller=report.seller,
-        incident=find_merged_incident(into, report.seller, history.splits[-1].target if history.splits else incident),
+        incident=find_merged_incident(
+            merged_into, report.seller, history.splits[-1].target if history.splits else incident
+        ),
         violation_type=fact.violation_type,
         category=Category(report.category),
         severity=state.severity,

@@ -34,7 +34,7 @@ class Identity(NamedTuple):
 
 
 class Keeper:
-    """`join` gets each whole generation of `folder`; `now` returns the ledger's time."""
+    """`join` gets each whole generation of `folder`; `now` returns the ledger's time; `report` gets problems."""
 
     def __init__(
         self,
@@ -51,9 +51,11 @@ class Keeper:
         self._report = report
         self._open: dict[Identity, Generation] = {}
         self._passed_over: dict[Identity, float] = {}
+        """Until when (`monotonic`) an unusable file is left alone."""
         # Now: another release may have replaced this code when a file comes.
         self._code = (core_digest(), contract_digest())
         self._exposure = ""
+        """The problem with the folder's permissions that was reported last."""
         self._reported: set[str] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-keeper", daemon=True)

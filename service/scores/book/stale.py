@@ -96,10 +96,10 @@ class LastKnown:
 
 
 def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:
-    """Return an answer with its times and age as of `now` (microseconds).
+    """Return an answer with its cut, times and age as of `now` (microseconds).
 
-    `mark` is the watermark if no entry ended the answer: it then reflects the last reading (`beat`), but not beyond its
-    own time. An ended answer is as of its computation.
+    `mark`: the follower's watermark while the answer still holds; None once an entry, a model or a policy ended it. An
+    ended answer is as of its computation. One that holds is as of the last reading (`beat`), but before its `until`.
     """
     if mark is None or beat is None:
         cut = Cut(answer.since, answer.known_time, answer.at)
