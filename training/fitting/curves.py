@@ -43,7 +43,10 @@ class Curves:
 def add_up_trees(
     constant: float, steps: Iterable[Curve], trees: Sequence[Mapping[str, Any]], share: float, columns: int
 ) -> Curves:
-    """Return the model of a constant, of step functions, and of `share` of each of LightGBM's trees (`dump_model`)."""
+    """Return the sum of a constant, of step functions of one feature each, and of `share` of each tree.
+
+    `trees`: each `tree_structure` of LightGBM's `dump_model`; `columns`: the number of features.
+    """
     by_features: dict[tuple[int, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for tree in trees:
         by_features[tuple(sorted({feature for feature, _ in _list_splits(tree)}))].append(tree)

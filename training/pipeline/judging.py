@@ -25,7 +25,7 @@ from training.pipeline.observing import Observed, observe
 from training.pipeline.showing import reason_frequencies, worst_misses
 from training.pipeline.sloped import add_slope, find_slope
 from training.pipeline.steps import Step
-from training.study.words import definition
+from training.study.words import describe_definition
 
 PARITY_ROWS = 50
 
@@ -43,7 +43,7 @@ class Judged:
     summary: str
 
 
-def assess(
+def measure_impact(
     step: Step,
     job: Job,
     observed: Observed,
@@ -52,9 +52,9 @@ def assess(
     calibrated: Calibrated,
     compared: Compared,
 ) -> Impact:
-    """Pack the model into an artifact with evaluation and lineage; load it.
+    """Pack the model into an artifact with evaluation and lineage, and load it once, as a check.
 
-    Adds tier changes, reasons, response curves and the worst misses to the evaluation.
+    Adds reasons, worst misses, the slope of exposure, certificate and page to the evaluation.
     """
     model = ModelParts(
         study=job.study.name,
@@ -76,8 +76,8 @@ def assess(
         ),
     }
     step(1, 2)
-    shown_of = ("algorithm", "trees", "promises")
-    certificate = {key: certified.certificate[key] for key in shown_of if key in certified.certificate}
+    kept = ("algorithm", "trees", "promises")
+    certificate = {key: certified.certificate[key] for key in kept if key in certified.certificate}
     evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checks)
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
@@ -161,7 +161,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "seed": study.model.seed,
         "seeds": study.model.seeds,
         "parameters": dict(study.model.parameters),
-        "definition": definition(study),
+        "definition": describe_definition(study),
         "exclusions": [{"why": why, "rows": count} for why, count in observed.exclusions.items()],
         "recalibrated_from": job.champion.digest if job.recalibrate and job.champion else None,
         "calibration": calibrated.summary,

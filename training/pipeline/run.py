@@ -7,7 +7,7 @@ from training.pipeline.checking import check_data, check_leakage, merge_checks
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
 from training.pipeline.job import Job, Planned, Trained
-from training.pipeline.judging import assess, check_gates
+from training.pipeline.judging import check_gates, measure_impact
 from training.pipeline.observing import observe
 from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Steps
@@ -45,7 +45,7 @@ def run(job: Job, progress: Progress = show_nothing) -> Trained:
     certified = steps.take("certify", certify_fit, job, calibrated)
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
     checks = merge_checks(data, leakage)
-    impact = steps.take("impact", assess, job, observed, checks, certified, calibrated, compared)
+    impact = steps.take("impact", measure_impact, job, observed, checks, certified, calibrated, compared)
     judged = steps.take("gates", check_gates, job, observed, calibrated, impact)
     return Trained(
         parts=impact.parts,

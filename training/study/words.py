@@ -4,7 +4,8 @@ from typing import Any
 from training.study.definition import BadRule, Study
 
 
-def definition(study: Study) -> dict[str, Any]:
+def describe_definition(study: Study) -> dict[str, Any]:
+    """Return which sellers a study rates and what is bad, as JSON values; rules and periods are in words."""
     window = f"{study.window.days} days" if study.window.days is not None else f"{study.window.months} months"
     eligible = []
     if study.orders_needed > 1:
@@ -34,9 +35,9 @@ LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
     """Return, in words, the parts of the label that `theirs` defines otherwise.
 
-    `theirs`: a result of `definition`; parts that it lacks (earlier releases) are not compared.
+    `theirs`: a result of `describe_definition`; parts that it lacks (earlier releases) are not compared.
     """
-    own = definition(study)
+    own = describe_definition(study)
     return [
         f"{part.replace('_', ' ')}: {_spell(theirs[part])}, here {_spell(own[part])}"
         for part in LABEL

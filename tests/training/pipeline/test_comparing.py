@@ -23,7 +23,7 @@ from training.pipeline.run import show_nothing
 from training.pipeline.steps import Step
 from training.study.context import ContextSource
 from training.study.definition import Study
-from training.study.words import definition, other_label
+from training.study.words import describe_definition, other_label
 
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)
 HELD = ContextSource("held", "measures_in_force", 0.0)
@@ -128,7 +128,7 @@ def test_a_champion_of_another_label_is_shown_and_judges_nothing(
 
 def test_an_earlier_definition_is_compared_by_what_it_states(study: Study) -> None:
     """It did not state whether suspensions make bad."""
-    stated = definition(study)
+    stated = describe_definition(study)
     old = {part: value for part, value in stated.items() if part != "bad_suspended"}
     assert other_label(restated(study, bad={"suspended": not study.bad.suspended}), old) == []
     assert other_label(restated(study, bad={"suspended": not study.bad.suspended}), stated) != []
