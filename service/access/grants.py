@@ -109,7 +109,7 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     grants = [(part, _grant(part)) for part in root.list_of_parts("grants", MAX_TABLES)]
     limits = [(part, _limit(part)) for part in root.list_of_parts("limits", MAX_TABLES)]
     persons = [(part, _person(part)) for part in root.list_of_parts("persons", MAX_TABLES)]
-    four_eyes = [_four_eyes(part, len(persons)) for part in root.list_of_parts("four_eyes", MAX_TABLES)]
+    four_eyes = [_read_four_eyes(part, len(persons)) for part in root.list_of_parts("four_eyes", MAX_TABLES)]
     audit = root.part("audit") if "audit" in root else None
     readers = () if audit is None else _patterns(audit, "readers")
     _refuse_doubles(issuers, "issuer", lambda one: one.issuer, "is that of an issuer above")
@@ -235,7 +235,8 @@ def _refuse_double_persons(persons: Sequence[tuple[Part, Person]]) -> None:
         names.update(one.principals)
 
 
-def _four_eyes(part: Part, persons: int) -> FourEyes:
+def _read_four_eyes(part: Part, persons: int) -> FourEyes:
+    """Read a table of `four_eyes`, of a file that lists so many persons; note errors in `part`."""
     rule = FourEyes(
         rights=_rights(part, [right for right in Right if right in NEEDING_TWO]),
         marketplaces=_ids(part, "marketplaces"),

@@ -54,6 +54,7 @@ class GrantsFile:
             source.stop()
 
     def _follow(self) -> None:
+        """Take over each new content of the file, once the file is the same at two looks, until `stop`."""
         before = self._taken
         while not self._is_ending.wait(LOOK_SECONDS):
             state = self._state()

@@ -176,15 +176,16 @@ class Recorder:
         stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
         entries: list[Entry] = []
         terms = {seller: select_terms(known.of[seller].stated, cut) for seller in due}
-        for seller, (wanted, cautions) in self._evaluate(marketplace, due, cut, policy, terms):
+        for seller, (wanted, cautions) in self._evaluate_measures(marketplace, due, cut, policy, terms):
             of = known.of[seller]
             entries += list_changes(seller, wanted, of.record, currency=policy.rule_book.currency, **stamp)
             entries += list_case_changes(seller, cautions, of.cases, **stamp)
         return entries
 
-    def _evaluate(
+    def _evaluate_measures(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, SellerTerms]
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
+        """Yield each seller with the rules' measures that shall be on record, and the cautions in force, at a cut."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return

@@ -169,6 +169,7 @@ class MechanismWorker:
         return True
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
+        """State sellers' changes as of a cut, one by one if not together; note it as missed for refused sellers."""
         self._check()
         self._behind_since = cut.observe_time
         ready = []

@@ -209,6 +209,7 @@ def _find_figures(
     against: Artifact | None,
     others: Answers | None,
 ) -> Figures | None:
+    """Return how a day's answers came true in the study's window from it; None without a study or before it matures."""
     if study is None or not is_mature(table, study, day):
         return None
     seen = outcome(table, study.with_exposure_slope(slope_of(artifact)), day)
@@ -258,6 +259,7 @@ class _Question:
 
 
 def _answer(columns: EntryColumns, asked: _Question) -> Answers:
+    """Return the points (-1 if not rated), tiers and raw scores of the sellers of `columns` at the question's moment."""
     policy, artifact = asked.policy, asked.artifact
     if asked.as_reported:
         columns = columns.take(columns.report_time < asked.moment)

@@ -211,6 +211,7 @@ class Database:
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, pragmas: Sequence[str], settings: str, **options: Any) -> Engine:
+        """Create an engine: `pragmas` are for SQLite, `settings` (options such as `-c a=b`) for PostgreSQL."""
         if self.is_sqlite:
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
         else:

@@ -56,11 +56,11 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
         with database.write() as connection:
             for name in filter(None, (role, eraser)):
                 _require_ordinary(connection, name)
-                for statement in _list_grants(connection, name, erases=name == eraser):
+                for statement in _list_grant_statements(connection, name, erases=name == eraser):
                     connection.exec_driver_sql(statement)
 
 
-def _list_grants(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
+def _list_grant_statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
     tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
     known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]

@@ -70,6 +70,7 @@ class RunQueries:
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
     def granted(self, cut: Cut) -> Granted:
+        """Return the overrides in force at a cut, and the measures that persons lifted, in all marketplaces."""
         found: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
             overrides = self.clock.rows_as_of(cut, _OVERRIDES, marketplace=marketplace)

@@ -215,9 +215,10 @@ class Book:
 
         Its day goes back only if the clock was wrong by more than TOLERANCE.
         """
-        return self._not_before_midnight(time_at_end(self._ledger.clock.now(), record_time) + 1)
+        return self._clamp_to_current_day(time_at_end(self._ledger.clock.now(), record_time) + 1)
 
-    def _not_before_midnight(self, observe_time: int) -> int:
+    def _clamp_to_current_day(self, observe_time: int) -> int:
+        """Return a time, raised to the day's midnight if it is at most TOLERANCE before; else note its day as current."""
         midnight = self._midnight
         if observe_time < midnight <= observe_time + TOLERANCE:
             return midnight
@@ -253,7 +254,8 @@ class Book:
                 found = None if is_first else self._remembered(name, wanted)
                 return self._computed(name, asked) if found is None else found
 
-    def _begin(self, asked: Asked) -> "Computation":
+    def _begin_computation(self, asked: Asked) -> "Computation":
+        """Choose a cut that has the caller's sequence, and find the time up to which an answer there has everything."""
         life, beat = self.table.life, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             settled = beat.time
@@ -261,14 +263,14 @@ class Book:
             asked.reach()
             settled = self._ledger.clock.settled() or 0
         cut = asked.cut()
-        cut = replace(cut, observe_time=self._not_before_midnight(cut.observe_time))
+        cut = replace(cut, observe_time=self._clamp_to_current_day(cut.observe_time))
         doubt = self._ledger.clock.doubt()
         as_of = cut.known_time if doubt else max(settled, cut.known_time)
         return Computation(life, cut, min(as_of, cut.observe_time), doubt, asked.max_staleness)
 
     def _computed(self, name: str, asked: Asked) -> bytes:
         marketplace, seller = parse_seller(name, "seller")
-        begun = self._begin(asked)
+        begun = self._begin_computation(asked)
         self.tally.add("miss")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], begun.cut)
         fields = self._stamps.computed(begun.cut, stamp, begun.as_of)
@@ -308,7 +310,7 @@ class Book:
         if found is None:
             with self.batch_seats.require():
                 self.tally.add("miss", len(sellers))
-                found, _ = self._compute_batch(marketplace, sellers, self._begin(asked))
+                found, _ = self._compute_batch(marketplace, sellers, self._begin_computation(asked))
         return found
 
     def _batch_at(
@@ -387,7 +389,7 @@ class Book:
             )
 
     def _now(self) -> int:
-        return self._not_before_midnight(self._ledger.clock.now() + 1)
+        return self._clamp_to_current_day(self._ledger.clock.now() + 1)
 
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
         if standing is None:

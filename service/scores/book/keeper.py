@@ -76,7 +76,7 @@ class Keeper:
         self._passed_over = {file: due for file, due in self._passed_over.items() if due > now and file in found}
         for identity in found:
             if identity not in self._open and identity not in self._passed_over and len(self._open) < MAX_OPEN:
-                self._try(identity)
+                self._open_generation(identity)
 
     def _list(self) -> Iterator[Identity]:
         if not self._folder.exists():
@@ -114,7 +114,8 @@ class Keeper:
     def _is_ready(self, identity: Identity) -> bool:
         return identity in self._open and self._open[identity].is_complete
 
-    def _try(self, identity: Identity) -> None:
+    def _open_generation(self, identity: Identity) -> None:
+        """Open a generation's file and hand it over; pass over an unusable one, and set a damaged one aside."""
         path = self._folder / identity.name
         try:
             file = GenerationFile(path)
