@@ -114,6 +114,7 @@ def evaluate_measures(
 
 
 def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
+    """Yield what rules ask of each seller, in order; None for a seller without a score."""
     known, facts, policy = given.known, given.facts, given.policy
     rows_of = known.table.rows_by_case()
     established = establish(facts, known.table.rows, rows_of, known.observe_time)
@@ -184,7 +185,7 @@ def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
     return combine(found)
 
 
-def _list_protections(seller: "_Seller", rules: RuleBook) -> Iterator[MeasureInForce]:
+def _list_caution_measures(seller: "_Seller", rules: RuleBook) -> Iterator[MeasureInForce]:
     reported = {row.entry_id for row in seller.rows if row.kind == Kind.VIOLATION} if seller.score.cautions else ()
     for caution in seller.score.cautions:
         for measure in caution.measures:
@@ -274,7 +275,7 @@ class _Evaluation:
         by_rules = (self._measure(applied, bases[applied.rule.id], seller) for applied in seller.applied)
         measures = tuple(
             [one for one in by_rules if one is not None]
-            + [*_list_protections(seller, self.policy.rule_book)]
+            + [*_list_caution_measures(seller, self.policy.rule_book)]
             + [*self._list_imposed(seller)]
         )
         at_capture = [m for m in measures if not m.is_of_caution]

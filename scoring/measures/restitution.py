@@ -121,6 +121,7 @@ def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn
 
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
+    """Return the spans in which measures rested on a violation, open ones last; `statements`: by sequence."""
     open_spans: dict[str, StoodOn] = {}
     found: list[StoodOn] = []
     for one in statements:

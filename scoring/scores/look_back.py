@@ -90,7 +90,7 @@ def look_back(
 def _collect_past(known: SellerFacts, policy: Policy) -> _Past:
     days = known.observe_time // DAY - np.arange(LOOK_BACK_DAYS + _window(policy))
     step = max(MAX_CELLS // max(len(known.table), 1), 1)
-    parts = [_collect_days(known, days[begin : begin + step], policy) for begin in range(0, len(days), step)]
+    parts = [_collect_columns(known, days[begin : begin + step], policy) for begin in range(0, len(days), step)]
     return _Past(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -98,7 +98,8 @@ def _window(policy: Policy) -> int:
     return max(policy.clear_days, 1)
 
 
-def _collect_days(known: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
+def _collect_columns(known: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
+    """Return the columns of `_Past` at the midnights that begin `days`."""
     visible, cases = known.visible, known.columns.cases
     shape, midnights, judged = (len(days), cases), days[:, None], known.visible.judged
     began = np.minimum(first_days(cases, visible.sold, visible.identities), days[0])

@@ -105,8 +105,8 @@ def load_grants(path: Path) -> Grants:
 def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     """Check the content of a grants file, named `path`; relative files are beside it. Raises ConfigurationWrong."""
     root = Part(content, whole="a grants file")
-    issuers = [(part, _issuer(part, path.parent)) for part in root.list_of_parts("issuers", MAX_TABLES)]
-    grants = [(part, _grant(part)) for part in root.list_of_parts("grants", MAX_TABLES)]
+    issuers = [(part, _read_issuer(part, path.parent)) for part in root.list_of_parts("issuers", MAX_TABLES)]
+    grants = [(part, _read_grant(part)) for part in root.list_of_parts("grants", MAX_TABLES)]
     limits = [(part, _limit(part)) for part in root.list_of_parts("limits", MAX_TABLES)]
     persons = [(part, _person(part)) for part in root.list_of_parts("persons", MAX_TABLES)]
     four_eyes = [_read_four_eyes(part, len(persons)) for part in root.list_of_parts("four_eyes", MAX_TABLES)]
@@ -139,7 +139,7 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     )
 
 
-def _issuer(part: Part, folder: Path) -> Issuer:
+def _read_issuer(part: Part, folder: Path) -> Issuer:
     issuer = part.text("issuer", 1)
     if issuer and not is_issuer(issuer):
         part.refuse("issuer", "must be printable ASCII without blanks, # and *")
@@ -256,7 +256,7 @@ def _require_every_marketplace(part: Part, rights: frozenset[Right], marketplace
         part.refuse("marketplaces", f'must be ["*"] with {names}, which concern every marketplace')
 
 
-def _grant(part: Part) -> Grant:
+def _read_grant(part: Part) -> Grant:
     rights = _rights(part, Right)
     appends = Right.APPEND in rights
 

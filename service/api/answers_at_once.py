@@ -62,11 +62,11 @@ class AtOnce:
     def __call__(self, data: bytes, call: GrpcCall) -> bytes | None:
         """Return the response, counted and logged; None if the request needs a thread or a refusal."""
         try:
-            return self._answer(data, call)
+            return self._find_response(data, call)
         except Exception:  # noqa: BLE001 (whatever it is, a thread of the pool says it)
             return None
 
-    def _answer(self, data: bytes, call: GrpcCall) -> bytes | None:
+    def _find_response(self, data: bytes, call: GrpcCall) -> bytes | None:
         began = perf_counter()
         gate, method = self._gate, self._method
         caller = gate.recognise(call.context)

@@ -63,7 +63,7 @@ class Approvals:
         named = str(getattr(request, "proposal", ""))
         right = None if caller == LOCAL_CALLER else self._right_in_need(method, request)
         if named:
-            return self._use(caller, method, request, named, right)
+            return self._use_proposal(caller, method, request, named, right)
         if right is None:
             return None
         if row.is_emergency:
@@ -107,7 +107,8 @@ class Approvals:
             found.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
         )
 
-    def _use(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
+    def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
+        """Mark the proposal `named` as used for just this request. Raises ApprovalRequired if it may not be used."""
         marketplace, proposal = parse_proposal(named, "proposal")
         # One answer for all: it hides from callers without the right which proposals exist.
         text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"

@@ -92,6 +92,7 @@ def run() -> int:
 
 
 def _explain(error: Exception) -> tuple[Exit, str, str]:
+    """Return (exit code, problem, remedy or empty) of an error."""
     from sellertrust.errors import SellertrustCallError
 
     if isinstance(error, SellertrustCallError):

@@ -30,7 +30,7 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
         values = parse_json(text)
         if not isinstance(values, dict):
             raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
-        return _entry(values, marketplace)
+        return _parse_entry(values, marketplace)
     except json.JSONDecodeError as error:
         raise ValueError(f"the JSON object is not complete: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
@@ -61,7 +61,8 @@ def _json_of(message: Message) -> dict[str, Any]:
     return values
 
 
-def _entry(values: dict[str, Any], marketplace: str) -> Entry:
+def _parse_entry(values: dict[str, Any], marketplace: str) -> Entry:
+    """Parse an entry's JSON values; write out, in place, ids, dates and words that are stated in short."""
     seller = values.get("seller")
     if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"

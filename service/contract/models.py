@@ -28,14 +28,14 @@ def model_message(registry: Registry, digest: str, moves: list[Move], *, whole: 
     message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
     try:
         parts = registry.content(digest)
-        _describe(message, parts, registry.gates(digest, moves), whole=whole)
+        _fill_in(message, parts, registry.gates(digest, moves), whole=whole)
     except (ArtifactRefused, OverflowError, RecursionError, ValueError):
         return model_pb.Model(name=message.name, digest=digest, aliases=aliases, damaged=True)
     message.has_report = figure_of(moves, digest, "report_sha256") is not None
     return message
 
 
-def _describe(
+def _fill_in(
     message: model_pb.Model, parts: Mapping[str, bytes], gates: tuple[GateResult, ...] | None, *, whole: bool
 ) -> None:
     manifest, lineage = parse_json(parts[MANIFEST]), parse_json(parts["lineage.json"])

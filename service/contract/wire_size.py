@@ -33,6 +33,7 @@ def require_few_fields(data: bytes, nested: int) -> None:
 
 
 def _count_fields(data: memoryview, nested: int) -> int:
+    """Count a serialized message's fields, those within field `nested` too; stop at malformed bytes."""
     place = fields = 0
     with suppress(IndexError):
         while place < len(data) and fields <= MAX_FIELDS:

@@ -191,6 +191,7 @@ class _Run:
                 yield line, entry
 
     def append(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
+        """Append a file's entries, by line, in batches that hold all entries of a row; note rejected ones."""
         step = f"import {name}"
         reject = _reject_to(attempt)
         batch: list[tuple[int, Entry]] = []

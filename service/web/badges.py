@@ -232,7 +232,7 @@ class Badges:
                 if isinstance(outcome, SellertrustCallError) and outcome.reason in _BUSY:
                     busy.append(seller)
                 else:
-                    self._keep(seller, outcome, began)
+                    self._remember(seller, outcome, began)
         finally:
             again = [seller for seller in busy if self._clock() - self._flights[seller][1] < self._call_seconds]
             self._land(seller for seller in sellers if seller not in again)
@@ -245,7 +245,7 @@ class Badges:
         except SellertrustCallError as error:
             return error
 
-    def _keep(self, seller: Seller, outcome: Outcome, began: float) -> None:
+    def _remember(self, seller: Seller, outcome: Outcome, began: float) -> None:
         if isinstance(outcome, SellertrustCallError):
             if outcome.code in _SETTLED:
                 self._note_denial(outcome)

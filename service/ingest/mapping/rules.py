@@ -245,7 +245,7 @@ class Rule:
                 return None
         texts = {name: value(row).strip() for name, value in self._values.items()}
         if not self._counts:
-            return self._entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
+            return self._build_entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
         counted = {n: count.read(row) for n, count in self._counts.items() if all(test(row) for test in count.when)}
         key = tuple(texts.values())
         seen = self._seen.setdefault(key, {name: Tally() for name in self._counts})
@@ -273,7 +273,7 @@ class Rule:
             texts = dict(zip(self._values, key, strict=True))
             texts |= {name: tally.text for name, tally in seen.items()}
             try:
-                yield self._first_line[key], self._entry(texts, {})
+                yield self._first_line[key], self._build_entry(texts, {})
             except RowRejected as error:
                 yield self._first_line[key], error
 
@@ -281,7 +281,7 @@ class Rule:
         self._seen.clear()
         self._first_line.clear()
 
-    def _entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
+    def _build_entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
         occur_text = texts.get("occur_time", "")
         occur = read_text("occur_time", occur_text, parse_time) if occur_text else None
         report: int | None

@@ -47,16 +47,17 @@ class Attempt:
         digest = hashlib.file_digest(cast(Any, raw), "sha256").hexdigest()
         raw.seek(0)
         attempt._source = f"file:{hashlib.sha256(f'{digest} {how}'.encode()).hexdigest()}"
-        attempt._find(folder)
+        attempt._resume(folder)
         return attempt
 
-    def _find(self, folder: Path) -> None:
+    def _resume(self, folder: Path) -> None:
+        """Find where an unfinished attempt goes on, with its rejects so far in `folder`; else begin a new attempt."""
         while (position := self._ledger.positions.find(self._source, self._number)) == FINISHED:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
         if position is not None and not path.is_file():
             self._ledger.positions.advance(Position(self._source, self._number, FINISHED))
-            return self._find(folder)
+            return self._resume(folder)
         self.start, self.is_read = position or 0, position == READ
         folder.mkdir(parents=True, exist_ok=True)
         kept = [parse_json(line) for line in _read_complete_lines(path)]

@@ -105,6 +105,7 @@ class Feed:
             self.report.positions[partition] = position
 
     def _take(self, messages: Sequence[Message]) -> None:
+        """Append one partition's messages together with its new position; keep rejected ones in the file of rejects."""
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
         places: list[int] = []

@@ -55,6 +55,7 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+    """Load into the context the complaints, measures and deciders that new entries about complaints refer to."""
     entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}

@@ -69,7 +69,8 @@ def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
     if any(row.incident for history in histories.values() for row in history.corrections):
         mentions = _list_mentions(reader, regroupings)
     return [
-        _view(report, histories[report.entry_id], merged_into, mentions.get(report.seller, ())) for report in reports
+        _make_view(report, histories[report.entry_id], merged_into, mentions.get(report.seller, ()))
+        for report in reports
     ]
 
 
@@ -129,7 +130,7 @@ def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, l
     return found
 
 
-def _view(
+def _make_view(
     report: Any, history: _History, merged_into: dict[tuple[str, str], str], mentions: Iterable[IncidentMention[str]]
 ) -> ViolationView:
     fact: ViolationReported | ProductViolationReported = read_fact(report)

@@ -180,6 +180,7 @@ class Follower:
             self._let_join(self.watermark)
 
     def _let_join(self, mark: Watermark) -> None:
+        """Add arrived generations of this ledger. Then end, some pages a look, their answers that entries changed."""
         while self._arrived:
             generation = self._arrived[0]
             chain = self._ledger.seals.chain_at(generation.head.sequence)

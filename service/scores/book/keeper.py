@@ -70,7 +70,7 @@ class Keeper:
             self._thread.join(seconds)
 
     def look(self) -> None:
-        found = list(self._list())
+        found = list(self._list_files())
         self._let_go(found)
         now = monotonic()
         self._passed_over = {file: due for file, due in self._passed_over.items() if due > now and file in found}
@@ -78,7 +78,8 @@ class Keeper:
             if identity not in self._open and identity not in self._passed_over and len(self._open) < MAX_OPEN:
                 self._open_generation(identity)
 
-    def _list(self) -> Iterator[Identity]:
+    def _list_files(self) -> Iterator[Identity]:
+        """Yield the generations from the last day before today to tomorrow; none in a folder that others may change."""
         if not self._folder.exists():
             return
         exposure = find_exposure(self._folder)
