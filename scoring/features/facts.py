@@ -181,6 +181,7 @@ def find_visible(
 
 
 def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) -> Facts:
+    """Return each case's facts; tenure and orders count from its last change of control on."""
     sold, identities, judged, cases = visible.sold, visible.identities, visible.judged, len(observe_time)
     reports, day = judged.reports, visible.observe_day
     level, identity_row = _find_identities(identities)

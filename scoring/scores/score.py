@@ -62,6 +62,7 @@ class _Common:
     allegations: Sequence[int]
     """Open ones, also those that the table omits."""
     valid_until: Sequence[int]
+    """The first time at which the score may differ, in microseconds."""
 
     def state(self, case: int) -> dict[str, Any]:
         """Return the fields of a seller's score that do not depend on its points."""
@@ -103,6 +104,7 @@ def answer(
 
 
 def _collect_common(known: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
+    """Return the parts, with the allegations and times of the entries that a table omits."""
     n = len(known.sellers)
     incidents: list[list[int]] = [[] for _ in range(n)]
     for place, case in enumerate(facts.violations.case.tolist()):

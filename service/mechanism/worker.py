@@ -179,23 +179,23 @@ class MechanismWorker:
                 refused.missed.append(cut)
             else:
                 ready.append(seller)
-        if len(ready) == 1 or (ready and not self._try(marketplace, ready, cut)):
+        if len(ready) == 1 or (ready and not self._try_to_record(marketplace, ready, cut)):
             for seller in ready:
-                self._try(marketplace, [seller], cut)
+                self._try_to_record(marketplace, [seller], cut)
 
     def _retry(self, now: Cut) -> None:
         """Retry the due sellers, with all missed evaluations in order, until one is rejected again."""
         for (marketplace, seller), refused in self.refusals.list_due():
             self._check()
             for cut in [*refused.missed] or [now]:
-                if self._stop.is_set() or not self._try(marketplace, [seller], cut):
+                if self._stop.is_set() or not self._try_to_record(marketplace, [seller], cut):
                     break
                 if refused.missed:
                     refused.missed.popleft()
             else:
                 self.refusals.remove((marketplace, seller))
 
-    def _try(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
+    def _try_to_record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
         """Return whether the changes were stated; if not, reject a single seller."""
         began = monotonic()
         try:

@@ -34,10 +34,10 @@ def read_query(query: bytes, accept_language: str) -> Query:
     """
     if len(query) + len(accept_language) <= _SHORT:
         return _read_short(query, accept_language)
-    return _read(query, accept_language)
+    return _parse_query(query, accept_language)
 
 
-def _read(query: bytes, accept_language: str) -> Query:
+def _parse_query(query: bytes, accept_language: str) -> Query:
     try:
         found = parse_qs(query.decode("latin-1"), max_num_fields=MAX_SELLERS + 8)
     except ValueError:
@@ -57,4 +57,4 @@ def _read(query: bytes, accept_language: str) -> Query:
     return Query(look, not stated, tuple(dict.fromkeys(found.get("seller", ()))))
 
 
-_read_short = lru_cache(maxsize=1_024)(_read)
+_read_short = lru_cache(maxsize=1_024)(_parse_query)

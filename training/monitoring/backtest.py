@@ -209,7 +209,7 @@ def _find_figures(
     against: Artifact | None,
     others: Answers | None,
 ) -> Figures | None:
-    """Return how a day's answers came true in the study's window from it; None without a study or before it matures."""
+    """Return how a day's answers came true in the window from it; None while it is open, or if there is no study."""
     if study is None or not is_mature(table, study, day):
         return None
     seen = outcome(table, study.with_exposure_slope(slope_of(artifact)), day)
