@@ -34,6 +34,8 @@ class Connector:
         self._trying = threading.Lock()
 
     def serve(self, engine: Engine, limit_seconds: float) -> None:
+        """Make the engine's connections: they wait `limit_seconds` for an answer, and PING_SECONDS for a ping before use."""
+
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
             connection = self.connect(*arguments, **parameters)
             connection.limit_seconds = limit_seconds

@@ -173,6 +173,7 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _remembered(self, name: str, wanted: int) -> bytes | None:
+        """Return the response as `remembered`, else from a generation; None if it must be computed."""
         found = self.remembered(name, wanted)
         if found is not None:
             return found

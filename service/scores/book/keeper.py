@@ -99,6 +99,7 @@ class Keeper:
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
     def _let_go(self, found: list[Identity]) -> None:
+        """Close damaged and foreign generations, and those whose file is gone or has a complete successor."""
         named = {identity.name: identity for identity in found}
         for identity, generation in list(self._open.items()):
             if generation.problem:
