@@ -1,10 +1,11 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoring.base.errors import invalid
+from scoring.base.money import format_amount
 from scoring.base.time import DAY, format_day, format_time, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.options import AgainstPolicy, OneMarketplace, Policy
@@ -25,6 +26,9 @@ MAX_VIOLATIONS = 1_000
 
 SHOWN = 15
 
+SAMPLE = 300
+"""Sellers of the first estimate."""
+
 
 @app.command("preview")
 def preview(
@@ -39,6 +43,10 @@ def preview(
 ) -> None:
     """Show which sellers of the ledger another policy would move, by segment, and to whom each of its rules applies.
 
+    Begins with an estimate from a sample; Ctrl-C ends it there. For each segment it states the money of sellers that
+    waits for its payout at a time, and the deposits that are asked of them. It assumes average sales, and arrival on
+    the latest promised day.
+
     It compares with the served policy, or with --against. For the past span, with the knowledge of that time, it shows
     the violations that the policy would have prevented. It also shows the sellers without violations who would have had
     stricter terms. It reads the ledger and the registry's champion, and changes nothing.
@@ -51,6 +59,8 @@ def preview(
         asked = _make_question(settings, ledger, after, against, since)
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
+            if output is Format.TABLE:
+                _print_sample(asked, look(ledger, places, replace(asked, max_violations=0), progress, SAMPLE))
             found = look(ledger, places, asked, progress)
     if output is Format.JSON:
         emit_one(_preview_as_json(asked, found), output)
@@ -84,6 +94,26 @@ def _make_question(
     return Question(before, after, None if champion is None else registry.load(champion), cut, first, MAX_VIOLATIONS)
 
 
+def _print_sample(asked: "Question", found: "Preview") -> None:
+    if found.sellers < found.recorded:
+        say(f"estimated from {found.sellers:,} of {found.recorded:,} sellers:")
+        emit(_list_segments(asked, found, found.recorded / max(found.sellers, 1)), Format.TABLE)
+
+
+def _list_segments(asked: "Question", found: "Preview", times: float = 1) -> list[dict[str, Any]]:
+    """Return the segments for a person: counts, and money in units if both policies have one currency."""
+    before, after = (policy.rule_book.currency for policy in asked.policies())
+    rows = []
+    for kind, name, counts in found.segment_rows():
+        scaled = {what: round(count * times) for what, count in counts.items()}
+        pairs = {what: (scaled.pop(f"{what}_before"), scaled.pop(f"{what}_after")) for what in ("held", "deposits")}
+        row = {"by": kind, "segment": name, **scaled}
+        if before == after != "":
+            row |= {what: " -> ".join(format_amount(one, after) for one in pair) for what, pair in pairs.items()}
+        rows.append(row)
+    return rows
+
+
 _TABLES = ("segments", "changes", "tiers", "rules", "examples", "hurt_examples")
 
 
@@ -91,6 +121,7 @@ def _print_preview(asked: "Question", found: "Preview") -> None:
     before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
     whole = _preview_as_json(asked, found)
+    whole["segments"] = _list_segments(asked, found)
     for name in _TABLES:
         if rows := whole[name]:
             say(f"{name.replace('_', ' ')}:")

@@ -18,7 +18,8 @@ from scoring.entries.accounts import DepositAccount
 from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
 from scoring.measures.in_force import Beside, evaluate_measures
 from scoring.model.artifact import Artifact
-from scoring.policy.measures import Suspension, Terms, Waiver, combine
+from scoring.policy.measures import PPM, Suspension, Terms, Waiver, combine
+from scoring.policy.payout import schedule_release
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Quantity
 from scoring.scores.population import (
@@ -29,7 +30,7 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import answer
-from scoring.scores.settled_value import grows_with_value
+from scoring.scores.settled_value import add_up_settled
 from scoring.scores.tiers import NO_TIER
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -67,10 +68,13 @@ class PastViolation:
 
 @dataclass(slots=True)
 class Preview:
+    recorded: int = 0
+    """Sellers of the marketplaces, of which a sample looks at some."""
     sellers: int = 0
     segments: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     """By (`all`, `marketplace`, `settled_orders`, `product_category` or `tier`, its name): counts of `sellers`,
-    `tier_up`, `tier_down`, `stricter`, `laxer` and `mixed` terms.
+    `tier_up`, `tier_down`, `stricter`, `laxer` and `mixed` terms. In minor units: `held_before` and `held_after`,
+    sellers' money that waits, `deposits_before` and `deposits_after`.
     """
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By (before, after)."""
@@ -120,14 +124,19 @@ class Question:
         return self.before, self.after
 
     def list_currencies(self) -> set[str]:
-        """Return the currencies whose settled value a policy asks for."""
-        return {policy.rule_book.currency for policy in self.policies() if grows_with_value(policy)}
+        return {policy.rule_book.currency for policy in self.policies()} - {""}
 
 
-def preview(ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress) -> Preview:
+def preview(
+    ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress, most: int | None = None
+) -> Preview:
+    """Return the changes for all sellers, or for a sample of about `most`, evenly by id."""
     found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
+    found.recorded = sum(map(len, sellers.values()))
+    if most is not None:
+        sellers = {name: all_[:: max(found.recorded // most, 1)] for name, all_ in sellers.items()}
     total, done = sum(map(len, sellers.values())), 0
     for marketplace, names in sellers.items():
         for part in _list_parts(ledger, marketplace, names):
@@ -170,7 +179,7 @@ def _place_part(
     there = people.exists
     found.sellers += int(there.sum())
     changes = _Changes(before, after)
-    _count(found, people, changes)
+    _count(found, people, changes, asked)
     found.rules.update(after.by_rule)
     for rule in asked.after.rule_book.rules:
         if rule.group is not None:
@@ -243,10 +252,10 @@ def _compare(before: Terms, after: Terms) -> tuple[bool, bool]:
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
-def _count(found: Preview, people: Population, changes: _Changes) -> None:
+def _count(found: Preview, people: Population, changes: _Changes, asked: Question) -> None:
     there = people.exists
     tiers = changes.before.tier, changes.after.tier
-    counted = {
+    counted: dict[str, np.ndarray] = {
         "sellers": there,
         "tier_up": tiers[1] > tiers[0],
         "tier_down": tiers[1] < tiers[0],
@@ -254,6 +263,11 @@ def _count(found: Preview, people: Population, changes: _Changes) -> None:
         "laxer": changes.laxer & ~changes.stricter,
         "mixed": changes.laxer & changes.stricter,
     }
+    for when, policy, placed in zip(
+        ("before", "after"), asked.policies(), (changes.before, changes.after), strict=True
+    ):
+        counted[f"held_{when}"] = _find_held(policy, people, placed)
+        counted[f"deposits_{when}"] = np.array([terms.deposit_minor for terms in placed.terms])[placed.terms_of]
     names = {
         "all": ["all"] * len(there),
         "marketplace": [people.marketplace] * len(there),
@@ -263,7 +277,9 @@ def _count(found: Preview, people: Population, changes: _Changes) -> None:
     }
     for kind, of_seller in names.items():
         codes, which = np.unique(np.array(of_seller), return_inverse=True)
-        sums = {what: np.bincount(which[mask & there], minlength=len(codes)) for what, mask in counted.items()}
+        sums = {what: np.zeros(len(codes), dtype=np.int64) for what in counted}
+        for what, values in counted.items():
+            np.add.at(sums[what], which[there], values[there])
         for place_, name in enumerate(codes.tolist()):
             segment = found.segments.setdefault((kind, name), Counter())
             segment.update({what: int(by_name[place_]) for what, by_name in sums.items()})
@@ -271,6 +287,27 @@ def _count(found: Preview, people: Population, changes: _Changes) -> None:
         found.tiers[_tier(old), _tier(new)] += number
     for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[there], return_counts=True)), strict=True):
         found.aspects.update(dict.fromkeys(changes.aspects[pair], number))
+
+
+def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:
+    """Return what each seller waits for at a time, if it sells each day what it settled a day on average.
+
+    In minor units, shape (n,); each order arrives on the latest promised day. Worked: 100 a day, paid 7 days after an
+    arrival on day 7, are 1,400; with a hold of 30 days 3,000.
+    """
+    promise = 0 if policy.trade is None else policy.trade.delivery_promise_days
+    nothing = np.zeros(people.facts.cases, dtype=np.int64)
+    by_category = add_up_settled(people.facts, people.known.table, policy.rule_book.currency)
+    settled = by_category.get("", nothing).tolist()
+    a_day = [value // max(days, 1) for value, days in zip(settled, people.tenure_days.tolist(), strict=True)]
+    held = []
+    for value, sold, which in zip(settled, a_day, placed.terms_of.tolist(), strict=True):
+        terms = placed.terms[which]
+        release, limit = schedule_release(terms, promise), terms.find_ahead_limit(value)
+        young = max(terms.ahead_days - release.hold_days, 0) * sold
+        reserved = max(release.reserve_days - release.hold_days, 0) * sold * release.reserve_ppm // PPM
+        held.append(release.hold_days * sold + max(young - (young if limit is None else limit), 0) + reserved)
+    return np.array(held, dtype=np.int64)
 
 
 def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:

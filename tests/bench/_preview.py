@@ -3,6 +3,7 @@
 import random
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +11,7 @@ from time import perf_counter
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.policy.policy import Policy
+from service.cli.policy_preview import SAMPLE
 from service.ledger.store import Ledger
 from service.policy.preview import Question, preview
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity
@@ -30,11 +32,19 @@ def measure(sellers: int, before: Policy, after: Policy, progress: Callable[[str
             progress("filling", min(done, 3 * sellers), 3 * sellers)
         asked = Question(before, after, artifact(), ledger.cut(), TODAY - 90, 1_000)
         begin = perf_counter()
+        preview(ledger, [MARKET], replace(asked, max_violations=0), progress, SAMPLE)
+        sampled = perf_counter() - begin
+        begin = perf_counter()
         found = preview(ledger, [MARKET], asked, progress)
         took = perf_counter() - begin
     everybody = found.segments["all", "all"]
     moved = everybody["stricter"] + everybody["laxer"] + everybody["mixed"]
-    return {"preview_s": round(took, 1), "preview.sellers": found.sellers, "preview.moved": moved}
+    return {
+        "preview_s": round(took, 1),
+        "preview.sample_s": round(sampled, 1),
+        "preview.sellers": found.sellers,
+        "preview.moved": moved,
+    }
 
 
 def _entries(sellers: int) -> Iterator[Entry]:

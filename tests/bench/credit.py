@@ -4,7 +4,8 @@
 `score_us`: for its score. `diff.cells`: situations in which the ladder and the general policy differ; `diff.wrong`: of
 `diff.checked` sellers, those about whom the difference is wrong. `payout.unbalanced`: of 1,000,000 random orders, those
 whose released, drawn and held amounts do not add up to captured less refunded. `preview_s`: seconds of a preview of the
-ladder for 100,000 sellers and 300,000 entries on SQLite; `preview.moved`: sellers with other terms.
+ladder for 100,000 sellers and 300,000 entries on SQLite; `preview.sample_s`: of the sample before it;
+`preview.moved`: sellers with other terms.
 `caution.false_hold_days`: mean days of a year that a clean seller was under caution. `caution.false_value_share`: the
 share of clean sellers' value whose payout a caution delayed. `caution.days_until_stopped`: mean, from the first day of
 a runner's run. `year.*`: as in `./dev bench year`. `worker.lost`, `.duplicated`, `.out_of_order`: of

@@ -53,14 +53,16 @@ def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
 
 
 def looked(ledger: Ledger, before: Policy, after: Policy, *, model: bool = True, **fields: Any) -> Preview:
-    places = fields.pop("places", ledger.sellers.list_marketplaces())
+    places, most = fields.pop("places", ledger.sellers.list_marketplaces()), fields.pop("most", None)
     stated = {"since_day": SINCE, "max_violations": 100} | fields
     asked = Question(before, after, artifact() if model else None, ledger.cut(), **stated)
-    return preview(ledger, places, asked, lambda *_: None)
+    return preview(ledger, places, asked, lambda *_: None, most)
 
 
 def segment(found: Preview, kind: str, name: str) -> dict[str, int]:
-    return {what: count for what, count in found.segments[kind, name].items() if count}
+    """Return the counts that are not 0, without the money."""
+    counts = found.segments[kind, name].items()
+    return {what: count for what, count in counts if count and not what.endswith(("_before", "_after"))}
 
 
 NEWCOMERS = policy_of(rule("new", hold(7), tiers=["unrated"]))
@@ -94,6 +96,22 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
     assert segment(found, "all", "all") == {"sellers": 5, "tier_down": 1}
     assert [one.seller for one in found.examples] == ["guilty"]
     assert found.examples[0].tiers[1] == "probation"
+
+
+def test_money_that_waits_is_stated_by_segment(ledger: Ledger) -> None:
+    """900 settled over 300 days are 3 a day: 7 days of hold are 21, and 14 days within a limit are 21 and the rest."""
+    ahead = {"kind": "paid_ahead_limit", "days": 20, "value_minor": 6, "ppm": 10_000, "at_most_minor": 10**6}
+    old = policy_of(rule("all", hold(7)), rule("owes", {"kind": "deposit", "amount_minor": 50}))
+    new = policy_of(rule("all", hold(10), ahead))
+    found = looked(ledger, old, new, model=False, places=[MARKET]).segments["all", "all"]
+    assert (found["held_before"], found["held_after"]) == (7 * 3, 10 * 3 + 10 * 3 - (6 + 9))
+    assert (found["deposits_before"], found["deposits_after"]) == (4 * 50, 0)
+
+
+def test_a_sample_looks_at_some_sellers_evenly(ledger: Ledger) -> None:
+    found = looked(ledger, NEWCOMERS, NEWCOMERS, places=[MARKET], most=2)
+    assert (found.recorded, found.sellers) == (4, 2)
+    assert looked(ledger, NEWCOMERS, NEWCOMERS, places=[MARKET]).sellers == 4
 
 
 def test_a_placed_deposit_is_previewed(ledger: Ledger) -> None:
