@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +11,11 @@ from service.cli.output import Exit, Format, Output, emit, format_count, say, wr
 from service.settings import load
 
 if TYPE_CHECKING:
+    from scoring.policy.difference import Change
     from scoring.policy.policy import Policy as ReadPolicy
 
 app = typer.Typer()
-CHANGES_SHOWN = 30
+VALUES_SHOWN = 4
 
 LINE = 120
 
@@ -35,7 +37,7 @@ def check(
     outcome. Exit code 4 if one fails.
 
     With --against it shows instead the situations in which the policy differs from another one in tier, badge or terms,
-    with examples. The result is exact, since policies are piecewise constant. Situations for which a search finds no
+    with examples: by aspect, the one of most situations first; with -o json each situation and each part. The result is exact, since policies are piecewise constant. Situations for which a search finds no
     seller are only counted.
     """
     from service.policy.policy_file import SHIPPED_POLICY, read_policy
@@ -74,34 +76,57 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
 
     changes = find_changes(old, new)
     met = [one for one in changes if one.example is not None]
-    rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
     if output is Format.JSON:
+        rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
         emit(rows, output)
     else:
-        _print_changes(rows)
+        _print_changes(met)
+    parts: dict[str, list[str]] = {}
     for text in list_part_changes(old, new):
-        say(f"changed: {text}")
+        path = text.partition(" ")[0]
+        parts.setdefault(path if output is Format.JSON else ".".join(path.split(".")[:2]), []).append(text)
+    for part, texts in parts.items():
+        many = f"{len(texts):,} values of {part}, such as " if len(texts) > 1 else ""
+        say(f"changed: {many}{texts[0]}")
     versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
     say(f"{format_count(len(met), 'situation')} of {versions[0]} changed by {versions[1]}")
     if len(changes) > len(met):
         say(f"{len(changes) - len(met):,} more in which no seller was found, of incidents of at most two violations")
 
 
-def _print_changes(rows: list[dict[str, str]]) -> None:
-    alike: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        alike.setdefault(row["changes"], []).append(row)
-    groups = sorted(alike.values(), key=len, reverse=True)
-    for group in groups[:CHANGES_SHOWN]:
-        first = group[0]
+def _print_changes(changes: Sequence["Change"]) -> None:
+    """Write what changes by aspect of the terms, the one of most situations first, with an example of its commonest change.
+
+    Aspects that change in the same situations are shown together.
+    """
+    situations: dict[str, dict[str, list[int]]] = {}
+    for number, one in enumerate(changes):
+        for text in one.aspects():
+            aspect, _, change = text.partition(" ")
+            situations.setdefault(aspect, {}).setdefault(change, []).append(number)
+    together: dict[frozenset[int], list[str]] = {}
+    for aspect, by_change in situations.items():
+        together.setdefault(frozenset(number for numbers in by_change.values() for number in numbers), []).append(
+            aspect
+        )
+    for numbers, aspects in sorted(together.items(), key=lambda group: -len(group[0])):
+        commonest = max(situations[aspects[0]].values(), key=len)
+        first = changes[commonest[0]]
         lines = [
-            f"{format_count(len(group), 'situation')}: {first['changes']}",
-            f"  {'such as' if len(group) > 1 else 'with'} {first['where']}",
-            f"  example: {first['example']}",
+            f"{format_count(len(numbers), 'situation')}: {'; '.join(_describe_aspect(a, situations[a]) for a in aspects)}",
+            f"  {'such as' if len(numbers) > 1 else 'with'} {first.where}",
+            f"  example: {first.example}",
         ]
         write("".join(fill(line, LINE, subsequent_indent="    ", break_long_words=False) + "\n" for line in lines))
-    if len(groups) > CHANGES_SHOWN:
-        say(f"{len(groups) - CHANGES_SHOWN:,} other sets of changes with -o json")
+
+
+def _describe_aspect(aspect: str, by_change: dict[str, list[int]]) -> str:
+    if len(by_change) == 1:
+        return f"{aspect} {next(iter(by_change))}"
+    ordered = sorted(by_change.items(), key=lambda one: -len(one[1]))
+    shown = ", ".join(f"{change} ({len(numbers):,})" for change, numbers in ordered[:VALUES_SHOWN])
+    others = len(ordered) - VALUES_SHOWN
+    return f"{aspect} {shown}" + (f" and {format_count(others, 'other')} with -o json" if others > 0 else "")
 
 
 def _run_cases(policy: "ReadPolicy", file: Path) -> None:
