@@ -37,8 +37,8 @@ def check(
     outcome. Exit code 4 if one fails.
 
     With --against it shows instead the situations in which the policy differs from another one in tier, badge or terms,
-    with examples: by aspect, the one of most situations first; with -o json each situation and each part. The result is exact, since policies are piecewise constant. Situations for which a search finds no
-    seller are only counted.
+    with examples: by aspect, the one of most situations first; with -o json each situation and each part. The result is
+    exact, since policies are piecewise constant. Situations for which a search finds no seller are only counted.
     """
     from service.policy.policy_file import SHIPPED_POLICY, read_policy
 
