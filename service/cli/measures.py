@@ -1,12 +1,11 @@
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Annotated, Any, get_args
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.money import format_amount
-from scoring.policy.measures import FOR_GOOD, Terms, Valued, combine
+from scoring.policy.measures import FOR_GOOD, Valued, combine
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
@@ -90,24 +89,20 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
 
 
 def _find_binding(found: EvaluateMeasuresResponse) -> set[int]:
-    """Return the places of the measures whose value is the term in force, if others of their kind state laxer ones."""
+    """Return the places of the measures without which others of their kind would leave laxer terms."""
     alike: dict[tuple[int, str], dict[int, Valued]] = {}
     for number, one in enumerate(found.measures):
         has_begun = one.start_time.ToNanoseconds() <= found.stamp.observe_time.ToNanoseconds()
         if has_begun and not one.waived and not one.lifted and (which := one.current.WhichOneof("value")):
             value = _read_value(one.kind, getattr(one.current, which))
             alike.setdefault((one.kind, getattr(value, "product_category", "")), {})[number] = value
-    binding: set[int] = set()
-    for group in alike.values():
-        in_force = combine(group.values())
-        aspects = [aspect.name for aspect in fields(Terms) if getattr(in_force, aspect.name) != aspect.default]
-        binds = {
-            number
-            for number, value in group.items()
-            if any(getattr(value.terms, name) == getattr(in_force, name) for name in aspects)
-        }
-        binding |= binds if len(binds) < len(group) else set()
-    return binding
+    return {
+        number
+        for group in alike.values()
+        if len(group) > 1
+        for number in group
+        if combine(value for other, value in group.items() if other != number) != combine(group.values())
+    }
 
 
 def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:

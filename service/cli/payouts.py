@@ -10,12 +10,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
 from scoring.base.money import format_amount, parse_amount
+from scoring.base.time import parse_time
 from scoring.entries.field_types import FLAG, is_id, parse_word
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutRequest, EvaluatePayoutResponse
-from service.cli.common import client, moment
+from service.cli.common import client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
+from service.contract.fields import timestamp
 
 app = typer.Typer()
 
@@ -112,16 +114,12 @@ def _read_orders(file: Path) -> Orders:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
-            columns = reader.fieldnames or []
-            known = [ORDER, *FIELDS]
-            wrong = [
-                FieldViolation(("line 1",), f"{name!r} is no column. Use {', '.join(known)}.")
-                for name in columns
-                if name not in known
-            ]
-            wrong += [FieldViolation(("line 1",), f"lacks the column {name}") for name in NEEDED if name not in columns]
-            if wrong:
-                raise InvalidInput(wrong)
+            columns, known = {*(reader.fieldnames or ())}, [ORDER, *FIELDS]
+            if odd := sorted(columns - {*known}):
+                raise invalid("line 1", f"{odd[0]!r} is no column. Use {', '.join(known)}.")
+            if lacking := [name for name in NEEDED if name not in columns]:
+                raise invalid("line 1", f"lacks the column {lacking[0]}")
+            wrong: list[FieldViolation] = []
             orders = [(reader.line_num, row.get(ORDER) or "", _read_row(reader.line_num, row, wrong)) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise invalid("FILE", f"{file} is no CSV in UTF-8: {error}") from None
@@ -139,8 +137,6 @@ def _read_row(line: int, row: dict[Any, Any], wrong: list[FieldViolation]) -> di
         if name in FIELDS and (text or name in NEEDED):
             try:
                 fields[name] = _read_cell(FIELDS[name], text, row["currency"])
-            except InvalidInput as error:
-                wrong.append(FieldViolation((f"line {line}, {name}",), error.violations[0].description))
             except ValueError as error:
                 wrong.append(FieldViolation((f"line {line}, {name}",), str(error)))
     return fields
@@ -155,4 +151,4 @@ def _read_cell(field: FieldDescriptor, text: str, currency: str) -> Any:
         return FLAG.parse(text)
     if field.enum_type is not None:
         return parse_word(DeliverySource, text)
-    return moment(text, field.name) if field.message_type is not None else text
+    return timestamp(parse_time(text)) if field.message_type is not None else text

@@ -9,7 +9,7 @@ from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.money import parse_amount
 from scoring.base.time import format_time
 from scoring.entries.field_types import FactField, parse_minor_units
-from scoring.entries.kinds.table import BY_COMMAND, KINDS, KindRow, Need
+from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
 from sellertrust.v1.entry_pb2 import Entry
 from service.contract.entry_json import entry_of_json
 
@@ -35,7 +35,12 @@ def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id
             wrong.append(FieldViolation((name,), "is stated twice. State it once."))
         texts[name] = value
     fields = {field.name: field for field in row.fields}
-    common = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is not Need.REFUSED)]
+    needs = {"seller": row.seller, "occur_time": row.occur_time}
+    common = ["entry_id", *(name for name, need in needs.items() if need is not Need.REFUSED)]
+    needed = [name for name, need in needs.items() if need is Need.REQUIRED]
+    needed += [field.name for field in row.fields if field.required]
+    others = [name for name in (*common, *fields) if name not in needed]
+    advice = f"It needs {', '.join(needed)}, and may state {', '.join(others)}."
     values: dict[str, Any] = {"entry_id": entry_id, kind: {}}
     for name, text in texts.items() if not wrong else ():
         field, _, key = name.partition(".")
@@ -47,25 +52,15 @@ def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id
             except ValueError as error:
                 wrong.append(FieldViolation((name,), str(error)))
         else:
-            wrong.append(FieldViolation((name,), f"is no field of {kind}. {describe_fields(row)}"))
-    missing = [name for name in common if getattr(row, name, None) is Need.REQUIRED and name not in texts]
-    missing += [field.name for field in row.fields if field.required and field.name not in values[kind]]
-    if missing and not wrong:
-        wrong = [FieldViolation((name,), f"is missing. {describe_fields(row)}") for name in missing]
+            wrong.append(FieldViolation((name,), f"is no field of {kind}. {advice}"))
+    missing = [name for name in needed if name not in texts and name not in values[kind]]
+    wrong = wrong or [FieldViolation((name,), f"is missing. {advice}") for name in missing]
     if wrong:
         raise InvalidInput(wrong)
     try:
         return entry_of_json(json.dumps(values), marketplace)
     except ValueError as error:
         raise InvalidInput([FieldViolation(("FIELD=VALUE",), str(error))]) from None
-
-
-def describe_fields(row: KindRow) -> str:
-    names = [name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED]
-    names += [field.name for field in row.fields if field.required]
-    others = [name for name in ("entry_id", "seller", "occur_time") if getattr(row, name, None) is not Need.REFUSED]
-    others = [name for name in [*others, *(field.name for field in row.fields)] if name not in names]
-    return f"It needs {', '.join(names)}, and may state {', '.join(others)}."
 
 
 def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts: dict[str, str]) -> None:
