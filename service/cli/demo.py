@@ -36,7 +36,6 @@ from service.settings import Settings, load
 SELLERS = 5_000
 STUDIES = ROOT / "training" / "studies"
 AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
-POLICY = ROOT / "service" / "policy" / "general.toml"
 
 
 def run(folder: Path | None) -> None:
@@ -169,7 +168,7 @@ def _folder_of_demo(folder: Path | None) -> Path:
 
 
 def settings_of(place: Path, **given: str) -> Settings:
-    values = {"DATA_DIR": str(place), "POLICY": str(POLICY), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
+    values = {"DATA_DIR": str(place), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
     return load({f"{PREFIX}{name}": value for name, value in (values | given).items()})
 
 

@@ -9,7 +9,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from service.settings import Settings
 
-SHIPPED_POLICY = Path(__file__).with_name("default.toml")
+SHIPPED_POLICY = Path(__file__).with_name("general.toml")
 
 
 def load_policy(settings: Settings) -> Policy:

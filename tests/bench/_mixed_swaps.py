@@ -31,7 +31,7 @@ from tests.helpers.shells import serving, shell_of
 
 SWAPS, SELLERS, ASKERS, BATCH = 200, 40, 4, 10
 PAUSE_SECONDS = 0.005
-OTHER_POLICY = SHIPPED_POLICY.with_name("general.toml")
+OTHER_POLICY = SHIPPED_POLICY.with_name("tiers.toml")
 SAID = {"actor": "bench", "reason": "bench"}
 NAMES = [f"s{number}" for number in range(SELLERS)]
 Bodies = dict[tuple[MadeBy, str], bytes]

@@ -13,7 +13,7 @@ from scoring.policy.reading import parse_policy
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 
-SHIPPED = tomllib.loads((Path(__file__).parents[2] / "service/policy/default.toml").read_text())
+SHIPPED = tomllib.loads((Path(__file__).parents[2] / "service/policy/tiers.toml").read_text())
 POLICY = parse_policy(SHIPPED | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}})
 
 

@@ -15,7 +15,7 @@ from scoring.policy.reading import parse_policy
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.space import Cell, Space
 
-SHIPPED = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
+SHIPPED = Path(__file__).parents[2] / "service" / "policy" / "tiers.toml"
 GRADED = Path(__file__).parents[1] / "data" / "graded.toml"
 """Terms by tier, deposits, reserves and steps of settled value: the first version of the general policy."""
 SEVERITIES = ("minor", "moderate", "major", "critical")

@@ -182,6 +182,6 @@ def artifact() -> Artifact:
 
 @cache
 def policy() -> Policy:
-    path = Path(__file__).parents[2] / "service" / "policy" / "default.toml"
+    path = Path(__file__).parents[2] / "service" / "policy" / "tiers.toml"
     text = path.read_text()
     return replace(parse_policy(tomllib.loads(text)), text=text)

@@ -78,7 +78,7 @@ def typed() -> Policy:
 @pytest.mark.long
 @pytest.mark.parametrize(
     "names",
-    [("default", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
+    [("tiers", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
 )
 def test_a_seller_is_answered_otherwise_iff_its_cell_changes(names: tuple[str, str]) -> None:
     """1,000 random sellers at the edges and between: every seller of a cell gets both answers of the cell."""
@@ -110,7 +110,7 @@ def test_a_type_named_anew_changes_cells_with_its_example() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("names", [("default", "general"), ("general", "ladder")])
+@pytest.mark.parametrize("names", [("tiers", "general"), ("general", "ladder")])
 def test_every_example_lies_in_its_cell(names: tuple[str, str]) -> None:
     before, after = (shipped(name) for name in names)
     space, answers = compare(before, after)
@@ -215,7 +215,7 @@ def test_a_suspension_without_an_end_reads_for_good() -> None:
     assert outcome.faults == ("suspension_days is for good, expected 7",)
 
 
-@pytest.mark.parametrize("name", ["default", "general", "ladder"])
+@pytest.mark.parametrize("name", ["tiers", "general", "ladder"])
 def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
     data = tomllib.loads(SHIPPED.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
     assert [one.faults for one in run_cases(shipped(name), parse_cases(data))] == [()] * len(data["cases"])

@@ -25,7 +25,7 @@ from tests.helpers.four_eyes import ALL, PERSONS, SAID, needs_approval, persons,
 from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET
 from tests.scoring.loss_certificate.toys import policy_of
-from tests.service.api.test_policy_service import DEFAULT, EYES, LADDER, Running
+from tests.service.api.test_policy_service import TIERS, EYES, LADDER, Running
 
 ASSUMED = SHIPPED_ASSUMPTIONS.read_text(encoding="utf-8")
 LOSSES = {"against_faked_history": 153_980_000, "unconditional": 159_980_000}
@@ -42,7 +42,7 @@ def one(url: str, tmp_path: Path) -> Iterator[Running]:
         yield Running(url, tmp_path, stack)
 
 
-def commit(one: Running, policy: str = LADDER.text, expected: str = DEFAULT.digest, **fields: object):
+def commit(one: Running, policy: str = LADDER.text, expected: str = TIERS.digest, **fields: object):
     return one.policies.commit_policy(policy, expected=expected, **(SAID | fields))
 
 
@@ -109,7 +109,7 @@ def test_impossible_assumptions_are_refused_by_field(one: Running) -> None:
     assert (fields, "there is no certificate of the policy ladder" in text) == (["text"], True)
     twice = [AcceptedLoss(verdict="unconditional", sum_minor=1)] * 2
     request = CommitPolicyRequest(
-        text=LADDER.text, expected=f"policies/{DEFAULT.digest}", assumptions=ASSUMED, accepted_losses=twice, **SAID
+        text=LADDER.text, expected=f"policies/{TIERS.digest}", assumptions=ASSUMED, accepted_losses=twice, **SAID
     )
     with pytest.raises(Exception, match="names a verdict twice"):
         PolicyServiceStub(one.client.channel).CommitPolicy(request)

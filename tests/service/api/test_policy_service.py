@@ -34,7 +34,7 @@ from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
-DEFAULT, LADDER = (read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("default", "ladder"))
+TIERS, LADDER = (read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("tiers", "ladder"))
 GENERAL = read_policy(GRADED)
 EYES = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
 
@@ -42,7 +42,7 @@ EYES = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
 class Running:
     def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
         self.ledger = stack.enter_context(Ledger.open(url, create=True))
-        self.scorer: Scorer = build_scorer(self.ledger, DEFAULT, Shelf(artifact()))
+        self.scorer: Scorer = build_scorer(self.ledger, TIERS, Shelf(artifact()))
         server = stack.enter_context(Server(settings_of(data_dir=folder), self.ledger, self.scorer))
         self.client = stack.enter_context(Client(server.address))
         self.policies = PolicyClient(self.client)
@@ -76,17 +76,17 @@ def test_a_committed_policy_is_served_until_a_rollback(
 ) -> None:
     """A committed policy is served by every server and a rollback brings the file back."""
     one, other = two
-    assert [one.stamped(), other.stamped()] == [DEFAULT.digest] * 2
-    assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
+    assert [one.stamped(), other.stamped()] == [TIERS.digest] * 2
+    assert one.commit(GENERAL.text, TIERS.digest) == GENERAL.digest
     assert one.stamped() == GENERAL.digest
     assert one.client.get_trust_score(MARKET, "s1").standing == 24
     wait_until(lambda: other.stamped() == GENERAL.digest)
     found = other.client.evaluate_measures(MARKET, "s1")
     assert "suspended-a-week" in {measure.rule for measure in found.measures}
     assert (found.policy_name, found.policy_version, found.stamp.policy_digest) == ("general", 1, GENERAL.digest)
-    assert build_scorer(other.ledger, DEFAULT, Shelf(artifact())).made_by.policy == GENERAL.digest
-    assert other.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
-    wait_until(lambda: one.stamped() == DEFAULT.digest)
+    assert build_scorer(other.ledger, TIERS, Shelf(artifact())).made_by.policy == GENERAL.digest
+    assert other.policies.rollback_policy(**SAID).serving_digest == TIERS.digest
+    wait_until(lambda: one.stamped() == TIERS.digest)
     assert one.client.get_trust_score(MARKET, "s1").standing == 12
     assert one.problems == other.problems == []
 
@@ -94,12 +94,12 @@ def test_a_committed_policy_is_served_until_a_rollback(
 def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, Running]) -> None:
     one, _ = two
     assert [*one.policies.list_policy_moves()] == []
-    one.commit(GENERAL.text, DEFAULT.digest, reason="terms by tier")
+    one.commit(GENERAL.text, TIERS.digest, reason="terms by tier")
     one.commit(LADDER.text, GENERAL.digest)
     one.policies.rollback_policy(**SAID)
     moves = [*one.policies.list_policy_moves(page_size=1)]
     assert [(m.number, PolicyAction.Name(m.action).removeprefix("POLICY_ACTION_"), m.policy) for m in moves] == [
-        (1, "CONFIGURED", f"policies/{DEFAULT.digest}"),
+        (1, "CONFIGURED", f"policies/{TIERS.digest}"),
         (2, "COMMITTED", f"policies/{GENERAL.digest}"),
         (3, "COMMITTED", f"policies/{LADDER.digest}"),
         (4, "ROLLED_BACK", f"policies/{GENERAL.digest}"),
@@ -117,7 +117,7 @@ def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, 
 def test_measures_are_answered_again_by_their_policy(two: tuple[Running, Running]) -> None:
     """Measures are answered again by the policy that their stamp names."""
     one, other = two
-    one.commit(GENERAL.text, DEFAULT.digest)
+    one.commit(GENERAL.text, TIERS.digest)
     given = one.client.evaluate_measures(MARKET, "s1")
     one.commit(LADDER.text, GENERAL.digest)
     times = {"observe_time": given.stamp.observe_time, "known_time": given.stamp.known_time}
@@ -134,28 +134,28 @@ def test_a_commit_against_a_moved_history_is_refused(
 ) -> None:
     """A commit against a history that moved is refused and the same call again changes nothing."""
     one, other = two
-    one.commit(GENERAL.text, DEFAULT.digest)
-    error = refused("FAILED_PRECONDITION", "POLICY_MOVED", other.commit, LADDER.text, DEFAULT.digest)
+    one.commit(GENERAL.text, TIERS.digest)
+    error = refused("FAILED_PRECONDITION", "POLICY_MOVED", other.commit, LADDER.text, TIERS.digest)
     assert error.metadata == {"policy": GENERAL.digest}
-    assert one.commit(GENERAL.text, DEFAULT.digest) == GENERAL.digest
+    assert one.commit(GENERAL.text, TIERS.digest) == GENERAL.digest
     back = one.policies.rollback_policy(**SAID, policy=GENERAL.digest)
     again = one.policies.rollback_policy(**SAID, policy=GENERAL.digest)
     assert again.move == back.move
     error = refused("FAILED_PRECONDITION", "POLICY_MOVED", one.policies.rollback_policy, **SAID, policy=LADDER.digest)
-    assert error.metadata == {"policy": DEFAULT.digest}
+    assert error.metadata == {"policy": TIERS.digest}
     assert len([*one.policies.list_policy_moves()]) == 3
 
 
 def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
     """Each rollback goes further back and never to what one took back."""
     one, _ = two
-    one.commit(GENERAL.text, DEFAULT.digest)
+    one.commit(GENERAL.text, TIERS.digest)
     one.commit(LADDER.text, GENERAL.digest)
     assert one.policies.rollback_policy(**SAID).serving_digest == GENERAL.digest
-    assert one.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
+    assert one.policies.rollback_policy(**SAID).serving_digest == TIERS.digest
     refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
-    one.commit(LADDER.text, DEFAULT.digest)
-    assert one.policies.rollback_policy(**SAID).serving_digest == DEFAULT.digest
+    one.commit(LADDER.text, TIERS.digest)
+    assert one.policies.rollback_policy(**SAID).serving_digest == TIERS.digest
     refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
 
 
@@ -167,7 +167,7 @@ def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> No
     def attempt(number: int) -> None:
         text = GENERAL.text.replace("version = 1", f"version = {number}")
         try:
-            two[number % 2].commit(text, DEFAULT.digest)
+            two[number % 2].commit(text, TIERS.digest)
             made.append(number)
         except Exception as error:  # noqa: BLE001
             failed.append(getattr(error, "reason", error))
@@ -186,7 +186,7 @@ def test_a_wrong_policy_is_refused_by_its_fields(
     """Contradictory policies and wrong fields are refused by name."""
     one, _ = two
 
-    def wrong(text: str = GENERAL.text, expected: str = DEFAULT.digest, **fields: str) -> str:
+    def wrong(text: str = GENERAL.text, expected: str = TIERS.digest, **fields: str) -> str:
         error = refused("INVALID_ARGUMENT", "", one.commit, text, expected, **fields)
         return f"{[*error.fields]}: {error}"
 
@@ -194,8 +194,8 @@ def test_a_wrong_policy_is_refused_by_its_fields(
     assert "rules are laxer for who is worse" in wrong(GENERAL.text.replace("days = 3 }", "days = 9 }"))
     assert "text" in wrong("name = ")
     assert "at most 200,000 bytes" in wrong(GENERAL.text + "#" * 200_000)
-    assert "already" in wrong(DEFAULT.text)
-    assert "expected" in wrong(expected=DEFAULT.digest[:12])
+    assert "already" in wrong(TIERS.text)
+    assert "expected" in wrong(expected=TIERS.digest[:12])
     assert "actor" in wrong(actor="")
     assert "reason" in wrong(reason="")
     assert [*one.policies.list_policy_moves()] == []
@@ -206,14 +206,14 @@ def test_a_wrong_policy_is_refused_by_its_fields(
 def test_a_text_that_was_not_committed_is_not_served(two: tuple[Running, Running]) -> None:
     """No server serves a text other than the committed text."""
     one, other = two
-    wait_until(lambda: other.stamped() == DEFAULT.digest)
+    wait_until(lambda: other.stamped() == TIERS.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
     one.ledger.policies.move("", lambda moves: [forged])
     wait_until(lambda: other.problems)
     time.sleep(0.2)
     assert len(other.problems) == 1
     assert "is not what was committed" in other.problems[0]
-    assert other.stamped() == DEFAULT.digest
+    assert other.stamped() == TIERS.digest
 
 
 def test_what_was_committed_before_a_check_is_still_served(two: tuple[Running, Running]) -> None:
@@ -262,8 +262,8 @@ def test_a_policy_needs_a_second_person(eyes: World) -> None:
 def test_a_scorer_beside_servers_takes_a_commit_over(two: tuple[Running, Running]) -> None:
     """A scorer beside servers adopts a commit while it runs."""
     one, _ = two
-    scorer, refused_ = build_scorer(one.ledger, DEFAULT), []
+    scorer, refused_ = build_scorer(one.ledger, TIERS), []
     follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))
-    one.commit(GENERAL.text, DEFAULT.digest)
+    one.commit(GENERAL.text, TIERS.digest)
     wait_until(lambda: scorer.made_by.policy == GENERAL.digest)
     assert refused_ == []

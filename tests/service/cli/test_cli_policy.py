@@ -12,13 +12,14 @@ from tests.helpers.policies import GRADED
 from tests.helpers.shells import bare_shell
 
 GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
-WITH_CASES = SHIPPED_POLICY.with_name("general.toml")
+TIERS = SHIPPED_POLICY.with_name("tiers.toml")
 
 
 @pytest.mark.long
 def test_a_policy_is_checked_without_a_server(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
-    assert "default version 1 is sound: 0 rules" in shell("policy", "check")[1]
+    assert "general version 2 is sound: 11 rules" in shell("policy", "check")[1]
+    assert "tiers version 1 is sound: 0 rules" in shell("policy", "check", TIERS)[1]
     assert shell.json("policy", "check") == []
     assert "general version 1 is sound: 14 rules" in shell("policy", "check", GENERAL, "--strict")[1]
     twice = tmp_path / "twice.toml"
@@ -79,11 +80,11 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
 def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
     """4 if a case fails, with the actual and the expected value."""
     shell = bare_shell(tmp_path)
-    assert "9 cases of 9 hold" in shell("policy", "check")[1]
-    assert "12 cases of 12 hold" in shell("policy", "check", WITH_CASES)[1]
+    assert "12 cases of 12 hold" in shell("policy", "check")[1]
+    assert "9 cases of 9 hold" in shell("policy", "check", TIERS)[1]
     assert "5 cases of 5 hold" in shell("policy", "check", LADDER)[1]
     mine = tmp_path / "mine.toml"
-    mine.write_text(WITH_CASES.read_text())
+    mine.write_text(SHIPPED_POLICY.read_text())
     mine.with_suffix(".cases.toml").write_text(LADDER.with_suffix(".cases.toml").read_text())
     err = shell.error(4, "policy", "check", mine)
     assert "standing is 24, expected 48" in err
@@ -96,7 +97,7 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     wrong.write_text(GENERAL.read_text() + "colour = 1\n")
     sound.write_text(GENERAL.read_text())
     cases = tmp_path / "sound.cases.toml"
-    cases.write_text(WITH_CASES.with_suffix(".cases.toml").read_text() + "colour = 1\n")
+    cases.write_text(SHIPPED_POLICY.with_suffix(".cases.toml").read_text() + "colour = 1\n")
     shell = bare_shell(tmp_path)
     fault = f"{wrong}: the policy does not hold together"
     assert fault in shell.error(6, "policy", "check", wrong, "--against", GENERAL)

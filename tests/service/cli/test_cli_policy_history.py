@@ -20,7 +20,7 @@ SAID = ("--actor", "a-1", "--reason", "so")
 def test_a_policy_is_committed_and_rolled_back_while_served(shell: Shell, tmp_path: Path) -> None:
     shell("ledger", "append", "-", stdin=lines_of("s-1"))
     assert shell.json("policy", "show", "--history") == []
-    assert shell.json("policy", "show")["policy"] == "default"
+    assert shell.json("policy", "show")["policy"] == "general"
     made = json.loads(shell("policy", "commit", GENERAL, *SAID, "-o", "json")[0])
     digest = read_policy(GENERAL).digest
     assert (made["action"], made["digest"], made["actor"], made["reason"]) == ("committed", digest, "a-1", "so")
@@ -66,10 +66,10 @@ def test_the_doctor_shows_the_committed_policy(tmp_path: Path) -> None:
         def found() -> str:
             return next(row["found"] for row in shell.json("doctor", code=6) if row["check"] == "policy")
 
-        default, general = read_policy(SHIPPED_POLICY).digest[:12], read_policy(GENERAL).digest[:12]
-        assert found() == f"default, {default}, of the file, since none is committed"
+        shipped, graded = read_policy(SHIPPED_POLICY).digest[:12], read_policy(GENERAL).digest[:12]
+        assert found() == f"general, {shipped}, of the file, since none is committed"
         shell("policy", "commit", GENERAL, *SAID)
-        assert found() == f"general, {general}, committed; the file's default, {default} is not served"
+        assert found() == f"general, {graded}, committed; the file's general, {shipped} is not served"
 
 
 def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_path: Path) -> None:

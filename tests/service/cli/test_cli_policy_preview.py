@@ -34,7 +34,7 @@ def test_a_preview_is_shown_as_tables_and_as_json(tmp_path: Path) -> None:
     assert {"rule": "all", "sellers": 1, "note": "everybody"} in found["rules"]
     assert (found["before"]["policy"], found["sellers"], found["good"]) == ("general", 1, 0)
     served = shell.json("policy", "preview", everybody)
-    assert served["before"]["policy"] == "default"
+    assert served["before"]["policy"] == "general"
     assert "--since" in shell.error(2, "policy", "preview", everybody, "--since", "yesterday")
     assert "--since" in shell.error(2, "policy", "preview", everybody, "--since", "2999-01-01")
     assert "does not exist" in shell.error(2, "policy", "preview", tmp_path / "none.toml")

@@ -106,7 +106,7 @@ def test_a_generation_may_be_of_another_than_the_champion(shell: Shell, tmp_path
 @pytest.mark.long
 def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path: Path) -> None:
     assert f"{tmp_path / 'no.toml'} cannot be read" in shell.error(6, "rescore", "--policy", tmp_path / "no.toml")
-    file = ROOT / "service" / "policy" / "general.toml"
+    file = ROOT / "service" / "policy" / "tiers.toml"
     made = shell.json("rescore", "--policy", file, "--processes", 1, **elsewhere(shell, tmp_path))
     assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest
     verify = ("verify", "rescored", "--sample", 3)
