@@ -25,7 +25,7 @@ from tests.helpers.four_eyes import ALL, PERSONS, SAID, needs_approval, persons,
 from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET
 from tests.scoring.loss_certificate.toys import policy_of
-from tests.service.api.test_policy_service import TIERS, EYES, LADDER, Running
+from tests.service.api.test_policy_service import EYES, LADDER, TIERS, Running
 
 ASSUMED = SHIPPED_ASSUMPTIONS.read_text(encoding="utf-8")
 LOSSES = {"against_faked_history": 153_980_000, "unconditional": 159_980_000}

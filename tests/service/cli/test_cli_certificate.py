@@ -139,7 +139,15 @@ def test_what_is_not_proven_is_refused_with_its_fault(tmp_path: Path) -> None:
     wrong.write_text(f'{stated}\n[caution]\ndays = 14\nsource = "the longest caution"\n')
     fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
     assert "caution is not a part of assumptions" in fault
-    plain = ("policy", "certify", SHIPPED_POLICY.with_name("tiers.toml"), "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
+    plain = (
+        "policy",
+        "certify",
+        SHIPPED_POLICY.with_name("tiers.toml"),
+        "--assumptions",
+        SHIPPED_ASSUMPTIONS,
+        "--out",
+        out,
+    )
     assert "it states no [trade]" in shell.error(4, *plain)
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
     assert "never is no verdict" in shell.error(4, *asked, "--accept", "never=r")
