@@ -23,13 +23,13 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Asked, Counter, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Asked, Counter, FailureRate, Rule, RuleBook, Situation
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import TrustScore
 from scoring.scores.look_back import PastTiers
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import CoreAnswer
-from scoring.scores.settled_value import add_up_settled
+from scoring.scores.settled_value import add_up_settled, find_failure_rates
 
 MAX_LISTED_ENTRIES = 1_000
 """Most entries that one measure lists; it counts the others."""
@@ -121,6 +121,11 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
     settled = {
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
+    rates = {
+        asked: values.tolist()
+        for asked, values in find_failure_rates(facts, policy.rule_book.asked).items()
+        if isinstance(asked, FailureRate)
+    }
     tenure_days = (facts.observe_day - facts.start_day).tolist()
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
@@ -140,6 +145,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
                 if isinstance(asked, Counter)
             },
             settled_minor={category: values[case] for category, values in settled.items()},
+            failure_ppm={asked: values[case] for asked, values in rates.items()},
             day=known.observe_time // DAY,
             marketplace=marketplace,
             tenure_days=tenure_days[case],

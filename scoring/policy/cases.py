@@ -6,15 +6,17 @@ from typing import Any
 
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
-from scoring.base.parts import Part
+from scoring.base.parts import Part, read_fields
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.model.scale import MAX_POINTS
-from scoring.policy.measures import show_aspect
+from scoring.policy.measures import PPM, show_aspect
 from scoring.policy.policy import Policy
+from scoring.policy.rules import FailureRate
 from scoring.policy.sample import Breach, Sample
 
 MAX_CASES = 10_000
 MAX_BREACHES = 1_000
+MAX_RATES = 20
 MAX_VALUE = 10**15
 MAX_TENURE_DAYS = 100_000
 _NUMBERS_OF_TERMS = (
@@ -105,6 +107,10 @@ def _read_case(part: Part, now: int) -> Case:
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
         deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
         orders=part.number("settled_orders", 0, MAX_VALUE) if "settled_orders" in part else None,
+        failure_ppm={
+            read_fields(FailureRate, one): one.number("ppm", 0, PPM)
+            for one in part.list_of_parts("failure_rates", MAX_RATES)
+        },
     )
     expected = part.part("expect")
     return Case(part.text("name", 1), seller, _read_expected(expected))

@@ -17,7 +17,7 @@ from scoring.policy.measures import (
     show_aspect,
 )
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Quantity, RuleBook, Settled, Situation, is_of_facts
+from scoring.policy.rules import Applied, Quantity, RuleBook, Settled, Situation, is_worse_with_more
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -85,7 +85,7 @@ def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cel
     for place, axis in enumerate(space.axes):
         if axis.asked is Quantity.DAY:
             continue
-        rising = axis.values if is_of_facts(axis.asked) else axis.values[::-1]
+        rising = axis.values if is_worse_with_more(axis.asked) else axis.values[::-1]
         worse = dict(itertools.pairwise(rising))
         for cell in cells:
             if (value := worse.get(cell.values[place])) is not None:

@@ -155,7 +155,9 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
         breaches = breaches or (_find_expired(space),)
         orders, tenure = space.find_thin_file(cell) or (orders, tenure)
     place = (seller.settled_minor, seller.day, cell.marketplace)
-    return Sample(cell.points, breaches, *place, cell.tier, tenure, seller.deposit_minor, orders)
+    return Sample(
+        cell.points, breaches, *place, cell.tier, tenure, seller.deposit_minor, orders, failure_ppm=seller.failure_ppm
+    )
 
 
 def _find_expired(space: Space) -> Breach:

@@ -14,6 +14,7 @@ from scoring.policy.measures import (
     MAX_HOLD_DAYS,
     MAX_VALUE_MINOR,
     NOTICE_DAYS,
+    PPM,
     CapStep,
     DeliveryHold,
     Deposit,
@@ -30,7 +31,7 @@ from scoring.policy.measures import (
     Waiver,
 )
 from scoring.policy.policy import TradeLimits
-from scoring.policy.rules import MAX_DAYS, Condition, Counter, Group, Quantity, Rule, RuleBook, Settled
+from scoring.policy.rules import MAX_DAYS, Condition, Counter, FailureRate, Group, Quantity, Rule, RuleBook, Settled
 from scoring.policy.seasons import read_seasons
 
 MAX_RULES = 200
@@ -152,6 +153,9 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
     if "settled" in part:
         settled = part.part("settled")
         yield Condition(read_fields(Settled, settled), below=settled.number("below", 1, MAX_VALUE_MINOR))
+    if "failure_rate" in part:
+        rate = part.part("failure_rate")
+        yield Condition(read_fields(FailureRate, rate), rate.number("from_ppm", 1, PPM))
     for name, asked, most in (
         ("tenure", Quantity.TENURE, MAX_DAYS),
         ("deposit", Quantity.DEPOSIT, MAX_VALUE_MINOR),

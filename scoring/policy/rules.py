@@ -22,6 +22,7 @@ from scoring.policy.measures import (
 from scoring.policy.seasons import Season, find_season
 
 MAX_DAYS = 3_660
+MAX_RATE_DAYS, MAX_RATE_ORDERS = 366, 1_000_000
 
 
 class Quantity(StrEnum):
@@ -55,12 +56,25 @@ class Settled:
     product_category: str = optional_text()
 
 
-Asked = Quantity | Counter | Settled
+@dataclass(frozen=True, slots=True)
+class FailureRate:
+    """Service failures over settled orders, in parts per million rounded down; 0 below `orders` settled orders."""
+
+    days: int = whole(1, MAX_RATE_DAYS)
+    """UTC days before today whose settled orders count."""
+    orders: int = whole(1, MAX_RATE_ORDERS)
+
+
+Asked = Quantity | Counter | Settled | FailureRate
 
 
 def is_of_facts(asked: Asked) -> bool:
     """Return whether it follows from confirmed violations alone: more is worse."""
     return asked is Quantity.STANDING or isinstance(asked, Counter)
+
+
+def is_worse_with_more(asked: Asked) -> bool:
+    return is_of_facts(asked) or isinstance(asked, FailureRate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,8 @@ class Situation:
     """Number of incidents by counter; a missing counter is 0."""
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     """By product category, and of all under the empty text; a missing value is 0."""
+    failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
+    """A missing value is 0."""
     day: int = 0
     marketplace: str = ""
     tenure_days: int = 0
@@ -151,6 +167,7 @@ class Situation:
             tier,
             incidents={asked: value for asked, value in values.items() if isinstance(asked, Counter)},
             settled_minor={one.product_category: value for one, value in values.items() if isinstance(one, Settled)},
+            failure_ppm={asked: value for asked, value in values.items() if isinstance(asked, FailureRate)},
             marketplace=marketplace,
             rated_by_violation=rated_by_violation,
             **{asked.value: value for asked, value in values.items() if isinstance(asked, Quantity)},
@@ -161,6 +178,8 @@ class Situation:
             return self.incidents.get(asked, 0)
         if isinstance(asked, Settled):
             return self.settled_minor.get(asked.product_category, 0)
+        if isinstance(asked, FailureRate):
+            return self.failure_ppm.get(asked, 0)
         found: int = getattr(self, asked.value)
         return found
 

@@ -8,7 +8,7 @@ from scoring.base.time import DAY
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.history import Established, trace_facts, value_at
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Quantity, Situation
+from scoring.policy.rules import FailureRate, Quantity, Situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Sample:
     """None: enough orders and tenure to be rated."""
     earlier: tuple[int, int] | None = None
     """(days ago, points) at an earlier day-end with other points, if any."""
+    failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
 
     def situation(self, policy: Policy) -> Situation:
         established = [breach.establish(self.day) for breach in self.breaches]
@@ -60,6 +61,7 @@ class Sample:
         return replace(
             Situation.of_values(tier, values),
             settled_minor=self.settled_minor,
+            failure_ppm=self.failure_ppm,
             day=self.day,
             marketplace=self.marketplace,
             tenure_days=self.tenure_days,
@@ -91,6 +93,11 @@ class Sample:
         parts += [
             f"settled {value:,}" + (f" of {name}" if name else "")
             for name, value in self.settled_minor.items()
+            if value
+        ]
+        parts += [
+            f"{value:,} failures in a million orders of {rate.days:,} days"
+            for rate, value in self.failure_ppm.items()
             if value
         ]
         parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.time import format_day
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Counter, Quantity, Settled, Situation, is_of_facts
+from scoring.policy.rules import Asked, Counter, FailureRate, Quantity, Settled, Situation, is_of_facts
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
@@ -32,6 +32,13 @@ class Cell(NamedTuple):
     marketplace: str
     thin: tuple[int, ...] = ()
     """Places of the policies that rate the seller only because of a violation."""
+
+
+_SHOWN = {
+    Quantity.STANDING: "standing {}",
+    Quantity.TENURE: "tenure of {} days",
+    Quantity.DEPOSIT: "deposit placed {}",
+}
 
 
 class Axis(NamedTuple):
@@ -53,13 +60,11 @@ class Axis(NamedTuple):
                 return f"{shown} incidents of {describe_counter(self.asked)}"
             case Settled(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
-            case Quantity.TENURE:
-                return f"tenure of {shown} days"
-            case Quantity.DEPOSIT:
-                return f"deposit placed {shown}"
+            case FailureRate(days=days, orders=orders):
+                return f"{shown} failures in a million of at least {orders:,} orders in {days} days"
             case Quantity.DAY:
                 return f"from {format_day(value)}" if value else f"before {format_day(self.values[1])}"
-        return f"standing {shown}"
+        return _SHOWN[self.asked].format(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,7 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
 
 
 def _rank(axis: Axis) -> int:
-    order = (Quantity.STANDING, Counter, Settled, Quantity.TENURE, Quantity.DEPOSIT, Quantity.DAY)
+    order = (Quantity.STANDING, Counter, FailureRate, Settled, Quantity.TENURE, Quantity.DEPOSIT, Quantity.DAY)
     return order.index(axis.asked if isinstance(axis.asked, Quantity) else type(axis.asked))
 
 

@@ -19,7 +19,7 @@ from scoring.policy.rules import Asked, Counter, Quantity, Settled, Situation
 from scoring.policy.space import build_space
 from scoring.scores.look_back import look_back
 from scoring.scores.points import find_points
-from scoring.scores.settled_value import add_up_settled
+from scoring.scores.settled_value import add_up_settled, find_failure_rates
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_guilty
 
 
@@ -102,6 +102,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
     }
     values |= {Settled(name): value for name, value in settled.items()}
+    values |= find_failure_rates(people.facts, policy.rule_book.asked)
     values |= {
         axis.asked: count_incidents(axis.asked, people.facts, n) for axis in axes if isinstance(axis.asked, Counter)
     }

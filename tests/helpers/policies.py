@@ -12,6 +12,7 @@ from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.policy.difference import Answer
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
+from scoring.policy.rules import FailureRate
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.space import Cell, Space
 
@@ -87,6 +88,7 @@ def sample(chance: random.Random) -> Sample:
         tenure_days=chance.choice([0, 89, 90, 500]),
         deposit_minor=chance.choice([0, 0, 3, 5, 699, 700, 10**9]),
         orders=chance.choice([None, 0, 9, 10, 20]) if breaches else None,
+        failure_ppm={FailureRate(30, 10): chance.choice([0, 49_999, 50_000, 900_000])},
     )
 
 

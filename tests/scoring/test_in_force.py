@@ -276,6 +276,21 @@ def test_a_rule_by_value_or_tenure_holds_below_it() -> None:
     assert held(300, NOW + DAY) == {"toys"}
 
 
+def test_a_rule_by_failures_holds_while_many_orders_fail() -> None:
+    failing = {"from_ppm": 50_000, "days": 30, "orders": 100}
+    policy = policy_of(rule("failing", {"kind": "manual_review"}, failure_rate=failing))
+
+    def holds(*sold: FactRow, moment: int = NOW) -> bool:
+        return bool(evaluated([identity("i", TODAY - 600), *sold], moment, policy).measures)
+
+    late = exposure("late", TODAY - 30, 20, failures=5)
+    assert holds(late, exposure("good", TODAY - 1, 80))
+    assert not holds(late, exposure("good", TODAY - 1, 81))  # 49,504 in a million
+    assert not holds(late, exposure("few", TODAY - 1, 79, failures=79))
+    assert not holds(late, exposure("good", TODAY - 1, 80), moment=NOW + DAY)
+    assert not holds(exposure("older", TODAY - 31, 900, failures=900), exposure("good", TODAY - 1, 100))
+
+
 def test_a_set_tier_asks_for_its_measures_until_it_ends() -> None:
     """A tier that a person set asks for its measures until it ends and confirmed facts stay."""
     held = override("o", NOW - DAY, Tier.STANDARD, NOW + 30 * DAY)

@@ -49,6 +49,12 @@ id = "unsecured"
 reference = "Seller terms 7.6"
 deposit = { below = 70_000 }
 measures = [{ kind = "listing_cap", listings = 90 }]
+
+[[rules]]
+id = "failing"
+reference = "Seller terms 7.7"
+failure_rate = { from_ppm = 100_000, days = 90, orders = 50 }
+measures = [{ kind = "intake_cap", new_listings = 7 }]
 """
 
 
@@ -62,9 +68,9 @@ def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
     for seller in SELLERS[1:]:
         mine = [identity(f"i-{seller}", TODAY - chance.choice([1, 20, 40, 600]))]
         mine += [
-            exposure(f"x-{seller}-{n}", TODAY - 1 - chance.randrange(300), chance.randrange(200))._replace(
-                product_category=chance.choice(["toys", "food"]), revision=n
-            )
+            exposure(
+                f"x-{seller}-{n}", TODAY - 1 - chance.randrange(300), sold := chance.randrange(200), sold // 8
+            )._replace(product_category=chance.choice(["toys", "food"]), revision=n)
             for n in range(chance.randrange(6))
         ]
         mine += [

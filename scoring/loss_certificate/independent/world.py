@@ -19,13 +19,14 @@ KNOWN = {
     "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor"
     " most_loss_minor",
     "seasons": "name from until times_ppm",
-    "rules": "id reference measures tiers standing confirmed group settled tenure deposit",
+    "rules": "id reference measures tiers standing confirmed group settled tenure deposit failure_rate",
     "standing": "from below",
     "confirmed": "categories severity days incidents",
     "group": "product_category from until legal_ground",
     "settled": "below product_category",
     "tenure": "below",
     "deposit": "below",
+    "failure_rate": "from_ppm days orders",
     "measures": "kind amount_minor days ppm value_minor grows product_category listings new_listings waives terminates"
     " notice_days exception at_most_minor",
     "grows": "settled_minor value_minor",
@@ -151,8 +152,8 @@ class World:
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
-        # With enough of a deposit, rules for less hold for no seller.
-        self.rules = [rule for rule in policy.get("rules", ()) if "group" not in rule and "deposit" not in rule]
+        # Rules for a missing deposit or a bad rate hold for no seller with the deposit and without failures.
+        self.rules = [rule for rule in policy.get("rules", ()) if not {"group", "deposit", "failure_rate"} & {*rule}]
         self.notice = self._count_notice_days(days)
         values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
         self.tenure: Sequence[int] = ages

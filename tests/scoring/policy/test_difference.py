@@ -57,6 +57,7 @@ def growing() -> Policy:
         rule("young", {"kind": "settlement_hold", "days": 9}, tenure={"below": 90}),
         rule("small", {"kind": "deposit", "amount_minor": 5}, settled={"below": 900, "product_category": "toys"}),
         rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),
+        rule("failing", {"kind": "manual_review"}, failure_rate={"from_ppm": 50_000, "days": 30, "orders": 10}),
     )
 
 

@@ -155,6 +155,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
                     rule("x", HOLD, confirmed={"categories": ["theft"], "incidents": 0}),
                     rule("x", standing={"from": 5, "below": 5}),
                     rule("y", HOLD, settled={"below": 0.5, "product_category": ""}, tenure={"below": 0}),
+                    rule("z", HOLD, failure_rate={"from_ppm": 0, "days": 367, "orders": 0, "of": "late"}),
                 ]
             )
         )
@@ -170,6 +171,10 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         "rules[y].settled.below must be a whole number",
         "rules[y].settled.product_category must be given as text",
         "rules[y].tenure.below must be a whole number, 1 to",
+        "rules[z].failure_rate.from_ppm must be a whole number, 1 to 1,000,000",
+        "rules[z].failure_rate.days must be a whole number, 1 to 366",
+        "rules[z].failure_rate.orders must be a whole number, 1 to 1,000,000",
+        "rules[z].failure_rate.of is not a part of a policy",
         "rules has two rules with the id x",
         "currency must be the ISO 4217 code of all amounts: three capital letters, such as EUR",
     ):
@@ -199,6 +204,17 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         (
             [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, settled={"below": 90}), rule("y", HOLD)],
             "hold_days is 0 with unrated, standing 0 to 1, settled value 0 to 89, and 7 with",
+        ),
+        (
+            [
+                rule(
+                    "x",
+                    {"kind": "waiver", "waives": "settlement_hold"},
+                    failure_rate={"from_ppm": 9, "days": 30, "orders": 5},
+                ),
+                rule("y", HOLD),
+            ],
+            "hold_days is 0 with unrated, standing 0 to 1, 9 or more failures in a million of at least 5 orders in",
         ),
         (
             [

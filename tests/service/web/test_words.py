@@ -25,7 +25,7 @@ def words_of(folder: Path, text: str) -> Path:
 
 def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
     shown = set(read_words())
-    for name in ("tiers", "general", "ladder"):
+    for name in ("tiers", "general", "health", "ladder"):
         badges = set(read_policy(SHIPPED_POLICY.with_name(f"{name}.toml")).badges.values())
         assert shown < badges
         assert badges - shown <= set(NEVER_SHOWN)
