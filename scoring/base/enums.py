@@ -167,6 +167,8 @@ class MeasureKind(IntEnum):
     WAIVER = 9
     DELIVERY_HOLD = 10
     PAID_AHEAD_LIMIT = 11
+    SEARCH_DEMOTION = 12
+    CAMPAIGN_EXCLUSION = 13
 
 
 class DeliverySource(IntEnum):

@@ -9,7 +9,7 @@ from scoring.base.errors import PolicyRefused
 from scoring.base.parts import Part, read_fields
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.model.scale import MAX_POINTS
-from scoring.policy.measures import PPM, show_aspect
+from scoring.policy.measures import PPM, RESTRICTIONS, show_aspect
 from scoring.policy.policy import Policy
 from scoring.policy.rules import FailureRate
 from scoring.policy.sample import Breach, Sample
@@ -23,6 +23,7 @@ _NUMBERS_OF_TERMS = (
     *("hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
     *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor", "suspension_days", "closes_in_days"),
 )
+_FLAGS = tuple(kind.name.lower() for kind in RESTRICTIONS)
 _CAPS = ("value_cap", "listing_cap", "intake_cap")
 EXPECTED_NUMBERS = ("standing", "deposit_minor", *_NUMBERS_OF_TERMS, *_CAPS)
 
@@ -66,7 +67,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     seller = case.seller.situation(policy)
     book = policy.rule_book
     terms = book.terms(seller)
-    found: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, "manual_review")}
+    found: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, *_FLAGS)}
     found |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
     found |= {
         "tier": seller.tier.name.lower() if seller.tier else "none",
@@ -145,8 +146,7 @@ def _read_expected(part: Part) -> dict[str, Any]:
     expected: dict[str, Any] = {name: part.number(name, 0, MAX_VALUE) for name in EXPECTED_NUMBERS if name in part}
     if "tier" in part:
         expected["tier"] = part.member("tier", Tier).name.lower()
-    if "manual_review" in part:
-        expected["manual_review"] = part.flag("manual_review")
+    expected |= {name: part.flag(name) for name in _FLAGS if name in part}
     if "rules" in part:
         expected["rules"] = sorted(part.texts("rules"))
     if not expected:

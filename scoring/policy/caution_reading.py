@@ -19,7 +19,7 @@ from scoring.policy.caution import (
     ReportWeight,
     Trigger,
 )
-from scoring.policy.measures import Measure, ValueCap
+from scoring.policy.measures import RESTRICTIONS, Measure, ValueCap
 from scoring.policy.rule_reading import RULE_ID, RULE_ID_FORM, read_measures, stops_all_trade
 from scoring.policy.rules import RuleBook
 
@@ -27,7 +27,7 @@ MAX_RULES = 20
 MAX_MEASURES = 10
 REVERSIBLE_KINDS = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP, MeasureKind.INTAKE_CAP),
-    MeasureKind.MANUAL_REVIEW,
+    *RESTRICTIONS,
 )
 """Kinds of measures that leave no trace when they end."""
 

@@ -30,9 +30,11 @@ NO_CAP = 2**63 - 1
 
 PPM = 1_000_000
 
+RESTRICTIONS = (MeasureKind.MANUAL_REVIEW, MeasureKind.SEARCH_DEMOTION, MeasureKind.CAMPAIGN_EXCLUSION)
+
 WAIVABLE = (
     *(MeasureKind.DEPOSIT, MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP),
-    *(MeasureKind.LISTING_CAP, MeasureKind.MANUAL_REVIEW, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT),
+    *(MeasureKind.LISTING_CAP, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT, *RESTRICTIONS),
 )
 
 Caps = tuple[tuple[str, int], ...]
@@ -62,6 +64,8 @@ class Terms:
     listing_caps: Caps = ()
     intake_caps: Caps = ()
     manual_review: bool = False
+    search_demotion: bool = False
+    campaign_exclusion: bool = False
     suspension_days: int = 0
     closes_in_days: int | None = None
     """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
@@ -114,7 +118,7 @@ class Terms:
 
 _NUMBERS = (
     *("deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days", "ahead_days"),
-    *("manual_review", "suspension_days"),
+    *("manual_review", "search_demotion", "campaign_exclusion", "suspension_days"),
 )
 """Aspects that are stricter if they are larger."""
 _CEILINGS = ("ahead_minor", "ahead_ppm", "ahead_at_most_minor")
@@ -267,11 +271,16 @@ class IntakeCap:
 
 
 @dataclass(frozen=True, slots=True)
-class ManualReview:
-    """A person checks each new listing first."""
+class Restriction:
+    """A measure without a number: a person checks each new listing first, search shows the seller last, or campaigns
+    leave the seller out.
+    """
 
-    kind: ClassVar[MeasureKind] = MeasureKind.MANUAL_REVIEW
-    terms: ClassVar[Terms] = Terms(manual_review=True)
+    kind: MeasureKind
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(**{self.kind.name.lower(): True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +338,7 @@ Valued = (
     | ValueCap
     | ListingCap
     | IntakeCap
-    | ManualReview
+    | Restriction
     | Waiver
     | Suspension
 )

@@ -15,14 +15,15 @@ from scoring.policy.measures import (
     MAX_VALUE_MINOR,
     NOTICE_DAYS,
     PPM,
+    RESTRICTIONS,
     CapStep,
     DeliveryHold,
     Deposit,
     IntakeCap,
     ListingCap,
-    ManualReview,
     Measure,
     PaidAheadLimit,
+    Restriction,
     RollingReserve,
     SettlementHold,
     Suspension,
@@ -50,10 +51,10 @@ _KINDS: Mapping[MeasureKind, type[Valued]] = {
     kind.kind: kind
     for kind in (
         *(Deposit, SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve),
-        *(ValueCap, ListingCap, IntakeCap, ManualReview, Waiver),
+        *(ValueCap, ListingCap, IntakeCap, Waiver),
     )
 }
-"""A suspension has a reader of its own."""
+"""Kinds with values of their own; a suspension has a reader of its own."""
 
 
 def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
@@ -220,6 +221,8 @@ def _read_measure(part: Part) -> Measure | None:
         return None
     if kind is MeasureKind.SUSPENSION:
         return _read_suspension(part)
+    if kind in RESTRICTIONS:
+        return Restriction(kind)
     measure = read_fields(_KINDS[kind], part)
     if isinstance(measure, ValueCap) and len(part.errors) == noted:
         steps = pairwise([CapStep(0, measure.value_minor), *measure.grows])

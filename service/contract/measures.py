@@ -87,6 +87,8 @@ def _terms_message(terms: policy.Terms, ahead_limit_minor: int | None) -> measur
         listing_caps=caps(terms.listing_caps),
         intake_caps=caps(terms.intake_caps),
         manual_review=terms.manual_review,
+        search_demotion=terms.search_demotion,
+        campaign_exclusion=terms.campaign_exclusion,
         suspended=terms.suspension_days > 0,
         delivery_hold_days=terms.delivery_hold_days,
         ahead_days=terms.ahead_days,

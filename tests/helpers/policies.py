@@ -16,7 +16,8 @@ from scoring.policy.rules import FailureRate
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.space import Cell, Space
 
-SHIPPED = Path(__file__).parents[2] / "service" / "policy" / "tiers.toml"
+TIERS = Path(__file__).parents[2] / "service" / "policy" / "tiers.toml"
+"""The policy without measures."""
 GRADED = Path(__file__).parents[1] / "data" / "graded.toml"
 """Terms by tier, deposits, reserves and steps of settled value: the first version of the general policy."""
 SEVERITIES = ("minor", "moderate", "major", "critical")
@@ -44,7 +45,7 @@ def standing() -> dict[str, Any]:
 
 def data(**parts: Any) -> dict[str, Any]:
     """Return the shipped policy's data without standing, by round cut-offs, with other or more parts."""
-    shipped = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
+    shipped = tomllib.loads(TIERS.read_text(encoding="utf-8"))
     del shipped["standing"]
     return copy.deepcopy(shipped | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}} | parts)
 
@@ -117,5 +118,5 @@ def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
 
 
 def shipped(name: str) -> Policy:
-    path = GRADED if name == "graded" else SHIPPED.with_name(f"{name}.toml")
+    path = GRADED if name == "graded" else TIERS.with_name(f"{name}.toml")
     return parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))

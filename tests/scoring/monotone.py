@@ -150,7 +150,7 @@ def _draw_measure(chance: random.Random, is_on_facts: bool) -> dict[str, Any]:
             {"kind": "value_cap", "value_minor": first, "grows": [{"settled_minor": 100, "value_minor": first + 50}]},
             {"kind": "listing_cap", "listings": chance.choice([5, 100])},
             {"kind": "intake_cap", "new_listings": chance.choice([0, 10])},
-            {"kind": "manual_review"},
+            {"kind": chance.choice(["manual_review", "search_demotion", "campaign_exclusion"])},
             {"kind": "waiver", "waives": chance.choice(["settlement_hold", "deposit", "value_cap"])},
         ]
     )

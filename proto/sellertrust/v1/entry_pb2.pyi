@@ -555,6 +555,10 @@ class _MeasureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureKi
     """Payments held back until some days after the confirmed delivery."""
     MEASURE_KIND_PAID_AHEAD_LIMIT: _MeasureKind.ValueType  # 11
     """A limit on the sum paid out on young orders."""
+    MEASURE_KIND_SEARCH_DEMOTION: _MeasureKind.ValueType  # 12
+    """Search shows the seller after others."""
+    MEASURE_KIND_CAMPAIGN_EXCLUSION: _MeasureKind.ValueType  # 13
+    """Campaigns leave the seller out."""
 
 class MeasureKind(_MeasureKind, metaclass=_MeasureKindEnumTypeWrapper):
     """The kind of a measure against a seller."""
@@ -583,6 +587,10 @@ MEASURE_KIND_DELIVERY_HOLD: MeasureKind.ValueType  # 10
 """Payments held back until some days after the confirmed delivery."""
 MEASURE_KIND_PAID_AHEAD_LIMIT: MeasureKind.ValueType  # 11
 """A limit on the sum paid out on young orders."""
+MEASURE_KIND_SEARCH_DEMOTION: MeasureKind.ValueType  # 12
+"""Search shows the seller after others."""
+MEASURE_KIND_CAMPAIGN_EXCLUSION: MeasureKind.ValueType  # 13
+"""Campaigns leave the seller out."""
 Global___MeasureKind: _TypeAlias = MeasureKind  # noqa: Y015
 
 class _MeasureState:

@@ -1036,6 +1036,8 @@ class Terms(_message.Message):
     DELIVERY_HOLD_DAYS_FIELD_NUMBER: _builtins.int
     AHEAD_DAYS_FIELD_NUMBER: _builtins.int
     AHEAD_LIMIT_MINOR_FIELD_NUMBER: _builtins.int
+    SEARCH_DEMOTION_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_EXCLUSION_FIELD_NUMBER: _builtins.int
     deposit_minor: _builtins.int
     """Still to be placed, in minor units of the response's currency."""
     hold_days: _builtins.int
@@ -1054,6 +1056,10 @@ class Terms(_message.Message):
     """Days after the capture until which an order is young; 0: no limit on young orders."""
     ahead_limit_minor: _builtins.int
     """The most that is paid out on this seller's young orders together, in minor units of the response's currency."""
+    search_demotion: _builtins.bool
+    """True if search shows the seller after others."""
+    campaign_exclusion: _builtins.bool
+    """True if campaigns leave the seller out."""
     @_builtins.property
     def value_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms.Cap]:
         """On a UTC day's captured value; no order in another currency is within."""
@@ -1081,10 +1087,12 @@ class Terms(_message.Message):
         delivery_hold_days: _builtins.int = ...,
         ahead_days: _builtins.int = ...,
         ahead_limit_minor: _builtins.int | None = ...,
+        search_demotion: _builtins.bool = ...,
+        campaign_exclusion: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "ahead_limit_minor", b"ahead_limit_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "ahead_days", b"ahead_days", "ahead_limit_minor", b"ahead_limit_minor", "delivery_hold_days", b"delivery_hold_days", "deposit_minor", b"deposit_minor", "hold_days", b"hold_days", "intake_caps", b"intake_caps", "listing_caps", b"listing_caps", "manual_review", b"manual_review", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "suspended", b"suspended", "value_caps", b"value_caps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor", "ahead_days", b"ahead_days", "ahead_limit_minor", b"ahead_limit_minor", "campaign_exclusion", b"campaign_exclusion", "delivery_hold_days", b"delivery_hold_days", "deposit_minor", b"deposit_minor", "hold_days", b"hold_days", "intake_caps", b"intake_caps", "listing_caps", b"listing_caps", "manual_review", b"manual_review", "reserve_days", b"reserve_days", "reserve_ppm", b"reserve_ppm", "search_demotion", b"search_demotion", "suspended", b"suspended", "value_caps", b"value_caps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ahead_limit_minor: _TypeAlias = _typing.Literal["ahead_limit_minor"]  # noqa: Y015
     _WhichOneofArgType__ahead_limit_minor: _TypeAlias = _typing.Literal["_ahead_limit_minor", b"_ahead_limit_minor"]  # noqa: Y015

@@ -35,7 +35,7 @@ KNOWN = {
 
 KINDS = (
     "deposit settlement_hold delivery_hold paid_ahead_limit rolling_reserve value_cap listing_cap intake_cap"
-    " manual_review waiver suspension"
+    " manual_review search_demotion campaign_exclusion waiver suspension"
 )
 ASSUMED = {
     "stop": "days",

@@ -8,7 +8,7 @@ from typing import Any
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from tests.helpers.policies import GRADED, SHIPPED, data, rule, standing
+from tests.helpers.policies import GRADED, TIERS, data, rule, standing
 
 World = tuple[dict[str, Any], dict[str, Any]]
 
@@ -122,7 +122,7 @@ def make_world(number: Callable[[int, int], int]) -> World:
 @cache
 def shipped_data(name: str) -> dict[str, Any]:
     """Return the data of a shipped policy; do not change it."""
-    path = GRADED if name == "graded" else SHIPPED.with_name(f"{name}.toml")
+    path = GRADED if name == "graded" else TIERS.with_name(f"{name}.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 

@@ -20,7 +20,7 @@ from scoring.policy.sample import Sample
 from tests.helpers.policies import (
     GRADED,
     SEVERITIES,
-    SHIPPED,
+    TIERS,
     cell_of,
     data,
     direct,
@@ -218,7 +218,7 @@ def test_a_suspension_without_an_end_reads_for_good() -> None:
 
 @pytest.mark.parametrize("name", ["tiers", "general", "ladder"])
 def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
-    data = tomllib.loads(SHIPPED.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads(TIERS.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
     assert [one.faults for one in run_cases(shipped(name), parse_cases(data))] == [()] * len(data["cases"])
     data["cases"][0]["expect"] = {"hold_days": 99, "standing": 5}
     [first, *_] = run_cases(shipped(name), parse_cases(data))

@@ -25,7 +25,7 @@ from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import Clock, confirmed, exposure, identity, status
-from tests.helpers.policies import GRADED
+from tests.helpers.policies import GRADED, TIERS
 from tests.helpers.servers import running_server
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
@@ -138,7 +138,7 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, kn
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
     points, tier = [], []
     with (
-        running_server(folder, artifact=artifact, **settings) as running,
+        running_server(folder, artifact=artifact, **({"policy": TIERS} | settings)) as running,
         running.client(deadline_seconds=120) as client,
     ):
         for first in range(0, len(sellers), 200):
