@@ -20,6 +20,7 @@ from service.cli.demo_story import OUTCOME, Story
 from service.demo_cast import ACCUSED, CAST, GOOD, NEWCOMER, OFFENDER, OTHER
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY
 from tests.helpers.builders import identity
 from tests.helpers.models import publish
 
@@ -57,7 +58,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
     """
     place, policy = tmp_path_factory.mktemp("data") / "demo", tmp_path_factory.mktemp("policy") / "low.toml"
     cut_offs = "[cut_offs]\nstandard = 10\ntrusted = 20\nexemplary = 999\n"
-    policy.write_text(re.sub(r"\[cut_offs\]\n(?:\w+ = \d+\n)+", cut_offs, demo.POLICY.read_text()))
+    policy.write_text(re.sub(r"\[cut_offs\]\n(?:\w+ = \d+\n)+", cut_offs, SHIPPED_POLICY.read_text()))
     demo.make_room(place)
     settings = demo.settings_of(place, POLICY=str(policy))
     write_files(1, place / "files")
