@@ -63,7 +63,7 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     assert "changed: trade.claim_days 30 -> 31" in shown
     assert shell.json("policy", "check", GENERAL, "--against", GENERAL) == []
     assert "--strict" in shell.error(2, "policy", "check", GENERAL, "--against", GENERAL, "--strict")
-    out, shown = shell("policy", "check", WITH_CASES, "--against", LADDER)
+    out, shown = shell("policy", "check", SHIPPED_POLICY, "--against", LADDER)
     sizes = [int(line.split()[0].replace(",", "")) for line in out.splitlines() if " situations: " in line]
     assert sizes == sorted(sizes, reverse=True)
     assert 5 < len(sizes) <= 17
