@@ -280,7 +280,8 @@ class Restriction:
 
     @property
     def terms(self) -> Terms:
-        return Terms(**{self.kind.name.lower(): True})
+        in_force: dict[str, Any] = {self.kind.name.lower(): True}
+        return Terms(**in_force)
 
 
 @dataclass(frozen=True, slots=True)

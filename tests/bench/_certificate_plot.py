@@ -1,8 +1,9 @@
 """Draw the plot of the verdicts' thresholds for the docs: `python -m tests.bench._certificate_plot`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.sensitivity import find_sensitivity, holds
@@ -12,7 +13,13 @@ from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumption
 from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 
 PLOT = Path(__file__).parents[2] / "docs" / "images" / "loss-certificate.svg"
-COLOURS = {"general": "#1f5fa8", "ladder": "#b3541e"}
+COLOURS = {
+    "general": "#1f5fa8",
+    "ladder": "#b3541e",
+    "general without caution": "#6b8fc0",
+    "fixed reserve": "#4a7a3a",
+    "none": "#555555",
+}
 WASH_PPM = range(0, 120_001, 5_000)
 STOP_DAYS = range(1, 22)
 WIDTH, HEIGHT, LEFT, TOP = 380, 240, 70, 40
@@ -54,38 +61,52 @@ def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
 
 def draw() -> str:
     assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
-    policies = {name: policy_of(shipped_data(name)) for name in COLOURS}
-    panels = (
-        (
-            "against_faked_history",
-            "cost of a faked sale, % of its value",
-            "lowest price of a name, thousand EUR",
-            name_by_wash,
-        ),
-        ("against_faked_history", "stop, days", "lowest cost of a faked sale, % of its value", wash_by_stop),
-        ("unconditional", "stop, days", "lowest price of a name, thousand EUR", name_by_stop),
+    policies = {name: policy_of(shipped_data(name)) for name in ("general", "ladder")}
+
+    def lines_of(points_of: Callable[[Policy, Assumptions], Points]) -> dict[str, Points]:
+        return {name: points_of(policy, assumptions) for name, policy in policies.items()}
+
+    price, share = "lowest price of a name, thousand EUR", "lowest cost of a faked sale, % of its value"
+    return draw_panels(
+        "Where the two verdicts turn, by the general policy and the ladder",
+        [
+            Panel("against_faked_history", "cost of a faked sale, % of its value", price, lines_of(name_by_wash)),
+            Panel("against_faked_history", "stop, days", share, lines_of(wash_by_stop)),
+            Panel("unconditional", "stop, days", price, lines_of(name_by_stop)),
+        ],
     )
+
+
+class Panel(NamedTuple):
+    title: str
+    below: str
+    """Label of the horizontal axis."""
+    beside: str
+    lines: Mapping[str, Points]
+
+
+def draw_panels(title: str, panels: Sequence[Panel]) -> str:
+    """Return an SVG of panels side by side; a line of one point is a dot."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(panels) * (WIDTH + LEFT) + 20} {HEIGHT + TOP + 60}"'
         ' font-family="sans-serif" font-size="12" role="img">',
-        "<title>Where the two verdicts turn, by the general policy and the ladder</title>",
+        f"<title>{title}</title>",
     ]
-    for number, (title, below, beside, points_of) in enumerate(panels):
-        lines = {name: points_of(policy, assumptions) for name, policy in policies.items()}
+    for number, panel in enumerate(panels):
         parts.append(f'<g transform="translate({LEFT + number * (WIDTH + LEFT)} {TOP})">')
-        parts += [f'<text x="{WIDTH / 2}" y="-18" text-anchor="middle" font-weight="bold">{title}</text>']
-        parts += _panel(lines, below, beside)
+        parts += [f'<text x="{WIDTH / 2}" y="-18" text-anchor="middle" font-weight="bold">{panel.title}</text>']
+        parts += _draw_panel(panel)
         parts.append("</g>")
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _panel(lines: dict[str, Points], below: str, beside: str) -> Sequence[str]:
-    lines = {name: points for name, points in lines.items() if points}
+def _draw_panel(panel: Panel) -> Sequence[str]:
+    lines = {name: points for name, points in panel.lines.items() if points}
     right = max(x for points in lines.values() for x, _ in points)
     top = max(max(y for points in lines.values() for _, y in points) * 1.05, 1)
     parts = [f'<path d="M0 0V{HEIGHT}H{WIDTH}" fill="none" stroke="#555"/>']
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT + 36}" text-anchor="middle">{below}</text>')
-    parts.append(f'<text transform="rotate(-90)" x="{-HEIGHT / 2}" y="-48" text-anchor="middle">{beside}</text>')
+    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT + 36}" text-anchor="middle">{panel.below}</text>')
+    parts.append(f'<text transform="rotate(-90)" x="{-HEIGHT / 2}" y="-48" text-anchor="middle">{panel.beside}</text>')
     for step in range(5):
         x, y = right * step / 4, top * step / 4
         parts.append(f'<text x="{WIDTH * step / 4:.0f}" y="{HEIGHT + 17}" text-anchor="middle">{x:.0f}</text>')
