@@ -21,6 +21,9 @@ from service.call_context import current_call
 
 MAX_ASSUMPTIONS_BYTES = 20_000
 
+RAISED = "most_loss"
+"""Names the acceptance of a policy that allows one run to cost more than the served policy does."""
+
 
 @dataclass(frozen=True, slots=True)
 class LossCheck:
@@ -28,7 +31,7 @@ class LossCheck:
     """Empty without assumptions."""
     assumptions: str = ""
     accepted: tuple[tuple[str, int], ...] = ()
-    """(failed verdict, the most that one name can get in minor units)."""
+    """(failed verdict, the most that one name can get in minor units); a raised limit likewise, as RAISED."""
     sequence: tuple[tuple[str, int], ...] = ()
     """(verdict, the most that one name gets in a run that began under earlier policies)."""
     owed_until: int = 0
@@ -48,11 +51,12 @@ def check_loss(
 ) -> LossCheck:
     """Certify a policy to be committed; return the commit's certificate, NO_CHECK without assumptions.
 
-    `assumptions`: the TOML text. `accepted`: each (failed verdict, sum in minor units) that `actor` accepts.
+    `assumptions`: the TOML text. `accepted`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts.
     `look_at_granted` reads the exceptions that persons granted. `list_served` takes a number of days up to today; it
     returns each policy served in them with its last UTC day, the oldest first, the present policy last.
 
-    Raises LossNotAccepted naming each failed verdict, unless its sum or more is accepted. Raises InvalidInput for
+    Raises LossNotAccepted naming each failed verdict, and RAISED if `most_loss_minor` rises, unless its sum or more is
+    accepted. Raises InvalidInput for
     invalid `assumptions`, for a policy without a proven certificate, and for an accepted verdict that has not failed.
     """
     sums = dict(accepted)
@@ -62,13 +66,14 @@ def check_loss(
             raise invalid("accepted_losses", problem)
         return NO_CHECK
     assumed = check_assumptions(assumptions)
+    served = list_served(MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days)
     try:
-        older, until = _list_owing(list_served(MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days), assumed)
+        older, until = _list_owing(served, assumed)
         found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
     try:
-        found = accept(found, dict.fromkeys(sums, actor))
+        found = accept(found, dict.fromkeys(sums.keys() - {RAISED}, actor))
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
     try:
@@ -76,11 +81,11 @@ def check_loss(
         check_certificate(texts[-1], found, assumed.data, _require_caller, texts[:-1])
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
-    losses = list_losses(found)
+    losses = list_losses(found) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
     lost = {name: most for name, most in losses.items() if most is not None}
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:
-        sentences = [f"{name} does not hold: {_describe_sum(most, assumed.currency)}" for name, most in refused.items()]
+        sentences = [_describe_loss(name, most, assumed.currency) for name, most in refused.items()]
         if older:
             sentences.append(f"runs that began under policies before count until {format_day(until)}")
         raise LossNotAccepted(
@@ -114,10 +119,26 @@ def _require_caller(*_: object) -> None:
     current_call().require_caller()
 
 
-def _describe_sum(most_minor: int | None, currency: str) -> str:
+def _find_raised(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[str, int | None]:
+    """Return the most that one run may cost by a policy, if it is more than by the served one.
+
+    Raises InvalidInput if it is not and was accepted.
+    """
+    before, most = (0 if one.trade is None else one.trade.most_loss_minor for one in (served, policy))
+    if most > before:
+        return {RAISED: most}
+    if is_accepted:
+        raise invalid("accepted_losses", f"{RAISED} is not raised, and there is nothing to accept")
+    return {}
+
+
+def _describe_loss(name: str, most_minor: int | None, currency: str) -> str:
     if most_minor is None:
-        return "nothing bounds a day of a seller whose limit was lifted; take the lift back"
-    return f"one name can get {format_amount(most_minor, currency)}"
+        return f"{name} does not hold: nothing bounds a day of a seller whose limit was lifted; take the lift back"
+    most = format_amount(most_minor, currency)
+    if name == RAISED:
+        return f"the policy allows one run to cost more than the served policy does: {most} ({RAISED})"
+    return f"{name} does not hold: one name can get {most}"
 
 
 def check_assumptions(text: str) -> Assumptions:

@@ -83,7 +83,8 @@ class PolicyServiceServicer(object):
         is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
         served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
         that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
-        verdict fails that is not among `accepted_losses`. A repetition changes nothing.
+        verdict fails that is not among `accepted_losses`, or `most_loss_minor` of the policy rises and `most_loss` is not
+        among them. A repetition changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

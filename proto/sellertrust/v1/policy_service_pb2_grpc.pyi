@@ -46,7 +46,8 @@ class PolicyServiceStub:
     is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
     served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
     that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
-    verdict fails that is not among `accepted_losses`. A repetition changes nothing.
+    verdict fails that is not among `accepted_losses`, or `most_loss_minor` of the policy rises and `most_loss` is not
+    among them. A repetition changes nothing.
     """
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
     """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
@@ -72,7 +73,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
     served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
     that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
-    verdict fails that is not among `accepted_losses`. A repetition changes nothing.
+    verdict fails that is not among `accepted_losses`, or `most_loss_minor` of the policy rises and `most_loss` is not
+    among them. A repetition changes nothing.
     """
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
     """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
@@ -113,7 +115,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         is unsound or already served; FAILED_PRECONDITION with `POLICY_MOVED` if another policy than the expected one is
         served. With assumptions, or once some were committed, its loss certificate is made and proven. It also covers a run
         that begins under earlier policies and goes on under this one. FAILED_PRECONDITION with `LOSS_NOT_ACCEPTED` if a
-        verdict fails that is not among `accepted_losses`. A repetition changes nothing.
+        verdict fails that is not among `accepted_losses`, or `most_loss_minor` of the policy rises and `most_loss` is not
+        among them. A repetition changes nothing.
         """
 
     @_abc_1.abstractmethod

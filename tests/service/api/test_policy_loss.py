@@ -223,6 +223,20 @@ def test_lifts_by_persons_are_part_of_a_certificate(one: Running) -> None:
     assert "granted has no sum to accept" in str(error)
 
 
+def test_a_policy_that_allows_a_larger_loss_needs_its_acceptance(one: Running) -> None:
+    """The verdict holds up to `most_loss_minor`, so that somebody answers for each rise of it."""
+    allowed = SAFE.replace("[trade]\n", "[trade]\nmost_loss_minor = 500\n")
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, allowed, assumptions=ASSUMED)
+    assert error.metadata == {"losses": "most_loss=500"}
+    assert "5.00 EUR" in str(error)
+    move = commit(one, allowed, assumptions=ASSUMED, accepted_losses={"most_loss": 500}).move
+    assert {loss.verdict: loss.sum_minor for loss in move.accepted_losses} == {"most_loss": 500}
+    head, again = one.policies.get_policy().serving_digest, allowed.replace("version = 1", "version = 2")
+    error = refused("INVALID_ARGUMENT", "", commit, one, again, head, accepted_losses={"most_loss": 500})
+    assert "most_loss is not raised" in str(error)
+    assert not commit(one, again, head).move.accepted_losses
+
+
 def test_accepted_losses_are_part_of_a_proposal(url: str, tmp_path: Path) -> None:
     """A commit that its loss forbids cannot be proposed; accepted sums are part of the proposal."""
     with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
