@@ -8,6 +8,7 @@ import pytest
 from scoring.base.enums import ScoreState
 from sellertrust.client import Client
 from tests.helpers.generations import rescored
+from tests.helpers.policies import TIERS
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
@@ -34,7 +35,7 @@ def generations(running: Running) -> int:
 def test_scores_come_out_of_a_generation_made_meanwhile(tmp_path: Path) -> None:
     """Scores come out of a generation that appears while the server runs."""
     with (
-        running_server(tmp_path, artifact=artifact(), metrics_address="127.0.0.1:0") as running,
+        running_server(tmp_path, artifact=artifact(), metrics_address="127.0.0.1:0", policy=TIERS) as running,
         running.client(deadline_seconds=30) as client,
     ):
         fill(client)
