@@ -19,16 +19,24 @@ def format_amount(minor: int, currency: str) -> str:
 def parse_amount(text: str, currency: str) -> int:
     """Parse `50,400.00 EUR`, or minor units in digits alone.
 
-    Raise ValueError for an amount in another currency, and for `100.00`, which may be cents or units.
+    `currency`: empty if none is stated. Raise ValueError for an amount in another currency, and for `100.00`, which may
+    be cents or units.
     """
     if _MINOR.fullmatch(text):
         return int(text)
     decimals = _count_decimals(currency)
     found = _UNITS.fullmatch(text)
     if found is None or found[3] != currency or len(found[2] or "0" * decimals) != decimals:
-        example = format_amount(5_040_000, currency)
-        raise ValueError(f"{text!r} is no amount in {currency}. Write {example!r}, or 5040000 in minor units.")
+        example = format_amount(5_040_000, currency or "EUR")
+        named = f" in {currency}" if currency else ""
+        raise ValueError(f"{text!r} is no amount{named}. Write {example!r}, or 5040000 in minor units.")
     return int(found[1].replace(",", "") + (found[2] or "0" * decimals))
+
+
+def find_currency(text: str) -> str:
+    """Return the currency that an amount in units states, or an empty text."""
+    found = _UNITS.fullmatch(text)
+    return found[3] if found else ""
 
 
 def _count_decimals(currency: str) -> int:

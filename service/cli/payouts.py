@@ -1,6 +1,6 @@
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
-from scoring.base.money import format_amount, parse_amount
+from scoring.base.money import find_currency, format_amount, parse_amount
 from scoring.base.time import parse_time
 from scoring.entries.field_types import FLAG, is_id, parse_word
 from sellertrust.errors import SellertrustCallError
@@ -17,13 +17,14 @@ from sellertrust.v1.measure_service_pb2 import EvaluatePayoutRequest, EvaluatePa
 from service.cli.common import client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
+from service.cli.progress import StepProgress
 from service.contract.fields import timestamp
 
 app = typer.Typer()
 
 ORDER, AHEAD = "order", "others_paid_ahead_minor"
 FIELDS = {one.name: one for one in EvaluatePayoutRequest.DESCRIPTOR.fields if one.name != "at_least_sequence"}
-NEEDED = ("seller", "capture_day", "captured_minor", "currency")
+NEEDED = ("seller", "capture_day", "captured_minor")
 
 Orders = list[tuple[int, str, dict[str, Any]]]
 """(line, the caller's id of the order, the fields of its request)."""
@@ -42,8 +43,9 @@ def payouts(
 ) -> None:
     """Show when each order of a CSV file is paid out, and why.
 
-    The columns are the fields of EvaluatePayoutRequest, such as seller, capture_day, captured_minor, currency, delivered
-    and confirmed_time, and `order`, your own id. An amount is 239.88 EUR, or 23988 in minor units.
+    Needed are the columns seller, capture_day and captured_minor. An amount is 239.88 EUR, or 23988 with EUR in a column
+    currency. `order` is your own id. Others are fields of EvaluatePayoutRequest, such as delivered (true or false),
+    confirmed_time and delivery_source (carrier, platform_label, buyer or seller).
 
     Without the column others_paid_ahead_minor the file must hold all young orders of its sellers: each order counts what
     the orders above it get. Pay them in this order.
@@ -51,7 +53,7 @@ def payouts(
     orders = _read_orders(file)
     is_stated = any(AHEAD in fields for _, _, fields in orders)
     rows, ahead = [], Counter[str]()
-    with client(marketplace) as (connection, where):
+    with client(marketplace) as (connection, where), StepProgress() as progress:
         for line, name, fields in orders:
             seller = fields["seller"]
             others: dict[str, Any] = {} if is_stated else {AHEAD: ahead[seller]}
@@ -63,6 +65,7 @@ def payouts(
                 raise
             ahead[seller] += found.paid_ahead_minor
             rows.append(_row(name, seller, found, is_delivered=fields.get("delivered", False)))
+            progress("payouts", len(rows), len(orders))
     emit(rows if output is Format.JSON else [_in_units(row) for row in rows], output, COLUMNS)
     if output is Format.TABLE:
         say(
@@ -114,31 +117,48 @@ def _read_orders(file: Path) -> Orders:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
-            columns, known = {*(reader.fieldnames or ())}, [ORDER, *FIELDS]
-            if odd := sorted(columns - {*known}):
-                raise invalid("line 1", f"{odd[0]!r} is no column. Use {', '.join(known)}.")
-            if lacking := [name for name in NEEDED if name not in columns]:
-                raise invalid("line 1", f"lacks the column {lacking[0]}")
+            _check_columns(reader.fieldnames or ())
             wrong: list[FieldViolation] = []
             orders = [(reader.line_num, row.get(ORDER) or "", _read_row(reader.line_num, row, wrong)) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise invalid("FILE", f"{file} is no CSV in UTF-8: {error}") from None
+    first_lines: dict[str, int] = {}
+    for line, name, _ in orders:
+        first = first_lines.setdefault(name, line) if name else line
+        if first != line:
+            wrong.append(
+                FieldViolation((f"line {line}, {ORDER}",), f"{name!r} is on line {first}, too. State it once.")
+            )
     if wrong:
         raise InvalidInput(wrong)
     return orders
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    known = [ORDER, *FIELDS]
+    for place, name in enumerate(columns):
+        if name not in known:
+            raise invalid("line 1", f"{name!r} is no column. Use {', '.join(known)}.")
+        if name in columns[:place]:
+            raise invalid("line 1", f"states the column {name} twice")
+    if lacking := [name for name in NEEDED if name not in columns]:
+        raise invalid("line 1", f"lacks the column {lacking[0]}")
 
 
 def _read_row(line: int, row: dict[Any, Any], wrong: list[FieldViolation]) -> dict[str, Any]:
     if None in row or None in row.values():
         wrong.append(FieldViolation((f"line {line}",), "has more or fewer cells than the first line"))
         return {}
-    fields = {}
+    currency = row.get("currency") or find_currency(row["captured_minor"])
+    fields: dict[str, Any] = {"currency": currency}
     for name, text in row.items():
         if name in FIELDS and (text or name in NEEDED):
             try:
-                fields[name] = _read_cell(FIELDS[name], text, row["currency"])
+                fields[name] = _read_cell(FIELDS[name], text, currency)
             except ValueError as error:
                 wrong.append(FieldViolation((f"line {line}, {name}",), str(error)))
+    if "captured_minor" in fields and not currency:
+        wrong.append(FieldViolation((f"line {line}, currency",), "is missing. Write the amount like 50,400.00 EUR."))
     return fields
 
 

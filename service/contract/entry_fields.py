@@ -1,12 +1,11 @@
 """An entry from fields of a command line, by the table of kinds: `field=value`."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoring.base.errors import FieldViolation, InvalidInput
-from scoring.base.money import parse_amount
+from scoring.base.money import find_currency, parse_amount
 from scoring.base.time import format_time
 from scoring.entries.field_types import FactField, parse_minor_units
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
@@ -16,7 +15,6 @@ from service.contract.entry_json import entry_of_json
 STATED_KINDS = {row.key: row for kind, row in KINDS.items() if kind not in BY_COMMAND}
 _AS_JSON: dict[str, Callable[[Any], Any]] = {"count": int, "flag": bool, "ids": list, "time": format_time}
 """By the kind of a shape; other texts are JSON as they are."""
-_IN_UNITS = re.compile(r".*[^A-Z]([A-Z]{3})")
 
 
 def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id: str) -> Entry:
@@ -54,7 +52,8 @@ def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id
         else:
             wrong.append(FieldViolation((name,), f"is no field of {kind}. {advice}"))
     missing = [name for name in needed if name not in texts and name not in values[kind]]
-    wrong = wrong or [FieldViolation((name,), f"is missing. {advice}") for name in missing]
+    if missing and not wrong:
+        wrong = [FieldViolation((", ".join(missing),), f"is missing. {advice}")]
     if wrong:
         raise InvalidInput(wrong)
     try:
@@ -69,9 +68,11 @@ def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts:
         if not key:
             raise ValueError("states no key. Write attributes.KEY=value.")
         values.setdefault(field.name, {})[key] = text
-    elif parse is parse_minor_units and (found := _IN_UNITS.fullmatch(text)):
-        values[field.name] = parse_amount(text, texts.get("currency", found[1]))
-        values.setdefault("currency", found[1])
+    elif parse is parse_minor_units:
+        stated = find_currency(text)
+        values[field.name] = parse_amount(text, texts.get("currency", stated))
+        if stated:
+            values.setdefault("currency", stated)
     else:
         value, as_json = parse(text), _AS_JSON.get(kind)
         values[field.name] = text if as_json is None else as_json(value)

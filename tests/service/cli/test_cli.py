@@ -88,14 +88,14 @@ def test_an_entry_is_appended_by_its_fields(shell: Shell) -> None:
     ]
     [other] = shell.json(*deposit, "amount_minor=1 EUR")
     assert other["entry_id"].startswith("deposit-")
-    assert "error: amount_minor: '1.00' is not an amount in minor units" in shell.error(
-        2, *deposit, "amount_minor=1.00"
-    )
+    assert "error: amount_minor: '1.00' is no amount. Write '50" in shell.error(2, *deposit, "amount_minor=1.00")
     assert "error: deposit.amount_minor: must be 1 to" in shell.error(2, *deposit, "amount_minor=0 EUR")
     assert "error: KIND: 'deposits' is no kind of entry. Use violation, status" in shell.error(
         2, "ledger", "append", "deposits", "seller=s"
     )
-    assert "error: seller: is missing. It needs seller, claim," in shell.error(2, "ledger", "append", "claim")
+    assert "error: seller, claim, change, amount_minor, currency: is missing. It needs seller, claim," in shell.error(
+        2, "ledger", "append", "claim"
+    )
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,15 @@ def test_a_file_of_orders_is_paid_within_the_limit(asked: tuple[Shell, Running],
     table, _ = shell("payouts", file)
     assert "orders younger than 17 days get at most" in table
     assert " 100.00 EUR " in table
-    stated = written(tmp_path, *(f"{line},0" for line in file.read_text().splitlines()[2:4]))
+    lines = file.read_text().splitlines()
+    stated = written(tmp_path, *(f"{line},0" for line in lines[2:4]))
     stated.write_text(
         "order,seller,capture_day,captured_minor,currency,delivered,confirmed_time,delivery_source,"
         "others_paid_ahead_minor\n" + stated.read_text()
     )
     assert [row["paid_out"] for row in shell.json("payouts", stated)] == [most, 100]
+    by_amount = written(tmp_path, "seller,capture_day,captured_minor", f"s-1,{OLD},100.00 EUR")
+    assert [(row["paid_out"], row["currency"]) for row in shell.json("payouts", by_amount)] == [(10_000, "EUR")]
 
 
 @pytest.mark.long
@@ -85,7 +88,12 @@ def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], 
         return shell.error(2, "payouts", written(tmp_path, *lines))
 
     assert "line 1: 'shop' is no column. Use order, seller, capture_day" in error(head + ",shop")
-    assert "line 1: lacks the column currency" in error(head.removesuffix(",currency"))
+    assert "line 1: lacks the column captured_minor" in error("seller,capture_day")
+    assert "line 1: states the column seller twice" in error(f"{head},seller")
+    no_currency = error(head.removesuffix(",currency"), f"s-1,{OLD},100")
+    assert "line 2, currency: is missing. Write the amount like 50,400.00 EUR." in no_currency
+    twice = error(f"order,{head}", f"o-1,s-1,{OLD},100,EUR", f"o-2,s-1,{OLD},100,EUR", f"o-1,s-1,{OLD},100,EUR")
+    assert twice == "error: line 4, order: 'o-1' is on line 2, too. State it once.\n"
     found = error(f"{head},disputed", f"s-1,{OLD},1.00,EUR,no", f"s-1,{OLD},100,EUR,perhaps", f"s 1,{OLD},100,EUR,")
     assert "line 2, captured_minor: '1.00' is no amount in EUR. Write" in found
     assert "line 3, disputed: 'perhaps' is neither true nor false" in found
@@ -93,7 +101,7 @@ def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], 
     assert "line 2: has more or fewer cells" in error(head, "s-1")
     assert "line 2, captured_minor: '' is no amount" in error(head, f"s-1,{OLD},,EUR")
     foreign = error(head, f"s-1,{OLD},100,EUR", f"s-1,{OLD},100,USD")
-    assert foreign == "error: line 3, currency: is USD; the terms are in EUR\n"
+    assert "error: line 3, currency: is USD; the terms are in EUR\n" in foreign
     assert "line 2, delivery_source: 'post' is unknown. Use carrier" in error(
         head + ",delivery_source", f"s-1,{OLD},100,EUR,post"
     )

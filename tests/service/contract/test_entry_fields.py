@@ -58,7 +58,9 @@ def test_an_amount_in_units_states_its_currency() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        (["amount_minor=100.00", "currency=EUR"], r"amount_minor: .* write 19\.99 EUR as 1999 \(cents\)"),
+        (["amount_minor=100.00", "currency=EUR"], "amount_minor: '100.00' is no amount in EUR. Write"),
+        (["amount_minor=100.00"], "amount_minor: '100.00' is no amount. Write '50,400.00 EUR', or 5040000 in"),
+        (["amount_minor=-5", "currency=EUR"], "amount_minor: '-5' is no amount in EUR"),
         (["amount_minor=100.00 EUR", "currency=CNY"], "amount_minor: '100.00 EUR' is no amount in CNY. Write"),
         (
             ["amout_minor=5"],
@@ -67,7 +69,7 @@ def test_an_amount_in_units_states_its_currency() -> None:
         (["attributes.a=5"], "attributes.a: is no field of deposit"),
         (["change=placed"], "change: is stated twice"),
         (["placed"], "placed: is no field=value"),
-        ([], "amount_minor: is missing. It needs seller, change, amount_minor"),
+        ([], "amount_minor, currency: is missing. It needs seller, change, amount_minor"),
         (["amount_minor=5 EUR", "occur_time=soon"], "occur_time: .* is no time. Write it like 2026-06-20T10:00:00Z"),
     ],
 )
