@@ -77,7 +77,11 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     }
     ids = {rule.id for rule in book.rules}
     unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
-    return [f"rules expected has {name}, and the policy has no such rule" for name in unknown] + [
+    odd = [rate for rate in case.seller.failure_ppm if rate not in book.asked]
+    return [
+        *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
+        *(f"failure_rates has {rate.days} days and {rate.orders} orders, for which no rule asks" for rate in odd),
+    ] + [
         f"{name} is {_shown(name, found[name])}, expected {_shown(name, value)}"
         for name, value in case.expected.items()
         if found[name] != value

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import Category, Severity, Tier
-from scoring.base.time import DAY
+from scoring.base.time import DAY, format_day
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.history import Established, trace_facts, value_at
 from scoring.policy.policy import Policy
@@ -102,6 +102,7 @@ class Sample:
         ]
         parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []
         parts += [f"deposit of {self.deposit_minor:,} placed"] if self.deposit_minor else []
+        parts += [f"on {format_day(self.day)}"] if self.day else []
         return ", ".join(parts)
 
 

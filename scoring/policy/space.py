@@ -57,7 +57,7 @@ class Axis(NamedTuple):
         shown = show_range(self.values, value)
         match self.asked:
             case Counter():
-                return f"{shown} incidents of {describe_counter(self.asked)}"
+                return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.asked)}"
             case Settled(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
             case FailureRate(days=days, orders=orders):

@@ -111,7 +111,7 @@ def _print_changes(changes: Sequence["Change"]) -> None:
         )
     for numbers, aspects in sorted(together.items(), key=lambda group: -len(group[0])):
         commonest = max(situations[aspects[0]].values(), key=len)
-        first = changes[commonest[0]]
+        first = min((changes[number] for number in commonest), key=_is_by_override)
         lines = [
             f"{format_count(len(numbers), 'situation')}: {'; '.join(_describe_aspect(a, situations[a]) for a in aspects)}",
             f"  {'such as' if len(numbers) > 1 else 'with'} {first.where}",
@@ -120,13 +120,17 @@ def _print_changes(changes: Sequence["Change"]) -> None:
         write("".join(fill(line, LINE, subsequent_indent="    ", break_long_words=False) + "\n" for line in lines))
 
 
+def _is_by_override(change: "Change") -> bool:
+    return change.example is not None and change.example.tier is not None
+
+
 def _describe_aspect(aspect: str, by_change: dict[str, list[int]]) -> str:
     if len(by_change) == 1:
         return f"{aspect} {next(iter(by_change))}"
     ordered = sorted(by_change.items(), key=lambda one: -len(one[1]))
     shown = ", ".join(f"{change} ({len(numbers):,})" for change, numbers in ordered[:VALUES_SHOWN])
     others = len(ordered) - VALUES_SHOWN
-    return f"{aspect} {shown}" + (f" and {format_count(others, 'other')} with -o json" if others > 0 else "")
+    return f"{aspect} {shown}" + (f" and {format_count(others, 'other')} (-o json)" if others > 0 else "")
 
 
 def _run_cases(policy: "ReadPolicy", file: Path) -> None:

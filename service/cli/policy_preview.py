@@ -132,7 +132,7 @@ def _print_preview(asked: "Question", found: "Preview") -> None:
     looked = format_count(len(found.violations), "violation")
     omitted = f" ({found.violations_omitted:,} earlier ones not looked at)" if found.violations_omitted else ""
     since = whole["since"]
-    say(f"since {since}, of {looked} that counts{omitted}: {len(stopped):,} would have been stopped beforehand by")
+    say(f"since {since}, {looked} to look at{omitted}: {len(stopped):,} would have been stopped beforehand by")
     say(f"{after} alone, {len(freed):,} by {before} alone")
     good = format_count(found.good, "seller")
     say(f"of {good} without one since {since}, {found.hurt:,} would have had stricter terms")

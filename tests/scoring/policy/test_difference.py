@@ -263,6 +263,18 @@ def test_a_case_that_expects_an_unknown_rule_fails_by_its_name() -> None:
     )
 
 
+def test_a_case_of_a_rate_that_no_rule_asks_for_fails() -> None:
+    """A slip in `days` or `orders` would else test nothing."""
+    rate = {"ppm": 500_000, "days": 31, "orders": 50}
+    case = {"name": "a", "failure_rates": [rate], "expect": {"suspension_days": 0}}
+    [outcome] = run_cases(shipped("health"), parse_cases({"now": "2026-03-01", "cases": [case]}))
+    assert outcome.faults == ("failure_rates has 31 days and 50 orders, for which no rule asks",)
+
+
+def test_a_sample_of_a_season_names_its_day() -> None:
+    assert str(Sample(900, day=20_000)) == "900 points, on 2024-10-04"
+
+
 def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
     with pytest.raises(PolicyRefused) as refused:
         parse_cases(

@@ -68,12 +68,21 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     assert sizes == sorted(sizes, reverse=True)
     assert 5 < len(sizes) <= 17
     assert "; ahead_days 0 -> 17; ahead_minor none -> 19,900; ahead_ppm" in " ".join(out.split())
-    assert "others with -o json" in out
+    assert "others (-o json)" in out
     assert "values of caution.rules[grave-reports], such as caution.rules[grave-reports].id none" in shown
     edited.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 7"))
     rows = shell.json("policy", "check", edited, "--against", GENERAL)
     assert all("at a day-end 8 to 14 days ago" in row["where"] for row in rows)
     assert any("tier probation -> standard" in row["changes"] for row in rows)
+
+
+@pytest.mark.long
+def test_an_example_needs_no_override_if_the_rule_does_not(tmp_path: Path) -> None:
+    edited = tmp_path / "edited.toml"
+    edited.write_text(SHIPPED_POLICY.read_text().replace('"delivery_hold", days = 3', '"delivery_hold", days = 5'))
+    out, _ = bare_shell(tmp_path)("policy", "check", edited, "--against", SHIPPED_POLICY)
+    assert "delivery_hold_days 3 -> 5" in out
+    assert "  example: 600 points\n" in out
 
 
 @pytest.mark.long
