@@ -72,8 +72,8 @@ def certify(
         limits = find_sensitivity(found_policy, assumed)
         write("".join(map(wrap_line, list_lines(found, found_policy, assumed, limits))))
     failed = making.list_failed(found)
-    if failed:
-        say(f"error: {', '.join(failed)} does not hold; who accepts that is named by --accept VERDICT=NAME")
+    for name in failed:
+        say(f"error: {name} does not hold. Name who accepts it: --accept {name}=NAME")
     if failed or (seen is not None and _is_contradicted(assumed, seen)):
         raise typer.Exit(Exit.REFUSED)
 

@@ -7,7 +7,7 @@ from typing import Any
 from scoring.base.money import format_amount
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.sensitivity import Sensitivity
-from scoring.policy.measures import PaidAheadLimit, SettlementHold
+from scoring.policy.measures import PaidAheadLimit, SettlementHold, Suspension
 from scoring.policy.policy import Policy, TradeLimits
 from service.cli.output import format_count
 
@@ -20,8 +20,8 @@ _MEANINGS = {
         "faking or buying a history for a run pays: one name gets {most}",
     ),
     "unconditional": (
-        "one name gets up to {most}, and the policy allows {allowed}",
-        "one name gets {most}, and the policy allows {allowed}",
+        "one name gets up to {most} more than it paid to enter, and the policy allows {allowed}",
+        "one name gets {most} more than it paid to enter, and the policy allows {allowed}",
     ),
 }
 """By verdict: what it means if it holds, and if it does not."""
@@ -80,7 +80,7 @@ def _list_most(certificate: dict[str, Any]) -> Iterator[str]:
         most = format_amount(max(sequence["most_minor"].values()), currency)
         yield f"{most} for one name whose run of {sequence['run_days']:,} days began under a policy before"
     if granted is None:
-        yield "More, if a person granted a seller a tier or lifted a measure: nobody looked, and --ledger looks"
+        yield "More, if a person granted a seller a tier or lifted a measure: certify with --ledger to see"
         return
     number = format_count(len(granted["sellers"]), "seller")
     yield f"Persons granted {number} a tier, or lifted measures of theirs, by entry {granted['sequence']:,}"
@@ -128,16 +128,18 @@ def _list_days(certificate: dict[str, Any], policy: Policy, assumed: Assumptions
     )
     if notice := certificate["notice_days"]:
         yield f"a closed seller goes on for {format_count(notice, 'day')} of its notice"
-    held = {
-        one.days: f"{one.kind.name.lower()} of {rule.id}"
-        for rule in policy.rule_book.rules
-        for one in rule.measures
-        if isinstance(one, PaidAheadLimit | SettlementHold)
-    }
-    for days, what in sorted(held.items()):
+    held: dict[tuple[int, bool, str], list[str]] = {}
+    for rule in policy.rule_book.rules:
+        closes = any(isinstance(one, Suspension) and one.terminates for one in rule.measures)
+        for one in rule.measures:
+            if isinstance(one, PaidAheadLimit | SettlementHold):
+                held.setdefault((one.days, closes, one.kind.name.lower()), []).append(rule.id)
+    for (days, closes, kind), rules in sorted(held.items()):
         spare = days - run_days
         rest = f" = {run_days:,} of a run + {spare:,}" if spare >= 0 else f", {-spare:,} less than a run lasts"
-        yield f"{what}: {format_count(days, 'day')}{rest}"
+        if closes:
+            rest = ": after a closure, until claims have ended ([trade] claim_days)"
+        yield f"{kind} of {', '.join(rules)}: {format_count(days, 'day')}{rest}"
 
 
 def _list_assumptions(assumptions: dict[str, Any], currency: str) -> Iterator[str]:

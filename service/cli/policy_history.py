@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from scoring.base.errors import invalid
-from scoring.base.money import parse_amount
+from scoring.base.money import format_amount, parse_amount
+from sellertrust.errors import SellertrustCallError
 from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove
@@ -60,10 +61,23 @@ def commit(
             )
             propose(connection, request, actor=who, reason=reason, output=output)
             return
-        done = policies.commit_policy(
-            found.text, actor=who, reason=reason, expected=head, assumptions=assumed, accepted_losses=losses
-        )
-    _report(done.move, done.serving_digest, output)
+        try:
+            done = policies.commit_policy(
+                found.text, actor=who, reason=reason, expected=head, assumptions=assumed, accepted_losses=losses
+            )
+        except SellertrustCallError as error:
+            if remedy := _list_accepting(error.metadata.get("losses", ""), found.rule_book.currency):
+                error.add_note(remedy)
+            raise
+    _report(done.move, done.serving_digest, output, found.rule_book.currency)
+
+
+def _list_accepting(losses: str, currency: str) -> str:
+    """Return the options that accept losses such as `unconditional=1980000`."""
+    stated = (loss.split("=") for loss in losses.split())
+    return " ".join(
+        f"--accept-loss '{name}={format_amount(int(sum_), currency)}'" for name, sum_ in stated if sum_ != "any"
+    )
 
 
 @app.command("rollback")
@@ -110,8 +124,8 @@ def show(
     write(shown.text)
 
 
-def _report(move: PolicyMove, serving: str, output: Format) -> None:
-    emit_one(_make_policy_move_row(move, output), output)
+def _report(move: PolicyMove, serving: str, output: Format, currency: str = "") -> None:
+    emit_one(_make_policy_move_row(move, output, currency), output)
     digest = move.policy.rpartition("/")[2]
     say(
         f"the policy {digest[:12]} is served"
@@ -120,18 +134,24 @@ def _report(move: PolicyMove, serving: str, output: Format) -> None:
     )
 
 
-def _make_policy_move_row(move: PolicyMove, output: Format) -> dict[str, Any]:
-    """Return a move as a row; empty values are None. A table shortens digests to 12 characters."""
+def _make_policy_move_row(move: PolicyMove, output: Format, currency: str = "") -> dict[str, Any]:
+    """Return a move as a row; empty values are None. A table shortens digests to 12 characters.
+
+    `currency`: of the amounts in a table; without it they are in minor units, as in JSON.
+    """
+    units = currency if output is Format.TABLE else ""
     fields = "number time=move_time action digest=policy actor reason principal proposal certificate owed_until"
-    losses = {name: _describe_losses(getattr(move, name)) for name in ("accepted_losses", "sequence_losses")}
+    losses = {name: _describe_losses(getattr(move, name), units) for name in ("accepted_losses", "sequence_losses")}
     row = move_row(move, fields, output) | losses
     if output is Format.TABLE:
         row["certificate"] = row["certificate"][:12]
     return {name: value or None for name, value in row.items()}
 
 
-def _describe_losses(losses: Iterable[AcceptedLoss]) -> str:
-    return "; ".join(f"{one.verdict}={one.sum_minor}" for one in losses)
+def _describe_losses(losses: Iterable[AcceptedLoss], currency: str = "") -> str:
+    return "; ".join(
+        f"{one.verdict}={format_amount(one.sum_minor, currency) if currency else one.sum_minor}" for one in losses
+    )
 
 
 def _read_losses(stated: list[str], currency: str) -> dict[str, int]:

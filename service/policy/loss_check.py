@@ -86,6 +86,11 @@ def check_loss(
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:
         sentences = [_describe_loss(name, most, assumed.currency) for name, most in refused.items()]
+        sentences += [
+            f"{format_amount(sums[name], assumed.currency)} is accepted, which is too little"
+            for name in refused
+            if name in sums
+        ]
         if older:
             sentences.append(f"runs that began under policies before count until {format_day(until)}")
         raise LossNotAccepted(

@@ -38,10 +38,11 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     ]
     assert "  against_faked_history holds: a faked or bought history brings less than it costs. A run after" in shown
     assert "    holds up to a stop of 10 days (assumed: 9 days) THIN" in lines
-    assert "  unconditional DOES NOT HOLD: one name gets 2,519,800.00 EUR, and the policy allows 0.00 EUR" in lines
+    assert "  unconditional DOES NOT HOLD: one name gets 2,519,800.00 EUR more than it paid to enter, and" in shown
     assert "run for 16 days at 180,000.00 EUR a day (+2,520,000.00 EUR), come back under a new name: +2,519,8" in shown
     assert "  a run lasts 16 days = 7 until the latest promised arrival ([trade]) + 9 until orders and" in shown
     assert "  settlement_hold of short-history: 17 days = 16 of a run + 1" in lines
+    assert "days: after a closure, until claims have ended ([trade] claim_days)" in shown
     assert "  claim_days 30 days" in lines
     assert "  identity: 200.00 EUR (example: lowest price seen)" in lines
     assert "  overturned: 1 % (example: to be replaced by the rate of your cases)" in lines
