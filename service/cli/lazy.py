@@ -38,7 +38,7 @@ COMMANDS = {
         ("models", "backtest", "shadow", "monitor"),
     ),
     "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
-    "case": Row("List the cases that cautions opened, and decide them.", ("cases",)),
+    "case": Row("List the cases that cautions and stops of payouts opened, and decide them.", ("cases",)),
     "ledger": Row(
         "Read and write the ledger of what each seller did.",
         ("ledger", "imports", "feed", "backups", "erasing", "mending", "operate:ledger"),
