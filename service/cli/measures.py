@@ -24,6 +24,7 @@ NOTES = (
     "id: with it the measure is lifted or contested",
     "since: by what is known now; by tier it can lie before the decision or the override that caused it. To see what was"
     " in force at a time: --observe-time and --known-time of then",
+    "undated: for over 180 days, or by a rule that asks about no decision, such as one for all sellers",
 )
 """Shown under the measures, so that a start is not read as a record of the past."""
 
@@ -122,7 +123,7 @@ def _row(measure: Measure, currency: str, *, is_binding: bool) -> dict[str, str]
         "measure": kind_text(measure.kind) + (" (binding)" if is_binding else ""),
         "value": (value + "".join(f" ({note})" for note in _notes(measure))).strip(),
         "rule": f"{measure.rule}: {measure.reference}" if measure.rule else "imposed by a person",
-        "since": _time(measure.start_time) if measure.HasField("start_time") else "more than 180 days",
+        "since": _time(measure.start_time) if measure.HasField("start_time") else "undated",
         "until": _time(measure.end_time) if measure.HasField("end_time") else "",
         "entries": _entries(measure.entries, measure.entries_omitted),
         "id": measure.measure,

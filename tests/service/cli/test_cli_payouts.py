@@ -113,6 +113,7 @@ def test_the_binding_measure_of_several_is_marked(asked: tuple[Shell, Running]) 
     shown = shell("measures", "s-1")[0]
     holds = [part for part in shown.split("\n\n") if part.startswith("measure  settlement_hold")]
     assert [("(binding)" in part, "3 days" in part) for part in holds] == [(False, False), (True, True)]
+    assert all("since    undated\n" in part for part in holds), "the seller need not be 180 days old"
     caps = [part for part in shown.split("\n\n") if part.startswith("measure  value_cap")]
     assert {line: "(binding)" in part for part in caps for line in part.splitlines() if line.startswith("value")} == {
         "value    10,000.00 EUR a day": False,
