@@ -6,6 +6,7 @@ from typing import Any
 
 from scoring.base.money import format_amount
 from scoring.loss_certificate.assumptions import Assumptions
+from scoring.loss_certificate.certificate import list_losses
 from scoring.loss_certificate.sensitivity import Sensitivity
 from scoring.policy.measures import PaidAheadLimit, SettlementHold, Suspension
 from scoring.policy.policy import Policy, TradeLimits
@@ -93,7 +94,7 @@ def _list_most(certificate: dict[str, Any]) -> Iterator[str]:
 
 
 def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: dict[str, Sensitivity]) -> Iterator[str]:
-    currency, allowed = certificate["currency"], certificate["most_loss_minor"]
+    currency, allowed, losses = certificate["currency"], certificate["most_loss_minor"], list_losses(certificate)
     for name, verdict in certificate["verdicts"].items():
         most, if_holds = verdict["most_minor"], verdict["holds"]
         text = _MEANINGS[name][0 if if_holds else 1]
@@ -102,6 +103,8 @@ def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: di
         yield f"{name} {'holds' if if_holds else 'DOES NOT HOLD'}: {text.format(**sums)}{thin}"
         if not if_holds:
             yield f"  {describe_attack(verdict['attack'], currency)}"
+        if (loss := losses.get(name)) is not None and loss > most:
+            yield f"  DOES NOT HOLD if a run began under a policy before: one name gets {format_amount(loss, currency)}"
         yield from (f"  {line}" for line in _list_limits(assumed, limits[name]))
 
 

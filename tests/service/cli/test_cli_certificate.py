@@ -70,6 +70,9 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     assert shell.json(*checked, "--after", LADDER)["states"] == proven["states"]
     ladder = ("policy", "certify", LADDER, *asked[3:], *ACCEPTED)
     assert "error: against_faked_history does not hold" in shell(*ladder, code=4)[1]
+    in_a_run, _ = shell("policy", "certify", SHIPPED_POLICY, *asked[3:], "--after", LADDER, code=4)
+    assert "unconditional holds: one name gets up to 249,800.00 EUR more" in in_a_run
+    assert "DOES NOT HOLD if a run began under a policy before: one name gets 1,849,800.00 EUR" in in_a_run
 
 
 @pytest.mark.long
