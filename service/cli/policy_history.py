@@ -20,7 +20,9 @@ app = typer.Typer()
 
 Accepted = Annotated[
     list[str] | None,
-    typer.Option("--accept-loss", metavar="VERDICT=SUM", help="Accept a verdict that does not hold, with its sum."),
+    typer.Option(
+        "--accept-loss", metavar="VERDICT=SUM", help="Accept a failed verdict, or a raised most_loss, with its sum."
+    ),
 ]
 
 
@@ -67,7 +69,7 @@ def commit(
             )
         except SellertrustCallError as error:
             if remedy := _list_accepting(error.metadata.get("losses", ""), found.rule_book.currency):
-                error.add_note(remedy)
+                error.add_note(f"if you accept it, add {remedy}")
             raise
     _report(done.move, done.serving_digest, output, found.rule_book.currency)
 

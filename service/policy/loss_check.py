@@ -87,7 +87,7 @@ def check_loss(
     if refused:
         sentences = [_describe_loss(name, most, assumed.currency) for name, most in refused.items()]
         sentences += [
-            f"{format_amount(sums[name], assumed.currency)} is accepted, which is too little"
+            f"only {format_amount(sums[name], assumed.currency)} of {name} is accepted"
             for name in refused
             if name in sums
         ]

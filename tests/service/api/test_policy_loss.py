@@ -55,7 +55,7 @@ def test_losses_are_refused_until_they_are_accepted(
     less = LOSSES | {"unconditional": 159_979_999}
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED, accepted_losses=less)
     assert error.metadata == {"losses": "unconditional=159980000"}
-    assert "1,599,800.00 EUR; 1,599,799.99 EUR is accepted, which is too little" in str(error)
+    assert "1,599,800.00 EUR; only 1,599,799.99 EUR of unconditional is accepted" in str(error)
     assert [*one.policies.list_policy_moves()] == []
     more = LOSSES | {"unconditional": 10**12}
     done = commit(one, assumptions=ASSUMED, accepted_losses=more)

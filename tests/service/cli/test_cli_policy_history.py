@@ -46,7 +46,7 @@ def test_a_commit_shows_its_certificate_and_who_accepted(tmp_path: Path) -> None
         text = shell.error(4, *asked)
         assert "LOSS_NOT_ACCEPTED" in text
         assert "unconditional does not hold: one name can get 2,519,800.00 EUR" in text
-        assert "next:  --accept-loss 'unconditional=2,519,800.00 EUR'" in text
+        assert "next:  if you accept it, add --accept-loss 'unconditional=2,519,800.00 EUR'" in text
         error = shell.error(2, *asked, "--accept-loss", "unconditional=2519800.00")
         assert "'2519800.00' is no amount in EUR. Write '50,400.00 EUR', or 5040000 in minor units." in error
         losses = ("unconditional=251980000",)
