@@ -76,7 +76,7 @@ def test_a_file_of_orders_is_paid_within_the_limit(asked: tuple[Shell, Running],
     )
     assert [row["paid_out"] for row in shell.json("payouts", stated)] == [most, 100]
     by_amount = written(tmp_path, "seller,capture_day,captured_minor", f"s-1,{OLD},100.00 EUR")
-    assert [(row["paid_out"], row["currency"]) for row in shell.json("payouts", by_amount)] == [(10_000, "EUR")]
+    assert [(row["held"], row["currency"]) for row in shell.json("payouts", by_amount)] == [(10_000, "EUR")]
 
 
 @pytest.mark.long
