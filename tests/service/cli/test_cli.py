@@ -93,7 +93,7 @@ def test_an_entry_is_appended_by_its_fields(shell: Shell) -> None:
     assert "error: KIND: 'deposits' is no kind of entry. Use violation, status" in shell.error(
         2, "ledger", "append", "deposits", "seller=s"
     )
-    assert "error: seller, claim, change, amount_minor, currency: is missing. It needs seller, claim," in shell.error(
+    assert "error: seller, claim, change, amount_minor, currency, actor: is missing. It needs seller" in shell.error(
         2, "ledger", "append", "claim"
     )
 
