@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.policies import TIERS
 from tests.helpers.processes import COMMAND, run_forked
 from tests.tls_folders import with_folders
 
@@ -66,12 +67,15 @@ def shell_of(folder: Path, **settings: object) -> Shell:
 
 @contextmanager
 def serving(shell: Shell, folder: Path, command: Sequence[object] = COMMAND) -> Iterator[str]:
-    """Run `sellertrust serve` on a free port in its own session; yield its address. SIGTERM ends it all with 0."""
+    """Run `sellertrust serve` on a free port in its own session; yield its address. SIGTERM ends it all with 0.
+
+    By default with the policy without measures: a server records measures as entries, at a time of its own.
+    """
     ready, log = folder / "ready", folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*map(str, command), "serve", "--ready-file", str(ready)],
-            env=shell.environment | _variables({"address": "127.0.0.1:0"}),
+            env=_variables({"policy": TIERS}) | shell.environment | _variables({"address": "127.0.0.1:0"}),
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.policies import TIERS
 from tests.helpers.shells import MARKET, Shell, serving, shell_of
 
 REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}
@@ -15,7 +14,7 @@ REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "bran
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("operators")
-    with serving(shell_of(folder / "data", policy=TIERS), folder) as address:  # it records no measures
+    with serving(shell_of(folder / "data"), folder) as address:
         found = shell_of(folder / "data", target=address, marketplace=MARKET)
         file = folder / "entries.jsonl"
         entry = {"entry_id": "v-1", "seller": "s", "occur_time": "2026-03-01T12:00:00Z", "violation": REPORT}

@@ -12,7 +12,7 @@ from tests.helpers.four_eyes import EVERY, PERSONS, RIGHTS, persons
 from tests.helpers.policies import GRADED
 from tests.helpers.shells import MARKET, Shell, lines_of, serving, shell_of
 
-GENERAL, LADDER, TIERS = GRADED, *(SHIPPED_POLICY.with_name(f"{name}.toml") for name in ("ladder", "tiers"))
+GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 SAID = ("--actor", "a-1", "--reason", "so")
 
 
@@ -20,7 +20,7 @@ SAID = ("--actor", "a-1", "--reason", "so")
 def test_a_policy_is_committed_and_rolled_back_while_served(shell: Shell, tmp_path: Path) -> None:
     shell("ledger", "append", "-", stdin=lines_of("s-1"))
     assert shell.json("policy", "show", "--history") == []
-    assert shell.json("policy", "show")["policy"] == "general"
+    assert shell.json("policy", "show")["policy"] == "tiers"
     made = json.loads(shell("policy", "commit", GENERAL, *SAID, "-o", "json")[0])
     digest = read_policy(GENERAL).digest
     assert (made["action"], made["digest"], made["actor"], made["reason"]) == ("committed", digest, "a-1", "so")
@@ -40,7 +40,7 @@ def test_a_policy_is_committed_and_rolled_back_while_served(shell: Shell, tmp_pa
 
 @pytest.mark.long
 def test_a_commit_shows_its_certificate_and_who_accepted(tmp_path: Path) -> None:
-    with serving(shell_of(tmp_path / "data", policy=TIERS), tmp_path) as address:
+    with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         shell = shell_of(tmp_path / "data", target=address)
         asked = ("policy", "commit", GENERAL, *SAID, "--assumptions", SHIPPED_ASSUMPTIONS)
         text = shell.error(4, *asked)
