@@ -80,7 +80,7 @@ def run(show: Show, count: int = SWAPS) -> None:
             seen = Seen(_expected(ledger, registry, models))
         stop, seconds = threading.Event(), list[float]()
         with (
-            serving(shell_of(folder), folder) as address,
+            serving(shell_of(folder, policy=SHIPPED_POLICY), folder) as address,
             Client(address, deadline_seconds=30) as client,
             ThreadPoolExecutor(ASKERS) as pool,
         ):
