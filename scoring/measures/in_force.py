@@ -23,7 +23,7 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Asked, Counter, FailureRate, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Asked, Counter, Rule, RuleBook, Situation
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import TrustScore
 from scoring.scores.look_back import PastTiers
@@ -121,11 +121,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
     settled = {
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
-    rates = {
-        asked: values.tolist()
-        for asked, values in find_failure_rates(facts, policy.rule_book.asked).items()
-        if isinstance(asked, FailureRate)
-    }
+    rates = {rate: values.tolist() for rate, values in find_failure_rates(facts, policy.rule_book.asked).items()}
     tenure_days = (facts.observe_day - facts.start_day).tolist()
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
@@ -145,7 +141,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
                 if isinstance(asked, Counter)
             },
             settled_minor={category: values[case] for category, values in settled.items()},
-            failure_ppm={asked: values[case] for asked, values in rates.items()},
+            failure_ppm={rate: values[case] for rate, values in rates.items()},
             day=known.observe_time // DAY,
             marketplace=marketplace,
             tenure_days=tenure_days[case],

@@ -102,7 +102,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
     }
     values |= {Settled(name): value for name, value in settled.items()}
-    values |= find_failure_rates(people.facts, policy.rule_book.asked)
+    values.update(find_failure_rates(people.facts, policy.rule_book.asked).items())
     values |= {
         axis.asked: count_incidents(axis.asked, people.facts, n) for axis in axes if isinstance(axis.asked, Counter)
     }

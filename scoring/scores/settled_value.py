@@ -33,12 +33,12 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
     return found
 
 
-def find_failure_rates(facts: Facts, asked: Iterable[Asked]) -> dict[Asked, Ints]:
+def find_failure_rates(facts: Facts, asked: Iterable[Asked]) -> dict[FailureRate, Ints]:
     """Return each seller's service failures over settled orders by requested rate: parts per million, shape (cases,).
 
     3 failures of 70 orders are 42,857 ppm; with fewer orders than the rate asks for, 0.
     """
-    found: dict[Asked, Ints] = {}
+    found: dict[FailureRate, Ints] = {}
     age = facts.observe_day[facts.exposure_case] - facts.exposure_day
     for rate in asked:
         if isinstance(rate, FailureRate):
