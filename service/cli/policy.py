@@ -36,9 +36,10 @@ def check(
     Then it runs the cases in NAME.cases.toml beside the policy, if there is one: sellers, a day, and the expected
     outcome. Exit code 4 if one fails.
 
-    With --against it shows instead the situations in which the policy differs from another one in tier, badge or terms,
-    with examples: by aspect, the one of most situations first; with -o json each situation and each part. The result is
-    exact, since policies are piecewise constant. Situations for which a search finds no seller are only counted.
+    With --against it shows instead where the policy differs from another policy in tier, badge or terms. It lists each
+    aspect with an example, the aspect of most situations first. With -o json it lists each situation and each part. The
+    result is exact, since policies are piecewise constant. Situations for which a search finds no seller are only
+    counted.
     """
     from service.policy.policy_file import SHIPPED_POLICY, read_policy
 

@@ -44,7 +44,7 @@ def standing() -> dict[str, Any]:
 
 
 def data(**parts: Any) -> dict[str, Any]:
-    """Return the shipped policy's data without standing, by round cut-offs, with other or more parts."""
+    """Return the data of the policy without measures, without standing, by round cut-offs, with other or more parts."""
     shipped = tomllib.loads(TIERS.read_text(encoding="utf-8"))
     del shipped["standing"]
     return copy.deepcopy(shipped | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}} | parts)
