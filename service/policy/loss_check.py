@@ -125,12 +125,12 @@ def _require_caller(*_: object) -> None:
 
 
 def _find_raised(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[str, int | None]:
-    """Return the most that one run may cost by a policy, if it is more than by the served one.
+    """Return the most that one run may cost by a policy, if it is more than by the served one or in another currency.
 
     Raises InvalidInput if it is not and was accepted.
     """
     before, most = (0 if one.trade is None else one.trade.most_loss_minor for one in (served, policy))
-    if most > before:
+    if most > (before if served.rule_book.currency == policy.rule_book.currency else 0):
         return {RAISED: most}
     if is_accepted:
         raise invalid("accepted_losses", f"{RAISED} is not raised, and there is nothing to accept")

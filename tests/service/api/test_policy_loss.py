@@ -234,7 +234,11 @@ def test_a_policy_that_allows_a_larger_loss_needs_its_acceptance(one: Running) -
     head, again = one.policies.get_policy().serving_digest, allowed.replace("version = 1", "version = 2")
     error = refused("INVALID_ARGUMENT", "", commit, one, again, head, accepted_losses={"most_loss": 500})
     assert "most_loss is not raised" in str(error)
-    assert not commit(one, again, head).move.accepted_losses
+    head = commit(one, again, head).serving_digest
+    dinars = again.replace('"EUR"', '"KWD"').replace("version = 2", "version = 3")
+    kwd = ASSUMED.replace('"EUR"', '"KWD"')
+    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, dinars, head, assumptions=kwd)
+    assert error.metadata == {"losses": "most_loss=500"}
 
 
 def test_accepted_losses_are_part_of_a_proposal(url: str, tmp_path: Path) -> None:
