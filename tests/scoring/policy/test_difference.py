@@ -216,7 +216,7 @@ def test_a_suspension_without_an_end_reads_for_good() -> None:
     assert outcome.faults == ("suspension_days is for good, expected 7",)
 
 
-@pytest.mark.parametrize("name", ["tiers", "general", "ladder"])
+@pytest.mark.parametrize("name", ["tiers", "general", "health", "ladder"])
 def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
     data = tomllib.loads(TIERS.with_name(f"{name}.cases.toml").read_text(encoding="utf-8"))
     assert [one.faults for one in run_cases(shipped(name), parse_cases(data))] == [()] * len(data["cases"])

@@ -48,7 +48,7 @@ def test_a_cap_grows_with_what_was_settled() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["tiers", "general", "ladder"])
+@pytest.mark.parametrize("name", ["tiers", "general", "health", "ladder"])
 def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
     assert find_oddities(shipped(name)) == []
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from scoring.base.time import parse_time
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from tests.helpers.policies import GRADED
@@ -62,6 +62,27 @@ def test_a_confirmed_violation_has_its_measures(running: Running) -> None:
     for one in (before, after):
         one.ClearField("stamp")
     assert after == before
+
+
+def test_restrictions_are_terms_by_the_default_policy_and_by_a_person(tmp_path: Path) -> None:
+    with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
+        client.append_entries(MARKET, [*sold("s1"), *sold("s2"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
+        confirm(client, "v1")
+        demoted = entry_pb.Entry(entry_id="m", seller=seller_name(MARKET, "s2"))
+        demoted.occur_time.GetCurrentTime()
+        demoted.measure.MergeFrom(
+            entry_pb.MeasureChanged(
+                measure="by-hand",
+                measure_kind=entry_pb.MEASURE_KIND_SEARCH_DEMOTION,
+                state=entry_pb.MEASURE_STATE_IMPOSED,
+                actor="staff",
+                reason="seen",
+            )
+        )
+        client.append_entries(MARKET, [demoted])
+        by_rule, by_person = (client.evaluate_measures(MARKET, seller).terms for seller in ("s1", "s2"))
+    assert (by_rule.manual_review, by_rule.search_demotion, by_rule.campaign_exclusion) == (True, True, True)
+    assert (by_person.manual_review, by_person.search_demotion, by_person.campaign_exclusion) == (False, True, False)
 
 
 def test_an_answer_replays_from_its_stamp(running: Running) -> None:
