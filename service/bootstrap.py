@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from scoring.policy.policy import Policy
     from service.api.server import Server
     from service.api.telemetry.logs import Log
-    from service.engine.end_requests import EndRequests
     from service.ledger.store import Ledger
     from service.mechanism.worker import MechanismWorker
     from service.registry.registry import Registry
@@ -181,17 +180,16 @@ def run_server(
     settings: Settings,
     ready: Callable[["Server"], None],
     *,
-    requests: "EndRequests | None" = None,
-    log: "Log | None" = None,
     records: bool = True,
 ) -> int:
-    """Serve the configured ledger and registry until SIGTERM, SIGINT or a request to end; return the exit code.
+    """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
     For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures if
-    `records`; shadow scores go to the data folder. Calls `ready` once calls are answered. Raises as `open_ledger`,
-    `load_policy` and `Server.start`.
+    `records`; shadow scores go to the data folder. Of the servers of one data folder, one records. Calls `ready` once
+    calls are answered. Raises as `open_ledger`, `load_policy` and `Server.start`.
     """
     from service.api.serving import serve
+    from service.files import holding_lock
     from service.mechanism.metrics import MechanismMetrics
     from service.policy.policy_file import load_policy
     from service.scores.shadow import Shadow
@@ -208,13 +206,18 @@ def run_server(
                 log.warning("no model", problem="no score has points until a model is champion: sellertrust model list")
             follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
             if records:
-                worker = build_worker(ledger, scorer, share=MECHANISM_SHARE)
-                server.add_metrics(MechanismMetrics(worker))
-                report = partial(_warn, log, "measures not recorded")
-                threading.Thread(target=worker.run, args=(report,), name="mechanism", daemon=True).start()
+                worker, ending = build_worker(ledger, scorer, share=MECHANISM_SHARE), threading.Event()
+
+                def record() -> None:
+                    with holding_lock(settings.data_dir / "mechanism.lock", ending):
+                        server.add_metrics(MechanismMetrics(worker))
+                        worker.run(partial(_warn, log, "measures not recorded"))
+
+                threading.Thread(target=record, name="mechanism", daemon=True).start()
+                stack.callback(ending.set)
                 stack.callback(worker.stop)
             shadow = Shadow(settings.data_dir / "shadow", registry, partial(_warn, log, "shadow failed"))
             scorer.observer = stack.enter_context(shadow).offer
             ready(server)
 
-        return serve(build_server(settings, ledger, policy, registry, log=log), ledger, ready=begin, requests=requests)
+        return serve(build_server(settings, ledger, policy, registry), ledger, ready=begin)

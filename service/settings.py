@@ -84,11 +84,9 @@ class Settings(BaseModel):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         default="info", description="The least that is logged: debug, info, warning or error"
     )
-    processes: int = Field(
-        default=1,
-        ge=1,
-        le=64,
-        description="Processes that serve on one shared address; more than 1 needs PostgreSQL",
+    share_address: bool = Field(
+        default=False,
+        description="Whether other servers of this user may listen on the same address, to use more cores",
     )
     marketplace: Annotated[str, AfterValidator(is_marketplace)] = Field(
         default="default", description="Marketplace that the command line means by default"
@@ -229,12 +227,6 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """Yield contradictions: (settings, problem and remedy)."""
     yield from _reachable(settings)
-    if settings.processes > 1 and settings.database_url.startswith("sqlite:"):
-        yield (
-            {"processes", "database_url", "data_dir"},
-            f"{_variable('processes')} = {settings.processes} needs PostgreSQL, since a SQLite ledger has one writer; set"
-            f" {_variable('database_url')} to postgresql://USER:PASSWORD@HOST/NAME, or {_variable('processes')} to 1",
-        )
     if settings.target_file("token") and not settings.target_file("ca.crt") and not _is_this_machine(settings.target):
         name = _variable("target_credentials")
         yield {"target_credentials", "target"}, f"{name} holds a token, which is shown over TLS alone: add ca.crt to it"

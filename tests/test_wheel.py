@@ -110,10 +110,10 @@ def test_the_installed_command_trains_and_tells_the_demo(installed: Installed) -
 
 
 @pytest.mark.long
-def test_the_installed_server_answers_by_several_processes(installed: Installed, tmp_path: Path) -> None:
+def test_the_installed_server_answers_on_postgresql(installed: Installed, tmp_path: Path) -> None:
     with database("postgresql", tmp_path) as url:
         prepare(tmp_path, url)
-        shell = shell_of(tmp_path, database_url=url, processes=2)
+        shell = shell_of(tmp_path, database_url=url)
         del shell.environment["PYTHONPATH"]
         with serving(shell, tmp_path, [installed.folder / "venv/bin/sellertrust"]) as address:
             score = ("sellertrust", "score", "s1", "--marketplace", MARKET, "--output", "json")

@@ -89,9 +89,8 @@ OPTIONS = (
 def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
     return (
         *OPTIONS,
-        # On by default, which would silently give a stale process half of the calls. With several processes, the first
-        # holds the port (`service.workers`).
-        ("grpc.so_reuseport", int(settings.processes > 1)),
+        # On by default, which would silently give a stale process half of the calls.
+        ("grpc.so_reuseport", int(settings.share_address)),
         ("grpc.max_concurrent_streams", settings.limits.connection_calls),
         # By default gRPC counts streams until their memory is free, and meanwhile refuses honest clients' streams.
         ("grpc.http.overload_protection", 0),

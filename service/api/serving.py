@@ -1,5 +1,7 @@
 import os
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.server import Server
@@ -12,9 +14,8 @@ def serve(
     ledger: Ledger,
     *,
     ready: Callable[[Server], None] | None = None,
-    requests: EndRequests | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or a request to end, then drain, close the ledger, and return 0.
+    """Serve until SIGTERM or SIGINT, then drain, close the ledger, and return 0.
 
     For the main thread and an unstarted server over this ledger. Calls `ready` once it serves. A second signal kills.
     If calls outlast `Server.stop`, it ends the process with exit code 1. Raises ConfigurationWrong if the server cannot
@@ -23,12 +24,21 @@ def serve(
     try:
         ledger.database.ping()
         freeze_loaded_objects()
-        with requests or EndRequests() as until, server:  # signals count before the server reports that it serves
+        with EndRequests() as until, server:  # signals count before the server reports that it serves
             if ready is not None:
                 ready(server)
-            until.wait()
+            until.wait(lambda: tell_systemd("READY=1\nWATCHDOG=1"))
+            tell_systemd("STOPPING=1")
     finally:
         ledger.close()
         if server.unfinished:  # Python would wait for their threads
             os._exit(1)
     return 0
+
+
+def tell_systemd(state: str) -> None:
+    """Send a state as `sd_notify` does, if systemd started this process: it restarts one whose WATCHDOG stays away."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if place:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line, suppress(OSError):
+            line.sendto(state.encode(), "\0" + place[1:] if place.startswith("@") else place)

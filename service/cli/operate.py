@@ -1,4 +1,3 @@
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,25 +14,12 @@ ledger = typer.Typer()
 
 
 @app.command("serve")
-def serve(
-    ready_file: ReadyFile = None,
-    worker: Annotated[tuple[int, int] | None, typer.Option("--worker", hidden=True)] = None,
-) -> None:
+def serve(ready_file: ReadyFile = None) -> None:
     """Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop."""
-    settings = load()
-    ready = partial(write_address, ready_file)
-    if worker is None and settings.processes > 1:
-        from service.workers.supervisor import supervise
-
-        raise typer.Exit(supervise(settings, ready))
     from service.registry.lean_lightgbm import leave_out_optional
 
     leave_out_optional()
-    if worker is None:
-        raise typer.Exit(run_server(settings, lambda server: ready(server.address)))
-    from service.workers.worker import work
-
-    raise typer.Exit(work(settings, *worker))
+    raise typer.Exit(run_server(load(), lambda server: write_address(ready_file, server.address)))
 
 
 @ledger.command("upgrade")

@@ -1,25 +1,25 @@
-"""Requests to end a server (SIGTERM, SIGINT, `ask`), as bytes that a thread can wait for.
+"""Requests to end a server (SIGTERM, SIGINT), as bytes that a thread can wait for.
 
 A main thread that waits for a lock sleeps through signals that the kernel delivers to another thread (1 in 20). The
 byte that Python's handler writes wakes the main thread.
 """
 
+import select
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-_ASKED = 0
+BEAT_SECONDS = 2.0
 
 
 class EndRequests:
     """Takes requests in the main thread between `__enter__` and `__exit__`.
 
-    The first signal, unlike `ask`, restores the earlier handlers, so a second signal ends a process that does not
-    drain.
+    The first signal restores the earlier handlers, so a second one ends a process that does not drain.
     """
 
     def __init__(self) -> None:
@@ -41,22 +41,12 @@ class EndRequests:
         self._reader.close()
         self._writer.close()
 
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable on a request or another signal."""
-        return self._reader.fileno()
-
-    def ask(self) -> None:
-        """Request the end, from any thread, also before `__enter__`. Does nothing after `__exit__`."""
-        with suppress(OSError):
-            self._writer.send(bytes([_ASKED]))
-
-    def wait(self) -> None:
-        while not self.take():
-            pass
-
-    def take(self) -> bool:
-        """Return whether the next byte is a request; block until a byte arrives."""
-        return self._reader.recv(1)[0] in {_ASKED, *SIGNALS}
+    def wait(self, beat: Callable[[], object]) -> None:
+        """Block until a request; call `beat` every BEAT_SECONDS meanwhile."""
+        while True:
+            beat()
+            if select.select([self._reader], [], [], BEAT_SECONDS)[0] and self._reader.recv(1)[0] in SIGNALS:
+                return
 
     def _give_back(self, *_: object) -> None:
         for number, handler in self._before.items():

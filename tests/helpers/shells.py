@@ -75,7 +75,7 @@ def serving(shell: Shell, folder: Path, command: Sequence[object] = COMMAND) -> 
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*map(str, command), "serve", "--ready-file", str(ready)],
-            env=_variables({"policy": TIERS}) | shell.environment | _variables({"address": "127.0.0.1:0"}),
+            env=_variables({"policy": TIERS, "address": "127.0.0.1:0"}) | shell.environment,
             stdout=output,
             stderr=output,
             start_new_session=True,

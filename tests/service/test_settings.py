@@ -52,7 +52,7 @@ def test_a_mistyped_variable_is_refused() -> None:
 def test_every_problem_is_told_at_once() -> None:
     """Every problem is told at once with its variable and value."""
     found = problems(
-        ADRESS="x", ADDRESS="here", LOG_LEVEL="loud", PROCESSES="0", MARKETPLACE="a b",
+        ADRESS="x", ADDRESS="here", LOG_LEVEL="loud", SHARE_ADDRESS="4", MARKETPLACE="a b",
         TLS="/nowhere",
     )  # fmt: skip
     starts = {line.split(":")[0].split(" is ")[0] for line in found}
@@ -60,7 +60,7 @@ def test_every_problem_is_told_at_once() -> None:
         "SELLERTRUST_ADRESS",
         "SELLERTRUST_ADDRESS = 'here'",
         "SELLERTRUST_LOG_LEVEL = 'loud'",
-        "SELLERTRUST_PROCESSES = '0'",
+        "SELLERTRUST_SHARE_ADDRESS = '4'",
         "SELLERTRUST_MARKETPLACE = 'a b'",
         "SELLERTRUST_TLS = '/nowhere'",
     }
@@ -192,16 +192,3 @@ def test_addresses_are_taken_apart() -> None:
     assert not is_loopback("example.org:1")
     for address in ("50051", "host:", ":50051", "host:65536", "::1:5", "http://host:1", "host:1/x"):
         assert problems(ADDRESS=address)
-
-
-def test_several_processes_are_refused_on_sqlite_with_the_remedy() -> None:
-    [problem] = problems(PROCESSES="4")
-    for part in (
-        "SELLERTRUST_PROCESSES = 4",
-        "one writer",
-        "SELLERTRUST_DATABASE_URL",
-        "or SELLERTRUST_PROCESSES to 1",
-    ):
-        assert part in problem
-    url = "postgresql://server@127.0.0.1/ledger"
-    assert load({"SELLERTRUST_PROCESSES": "4", "SELLERTRUST_DATABASE_URL": url}).processes == 4

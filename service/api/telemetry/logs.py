@@ -22,7 +22,6 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from math import isfinite
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol, TextIO, cast
 
 import structlog
@@ -236,9 +235,8 @@ def make_log(
     stream: TextIO | None = None,
     *,
     is_deferred: bool = False,
-    also: Mapping[str, Any] = MappingProxyType({}),
 ) -> Log:
-    """Return a logger that writes one line an event to `stream` (default: stderr), each with the fields `also`.
+    """Return a logger that writes one line an event to `stream` (default: stderr).
 
     `log_format`: `console`, `json`, or `auto`: console on a terminal. If deferred, another thread renders and writes:
     the calling thread pays 3 us for a line of ten fields, of 18 us with all of structlog's own processors.
@@ -255,4 +253,4 @@ def make_log(
             if isinstance(self._logger, LineWriter):
                 self._logger.flush()
 
-    return cast(Log, structlog.wrap_logger(writer, [_stamp, last], Logger, **also).bind())
+    return cast(Log, structlog.wrap_logger(writer, [_stamp, last], Logger).bind())
