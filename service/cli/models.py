@@ -267,45 +267,56 @@ def _gate_text(ok: bool, hard: bool, text: str) -> str:
 def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the main figures of an evaluation by name: rows, base rate, each AUC.
 
-    AUC is at equal volume, with the differences, and over all pairs. An estimate is a table of value, low and high.
+    AUC is over the pairs that the study is judged by, with the differences, and over all pairs. An estimate is a table
+    of value, low and high.
     """
-    auc, equal = dict(evaluation["auc"]), evaluation["equal_volume"]
+    auc = dict(evaluation["auc"])
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
-    compared = [name for name in _COMPARED if name in equal["auc"]]
+    # Earlier releases judged none, and counted pairs of all days.
+    judged = evaluation.get("judged") or {"at_equal_volume": True, **evaluation["equal_volume"]}
+    compared = [name for name in _COMPARED if name in judged["auc"]]
     return {
         "train_rows": evaluation["train"]["rows"],
         "test_rows": evaluation["test"]["rows"],
         "base_rate": round(evaluation["base_rate"], 4),
-        "equal_volume_auc": equal["auc"]["lightgbm"],
-        **{f"equal_volume_auc_{name}": equal["auc"][name] for name in compared},
-        **{f"equal_volume_difference_to_{name}": equal["difference"][f"lightgbm-{name}"] for name in compared},
+        "judged_by": "pairs at equal volume" if judged["at_equal_volume"] else "all pairs of a day",
+        "judged_pairs": round(judged.get("pairs", 0)),
+        "judged_auc": judged["auc"]["lightgbm"],
+        **{f"judged_auc_{name}": judged["auc"][name] for name in compared},
+        **{f"judged_difference_to_{name}": judged["difference"][f"lightgbm-{name}"] for name in compared},
         **named,
         "difference_to_logistic": evaluation["difference"]["lightgbm-logistic"],
     }
 
 
-_COMPARED = {"points_rule": "a points rule", "logistic": "logistic regression"}
+_COMPARED = {
+    "points_rule": "a points rule",
+    "logistic": "logistic regression",
+    "unconstrained": "trees without this model's promises",
+}
 
 
 def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
     """Return sentences that compare a model with simpler rankings, from `figures_of`.
 
-    First among sellers of like volume, claiming only differences that intervals prove; then among all, which says less.
-    Empty if no rows have similar volumes.
+    First over the pairs that the study is judged by, claiming only differences that intervals prove; then over all
+    pairs, which says less if volume is not the question. Empty if no pair is judged.
     """
-    own = figures["equal_volume_auc"]["value"]
+    own = figures["judged_auc"]["value"]
     if own is None:
         return []
     others = []
-    for name in (name for name in _COMPARED if f"equal_volume_auc_{name}" in figures):
-        apart = figures[f"equal_volume_difference_to_{name}"]
+    for name in (name for name in _COMPARED if f"judged_auc_{name}" in figures):
+        apart = figures[f"judged_difference_to_{name}"]
         doubt = ", not told apart" if apart["low"] <= 0 <= apart["high"] else ""
-        share = figures[f"equal_volume_auc_{name}"]["value"] * 100
+        share = figures[f"judged_auc_{name}"]["value"] * 100
         others.append(f"{_COMPARED[name]} {share:.0f} %{doubt}")
+    ranks = f"the model ranks a bad seller below a good one in {own * 100:.0f} % of pairs ({'; '.join(others)})."
+    if figures["judged_by"] != "pairs at equal volume":
+        return [f"Among sellers of one day {ranks}"]
     all_pairs, rule = (figures[name]["value"] for name in ("auc", "auc_points_rule"))
     return [
-        "Among sellers of like sales the model ranks a bad seller below a good one in"
-        f" {own * 100:.0f} % of pairs ({'; '.join(others)}).",
+        f"Among sellers of like sales {ranks}",
         f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %. There sales decide much:"
         " who sells more is reported more.",
     ]

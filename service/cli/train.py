@@ -9,6 +9,7 @@ import typer
 
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
+from scoring.model.promises import broken_promises
 from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
 from service.cli.models import compare_plainly, figures_of, format_estimates, now, user
@@ -147,7 +148,9 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
         row[f"failed_{kind}"] = broken
     row["digest"] = sha256(trained.parts["manifest.json"]).hexdigest()
     stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
-    page = render(**stated, gates=trained.gates, digest=row["digest"]).encode()
+    serves = registry.champion()
+    is_champion = publish and (serves == row["digest"] or (serves is None and takes_over(trained.gates, job.study)))
+    page = render(**stated, gates=trained.gates, digest=row["digest"], is_champion=is_champion).encode()
     if publish:
         gates = json.dumps(trained.gates, indent=1, sort_keys=True).encode()
         registry.publish(
@@ -160,6 +163,11 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
         row["alias"] = "champion" if registry.champion() == row["digest"] else "challenger"
     row["seconds"] = dict(trained.seconds)
     return row
+
+
+def takes_over(gates: Mapping[str, Any], study: "Study") -> bool:
+    """Return whether a registry without a champion makes the model champion at once."""
+    return all(gate["ok"] for gate in gates["gates"]) and not broken_promises(study.features)
 
 
 def _show_plan(planned: "Planned", form: Format) -> None:

@@ -63,6 +63,7 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
             "past_volume": orders,
         },
         "champion_points": points_of(blurred) if champion else None,
+        "pair_day": np.zeros(rows, dtype=np.int64),
         "resamples": 100,
     }
     return Case(**values | changed)

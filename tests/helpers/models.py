@@ -42,7 +42,7 @@ def evaluated(number: int, auc: float) -> dict[str, bytes]:
         "train": {"rows": 900, "bad": 90}, "test": {"rows": 100, "bad": 9}, "base_rate": 0.1, "predicted": 0.11,
         "auc": dict.fromkeys(("lightgbm", "logistic", "points_rule"), interval),
         "difference": {"lightgbm-logistic": interval},
-        "equal_volume": {"auc": {"lightgbm": interval}, "difference": {}},
+        "judged": {"at_equal_volume": True, "pairs": 900.0, "auc": {"lightgbm": interval}, "difference": {}},
         "models": {"lightgbm": {"log_loss": interval | {"value": 0.25}, "ks": None}},
     }  # fmt: skip
     parts["evaluation.json"] = canonical_json(evaluation)

@@ -1,6 +1,6 @@
 """Check for leaks into the rows from the future or from the outcome, each on at most SAMPLE rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import lightgbm
@@ -20,7 +20,6 @@ from training.study.definition import Observation, Study
 SAMPLE = 20_000
 MAX_DAYS = 100
 MAX_SINGLE_AUC = 0.9
-MAX_ADVERSARIAL_AUC = 0.8
 DEVIATIONS = 4.0
 """Tolerated standard errors of shuffled labels from 0.5: one honest training in 16,000 exceeds them."""
 
@@ -43,7 +42,6 @@ def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snap
         rebuilt(table, study, join([train, test])),
         shuffled_labels(train, folds(train.seller, 2, study.model.seed), study.model.seed),
         single_features(train, study),
-        adversarial(train, test, study),
         duplicated_histories(table, train.seller, test.seller),
         identical_rows(join([train, test]), study),
     ]
@@ -154,33 +152,6 @@ def single_features(rows: Snapshot, study: Study) -> Check:
     if over:
         text += f"; {', '.join(over)}: look whether the outcome is in it"
     return Check("single_feature", not over, number, text, MAX_SINGLE_AUC)
-
-
-def adversarial(train: Snapshot, test: Snapshot, study: Study) -> Check:
-    """Check that a model distinguishes test from training rows of unseen sellers with an AUC of at most
-    MAX_ADVERSARIAL_AUC.
-    """
-    parts = [part.take(_draw_sample(len(part.bad), SAMPLE // 2, study.model.seed)) for part in (train, test)]
-    rows = join(parts)
-    is_test = np.repeat([0.0, 1.0], [len(part.bad) for part in parts])
-    fold = folds(rows.seller, 2, study.model.seed)
-    found, gains = [], np.zeros(len(study.features))
-    for held_out in (0, 1):
-        inside = fold == held_out
-        if not 0 < is_test[~inside].sum() < (~inside).sum():
-            return Check("adversarial", True, 0.5, "too few rows to tell training and test apart", MAX_ADVERSARIAL_AUC)
-        booster = _fit_booster(rows.x[~inside], is_test[~inside], study.model.seed)
-        found.append(auc(np.asarray(booster.predict(rows.x[inside], raw_score=True)), is_test[inside]))
-        gains += booster.feature_importance("gain")
-    number = float(np.nanmean(found))
-    text = f"a model tells training from test rows with AUC {number:.3f}, most by {_name_strongest(gains, study)}"
-    return Check("adversarial", number <= MAX_ADVERSARIAL_AUC, number, text, MAX_ADVERSARIAL_AUC)
-
-
-def _name_strongest(gains: Floats, study: Study) -> str:
-    shares = gains / max(gains.sum(), 1e-12)
-    first: Sequence[int] = np.argsort(-gains, kind="stable")[:3].tolist()
-    return ", ".join(f"{study.features[place].key} ({shares[place]:.0%})" for place in first)
 
 
 def _fit_booster(x: Floats, y: Floats, seed: int) -> lightgbm.Booster:

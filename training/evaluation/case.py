@@ -1,9 +1,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from scoring.base.arrays import Bools, Floats, Ints
 from scoring.policy.policy import Policy
-from training.evaluation.arrays import Labels, sigmoid
+from training.evaluation.arrays import Interval, Labels, sigmoid
+from training.evaluation.equal_volume import EqualVolume
+from training.evaluation.equal_volume import at_equal_volume as compare_pairs
 from training.evaluation.ranking import HARM
 from training.evaluation.resampling import RESAMPLES
 
@@ -64,6 +68,10 @@ class Case:
     """The candidate's, 0 to 1000; they never rise with `served`."""
     policy: Policy
     train: Train
+    at_equal_volume: bool = True
+    """Models are judged over pairs of like window volume; otherwise over all pairs of a day."""
+    pair_day: Ints | None = None
+    """Rows are compared within one of these; None: within `day`."""
     rankings: Mapping[str, Floats] = field(default_factory=dict)
     """By model without probabilities: its scores; higher is worse."""
     champion_points: Ints | None = None
@@ -81,6 +89,17 @@ class Case:
         """
         given = {**self.served, **self.rankings}
         return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
+
+    def compare(
+        self, scores: Mapping[str, Floats], index: Ints | None = None, *, at_equal_volume: bool = True
+    ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
+        """Return `at_equal_volume` of scores, of the rows at `index`; over all pairs of a day if not `at_equal_volume`."""
+        rows = np.arange(len(self.bad)) if index is None else index
+        volume = self.window_orders if at_equal_volume else np.ones(len(self.bad))
+        day = self.day if self.pair_day is None else self.pair_day
+        return compare_pairs(
+            scores, self.bad[rows], volume[rows], self.seller[rows], self.weight[rows], CANDIDATE, day[rows]
+        )
 
     def probabilities(self) -> dict[str, Floats]:
         """Return the probability of bad by model and row, over the row's own exposure.

@@ -1,4 +1,4 @@
-"""The curves of a report: ROC, lift and KS with at most 101 points a line, and the reliability diagram."""
+"""The curves of a report: ROC, lift, precision and KS with at most 101 points a line, and the reliability diagram."""
 
 from typing import Any
 
@@ -23,6 +23,15 @@ def lift(shares: Shares) -> dict[str, Floats]:
     """Return the lift curve by weight: `y`, the bad rate among the worst share `x` over the rate of all rows."""
     x = GRID[1:]
     return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
+
+
+def precision(shares: Shares, rate: float) -> dict[str, Floats]:
+    """Return the curve by weight: `y`, the bad rate among the worst rows that hold the share `x` of the bad rows.
+
+    `rate`: the bad rate of all rows.
+    """
+    x = GRID[1:]
+    return {"x": x, "y": x * rate / np.maximum(_at(shares.bad, shares.all, x), 1e-12)}
 
 
 def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:

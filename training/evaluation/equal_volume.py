@@ -1,4 +1,4 @@
-"""Ranking at equal volume: over pairs of a bad and a good row whose windows settled about as many orders.
+"""Ranking at equal volume: over pairs of a bad and a good row of one day whose windows settled about as many orders.
 
 Large sellers are bad more often, so an AUC over all pairs rewards a score that predicts volume.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
-from training.evaluation.arrays import Interval
+from training.evaluation.arrays import Interval, groups_of
 
 MORE, LESS = 6, 5
 
@@ -19,6 +19,8 @@ class EqualVolume:
     value: float
     """Chance that a bad row scores above a good row of like volume, ties one half; NaN without a pair."""
     pairs: float
+    bad: int
+    """Bad rows that are in a pair."""
     influence: Floats
     """Change of the value for one more copy of each seller, shape (sellers,), in the order of the sellers' codes."""
 
@@ -36,39 +38,54 @@ def between(value: float, influence: Floats) -> Interval:
 
 
 def auc_at_equal_volume(
-    score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None
+    score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None, day: Ints | None = None
 ) -> EqualVolume:
     """Return the AUC over bad-good pairs of like volume, the pairs' weight, and the sellers' influence.
 
     The larger volume of a pair is at most 6/5 of the smaller. A higher score is worse; ties count one half. A pair
-    counts by the product of its rows' weights. `seller`: code of each row's seller. Without a pair: NaN, 0 and zeros.
-    O(n log n).
+    counts by the product of its rows' weights. `seller`: code of each row's seller. `day`: pairs are of one day; None:
+    of any. Without a pair: NaN, 0 and zeros. O(n log n).
 
     Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad. 10 pairs with 12 (in order), not
     with 13, and 100 is alone: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
     """
     weight = np.ones(len(bad)) if weight is None else weight
-    bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
     sellers, cluster = np.unique(seller, return_inverse=True)
-    inside, below = _Counts(volume[goods], score[goods], weight[goods]).of(volume[bads], score[bads])
-    pairs = float(weight[bads] @ inside)
+    beside, ordered = np.zeros(len(bad)), np.zeros(len(bad))
+    for _, index in groups_of(np.zeros(len(bad)) if day is None else day):
+        beside[index], ordered[index] = _count_pairs(score[index], bad[index], volume[index], weight[index])
+    is_bad = bad == 1
+    pairs = float(weight[is_bad] @ beside[is_bad])
     if pairs <= 0:
-        return EqualVolume(np.nan, 0.0, np.zeros(len(sellers)))
-    value = float(weight[bads] @ below) / pairs
-    beside, lower = _Counts(volume[bads], score[bads], weight[bads]).of(volume[goods], score[goods])
-    moved = np.empty(len(bad))
-    moved[bads] = weight[bads] * (below - value * inside)
-    moved[goods] = weight[goods] * ((beside - lower) - value * beside)
-    return EqualVolume(value, pairs, np.bincount(cluster, weights=moved, minlength=len(sellers)) / pairs)
+        return EqualVolume(np.nan, 0.0, 0, np.zeros(len(sellers)))
+    value = float(weight[is_bad] @ ordered[is_bad]) / pairs
+    influence = np.bincount(cluster, weights=weight * (ordered - value * beside), minlength=len(sellers)) / pairs
+    return EqualVolume(value, pairs, int((is_bad & (beside > 0)).sum()), influence)
+
+
+def _count_pairs(score: Floats, bad: Floats, volume: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return, for each row, the weight of its partners, and of those partners with which it is in order."""
+    beside, ordered = np.zeros(len(bad)), np.zeros(len(bad))
+    bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
+    beside[bads], ordered[bads] = _Counts(volume[goods], score[goods], weight[goods]).of(volume[bads], score[bads])
+    beside[goods], lower = _Counts(volume[bads], score[bads], weight[bads]).of(volume[goods], score[goods])
+    ordered[goods] = beside[goods] - lower
+    return beside, ordered
 
 
 def at_equal_volume(
-    scores: Mapping[str, Floats], bad: Floats, volume: Floats, seller: Ints, weight: Floats, candidate: str
+    scores: Mapping[str, Floats],
+    bad: Floats,
+    volume: Floats,
+    seller: Ints,
+    weight: Floats,
+    candidate: str,
+    day: Ints | None = None,
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
     """Return each score's AUC at equal volume by name, and the candidate's differences to the others
     (`candidate-other`), with paired intervals.
     """
-    found = {name: auc_at_equal_volume(score, bad, volume, seller, weight) for name, score in scores.items()}
+    found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
     own = found[candidate]
     differences = {
         f"{candidate}-{name}": between(own.value - other.value, own.influence - other.influence)

@@ -7,7 +7,6 @@ from scoring.base.arrays import Floats
 from training.evaluation import bands, curves, segments, tiers
 from training.evaluation.arrays import Interval, plain
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case
-from training.evaluation.equal_volume import at_equal_volume
 from training.evaluation.probability import Recalibration, brier, losses
 from training.evaluation.ranking import Ranking, Shares
 from training.evaluation.resampling import Draws, draw, with_pairs
@@ -25,6 +24,7 @@ def evaluate(case: Case) -> dict[str, Any]:
     With 6 models, 40 features and 1,000 draws: 2.5 s for 20,000 rows, 17 s for 100,000, on one idle core.
     """
     figures = _Figures(case)
+    drawn = {name: shares for name, shares in figures.shares.items() if name not in VOLUMES}
     found = {
         "train": counted(case.train.bad, case.train.seller),
         "test": counted(case.bad, case.seller)
@@ -39,11 +39,12 @@ def evaluate(case: Case) -> dict[str, Any]:
         "resamples": case.resamples,
         "harm": case.harm,
         **figures.comparisons(),
-        "equal_volume": equal_volume(case),
+        **compare_models(case),
         "models": figures.models(),
         "curves": {
-            "roc": {name: curves.roc(shares) for name, shares in figures.shares.items() if name not in VOLUMES},
-            "lift": {name: curves.lift(shares) for name, shares in figures.shares.items() if name not in VOLUMES},
+            "roc": {name: curves.roc(shares) for name, shares in drawn.items()},
+            "lift": {name: curves.lift(shares) for name, shares in drawn.items()},
+            "precision": {name: curves.precision(shares, figures.mean(case.bad)) for name, shares in drawn.items()},
             "ks": curves.ks(case),
         },
         "reliability": curves.reliability(case),
@@ -62,16 +63,22 @@ def evaluate(case: Case) -> dict[str, Any]:
     return result
 
 
-def equal_volume(case: Case) -> dict[str, Any]:
-    """Return AUCs over pairs of rows of like window volume, weighted by `case.weight`.
+def compare_models(case: Case) -> dict[str, Any]:
+    """Return AUCs over pairs of rows of one day and of like window volume, weighted by `case.weight`: `equal_volume`.
 
-    `pairs`: their weight; `difference`: the candidate's AUC less each other model's.
+    `judged` are the pairs that the case is judged by: the same, or all pairs of a day. `pairs`: their weight; `bad`:
+    bad rows in a pair; `difference`: the candidate's AUC less each other model's.
     """
-    found, differences = at_equal_volume(
-        case.scores(), case.bad, case.window_orders, case.seller, case.weight, CANDIDATE
-    )
+    found = {"equal_volume": _compare(case, at_equal_volume=True)}
+    judged = found["equal_volume"] if case.at_equal_volume else _compare(case, at_equal_volume=False)
+    return found | {"judged": {"at_equal_volume": case.at_equal_volume, **judged}}
+
+
+def _compare(case: Case, *, at_equal_volume: bool) -> dict[str, Any]:
+    found, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
     return {
         "pairs": found[CANDIDATE].pairs,
+        "bad": found[CANDIDATE].bad,
         "auc": {name: score.interval() for name, score in found.items()},
         "difference": differences,
     }

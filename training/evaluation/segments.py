@@ -9,8 +9,6 @@ from training.evaluation.arrays import Interval, Labels, groups_of
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
 from training.evaluation.jeffreys import Rate
 from training.evaluation.probability import losses, tied_bins
-from training.evaluation.ranking import auc
-from training.evaluation.resampling import bootstrap_auc
 
 FLOOR_ROWS = 100
 
@@ -18,7 +16,6 @@ AT_MOST = 20
 
 FLOOR_BAD = 10
 
-RESAMPLES = 200
 TENURE = (90, 365, 730, 1825)
 TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
 
@@ -44,11 +41,7 @@ def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
     }
     predicted = case.probabilities()
     return {
-        kind: [
-            evaluate_segment(case, predicted, name, index, [case.seed, k, part])
-            for part, (name, index) in enumerate(parts)
-        ]
-        for k, (kind, parts) in enumerate(kinds.items())
+        kind: [evaluate_segment(case, predicted, name, index) for name, index in parts] for kind, parts in kinds.items()
     }
 
 
@@ -79,28 +72,27 @@ def by_label(labels: Labels) -> Parts:
     return [([*names, "other"][code], index) for code, index in groups_of(codes)]
 
 
-def evaluate_segment(
-    case: Case, predicted: Mapping[str, Floats], name: str, index: Ints, seed: list[int]
-) -> dict[str, Any]:
+def evaluate_segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
     """Return figures of the rows at `index` by name, weighted by `case.weight`; None for a model that is missing.
 
     `predicted`: from `case.probabilities`. `p_under` and `p_over`: from `jeffreys_test`. AUC ranks by `case.served`,
-    and is None below 10 bad or 10 good rows. Its interval, and `auc_difference` (the candidate's AUC less the
-    champion's), come from the same draws, at most 200.
+    over the pairs that the case is judged by; None below 10 bad or 10 good rows. `auc_difference`: the candidate's AUC
+    less the champion's.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
         for model, p_bad in predicted.items()
         if model in (CANDIDATE, TWIN, CHAMPION)
     }
-    bad, candidate = case.bad[index], rates[CANDIDATE]
+    candidate = rates[CANDIDATE]
     has_enough = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
-    aucs: dict[str, Interval] = {}
+    aucs: dict[str, Any] = {}
+    differences: dict[str, Interval] = {}
     if has_enough:
-        compared = {model: case.served[model][index] for model in (CANDIDATE, CHAMPION) if model in rates}
-        resamples = min(case.resamples, RESAMPLES)
-        aucs = bootstrap_auc(compared, bad, case.seller[index], seed, resamples, case.weight[index])
-    twin = auc(case.served[TWIN][index], bad, case.weight[index]) if has_enough and TWIN in rates else None
+        found, differences = case.compare(
+            {model: case.served[model][index] for model in rates}, index, at_equal_volume=case.at_equal_volume
+        )
+        aucs = {model: score.interval() for model, score in found.items()}
     under, over = candidate.test()
     return {
         "name": name,
@@ -109,8 +101,8 @@ def evaluate_segment(
         "p_under": under,
         "p_over": over,
         "auc": aucs.get(CANDIDATE),
-        "auc_unconstrained": twin,
-        "auc_difference": aucs.get(f"{CANDIDATE}-{CHAMPION}"),
+        "auc_unconstrained": aucs[TWIN].value if TWIN in aucs else None,
+        "auc_difference": differences.get(f"{CANDIDATE}-{CHAMPION}"),
         "predicted_unconstrained": rates[TWIN].predicted if TWIN in rates else None,
         "predicted_champion": rates[CHAMPION].predicted if CHAMPION in rates else None,
     }
@@ -123,8 +115,8 @@ def by_month(case: Case) -> list[dict[str, Any]]:
     """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     found, predicted = [], case.probabilities()
-    for k, (month, index) in enumerate(groups_of(months)):
-        row = evaluate_segment(case, predicted, str(month), index, [case.seed, 1000, k])
+    for month, index in groups_of(months):
+        row = evaluate_segment(case, predicted, str(month), index)
         interval = row["auc"] or Interval(np.nan, np.nan, np.nan)
         shown = {name: row[name] for name in ("rows", "bad", "predicted", "observed", "low", "high")}
         found.append({"month": str(month), **shown, "auc": interval})

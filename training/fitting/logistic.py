@@ -11,36 +11,70 @@ from threadpoolctl import threadpool_limits
 from scoring.base.arrays import Floats
 from training.fitting.additive import log1p
 from training.fitting.fit import base_log_odds, offset
+from training.fitting.folds import folds
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-PENALTY = 5.0
-"""On squared weights of standardised columns, against the sum of log-losses."""
+PENALTIES = (1.0, 5.0, 25.0, 125.0, 625.0)
+"""On squared weights of standardised columns, against the sum of log-losses; the least held-out loss chooses."""
+
+FOLDS, MAX_TRIED = 3, 20_000
+LEAST_OTHERS, LEAST_SPREAD = 10, 1e-5
+"""A column is left out if fewer rows differ from its median, or if its logarithm spreads less."""
 
 MAX_STEPS = 100
 SINGULAR = 1e10
 
 
 class Logistic:
-    """Logistic regression on the logarithm of each column, standardised; a row's own exposure is an offset."""
+    """Logistic regression on the logarithm of each column, standardised; a row's own exposure is an offset.
+
+    No row reaches beyond the training rows' range, so that one rare value cannot decide.
+    """
 
     def __init__(self, rows: Snapshot, study: Study) -> None:
         self._study = study
         columns = log1p(rows.x)
+        self._range = columns.min(axis=0), columns.max(axis=0)
         self._middle = np.average(columns, axis=0, weights=rows.weight)
-        spread = np.sqrt(np.average((columns - self._middle) ** 2, axis=0, weights=rows.weight))
-        self._spread = np.where(spread > 1e-9, spread, 1.0)
-        self._beta = fit_logistic(self._design(columns), rows.bad, offset(rows, study), rows.weight).beta
+        self._spread = np.sqrt(np.average((columns - self._middle) ** 2, axis=0, weights=rows.weight))
+        others = (columns != np.median(columns, axis=0)).sum(axis=0)
+        self._kept = (others >= LEAST_OTHERS) & (self._spread > LEAST_SPREAD)
+        design, start = self._design(rows), offset(rows, study)
+        penalty = _choose_penalty(design, rows, start, study.model.seed)
+        self._beta = fit_logistic(design, rows.bad, start, rows.weight, penalty).beta
 
     def served(self, rows: Snapshot) -> Floats:
         """Return the log-odds of bad over the reference exposure."""
-        return np.asarray(self._design(log1p(rows.x)) @ self._beta, dtype=np.float64)
+        return np.asarray(self._design(rows) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
         return self.served(rows) + offset(rows, self._study)
 
-    def _design(self, columns: Floats) -> Floats:
-        return np.column_stack([np.ones(len(columns)), (columns - self._middle) / self._spread])
+    def _design(self, rows: Snapshot) -> Floats:
+        columns = np.clip(log1p(rows.x), *self._range)
+        scaled = ((columns - self._middle) / np.where(self._kept, self._spread, 1.0))[:, self._kept]
+        return np.column_stack([np.ones(len(columns)), scaled])
+
+
+def _choose_penalty(design: Floats, rows: Snapshot, start: Floats, seed: int) -> float:
+    """Return the penalty with the least log-loss on sellers left out of the fit; the middle one with too few bad rows."""
+    tried = np.sort(np.random.default_rng(seed).permutation(len(design))[:MAX_TRIED])
+    design, bad, start, weight = design[tried], rows.bad[tried], start[tried], rows.weight[tried]
+    fold = folds(rows.seller[tried], FOLDS, seed)
+    if any(not 0 < bad[fold != k].sum() < (fold != k).sum() for k in range(FOLDS)):
+        return PENALTIES[len(PENALTIES) // 2]
+
+    def lost(penalty: float) -> float:
+        total = 0.0
+        for k in range(FOLDS):
+            inside, out = fold != k, fold == k
+            beta = fit_logistic(design[inside], bad[inside], start[inside], weight[inside], penalty).beta
+            z = start[out] + design[out] @ beta
+            total += float(weight[out] @ (np.logaddexp(0.0, z) - bad[out] * z))
+        return total
+
+    return min(PENALTIES, key=lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +85,7 @@ class LogisticFit:
     """The steps converged; otherwise the weights mean nothing."""
 
 
-def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = PENALTY) -> LogisticFit:
+def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = 5.0) -> LogisticFit:
     """Fit a logistic regression with a ridge penalty, by Newton's method.
 
     The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the

@@ -1,23 +1,29 @@
 """Findings of the gates of calibration: distance of observed from predicted rates, over all rows, tiers and segments."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from scipy.special import betaincinv
 
+from training.evaluation.arrays import ERRORS_95
 from training.evaluation.case import CANDIDATE
-from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
+from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 
 FACTOR = "A factor of up to {limit:g} passes."
+MOST_LEFT = 0.25
+"""The logarithm of the ratio that a drift of the base rate may leave unexplained."""
 NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
-def calibration_slope(evidence: GateEvidence) -> GateFinding:
-    """Find how far the calibration slope is from 1, as a ratio of at least 1.
+def calibration(evidence: GateEvidence) -> tuple[GateFinding, ...]:
+    """Find how far the level and the slope of the predictions are from 1, as ratios of at least 1."""
+    return _judge_level(evidence), _judge_slope(evidence)
 
-    0.8 and 1.25 both count 1.25. It has a number only if the slope is above 0.
-    """
+
+def _judge_slope(evidence: GateEvidence) -> GateFinding:
+    """Return the slope or its inverse: 0.8 and 1.25 both count 1.25. It has a number only if the slope is above 0."""
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
@@ -27,6 +33,8 @@ def calibration_slope(evidence: GateEvidence) -> GateFinding:
         half_width(slope) / slope["value"],
         is_ratio=True,
         passes=FACTOR,
+        remedy="Train again with more training points"
+        + (", or fewer model.rounds." if slope["value"] < 1 else ", or more model.rounds."),
     )
 
 
@@ -36,10 +44,10 @@ def _describe_slope(slope: Mapping[str, Any]) -> str:
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
 
 
-def calibration_level(evidence: GateEvidence) -> GateFinding:
-    """Find how far the observed rate is from the predicted one, as a ratio of at least 1.
+def _judge_level(evidence: GateEvidence) -> GateFinding:
+    """Return the ratio of the observed and the predicted rate; no number if either is 0.
 
-    No number if either is 0.
+    If a proven drift of the base rate since training explains it, a failure asks for a signature.
     """
     found = evidence.evaluation["models"][CANDIDATE]["calibration"]
     if not found["observed"] or not found["predicted"]:
@@ -47,14 +55,34 @@ def calibration_level(evidence: GateEvidence) -> GateFinding:
     ratio = found["observed"] / found["predicted"]
     spread = half_width(found["intercept"]) * (1 - found["observed"])
     ends = {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
+    text = (
+        f"{_describe_share(evidence, found['observed'])} where {found['predicted']:.2%} were predicted: {ratio:.3f}"
+        f" times{interval_text(ends)}."
+    )
+    drift = _find_drift(evidence)
+    drifted = abs(math.log(ratio) - drift) < min(abs(math.log(ratio)) / 2, MOST_LEFT)
+    if drifted:
+        text += f" Bad rows are {math.exp(drift):.2f} times as frequent as in training: a drift of the base rate."
     return GateFinding(
         _ratio_above_one(ratio),
-        f"{_describe_share(evidence, found['observed'])} where {found['predicted']:.2%} were predicted: {ratio:.3f}"
-        f" times{interval_text(ends)}.",
+        text,
         spread,
         is_ratio=True,
+        by_person=drifted,
         passes=FACTOR,
+        remedy="train --recalibrate keeps the tables and fits the level to the latest outcomes.",
     )
+
+
+def _find_drift(evidence: GateEvidence) -> float:
+    """Return the logarithm of the test's share of bad rows over training's; 0 if it is not proven."""
+    train, test = (evidence.evaluation[name] for name in ("train", "test"))
+    if not train["bad"] or not test["bad"]:
+        return 0.0
+    drift = math.log(test["bad"] / test["rows"]) - math.log(train["bad"] / train["rows"])
+    # Rows of one seller in training repeat each other.
+    error = math.sqrt(1 / test["bad"] + train["rows"] / (train["sellers"] * train["bad"]))
+    return drift if abs(drift) > ERRORS_95 * error else 0.0
 
 
 def _describe_share(evidence: GateEvidence, observed: float) -> str:
@@ -65,65 +93,48 @@ def _describe_share(evidence: GateEvidence, observed: float) -> str:
     return f"{observed:.2%} of the rows by weight ({by_number:.2%} by number) are bad"
 
 
-def calibration_grades(evidence: GateEvidence) -> GateFinding:
-    """Find the largest ratio of observed and predicted of any tier, either way, that `proven_ratio` proves; 1 if none
-    is proven.
+def segments(evidence: GateEvidence) -> tuple[GateFinding, ...]:
+    """Find the tiers and segments whose predicted rate is proven to be off; the first finding counts them.
+
+    Each has the ratio of observed and predicted, either way. Only segments with enough rows are judged, and with a
+    champion only those that are further out than the champion on the same rows.
     """
-    grades = evidence.evaluation["grades"]
-    found = [(proven_ratio(grade, len(grades)), grade) for grade in grades]
-    number, row = max(found, key=lambda pair: pair[0], default=(1.0, None))
-    if row is None or number <= 1:
-        return GateFinding(1.0, f"No tier of {len(grades)} is off beyond chance on either side.")
-    wrong = sum(ratio > 1 for ratio, _ in found)
-    return GateFinding(
-        number,
-        f"{wrong} of {len(grades)} tiers are off beyond chance; the worst is {row['tier']},"
-        f" {_describe_distance(row, number)}.",
-        passes=FACTOR,
-    )
-
-
-def segments_calibration(evidence: GateEvidence) -> GateFinding:
-    """Find the largest ratio of observed and predicted, either way, proven of a harmed segment; 1 if none is.
-
-    Harmed: enough rows and, with a champion, further out than the champion on the same rows.
-    """
-    judged = [(kind, row) for kind, row in segments(evidence) if row["rows"] >= evidence.segment_rows]
-    harmed = []
+    judged = [(kind, row) for kind, row in _list_groups(evidence) if row["rows"] >= evidence.segment_rows]
+    found = []
     for kind, row in judged:
-        champion = row["predicted_champion"] if evidence.has_champion else None
-        ratio = proven_ratio(row, len(judged))
-        if ratio > 1 and (champion is None or row_ratio(row) > row_ratio(row, champion)):
-            harmed.append((ratio, kind, row))
-    if not harmed:
-        return GateFinding(1.0, f"No segment of {len(judged)} with enough rows is predicted off beyond chance.")
-    number, kind, row = max(harmed, key=lambda found: found[0])
-    return GateFinding(
-        number,
-        f"{len(harmed)} of {len(judged)} segments with enough rows are predicted off beyond chance; the worst is {kind}"
-        f" {row['name']}, {_describe_distance(row, number)}.",
-        passes=FACTOR,
-    )
+        champion = row.get("predicted_champion") if evidence.has_champion else None
+        ratio, spread = row_ratio(row), row_spread(row, len(judged))
+        if math.log(ratio) <= spread or (champion is not None and ratio <= row_ratio(row, champion)):
+            continue
+        text = (
+            f"{kind} {row.get('name') or row['tier']} has {row['observed']:.2%} bad where {row['predicted']:.2%} were"
+            f" predicted, {ratio:.2f} times off."
+        )
+        found.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True))
+    groups = f"{len(judged)} tiers and segments with enough rows"
+    if not found:
+        return (GateFinding(1.0, f"None of {groups} is predicted off beyond chance."),)
+    first = GateFinding(1.0, f"{len(found)} of {groups} are predicted off beyond chance.", passes=FACTOR)
+    found.sort(key=lambda finding: -(finding.number or 0))
+    remedy = "See whether training had such sellers: later training points, or features.without."
+    return first, *found[:-1], replace(found[-1], remedy=remedy)
 
 
-def proven_ratio(row: Mapping[str, Any], questions: int) -> float:
-    """Return the proven factor of observed over predicted, or of the inverse; 1 if none is proven.
+def _list_groups(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from (("tier", row) for row in evidence.evaluation["grades"])
+    yield from segments_of(evidence)
 
-    It uses Jeffreys' interval, widened for `questions` two-sided questions (Bonferroni). Worked: 40 of 400 bad where 5
-    % were predicted, one question: the interval is 0.0733 to 0.1324, the ratio 0.0733 / 0.05 = 1.47.
+
+def row_spread(row: Mapping[str, Any], questions: int) -> float:
+    """Return half the width of the interval of the log of a row's ratio, widened for two-sided `questions`.
+
+    From Jeffreys' interval of the observed rate (Bonferroni). Worked: 40 of 400 bad, one question: the interval is
+    0.0733 to 0.1324, and half of the logarithm of their ratio is 0.294.
     """
     rows, level = row["effective_rows"], ALPHA / (2 * questions)
     a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
     low, high = float(betaincinv(a, b, level)), float(betaincinv(a, b, 1 - level))
-    chance = max(float(row["predicted"]), 1e-12)
-    return max(low / chance, chance / max(high, 1e-12), 1.0)
-
-
-def _describe_distance(row: Mapping[str, Any], number: float) -> str:
-    return (
-        f"with {row['observed']:.2%} bad where {row['predicted']:.2%} were predicted, off by a factor of"
-        f" {number:.2f} at least"
-    )
+    return math.log(high / low) / 2 if low > 0 else math.inf
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:

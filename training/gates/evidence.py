@@ -43,42 +43,57 @@ class GateFinding:
     """A larger number is worse; None if unknown."""
     text: str
     spread: float | None = None
-    """Half the width of the 95 % interval of the number, or of its logarithm if it `is_ratio`.
-
-    None if the number is exact, or if only a test can prove it.
-    """
+    """Half the width of the 95 % interval of the number, or of its logarithm if it `is_ratio`; None if it is exact."""
     is_ratio: bool = False
     """The number is compared by its logarithm."""
+    of_many: bool = False
+    """One of many that is proven to be off; it asks for no signature within the limit."""
+    by_person: bool = False
+    """A failure, or a missing number, asks for a signature."""
     passes: str = ""
     """The condition for passing, as a sentence with `{limit}`; empty if the text needs none."""
+    remedy: str = ""
+    """What to do if it does not pass, as a sentence."""
 
     def verdict(self, limit: float, bad: int) -> "Verdict":
-        """Judge the number by its limit, as far as `bad` bad test rows can show it; `ok` None: left open.
+        """Judge the number by its limit, as far as `bad` bad test rows can show it.
 
-        If the spread is wider than the limit, only an interval wholly on one side of the limit decides. A missing or
-        infinite number, or an infinite spread, is left open. Worked, for a limit of 0.03: a loss of 0.01 give or take
-        0.06 from 50 bad rows is open, and 50 x (0.06 / 0.03)^2 = 200 bad rows are needed. A loss of 0.1 give or take
-        0.06 fails.
+        A number on the right side of its reference (0, or the ratio 1) passes. Near the limit it is undecided: within
+        as much as the spread exceeds half of the limit. Worked, for a limit of 0.03 with 50 bad rows: a loss of 0.02
+        give or take 0.03 is undecided, from 0.015 to 0.045, and 50 x (0.03 / 0.025)^2 = 72 bad rows decide it. A loss
+        of 0.05 give or take 0.03 fails, and 0.01 passes.
         """
-        if self.number is None or not math.isfinite(self.number) or self.spread == math.inf:
-            return Verdict(ok=None)
+        if self.number is None or not math.isfinite(self.number):
+            return Verdict(ok=None, signed=self.by_person)
         fault, room = (math.log(self.number), math.log(limit)) if self.is_ratio else (self.number, limit)
-        if self.spread is None or room <= 0 or self.spread <= room or fault + self.spread <= room:
-            return Verdict(ok=self.number <= limit)
-        if fault - self.spread > room:
-            return Verdict(ok=False)
-        return Verdict(ok=None, needed=math.ceil(bad * (self.spread / room) ** 2))
+        spread = self.spread or 0.0
+        edge = max(spread - room / 2, 0.0)
+        if fault <= max(room - edge, 0.0):
+            return Verdict(ok=True)
+        if fault > room + edge:
+            return Verdict(ok=None, signed=True) if self.by_person else Verdict(ok=False)
+        if self.of_many and fault <= room:
+            return Verdict(ok=True)
+        share = spread / (room / 2 + abs(fault - room))
+        return Verdict(ok=None, signed=True, needed=math.ceil(bad * share**2) if math.isfinite(share) else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     ok: bool | None
-    """None: undecided."""
+    """None: undecided, or not measured."""
+    signed: bool = False
+    """A person decides."""
     needed: int | None = None
     """Bad test rows that would decide; None if unknown, or if decided."""
 
+    @property
+    def rank(self) -> int:
+        """Order verdicts, the worst first: failed or not measured, undecided, passed."""
+        return 2 if self.ok else 1 if self.signed else 0
 
-def segments(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
+
+def segments_of(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
     """Return (kind, figures) of every segment of the evaluation, without kinds of one segment."""
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 

@@ -1,6 +1,6 @@
 """Findings of the gates: one number that must not be large, and a sentence about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scoring.model.promises import PROMISES
 from training.evaluation.arrays import ERRORS_95
 from training.evaluation.case import CANDIDATE, CHAMPION
 from training.evaluation.jeffreys import holm
-from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments
+from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 
 
 def certificate(evidence: GateEvidence) -> GateFinding:
@@ -36,37 +36,28 @@ def parity(evidence: GateEvidence) -> GateFinding:
 
 
 def leakage(evidence: GateEvidence) -> GateFinding:
-    """Count the failed leakage checks. Drift has a gate of its own."""
-    return _count_failed_checks(evidence, "leakage", lambda name: name != DRIFT)
-
-
-def drift(evidence: GateEvidence) -> GateFinding:
-    """Return 1 if the recorded drift check fails, 0 if it passes."""
-    return _count_failed_checks(evidence, "leakage", lambda name: name == DRIFT)
+    return _count_failed_checks(evidence, "leakage")
 
 
 def data(evidence: GateEvidence) -> GateFinding:
-    return _count_failed_checks(evidence, "data", bool)
+    return _count_failed_checks(evidence, "data")
 
 
 PSI_EFFECT = 0.1
 """The least stability index of the points that needs a signature, as `psi` of a study's `[monitor]`."""
 
-DRIFT = "adversarial"
 
-
-def _count_failed_checks(evidence: GateEvidence, kind: str, concerns: Callable[[str], bool]) -> GateFinding:
-    rows = [row for row in evidence.evaluation.get("checks", {}).get(kind, []) if concerns(row["check"])]
+def _count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
+    """Count the checks that do not hold; a signature is enough if each of them asks for no more."""
+    rows = evidence.evaluation.get("checks", {}).get(kind, [])
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")
-    wrong = [row["text"] for row in rows if not row["ok"]]
+    wrong = [row for row in rows if not row["ok"]]
     if not wrong:
-        return GateFinding(
-            0, f"All {len(rows)} {kind} checks hold." if len(rows) > 1 else f"It holds: {rows[0]['text']}."
-        )
-    if len(rows) == 1:
-        return GateFinding(1, f"It does not hold: {wrong[0]}.")
-    return GateFinding(len(wrong), f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {'; '.join(wrong)}.")
+        return GateFinding(0, f"All {len(rows)} {kind} checks hold.")
+    texts = "; ".join(row["text"] for row in wrong)
+    text = f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {texts}."
+    return GateFinding(len(wrong), text, by_person=all(row.get("signed") for row in wrong))
 
 
 def reproducible(evidence: GateEvidence) -> GateFinding:
@@ -79,32 +70,61 @@ def reproducible(evidence: GateEvidence) -> GateFinding:
     return GateFinding(others, f"Trained {len(digests)} times, {digest_text}.")
 
 
-def segments_ranking(evidence: GateEvidence) -> GateFinding:
-    """Find the most AUC that any segment is proven to lose against the champion; 0 if none is.
+MIN_PAIRS, MIN_BAD = 1_000, 40
+"""Fewer pairs, or fewer bad rows in a pair, are not judged."""
 
-    Without a champion, against chance (0.5). Proven: one-sided by the cluster bootstrap's standard error, after Holm
-    over all segments with enough rows.
+
+def ranking(evidence: GateEvidence) -> tuple[GateFinding, ...]:
+    """Find the AUC lost against the champion or, without one, logistic regression; then in segments where it is proven.
+
+    AUC is over the pairs that the study is judged by.
+    """
+    judged, other = evidence.evaluation["judged"], evidence.reference
+    pairs = "pairs at equal volume" if judged["at_equal_volume"] else "pairs of one day"
+    own, paired = judged["auc"][CANDIDATE], judged["difference"][f"{CANDIDATE}-{other}"]
+    if judged["pairs"] < MIN_PAIRS or judged["bad"] < MIN_BAD:
+        few = f"Not judged: {judged['pairs']:,.0f} {pairs} of {judged['bad']:,} bad rows"
+        return (GateFinding(None, f"{few}; {MIN_PAIRS:,} and {MIN_BAD} are needed.", by_person=True),)
+    text = f"Over {judged['pairs']:,.0f} {pairs} the AUC is {own['value']:.3f}"
+    side = "below" if paired["value"] < 0 else "above"
+    remedy = "Train again with more points or other features, or keep what ranks better."
+    found = GateFinding(
+        -paired["value"],
+        f"{text}, {abs(paired['value']):.3f} {side} {_name_model(other)}'s{interval_text(paired)}.",
+        half_width(paired),
+        passes="A loss of up to {limit:g} passes.",
+        remedy=remedy,
+    )
+    if own["low"] > 0.5:
+        return found, *_rank_segments(evidence)
+    chance = f"{text}{interval_text(own)}, not proven to rank better than chance."
+    return GateFinding(None, chance, by_person=own["value"] > 0.5, remedy=remedy), found
+
+
+def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
+    """Find the AUC that segments lose against the champion, or below 0.5 without one, if that is proven.
+
+    Proven: one-sided, after Holm over all segments with enough rows.
     """
     asked = []
-    for kind, row in segments(evidence):
+    for kind, row in segments_of(evidence):
         paired = row["auc_difference"] if evidence.has_champion else None
         figure, base = (row["auc"], 0.5) if paired is None else (paired, 0.0)
         if row["rows"] >= evidence.segment_rows and figure is not None and figure["value"] is not None:
-            asked.append((base - figure["value"], _p_below(figure, base), kind, row))
-    adjusted = holm(np.array([p for _, p, _, _ in asked], dtype=np.float64)).tolist()
-    lost = [(loss, kind, row) for (loss, _, kind, row), p in zip(asked, adjusted, strict=True) if p < ALPHA]
-    against = "the champion" if evidence.has_champion else "chance"
-    if not lost:
-        return GateFinding(
-            0.0, f"No segment of {len(asked)} with enough rows is ranked worse than by {against} beyond chance."
+            asked.append((base - figure["value"], half_width(figure), _p_below(figure, base), kind, row))
+    adjusted = holm(np.array([p for _, _, p, _, _ in asked], dtype=np.float64)).tolist()
+    than = "by the champion" if evidence.has_champion else "by chance"
+    return [
+        GateFinding(
+            loss,
+            f"Worse than {than} beyond chance: {kind} {row['name']}, with an AUC of {row['auc']['value']:.3f},"
+            f" {loss:.3f} less.",
+            spread,
+            of_many=True,
         )
-    number, kind, row = max(lost, key=lambda found: found[0])
-    return GateFinding(
-        number,
-        f"{len(lost)} of {len(asked)} segments with enough rows are ranked worse than by {against} beyond chance; the"
-        f" worst is {kind} {row['name']}, with an AUC of {row['auc']['value']:.3f}, {number:.3f} less.",
-        passes="A loss of up to {limit:g} passes.",
-    )
+        for (loss, spread, _, kind, row), p in zip(asked, adjusted, strict=True)
+        if p < ALPHA
+    ]
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
@@ -113,49 +133,6 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
     return float(ndtr((figure["value"] - base) / error)) if error > 0 else float(figure["value"] >= base)
-
-
-def ranking(evidence: GateEvidence) -> GateFinding:
-    """Find the AUC lost against the champion or, without one, logistic regression.
-
-    It has a number only if the model is proven to rank better than chance.
-    """
-    own = evidence.evaluation["auc"][CANDIDATE]
-    if own["value"] is None or own["low"] is None or own["low"] <= 0.5:
-        return GateFinding(None, "The model is not proven to rank better than chance.")
-    other = evidence.reference
-    return _find_loss(
-        f"The AUC is {own['value']:.3f},", evidence.evaluation["difference"][f"{CANDIDATE}-{other}"], other
-    )
-
-
-def log_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the excess log-loss as a share of the champion's or, without one, logistic regression's."""
-    other = evidence.reference
-    paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["log_loss"]
-    base = evidence.evaluation["models"][other]["log_loss"]["value"]
-    number = paired["value"] / base
-    return GateFinding(
-        number,
-        f"The log-loss is {abs(number):.2%} {'above' if number > 0 else 'below'} {_name_model(other)}'s:"
-        f" difference {paired['value']:+.5f}{interval_text(paired, 5)}.",
-        half_width(paired) / base,
-    )
-
-
-def recall_of_loss(evidence: GateEvidence) -> GateFinding:
-    """Find the recall of loss lost against the champion or, if alone, logistic regression."""
-    other, harm = evidence.reference, evidence.evaluation["harm"]
-    paired = evidence.evaluation["paired"][f"{CANDIDATE}-{other}"]["recall_of_loss"]
-    return _find_loss(f"At a harm of {harm:.1%} to good rows the recall of loss is", paired, other)
-
-
-def _find_loss(figure: str, paired: Mapping[str, Any], other: str) -> GateFinding:
-    if paired["value"] is None:
-        return GateFinding(None, f"{figure} not comparable with {_name_model(other)}'s.")
-    side = "below" if paired["value"] < 0 else "above"
-    text = f"{figure} {abs(paired['value']):.3f} {side} {_name_model(other)}'s{interval_text(paired)}."
-    return GateFinding(-paired["value"], text, half_width(paired))
 
 
 def migration(evidence: GateEvidence) -> GateFinding:

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.gates import calibration
 from training.gates import findings as figures
-from training.gates.evidence import GateEvidence, GateFinding, Measured
+from training.gates.evidence import GateEvidence, GateFinding, Measured, Verdict
 
 HARD, ADVISORY = "hard", "advisory"
 
@@ -24,7 +24,8 @@ class Gate:
     least: float
     """Lowest limit of a study; equal to `most`: fixed."""
     most: float
-    find: Callable[[GateEvidence], GateFinding]
+    find: Callable[[GateEvidence], GateFinding | tuple[GateFinding, ...]]
+    """Several findings are each judged by the limit, and the worst decides."""
     overridable: bool = True
     """A person may promote a model against it."""
 
@@ -34,17 +35,11 @@ GATES = (
     Gate("parity", HARD, 0, 0, 0, figures.parity, overridable=False),
     Gate("reproducible", HARD, 0, 0, 0, figures.reproducible),
     Gate("leakage", HARD, 0, 0, 0, figures.leakage),
-    Gate("calibration_slope", HARD, 1.33, 1.05, 2, calibration.calibration_slope),
-    Gate("calibration_level", HARD, 1.33, 1.05, 2, calibration.calibration_level),
-    Gate("calibration_grades", HARD, 1.3, 1, 3, calibration.calibration_grades),
-    Gate("segments_calibration", HARD, 1.2, 1, 3, calibration.segments_calibration),
-    Gate("segments_ranking", HARD, 0.01, 0, 0.1, figures.segments_ranking),
     Gate("ranking", HARD, 0.03, 0, 0.1, figures.ranking),
-    Gate("log_loss", HARD, 0.02, 0, 0.1, figures.log_loss),
-    Gate("recall_of_loss", HARD, 0.1, 0, 0.25, figures.recall_of_loss),
+    Gate("calibration", HARD, 1.33, 1.05, 2, calibration.calibration),
+    Gate("segments", HARD, 1.33, 1.05, 3, calibration.segments),
     Gate("migration", ADVISORY, 0.05, 0, 1, figures.migration),
     Gate("psi", ADVISORY, 1, 0, 1_000_000, figures.psi),
-    Gate("drift", ADVISORY, 0, 0, 0, figures.drift),
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
 )
 
@@ -67,8 +62,8 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
     `evaluation`: from `evaluate`. `gates`, without gates switched off: each with `gate`, `kind`, `ok`, `number`,
     `limit`, `needed`, `text` and `overridable`.
 
-    Without a number (no champion, one month only) an advisory gate is ok and a hard gate is not. A gate with too few
-    bad rows to decide is not ok and becomes advisory: a person signs, or waits for the number of rows in `needed`.
+    Without a number (no champion, one month only) an advisory gate is ok and a hard gate is not. An undecided gate is
+    not ok and becomes advisory: a person signs, or waits for the number of bad rows in `needed`.
     """
     evidence = GateEvidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])
@@ -79,22 +74,29 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> di
 
 
 def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
-    finding = gate.find(evidence)
+    found = gate.find(evidence)
+    parts = [(f, f.verdict(limit, bad)) for f in (found if isinstance(found, tuple) else (found,))]
+    finding, verdict = min(parts, key=lambda part: (part[1].rank, -(part[0].number or 0.0)))
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
-    verdict = finding.verdict(limit, bad)
-    text, kind, ok = finding.text, gate.kind, verdict.ok
-    if finding.passes:
-        text += f" {finding.passes.format(limit=limit)}"
-    if verdict.needed is not None:
-        text += f" Not enough evidence: {bad:,} bad rows, about {verdict.needed:,} are needed; till then it is to be signed."
-        kind, ok = ADVISORY, False
+    is_signed = verdict.signed or gate.kind == ADVISORY
     return {
         "gate": gate.name,
-        "kind": kind,
-        "ok": gate.kind == ADVISORY if ok is None else ok,
+        "kind": ADVISORY if is_signed else HARD,
+        "ok": bool(verdict.ok) if verdict.ok is not None or verdict.signed else gate.kind == ADVISORY,
         "number": number,
         "limit": limit,
         "needed": verdict.needed,
-        "text": text,
+        "text": " ".join(_spell_part(*part, limit, bad) for part in parts),
         "overridable": gate.overridable,
     }
+
+
+def _spell_part(finding: GateFinding, verdict: Verdict, limit: float, bad: int) -> str:
+    passes = finding.passes.format(limit=limit) if finding.passes else ""
+    open_text = ""
+    if verdict.needed is not None:
+        open_text = (
+            f"Not enough evidence: {bad:,} bad rows, about {verdict.needed:,} are needed; till then it is to be signed."
+        )
+    remedy = "" if verdict.ok else finding.remedy
+    return " ".join(text for text in (finding.text, passes, open_text, remedy) if text)

@@ -12,7 +12,6 @@ from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
 from training.checks.volume import check_bad_by_volume
-from training.gates.findings import DRIFT
 from training.observation.delay import DecisionDelay, decision_delay
 from training.observation.development import Development, Lift, development, lift
 from training.pipeline.job import Job
@@ -86,7 +85,7 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     checks = leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""
-    return LeakageChecked(checks, looks, _spell_leakage(checks) + seen)
+    return LeakageChecked(checks, looks, _spell(checks) + seen)
 
 
 def _find_looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
@@ -115,13 +114,6 @@ def _spell(checks: Sequence[Check]) -> str:
     if not wrong:
         return f"{len(checks)} checks hold"
     return f"{len(wrong)} of {len(checks)} do not hold: " + "; ".join(check.text for check in wrong)
-
-
-def _spell_leakage(checks: Sequence[Check]) -> str:
-    """Spell the checks as `_spell`, with drift separate: it is no leak."""
-    drift = [check for check in checks if check.check == DRIFT]
-    sentence = _spell([check for check in checks if check.check != DRIFT])
-    return "; ".join([sentence, *("no drift" if check.ok else f"drift: {check.text}" for check in drift)])
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> dict[str, Any]:

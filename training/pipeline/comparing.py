@@ -11,6 +11,8 @@ from scoring.base.arrays import Floats, Ints
 from scoring.features import table as features
 from scoring.features.table import FEATURES
 from scoring.model.artifact import Artifact
+from scoring.model.page import Page
+from training.evaluation.arrays import plain
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import counted, evaluate
 from training.evaluation.tiers import NAMES, tier_codes
@@ -60,7 +62,8 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     served = {CANDIDATE: at_maturity(scale, calibrated.lift, raw)}
     points = scale.points(raw)
     champion_points = None
-    served["logistic"] = Logistic(rows, study).served(test)
+    logistic = Logistic(rows, study)
+    served["logistic"] = logistic.served(test)
     step(1, 3)
     served[TWIN] = _score_twin(test, job, observed)
     step(2, 3)
@@ -78,11 +81,17 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     }
     if study.context and isinstance(fitted.model, Curves):
         rankings[WITH_CONTEXT] = fitted.model.raw(as_it_was.x)
-    x = at_reference(rows, study).x
-    trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(x)), x)
+    seen = at_reference(rows, study)
+    trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(seen.x)), seen.x)
     case = _make_case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
     figures = evaluate(case)
+    learned = replace(case, bad=seen.bad, seller=seen.seller, day=seen.day, weight=seen.weight)
+    learned = replace(learned, window_orders=seen.window_orders, pair_day=_find_pair_day(study, seen))
+    ranked = {CANDIDATE: page.raw_score(seen.x), "logistic": logistic.served(seen)}
+    again, _ = learned.compare(ranked, at_equal_volume=study.at_equal_volume)
     figures["train"] = counted(observed.rows.bad, observed.rows.seller)
+    figures["train"]["auc"] = plain({name: found.value for name, found in again.items()})
+    figures["importance"] = _measure_importance(page, study, test)
     figures["test"]["drawn_from"] = len(observed.test.bad)
     if job.champion is not None:
         theirs = lineage_of(job.champion).get("definition", {})
@@ -90,6 +99,19 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
     return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summarize(figures))
+
+
+def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
+    """Return one day for all rows if each inspection is a point of its own."""
+    return None if study.observation.events is None else np.zeros(len(rows.bad), dtype=np.int64)
+
+
+def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[str, Any]]:
+    """Return each feature's share of the spread of points over the test rows, the largest first."""
+    spread = page.parts(test.x).std(axis=0)
+    shares = spread / max(spread.sum(), 1e-12)
+    order = np.argsort(-shares, kind="stable").tolist()
+    return [plain({"feature": study.features[k].key, "share": shares[k]}) for k in order if shares[k] > 0]
 
 
 def _make_case(
@@ -128,6 +150,8 @@ def _make_case(
         points=points,
         policy=policy,
         train=trained,
+        at_equal_volume=job.study.at_equal_volume,
+        pair_day=_find_pair_day(job.study, test),
         rankings=rankings,
         champion_points=champion_points,
         seed=job.study.model.seed,
@@ -138,24 +162,21 @@ def _make_case(
 
 
 def _summarize(figures: Mapping[str, Any]) -> str:
-    found = figures["auc"][CANDIDATE]
-    others = [
-        f"{name} {figures['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in figures["auc"]
-    ]
-    sentence = f"AUC {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+    judged, over_all = figures["judged"], figures["auc"]
+    where = " at equal volume" if judged["at_equal_volume"] else ""
+    if judged["auc"][CANDIDATE]["value"] is None:
+        judged, where = figures, " over all pairs, since none is of one day and volume"
+    found = judged["auc"][CANDIDATE]
+    others = [f"{name} {judged['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in judged["auc"]]
+    sentence = f"AUC{where} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
     if parts := figures.get("champion", {}).get("other_label"):
         sentence += f"; the champion learned another label ({', '.join(parts)}), so no gate goes by it"
-    volume, like = figures["auc"][WINDOW_VOLUME]["value"], figures["equal_volume"]["auc"][CANDIDATE]["value"]
-    differences = figures["difference"]
-    if like is not None:
-        sentence = f"{sentence}; at equal volume {like:.4f}, volume alone {volume:.4f}"
-        differences = figures["equal_volume"]["difference"]
-    price = differences[f"{CANDIDATE}-{TWIN}"]
-    if price["low"] is None:
-        return sentence
-    return (
-        f"{sentence}; against trees of any features {price['value']:+.4f} ({price['low']:+.4f} to {price['high']:+.4f})"
-    )
+    price = judged["difference"][f"{CANDIDATE}-{TWIN}"]
+    if price["low"] is not None:
+        span = f"({price['low']:+.4f} to {price['high']:+.4f})"
+        sentence += f"; against trees of any features {price['value']:+.4f} {span}"
+    own, volume = (over_all[name]["value"] for name in (CANDIDATE, WINDOW_VOLUME))
+    return f"{sentence}; over all pairs {own:.4f}, volume alone {volume:.4f}"
 
 
 def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:

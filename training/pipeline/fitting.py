@@ -90,14 +90,16 @@ def certify_fit(step: Step, job: Job, calibrated: Calibrated) -> Certified:
 def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
     """Calibrate the model on the latest training point, and round it to whole points.
 
-    Each seller is scored by a model that never saw it; context is at its reference. `lift` is added to the log-odds,
+    Each seller is scored by a model that never saw it; context is at its reference. A recalibration fits its one number
+    on the test rows: no earlier outcome shows a drift of the base rate. `lift` is added to the log-odds,
     because some bad sellers are unknown at the maturity. ConfigurationWrong if all golden rows get the same points.
     """
-    latest = sample_rows(observed.parts[-1], MAX_ROWS, job.study.model.seed)
+    seed = job.study.model.seed
     if isinstance(fitted.model, Curves):
+        latest = sample_rows(observed.parts[-1], MAX_ROWS, seed)
         found = _calibrate_curves(step, job, observed, fitted.model, latest, lift)
     else:
-        found = _move_base(job, fitted.model, latest, lift)
+        found = _move_base(job, fitted.model, sample_rows(observed.test, MAX_ROWS, seed), lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)
     if len(np.unique(found.scale.points(found.page.raw_score(golden)))) < 2:
         raise ConfigurationWrong(
@@ -153,9 +155,9 @@ def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Flo
 
 
 def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
-    """Return the champion's page with a base moved by whole points to the level of the latest training point."""
+    """Return the champion's page with a base moved by whole points to the level of the latest outcomes."""
     raw = champion.raw_score(at_reference(latest, job.study).x)
     moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift
     base = champion.page.base - round(POINTS_PER_LOGIT * moved)
-    summary = f"base {base} instead of {champion.page.base} points, the tables as they were"
+    summary = f"base {base} instead of {champion.page.base} points, by the test rows; the tables as they were"
     return Calibrated(replace(champion.page, base=base), lift, summary)

@@ -23,13 +23,15 @@ def render(
     certificate: Mapping[str, Json],
     gates: Mapping[str, Json],
     digest: str,
+    is_champion: bool = False,
 ) -> str:
     """Return a model's report as a page of HTML; equal input gives equal bytes.
 
     `manifest`, `evaluation`, `lineage` and `certificate` are the artifact's parts (parsed JSON), `gates` those beside
-    it, `digest` the artifact's. A part that fails by an error of this program is named, with a `ReportFault` warning.
+    it, `digest` the artifact's. `is_champion`: nothing is left to promote. A part that fails by an error of this program
+    is named, with a `ReportFault` warning.
     """
-    reading = Reading(manifest, evaluation, lineage, certificate, gates, digest)
+    reading = Reading(manifest, evaluation, lineage, certificate, gates, digest, is_champion)
     template = _templates().get_template("page.html.j2")
     html = template.render(study=reading.study, digest=digest, sections=build(reading))
     return html.replace(" %", "\u00a0%")

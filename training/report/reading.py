@@ -17,6 +17,8 @@ class Reading:
     certificate: Mapping[str, Json]
     gates: Mapping[str, Json]
     digest: str
+    is_champion: bool = False
+    """Servers answer by it already."""
 
     @property
     def study(self) -> str:

@@ -12,6 +12,7 @@ from scoring.base.time import format_day, parse_day
 from scoring.entries.violation_types import TABLES
 from scoring.features.fold import Constants
 from scoring.features.table import AnyFeature
+from scoring.model.promises import is_freed
 from training.gates.table import Gates
 from training.study.context import ContextSource, EventPoints
 
@@ -84,6 +85,9 @@ COUNTS = ("incidents", "service_failures")
 WEIGHTS = ("sellers", "orders")
 """Each seller the same, or each settled order in the window the same."""
 
+VOLUMES = ("chance", "answer")
+"""Orders in the window are chances to be bad, or an answer to it, such as inspections that follow a bad one."""
+
 LEFT = ("keep", "exclude")
 """Treatment of sellers that leave: they are labelled by what was seen, or left out."""
 
@@ -148,6 +152,7 @@ class BadTable:
     least_orders: int = whole(0, MAX_NUMBER, 0)
     """Least settled orders of a row in the window."""
     weigh_by: str = word_of(WEIGHTS)
+    volume: str = word_of(VOLUMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +231,12 @@ class Study:
     def is_rate(self) -> bool:
         """Return whether bad depends on the count over the settled orders, not on the count alone."""
         return self.bad.share is not None or self.bad.worst is not None
+
+    @property
+    def at_equal_volume(self) -> bool:
+        """Return whether rankings are judged between sellers of like volume: a count, or points by volume."""
+        is_free = any(is_freed(feature) for feature in self.features)
+        return self.bad.volume == "chance" and (is_free or not self.is_rate)
 
     def with_exposure_slope(self, slope: float | None) -> "Study":
         """Return a copy of the study with another slope of exposure; None: to be estimated."""

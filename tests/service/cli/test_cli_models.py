@@ -136,18 +136,19 @@ def test_a_registry_is_a_folder_or_a_url(bare: Shell, tmp_path: Path) -> None:
     assert "must be a folder, or a URL such as" in bare.error(6, "model", "list", registry="s 3://x")
 
 
-def ranked(model: float, rule: float, logistic: float) -> dict[str, object]:
+def ranked(model: float, rule: float, logistic: float, by: str = "pairs at equal volume") -> dict[str, object]:
     """Return figures of a model and of two rankings; each difference is known to within 0.02."""
 
     def interval(value: float, half: float = 0.02) -> dict[str, float]:
         return {"value": value, "low": value - half, "high": value + half}
 
     return {
-        "equal_volume_auc": interval(model),
-        "equal_volume_auc_points_rule": interval(rule),
-        "equal_volume_auc_logistic": interval(logistic),
-        "equal_volume_difference_to_points_rule": interval(model - rule),
-        "equal_volume_difference_to_logistic": interval(model - logistic),
+        "judged_auc": interval(model),
+        "judged_auc_points_rule": interval(rule),
+        "judged_auc_logistic": interval(logistic),
+        "judged_difference_to_points_rule": interval(model - rule),
+        "judged_difference_to_logistic": interval(model - logistic),
+        "judged_by": by,
         "auc": interval(0.823),
         "auc_points_rule": interval(0.861),
         "auc_logistic": interval(0.827),
@@ -162,3 +163,5 @@ def test_a_model_is_compared_in_plain_words() -> None:
     assert second.startswith("Among all sellers: 82 %, a points rule 86 %.")
     first, _ = compare_plainly(ranked(0.879, 0.878, 0.910))
     assert first.endswith(" (a points rule 88 %, not told apart; logistic regression 91 %).")
+    [only] = compare_plainly(ranked(0.879, 0.758, 0.866, "all pairs of a day"))
+    assert only.startswith("Among sellers of one day the model ranks")

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 from training.evaluation.arrays import sigmoid
 from training.evaluation.equal_volume import at_equal_volume, auc_at_equal_volume, between
 
-row = st.tuples(st.integers(-4, 4), st.booleans(), st.integers(0, 30), st.integers(1, 4), st.integers(0, 8))
+row = st.tuples(
+    st.integers(-4, 4), st.booleans(), st.integers(0, 30), st.integers(1, 4), st.integers(0, 8), st.integers(0, 2)
+)
 rows = st.lists(row, min_size=1, max_size=40)
-Drawn = list[tuple[int, bool, int, int, int]]
+Drawn = list[tuple[int, bool, int, int, int, int]]
 
 
 def test_an_interval_adds_up_what_each_seller_moves() -> None:
@@ -17,19 +19,19 @@ def test_an_interval_adds_up_what_each_seller_moves() -> None:
     assert (found.low, found.high) == (pytest.approx(0.502, abs=1e-4), pytest.approx(0.698, abs=1e-4))
 
 
-@example([(2, True, 10, 1, 0), (1, False, 12, 1, 1), (3, True, 24, 1, 2), (0, False, 20, 1, 3)])
+@example([(2, True, 10, 1, 0, 0), (1, False, 12, 1, 1, 0), (3, True, 24, 1, 2, 0), (0, False, 20, 1, 3, 1)])
 @given(rows)
 def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
-    """By counting every pair, ties one half, weights multiplied; a volume that differs by exactly a fifth is like."""
+    """By counting every pair of a day, ties one half, weights multiplied; a fifth more volume is like."""
     score, bad, volume, weight = (np.array(column, dtype=float) for column in list(zip(*drawn, strict=True))[:4])
-    seller = np.array([r[4] for r in drawn])
+    seller, day = (np.array([r[place] for r in drawn]) for place in (4, 5))
     pairs = [
         (weight[i] * weight[j], (score[i] > score[j]) + (score[i] == score[j]) / 2)
         for i in np.flatnonzero(bad == 1)
         for j in np.flatnonzero(bad == 0)
-        if 5 * max(volume[i], volume[j]) <= 6 * min(volume[i], volume[j])
+        if 5 * max(volume[i], volume[j]) <= 6 * min(volume[i], volume[j]) and day[i] == day[j]
     ]
-    found = auc_at_equal_volume(score, bad, volume, seller, weight)
+    found = auc_at_equal_volume(score, bad, volume, seller, weight, day)
     assert found.pairs == pytest.approx(sum(w for w, _ in pairs))
     if not pairs:
         assert np.isnan(found.value)

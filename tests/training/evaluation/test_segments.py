@@ -48,7 +48,7 @@ def test_every_kind_of_segment_holds_every_row_once() -> None:
 
 
 def test_a_segment_tells_of_its_own_rows_and_of_the_other_models() -> None:
-    case = case_of()
+    case = case_of(at_equal_volume=False)
     unseen, inside = segments(case)["sellers"][1], ~case.seen
     z, bad = {name: score[inside] for name, score in case.log_odds.items()}, case.bad[inside]
     assert unseen["auc"].value == pytest.approx(auc(z["lightgbm"], bad))
@@ -73,7 +73,7 @@ def test_a_segment_with_few_bad_rows_has_no_auc() -> None:
 
 def test_months_are_those_of_the_observation_day() -> None:
     """Days 15,000 to 15,099 are late January to May 2011."""
-    case = case_of()
+    case = case_of(at_equal_volume=False)
     found = by_month(case)
     assert [row["month"] for row in found] == ["2011-01", "2011-02", "2011-03", "2011-04", "2011-05"]
     assert sum(row["rows"] for row in found) == len(case.bad)

@@ -63,6 +63,30 @@ def test_a_seller_far_out_does_not_lead_it() -> None:
     assert np.abs(found).max() < 50
 
 
+def test_a_nearly_constant_column_says_nothing_far_out() -> None:
+    """A column that spreads by a millionth is left out, and no test row reaches beyond the training range."""
+    rows, study = rows_of(), restated(STUDY, exposure={"reference_orders": None})
+    x = rows.x.copy()
+    x[:, 0] = 1 + 1e-6 * np.arange(len(x)) / len(x)
+    fitted = Logistic(replace(rows, x=x), study)
+    far = x.copy()
+    far[:, 0] = 5.0
+    assert fitted.log_odds(replace(rows, x=far)) == pytest.approx(fitted.log_odds(replace(rows, x=x)))
+    far[:, 1:] *= 1000
+    assert np.abs(fitted.log_odds(replace(rows, x=far))).max() < 20
+
+
+def test_the_penalty_is_chosen_on_sellers_left_out() -> None:
+    """Columns that tell nothing are held back more than columns that tell."""
+    rows, study = rows_of(), restated(STUDY, exposure={"reference_orders": None})
+    rng = np.random.default_rng(5)
+    few = rows.take(np.arange(400))
+    noise = replace(few, x=rng.normal(0, 1, few.x.shape) ** 2, bad=(rng.random(400) < 0.1).astype(float))
+    spread = np.ptp(Logistic(noise, study).log_odds(noise))
+    strong = replace(noise, bad=(noise.x[:, 0] > 1.5).astype(float))
+    assert spread < 1 < np.ptp(Logistic(strong, study).log_odds(strong))
+
+
 def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
     rows = rows_of()
     rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))

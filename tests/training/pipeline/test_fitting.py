@@ -84,8 +84,10 @@ def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed
 @pytest.mark.long
 def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observed) -> None:
     champion = load(run(job).parts)
-    weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
-    latest, again = weighted.parts[-1], replace(job, champion=champion, recalibrate=True)
+    """By the test rows, the latest outcomes."""
+    test = replace(observed.test, weight=np.where(observed.test.bad > 0, 3.0, 1.0))
+    weighted = replace(observed, test=test)
+    latest, again = test, replace(job, champion=champion, recalibrate=True)
     scale = calibrated(again, weighted).scale
     logit = scale.log_odds(champion.raw_score(latest.x)) + offset(latest, job.study)
     assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1, abs=0.01)

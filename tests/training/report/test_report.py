@@ -79,7 +79,7 @@ def test_a_model_that_passed_shows_the_command_to_promote_it() -> None:
 
 
 def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
-    text = words(render(**sample.parts(("log_loss", "latency"))))
+    text = words(render(**sample.parts(("ranking", "latency"))))
     assert "Not passed: 2 hard gates failed" in text
     assert "may be overridden by a named person" in text
     assert '--reason "WHY" --override YOUR-NAME' in unescape(text)
@@ -88,7 +88,7 @@ def test_a_failed_hard_gate_says_which_and_who_may_override_it() -> None:
     assert "model promote" not in closed
 
 
-@pytest.mark.parametrize("failed", [(), ("log_loss",), ("psi",), ("log_loss", "psi")])
+@pytest.mark.parametrize("failed", [(), ("ranking",), ("psi",), ("ranking", "psi")])
 def test_the_command_of_the_report_has_no_unknown_option(failed: tuple[str, ...]) -> None:
     known = {option for parameter in load_command("model").commands["promote"].params for option in parameter.opts}
     shown = re.findall(r"sellertrust model promote [^<]*", unescape(render(**sample.parts(failed))))
@@ -96,7 +96,7 @@ def test_the_command_of_the_report_has_no_unknown_option(failed: tuple[str, ...]
     assert {word for line in shown for word in re.findall(r"--[a-z-]+", line)} <= known
 
 
-@pytest.mark.parametrize("gate", ["psi", "log_loss"], ids=["advisory", "hard, but too few bad rows decide"])
+@pytest.mark.parametrize("gate", ["psi", "ranking"], ids=["advisory", "hard, but too few bad rows decide"])
 def test_a_gate_to_be_signed_asks_for_it_and_does_not_stop(gate: str) -> None:
     parts = sample.parts((gate,))
     row = next(row for row in parts["gates"]["gates"] if row["gate"] == gate)

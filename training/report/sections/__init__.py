@@ -18,17 +18,18 @@ class Plan:
 
 
 PLANS = (
-    Plan("decision", "Decision", "", (("Decision", decision.verdict), ("Gates", decision.gates))),
+    Plan("decision", "Decision", "", (("Decision", decision.verdict), ("Ten lines", decision.ten_lines))),
     Plan(
         "headline",
         "Headline figures",
         "The model on sellers and days that it never saw, beside every baseline.",
         (
             ("Headline figures", decision.headline),
-            ("All models", ranking.models),
-            ("At equal volume", ranking.equal_volume),
+            ("Judged pairs", ranking.judged),
+            ("All pairs", ranking.all_pairs),
         ),
     ),
+    Plan("gates", "Gates", "What a promotion needs.", (("Gates", decision.gates),)),
     Plan(
         "lineage",
         "Data lineage",
@@ -81,7 +82,11 @@ PLANS = (
         "page",
         "The page",
         "The whole model: what each feature takes from the base, and that it moves points one way.",
-        (("The page", features.page), ("Certificate", features.certificate)),
+        (
+            ("The page", features.page),
+            ("Importance", features.importance),
+            ("Certificate", features.certificate),
+        ),
     ),
     Plan(
         "reasons",

@@ -1,10 +1,10 @@
-"""First sections: gates and the next step, then the headline figures."""
+"""First sections: the decision in ten lines and the next step, the headline figures, then the gates."""
 
 import shlex
 from typing import Any
 
-from training.report.numbers import count, general, listed, number, percent, plural, signed
-from training.report.parts import Block, Cell, Chip, Command, Table, Text, Tile, Tiles, Verdict
+from training.report.numbers import MODELS, count, general, listed, number, percent, plural, signed
+from training.report.parts import Block, Bullets, Cell, Chip, Command, Table, Tile, Tiles, Verdict
 from training.report.reading import Reading
 
 Json = Any
@@ -22,11 +22,53 @@ def verdict(r: Reading) -> list[Block]:
         text = "No hard gate failed. Not met, and to be signed off by name when promoting:"
         command = _promote(r, " --sign-off YOUR-NAME")
         return [Verdict("warn", title, text, [f"{gate['gate']}: {gate['text']}" for gate in wrong], [command])]
-    text = (
-        f"All {plural(len(r.gates['gates']), 'gate')} passed, and none asks for a signature. A running server takes the"
-        " model over within seconds."
-    )
+    text = f"All {plural(len(r.gates['gates']), 'gate')} passed, and none asks for a signature."
+    if r.is_champion:
+        return [Verdict("good", "Passed: the present champion", f"{text} Servers answer by this model.")]
+    text += " A running server takes the model over within seconds."
     return [Verdict("good", "Passed: ready to be promoted", text, (), [_promote(r)])]
+
+
+def ten_lines(r: Reading) -> list[Block]:
+    """Say what a manager asks for, each in one line."""
+    e, judged = r.evaluation, r.evaluation["judged"]
+    auc, leaks = judged["auc"]["lightgbm"], e["checks"]["leakage"]
+    lines = [
+        f"It learned from {plural(e['train']['rows'], 'row')} and was judged on {plural(e['test']['rows'], 'later row')},"
+        f" {count(e['test']['bad'])} of them bad.",
+        f"Of 100 pairs of a bad and a good seller it ranks {100 * auc['value']:.0f} the right way round; a coin ranks 50."
+        if auc["value"] is not None
+        else "No pair of a bad and a good seller is alike enough to judge its ranking.",
+    ]
+    names = {"points_rule": "a points rule", "logistic": "logistic regression", "champion": "the champion"}
+    names |= {"unconstrained": "a model without its promises"}
+    lines += [
+        f"Against {name} it is {_tell(judged['difference'][f'lightgbm-{other}'])}."
+        for other, name in names.items()
+        if auc["value"] is not None and f"lightgbm-{other}" in judged["difference"]
+    ]
+    if trained := e["train"].get("auc"):
+        lines.append(
+            f"On the rows it learned from the AUC is {number(trained['lightgbm'])}: {_overfits(trained, auc)}."
+        )
+    lines.append(f"It predicted {percent(e['predicted'])} bad, and {percent(e['base_rate'])} were.")
+    held = sum(bool(row["ok"]) for row in leaks)
+    lines.append(f"{held} of {plural(len(leaks), 'leak check')} hold: whether a feature knows what came later.")
+    if (moved := e["migration"]) and moved["same"] is not None:
+        lines.append(f"{percent(1 - moved['same'])} of the rated sellers would change their tier.")
+    return [Bullets(lines)]
+
+
+def _tell(interval: Json) -> str:
+    if interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
+        return "not proven better or worse"
+    return f"{'better' if interval['low'] > 0 else 'worse'}, by {number(abs(interval['value']))} of AUC"
+
+
+def _overfits(trained: Json, auc: Json) -> str:
+    if auc["value"] is None or trained["lightgbm"] is None:
+        return "nothing to compare it with"
+    return f"{signed(trained['lightgbm'] - auc['value'])} against the test, which it never saw"
 
 
 def _refused(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
@@ -69,26 +111,24 @@ def _gate(gate: Json) -> list[Cell]:
 
 
 def headline(r: Reading) -> list[Block]:
-    """Show AUC, its lead on logistic regression, AUC at equal volume, level and recall of loss as tiles, and sizes."""
-    e = r.evaluation
-    auc, ahead = e["auc"]["lightgbm"], e["difference"]["lightgbm-logistic"]
-    like, recall = e["equal_volume"]["auc"]["lightgbm"], e["models"]["lightgbm"]["recall_of_loss"]
+    """Show as tiles the judged AUC, its leads, AUC over all pairs, level and recall of loss."""
+    e, judged = r.evaluation, r.evaluation["judged"]
+    auc, recall = judged["auc"]["lightgbm"], e["models"]["lightgbm"]["recall_of_loss"]
     observed, predicted = e["base_rate"], e["predicted"]
+    alike = ", which sell about as much in the window" if judged["at_equal_volume"] else " observed on one day"
     tiles = [
         _tile(
-            "AUC as served, out of time",
+            "AUC at equal volume" if judged["at_equal_volume"] else "AUC of one day",
             auc,
             number,
-            f"of 100 pairs of a bad and a good seller, the points as served rank {100 * auc['value']:.0f} the right way"
-            " round",
+            f"over {plural(judged['pairs'], 'pair')} of a bad and a good seller{alike}: the figure that gates go by",
         ),
-        _tile("AUC above logistic regression", ahead, signed, _compare(ahead)),
-        _tile(
-            "AUC at equal volume",
-            like,
-            number,
-            "the same over pairs that sell about as much in the window: what is left when volume tells nothing",
+        *(
+            _tile(f"AUC above {MODELS[name]}", ahead, signed, _compare(ahead, MODELS[name]))
+            for name in ("logistic", "points_rule")
+            if (ahead := judged["difference"].get(f"lightgbm-{name}"))
         ),
+        _tile("AUC over all pairs", e["auc"]["lightgbm"], number, "of all days and volumes, as served, out of time"),
         Tile(
             "Predicted bad, all together",
             percent(predicted),
@@ -102,21 +142,16 @@ def headline(r: Reading) -> list[Block]:
             "of all loss lies with the sellers it would stop, at the harm to good sellers that the study fixes",
         ),
     ]
-    train, test = e["train"], e["test"]
-    text = (
-        f"Trained on {plural(train['rows'], 'row')}, {count(train['bad'])} of them bad, of"
-        f" {plural(train['sellers'], 'seller')}; judged on {plural(test['rows'], 'later row')}, {count(test['bad'])} of them"
-        " bad."
-    )
-    return [Tiles(tiles), Text(text)]
+    return [Tiles(tiles)]
 
 
 def _tile(name: str, interval: Json, form: Any, text: str) -> Tile:
     return Tile(name, form(interval["value"]), f"95 %: {form(interval['low'])} to {form(interval['high'])}", text)
 
 
-def _compare(interval: Json) -> str:
-    whom = "logistic regression on the same columns"
+def _compare(interval: Json, whom: str) -> str:
+    if interval["low"] is None:
+        return f"cannot be compared with {whom}"
     if interval["low"] > 0:
         return f"better than {whom}: the whole interval lies above 0"
     if interval["high"] < 0:

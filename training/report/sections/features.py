@@ -1,5 +1,6 @@
 """Features: drift (PSI, CSI), the page that makes the points, and reasons given."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -69,10 +70,19 @@ def page(r: Reading) -> list[Block]:
     title = f"Base {count(found['base'])} points; {plural(len(tables), 'table')} take up to {most}"
     caption = (
         "A seller's points are the base plus one row of each table, at least 0 and at most 1,000. All figures share one"
-        " scale. Look for a single step that decides alone."
+        " scale of points; the other axis is logarithmic. Look for a single step that decides alone."
     )
     drawn = [_curve(table, y) for table in tables if len(table["features"]) == 1]
     return [Multiples(title, caption, drawn), *(_rows(table) for table in tables)]
+
+
+def importance(r: Reading) -> list[Block]:
+    rows = r.evaluation["importance"]
+    most = rows[0]["share"]
+    cells: list[list[Cell]] = [[str(row["feature"]), bar(row["share"], most, percent(row["share"]))] for row in rows]
+    title = f"Most is decided by {listed([str(row['feature']) for row in rows], 3)}"
+    caption = "How much of the spread of points over the test rows each feature makes. It says nothing of causes."
+    return [Table(title, caption, ("feature", "share of the spread"), cells)]
 
 
 def _rows(table: Json) -> Table:
@@ -87,8 +97,13 @@ def _curve(table: Json, y: Axis) -> Plot:
     edges, points = table["edges"][0], table["points"]
     beyond = (edges[-1] - edges[0]) or abs(edges[0]) or 1.0
     ends = [min(edges[0], 0.0) if edges[0] else -beyond / 4, *edges, edges[-1] + beyond / 4]
-    xs = [value for low, high in pairwise(ends) for value in (low, high)]
-    x = Axis(min(xs), max(xs), "", [(edge, general(edge)) for edge in sorted({edges[0], edges[-1]})])
+    unit = min((abs(edge) for edge in edges if edge), default=1.0)
+
+    def place(value: float) -> float:
+        return math.copysign(math.log1p(abs(value) / unit), value)
+
+    xs = [place(value) for low, high in pairwise(ends) for value in (low, high)]
+    x = Axis(min(xs), max(xs), "", [(place(edge), general(edge)) for edge in sorted({edges[0], edges[-1]})])
     drawn = curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
     caption = f"{signed(min(points), 0)} points at most"
     return Plot(str(table["features"][0]), caption, x, y, [drawn], small=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from training.report.drawing import Scaled, axis, curve, level, shares
+from training.report.drawing import Scaled, axis, curve, level, shares, short_percent
 from training.report.numbers import MODELS, listed, number, percent, plural, signed, spoken, stacked
 from training.report.parts import Axis, Block, Cell, Key, Line, Mark, Plot, Plots, Table
 from training.report.reading import Absent, Reading
@@ -12,8 +12,25 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "w
 """Models with a curve, the candidate last: it lies above the others."""
 
 
-def models(r: Reading) -> list[Block]:
-    """Tabulate AUC, the candidate's lead and recall of loss of every model on the same test rows."""
+def judged(r: Reading) -> list[Block]:
+    """Tabulate AUC and the candidate's lead on every model, over the pairs that the study is judged by."""
+    found = r.evaluation["judged"]
+    if found["auc"]["lightgbm"]["value"] is None:
+        raise Absent("no bad and good seller of this test were observed on one day and sold about as much")
+    pairs = f"Over {plural(found['pairs'], 'pair')} of a bad and a good row of one day"
+    if not found["at_equal_volume"]:
+        caption = f"{pairs}: the study says that volume is not the question, or an answer to it."
+        return [_compare("Among sellers of one day", "AUC (95 %)", caption, found, {})]
+    caption = (
+        f"{pairs} whose settled orders in the window differ by a fifth at most. Who sells more is bad more often, so over"
+        " all pairs a count of incidents is paid for knowing who sells much; here it is not, and volume alone is next to"
+        " a coin."
+    )
+    return [_compare("Between sellers of like volume", "AUC at equal volume (95 %)", caption, found, {})]
+
+
+def all_pairs(r: Reading) -> list[Block]:
+    """Tabulate the same over all pairs, with recall of loss."""
     caption = (
         "All on the same out-of-time rows, as served, at the reference exposure. Volume alone, in the window or before it,"
         " says how much of an AUC is no trust at all. Sellers are drawn with replacement, the same draws for both models: an"
@@ -25,19 +42,6 @@ def models(r: Reading) -> list[Block]:
     return [_compare("Over all pairs", "AUC (95 %)", caption, r.evaluation, {"recall of loss": recalls})]
 
 
-def equal_volume(r: Reading) -> list[Block]:
-    """Tabulate the same over pairs of like window volume."""
-    found = r.evaluation["equal_volume"]
-    if found["auc"]["lightgbm"]["value"] is None:
-        raise Absent("no bad and good seller of this test sold about as much in the window")
-    caption = (
-        f"Over {plural(found['pairs'], 'pair')} of a bad and a good row whose settled orders in the window differ by a fifth"
-        " at most. A seller that sells more is bad more often, so over all pairs a count of incidents is paid for knowing who"
-        " sells much; here it is not, and volume alone is next to a coin."
-    )
-    return [_compare("Between sellers of like volume", "AUC at equal volume (95 %)", caption, found, {})]
-
-
 def _compare(where: str, figure: str, caption: str, found: Json, more: dict[str, dict[str, Cell]]) -> Table:
     auc = {name: found["auc"][name] for name in MODELS if name in found["auc"]}
     ahead = {name: d for name in auc if (d := found["difference"].get(f"lightgbm-{name}"))}
@@ -46,13 +50,25 @@ def _compare(where: str, figure: str, caption: str, found: Json, more: dict[str,
     for name, interval in auc.items():
         lead = apart.draw(ahead.get(name), lambda d: spoken(d, 3, signed))
         rows.append([MODELS[name], scale.draw(interval, spoken), lead, *(column[name] for column in more.values())])
-    worse = [MODELS[name] for name, d in ahead.items() if d["low"] is not None and d["low"] > 0]
-    title = f"{where} better than {listed(worse) if worse else 'no baseline'}, beyond chance"
+    known = {name: d for name, d in ahead.items() if d["low"] is not None}
+    behind = [MODELS[name] for name, d in known.items() if d["low"] > 0]
+    before = [MODELS[name] for name, d in known.items() if d["high"] < 0]
+    title = f"{where} better than {listed(behind) if behind else 'no baseline'}"
+    title += f", and worse than {listed(before)}, beyond chance" if before else ", beyond chance"
     return Table(title, caption, ["model", figure, "candidate less it (95 %)", *more], rows)
 
 
 def curves(r: Reading) -> list[Block]:
-    return [Plots([_roc(r), _lift(r)])]
+    return [Plots([_roc(r), _lift(r), _precision(r)])]
+
+
+def _precision(r: Reading) -> Plot:
+    found, rate = r.evaluation["curves"]["precision"], r.evaluation["base_rate"]
+    x, y = shares("bad sellers found"), axis([0.0, 1.0], "bad among those flagged", short_percent)
+    marks, keys = _lines(found, x, y)
+    title = f"To find half of the bad, {percent(found['lightgbm']['y'][49])} of those flagged are bad"
+    caption = "Precision by recall: what a reviewer meets on the way down the list; the dashed line is the rate of all."
+    return Plot(title, caption, x, y, [level(rate, y), *marks], keys)
 
 
 def _roc(r: Reading) -> Plot:
@@ -61,8 +77,8 @@ def _roc(r: Reading) -> Plot:
     marks, keys = _lines(r.evaluation["curves"]["roc"], x, y)
     ahead = auc["lightgbm"]["value"] - auc["logistic"]["value"]
     title = (
-        f"Ranks the bad one of a pair as riskier {percent(auc['lightgbm']['value'])} of the time,"
-        f" {signed(ahead * 100, 1)} percentage points against logistic regression"
+        f"Over all pairs ranks the bad one as riskier {percent(auc['lightgbm']['value'])} of the time, an AUC of"
+        f" {signed(ahead)} against logistic regression"
     )
     caption = (
         "ROC: what share of the bad is found at each share of good sellers flagged. Look at the left edge, where decisions"
