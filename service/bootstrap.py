@@ -4,14 +4,17 @@ Slow imports (SQLAlchemy, LightGBM, gRPC) are in the functions that need them.
 """
 
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from scoring.base.errors import ConfigurationWrong
-from service.settings import Settings
+from service.limits import Limits
+from service.setting_forms import PREFIX
+from service.settings import Settings, load
 
 if TYPE_CHECKING:
     from scoring.policy.policy import Policy
@@ -172,6 +175,29 @@ def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "
     return MechanismWorker(ledger, Recorder(ledger, scorer), share=share)
 
 
+@contextmanager
+def serving_locally() -> Iterator[str]:
+    """Serve a temporary SQLite ledger and the starter model in this process; yield the address.
+
+    It ignores the environment, records no measures and shows no metrics.
+    """
+    from service.api.telemetry.logs import make_log
+    from service.ledger.clock.server_clock import wall_clock
+    from service.policy.policy_file import load_policy
+    from service.registry.starter import publish_starter
+
+    with TemporaryDirectory() as folder:
+        given = {"DATA_DIR": folder, "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
+        settings = load({f"{PREFIX}{name}": value for name, value in given.items()})
+        settings = settings.model_copy(update={"limits": Limits(drain_seconds=0)})
+        registry = open_registry(settings)
+        publish_starter(registry, wall_clock())
+        with open_ledger(settings, create=True, serving=True) as ledger:
+            log = make_log(level="error")
+            with build_server(settings, ledger, load_policy(settings), registry, log=log) as server:
+                yield server.address
+
+
 def _warn(log: "Log", event: str, problem: str) -> None:
     log.warning(event, problem=problem)
 
@@ -181,20 +207,26 @@ def run_server(
     ready: Callable[["Server"], None],
     *,
     records: bool = True,
+    starter: bool = False,
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
     For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures if
-    `records`; shadow scores go to the data folder. Of the servers of one data folder, one records. Calls `ready` once
-    calls are answered. Raises as `open_ledger`, `load_policy` and `Server.start`.
+    `records`; shadow scores go to the data folder. Of the servers of one data folder, one records. `starter`: give
+    an empty registry the starter model. Calls `ready` once calls are answered. Raises as `open_ledger`, `load_policy`
+    and `Server.start`.
     """
     from service.api.serving import serve
     from service.files import holding_lock
+    from service.ledger.clock.server_clock import wall_clock
     from service.mechanism.metrics import MechanismMetrics
     from service.policy.policy_file import load_policy
+    from service.registry.starter import publish_starter
     from service.scores.shadow import Shadow
 
     policy, registry = load_policy(settings), open_registry(settings)
+    if starter:
+        publish_starter(registry, wall_clock())
     with ExitStack() as stack, open_ledger(settings, create=True, serving=True) as ledger:
 
         def begin(server: "Server") -> None:
@@ -203,7 +235,9 @@ def run_server(
             for caution in ledger.cautions():
                 log.warning("ledger caution", caution=caution)
             if not scorer.champion.digest:
-                log.warning("no model", problem="no score has points until a model is champion: sellertrust model list")
+                log.warning(
+                    "no model", problem="no score has points until a model is champion: sellertrust serve --starter"
+                )
             follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
             if records:
                 worker, ending = build_worker(ledger, scorer, share=MECHANISM_SHARE), threading.Event()

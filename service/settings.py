@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.local import is_loopback_host
+from sellertrust.machine import is_loopback_host
 from service.limits import Limits
 from service.setting_forms import (
     ADDRESS,

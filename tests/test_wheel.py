@@ -22,7 +22,7 @@ from tests.helpers.servers import MARKET
 from tests.helpers.shells import SECONDS, serving, shell_of
 
 NOTEBOOK = """
-import scoring, service, training
+import scoring, sellertrust, service, training
 from scoring import NAME
 
 from sellertrust.client import Client
@@ -32,6 +32,8 @@ from sellertrust.training.market.simulate import simulate
 
 assert {NAME, service.NAME, training.NAME} == {"another distribution's"}
 assert parse_day.__module__ == "sellertrust.scoring.base.time"
+with sellertrust.local() as client:
+    assert client.get_model().serving_digest
 print(core_digest(), contract_digest())
 """
 
@@ -100,11 +102,16 @@ def test_a_notebook_imports_it_beside_other_packages(installed: Installed) -> No
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_installed_command_trains_and_tells_the_demo(installed: Installed) -> None:
-    """The demo needs migrations, mappings, studies, policies, templates, a model and a server."""
+def test_the_installed_command_trains_the_starter_model(installed: Installed) -> None:
+    """The demo needs migrations, mappings, studies, policies, templates and a server; its model is the starter."""
     assert "demo " in installed.run("sellertrust", "--help")
     folder = installed.folder / "demo"
     assert "Every field of the answer is what it was before" in installed.run("sellertrust", "demo", "--folder", folder)
+    [trained] = (folder / "registry/models").iterdir()
+    starter = ROOT / "service/registry/starter_model"
+    for part in ("model.txt", "certificate.json", "golden.json", "decay.json"):  # others name versions and durations
+        message = f"the starter model is not the demo's: copy what {starter} holds from the demo's registry"
+        assert (trained / part).read_bytes() == (starter / part).read_bytes(), message
     rows = installed.run("sellertrust", "rescore", "--processes", "2", "-o", "json", SELLERTRUST_DATA_DIR=str(folder))
     assert json.loads(rows)
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import grpc
 
-from sellertrust.local import file_state, is_loopback_host
+from sellertrust.machine import file_state, is_loopback_host
 
 LOOK_SECONDS = 1.0
 """The least time between checks of the files, which calls trigger."""

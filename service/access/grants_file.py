@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.local import file_state
+from sellertrust.machine import file_state
 from service.access.decision import GrantList
 from service.access.four_eyes import Agreement
 from service.access.grants import Grants, Issuer, load_grants

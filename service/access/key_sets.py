@@ -12,7 +12,7 @@ import jwt
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.local import file_state
+from sellertrust.machine import file_state
 from service.access.fetching import fetch
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})

@@ -5,7 +5,7 @@ from pathlib import Path
 import grpc
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.local import file_state
+from sellertrust.machine import file_state
 from service.api.telemetry.logs import Log
 
 

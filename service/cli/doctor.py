@@ -105,6 +105,8 @@ def _policy(settings: Settings) -> str:
 
 
 def _champion(settings: Settings) -> str:
+    from service.registry.starter import STARTER_DIGEST
+
     registry = open_registry(settings)
     champion = registry.champion()
     if champion is None and registry.digests():
@@ -113,8 +115,12 @@ def _champion(settings: Settings) -> str:
             " --reason WHY (see: sellertrust model list)"
         )
     if champion is None:
-        raise SellertrustError("no model is published, so scores are unknown; train one: sellertrust train STUDY")
-    return f"{registry.load(champion).digest[:12]}, verified"
+        raise SellertrustError(
+            "no model is published, so scores are unknown; train one: sellertrust train STUDY, or begin with one of a"
+            " simulated market: sellertrust serve --starter"
+        )
+    about = "; the starter model, of a simulated market: train your own" if champion == STARTER_DIGEST else ""
+    return f"{registry.load(champion).digest[:12]}, verified{about}"
 
 
 def _server(settings: Settings) -> str:

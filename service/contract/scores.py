@@ -10,6 +10,7 @@ from scoring.scores import answer
 from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import timestamp
 from service.contract.statuses import item_error
+from service.registry.starter import STARTER_DIGEST, STARTER_NAME
 
 MAX_CAUTION_ENTRIES = 100
 """The last entries of a caution that its message lists; the others are only counted."""
@@ -23,6 +24,7 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
         model_digest=stamp.model_digest,
         policy_digest=stamp.policy_digest,
         core_version=stamp.core_version,
+        model_name=STARTER_NAME if stamp.model_digest == STARTER_DIGEST else "",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.local import file_state
+from sellertrust.machine import file_state
 from service.registry.moves import Move, is_digest, is_move, line_of, parse_move
 from service.registry.storage import Decide, refuse_size
 

@@ -66,7 +66,9 @@ def shell_of(folder: Path, **settings: object) -> Shell:
 
 
 @contextmanager
-def serving(shell: Shell, folder: Path, command: Sequence[object] = COMMAND) -> Iterator[str]:
+def serving(
+    shell: Shell, folder: Path, command: Sequence[object] = COMMAND, arguments: Sequence[str] = ()
+) -> Iterator[str]:
     """Run `sellertrust serve` on a free port in its own session; yield its address. SIGTERM ends it all with 0.
 
     By default with the policy without measures: a server records measures as entries, at a time of its own.
@@ -74,7 +76,7 @@ def serving(shell: Shell, folder: Path, command: Sequence[object] = COMMAND) -> 
     ready, log = folder / "ready", folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*map(str, command), "serve", "--ready-file", str(ready)],
+            [*map(str, command), "serve", "--ready-file", str(ready), *arguments],
             env=_variables({"policy": TIERS, "address": "127.0.0.1:0"}) | shell.environment,
             stdout=output,
             stderr=output,

@@ -179,6 +179,7 @@ class Stamp(_message.Message):
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     CORE_VERSION_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
     ledger_sequence: _builtins.int
     """The last ledger entry before `known_time`."""
     model_digest: _builtins.str
@@ -187,6 +188,10 @@ class Stamp(_message.Message):
     """SHA-256 in hex."""
     core_version: _builtins.str
     """Version of the scoring core."""
+    model_name: _builtins.str
+    """`starter` for the model that comes with the server: it was trained on a simulated market, so replace it by your own.
+    Empty for every other model.
+    """
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """The time the answer is for."""
@@ -204,10 +209,11 @@ class Stamp(_message.Message):
         model_digest: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
         core_version: _builtins.str = ...,
+        model_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_version", b"core_version", "known_time", b"known_time", "ledger_sequence", b"ledger_sequence", "model_digest", b"model_digest", "observe_time", b"observe_time", "policy_digest", b"policy_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_version", b"core_version", "known_time", b"known_time", "ledger_sequence", b"ledger_sequence", "model_digest", b"model_digest", "model_name", b"model_name", "observe_time", b"observe_time", "policy_digest", b"policy_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,69 @@
+"""A first score without training: the starter model, and a local server with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import sellertrust
+from sellertrust.client import Client
+from sellertrust.testing import trust_client  # noqa: F401 (a fixture)
+from service.registry.registry import Registry
+from service.registry.starter import STARTER_DIGEST, publish_starter
+from tests.helpers.models import publish
+from tests.helpers.servers import MARKET, exposure, identity, violation
+from tests.helpers.shells import serving, shell_of
+
+FIRST_SCORE = """
+import sellertrust
+from sellertrust.client import Entry, seller_name
+with sellertrust.local() as trust:
+    orders = {"day": "2026-01-31", "settled_orders": 900}
+    trust.append_entries("shop", [Entry(entry_id="1", seller=seller_name("shop", "lamps"), exposure=orders)])
+    print(trust.get_trust_score("shop", "lamps").stamp.model_name)
+"""
+
+
+def test_the_fixture_scores_by_the_starter_model(trust_client: Client) -> None:  # noqa: F811
+    """Every answer names the model as what it is, also one of a batch and a remembered one."""
+    trust_client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1"), violation("v", "s1")])
+    before = trust_client.get_trust_score(MARKET, "s1")
+    trust_client.confirm_violation(MARKET, "v", actor="staff-1", reason="seen")
+    after = trust_client.get_trust_score(MARKET, "s1")
+    assert before.points is not None
+    assert after.points is not None
+    assert after.points < before.points
+    [batch] = trust_client.batch_get_trust_scores(MARKET, ["s1"])
+    assert batch.trust_score is not None
+    remembered = trust_client.get_trust_score(MARKET, "s1")
+    for score in (before, after, remembered):
+        assert (score.stamp.model_name, score.stamp.model_digest) == ("starter", STARTER_DIGEST)
+
+
+def test_local_servers_know_nothing_of_each_other() -> None:
+    with sellertrust.local() as first, sellertrust.local() as second:
+        first.append_entries(MARKET, [identity("i", "s1")])
+        assert first.get_trust_score(MARKET, "s1").seller
+        assert second.append_entries(MARKET, [identity("i", "s2")])[0].sequence == 1
+
+
+def test_a_few_lines_give_a_first_score(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(FIRST_SCORE)
+    assert capsys.readouterr().out == "starter\n"
+
+
+def test_an_empty_registry_begins_with_the_starter_model(tmp_path: Path) -> None:
+    shell = shell_of(tmp_path)
+    assert "sellertrust serve --starter" in shell("doctor", code=(0, 6))[0]
+    with serving(shell, tmp_path, arguments=["--starter"]) as address, Client(address, deadline_seconds=30) as client:
+        client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
+        assert client.get_trust_score(MARKET, "s1").stamp.model_name == "starter"
+    checks = {row["check"]: row for row in json.loads(shell("doctor", "-o", "json", code=(0, 6))[0])}
+    assert "the starter model, of a simulated market" in checks["champion"]["found"]
+
+
+def test_a_registry_with_a_model_keeps_it(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    own = publish(registry)
+    publish_starter(registry, 0)
+    assert (registry.champion(), registry.digests()) == (own, [own])
