@@ -293,17 +293,22 @@ class Client(Decisions, Measures, Models):
         seller: str | None = None,
         *,
         after_sequence: int = 0,
+        resume_token: str = "",
         page_size: int = 1_000,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[ledger_service_pb2.WatchEntriesResponse]:
-        """Yield the entries of a marketplace or seller after a sequence: recorded ones, then new ones.
+        """Yield the entries of a marketplace or seller after a position: recorded ones, then new ones.
 
-        Each response has `entries`, none in a heartbeat, and the `sequence`. To resume, pass it as `after_sequence`
-        once the entries are processed. Broken connections resume automatically, without loss or repeats. Raises
-        SellertrustCallError once resuming has failed for `patience_seconds`.
+        Each response has `entries`, none in a heartbeat, `sequence` and `resume_token`. To resume, pass the token once
+        the entries are processed; a sequence alone cannot show that the ledger has lost entries. Broken connections
+        resume automatically, without loss or repeats. Raises SellertrustCallError once resuming has failed for
+        `patience_seconds`, and if the ledger has lost entries that were sent.
         """
         request = ledger_service_pb2.WatchEntriesRequest(
-            parent=parent_name(marketplace, seller), after_sequence=after_sequence, page_size=page_size
+            parent=parent_name(marketplace, seller),
+            after_sequence=after_sequence,
+            page_size=page_size,
+            resume_token=resume_token,
         )
         return watch_entries(self._ledger.WatchEntries, request, Patience(patience_seconds, self._closed))
 

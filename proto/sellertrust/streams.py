@@ -214,13 +214,14 @@ def watch_entries(
     request: WatchEntriesRequest,
     patience: Patience,
 ) -> Iterator[WatchEntriesResponse]:
-    """Yield entries after the request's `after_sequence` without end."""
+    """Yield entries after the request's position without end."""
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:
             for response in call:
                 patience.reset()
-                request.after_sequence = response.sequence
+                request.resume_token = response.resume_token
+                request.after_sequence = 0 if response.resume_token else response.sequence
                 yield response
             patience.wait(_ended_early())
         except grpc.RpcError as error:

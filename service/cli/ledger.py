@@ -44,6 +44,7 @@ app = typer.Typer()
 MAX_LINES = 10_000
 STREAM_LINES = 1_000
 SHOWN_REFUSALS = 20
+MAX_DIGITS = 18
 
 Objects = list[tuple[int, str]]
 
@@ -124,7 +125,10 @@ def list_entries(
     follow: Annotated[
         bool, typer.Option("--follow", help="Show entries as they are recorded, as JSON lines, until Ctrl-C.")
     ] = False,
-    after: Annotated[int, typer.Option("--after", min=0, help="With --follow: only entries after this sequence.")] = 0,
+    after: Annotated[
+        str,
+        typer.Option("--after", help="With --follow: only entries after this sequence, or where another one ended."),
+    ] = "",
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
@@ -157,18 +161,21 @@ def list_entries(
     emit(rows, output)
 
 
-def _follow(connection: Client, marketplace: str, seller: str | None, after: int) -> None:
+def _follow(connection: Client, marketplace: str, seller: str | None, after: str) -> None:
+    place: dict[str, Any] = {"resume_token": after}
+    if not after or (after.isdecimal() and len(after) <= MAX_DIGITS):
+        place = {"after_sequence": int(after or 0)}
     position, is_under_way = after, False
     try:
-        for response in connection.watch_entries(marketplace, seller, after_sequence=after):
+        for response in connection.watch_entries(marketplace, seller, **place):
             write("".join(map(_json_line, response.entries)))
-            position, is_under_way = response.sequence, True
+            position, is_under_way = response.resume_token or str(response.sequence), True
     except KeyboardInterrupt:
         is_under_way = True
         raise ResumeHintShown(INTERRUPTED) from None
     finally:
         if is_under_way:
-            say(f"seen up to {position}; go on from there with --after {position}")
+            say(f"go on from there with --after {position}")
 
 
 @app.command("export")

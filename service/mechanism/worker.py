@@ -15,6 +15,7 @@ from scoring.base.errors import InvalidInput, LedgerUnavailable
 from scoring.base.time import DAY, SECOND
 from service.ledger.queries.changes import Change
 from service.ledger.records import Cut, Position
+from service.ledger.seals.chain import GENESIS
 from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, LATELY, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.recorder import Recorder
@@ -31,6 +32,8 @@ BATCH = 100
 
 KEPT_AFTER = 1_000
 """A restart evaluates at most so many entries again."""
+
+_UNKNOWN_END = 0, b""
 
 
 class MechanismWorker:
@@ -49,7 +52,8 @@ class MechanismWorker:
         self._check = check
         self._stop = threading.Event()
         self._done = 0
-        self._chain: bytes | None = None
+        self._end: tuple[int, bytes] = (0, GENESIS)
+        """(Sequence, chain) where the ledger ended after the last look."""
         self._follows_from = ""
         self._ends: dict[Seller, int] = {}
         self.report: Callable[[str], None] = lambda _: None
@@ -80,9 +84,17 @@ class MechanismWorker:
         For each midnight and policy move since the last look: the entries until then, then every seller. Then the newer
         entries, every seller if the model changed, sellers whose measures ended, and rejected ones.
         """
-        before = self.appended
         self.refusals.load()
-        now = self._ledger.cut()
+        sequence, chain = self._end
+        if self._ledger.seals.chain_at(sequence) != chain:
+            self._forget()
+        self._end = _UNKNOWN_END  # if this look fails, entries may be lost that it followed or made
+        appended = self._look()
+        self._end = self._ledger.seals.last()
+        return appended
+
+    def _look(self) -> int:
+        before, now = self.appended, self._ledger.cut()
         if self._catch_up(now) and self._follow(now.sequence) and self._renew(now):
             ended = {one: 0 for one, end in self._ends.items() if end < now.observe_time}
             for (marketplace, sellers), _ in _list_batches(ended):
@@ -93,6 +105,11 @@ class MechanismWorker:
             self._count_due = monotonic() + COUNT_SECONDS
             self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time)
         return self.appended - before
+
+    def _forget(self) -> None:
+        """Go on where the ledger says, which lost entries: as after the promotion of a standby that lagged."""
+        self._done, self._follows_from = 0, ""
+        self._ends.clear()
 
     def _catch_up(self, now: Cut) -> bool:
         """Evaluate every seller at each midnight and policy move; return whether it is done."""
@@ -129,9 +146,7 @@ class MechanismWorker:
         if begin is None:
             self._keep(last)
             return True
-        # As after the promotion of a standby that lagged.
-        is_kept = self._ledger.seals.chain_at(self._done) == self._chain
-        done = self._done = max(begin - 1, self._done) if is_kept else begin - 1
+        done = self._done = max(begin - 1, self._done)
         while done < last:
             page = _whole_appends(self._ledger.changes.list(done, last, PAGE), last)
             own = self._ledger.changes.find_by_rule(page[0].sequence, page[-1].sequence)
@@ -143,7 +158,6 @@ class MechanismWorker:
                     self._ledger.positions.advance(Position(SOURCE, 0, following))
                 self.behind = last - (following or cut.sequence + 1) + 1
             done = self._done = page[-1].sequence
-            self._chain = self._ledger.seals.chain_at(done)
             if done - begin >= KEPT_AFTER:
                 self._keep(done)
         return True

@@ -41,14 +41,13 @@ class ServedPolicy:
         Raises PolicyRefused or LedgerUnavailable, and keeps the present one.
         """
         with self._changing:
-            last = self.history.last()
-            if last is None:
-                return False
-            if last.digest == self.now.digest:
-                self._moved_time = last.move_time
-                return False
-            self.now, self._moved_time = self._load(last.digest), last.move_time
-            return True
+            last = self.history.last()  # None also after the promotion of a standby that lacks the first commit
+            digest, moved_time = (self.configured.digest, 0) if last is None else (last.digest, last.move_time)
+            is_other = digest != self.now.digest
+            if is_other:
+                self.now = self._load(digest)
+            self._moved_time = moved_time
+            return is_other
 
     def at(self, time: int) -> Policy:
         """Return the policy of `digest_at`; the present one if that cannot be read."""

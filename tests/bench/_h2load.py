@@ -61,17 +61,33 @@ def _run(count: int, *arguments: str) -> float:
 @contextmanager
 def showing(target: str, shown: Shown, folder: Path) -> Iterator[str]:
     """Yield the address of a plain-text proxy that shows a certificate to a server, a connection for a connection."""
+    options = (
+        f"--cacert={shown.tls}",
+        f"--client-cert-file={shown.certificate}",
+        f"--client-private-key-file={shown.key}",
+    )
+    with _proxy(target, ";no-tls", "tls;proto=h2;sni=localhost", folder, *options) as address:
+        yield address
+
+
+@contextmanager
+def meshed(target: str, shown: Shown, folder: Path) -> Iterator[str]:
+    """Yield the address of a proxy that ends TLS, by this certificate, before a server without TLS."""
+    with _proxy(target, "", "proto=h2", folder, str(shown.key), str(shown.certificate)) as address:
+        yield address
+
+
+@contextmanager
+def _proxy(target: str, front: str, back: str, folder: Path, *options: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     host, _, target_port = target.rpartition(":")
     command = [
         *("nghttpx", "--conf=/dev/null", "--workers=1", "--no-via", "--errorlog-file=/dev/null"),
-        f"--frontend=127.0.0.1,{port};no-tls",
-        f"--backend={host},{target_port};;tls;proto=h2;sni=localhost",
-        f"--cacert={shown.tls}",
-        f"--client-cert-file={shown.certificate}",
-        f"--client-private-key-file={shown.key}",
+        f"--frontend=127.0.0.1,{port}{front}",
+        f"--backend={host},{target_port};;{back}",
+        *options,
     ]
     with (folder / f"nghttpx-{port}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,18 +1,27 @@
-"""A checkout's calls with a token during a flood of calls with invalid tokens, over TLS alone."""
+"""A checkout's calls with a token during a flood: of invalid tokens over TLS alone, and of two sorts behind a mesh.
+
+The mesh is a proxy that ends TLS and brings all callers over the connections of one host.
+"""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import grpc
 import psutil
 
 from sellertrust.client import Client, SellertrustCallError
 from tests.bench._access_place import Place
+from tests.bench._h2load import meshed
 from tests.bench._real_data import Say
+from tests.helpers.callers import Shown
 from tests.helpers.filled import prepare
 from tests.helpers.servers import MARKET
 from tests.helpers.shells import serving, shell_of
@@ -20,11 +29,16 @@ from tests.helpers.shells import serving, shell_of
 TURNS, SECONDS = 3, 5.0
 CALLS_A_SECOND = 10
 SOON_SECONDS = 0.2
+NAME = f"marketplaces/{MARKET}/sellers/s0".encode()
+BODY = bytes([10, len(NAME)]) + NAME
+Ask = Callable[[], object]
+FLOODER = "jwt:https://login.example#flooder"
+LIMIT = f'[[limits]]\nprincipals = ["{FLOODER}"]\ncalls_per_second = 20\n'
 
 FLOOD = """
 import sys, threading, time, uuid
 import grpc
-address, ca = sys.argv[1:]
+address, ca, token = sys.argv[1:]
 credentials = grpc.ssl_channel_credentials(open(ca, "rb").read())
 name = b"marketplaces/acme/sellers/s0"
 began = time.monotonic()
@@ -35,7 +49,7 @@ def work():
     while True:
         while time.process_time() > 0.25 * (time.monotonic() - began) + 1:
             time.sleep(0.01)
-        metadata = [("authorization", f"Bearer {uuid.uuid4()}")]
+        metadata = [("authorization", f"Bearer {token or uuid.uuid4()}")]
         asked.append(call.future(bytes([10, len(name)]) + name, metadata=metadata, timeout=10))
         if len(asked) >= 60:
             asked.pop(0).exception()
@@ -44,22 +58,60 @@ for _ in range(40):
 """
 
 
+@dataclass(frozen=True)
+class Flooded:
+    """A server under one flood: a figure's name, the flood's token (empty: an invalid one each), and how it is met."""
+
+    name: str
+    token: str = ""
+    is_meshed: bool = False
+    renews: bool = False
+    """Whether the checkout shows a new token at each call."""
+
+
 def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
     prepare(folder)
     place = Place(folder)
-    tls = {name: path for name, path in place.authority.server_settings().items() if name != "tls_client_ca"}
-    shell = shell_of(folder, grants=place.grants, log_level="error", **tls)
-    options = {"tls": place.authority.ca, "token": place.issuer.token_file(), "service_config": {}}
+    place.grants.write_text(LIMIT + place.grants.read_text())
+    flooder = place.issuer.token("flooder")
+    floods = (
+        Flooded("access.token_flood_kept"),
+        Flooded("access.mesh_strangers_kept", is_meshed=True),
+        Flooded("access.mesh_renewed_kept", is_meshed=True, renews=True),
+        Flooded("access.mesh_flood_kept", flooder, is_meshed=True),
+    )
+    return {flood.name: _kept(folder, place, flood, say) for flood in floods}
+
+
+def _kept(folder: Path, place: Place, flood: Flooded, say: Say) -> float:
+    say(flood.name)
+    tls = place.authority.server_settings()
+    shown = Shown(place.authority.ca, tls["tls_certificate"], tls["tls_key"])
+    seen: dict[str, Any] = {"tls": "mesh"} if flood.is_meshed else {key: tls[key] for key in tls if "client" not in key}
+    shell = shell_of(folder, grants=place.grants, log_level="error", **seen)
     soon: dict[bool, list[float]] = {False: [], True: []}
-    with serving(shell, folder) as address, Client(address, **options) as client:
+    with ExitStack() as stack:
+        address = stack.enter_context(serving(shell, folder))
         _hold_to_one_core()
+        if flood.is_meshed:
+            address = stack.enter_context(meshed(address, shown, folder))
+        client = stack.enter_context(Client(address, tls=shown.tls, token=place.issuer.token_file(), service_config={}))
+        ask: Ask = partial(client.get_trust_score, MARKET, "s0", deadline_seconds=2)
         client.get_trust_score(MARKET, "s0", deadline_seconds=10)
+        if flood.renews:
+            stranger = stack.enter_context(Client(address, tls=shown.tls, service_config={}))
+            method: Any = stranger.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
+            ask = lambda: method(BODY, timeout=2, metadata=(("authorization", f"Bearer {_new_token(place)}"),))  # noqa: E731
         for turn in range(2 * TURNS):
             is_flooded = bool(turn % 2)
-            with _flood(address, place.authority.ca) if is_flooded else nullcontext():
-                soon[is_flooded].append(_share_soon(client))
+            with _flood(address, place.authority.ca, flood.token) if is_flooded else nullcontext():
+                soon[is_flooded].append(_share_soon(ask))
             say(f"{'beside the flood' if is_flooded else 'alone'}: {soon[is_flooded][-1]:.1%} within 200 ms")
-    return {"access.token_flood_kept": round(sum(soon[True]) / sum(soon[False]), 3)}
+    return round(sum(soon[True]) / sum(soon[False]), 3)
+
+
+def _new_token(place: Place) -> str:
+    return place.issuer.token(jti=str(time.monotonic_ns()))
 
 
 def _hold_to_one_core() -> None:
@@ -70,8 +122,8 @@ def _hold_to_one_core() -> None:
 
 
 @contextmanager
-def _flood(address: str, ca: Path) -> Iterator[None]:
-    flood = subprocess.Popen([sys.executable, "-c", FLOOD, address, str(ca)])
+def _flood(address: str, ca: Path, token: str) -> Iterator[None]:
+    flood = subprocess.Popen([sys.executable, "-c", FLOOD, address, str(ca), token])
     try:
         time.sleep(2)
         yield
@@ -80,14 +132,14 @@ def _flood(address: str, ca: Path) -> Iterator[None]:
         flood.wait()
 
 
-def _share_soon(client: Client) -> float:
+def _share_soon(ask: Ask) -> float:
     soon = tries = 0
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:
         asked = time.monotonic()
         tries += 1
-        with suppress(SellertrustCallError):
-            client.get_trust_score(MARKET, "s0", deadline_seconds=2)
+        with suppress(SellertrustCallError, grpc.RpcError):
+            ask()
             soon += time.monotonic() - asked <= SOON_SECONDS
         time.sleep(max(0.0, asked + 1 / CALLS_A_SECOND - time.monotonic()))
     return soon / tries

@@ -74,6 +74,7 @@ def serving(
     By default with the policy without measures: a server records measures as entries, at a time of its own.
     """
     ready, log = folder / "ready", folder / "server.log"
+    ready.unlink(missing_ok=True)
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*map(str, command), "serve", "--ready-file", str(ready), *arguments],

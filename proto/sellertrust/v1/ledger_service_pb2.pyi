@@ -366,22 +366,30 @@ class WatchEntriesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """As in ListEntriesRequest. Required."""
     after_sequence: _builtins.int
-    """`sequence` of the last response. Default 0: from the first entry."""
+    """`sequence` of the last response. Default 0: from the first entry. A number alone cannot show whether the ledger has
+    lost entries since, as after the promotion of a standby that lagged; `resume_token` can.
+    """
     page_size: _builtins.int
     """Most entries per response, 1 to 1,000, at most 8 MB. Default and maximum 1,000."""
+    resume_token: _builtins.str
+    """`resume_token` of the last response, in place of `after_sequence`. FAILED_PRECONDITION with `SEQUENCE_NOT_REACHED` if the
+    ledger no longer holds the entries that were sent before it. Then watch again from an entry that it holds, or from 0.
+    """
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
         page_size: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "page_size", b"page_size", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "page_size", b"page_size", "parent", b"parent", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -395,8 +403,11 @@ class WatchEntriesResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The position to resume from: every earlier entry of the parent was sent. It advances with the whole ledger."""
+    resume_token: _builtins.str
+    """The same position, with a digest of the ledger up to it. At most 100 characters; empty at position 0."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
         """By sequence. Empty in a heartbeat: at once, then at least every 10 s without new entries."""
@@ -406,10 +417,11 @@ class WatchEntriesResponse(_message.Message):
         *,
         entries: _abc.Iterable[_entry_pb2.Entry] | None = ...,
         sequence: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "resume_token", b"resume_token", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

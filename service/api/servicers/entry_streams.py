@@ -1,5 +1,6 @@
 """The streams of LedgerService: batches in, entries out."""
 
+import re
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from math import inf
@@ -28,6 +29,8 @@ M = TypeVar("M", bound=Message)
 
 MAX_PAGE_BYTES = 8 << 20
 HEARTBEAT_SECONDS = 5.0
+TOKEN_DIGITS = 16
+_TOKEN = re.compile(f"([0-9]{{1,18}})-[0-9a-f]{{{TOKEN_DIGITS}}}")
 ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
 
 
@@ -79,30 +82,54 @@ class EntryStreams:
             raise invalid("after_sequence", "must not be negative")
         limit = page_limit(request.page_size, default=MAX_PAGE)
         losses = self._tail.losses
-        position, (last, _) = request.after_sequence, self._ledger.last()
+        position, (last, _) = self._begin_watch(request), self._ledger.last()
         if position > last:
             raise sequence_not_reached_error("after_sequence", position, last)
         self._tail.note(last)
         call, answered = current_call(), -inf
         while call.is_active():
             if self._tail.losses > losses:
-                raise SequenceNotReached(
-                    "the ledger has lost entries that were sent, so another may stand at each sequence; watch again from an"
-                    " entry that it still holds, or from 0",
-                    {"last_sequence": str(self._ledger.last()[0])},
-                    ("after_sequence",),
-                )
+                raise self._lost_error("after_sequence")
             page: list[entry_pb.Entry] = []
             if last > position:
                 page, position = self._entries_after(parent, position, last, limit)
             if page or monotonic() - answered >= HEARTBEAT_SECONDS:
                 call.counts["items"] += len(page)
-                yield ledger_pb.WatchEntriesResponse(entries=page, sequence=position)
+                yield ledger_pb.WatchEntriesResponse(
+                    entries=page, sequence=position, resume_token=self._resume_token(position)
+                )
                 answered = monotonic()
             if position == last:
                 last = max(last, self._tail.wait(position + 1, answered + HEARTBEAT_SECONDS - monotonic()))
             elif self._tail.is_closed:
                 raise server_stopping_error()
+
+    def _begin_watch(self, request: ledger_pb.WatchEntriesRequest) -> int:
+        """Return the sequence after which to begin. Raises InvalidInput; SequenceNotReached if its entries are lost."""
+        token = request.resume_token
+        if not token:
+            return request.after_sequence
+        if request.after_sequence:
+            raise invalid("resume_token", "must be empty beside after_sequence")
+        if not (found := _TOKEN.fullmatch(token)):
+            raise invalid("resume_token", "must be that of a response of WatchEntries")
+        position = int(found[1])
+        if token != self._resume_token(position):
+            raise self._lost_error("resume_token")
+        return position
+
+    def _resume_token(self, position: int) -> str:
+        """Return the token of a position; "" at 0, and without the whole append that holds it."""
+        chain = self._ledger.seals.chain_over(position) if position else None
+        return "" if chain is None else f"{position}-{chain.hex()[:TOKEN_DIGITS]}"
+
+    def _lost_error(self, field: str) -> SequenceNotReached:
+        return SequenceNotReached(
+            "the ledger has lost entries that were sent, so another may stand at each sequence; watch again from an"
+            " entry that it still holds, or from 0",
+            {"last_sequence": str(self._ledger.last()[0])},
+            (field,),
+        )
 
     def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
         # All recorded entries, whenever they occurred: the ledger's end does not depend on the clock.

@@ -24,6 +24,9 @@ BATCH = 5_000
 POLL_SECONDS = 0.5
 PARTITIONS_SECONDS = 60.0
 
+POSITIONS_SECONDS = 2.0
+"""Between two looks, without messages, whether the ledger has lost what was read: a promoted standby may lag."""
+
 RETRY_SECONDS = (0.1, 5.0)
 """The first and the longest wait for a silent ledger or source."""
 
@@ -76,7 +79,7 @@ class Feed:
 
     def _read(self, once: bool, on_progress: Callable[[FeedReport], None]) -> None:
         looked = self._find_partitions()
-        heard = time.monotonic()
+        heard = compared = time.monotonic()
         while not self._stop.is_set():
             messages = self._patiently(lambda: self._source.poll(BATCH, POLL_SECONDS))
             for group in _by_partition(messages):
@@ -88,6 +91,10 @@ class Feed:
                 return
             elif once and self._is_over(heard):
                 raise SourceUnavailable("the source has more messages and sends none; is its server well?")
+            elif time.monotonic() - compared > POSITIONS_SECONDS:
+                for partition in self._found:
+                    self._patiently(partial(self._is_kept, partition))
+                compared = time.monotonic()
             if time.monotonic() - looked > PARTITIONS_SECONDS:
                 looked = self._find_partitions()
 
@@ -101,8 +108,17 @@ class Feed:
     def _seek(self, partition: int) -> None:
         position = self._ledger.positions.find(self._source.name, partition)
         self._source.seek(partition, position)
+        self.report.positions.pop(partition, None)
         if position is not None:
             self.report.positions[partition] = position
+
+    def _is_kept(self, partition: int) -> bool:
+        """Return whether the ledger has what was read of a partition; otherwise go back to where it is."""
+        kept = self._ledger.positions.find(self._source.name, partition)
+        if (kept or 0) >= self.report.positions.get(partition, 0):
+            return True
+        self._seek(partition)
+        return False
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Append one partition's messages together with its new position; keep rejected ones in the file of rejects."""
@@ -127,8 +143,7 @@ class Feed:
         position = Position(name, last.partition, last.next_position)
 
         def append() -> AppendResult | None:
-            kept = self._ledger.positions.find(name, last.partition)
-            if (kept or 0) < self.report.positions.get(last.partition, 0):
+            if not self._is_kept(last.partition):
                 return None
             return accept(
                 *(self._ledger, self._marketplace, entries, position),
@@ -137,8 +152,6 @@ class Feed:
 
         done = self._patiently(append)
         if done is None:
-            self.report.positions.pop(last.partition, None)
-            self._patiently(partial(self._seek, last.partition))
             return
         self.report.add(done)
         self.report.rejected += len(rejected)

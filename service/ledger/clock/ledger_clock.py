@@ -41,13 +41,13 @@ class LedgerClock:
         self.server = server
         self._known = (0, mending.Mendings())
         self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
-        self._written = 0
+        self._seen = 0
         database.listeners.append(self._note_written)
 
     @property
     def seen_sequence(self) -> int:
-        """Return the last sequence that this process has read or committed."""
-        return max(self._known[0], self._written)
+        """Return the last sequence that this process has read or committed, even if the ledger has lost it."""
+        return self._seen
 
     @property
     def mendings(self) -> mending.Mendings:
@@ -69,12 +69,11 @@ class LedgerClock:
             sequence, record_time, mended, clock = connection.execute(_ENDS[self._follows_database]).one()
             end = LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
             self._end_seen = (end.clock, steady_clock(), end.record_time)
-            seen, known = self._known
-            if end.sequence > seen:
-                self._known = (
-                    end.sequence,
-                    known if end.mended == known.through else mending.load_mendings(connection),
-                )
+            self._note_seen(end.sequence)
+            known = self._known[1]
+            if end.mended != known.through:  # less, if a promoted standby lacks the last one
+                known = mending.load_mendings(connection)
+            self._known = (end.sequence, known)
             return end
 
     @property
@@ -115,7 +114,10 @@ class LedgerClock:
             yield connection, self._present_by(max(before.clock, present.clock))
 
     def _note_written(self, rows: Sequence[Sequence[Any]]) -> None:
-        self._written = max(self._written, rows[-1][PLACE["sequence"]])
+        self._note_seen(rows[-1][PLACE["sequence"]])
+
+    def _note_seen(self, sequence: int) -> None:
+        self._seen = max(self._seen, sequence)
 
     def _present_by(self, clock: int) -> Present:
         known = self.mendings.all

@@ -45,5 +45,14 @@ class SealQueries:
         """Return the chain of the seal that ends with a sequence, or None."""
         if sequence == 0:
             return GENESIS
+        last, chain = self._seal_over(sequence)
+        return chain if last == sequence else None
+
+    def chain_over(self, sequence: int) -> bytes | None:
+        """Return the chain of the seal that holds a sequence, or None: of the whole append that it belongs to."""
+        last, chain = self._seal_over(sequence)
+        return chain if last >= sequence else None
+
+    def _seal_over(self, sequence: int) -> tuple[int, bytes]:
         rows = self.clock.database.rows(_SEAL_AT, sequence=sequence)
-        return next((bytes(chain) for last, chain in rows if last == sequence), None)
+        return next(((last, bytes(chain)) for last, chain in rows), (0, GENESIS))

@@ -126,7 +126,8 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
     with server_on("sqlite", tmp_path) as (running, stub):
         requests = [batch(identity("i", "s"), parent=""), batch(identity("j", "s"))]
         assert ended(stub.StreamEntries(iter(requests))) is grpc.StatusCode.INVALID_ARGUMENT
-        for fields in ({"parent": "sellers/s"}, {"after_sequence": -1}, {"page_size": -1}):
+        both = {"resume_token": "1-0123456789abcdef", "after_sequence": 1}
+        for fields in ({"parent": "sellers/s"}, {"after_sequence": -1}, {"page_size": -1}, {"resume_token": "1"}, both):
             request = pb.WatchEntriesRequest(**({"parent": PARENT} | fields))
             with pytest.raises(grpc.RpcError) as caught:
                 next(stub.WatchEntries(request))

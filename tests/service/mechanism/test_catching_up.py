@@ -118,7 +118,7 @@ def test_a_policy_that_comes_back_is_recorded_again(told: Told) -> None:
     one.look()
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
     for served in (other, told.policy):
-        scorer.policy.now = served
+        scorer.policy.configured = scorer.policy.now = served
         one.look()
         one.look()
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]
