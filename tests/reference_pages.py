@@ -30,8 +30,9 @@ from service.settings import Settings, describe, load
 PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
-    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, override, badge, case, violation, notifier,"
-    " proposal, policy commit, policy rollback, policy show, ledger append, ledger list, verify book, access --audit",
+    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, override, badge,"
+    " case, violation, notifier, proposal, policy commit, policy rollback, policy show, ledger append, ledger list,"
+    " verify book, access --audit",
     "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
     " monitor` read a file with `--export`": "rescore, policy preview, ledger export, ledger backup, ledger checkpoint,"
     " verify ledger, verify audit, verify rescored, train, model backtest, model monitor",
@@ -39,7 +40,7 @@ WHERE = {
     " mend-clock` ask a server instead": "ledger import, ledger feed, ledger erase, ledger mend-clock, ledger restore,"
     " ledger upgrade, serve",
     "The others need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the"
-    " database": "access, verify backup, verify certificate, model, policy, doctor",
+    " database": "access, audit check, verify backup, verify certificate, model, policy, doctor",
 }
 
 KINDS_FIELDS = (

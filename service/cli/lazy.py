@@ -37,6 +37,7 @@ COMMANDS = {
         "Look at the published models, compare them, and say which is champion.",
         ("models", "backtest", "shadow", "monitor"),
     ),
+    "audit": Row("Draw a random sample of test buys, and estimate the share of fakes.", ("audit",)),
     "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
     "case": Row("List the cases that cautions and stops of payouts opened, and decide them.", ("cases",)),
     "ledger": Row(

@@ -1,0 +1,313 @@
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError, invalid
+from scoring.entries.field_types import is_id
+from scoring.model.scale import BASE_ODDS, BASE_POINTS, PDO
+from scoring.sampling.document import describe_estimate, describe_plan, name_plan, read_plan
+from scoring.sampling.frame import PPM, Unit, make_frame
+from scoring.sampling.independent import check_sample
+from scoring.sampling.plan import Plan, draw_plan
+from scoring.sampling.share import ErrorsOfTest, estimate_shares
+from sellertrust.client import Client
+from sellertrust.v1.entry_pb2 import CORRECTION_KIND_VOID, INSPECTION_RESULT_FAILED, Entry
+from service.cli.common import client
+from service.cli.options import Marketplace
+from service.cli.output import Column, Exit, Format, Output, emit, format_count, say
+from service.cli.progress import StepProgress
+from service.ledger.seals.checkpoints import load_or_make_key
+from service.settings import load
+
+app = typer.Typer()
+
+NEEDED = ("listing", "seller")
+SUMS = ("units", "value_minor")
+COLUMNS = (*NEEDED, "category", *SUMS, "expected")
+OF_PLAN = "audit_plan"
+"""The attribute of an inspection that names its plan."""
+
+SCORED_AT_ONCE = 1_000
+UNSCORED = 0.05
+"""Expected probability of a fake if no seller of the frame has points."""
+
+FrameFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FRAME", exists=True, dir_okay=False, help="The listings as CSV, with a first line of columns."
+    ),
+]
+
+
+@app.command("plan")
+def plan_command(
+    file: FrameFile,
+    budget: Annotated[int, typer.Option("--budget", min=1, help="How many listings are bought.")],
+    seed: Annotated[
+        str | None, typer.Option("--seed", help="A text that nobody could know before the frame's digest was public.")
+    ] = None,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Draw the listings of a random sample of test buys.
+
+    FRAME has the columns listing and seller, and may have category, units and value_minor (sold, whole numbers) and
+    expected (the probability of a fake, 0 to 1). Without `expected`, the sellers' scores state it, and a complete frame
+    is written beside FRAME. Listings with a higher expected probability are drawn more often, and weigh less.
+
+    Without --seed the command shows the frame's digest. Publish it, then draw with --seed, such as the numbers of a
+    public lottery. FRAME.plan.json then holds the plan, signed with checkpoint-key.pem of the data folder.
+    """
+    rows = _read_rows(file)
+    if "expected" not in rows[0]:
+        if seed is not None:
+            raise invalid(
+                "FRAME", "lacks the column expected; run the command without --seed first, then use the file it writes"
+            )
+        _state_expected(rows, marketplace)
+        file = _write_frame(file, rows)
+    frame = make_frame([_read_unit(line, row) for line, row in enumerate(rows, 2)])
+    if seed is None:
+        say(f"{format_count(len(frame.units), 'listing')}; the digest of the frame is {frame.digest}")
+        say(f"next:  publish it, then: sellertrust audit plan {file} --budget {budget} --seed TEXT")
+        return
+    plan = draw_plan(frame, seed, budget)
+    described = describe_plan(plan)
+    _write_signed(_beside(file, "plan"), described)
+    emit(
+        [
+            {
+                "listing": one.unit.listing,
+                "seller": one.unit.seller,
+                "category": one.unit.category,
+                "selection_probability_ppm": _count_ppm(one.probability_ppb),
+                OF_PLAN: name_plan(described),
+            }
+            for one in plan.drawn
+        ],
+        output,
+    )
+    say(f"next:  buy them, append an inspection for each, then: sellertrust audit estimate {file}")
+
+
+@app.command("estimate")
+def estimate_command(
+    file: FrameFile,
+    sensitivity: Annotated[float, typer.Option("--sensitivity", help="Share of the fakes that the test finds.")] = 1.0,
+    specificity: Annotated[float, typer.Option("--specificity", help="Share of the genuine that pass the test.")] = 1.0,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Estimate the share of fakes, with a 95 % interval, from the inspections of a plan.
+
+    It reads FRAME.plan.json, and the inspections on record whose attribute audit_plan names the plan: a failed
+    inspection is a fake. Shares are of listings, units and value, over all and by category. FRAME.estimate.json then
+    holds plan, results and shares, signed.
+    """
+    frame = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)])
+    described = _read_signed(_beside(file, "plan"), None)
+    plan = read_plan(described, frame)
+    is_fake = _find_results(plan, name_plan(described), marketplace)
+    errors = ErrorsOfTest(sensitivity, specificity)
+    shares = estimate_shares(plan, is_fake, errors)
+    _write_signed(_beside(file, "estimate"), describe_estimate(described, is_fake, errors, shares))
+    emit([asdict(share) for share in shares], output, SHARE_COLUMNS)
+    if missing := len(plan.drawn) - len(is_fake):
+        say(f"{format_count(missing, 'drawn listing')} without a result count as missing by chance")
+
+
+@app.command("check")
+def check_command(
+    file: FrameFile,
+    public_key: Annotated[str, typer.Option("--public-key", help="Who signed the estimate, in hex.")],
+) -> None:
+    """Check a signed estimate again: signature, draw, shares and intervals, with code of its own.
+
+    It reads FRAME and FRAME.estimate.json, and asks no server. Exit code 4 if anything differs.
+    """
+    document = _read_signed(_beside(file, "estimate"), public_key)
+    units = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)]).units
+    problems = check_sample(
+        document,
+        [(one.listing, one.seller, one.category, one.units, one.value_minor, one.expected_ppm) for one in units],
+    )
+    for problem in problems:
+        say(f"error: {problem}")
+    if problems:
+        raise typer.Exit(Exit.REFUSED)
+    say("the seed draws these listings from this frame, and the results give these shares")
+
+
+SHARE_COLUMNS = (
+    *(Column("category"), Column("by")),
+    Column("fakes", ("value", "low", "high"), "{:.2%} ({:.2%} to {:.2%})".format),
+    Column("tested", ("fakes", "tested"), "{} of {} failed".format),
+)
+
+
+def _count_ppm(probability_ppb: int) -> int:
+    return max(probability_ppb // 1_000, 1)
+
+
+def _beside(file: Path, what: str) -> Path:
+    return file.with_name(f"{file.name.removesuffix('.csv')}.{what}.json")
+
+
+def _read_rows(file: Path) -> list[dict[str, str]]:
+    """Raise InvalidInput for unknown, doubled or missing columns, and lines of another length."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, strict=True)
+            columns = next(reader, [])
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise invalid("FRAME", f"{file} is no CSV in UTF-8: {error}") from None
+    wrong = [
+        FieldViolation(("line 1",), f"{one!r} is no column. Use {', '.join(COLUMNS)}.")
+        for one in columns
+        if one not in COLUMNS
+    ]
+    wrong += [FieldViolation(("line 1",), f"lacks the column {one}") for one in NEEDED if one not in columns]
+    if len(set(columns)) < len(columns):
+        wrong.append(FieldViolation(("line 1",), "states a column twice"))
+    wrong += [
+        FieldViolation((f"line {line}",), f"has {len(row)} cells, the first line has {len(columns)}")
+        for line, row in rows
+        if len(row) != len(columns)
+    ]
+    if not rows and not wrong:
+        wrong.append(FieldViolation(("FRAME",), "holds no listing"))
+    if wrong:
+        raise InvalidInput(wrong)
+    return [dict(zip(columns, row, strict=True)) for _, row in rows]
+
+
+def _read_unit(line: int, row: dict[str, str]) -> Unit:
+    for name in (*NEEDED, *(["category"] if row.get("category") else [])):
+        if not is_id(row[name]):
+            raise invalid(
+                f"line {line}, {name}", f"{row[name]!r} is no id: 1 to 128 letters, digits or any of . _ ~ : -"
+            )
+    units, value = (_read_number(line, name, row.get(name) or "0", 10**15, int) for name in SUMS)
+    expected = _read_number(line, "expected", row.get("expected", ""), 1, float)
+    return Unit(row["listing"], row["seller"], row.get("category", ""), int(units), int(value), round(expected * PPM))
+
+
+def _read_number(line: int, name: str, text: str, most: float, form: type[int] | type[float]) -> float:
+    try:
+        value = form(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= most:
+        whole = "whole " if form is int else ""
+        raise invalid(f"line {line}, {name}", f"must be a {whole}number from 0 to {most:g}, and is {text!r}")
+    return value
+
+
+def _state_expected(rows: list[dict[str, str]], marketplace: str | None) -> None:
+    """Write each seller's probability of bad, from its points, to its listings; sellers without points get the mean."""
+    expected: dict[str, float] = {}
+    sellers = sorted({row["seller"] for row in rows})
+    with client(marketplace) as (connection, where), StepProgress() as progress:
+        for start in range(0, len(sellers), SCORED_AT_ONCE):
+            group = sellers[start : start + SCORED_AT_ONCE]
+            for seller, found in zip(group, connection.batch_get_trust_scores(where, group), strict=True):
+                score = found.trust_score
+                if score is not None and score.points is not None:
+                    expected[seller] = 1 / (1 + BASE_ODDS * 2 ** ((score.points - BASE_POINTS) / PDO))
+            progress("scores", start + len(group), len(sellers))
+    mean = sum(expected.values()) / len(expected) if expected else UNSCORED
+    for row in rows:
+        row["expected"] = f"{expected.get(row['seller'], mean):.6f}"
+
+
+def _write_frame(file: Path, rows: list[dict[str, str]]) -> Path:
+    beside = file.with_name(f"{file.name.removesuffix('.csv')}.frame.csv")
+    with beside.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, [name for name in COLUMNS if name in rows[0]])
+        writer.writeheader()
+        writer.writerows(rows)
+    return beside
+
+
+def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str, bool]:
+    """Return by listing whether it is a fake, from the valid inspections of the plan. Raise InvalidInput for a result of
+    a listing that was not drawn, of another probability, or that contradicts another.
+    """
+    drawn = {one.unit.listing: one for one in plan.drawn}
+    sellers = sorted({one.unit.seller for one in plan.drawn})
+    found: dict[str, bool] = {}
+    wrong = []
+    with client(marketplace) as (connection, where), StepProgress() as progress:
+        for place, seller in enumerate(sellers, 1):
+            for entry in _list_inspections(connection, where, seller, plan_id):
+                listing, fails = entry.inspection.listing, entry.inspection.result == INSPECTION_RESULT_FAILED
+                one = drawn.get(listing)
+                if one is None or one.unit.seller != seller:
+                    wrong.append(f"is about listing {listing!r} of {seller}, which the plan did not draw")
+                elif entry.inspection.selection_probability_ppm != _count_ppm(one.probability_ppb):
+                    wrong.append(
+                        f"must state selection_probability_ppm {_count_ppm(one.probability_ppb)}, as the plan does"
+                    )
+                elif found.setdefault(listing, fails) != fails:
+                    wrong.append(f"contradicts another of listing {listing!r}; void the wrong one")
+                else:
+                    continue
+                wrong[-1] = f"{entry.entry_id}: {wrong[-1]}"
+            progress("results", place, len(sellers))
+    if wrong:
+        raise InvalidInput([FieldViolation(("inspection",), text) for text in wrong])
+    return found
+
+
+def _list_inspections(connection: Client, marketplace: str, seller: str, plan_id: str) -> Iterator[Entry]:
+    from sellertrust.errors import SellertrustCallError
+
+    try:
+        entries = [*connection.list_entries(marketplace, seller)]
+    except SellertrustCallError as error:
+        if error.code.name != "NOT_FOUND":
+            raise
+        return
+    void = {one.correction.entry for one in entries if one.correction.correction == CORRECTION_KIND_VOID}
+    for entry in entries:
+        if entry.inspection.attributes.get(OF_PLAN) == plan_id and entry.entry_id not in void:
+            yield entry
+
+
+def _write_signed(path: Path, document: dict[str, Any]) -> None:
+    key = load_or_make_key(load().data_dir / "checkpoint-key.pem")
+    signed = {
+        "document": document,
+        "public_key": key.public_key().public_bytes_raw().hex(),
+        "signature": key.sign(_message(document)).hex(),
+    }
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(json.dumps(signed, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    say(f"{path} written, signed by {signed['public_key']}")
+
+
+def _read_signed(path: Path, public_key: str | None) -> Any:
+    """Return the document in a signed file, if `public_key` signed it; by default the key that the file names."""
+    try:
+        signed = parse_json(path.read_bytes())
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed["public_key"]))
+        key.verify(bytes.fromhex(signed["signature"]), _message(signed["document"]))
+    except FileNotFoundError:
+        raise invalid("FRAME", f"there is no {path} beside it") from None
+    except (OSError, ValueError, KeyError, TypeError, InvalidSignature):
+        raise SellertrustError(f"{path} is damaged, or was not signed by this key") from None
+    return signed["document"]
+
+
+def _message(document: Any) -> bytes:
+    return b"sellertrust-sample 1\n" + canonical_json(document)
