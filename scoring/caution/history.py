@@ -138,9 +138,9 @@ def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str,
 
 
 def take_back_ended_cases(stated: CautionTable, known: KnownSigns) -> KnownSigns:
-    """Return the known facts with the signs of ended cases taken back, for their rule alone.
+    """Return the known facts, with the signs of ended cases taken back from the end on, for their rule alone.
 
-    Other reports of the same sources about the same incidents or listings, too.
+    Later signs that repeat their facts are left out for that rule.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
     for name, time in known.ended.items():

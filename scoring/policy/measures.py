@@ -306,6 +306,7 @@ class Suspension:
 
     @property
     def terms(self) -> Terms:
+        """Return its terms: with days of notice no suspension yet, but a closure after them."""
         notice = self.notice_days if self.terminates else None
         return Terms(suspension_days=0 if self.notice_days else self.days, closes_in_days=notice)
 

@@ -182,7 +182,8 @@ def require_open(found: Proposal) -> None:
 
 
 @contextmanager
-def naming_proposal(name: str) -> Iterator[None]:
+def add_name_to_not_found(name: str) -> Iterator[None]:
+    """Put a proposal's resource name into the metadata of ProposalNotFound."""
     try:
         yield
     except ProposalNotFound as error:

@@ -158,7 +158,7 @@ def promote(
     """
     if proposes and not server:
         raise invalid("--server", "is required to propose: servers ask for approval, the registry itself does not")
-    who = actor or user()
+    who = actor or login_name()
     with _open_models(server) as models:
         if proposes and isinstance(models, Client):
             digest = models.get_model(model).model.digest
@@ -178,7 +178,7 @@ def rollback(reason: Reason, actor: Operator = "", server: Server = None) -> Non
     Running servers follow within a second.
     """
     with _open_models(server) as models:
-        done = models.rollback_model(actor=actor or user(), reason=reason)
+        done = models.rollback_model(actor=actor or login_name(), reason=reason)
     _report_champion(done.champion)
 
 
@@ -338,7 +338,8 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
     return {k: spell(v) if isinstance(v, Mapping) and v.keys() == _INTERVAL else v for k, v in row.items()}
 
 
-def user() -> str:
+def login_name() -> str:
+    """Return this process's user; `unnamed` if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

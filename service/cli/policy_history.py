@@ -11,7 +11,7 @@ from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove
 from service.cli.common import client
-from service.cli.models import move_row, user
+from service.cli.models import login_name, move_row
 from service.cli.options import Assumptions, Expected, Operator, Policy, Propose, Reason
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.cli.proposals import propose
@@ -46,7 +46,7 @@ def commit(
     from service.policy.certificate_file import read_assumptions_text
     from service.policy.policy_file import read_policy
 
-    found, who = read_policy(policy), actor or user()
+    found, who = read_policy(policy), actor or login_name()
     assumed = "" if assumptions is None else read_assumptions_text(assumptions)
     losses = _read_losses(accept_loss or [], found.rule_book.currency)
     with client() as (connection, _):
@@ -91,7 +91,7 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
     with client() as (connection, _):
         policies = PolicyClient(connection)
         digest = policies.get_policy(expected).policy.digest if expected else None
-        done = policies.rollback_policy(actor=actor or user(), reason=reason, policy=digest)
+        done = policies.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
     _report(done.move, done.serving_digest, output)
 
 

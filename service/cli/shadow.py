@@ -5,7 +5,7 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import format_time
 from service.bootstrap import open_registry
-from service.cli.models import now, user
+from service.cli.models import login_name, now
 from service.cli.options import Model, Operator, Reason
 from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.settings import load
@@ -36,7 +36,7 @@ def shadow(
         return
     from service.registry.moves import SHADOW
 
-    digest = open_registry(load()).point(SHADOW, model, actor=actor or user(), reason=reason, now=now())
+    digest = open_registry(load()).point(SHADOW, model, actor=actor or login_name(), reason=reason, now=now())
     say(f"shadow is now {digest[:12]}; see: sellertrust model shadow")
 
 

@@ -12,7 +12,7 @@ from scoring.base.progress import Progress
 from scoring.model.promises import broken_promises
 from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
-from service.cli.models import compare_plainly, figures_of, format_estimates, now, user
+from service.cli.models import compare_plainly, figures_of, format_estimates, login_name, now
 from service.cli.options import Export
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
 from service.cli.progress import StepProgress
@@ -156,7 +156,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
         registry.publish(
             trained.parts,
             attachments={"gates.json": gates, "report.html": page},
-            actor=user(),
+            actor=login_name(),
             reason=f"trained by {job.study.name}",
             now=now(),
         )

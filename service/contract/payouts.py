@@ -87,9 +87,9 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
     )
 
 
-def restitution_message(name: str, found: Restitution) -> measure_pb.GetRestitutionResponse:
+def restitution_message(seller: str, found: Restitution) -> measure_pb.GetRestitutionResponse:
     return measure_pb.GetRestitutionResponse(
-        seller=name,
+        seller=seller,
         violation=found.violation,
         status=entry_pb2.ViolationStatus.ValueType(found.status),
         items=[

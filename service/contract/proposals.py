@@ -158,7 +158,7 @@ _CHECKS = {
 def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> Pb.Proposal:
     """Return a proposal with its state and steps.
 
-    `persons`: by step, (the person whom the caller shows, the person whom it puts behind the proposal).
+    `persons`: by step, (its caller's person, the same if the step counts); "" for none.
     """
     count = sum(1 for _, counted in persons if counted)
     message = Pb.Proposal(

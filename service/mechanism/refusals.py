@@ -60,7 +60,7 @@ class Refusals:
         return self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
-        """Note a rejected seller, after `load`. Raises TooManyRefused."""
+        """Note a rejected seller, after `load`; it is due after 10 s, then 20 s, up to an hour. Raises TooManyRefused."""
         if seller not in self._held and len(self._held) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
         found = self._held.setdefault(seller, Refused(0.0))

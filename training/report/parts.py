@@ -113,6 +113,7 @@ class Axis:
     """(value, text)."""
 
     def at(self, value: float) -> float:
+        """Return the position, 0 to 100: values beyond an end are at that end."""
         span = self.high - self.low
         return min(max(100 * (value - self.low) / span if span else 50.0, 0.0), 100.0)
 

@@ -179,6 +179,7 @@ class World:
         return most
 
     def compare(self, certificate: Data) -> None:
+        """Raise NotProven unless a certificate states the days, buckets and deposits of this world."""
         need(certificate["notice_days"] == self.notice, f"a notice adds {self.notice} days, and not as stated")
         need(certificate["run_days"] == self.days, f"a run goes on for {self.days} days, and not as stated")
         need(certificate["settled"] == self.settled, "the buckets of settled value are not those of the policy")

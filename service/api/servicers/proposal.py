@@ -15,7 +15,7 @@ from scoring.base.errors import (
     invalid,
 )
 from sellertrust.v1 import proposal_service_pb2 as pb
-from service.api.approvals import Approvals, naming_proposal, require_open
+from service.api.approvals import Approvals, add_name_to_not_found, require_open
 from service.api.reads import is_number, page_of
 from service.api.servicers.entry_streams import cut_to_message
 from service.call_context import current_call
@@ -61,7 +61,7 @@ class ProposalServicer:
 
     def GetProposal(self, request: pb.GetProposalRequest) -> pb.GetProposalResponse:
         marketplace, proposal = parse_proposal(request.name, "name")
-        with naming_proposal(request.name):
+        with add_name_to_not_found(request.name):
             found = self._ledger.proposals.find(marketplace, proposal)
             self._require_visible(found)
         return pb.GetProposalResponse(proposal=self._message(found))
@@ -132,7 +132,7 @@ class ProposalServicer:
         check: Callable[[Proposal], bool],
     ) -> Proposal:
         marketplace, proposal = parse_proposal(request.name, "name")
-        with naming_proposal(request.name):
+        with add_name_to_not_found(request.name):
             return self._ledger.proposals.take_step(
                 marketplace,
                 proposal,

@@ -74,7 +74,7 @@ class Tail:
     def wait(self, sequence: int, seconds: float) -> int:
         """Wait until the ledger reaches `sequence`, at most `seconds`; return its last sequence.
 
-        It ends when the caller is gone. Raises ServerStopping or LedgerUnavailable.
+        It also ends when the caller is gone or the ledger lost entries. Raises ServerStopping or LedgerUnavailable.
         """
         losses = self.losses
         self._wait_until(lambda: self._last >= sequence or self.losses > losses, monotonic() + seconds)

@@ -111,8 +111,8 @@ class FactQueries:
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
-        Allegations are left out only of one seller alone; a violation named by a decision, a correction or a split
-        never. `currencies`: those whose settled values are read, too.
+        Of one seller asked alone, at most `max_allegations` allegations are read; those that a decision, correction or
+        split names always are. `currencies`: those whose settled values are read, too.
         """
         is_alone = len(sellers) == 1
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}

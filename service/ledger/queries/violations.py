@@ -202,6 +202,7 @@ class ViolationQueries:
 
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:
+    """Return the changes of status and of attribution by violation, in order; none for one without decisions."""
     found: dict[str, list[RecordedChange]] = {}
     for row in reader.rows(_HISTORY, names):
         held_back = row.kind == Kind.STATUS and read_fact(row).held_back
