@@ -18,6 +18,7 @@ NOTHING: Mapping[str, Any] = {}
 MAX_TEXT = 500
 MAX_SHOWN = 40
 MAX_NAME = 64
+MAX_NAMED = 6
 
 T = TypeVar("T")
 Member = TypeVar("Member", bound=IntEnum)
@@ -234,8 +235,13 @@ class Part:
     def refuse_what_is_left(self) -> None:
         """Note an error for each unread value, in this part and the parts below."""
         for name in [str(name) for name in self.data if name not in self._read]:
-            alike = get_close_matches(name, sorted(self._read | self._known), n=1)
-            self.refuse(name, f"is not a part of {self.whole}{f'; did you mean {alike[0]}?' if alike else ''}")
+            known = sorted(self._read | self._known)
+            remedy = ""
+            if alike := get_close_matches(name, known, n=1):
+                remedy = f"; did you mean {alike[0]}?"
+            elif self.path and 0 < len(known) <= MAX_NAMED:
+                remedy = f"; {self.path} has {', '.join(known)}"
+            self.refuse(name, f"is not a part of {self.whole}{remedy}")
         for part in self._parts:
             part.refuse_what_is_left()
 

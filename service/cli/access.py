@@ -76,9 +76,6 @@ def _method_row(
     shown: dict[str, Any] = {
         "method": method,
         "right": row.right.value,
-        "certificate": row.right in BOUND,
-        "over": row.scope.value,
-        "kinds": ", ".join(kinds),
     }
     if found is not None:
         numbers = [
@@ -87,7 +84,7 @@ def _method_row(
             if row.right in grant.rights and grant.names(principal or "")
         ]
         shown["grants"] = ", ".join(f"grants[{number}]" for number in numbers)
-    return shown
+    return shown | {"certificate": row.right in BOUND, "over": row.scope.value, "kinds": ", ".join(kinds)}
 
 
 def _list_audit(marketplace: str, output: Format) -> None:

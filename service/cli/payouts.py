@@ -19,6 +19,7 @@ from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
 from service.contract.fields import timestamp
+from service.ingest.sources.tables import advise_commas
 
 app = typer.Typer()
 
@@ -138,7 +139,7 @@ def _check_columns(columns: Sequence[str]) -> None:
     known = [ORDER, *FIELDS]
     for place, name in enumerate(columns):
         if name not in known:
-            raise invalid("line 1", f"{name!r} is no column. Use {', '.join(known)}.")
+            raise invalid("line 1", f"{name!r} is no column. Use {', '.join(known)}{advise_commas(columns)}.")
         if name in columns[:place]:
             raise invalid("line 1", f"states the column {name} twice")
     if lacking := [name for name in NEEDED if name not in columns]:

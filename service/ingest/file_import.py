@@ -27,7 +27,7 @@ from service.ingest.partial_append import AppendCounts, accept, format_field_err
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.attempts import Attempt
 from service.ingest.sources.payload import entry_from_json
-from service.ingest.sources.tables import Reject, columns_of, csv_rows, lines_of, parquet_rows
+from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
 from service.ledger.store import Ledger
 
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
@@ -296,7 +296,7 @@ def _require_columns(file: MappedFile, path: Path) -> None:
     if missing:
         raise ConfigurationWrong(
             f"{path} has no column {', '.join(map(repr, missing))}, which the mapping names; it has"
-            f" {', '.join(columns[:20])}"
+            f" {', '.join(columns[:20])}{advise_commas(columns)}"
         )
 
 

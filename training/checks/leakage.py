@@ -150,7 +150,7 @@ def single_features(rows: Snapshot, study: Study) -> Check:
     over = [study.features[place].key for place in np.flatnonzero(strength > MAX_SINGLE_AUC)]
     text = f"{study.features[best].key} alone ranks with AUC {number:.3f}, more than any other feature"
     if over:
-        text += f"; {', '.join(over)}: look whether the outcome is in it"
+        text += f"; {', '.join(over)}: look whether it knows the outcome, for example by a report_time too early"
     return Check("single_feature", not over, number, text, MAX_SINGLE_AUC)
 
 

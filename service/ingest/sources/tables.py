@@ -60,6 +60,12 @@ def columns_of(path: Path) -> list[str]:
     return [] if _describe_wrong_header(header or []) else header or []
 
 
+def advise_commas(columns: Sequence[str]) -> str:
+    """Return what a message about a missing column adds if semicolons or tabs separate the columns; else ""."""
+    alone = columns[0] if len(columns) == 1 else ""
+    return ". Separate the columns by commas" if ";" in alone or "\t" in alone else ""
+
+
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
     """Yield (line, row by column) of a CSV or CSV.gz file.
 

@@ -148,13 +148,13 @@ def test_an_unknown_seller_is_3_beside_known_ones(shell: Shell) -> None:
     assert 0 <= good["points_low"] < good["points"] <= good["points_high"] <= 1000
     assert good["tier"] in ("standard", "trusted", "exemplary")
     assert (nobody["seller"], nobody["state"], nobody["points"]) == ("nobody", "seller_not_found", None)
-    assert "error: No seller 'nobody' in marketplace 'acme'. Check both names.\n" in stderr
+    assert "error: No seller 'nobody' in marketplace 'acme' has orders, an identity or a valid violation" in stderr
     assert "has no entries" not in stderr
     for options in ([], ["--explain"]):
         shown, said = shell("score", "good", "-m", "acmee", *options, code=3)
         assert shown == ""
         assert said.startswith("error: ")
-        assert "error: No seller 'good' in marketplace 'acmee'. Check both names.\n" in said
+        assert "error: No seller 'good' in marketplace 'acmee' has orders, an identity" in said
         assert "next:  marketplace 'acmee' has no entries: name another one by --marketplace" in said
     assert "next:  marketplace 'acmee' has no entries" in shell("violation", "queue", "-m", "acmee")[1]
     table, _ = shell("score", "good", "nobody", code=3)

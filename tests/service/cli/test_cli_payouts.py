@@ -88,6 +88,7 @@ def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], 
         return shell.error(2, "payouts", written(tmp_path, *lines))
 
     assert "line 1: 'shop' is no column. Use order, seller, capture_day" in error(head + ",shop")
+    assert "Separate the columns by commas" in error(head.replace(",", ";"))
     assert "line 1: lacks the column captured_minor" in error("seller,capture_day")
     assert "line 1: states the column seller twice" in error(f"{head},seller")
     no_currency = error(head.removesuffix(",currency"), f"s-1,{OLD},100")

@@ -221,6 +221,9 @@ def test_a_missing_column_is_said_before_the_import(ledger: Ledger, tmp_path: Pa
     with pytest.raises(ConfigurationWrong) as caught:
         imported(ledger, tmp_path, VIOLATIONS, {"path": "other.csv", "entries": [rule]})
     assert "other.csv has no column 'case', 'item', 'kind', which the mapping names; it has id" in str(caught.value)
+    (tmp_path / "other.csv").write_text((tmp_path / "other.csv").read_text().replace(",", ";"))
+    with pytest.raises(ConfigurationWrong, match="Separate the columns by commas"):
+        imported(ledger, tmp_path, {"path": "other.csv", "entries": [rule]})
     assert ids(ledger) == []
 
 
