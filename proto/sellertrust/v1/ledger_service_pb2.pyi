@@ -407,7 +407,7 @@ class WatchEntriesResponse(_message.Message):
     sequence: _builtins.int
     """The position to resume from: every earlier entry of the parent was sent. It advances with the whole ledger."""
     resume_token: _builtins.str
-    """The same position, with a digest of the ledger up to it. At most 100 characters; empty at position 0."""
+    """The same position, with a digest of the ledger up to it. At most 40 characters; empty at position 0."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
         """By sequence. Empty in a heartbeat: at once, then at least every 10 s without new entries."""
