@@ -4,10 +4,13 @@ A connection keeps its certificate, so a renewed one needs a new connection; run
 goes with each call, in the header `authorization`.
 """
 
+import asyncio
+import logging
 import re
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -17,10 +20,16 @@ import grpc
 
 from sellertrust.machine import file_state, is_loopback_host
 
+_LOG = logging.getLogger("sellertrust.client")
+
 LOOK_SECONDS = 1.0
 """The least time between checks of the files, which calls trigger."""
 
+TOKEN_SECONDS = 30.0
+"""After this time a function is asked for a token again."""
+
 Credentials = grpc.ChannelCredentials | str | Path | None
+Token = Callable[[], str] | str | Path | None
 
 
 class CallerFiles:
@@ -36,7 +45,7 @@ class CallerFiles:
         tls: Credentials,
         certificate: str | Path | None,
         key: str | Path | None,
-        token: str | Path | None,
+        token: Token,
     ) -> None:
         if (certificate is None) != (key is None) or (certificate is not None and not isinstance(tls, str | Path)):
             raise ValueError("certificate and key go together, with tls as a file of root certificates")
@@ -44,8 +53,11 @@ class CallerFiles:
             raise ValueError("a token is shown over TLS alone: give tls")
         self._tls = tls
         self._shown = [Path(path) for path in (certificate, key) if path is not None]
-        self._token = None if token is None else Path(token)
-        self._token_text = "" if self._token is None else _read_token(self._token)
+        self._token = token if token is None or callable(token) else partial(_read_file, Path(token))
+        self._token_text = "" if self._token is None else _checked_token(self._token(), str(token))
+        self._renewal_seconds = TOKEN_SECONDS if callable(token) else 0.0
+        self._renewed = monotonic()
+        self._is_asking = False
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """Return the present files' credentials, None for plain text. Raises OSError if they are unusable."""
@@ -69,19 +81,34 @@ class CallerFiles:
             return None
 
     def renew_token(self) -> None:
-        """Read the token again; if that fails, the last one stays in use."""
-        if self._token is not None:
-            try:
-                self._token_text = _read_token(self._token)
-            except OSError:
-                return
+        """Read the token again; until that succeeds, the last one stays in use. A function may hang: it gets a thread."""
+        if self._token is None or self._is_asking or monotonic() - self._renewed < self._renewal_seconds:
+            return
+        self._is_asking, self._renewed = True, monotonic()
+        if self._renewal_seconds:
+            threading.Thread(
+                target=self._read_token, args=(self._token,), name="sellertrust-token", daemon=True
+            ).start()
+        else:
+            self._read_token(self._token)
+
+    def _read_token(self, read: Callable[[], str]) -> None:
+        try:
+            self._token_text = _checked_token(read(), "")
+        except Exception as error:  # noqa: BLE001 (whatever a caller's function raises)
+            _LOG.warning("the token is not renewed: %s", type(error).__name__)  # no message, which may hold a token
+        finally:
+            self._is_asking = False
 
 
-def _read_token(path: Path) -> str:
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
-    if not re.fullmatch(r"[!-~]+", text):
-        raise OSError(f"{path} holds no token: one line of printable characters")
-    return text
+def _read_file(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _checked_token(text: str, place: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text.strip()):
+        raise OSError(f"{place} holds no token: one line of printable characters")
+    return text.strip()
 
 
 def is_this_machine(target: str) -> bool:
@@ -128,8 +155,8 @@ class CallerChannel(grpc.Channel):
         except OSError:  # includes ssl.SSLError: only one of the two files is renewed
             return
         self._state = state
-        if self._retired is not None:
-            self._retired.close()
+        if self._retired is not None and (closing := self._retired.close()) is not None:  # of asyncio
+            self._closing = asyncio.ensure_future(closing)
         self._retired, self.current = self.current, fresh
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
@@ -150,11 +177,14 @@ class CallerChannel(grpc.Channel):
     def stream_stream(self, *arguments: Any, **options: Any) -> Any:
         return _MultiCallable(self, "stream_stream", arguments, options)
 
-    def close(self) -> None:
+    def held(self) -> list[Any]:
+        """Return the channels to close."""
         with self._lock:
-            for channel in (self.current, self._retired):
-                if channel is not None:
-                    channel.close()
+            return [channel for channel in (self.current, self._retired) if channel is not None]
+
+    def close(self) -> None:
+        for channel in self.held():
+            channel.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,8 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
@@ -23,11 +24,12 @@ from typing import Any, Literal, Self
 
 import grpc
 
-from sellertrust.channel import CallerChannel, CallerFiles
+from sellertrust.channel import CallerChannel, CallerFiles, Token
 from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
 from sellertrust.measures import Measures
 from sellertrust.models import Models
+from sellertrust.remembered import RememberedScores
 from sellertrust.requests import (
     MaxStaleness,
     Time,
@@ -85,6 +87,8 @@ SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text(
 """Balancing and retries, for clients in any language. It has no `timeout`: each call sets its deadline."""
 
 OnError = Literal["raise", "unknown"]
+Use = Literal["badge", "payout"]
+"""A badge always gets an answer, at most `badge_seconds` old unless no server answers; a payout a fresh one or an error."""
 _Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
 
 _LOG = logging.getLogger("sellertrust.client")
@@ -105,10 +109,15 @@ class Client(Decisions, Measures, Models):
     `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. A client's `deadline_seconds`
     replaces the defaults of 1 s for reads and 10 s for writes; a call's replaces both. `tls` is a file of root
     certificates or gRPC credentials; without it the connection is in plain text. `certificate` and `key` are PEM files
-    for a server that asks for a client certificate. `token` is a file of the bearer token for each call. Files are read
-    again when they change. Methods raise SellertrustCallError. Use `channel` for other services of the server, such as
-    health.
+    for a server that asks for a client certificate. `token` is a file of the bearer token for each call, or a function
+    that returns it. Files are read again when they change, and the function is called again each half minute, in a
+    thread. `badge_seconds`: how long a score for a badge is remembered. Methods raise SellertrustCallError. Use
+    `channel` for other services of the server, such as health.
     """
+
+    _insecure_channel: Callable[..., Any] = staticmethod(grpc.insecure_channel)
+    _wait: Callable[[Any], TrustScore] = staticmethod(Future.result)
+    _secure_channel: Callable[..., Any] = staticmethod(grpc.secure_channel)
 
     def __init__(
         self,
@@ -118,10 +127,13 @@ class Client(Decisions, Measures, Models):
         tls: grpc.ChannelCredentials | str | Path | None = None,
         certificate: str | Path | None = None,
         key: str | Path | None = None,
-        token: str | Path | None = None,
+        token: Token = None,
         service_config: Mapping[str, Any] | str | None = None,
+        badge_seconds: float = 0.0,
     ) -> None:
+        self.target = target
         self._unknown = _UnknownScores()
+        self._badges = RememberedScores(badge_seconds, self._wait)
         self._read_seconds = deadline_seconds or READ_SECONDS
         self._write_seconds = deadline_seconds or WRITE_SECONDS
         config = SERVICE_CONFIG if service_config is None else service_config
@@ -136,10 +148,12 @@ class Client(Decisions, Measures, Models):
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long one try may take
         )
-        self.channel: grpc.Channel = CallerChannel(
+        self.channel = CallerChannel(
             CallerFiles(target, tls, certificate, key, token),
             lambda shown: (
-                grpc.insecure_channel(target, options) if shown is None else grpc.secure_channel(target, shown, options)
+                self._insecure_channel(target, options)
+                if shown is None
+                else self._secure_channel(target, shown, options)
             ),
         )
         self._closed = threading.Event()
@@ -171,6 +185,7 @@ class Client(Decisions, Measures, Models):
         at_least_sequence: int = 0,
         max_staleness: MaxStaleness = "any",
         on_error: OnError = "raise",
+        use: Use | None = None,
         deadline_seconds: float | None = None,
     ) -> TrustScore:
         """Return one seller's trust score. Its `points` are None if the seller is not rated.
@@ -182,20 +197,28 @@ class Client(Decisions, Measures, Models):
 
         While the ledger's database is away, the server answers what it last knew, with its age in `freshness`. A badge
         can use any age. A payout should pass `max_staleness="fresh"`: it gets a fresh answer, or an error with the
-        reason `TOO_STALE`.
+        reason `TOO_STALE`. One word says both: `use="badge"` is `on_error="unknown"`, remembered for `badge_seconds`,
+        and `use="payout"` is `max_staleness="fresh"` with `on_error="raise"`.
         """
+        if use is not None:
+            on_error, max_staleness = ("unknown", "any") if use == "badge" else ("raise", "fresh")
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
+        name = seller_name(marketplace, seller)
+
+        def ask() -> TrustScore:
+            request = trust_score_service_pb2.GetTrustScoreRequest(seller=name, **asked)
+            seconds = deadline_seconds or self._read_seconds
+            return TrustScore(invoke(self._scores.GetTrustScore, request, seconds).trust_score)
+
         try:
-            request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(marketplace, seller), **asked)
-            response = invoke(self._scores.GetTrustScore, request, deadline_seconds or self._read_seconds)
+            score = self._badges.get(name, ask) if use == "badge" and not asked else ask()
         except Exception as error:
             if self._unknown.must_raise(on_error, error):
                 raise
-            return unknown_score(printable(seller_name(marketplace, seller)))
-        is_unknown = response.trust_score.freshness.state == trust_score_service_pb2.FRESHNESS_STATE_UNKNOWN
-        if is_unknown and on_error == "unknown":
+            return unknown_score(printable(name))
+        if score.freshness.state == trust_score_service_pb2.FRESHNESS_STATE_UNKNOWN and on_error == "unknown":
             self._unknown.note("the server's ledger is away, and it remembers no answer")
-        return TrustScore(response.trust_score)
+        return score
 
     def batch_get_trust_scores(
         self,

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.errors import SellertrustCallError
+from sellertrust.waiting import settle
 
 Time = datetime | Timestamp
 
@@ -118,6 +119,7 @@ def decision(marketplace: str, violation: str, actor: str, reason: str, entry_id
 def invoke(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
     """Call a method within `seconds`. Raises SellertrustCallError."""
     try:
-        return method(request, timeout=seconds)
+        answer: Any = method(request, timeout=seconds)
+        return cast(Response, answer if isinstance(answer, Message) else settle(answer))
     except grpc.RpcError as error:
         raise SellertrustCallError.of(error, seconds) from error

@@ -1,0 +1,79 @@
+"""The client for an event loop: the methods of `sellertrust.client.Client`, to await, with the same names.
+
+    async with AsyncClient("trust.example:50051", tls="ca.pem") as client:
+        score = await client.get_trust_score("acme", "seller-1", use="badge")
+        async for entry in client.list_entries("acme"): ...
+
+Needs the extra `async`. `aio.pyi` has the signatures. Streams, and `wait_for_model`, are for threads: `Client` has them.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from functools import partial, wraps
+from typing import Any, Self
+
+import grpc.aio
+
+from sellertrust.client import Client
+from sellertrust.scores import TrustScore
+from sellertrust.waiting import run, settle
+
+OF_THREADS = {"close", "stream_entries", "watch_entries", "wait_for_model"}
+METHODS = {
+    name: method
+    for name, method in inspect.getmembers(Client, inspect.isfunction)
+    if not name.startswith("_") and name not in OF_THREADS
+}
+
+
+class _LoopClient(Client):
+    _insecure_channel = staticmethod(grpc.aio.insecure_channel)
+    _secure_channel = staticmethod(grpc.aio.secure_channel)
+
+    @staticmethod
+    def _wait(future: Future[TrustScore]) -> TrustScore:
+        found: TrustScore = settle(asyncio.wrap_future(future))
+        return found
+
+
+def _awaited(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.isgeneratorfunction(method):
+
+        @wraps(method)
+        async def iterate(self: "AsyncClient", *arguments: Any, **options: Any) -> AsyncIterator[Any]:
+            items, end = getattr(self._client, name)(*arguments, **options), object()
+            while (item := await run(partial(next, items, end))) is not end:
+                yield item
+
+        return iterate
+
+    @wraps(method)
+    async def call(self: "AsyncClient", *arguments: Any, **options: Any) -> Any:
+        return await run(partial(getattr(self._client, name), *arguments, **options))
+
+    return call
+
+
+class AsyncClient:
+    """A connection for the running event loop; `options` are those of `Client`."""
+
+    def __init__(self, target: str, **options: Any) -> None:
+        self._client = _LoopClient(target, **options)
+        self.channel = self._client.channel
+
+    async def close(self) -> None:
+        """Close the connection, which cancels running calls."""
+        for channel in self._client.channel.held():
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+for _name, _method in METHODS.items():
+    setattr(AsyncClient, _name, _awaited(_name, _method))

@@ -1,0 +1,122 @@
+"""The asynchronous client has the sync one's methods; scores for badges are remembered, those for payouts never."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+
+import sellertrust
+from sellertrust import channel as channels
+from sellertrust.aio import METHODS, AsyncClient
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import trust_score_service_pb2 as pb
+from tests import aio_stub
+from tests.helpers.models import artifact
+from tests.helpers.servers import MARKET, exposure, identity, running_server, violation
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[str]:
+    with sellertrust.local() as client:
+        client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1"), violation("v", "s1")])
+        yield client.target
+
+
+def test_its_signatures_are_the_clients() -> None:
+    assert (aio_stub.FOLDER / "aio.pyi").read_text() == aio_stub.formatted(aio_stub.stub()), "python -m tests.aio_stub"
+    public = {name for name in dir(Client) if not name.startswith("_")}
+    assert public - METHODS.keys() == {"close", "stream_entries", "watch_entries", "wait_for_model"}
+
+
+def test_calls_run_side_by_side_on_one_loop(target: str) -> None:
+    async def main() -> None:
+        async with AsyncClient(target, deadline_seconds=30) as client:
+            scores = await asyncio.gather(*[client.get_trust_score(MARKET, "s1") for _ in range(20)])
+            assert {score.points for score in scores} == {scores[0].points}
+            assert [entry.entry_id async for entry in client.list_entries(MARKET, page_size=1)] == ["i", "x", "v"]
+            decided = await client.confirm_violation(MARKET, "v", actor="staff-1", reason="seen")
+            seen = await client.get_trust_score(MARKET, "s1", at_least_sequence=decided.sequence)
+            assert seen.counted_incidents == 1
+            with pytest.raises(SellertrustCallError, match="No seller 's9'") as error:
+                await client.explain_trust_score(MARKET, "s9")
+            assert error.value.reason == "SELLER_NOT_FOUND"
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_cancels_no_other(target: str) -> None:
+    async def main() -> None:
+        async with AsyncClient(target, deadline_seconds=30, badge_seconds=60) as client:
+            first = asyncio.create_task(client.get_trust_score(MARKET, "s1", use="badge"))
+            second = asyncio.create_task(client.get_trust_score(MARKET, "s1", use="badge"))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert (await second).badge == "unknown"
+            assert (await client.get_trust_score(MARKET, "s1", use="badge")).points
+
+    asyncio.run(main())
+
+
+def test_one_call_answers_all_badges_of_a_seller(tmp_path: Path) -> None:
+    """Remembered for a time, asked once for all who wait, and stale rather than unknown when the server is gone."""
+    with running_server(tmp_path, artifact=artifact()) as running:
+        client = running.client(badge_seconds=0.5)
+        client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
+        found: list[object] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(client.get_trust_score(MARKET, "s1", use="badge")))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 8
+        assert len(running.lines()) < 9
+        client.append_entries(MARKET, [violation("v", "s1")])
+        time.sleep(0.6)
+        known = client.get_trust_score(MARKET, "s1", use="badge")
+        assert known.open_allegations == 1
+    time.sleep(0.6)
+    stale = client.get_trust_score(MARKET, "s1", use="badge", deadline_seconds=1)
+    assert (stale.points, stale.freshness.state) == (known.points, pb.FRESHNESS_STATE_STALE)
+    assert stale.freshness.age.ToTimedelta().total_seconds() >= 0.6
+    with pytest.raises(SellertrustCallError):
+        client.get_trust_score(MARKET, "s1", use="payout", deadline_seconds=1)
+    assert client.get_trust_score(MARKET, "s2", use="badge", deadline_seconds=1).badge == "unknown"
+    client.close()
+
+
+def test_a_token_function_that_hangs_stops_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewed token is shown; while the function hangs or raises, the last one is."""
+    monkeypatch.setattr(channels, "TOKEN_SECONDS", 0.1)
+    monkeypatch.setattr(channels, "LOOK_SECONDS", 0.05)
+    tokens, hang, shown = iter(["one", "two"]), threading.Event(), []
+
+    def token() -> str:
+        given = next(tokens, "")
+        if not given:
+            hang.wait()
+        return given
+
+    def answer(_: bytes, context: grpc.ServicerContext) -> bytes:
+        shown.append(dict(context.invocation_metadata())["authorization"])
+        return b""
+
+    handler = grpc.unary_unary_rpc_method_handler(answer)
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_registered_method_handlers("sellertrust.v1.TrustScoreService", {"GetTrustScore": handler})
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    with Client(target, token=token, deadline_seconds=30, service_config="{}") as client:
+        for _ in range(12):
+            client.get_trust_score(MARKET, "s1")
+            time.sleep(0.1)
+    hang.set()
+    server.stop(None)
+    assert (shown[0], shown[-1], len(shown)) == ("Bearer one", "Bearer two", 12)
