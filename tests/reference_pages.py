@@ -30,8 +30,8 @@ from service.settings import Settings, describe, load
 PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
-    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, override, badge,"
-    " case, violation, notifier, proposal, policy commit, policy rollback, policy show, ledger append, ledger list,"
+    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, simulate, override,"
+    " badge, case, violation, notifier, proposal, policy commit, policy rollback, policy show, ledger append, ledger list,"
     " verify book, access --audit",
     "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
     " monitor` read a file with `--export`": "rescore, policy preview, ledger export, ledger backup, ledger checkpoint,"

@@ -24,6 +24,7 @@ from typing import Any, Literal, Self
 
 import grpc
 
+from sellertrust.answers import Answers
 from sellertrust.channel import CallerChannel, CallerFiles, Token
 from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
@@ -46,6 +47,7 @@ from sellertrust.requests import (
 from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
 from sellertrust.v1.entry_pb2 import Category, Entry, Harm, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
@@ -103,7 +105,7 @@ def unknown_score(name: str) -> TrustScore:
     return TrustScore(seller=name, state=state, badge="unknown", freshness=unknown)
 
 
-class Client(Decisions, Measures, Models):
+class Client(Answers, Decisions, Measures, Models):
     """A connection to sellertrust at `target`.
 
     `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. A client's `deadline_seconds`
@@ -161,6 +163,7 @@ class Client(Decisions, Measures, Models):
         self._ledger = LedgerServiceStub(self.channel)
         self._models = ModelServiceStub(self.channel)
         self._measures = MeasureServiceStub(self.channel)
+        self._answers = AnswerServiceStub(self.channel)
 
     def __enter__(self) -> Self:
         return self
@@ -262,15 +265,20 @@ class Client(Decisions, Measures, Models):
         observe_time: Time | None = None,
         known_time: Time | None = None,
         at_least_sequence: int = 0,
+        audience: "trust_score_service_pb2.Audience.ValueType" = trust_score_service_pb2.AUDIENCE_UNSPECIFIED,
+        language: str = "",
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-        """Return one seller's trust score with the facts behind every point.
+        """Return one seller's trust score with the facts behind every point; with an `audience`, `told` in plain words.
 
         In this message of the contract, unset numbers read 0: test `HasField`, or use
         `TrustScore(explanation.trust_score)`.
         """
         request = trust_score_service_pb2.ExplainTrustScoreRequest(
-            seller=seller_name(marketplace, seller), **bounds(observe_time, known_time, at_least_sequence)
+            seller=seller_name(marketplace, seller),
+            audience=audience,
+            language=language,
+            **bounds(observe_time, known_time, at_least_sequence),
         )
         return invoke(self._scores.ExplainTrustScore, request, deadline_seconds or self._read_seconds)
 

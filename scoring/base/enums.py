@@ -254,6 +254,13 @@ class FreshnessState(IntEnum):
     UNKNOWN = 3
 
 
+class Audience(IntEnum):
+    SELLER = 1
+    STAFF = 2
+    REGULATOR = 3
+    CHECKOUT = 4
+
+
 class Tier(IntEnum):
     UNRATED = 1
     PROBATION = 2

@@ -79,11 +79,20 @@ class _Past:
 
 
 def look_back(
-    known: SellerFacts, artifact: Artifact, policy: Policy, check: Callable[[], None] = lambda: None
+    known: SellerFacts,
+    artifact: Artifact,
+    policy: Policy,
+    check: Callable[[], None] = lambda: None,
+    *,
+    every: bool = False,
 ) -> tuple[SellerPoints, PastTiers]:
-    """Return the points of sellers, and the tiers at the last midnights; `check` may raise between parts."""
+    """Return the points of sellers, and the tiers at the last midnights; `check` may raise between parts.
+
+    `every`: also the points of midnights that can change no tier.
+    """
     past = _collect_past(known, policy)
-    points = find_points(known, artifact, policy, past.find_needed(policy), check)
+    needed = np.ones_like(past.exists) if every else past.find_needed(policy)
+    points = find_points(known, artifact, policy, needed, check)
     return points, past.trace_tiers(known, policy, points)
 
 

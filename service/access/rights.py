@@ -16,7 +16,11 @@ class Right(Enum):
     READ_SCORES = "read_scores"
     """Trust scores."""
     EXPLAIN = "explain"
-    """Trust scores with the facts behind each point."""
+    """Trust scores with the facts behind each point, and simulations."""
+    READ_OWN = "read_own"
+    """What a seller itself may see, and trials of its appeals; for a grant of one seller."""
+    READ_STATEMENTS = "read_statements"
+    """Explanations for a regulator."""
     READ_MEASURES = "read_measures"
     """Measures in force with their rules and entries, payout terms, and restitution."""
     READ_LEDGER = "read_ledger"
@@ -58,6 +62,7 @@ class Scope(Enum):
 
     SELLER = "the seller in `seller`"
     MEASURES = "the seller in `seller`; a `policy` that is stated needs `read_policies` besides"
+    AUDIENCE = "the seller in `seller`, by the right of the `audience`"
     SELLERS = "each seller in `sellers`"
     PARENT = "the marketplace or the seller in `parent`"
     MARKETPLACE = "every seller of the marketplace in `parent`"
@@ -88,7 +93,8 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
     {
         "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER),
         "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
-        "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
+        "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
+        "AnswerService/SimulateTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.MEASURES),
         "MeasureService/EvaluatePayout": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "MeasureService/GetRestitution": MethodRow(Right.READ_MEASURES, Scope.SELLER),
@@ -168,6 +174,9 @@ RIGHT_OF_KIND: Mapping[Kind, Right] = MappingProxyType(
 )
 """For appends. A missing kind stops the server's start."""
 
+RIGHT_OF_AUDIENCE = (Right.EXPLAIN, Right.READ_OWN, Right.EXPLAIN, Right.READ_STATEMENTS, Right.READ_SCORES)
+"""By the audience's number; unspecified is staff."""
+
 BOUND = frozenset(
     {
         *(Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS),
@@ -220,6 +229,8 @@ _APPENDING = frozenset(right for kind, right in RIGHT_OF_KIND.items() if kind no
 def rights_of(method: str) -> frozenset[Right]:
     """Return the rights that each admit a call of `Service/Method`; for appends the rights of all kinds."""
     row = METHODS[method]
+    if row.scope is Scope.AUDIENCE:
+        return frozenset(RIGHT_OF_AUDIENCE)
     return _APPENDING if row.scope is Scope.ENTRIES else frozenset({row.right})
 
 

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.v1 import (
+    answer_service_pb2,
     audit_service_pb2,
     ledger_service_pb2,
     measure_service_pb2,
@@ -38,6 +39,7 @@ from service.api.gate import Gate
 from service.api.health import Health
 from service.api.listening import listening_error
 from service.api.reads import Reads
+from service.api.servicers.answer import AnswerServicer
 from service.api.servicers.audit import AuditServicer
 from service.api.servicers.ledger import LedgerServicer
 from service.api.servicers.measure import MeasureServicer
@@ -107,6 +109,7 @@ FILES = (
     measure_service_pb2.DESCRIPTOR,
     policy_service_pb2.DESCRIPTOR,
     audit_service_pb2.DESCRIPTOR,
+    answer_service_pb2.DESCRIPTOR,
 )
 
 SCORE_SERVICE = "sellertrust.v1.TrustScoreService"
@@ -161,6 +164,7 @@ class Server:
             MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
+            AnswerServicer(ledger, scorer, reads),
         )
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())

@@ -271,6 +271,11 @@ def _describe_incomplete(line: int, error: json.JSONDecodeError) -> str:
     )
 
 
+def read_entries(file: Path, marketplace: str) -> list[Entry]:
+    """Return the entries of a file, or of stdin. Raises InvalidInput."""
+    return _entries(_read_objects(file), marketplace)
+
+
 def _entries(objects: Objects, marketplace: str) -> list[Entry]:
     entries = []
     for line, text in objects:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 import grpc
 import typer
 
+from scoring.base.enums import Audience
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import IdentityLevel
@@ -19,7 +20,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ExplainTrustScoreResponse,
     TrustScore,
 )
-from service.cli.common import client, find_entries, moment
+from service.cli.common import client, find_entries, moment, parse_option
 from service.cli.connecting import describe_empty
 from service.cli.options import KnownTime, Marketplace, ObserveTime
 from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
@@ -50,6 +51,10 @@ COLUMNS = (
 def score(
     sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", help="Ids of sellers.")],
     explain: Annotated[bool, typer.Option("--explain", help="Show the facts behind every point.")] = False,
+    audience: Annotated[
+        str, typer.Option("--for", metavar="AUDIENCE", help="Explain it to: seller, staff, regulator or checkout.")
+    ] = "",
+    language: Annotated[str, typer.Option("--language", help="With --for: en or zh.")] = "",
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
@@ -57,9 +62,11 @@ def score(
 ) -> None:
     """Show the trust scores of sellers. Ends with 3 if one has none."""
     observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
+    reader = parse_option("--for", Audience, audience) if audience else 0
     with client(marketplace) as (connection, where):
-        if explain:
-            missing = _explain(connection, where, sellers, output, observe_time=observe, known_time=known)
+        if explain or reader:
+            asked = {"observe_time": observe, "known_time": known, "audience": reader, "language": language}
+            missing = _explain(connection, where, sellers, output, **asked)
         else:
             found = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
             results = [one.message for one in found]
@@ -83,14 +90,16 @@ def score(
 
 
 def _explain(
-    connection: Client, marketplace: str, sellers: list[str], output: Format, **times: Any
+    connection: Client, marketplace: str, sellers: list[str], output: Format, **asked: Any
 ) -> list[tuple[str, str]]:
     found: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for seller in sellers:
         try:
-            explanation = connection.explain_trust_score(marketplace, seller, **times)
-            found.append((explanation, _override(connection, marketplace, seller, explanation.trust_score)))
+            explanation = connection.explain_trust_score(marketplace, seller, **asked)
+            is_told = explanation.HasField("told")
+            override = {} if is_told else _override(connection, marketplace, seller, explanation.trust_score)
+            found.append((explanation, override))
         except SellertrustCallError as error:
             if error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
@@ -99,6 +108,9 @@ def _explain(
         emit([explanation_row(explanation) | override for explanation, override in found], output)
     else:
         for explanation, override in found:
+            if explanation.HasField("told"):
+                write("".join(wrap_line(sentence) for sentence in explanation.told.sentences))
+                continue
             print_explanation(explanation, override.get("override"))
     return missing
 
@@ -171,6 +183,8 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
     row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
+    if explanation.HasField("told"):
+        row["told"] = plain_of(explanation.told)
     if explanation.HasField("baseline_points"):
         row["baseline_points"] = explanation.baseline_points
         row["explanation"] = [plain_of(reason) for reason in explanation.reasons]

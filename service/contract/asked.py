@@ -9,7 +9,7 @@ from scoring.entries.field_types import MAX_ID
 from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
-from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Right, Scope
+from service.access.rights import BOUND, METHODS, RIGHT_OF_AUDIENCE, RIGHT_OF_KIND, MethodRow, Right, Scope
 from service.contract.resource_names import (
     parse_marketplace,
     parse_notifier,
@@ -60,6 +60,12 @@ def seller_parts(request: Any) -> tuple[str, str]:
 
 def _of_seller(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, *parse_seller(request.seller, "seller"))]
+
+
+def _of_audience(_: MethodRow, request: Any) -> list[NeededRight]:
+    if not 0 <= request.audience < len(RIGHT_OF_AUDIENCE):
+        raise invalid("audience", "is unknown; use one of Audience")
+    return [NeededRight(RIGHT_OF_AUDIENCE[request.audience], *parse_seller(request.seller, "seller"))]
 
 
 def _of_measures(row: MethodRow, request: Any) -> list[NeededRight]:
@@ -115,6 +121,7 @@ def _of_proposals(row: MethodRow, request: Any) -> list[NeededRight]:
 _ASKING: dict[Scope, Callable[[MethodRow, Any], list[NeededRight]]] = {
     Scope.SELLER: _of_seller,
     Scope.MEASURES: _of_measures,
+    Scope.AUDIENCE: _of_audience,
     Scope.SELLERS: _of_sellers,
     Scope.ERASED: _of_erased,
     Scope.PARENT: _of_parent,

@@ -79,6 +79,7 @@ POOLS: Mapping[str, Pool] = {
     "TrustScoreService/GetTrustScore": Pool.READ,
     "TrustScoreService/BatchGetTrustScores": Pool.BATCH,
     "TrustScoreService/ExplainTrustScore": Pool.SLOW,
+    "AnswerService/SimulateTrustScore": Pool.SLOW,
     "MeasureService/EvaluateMeasures": Pool.SLOW,
     "MeasureService/EvaluatePayout": Pool.SLOW,
     "MeasureService/GetRestitution": Pool.SLOW,

@@ -68,6 +68,9 @@ class ViolationView:
     entries: tuple[str, ...]
     allowed_actions: tuple[Action, ...]
     sequence: int
+    listing: str = ""
+    ground: str = ""
+    automated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from scoring.answers.forecast import find_first_better_day, forecast
+from scoring.answers.leads import find_leads, list_given_back
+from scoring.answers.whole import WholeAnswer
 from scoring.base.errors import EntryKindUnknown, SellertrustError, seller_not_found
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
@@ -15,7 +18,9 @@ from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.scores.score import CoreAnswer, answer, explain
 from scoring.scores.settled_value import grows_with_value
 from service.call_context import current_call
+from service.contract.audiences import Told
 from service.ledger.queries.measures import SellerTerms
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
@@ -83,6 +88,47 @@ class Scorer:
             raise seller_not_found(marketplace, seller)
         return explanation, asked.stamp
 
+    def whole(
+        self,
+        marketplace: str,
+        seller: str,
+        cut: Cut,
+        *,
+        supposed: Supposed = NOTHING_SUPPOSED,
+        made_by: tuple[Artifact | None, Policy] | None = None,
+    ) -> WholeAnswer:
+        """Return one seller's score and measures from one reading, with hypothetical entries.
+
+        `made_by`: other than the served model and policy. Raises SellerNotFound; CallerGone or DeadlinePassed if the
+        caller no longer waits.
+        """
+        artifact, policy = made_by or (self.champion.artifact, self.policy.now)
+        asked = _Asked(marketplace, cut, artifact, policy, supposed)
+        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
+        given, [found] = self._evaluate([seller], asked, terms)
+        if found is None:
+            raise seller_not_found(marketplace, seller)
+        return WholeAnswer(given, found, terms[seller].statements, policy, asked.stamp)
+
+    def tell(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
+        """Return what an answer in plain words rests on, and the explanation; raises as `whole`."""
+        whole = self.whole(marketplace, seller, cut)
+        explanation = explain(whole.given, _check)
+        if explanation is None:
+            raise seller_not_found(marketplace, seller)
+        forecasts = forecast(whole.given, _check)
+        leads = find_leads(whole, explanation, forecasts, check=_check)
+        fixed = forecasts is not None and forecasts.is_fixed
+        told = Told(
+            whole=whole,
+            leads=leads,
+            given_back=list_given_back(whole, _check),
+            violations=self._ledger.violations.named(marketplace, [e for lead in leads for e in lead.entries], cut),
+            fixed=fixed,
+            fixed_until=find_first_better_day(forecasts, _check) if fixed and forecasts is not None else None,
+        )
+        return told, explanation
+
     def measures(
         self, marketplace: str, seller: str, cut: Cut, policy: Policy | None = None, served_at: int | None = None
     ) -> tuple[InForce, Policy, Stamp]:
@@ -93,7 +139,7 @@ class Scorer:
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         asked = _Asked(marketplace, cut, artifact, policy or self.policy.now)
-        [found] = self._measures_of([seller], asked, self._ledger.measures.of_sellers(marketplace, [seller], cut))
+        _, [found] = self._evaluate([seller], asked, self._ledger.measures.of_sellers(marketplace, [seller], cut))
         if found is None:
             raise seller_not_found(marketplace, seller)
         return found, asked.policy, asked.stamp
@@ -112,16 +158,16 @@ class Scorer:
         """
         asked = _Asked(marketplace, cut, self.champion.artifact, policy)
         for batch in self._ledger.facts.batches(marketplace, sellers):
-            yield from zip(batch, self._measures_of(batch, asked, terms), strict=True)
+            yield from zip(batch, self._evaluate(batch, asked, terms)[1], strict=True)
 
-    def _measures_of(
+    def _evaluate(
         self, batch: Sequence[str], asked: "_Asked", terms: Mapping[str, SellerTerms]
-    ) -> list[InForce | None]:
+    ) -> tuple[CoreAnswer, list[InForce | None]]:
         currency = asked.policy.rule_book.currency
         currencies = [currency] if grows_with_value(asked.policy) else []
         given = self._answer(batch, asked, currencies, looks_back=True)
         beside = {seller: Beside(terms[seller].statements, terms[seller].deposit.held_in(currency)) for seller in batch}
-        return evaluate_measures(given, asked.marketplace, beside, _check)
+        return given, evaluate_measures(given, asked.marketplace, beside, _check)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
         policy = self.policy.now
@@ -130,7 +176,7 @@ class Scorer:
             return found
         for batch in self._ledger.facts.batches(marketplace, sellers):
             _check()
-            known = self._resolve(marketplace, batch, cut)
+            known = self._resolve(_Asked(marketplace, cut, None, policy), batch)
             by_case = read_cautions(self._ledger, marketplace, known, cut, policy, _check)
             found |= {batch[case]: cautions for case, cautions in by_case.items()}
         return found
@@ -140,12 +186,13 @@ class Scorer:
     ) -> CoreAnswer:
         """Return the answer that scores, explanations and measures are taken from."""
         _check()
-        known = self._resolve(asked.marketplace, batch, asked.cut, currencies)
+        known = self._resolve(asked, batch, currencies)
         cautions = read_cautions(self._ledger, asked.marketplace, known, asked.cut, asked.policy, _check)
         return answer(known, asked.artifact, asked.policy, cautions, _check, looks_back=looks_back)
 
-    def _resolve(self, marketplace: str, batch: Sequence[str], cut: Cut, currencies: Sequence[str] = ()) -> SellerFacts:
-        table, omitted = self._ledger.facts.table(marketplace, batch, cut, currencies)
+    def _resolve(self, asked: "_Asked", batch: Sequence[str], currencies: Sequence[str] = ()) -> SellerFacts:
+        cut = asked.cut
+        table, omitted = self._ledger.facts.table(asked.marketplace, batch, cut, currencies, asked.supposed)
         return resolve_sellers(batch, table, cut.observe_time, omitted)
 
 
@@ -157,6 +204,7 @@ class _Asked:
     cut: Cut
     artifact: Artifact | None
     policy: Policy
+    supposed: Supposed = NOTHING_SUPPOSED
 
     @property
     def stamp(self) -> Stamp:

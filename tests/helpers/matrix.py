@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import Message
 
 from sellertrust.client import Client
+from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import audit_service_pb2 as audit_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
@@ -51,6 +52,11 @@ CALLS: dict[str, Message] = {
     "TrustScoreService/GetTrustScore": score_pb.GetTrustScoreRequest(seller=SELLER),
     "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
     "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
+    "AnswerService/SimulateTrustScore": answer_pb.SimulateTrustScoreRequest(seller=SELLER),
+    "AnswerService/SimulateTrustScore for a seller": answer_pb.SimulateTrustScoreRequest(seller=SELLER, audience=1),
+    "TrustScoreService/ExplainTrustScore for a seller": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=1),
+    "TrustScoreService/ExplainTrustScore for a regulator": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=3),
+    "TrustScoreService/ExplainTrustScore for a checkout": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=4),
     "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures policy": measure_pb.EvaluateMeasuresRequest(seller=SELLER, policy="policies/head"),
     "MeasureService/EvaluatePayout": measure_pb.EvaluatePayoutRequest(seller=SELLER, capture_day="2026-01-01"),
@@ -125,8 +131,13 @@ CALLS: dict[str, Message] = {
 _SCORES = {"TrustScoreService/GetTrustScore", "TrustScoreService/BatchGetTrustScores"}
 _LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerService/ListViolations"}
 _OPEN_TO = {
-    "read_scores": _SCORES,
-    "explain": {"TrustScoreService/ExplainTrustScore"},
+    "read_scores": _SCORES | {"TrustScoreService/ExplainTrustScore for a checkout"},
+    "explain": {"TrustScoreService/ExplainTrustScore", "AnswerService/SimulateTrustScore"},
+    "read_own": {
+        "TrustScoreService/ExplainTrustScore for a seller",
+        "AnswerService/SimulateTrustScore for a seller",
+    },
+    "read_statements": {"TrustScoreService/ExplainTrustScore for a regulator"},
     "read_measures": {
         f"MeasureService/{method}" for method in ("EvaluateMeasures", "EvaluatePayout", "GetRestitution")
     },
@@ -184,6 +195,8 @@ _OPEN_TO = {
 _TOKEN_MAY = {
     "read_scores",
     "explain",
+    "read_own",
+    "read_statements",
     "read_measures",
     "read_ledger",
     "append",

@@ -55,6 +55,38 @@ about the seller.
 """
 Global___ScoreState: _TypeAlias = ScoreState  # noqa: Y015
 
+class _Audience:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AudienceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Audience.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIENCE_UNSPECIFIED: _Audience.ValueType  # 0
+    """As AUDIENCE_STAFF."""
+    AUDIENCE_SELLER: _Audience.ValueType  # 1
+    """The seller itself: its own facts, without cautions, notifiers and open allegations. Needs `read_own`."""
+    AUDIENCE_STAFF: _Audience.ValueType  # 2
+    """The marketplace's staff: everything. Needs `explain`."""
+    AUDIENCE_REGULATOR: _Audience.ValueType  # 3
+    """A regulator: facts, ground, automated means, redress. Needs `read_statements`."""
+    AUDIENCE_CHECKOUT: _Audience.ValueType  # 4
+    """A checkout: badge, tier and one line. Needs `read_scores`."""
+
+class Audience(_Audience, metaclass=_AudienceEnumTypeWrapper):
+    """The reader of an answer. Each needs its own right."""
+
+AUDIENCE_UNSPECIFIED: Audience.ValueType  # 0
+"""As AUDIENCE_STAFF."""
+AUDIENCE_SELLER: Audience.ValueType  # 1
+"""The seller itself: its own facts, without cautions, notifiers and open allegations. Needs `read_own`."""
+AUDIENCE_STAFF: Audience.ValueType  # 2
+"""The marketplace's staff: everything. Needs `explain`."""
+AUDIENCE_REGULATOR: Audience.ValueType  # 3
+"""A regulator: facts, ground, automated means, redress. Needs `read_statements`."""
+AUDIENCE_CHECKOUT: Audience.ValueType  # 4
+"""A checkout: badge, tier and one line. Needs `read_scores`."""
+Global___Audience: _TypeAlias = Audience  # noqa: Y015
+
 class _CautionSignal:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -807,10 +839,16 @@ class ExplainTrustScoreRequest(_message.Message):
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
+    audience: Global___Audience.ValueType
+    """Who reads the answer. Without one, `told` is not set."""
+    language: _builtins.str
+    """The language of `told`: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """As in GetTrustScoreRequest."""
@@ -826,10 +864,12 @@ class ExplainTrustScoreRequest(_message.Message):
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
         at_least_sequence: _builtins.int = ...,
+        audience: Global___Audience.ValueType = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "audience", b"audience", "known_time", b"known_time", "language", b"language", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -845,6 +885,7 @@ class ExplainTrustScoreResponse(_message.Message):
     BASELINE_POINTS_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     THIN_FILE_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
     baseline_points: _builtins.int
     """The page's base, from its best rows; may be above 1000. Only if rated."""
     @_builtins.property
@@ -859,6 +900,10 @@ class ExplainTrustScoreResponse(_message.Message):
     def thin_file(self) -> Global___ThinFile:
         """Only if unrated."""
 
+    @_builtins.property
+    def told(self) -> Global___ToldAnswer:
+        """The answer in plain words. Only with an `audience`."""
+
     def __init__(
         self,
         *,
@@ -866,13 +911,138 @@ class ExplainTrustScoreResponse(_message.Message):
         baseline_points: _builtins.int | None = ...,
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         thin_file: Global___ThinFile | None = ...,
+        told: Global___ToldAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "baseline_points", b"baseline_points", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "baseline_points", b"baseline_points", "thin_file", b"thin_file", "told", b"told", "trust_score", b"trust_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "baseline_points", b"baseline_points", "reasons", b"reasons", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "baseline_points", b"baseline_points", "reasons", b"reasons", "thin_file", b"thin_file", "told", b"told", "trust_score", b"trust_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_points: _TypeAlias = _typing.Literal["baseline_points"]  # noqa: Y015
     _WhichOneofArgType__baseline_points: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_points) -> _WhichOneofReturnType__baseline_points | None: ...
 
 Global___ExplainTrustScoreResponse: _TypeAlias = ExplainTrustScoreResponse  # noqa: Y015
+
+@_typing.final
+class ToldAnswer(_message.Message):
+    """An answer in plain words for one audience."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    SENTENCES_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    FIXED_FIELD_NUMBER: _builtins.int
+    FIXED_UNTIL_DAY_FIELD_NUMBER: _builtins.int
+    GIVEN_BACK_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """The language of the sentences."""
+    fixed: _builtins.bool
+    """True if nothing that the seller can do within 180 days improves its tier sooner than a wait. False in the best tier."""
+    fixed_until_day: _builtins.str
+    """With `fixed`: the first UTC day on which a wait alone improves the tier. Empty if there is none within 3 years."""
+    @_builtins.property
+    def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the order to read them."""
+
+    @_builtins.property
+    def leads(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeadingReason]:
+        """At most four; those that decide the tier first, then the costliest. None for a checkout."""
+
+    @_builtins.property
+    def given_back(self) -> _containers.RepeatedCompositeFieldContainer[Global___GivenBack]:
+        """Confirmed violations that were overturned, at most 20."""
+
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+        sentences: _abc.Iterable[_builtins.str] | None = ...,
+        leads: _abc.Iterable[Global___LeadingReason] | None = ...,
+        fixed: _builtins.bool = ...,
+        fixed_until_day: _builtins.str = ...,
+        given_back: _abc.Iterable[Global___GivenBack] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed", b"fixed", "fixed_until_day", b"fixed_until_day", "given_back", b"given_back", "language", b"language", "leads", b"leads", "sentences", b"sentences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToldAnswer: _TypeAlias = ToldAnswer  # noqa: Y015
+
+@_typing.final
+class LeadingReason(_message.Message):
+    """One leading reason. Its flags are computed by scores without it, never stated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    CAUSED_FIELD_NUMBER: _builtins.int
+    RESPONSIVE_FIELD_NUMBER: _builtins.int
+    CONTESTABLE_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    reason_code: _builtins.str
+    """As in Reason."""
+    points: _builtins.int
+    """Of one incident: the points lost by it, computed again. Else as in Reason; 0 for what bounds only the tier."""
+    caused: _builtins.bool
+    """Whether the answer changes as said without these entries; for a lack, once the seller supplies it."""
+    responsive: _builtins.bool
+    """Whether one act of the seller about it improves its tier within 180 days."""
+    contestable: _builtins.bool
+    """Whether an appeal is open."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The entries behind it."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it stops to bound the tier by itself. Not set if it fades."""
+
+    def __init__(
+        self,
+        *,
+        reason_code: _builtins.str = ...,
+        points: _builtins.int = ...,
+        entries: _abc.Iterable[_builtins.str] | None = ...,
+        caused: _builtins.bool = ...,
+        responsive: _builtins.bool = ...,
+        contestable: _builtins.bool = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caused", b"caused", "contestable", b"contestable", "end_time", b"end_time", "entries", b"entries", "points", b"points", "reason_code", b"reason_code", "responsive", b"responsive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeadingReason: _TypeAlias = LeadingReason  # noqa: Y015
+
+@_typing.final
+class GivenBack(_message.Message):
+    """A decision that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIOLATION_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    violation: _builtins.str
+    """The violation's id."""
+    points: _builtins.int
+    """The points that this gave back."""
+    def __init__(
+        self,
+        *,
+        violation: _builtins.str = ...,
+        points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "violation", b"violation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GivenBack: _TypeAlias = GivenBack  # noqa: Y015

@@ -8,6 +8,7 @@ from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce
 from service.api.reads import Reads
 from service.call_context import current_call
+from service.contract.audiences import checkout_message, require_audience, score_for_seller, told_message
 from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import (
@@ -17,6 +18,7 @@ from service.contract.scores import (
     score_message,
     stamp_message,
 )
+from service.contract.texts import Texts
 from service.ledger.records import Cut
 from service.scores.book.asked import Asked
 from service.scores.book.book import Book
@@ -86,12 +88,30 @@ class TrustScoreServicer:
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
+        require_audience(request.audience)
+        texts = Texts(request.language)
         cut, freshness = self._cut(request)
+        is_told = request.audience not in {score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_CHECKOUT}
         try:
-            explanation, stamp = self._scorer.explain(marketplace, seller, cut)
+            if is_told:
+                told, explanation = self._scorer.tell(marketplace, seller, cut)
+                stamp = told.whole.stamp
+            else:
+                explanation, stamp = self._scorer.explain(marketplace, seller, cut)
         except SellerNotFound as error:
             raise _by_the_clock(error, freshness) from None
-        return explanation_message(request.seller, explanation, stamp, freshness)
+        response = explanation_message(request.seller, explanation, stamp, freshness)
+        if request.audience == score_pb.AUDIENCE_CHECKOUT:
+            return checkout_message(response, texts)
+        if is_told:
+            for_regulator = request.audience == score_pb.AUDIENCE_REGULATOR
+            response.told.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
+            if request.audience != score_pb.AUDIENCE_STAFF:
+                score_for_seller(response.trust_score)
+        if request.audience == score_pb.AUDIENCE_SELLER:
+            response.ClearField("reasons")
+            response.ClearField("baseline_points")
+        return response
 
     def _cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
         if not isinstance(request, score_pb.ExplainTrustScoreRequest):

@@ -69,9 +69,12 @@ class Batch:
         """Insert all entries; return their number."""
         new_entries = self.derivation.new_entries
         if new_entries:
-            rows = [self._row(new, sequence) for sequence, new in enumerate(new_entries, self._first)]
-            insert_sealed(reader, rows, {n: new.item.sealed for n, new in enumerate(new_entries) if new.item.sealed})
+            texts = {n: new.item.sealed for n, new in enumerate(new_entries) if new.item.sealed}
+            insert_sealed(reader, self.rows(), texts)
         return len(new_entries)
+
+    def rows(self) -> list[Row]:
+        return [self._row(new, sequence) for sequence, new in enumerate(self.derivation.new_entries, self._first)]
 
     def _row(self, new: NewEntry, sequence: int) -> Row:
         row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._date)

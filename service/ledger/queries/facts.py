@@ -26,6 +26,7 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read_content
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed
 from service.ledger.records import Cut
 
 MAX_BATCH_ROWS = 16_000
@@ -107,12 +108,17 @@ class FactQueries:
         return sorted(rows, key=attrgetter("seller", "sequence"))
 
     def table(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Collection[str] = ()
+        self,
+        marketplace: str,
+        sellers: Sequence[str],
+        cut: Cut,
+        currencies: Collection[str] = (),
+        supposed: Supposed = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
         Of one seller asked alone, at most `max_allegations` allegations are read; those that a decision, correction or
-        split names always are. `currencies`: those whose settled values are read, too.
+        split names always are. `currencies`: those whose settled values are read, too. `supposed`: of the only seller.
         """
         is_alone = len(sellers) == 1
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
@@ -127,10 +133,14 @@ class FactQueries:
             rows = _fact_rows(connection.execute(_FACTS_OF_SELLER if is_alone else _FACTS, values))
             sold = _sale_rows(connection, sales.add_columns(*_VALUE) if currencies else sales, values)
             if is_alone and len(rows) > self.max_allegations and sum(map(_alleges, rows)) > self.max_allegations:
-                others = [row for row in rows if not _alleges(row)]
+                others = [*(row for row in rows if not _alleges(row)), *supposed.facts]
                 allegations = _read_gravest(connection, values | {"limit": self.max_allegations}, others)
                 rows = [*others, *allegations]
                 omitted[sellers[0]] = _count_omitted(connection, values, allegations)
+            else:
+                rows += supposed.facts
+            if supposed.sales:
+                sold = [*sold, *(sale if currencies else sale[:-2] for sale in supposed.sales)]
         if not currencies:
             return tabulate(rows, sellers, sold), omitted
         by_currency = {

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
@@ -97,9 +97,13 @@ class MeasureQueries:
     def of_seller(self, marketplace: str, seller: str, cut: Cut) -> SellerTerms:
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
-    def of_sellers(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, SellerTerms]:
+    def of_sellers(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, supposed: Sequence[TermStatement] = ()
+    ) -> dict[str, SellerTerms]:
+        """Return by seller what was stated by the cut, and what is supposed besides."""
         stated = self.list_stated(marketplace, sellers, cut.sequence)
-        return {seller: select_terms(of, cut) for seller, of in stated.items()}
+        last = replace(cut, sequence=max([cut.sequence, *(one.sequence for one in supposed)]))
+        return {seller: select_terms([*of, *supposed], last) for seller, of in stated.items()}
 
     def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[TermStatement]]:
         """Return by seller the entries about measures, deposits, payouts and cases, in order."""

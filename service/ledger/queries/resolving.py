@@ -159,4 +159,7 @@ def _make_view(
         entries=tuple(row.entry_id for row in (report, *later)),
         allowed_actions=allowed_actions(state.status),
         sequence=report.sequence,
+        listing=getattr(fact, "listing", ""),
+        ground=fact.ground,
+        automated=getattr(fact, "automated", False),
     )

@@ -1,0 +1,45 @@
+"""The client of AnswerService."""
+
+from collections.abc import Iterable
+
+from sellertrust.requests import Time, bounds, invoke, seller_name
+from sellertrust.v1.answer_service_pb2 import SimulateTrustScoreRequest, SimulateTrustScoreResponse
+from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
+from sellertrust.v1.entry_pb2 import ACTION_OVERTURN, Entry
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience
+
+ANSWER_SECONDS = 10.0
+"""A person waits for it; no checkout does."""
+
+
+class Answers:
+    _answers: AnswerServiceStub
+
+    def simulate_trust_score(
+        self,
+        marketplace: str,
+        seller: str,
+        entries: Iterable[Entry] = (),
+        *,
+        overturned: Iterable[str] = (),
+        observe_time: Time | None = None,
+        at_least_sequence: int = 0,
+        audience: "Audience.ValueType" = AUDIENCE_STAFF,
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> SimulateTrustScoreResponse:
+        """Return one seller's score and measures with hypothetical entries, which are never recorded.
+
+        `overturned`: ids of violations whose appeals succeed. `observe_time`: of the hypothetical answer, at most 366
+        days ahead.
+        """
+        request = SimulateTrustScoreRequest(
+            seller=seller_name(marketplace, seller),
+            entries=entries,
+            audience=audience,
+            **bounds(observe_time, None, at_least_sequence),
+        )
+        for violation in overturned:
+            status = request.entries.add().status
+            status.violation, status.action = violation, ACTION_OVERTURN
+            status.actor, status.reason = "simulation", "if the appeal succeeds"
+        return invoke(self._answers.SimulateTrustScore, request, deadline_seconds)

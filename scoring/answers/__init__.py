@@ -1,0 +1,1 @@
+"""Answers that people can act on: causes, the way back, and grounds."""

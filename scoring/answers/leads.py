@@ -1,0 +1,203 @@
+"""The leading reasons of an answer, each tested by scores without it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from scoring.answers.forecast import Course, Forecasts
+from scoring.answers.variants import Variant, resolve_variants
+from scoring.answers.whole import WholeAnswer
+from scoring.base.enums import Category, IdentityLevel, Kind, Severity, Status
+from scoring.features.columns import FactRow
+from scoring.features.table import Subject
+from scoring.scores.answer import Explanation, TrustScore
+from scoring.scores.reasons import OVERRIDDEN, STANDING, THIN_FILE
+from scoring.scores.score import answer
+
+MAX_LEADS = 4
+"""More than four are unlikely to help a reader (Regulation B, commentary on 1002.9)."""
+
+MAX_GIVEN_BACK = 20
+
+_LEVELS = (IdentityLevel.BASIC, IdentityLevel.BUSINESS, IdentityLevel.ENHANCED)
+
+_ACT = {
+    Subject.FAILURES: Course(trades=True),
+    Subject.INSPECTIONS: Course(trades=True),
+    Subject.DISPUTES: Course(trades=True),
+    Subject.ORDERS: Course(trades=True),
+    THIN_FILE: Course(trades=True),
+    Subject.TENURE: Course(),
+}
+"""What a seller can do about a reason; incidents only pass."""
+
+_OF_TIER = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
+"""Reasons that decide the tier whatever the points."""
+
+_APPEALABLE = frozenset({Status.CONFIRMED, Status.REDUCED, Status.APPEALED})
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    reason_code: str
+    points: int
+    """That the answer would gain without it, negated; of an incident by an exact refold."""
+    entries: tuple[str, ...] = ()
+    caused: bool = False
+    """Whether the answer changes as said without these entries, or once the lack ends."""
+    responsive: bool = False
+    """Whether one act of the seller about it moves the tier within the days ahead."""
+    contestable: bool = False
+    """Whether an appeal is open or pending."""
+    ends: int | None = None
+    """When it ends by itself, in microseconds; None: it fades, or has no end."""
+    counted: int = 0
+    compared: int = 0
+    category: Category | None = None
+    """Of an incident, like the next two."""
+    severity: Severity | None = None
+    occur_time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A decision that was taken back."""
+
+    violation: str
+    points: int
+    """That the score would lose if the decision still stood."""
+
+
+def find_leads(
+    whole: WholeAnswer,
+    explanation: Explanation,
+    forecasts: Forecasts | None,
+    most: int = MAX_LEADS,
+    check: Callable[[], None] = lambda: None,
+) -> list[Lead]:
+    """Return the leading reasons, those of the tier first, then the costliest.
+
+    Their flags are computed from scores without each one.
+    """
+    leads = sorted(
+        _list_leads(whole, explanation),
+        key=lambda lead: (lead.reason_code not in _OF_TIER, lead.points, lead.reason_code),
+    )[:most]
+    without = [_without(lead) for lead in leads]
+    tested = [variant for variant in without if variant is not None]
+    scores = iter(_score_variants(whole, tested, check))
+    found = []
+    for lead, variant in zip(leads, without, strict=True):
+        act = _act_of(lead)
+        if variant is None:
+            caused = forecasts is not None and _can_gain(act, forecasts)
+        else:
+            caused = _differs_as_said(lead, whole.score, next(scores))
+        responsive = forecasts is not None and any(forecasts.moves_tier(one) for one in act)
+        found.append(replace(lead, caused=caused, responsive=responsive))
+    return found
+
+
+def _list_leads(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
+    score, rows = whole.score, whole.given.known.table.rows
+    ends = {entry: part.until for part in whole.in_force.standing_parts for entry in part.entries}
+    status = _last_statuses(rows)
+    for reason in explanation.reasons:
+        if not reason.incidents and reason.points < 0:
+            yield Lead(
+                reason.reason_code, reason.points, reason.entries, counted=reason.counted, compared=reason.compared
+            )
+        for effect in reason.incidents:
+            if not effect.points_if_overturned:
+                continue
+            yield Lead(
+                reason.reason_code,
+                -effect.points_if_overturned,
+                effect.entries,
+                contestable=any(status.get(entry) in _APPEALABLE for entry in effect.entries),
+                ends=next((ends[entry] for entry in effect.entries if entry in ends), None),
+                category=effect.category,
+                severity=effect.severity,
+                occur_time=effect.occur_time,
+            )
+    if explanation.thin_file is not None:
+        thin = explanation.thin_file
+        yield Lead(THIN_FILE, 0, counted=thin.settled_orders, compared=thin.settled_orders_needed)
+    if STANDING in score.reason_codes:
+        parts = whole.in_force.standing_parts
+        entries = tuple(entry for part in parts for entry in part.entries)
+        last = max((part.until for part in parts), default=None)
+        is_open = any(status.get(entry) in _APPEALABLE for entry in entries)
+        yield Lead(STANDING, 0, entries, contestable=is_open, ends=last, counted=score.standing or 0)
+    if score.override:
+        until = int(whole.given.facts.override_until[0])
+        yield Lead(OVERRIDDEN, 0, (score.override,), ends=until)
+
+
+def _last_statuses(rows: Sequence[FactRow]) -> dict[str, int]:
+    """Return the last status of each violation, by its id."""
+    found: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: row.sequence):
+        if row.kind in (Kind.VIOLATION, Kind.STATUS) and row.violation is not None and row.status:
+            found[row.violation] = row.status
+    return found
+
+
+def _without(lead: Lead) -> Variant | None:
+    """Return the facts without a reason; None if it is a lack of facts."""
+    if lead.reason_code == Subject.FAILURES:
+        return Variant(without_failures=True)
+    if lead.entries and lead.reason_code not in {Subject.IDENTITY, Subject.ATTRIBUTES}:
+        return Variant(without=frozenset(lead.entries))
+    return None
+
+
+def _score_variants(
+    whole: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
+) -> list[TrustScore | None]:
+    if not variants:
+        return []
+    given = whole.given
+    known = resolve_variants(given.known, variants, given.known.observe_time)
+    return list(answer(known, given.artifact, given.policy, check=check).scores)
+
+
+def _differs_as_said(lead: Lead, now: TrustScore, without: TrustScore | None) -> bool:
+    if without is None or without.state is not now.state:
+        return True
+    if lead.category is not None:
+        return (without.points or 0) - (now.points or 0) == -lead.points
+    if lead.reason_code in {STANDING, OVERRIDDEN}:
+        return without.tier != now.tier or without.override != now.override or without.standing != now.standing
+    return (without.points or 0) > (now.points or 0)
+
+
+def _act_of(lead: Lead) -> list[Course]:
+    if lead.reason_code in {Subject.IDENTITY, Subject.ATTRIBUTES}:
+        return [Course(level=level) for level in _LEVELS]
+    if lead.reason_code == OVERRIDDEN:
+        return []
+    return [_ACT.get(lead.reason_code, Course(trades=True))]
+
+
+def _can_gain(acts: Sequence[Course], forecasts: Forecasts) -> bool:
+    return any(forecasts.moves_tier(act) or forecasts.gains_points(act) for act in acts)
+
+
+def list_given_back(whole: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
+    """Return the confirmed violations that were overturned later, and the points that this gave back."""
+    confirmed: dict[str, FactRow] = {}
+    taken_back: dict[str, list[str]] = {}
+    for row in sorted(whole.given.known.table.rows, key=lambda row: row.sequence):
+        if row.kind not in (Kind.VIOLATION, Kind.STATUS) or row.violation is None:
+            continue
+        if row.status in _APPEALABLE:
+            confirmed[row.violation] = row
+            taken_back.pop(row.violation, None)
+        elif row.status == Status.OVERTURNED and row.violation in confirmed:
+            taken_back[row.violation] = [row.entry_id]
+    variants = [Variant(without=frozenset(entries)) for entries in taken_back.values()]
+    now = whole.score.points or 0
+    return [
+        GivenBack(violation, max(now - (score.points or 0), 0) if score is not None else 0)
+        for violation, score in zip(taken_back, _score_variants(whole, variants[:MAX_GIVEN_BACK], check), strict=False)
+    ]

@@ -1,0 +1,75 @@
+"""Variants of one seller's facts, each a case of its own, so that one pass answers all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from scoring.base.arrays import Bools
+from scoring.base.enums import Kind
+from scoring.features.columns import EntryColumns, FactRow, FactTable, SaleRow, tabulate
+from scoring.features.resolved import SellerFacts, resolve_sellers
+
+_CHANGING = (Kind.STATUS, Kind.ATTRIBUTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One change of a seller's facts; by default none."""
+
+    without: frozenset[str] = frozenset()
+    """Ids of removed entries; with a report everything about its violation goes."""
+    without_failures: bool = False
+    added: Sequence[FactRow] = ()
+    sold: Sequence[SaleRow] = ()
+    """Added exposure, without the seller, currency and value."""
+
+
+def resolve_variants(known: SellerFacts, variants: Sequence[Variant], observe_time: int) -> SellerFacts:
+    """Return the facts of each variant of one seller, one case each, at a time in microseconds."""
+    [seller] = known.sellers
+    old, cases = known.table, len(variants)
+    rows = [*old.rows, *(row for variant in variants for row in variant.added)]
+    entries = tabulate(rows, [seller]).columns
+    places, case, added = [], [], len(old.rows)
+    for number, variant in enumerate(variants):
+        kept = np.ones(len(rows), dtype=np.bool_)
+        kept[len(old.rows) :] = False
+        kept[added : added + len(variant.added)] = True
+        added += len(variant.added)
+        if variant.without:
+            kept &= ~_find_removed(rows, variant.without)
+        places.append(np.flatnonzero(kept))
+        case.append(np.full(len(places[-1]), number))
+    columns = entries.take(np.concatenate(places)).of_cases(np.concatenate(case), cases)
+    table = FactTable(rows, columns, _sales_of_variants(old, seller, variants), old.products)
+    names = [f"{seller}#{number}" for number in range(cases)]
+    omitted = dict.fromkeys(names, known.omitted[seller]) if seller in known.omitted else {}
+    return resolve_sellers(names, table, observe_time, omitted)
+
+
+def _find_removed(rows: Sequence[FactRow], without: frozenset[str]) -> Bools:
+    return np.array(
+        [
+            row.entry_id in without or (row.kind in _CHANGING and row.violation in without) or row.target in without
+            for row in rows
+        ],
+        dtype=np.bool_,
+    )
+
+
+def _sales_of_variants(old: FactTable, seller: str, variants: Sequence[Variant]) -> EntryColumns | None:
+    if old.sales is None:
+        return None
+    parts = []
+    for number, variant in enumerate(variants):
+        found = [old.sales]
+        if variant.sold:
+            more = tabulate((), [seller], variant.sold).sales
+            found += [] if more is None else [more]
+        for sales in found:
+            nothing = np.zeros(len(sales.case), dtype=np.int64)
+            failures = nothing if variant.without_failures else sales.failures
+            parts.append(sales.with_columns(case=nothing + number, failures=failures))
+    names = [field.name for field in fields(EntryColumns) if field.name != "cases"]
+    return EntryColumns(len(variants), **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})

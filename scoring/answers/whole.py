@@ -1,0 +1,24 @@
+"""One seller's answer with all that explains it: score, measures, their facts, and the stamp."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scoring.measures.in_force import InForce
+from scoring.measures.record import MeasureStatement
+from scoring.policy.policy import Policy
+from scoring.scores.answer import Stamp, TrustScore
+from scoring.scores.score import CoreAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    given: CoreAnswer
+    in_force: InForce
+    statements: Sequence[MeasureStatement]
+    """About its measures, by sequence."""
+    policy: Policy
+    stamp: Stamp
+
+    @property
+    def score(self) -> TrustScore:
+        return self.in_force.score

@@ -1,0 +1,151 @@
+"""What each reader of an answer may see of it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from scoring.answers.leads import GivenBack, Lead
+from scoring.answers.whole import WholeAnswer
+from scoring.base.enums import AUTHORITIES, Source
+from scoring.base.errors import invalid
+from scoring.base.time import DAY, format_day
+from scoring.measures.listed import MeasureInForce
+from scoring.scores.answer import TrustScore
+from sellertrust.v1 import measure_service_pb2 as measure_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.contract.fields import timestamp
+from service.contract.texts import Texts, day_text
+from service.ledger.records import ViolationView
+
+_KEPT_FROM_SELLERS = ("cautions", "open_allegations", "points_if_upheld", "points_low", "points_high", "p_bad")
+"""Suspicions and reports that nobody decided, and what would help to go unseen."""
+
+_OWN_SOURCES = frozenset({Source.TEST_BUY, Source.RANDOM_AUDIT, Source.PLATFORM_DETECTION})
+_NAMED_SOURCES = AUTHORITIES | {Source.BRAND}
+"""Who is named to the seller, because the two have something to settle."""
+
+
+def require_audience(audience: int, known: Iterable[int] = tuple(score_pb.Audience.values())) -> None:
+    if audience not in known:
+        raise invalid("audience", "is none of those that this method answers")
+
+
+def score_for_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
+    for field in _KEPT_FROM_SELLERS:
+        score.ClearField(field)  # type: ignore[arg-type]
+    return score
+
+
+def measures_for_seller(found: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
+    """Leave out signals of cautions; their measures stay, without the rule and its entries."""
+    found.ClearField("cautions")
+    for measure in found.measures:
+        if measure.caution:
+            for field in ("rule", "entries", "entries_omitted"):
+                measure.ClearField(field)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer in plain words rests on."""
+
+    whole: WholeAnswer
+    leads: Sequence[Lead]
+    given_back: Sequence[GivenBack]
+    violations: Mapping[str, ViolationView]
+    fixed: bool
+    fixed_until: int | None
+    """The days to the first better tier by a wait alone."""
+
+
+def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts) -> score_pb.ExplainTrustScoreResponse:
+    score = response.trust_score
+    kept = score_pb.TrustScore(seller=score.seller, state=score.state, tier=score.tier, badge=score.badge)
+    kept.stamp.CopyFrom(score.stamp)
+    kept.freshness.CopyFrom(score.freshness)
+    badge = texts.say(f"badge.{score.badge}") if texts.has(f"badge.{score.badge}") else score.badge
+    sentence = texts.say("checkout", badge=badge)
+    return score_pb.ExplainTrustScoreResponse(
+        trust_score=kept, told=score_pb.ToldAnswer(language=texts.language, sentences=[sentence])
+    )
+
+
+def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.ToldAnswer:
+    """Return an answer in plain words: score, leading reasons, what was given back, measures, and whether it is fixed."""
+    until = format_day(told.whole.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
+    sentences = [_tell_score(told.whole.score, texts)]
+    for lead in told.leads:
+        sentences += _tell_lead(lead, told.violations, texts, for_regulator=for_regulator)
+    sentences += [
+        texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
+    ]
+    sentences += [_tell_measure(one, texts) for one in told.whole.in_force.measures if one.has_effect and one.reference]
+    if told.fixed:
+        sentences.append(texts.say("fixed", day=until) if until else texts.say("fixed_long"))
+    return score_pb.ToldAnswer(
+        language=texts.language,
+        sentences=sentences,
+        leads=[
+            score_pb.LeadingReason(
+                reason_code=lead.reason_code,
+                points=lead.points,
+                entries=lead.entries,
+                caused=lead.caused,
+                responsive=lead.responsive,
+                contestable=lead.contestable,
+                end_time=None if lead.ends is None else timestamp(lead.ends),
+            )
+            for lead in told.leads
+        ],
+        fixed=told.fixed,
+        fixed_until_day=until if told.fixed else "",
+        given_back=[score_pb.GivenBack(violation=one.violation, points=one.points) for one in told.given_back],
+    )
+
+
+def _tell_score(score: TrustScore, texts: Texts) -> str:
+    if score.tier is None:
+        return texts.say("unknown")
+    tier = texts.say(f"tier.{score.tier.name}")
+    return (
+        texts.say("no_points", tier=tier)
+        if score.points is None
+        else texts.say("score", points=score.points, tier=tier)
+    )
+
+
+def _tell_lead(
+    lead: Lead, violations: Mapping[str, ViolationView], texts: Texts, *, for_regulator: bool
+) -> Iterator[str]:
+    values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
+    if lead.category is None or lead.severity is None:
+        yield texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
+    else:
+        category, severity = texts.say(f"category.{lead.category.name}"), texts.say(f"severity.{lead.severity.name}")
+        yield texts.say("incident", **values, category=category, severity=severity, day=day_text(lead.occur_time))
+        for view in (violations[entry] for entry in lead.entries if entry in violations):
+            yield from _tell_violation(view, texts)
+        yield texts.say("ends", day=day_text(lead.ends)) if lead.ends is not None else texts.say("fades")
+        yield texts.say("contest" if lead.contestable else "no_contest")
+    if not for_regulator:
+        yield texts.say("can_act" if lead.responsive else "cannot_act")
+
+
+def _tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
+    """Yield how a violation came to be known and on which ground; a buyer is never named."""
+    source = texts.say(f"source.{view.source.name}")
+    yield texts.say("found_by" if view.source in _OWN_SOURCES else "reported_by", source=source)
+    if view.notifier and view.source in _NAMED_SOURCES:
+        yield texts.say("named", notifier=view.notifier)
+    if view.listing:
+        yield texts.say("about_listing", listing=view.listing)
+    if view.ground:
+        yield texts.say("ground", ground=view.ground)
+    yield texts.say("automated" if view.automated else "not_automated")
+
+
+def _tell_measure(one: MeasureInForce, texts: Texts) -> str:
+    kind = one.current.kind.name.lower().replace("_", " ")
+    if one.end is None:
+        return texts.say("measure_open", kind=kind, reference=one.reference)
+    return texts.say("measure", kind=kind, reference=one.reference, day=day_text(one.end))

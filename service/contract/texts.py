@@ -1,0 +1,43 @@
+"""The catalogue of sentences, in every language that it has."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from scoring.base.errors import invalid
+from scoring.base.time import DAY, format_day
+
+DEFAULT_LANGUAGE = "en"
+
+
+@cache
+def read_catalogue() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files(__package__).joinpath("texts.toml").read_text())
+
+
+class Texts:
+    """The sentences of one language. Raises InvalidInput for a language that the catalogue lacks."""
+
+    def __init__(self, language: str, field: str = "language") -> None:
+        known = read_catalogue()
+        self.language = language or DEFAULT_LANGUAGE
+        if self.language not in known:
+            raise invalid(field, f"{language!r} is missing in the catalogue; use {' or '.join(known)}")
+        self._sentences = known[self.language]
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a sentence; `key`: such as `score` or `reason.FEW_ORDERS`."""
+        found: Any = self._sentences
+        for part in key.split("."):
+            found = found[part]
+        return str(found).format(**values)
+
+    def has(self, key: str) -> bool:
+        table, _, name = key.rpartition(".")
+        return name in (self._sentences[table] if table else self._sentences)
+
+
+def day_text(time: int) -> str:
+    """Return the UTC day of a time in microseconds."""
+    return format_day(time // DAY)

@@ -1,0 +1,144 @@
+"""One answer for each audience: what it says, what it leaves out, and who may ask."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+import service.contract.texts as texts_module
+from scoring.base.enums import Category, Severity, Source, Tier
+from scoring.scores.reasons import REASON_CODES
+from sellertrust.client import SellertrustCallError
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.policies import GRADED
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.shells import shell_of
+from tests.helpers.worlds import artifact
+
+SAID = {"actor": "staff", "reason": "seen"}
+SELLER, STAFF = score_pb.AUDIENCE_SELLER, score_pb.AUDIENCE_STAFF
+REGULATOR, CHECKOUT = score_pb.AUDIENCE_REGULATOR, score_pb.AUDIENCE_CHECKOUT
+
+
+def reported() -> list[entry_pb.Entry]:
+    return [
+        identity("i-s1", "s1"),
+        exposure("x-s1", "s1", 5_000),
+        violation("v1", "s1", notifier="brand-1", ground="Art. 9 EUTMR", listing="l-118", automated=True),
+        violation("v2", "s1", source=entry_pb.SOURCE_BUYER, notifier="buyer-7", violation_type="not_as_described"),
+        violation("v3", "s1", notifier="brand-2", incident="other"),
+        violation("v4", "s1", notifier="brand-9"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_server(tmp_path_factory.mktemp("told"), artifact=artifact(), policy=GRADED) as running:
+        with running.client() as client:
+            client.append_entries(MARKET, reported())
+            for name in ("v1", "v2", "v3"):
+                client.confirm_violation(MARKET, name, **SAID)
+            client.overturn_violation(MARKET, "v3", **SAID)
+        yield running
+
+
+def test_a_seller_reads_facts_rights_and_what_was_given_back(running: Running) -> None:
+    """Its sentences name the notice and the rights owner, never the buyer, a suspicion or an undecided report."""
+    with running.client() as client:
+        found = client.explain_trust_score(MARKET, "s1", audience=SELLER)
+        plain = client.get_trust_score(MARKET, "s1").message
+    told = " ".join(found.told.sentences)
+    assert f"is {plain.points} of 1,000 points" in told
+    for fact in ("the owner of a right", "brand-1", "l-118", "Art. 9 EUTMR", "Software detected it", "appeal", "v3"):
+        assert fact in told
+    assert "buyer-7" not in str(found)
+    assert "brand-9" not in str(found)
+    assert not found.reasons
+    assert not found.HasField("baseline_points")
+    for hidden in ("cautions", "open_allegations", "points_if_upheld", "p_bad"):
+        assert not getattr(found.trust_score, hidden)
+    [back] = found.told.given_back
+    assert (back.violation, back.points > 0) == ("v3", True)
+
+
+def test_flags_are_what_scores_without_the_entries_say(running: Running) -> None:
+    with running.client() as client:
+        found = client.explain_trust_score(MARKET, "s1", audience=STAFF)
+        leads = {lead.reason_code: lead for lead in found.told.leads}
+        lead = leads["COUNTERFEIT_CONFIRMED"]
+        assert (lead.caused, lead.contestable, lead.points < 0) == (True, True, True)
+        without = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
+    assert without.simulated.points - without.present.points == -lead.points
+    assert len(found.told.leads) <= 4
+    assert found.reasons
+    assert found.trust_score.open_allegations == 1
+
+
+def test_a_checkout_gets_one_line(running: Running) -> None:
+    with running.client() as client:
+        found = client.explain_trust_score(MARKET, "s1", audience=CHECKOUT, language="zh")
+    assert len(found.told.sentences) == 1
+    assert "标识" in found.told.sentences[0]
+    assert not found.trust_score.HasField("points")
+    assert not found.trust_score.reason_codes
+
+
+def test_a_missing_language_and_audience_are_named(running: Running) -> None:
+    with running.client() as client:
+        for fields, name in (({"audience": SELLER, "language": "xx"}, "language"), ({"audience": 9}, "audience")):
+            with pytest.raises(SellertrustCallError, match=name) as refused:
+                client.explain_trust_score(MARKET, "s1", **fields)
+            assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_each_audience_needs_its_own_right(tmp_path: Path) -> None:
+    rights = {"read_own": SELLER, "explain": STAFF, "read_statements": REGULATOR, "read_scores": CHECKOUT}
+    grants = [grant(f"dns:{right.replace('_', '-')}.example", [right], sellers=["s1"]) for right in rights]
+    with granted_server(tmp_path, *grants, grant("dns:brand.example", ["append"], **EVERY)) as callers:
+        with callers("brand") as brand:
+            brand.append_entries(MARKET, reported())
+        for right in rights:
+            with callers(right.replace("_", "-")) as client:
+                for other, audience in rights.items():
+                    if other == right:
+                        assert client.explain_trust_score(MARKET, "s1", audience=audience).told.sentences
+                        continue
+                    with pytest.raises(SellertrustCallError) as refused:
+                        client.explain_trust_score(MARKET, "s1", audience=audience)
+                    assert refused.value.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_every_language_has_every_sentence() -> None:
+    """The languages have the same keys and the same names in braces, and every word of the contract has a text."""
+    found = tomllib.loads((Path(texts_module.__file__).parent / "texts.toml").read_text())
+    shapes = [{key: sorted(re.findall(r"{\w+}", text)) for key, text in _flatten(one)} for one in found.values()]
+    assert all(shape == shapes[0] for shape in shapes)
+    for words, table in ((Category, "category"), (Severity, "severity"), (Source, "source"), (Tier, "tier")):
+        assert {word.name for word in words} == set(found["en"][table])
+    spoken = {code for code in REASON_CODES if not code.endswith("_CONFIRMED")} - {"NO_MODEL", "CLEAR_DAYS_PENDING"}
+    assert spoken == set(found["en"]["reason"])
+
+
+def _flatten(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+@pytest.mark.long
+def test_the_command_explains_to_a_seller(running: Running, tmp_path: Path) -> None:
+    shell = shell_of(tmp_path, target=running.address)
+    shown, _ = shell("score", "s1", "--for", "seller", "-m", MARKET)
+    assert "of 1,000 points" in shown
+    [found] = shell.json("score", "s1", "--for", "seller", "--language", "zh", "-m", MARKET)
+    assert "满分" in found["told"]["sentences"][0]
+    assert "seller, staff" in shell.error(2, "score", "s1", "--for", "nobody", "-m", MARKET)

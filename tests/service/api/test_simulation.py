@@ -1,0 +1,176 @@
+"""What would be: simulations over gRPC, by whom, and that nothing of them is recorded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from sqlalchemy import text
+
+from sellertrust.client import Client, SellertrustCallError
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.helpers.callers import grant
+from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.policies import GRADED
+from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+from tests.helpers.shells import shell_of
+from tests.helpers.worlds import artifact
+
+SAID = {"actor": "staff", "reason": "seen"}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with running_server(tmp_path, artifact=artifact(), policy=GRADED) as running:
+        with running.client() as client:
+            client.append_entries(MARKET, [*sold("s1"), *sold("s2"), violation("v1", "s1"), violation("v2", "s2")])
+            client.confirm_violation(MARKET, "v1", **SAID)
+        yield running
+
+
+def sold(seller: str) -> list[entry_pb.Entry]:
+    return [identity(f"i-{seller}", seller), exposure(f"x-{seller}", seller, 5_000)]
+
+
+def facts_of(message: Message) -> Message:
+    """Return an answer without its stamp, and without times, which differ by the time between two calls."""
+    for measure in getattr(message, "measures", ()):
+        measure.ClearField("start_time")
+        measure.ClearField("end_time")
+    for field in ("stamp", "freshness", "cautions"):
+        if field in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(field)  # type: ignore[arg-type]
+    return message
+
+
+def test_a_simulation_is_what_the_append_then_gives(running: Running) -> None:
+    """For each kind, the simulated answer is the later answer; before that the present one, and nothing is recorded."""
+    tried = [
+        (sold("s1")[1], {"day": days_ago(3).date().isoformat()}),
+        (violation("v3", "s1", harm=entry_pb.HARM_EXTREME, source=entry_pb.SOURCE_COURT, final=True), {}),
+    ]
+    with running.client() as client:
+        for number, (entry, fields) in enumerate(tried):
+            entry.entry_id = f"e{number}"
+            for name, value in fields.items():
+                setattr(entry.exposure, name, value)
+            before, end = client.evaluate_measures(MARKET, "s1"), running.ledger.last()[0]
+            found = client.simulate_trust_score(MARKET, "s1", [entry])
+            assert running.ledger.last()[0] == end
+            assert facts_of(found.present_measures) == facts_of(before)
+            client.append_entries(MARKET, [entry])
+            assert facts_of(found.simulated) == facts_of(client.get_trust_score(MARKET, "s1").message)
+            after = client.evaluate_measures(MARKET, "s1")
+            assert facts_of(found.simulated_measures) == facts_of(after)
+
+
+def test_an_appeal_that_succeeds_gives_back_everything(running: Running) -> None:
+    with running.client() as client:
+        clean = client.get_trust_score(MARKET, "s2").message
+        found = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
+        client.overturn_violation(MARKET, "v1", **SAID)
+        after = client.get_trust_score(MARKET, "s1").message
+    assert found.simulated.points > found.present.points
+    assert (found.simulated.points, found.simulated.tier) == (after.points, after.tier)
+    assert (found.simulated.points, found.simulated.counted_incidents) == (clean.points, 0)
+    assert found.simulated_measures.terms != found.present_measures.terms
+    assert not found.simulated.HasField("stamp")
+
+
+def test_clean_days_ahead_are_counted(running: Running) -> None:
+    entries = [exposure("", "s1", 100, -day) for day in range(1, 61)]
+    with running.client() as client:
+        found = client.simulate_trust_score(MARKET, "s1", entries, observe_time=days_ago(-61))
+        waited = client.simulate_trust_score(MARKET, "s1", observe_time=days_ago(-61))
+        assert found.simulated.points >= waited.simulated.points >= found.present.points
+        with pytest.raises(SellertrustCallError, match="observe_time") as late:
+            client.simulate_trust_score(MARKET, "s1", observe_time=days_ago(-400))
+    assert late.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("seller", "entry", "reason"),
+    [
+        ("s2", entry_pb.Entry(status=entry_pb.StatusChanged(violation="v1", action=7, **SAID)), "VIOLATION_NOT_FOUND"),
+        ("s1", entry_pb.Entry(status=entry_pb.StatusChanged(violation="v1", action=1, **SAID)), "LIFECYCLE_FORBIDS"),
+        ("s2", exposure("e", "s1"), ""),
+        ("s1", exposure("x-s1", "s1"), "ENTRY_CONTENT_DIFFERS"),
+        ("s1", exposure("e", "s1", 1), "EXPOSURE_REVISION_TAKEN"),
+        ("s1", entry_pb.Entry(flow=entry_pb.FlowStated(day="2026-01-01")), ""),
+        ("nobody", exposure("e", "nobody", 1, -1), ""),
+    ],
+)
+def test_what_the_ledger_refuses_is_refused(running: Running, seller: str, entry: entry_pb.Entry, reason: str) -> None:
+    with running.client() as client, pytest.raises(SellertrustCallError) as refused:
+        client.simulate_trust_score(MARKET, seller, [entry])
+    assert refused.value.reason == reason
+    assert refused.value.code in {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ALREADY_EXISTS,
+    }
+
+
+def test_nothing_hypothetical_is_recorded(running: Running) -> None:
+    """The database, the log, the metrics and later answers hold nothing of a simulation."""
+    with running.client() as client:
+        before = client.get_trust_score(MARKET, "s1").message
+        for _ in range(3):
+            client.simulate_trust_score(
+                MARKET, "s1", [violation("secret-v", "s1", incident="secret-i")], overturned=["v1"]
+            )
+        after = client.get_trust_score(MARKET, "s1").message
+    assert facts_of(after) == facts_of(before)
+    with running.ledger.database.read() as connection:
+        rows = connection.execute(text("SELECT count(*) FROM entry WHERE entry_id LIKE 'secret%'")).scalar()
+        assert (
+            rows == connection.execute(text("SELECT count(*) FROM entry WHERE content LIKE '%secret%'")).scalar() == 0
+        )
+    assert "secret" not in running.log.getvalue()
+    assert b"secret" not in running.server.metrics()
+
+
+def test_a_seller_tries_its_own_appeals_only(tmp_path: Path) -> None:
+    """By its grant: its own violations, appeals alone, and no signal of suspicion in the answer."""
+    grants = (
+        grant("dns:seller.example", ["read_own"], sellers=["s1"]),
+        grant("dns:brand.example", ["append"], **EVERY),
+        grant("dns:staff.example", ["decide", "explain"], **EVERY),
+    )
+    with granted_server(tmp_path, *grants) as callers:
+        with callers("brand") as brand, callers("staff") as staff:
+            brand.append_entries(MARKET, [*sold("s1"), *sold("s2"), violation("v1", "s1"), violation("v2", "s2")])
+            staff.confirm_violation(MARKET, "v1", **SAID)
+            staff.confirm_violation(MARKET, "v2", **SAID)
+        with callers("seller") as client:
+            own = {"audience": score_pb.AUDIENCE_SELLER}
+            assert client.simulate_trust_score(MARKET, "s1", overturned=["v1"], **own).simulated.counted_incidents == 0
+            denied(client, "s2", ["v2"], own)
+            denied(client, "s1", ["v1"], {})
+            with pytest.raises(SellertrustCallError) as foreign:
+                client.simulate_trust_score(MARKET, "s1", overturned=["v2"], **own)
+            assert foreign.value.reason == "VIOLATION_NOT_FOUND"
+            with pytest.raises(SellertrustCallError) as other:
+                client.simulate_trust_score(MARKET, "s1", [exposure("", "s1", 1, 2)], **own)
+            assert other.value.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def denied(client: Client, seller: str, overturned: list[str], audience: dict[str, int]) -> None:
+    with pytest.raises(SellertrustCallError) as refused:
+        client.simulate_trust_score(MARKET, seller, overturned=overturned, **audience)
+    assert refused.value.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.long
+def test_the_command_says_what_ends(running: Running, tmp_path: Path) -> None:
+    shell = shell_of(tmp_path, target=running.address)
+    shown, _ = shell("simulate", "s1", "--overturn", "v1", "-m", MARKET)
+    assert shown.startswith("now: ")
+    assert "if so: " in shown
+    assert "  ends: " in shown
+    found = shell.json("simulate", "s1", "--overturn", "v1", "-m", MARKET)
+    assert found["simulated"]["points"] > found["present"]["points"]
+    assert "VIOLATION_NOT_FOUND" in shell.error(3, "simulate", "s1", "--overturn", "v2", "-m", MARKET)
