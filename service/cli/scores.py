@@ -30,8 +30,8 @@ app = typer.Typer()
 
 NO_MODEL = "NO_MODEL"
 NO_MODEL_SERVED = (
-    "The server has no model, so there are no points. Train one: sellertrust train STUDY. If one was refused, see:"
-    " sellertrust model list"
+    "The server has no model, so there are no points. Train one: sellertrust train STUDY. To try it first: sellertrust serve"
+    " --starter. If one was refused, see: sellertrust model list"
 )
 MAX_SHOWN = 5
 

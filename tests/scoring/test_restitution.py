@@ -158,7 +158,6 @@ def test_stated_while_taken_back_counts_once_reinstated() -> None:
 
 
 def test_a_day_of_an_end_and_a_new_begin_counts_once() -> None:
-    """A day on which a measure ends and begins again counts once."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(5, LIFTED, RESERVE)]
     noon = 3 * DAY + DAY // 2
     found = held(reserve, flow(2, 3, 4, captured=10_000), [], [(noon, noon + DAY // 4)])

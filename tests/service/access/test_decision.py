@@ -132,7 +132,6 @@ def test_two_grants_do_not_add_up(field: str) -> None:
 def test_visible_sellers_are_those_that_are_allowed(
     who: list[Principal], given_grants: list[Grant], right: Right, market: str
 ) -> None:
-    """A seller is visible if and only if the call is allowed for it."""
     visible = visible_sellers(who, GrantList(given_grants), right, market)
     for seller in ("s1", "s2", "s3"):
         assert (seller in visible or "*" in visible) == allowed(who, given_grants, [NeededRight(right, market, seller)])

@@ -148,7 +148,6 @@ def test_a_site_that_answers_badly_leaves_the_last_good_keys(
 def test_a_dripping_answer_is_given_up_at_one_deadline(
     site: Site, monkeypatch: pytest.MonkeyPatch, dripped: bytes
 ) -> None:
-    """A site that drips its answer is given up at one deadline."""
     # a deadline that a test can wait for
     monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
     told: list[str] = []

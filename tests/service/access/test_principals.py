@@ -15,7 +15,6 @@ from service.access.principals import Pattern, certificate_name, token_name
     ],
 )
 def test_a_certificate_names_its_uri_or_its_dns_name(uris: list[str], dns: list[str], name: str) -> None:
-    """A certificate names its one uri or else its one dns name."""
     assert certificate_name(uris, dns) == name
 
 

@@ -85,7 +85,6 @@ def test_a_known_caller_needs_no_thread(tmp_path: Path) -> None:
 
 
 def test_an_answer_at_once_is_logged_like_others(tmp_path: Path) -> None:
-    """A score answered at once is logged like any other."""
     with remembering(tmp_path) as running:
         call_bytes(running.address, METHOD, REQUEST)
         computed, remembered = (line for line in running.lines() if line["method"] == METHOD)
@@ -125,7 +124,6 @@ def test_a_remembered_score_is_told_to_granted_callers_alone(tmp_path: Path) -> 
 
 
 def test_remembered_scores_count_against_limits(tmp_path: Path) -> None:
-    """Remembered scores count against the limits of their caller."""
     authority, path, local = Authority(tmp_path), tmp_path / "grants.toml", tmp_path / "local"
     limit = '[[limits]]\nprincipals = ["dns:a.example"]\nclasses = ["read"]\ncalls_per_second = 3\n'
     write_grants(path, grant("dns:a.example", ["read_scores"]), limit)

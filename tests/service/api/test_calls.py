@@ -51,7 +51,6 @@ def test_bytes_that_are_no_request_are_invalid(tmp_path: Path) -> None:
 
 
 def test_every_call_is_counted_and_leaves_one_line(tmp_path: Path) -> None:
-    """Every call of the contract is counted and leaves one line."""
     methods = [f"{s.name}/{m.name}" for file in FILES for s in file.services_by_name.values() for m in s.methods]
     with running_server(tmp_path) as running:
         for method in methods:
@@ -156,7 +155,6 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
 
 
 def test_statuses_are_small_enough_for_any_client() -> None:
-    """Statuses are small enough for the metadata of any client."""
     many = [FieldViolation(("entries", n, "violation", "harm"), "must be one of " + "x" * 500) for n in range(10_000)]
     status = status_of(InvalidInput(many))
     details = BadRequest()

@@ -137,7 +137,6 @@ def test_the_queue_states_when_a_case_is_due(running: Running, tmp_path: Path) -
 
 
 def test_a_caution_names_its_last_hundred_entries() -> None:
-    """A caution names the last hundred of the entries that it rests on."""
     many = tuple(f"f{n}" for n in range(130))
     [shown] = caution_messages([Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, Measured(900, 100))])
     assert ([*shown.entries], shown.entries_omitted) == ([*many[30:]], 30)

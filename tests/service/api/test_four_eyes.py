@@ -133,7 +133,6 @@ def test_an_emergency_rollback_waits_for_nobody(eyes: World) -> None:
 
 
 def test_audit_and_log_name_author_and_approver(eyes: World) -> None:
-    """The audit file and the log name proposal author and approver."""
     proposal = eyes.agreed(overrides())
     eyes("robot").append_entries(MARKET, [override()], proposal=proposal.name)
     lines = [json.loads(line) for line in eyes.audit.read_text().splitlines()]
@@ -161,7 +160,6 @@ def test_what_a_service_proposes_takes_two_persons(eyes: World) -> None:
 
 
 def test_proposals_are_listed_latest_first(eyes: World) -> None:
-    """Proposals are listed the latest first and by marketplace."""
     digest = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     made = [eyes.propose("anna", overrides(override(f"o-{n}"))).name for n in range(3)]
     promoted = eyes.propose("anna", promotion(digest))

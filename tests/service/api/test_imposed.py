@@ -166,7 +166,6 @@ def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
 def test_each_kind_binds_the_terms_by_its_value(
     known: Ledger, kind: MeasureKind, values: dict[str, object], value: Measure, terms: Terms
 ) -> None:
-    """Each kind binds the terms by its value and without one by none."""
     known.append(MARKET, [Entry("d1", SELLER, DepositChanged(DepositChange.PLACED, 100, "EUR", "bank"))])
     known.append(MARKET, [stated("m1", kind, IMPOSED, **values)])
     [one] = by_persons(known)
@@ -194,7 +193,6 @@ def test_an_imposed_measure_reaches_orders_by_its_violations(known: Ledger, cloc
 
 
 def test_the_service_does_not_record_measures_of_persons(known: Ledger) -> None:
-    """The service does not record what a person imposed as its own."""
     recorder = Recorder(known, build_scorer(known, parse_policy_text(POLICY)))
     known.append(MARKET, [stated("h1", HOLD, days=60)])
     recorder.record(MARKET, [SELLER], known.cut())

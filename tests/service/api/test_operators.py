@@ -90,7 +90,6 @@ def test_a_clock_is_mended_by_call(running: Running) -> None:
 
 
 def test_the_audit_file_is_listed_and_verifies(running: Running) -> None:
-    """The audit file is listed as it stands and verifies by what is listed."""
     with running.client() as client:
         for number in range(5):
             report(client, f"v-{number}", "s")

@@ -203,7 +203,6 @@ def evaluated(ledger: Ledger, days: int, text: str = POLICY, day: int = TODAY) -
 
 
 def test_a_caution_reaches_no_order_confirmed_before_it(ledger: Ledger, clock: Clock) -> None:
-    """A caution reaches no undisputed order confirmed before it."""
     policy = parse_policy_text(POLICY + GENERAL[GENERAL.index("[caution]") :])
     clock.now = ago(40)
     ledger.append(MARKET, [identity("i1")])
@@ -272,7 +271,6 @@ def test_an_order_keeps_the_terms_of_its_model(ledger: Ledger, clock: Clock, tmp
 
 
 def test_a_deposit_buys_terms_while_it_is_there(ledger: Ledger, clock: Clock) -> None:
-    """A deposit buys the terms of orders that are captured while it is there."""
     unsecured = '[[rules]]\nid = "unsecured"\nreference = "x"\ndeposit = { below = 500 }\n'
     text = POLICY + unsecured + 'measures = [{ kind = "settlement_hold", days = 60 }]\n'
     for days, fact in (

@@ -71,7 +71,6 @@ def test_losses_are_refused_until_they_are_accepted(
 
 
 def test_later_commits_are_certified_by_committed_assumptions(one: Running) -> None:
-    """Once assumptions are committed every later commit is certified by them."""
     assert commit(one).move.certificate == ""
     one.policies.rollback_policy(**SAID)
     commit(one, assumptions=ASSUMED, accepted_losses=LOSSES)

@@ -115,7 +115,6 @@ def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, 
 
 @pytest.mark.long
 def test_measures_are_answered_again_by_their_policy(two: tuple[Running, Running]) -> None:
-    """Measures are answered again by the policy that their stamp names."""
     one, other = two
     one.commit(GENERAL.text, TIERS.digest)
     given = one.client.evaluate_measures(MARKET, "s1")

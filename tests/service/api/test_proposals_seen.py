@@ -45,7 +45,6 @@ def listed(eyes: World, name: str, marketplace: str = MARKET, page_size: int = 2
 
 
 def test_a_proposal_is_seen_by_who_may_do_or_approve_it(eyes: World) -> None:
-    """A proposal is seen by who may do it or approve it and is absent for others."""
     made = [eyes.propose("anna", overrides(override(f"o-{n}")), proposal_id=f"p-{n}") for n in range(5)]
     names = [one.name for one in reversed(made)]
     for name in ("bert", "robot", "second.staff"):

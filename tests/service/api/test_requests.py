@@ -18,7 +18,6 @@ LIST = ledger_service_pb2.ListEntriesRequest
 
 
 def test_wrong_fields_are_named_over_the_whole_batch(tmp_path: Path) -> None:
-    """Wrong fields are named by their paths over the whole batch."""
     no_harm = violation("a", "s", harm=entry_pb2.HARM_UNSPECIFIED)
     new_source = violation("b", "s", source=99, violation_type="nonsense")
     no_seller = identity("c", "s")
@@ -131,7 +130,6 @@ def test_without_an_entry_id_the_server_makes_one(tmp_path: Path) -> None:
 
 
 def test_a_batch_answers_in_order_and_fails_by_item(tmp_path: Path) -> None:
-    """A batch answers each seller in order and fails an item at a time."""
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i1", "s1"), identity("i2", "s2")])
         first, missing, second = client.batch_get_trust_scores(MARKET, ["s2", "nobody", "s1"])
@@ -169,7 +167,6 @@ def test_without_a_model_the_answer_is_unknown_and_no_number(tmp_path: Path) -> 
 
 
 def test_a_rated_sellers_explanation_sums_up(tmp_path: Path) -> None:
-    """A rated seller gets points and an explanation that sums up."""
     with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s"), exposure("e", "s"), violation("v", "s")])
         before = client.get_trust_score(MARKET, "s")

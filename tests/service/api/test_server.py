@@ -70,7 +70,6 @@ def test_health_is_told_of_the_server_and_of_each_service(tmp_path: Path) -> Non
 
 @pytest.mark.long
 def test_a_draining_server_says_so_and_answers(tmp_path: Path) -> None:
-    """A server that drains says so and answers for the time being."""
     with running_server(tmp_path, drain_seconds=3) as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         draining = threading.Thread(target=running.server.drain)
@@ -91,7 +90,6 @@ IDENTITY = identity("i", "s")
 
 @pytest.mark.long
 def test_a_begun_call_is_answered_before_the_stop(tmp_path: Path, monkeypatch) -> None:
-    """A call that has begun is answered before the server stops."""
     with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(1) as pool:
         client.append_entries(MARKET, [identity("i", "s")])
         begun, score = threading.Event(), running.scorer.scores
@@ -145,7 +143,6 @@ def test_a_signal_to_another_thread_is_heard(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named_with_its_variable(tmp_path: Path) -> None:
-    """A port that is taken is named with the variable that moves it."""
     with (
         taken_port() as address,
         pytest.raises(ConfigurationWrong) as caught,

@@ -161,8 +161,6 @@ def test_a_ledger_that_is_away_ends_streams(tmp_path: Path) -> None:
 
 
 def test_an_unforeseen_error_of_a_stream_tells_only_an_id(tmp_path: Path, monkeypatch) -> None:
-    """An unforeseen error of a stream tells an id and nothing else."""
-
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 

@@ -50,7 +50,6 @@ def mine(entry: entry_pb2.Entry) -> bool:
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1_000])
 def test_lists_hold_what_the_caller_may_see(callers: Granted, page_size: int) -> None:
-    """Lists hold what the caller may see in the order of the whole."""
     with callers("every") as every, callers("some") as some:
         whole = [entry for entry in every.list_entries(MARKET) if mine(entry)]
         assert [*some.list_entries(MARKET, page_size=page_size)] == whole

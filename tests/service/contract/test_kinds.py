@@ -49,7 +49,6 @@ def test_every_kind_is_listed_as_it_was_stated(backend: str, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_each_missing_required_field_is_named(tmp_path: Path) -> None:
-    """Each required field that is missing is named by its path."""
     cases = []
     for kind, entry in every_entry():
         row = KINDS[kind]

@@ -261,7 +261,6 @@ def test_a_file_that_is_no_queue_is_refused(ledger: Ledger, tmp_path: Path, cont
 
 
 def test_a_row_about_an_entry_takes_its_match(ledger: Ledger, tmp_path: Path) -> None:
-    """A row about an earlier entry takes the match of that entry."""
     imported(ledger, tmp_path, "seizure,1,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
     import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")

@@ -87,7 +87,6 @@ BROKEN = {
 
 
 def test_a_file_of_broken_rows_is_mended_and_completed(ledger: Ledger, tmp_path: Path) -> None:
-    """A file with every kind of broken row is imported once mended and completed."""
     write(tmp_path, *GOOD, *(row for row, _ in BROKEN.values()))
     first = imported(ledger, tmp_path)
     assert (first.appended, first.already_present) == (2, 0)
@@ -134,7 +133,6 @@ def test_a_file_in_another_encoding_is_rejected(ledger: Ledger, tmp_path: Path) 
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(ledger: Ledger, tmp_path: Path) -> None:
-    """A mark at the beginning of the file is no part of the header."""
     path = write(tmp_path, *GOOD)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert imported(ledger, tmp_path).rejects == []
@@ -178,7 +176,6 @@ def test_a_damaged_gzip_file_is_rejected_in_words(ledger: Ledger, tmp_path: Path
 
 @pytest.mark.parametrize("content", ["", "\n", ",,,\n", "id,seller,time,id\n"])
 def test_a_file_without_a_usable_header_is_rejected(ledger: Ledger, tmp_path: Path, content: str) -> None:
-    """A file without a usable header is rejected in its first line."""
     (tmp_path / "violations.csv").write_text(content + GOOD[0] * bool(content))
     ((file, line, reason),) = imported(ledger, tmp_path).rejects
     assert (file, line) == ("violations.csv", 1)
@@ -202,7 +199,6 @@ def test_a_row_of_several_lines_is_named_by_its_first(ledger: Ledger, tmp_path: 
 
 
 def test_a_missing_file_is_said_before_the_import(ledger: Ledger, tmp_path: Path) -> None:
-    """A file that is missing is said before anything is imported."""
     write(tmp_path, *GOOD)
     with pytest.raises(InvalidInput, match=r"lacks a\.csv, sub/b\.csv, which the mapping names"):
         imported(ledger, tmp_path, VIOLATIONS, VIOLATIONS | {"path": "a.csv"}, VIOLATIONS | {"path": "sub/b.csv"})

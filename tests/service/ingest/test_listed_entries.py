@@ -86,7 +86,6 @@ def test_listed_entries_are_there_already(ledger: Ledger, clock: Clock, tmp_path
 
 @pytest.mark.long
 def test_a_moved_marketplace_has_the_same_scores(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """A marketplace that is moved to another ledger has the same scores."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += 3 * DAY

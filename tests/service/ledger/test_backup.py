@@ -64,7 +64,6 @@ def filled(url: str, clock: Clock) -> str:
 @pytest.mark.parametrize("target", BACKENDS)
 @pytest.mark.parametrize("empty", [True, False], ids=["absent", "empty"])
 def test_a_restored_ledger_gives_the_same_answers(filled: str, tmp_path: Path, target: str, empty: bool) -> None:
-    """A restored ledger gives the same answers on either database."""
     file = tmp_path / "ledger.backup"
     made = back_up(filled, file)
     assert made.tables[KEYS].rows > 0

@@ -54,7 +54,6 @@ def run_ahead(url: str, by: int = TEN_YEARS, marketplace: str = "elsewhere") -> 
 
 
 def test_an_append_ten_years_ahead_is_refused(url: str) -> None:
-    """An append by a clock that jumped ten years ahead is refused."""
     clock = Shifted()
     with Ledger(Database(url), ServerClock(clock, is_witnessed=True)) as ledger:
         ledger.append(MARKET, [identity("before")])
@@ -80,7 +79,6 @@ def test_a_clock_that_lagged_and_was_set_right_is_not_in_doubt(url: str, backend
 
 
 def test_the_last_record_contradicts_a_wrong_clock(url: str) -> None:
-    """A server that begins with a wrong clock is contradicted by the last record."""
     with Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, [identity("before")])
     doubt = pytest.raises(ClockInDoubt, match=r"366 days before.*mend-clock --rested")
@@ -133,7 +131,6 @@ def test_the_operator_is_warned_of_record_times_that_run_ahead(url: str, clock: 
 
 
 def test_a_record_ahead_lets_nobody_state_the_future(url: str, clock: Clock) -> None:
-    """A record time that ran ahead lets nobody state the future."""
     with Ledger.open(url, clock=Clock(NOW + TEN_YEARS)) as fast:
         [first] = fast.append(MARKET, [violation("early", occur_time=NOW + DAY)])
     with Ledger.open(url, clock=clock) as ledger:
@@ -193,7 +190,6 @@ def test_mending_brings_the_answers_back(url: str, twin: Ledger, clock: Clock) -
 
 @pytest.mark.long
 def test_answers_before_a_mending_replay_to_the_bit(url: str, clock: Clock) -> None:
-    """Answers from before the mending replay to the bit."""
     with poisoned(url, clock, GUILTY) as ledger:
         ledger.append(MARKET, [confirmed("since", "s2")])
         asked = [
@@ -227,7 +223,6 @@ def test_answers_before_a_mending_replay_to_the_bit(url: str, clock: Clock) -> N
 
 
 def test_after_a_mending_times_follow_the_clock(url: str, clock: Clock) -> None:
-    """After a mending record times and known times follow the clock."""
     with poisoned(url, clock, [identity("ahead")]) as ledger:
         ledger.append(MARKET, [identity("since")])
         clock.now = NOW + DAY
@@ -274,7 +269,6 @@ def test_a_mending_that_cannot_be_true_is_refused(url: str, clock: Clock) -> Non
 
 
 def test_somebody_vouches_for_the_clock_after_a_rest(url: str) -> None:
-    """Somebody vouches for the clock of a ledger that has rested."""
     with Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, [identity("before")])
     with Ledger.open(url, clock=Clock(NOW + REST + DAY)) as ledger:

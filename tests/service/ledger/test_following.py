@@ -136,7 +136,6 @@ def test_an_overturn_overtakes_an_interrupted_confirmation(
 
 
 def test_two_recalls_in_one_batch_reach_everybody(ledger: Ledger) -> None:
-    """Two recalls of one product in one batch both reach everybody."""
     listed(ledger)
     ledger.append(MARKET, [PRODUCT_REPORT, replace(PRODUCT_REPORT, entry_id="p2")])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)

@@ -137,7 +137,6 @@ def test_the_queue_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_flood_does_not_crowd_safety_out(ledger: Ledger) -> None:
-    """A flood of reports does not crowd safety out of the queue."""
     unsafe = [violation(f"unsafe{n}", violation_type="unsafe_product", harm=Harm.LOW) for n in range(3)]
     ledger.append(MARKET, [*unsafe, *(by("flood", f"v{n}") for n in range(9))])
     items, is_truncated = review_queue(ledger, MARKET, ledger.cut(), limit=3)

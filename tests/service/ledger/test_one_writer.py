@@ -57,7 +57,6 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.long
 def test_beside_a_server_others_read_and_do_not_write(file: Path) -> None:
-    """While a server has the file others read and do not write."""
     link = file.with_name("link.db")
     link.symlink_to(file)
     with server(f"sqlite:///{file}"):

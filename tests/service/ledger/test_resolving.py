@@ -36,7 +36,6 @@ def test_whose_goods_they_were_is_shown_beside_the_status(ledger: Ledger) -> Non
 
 
 def test_a_violation_is_listed_by_its_corrected_time(ledger: Ledger) -> None:
-    """A violation is listed by the time at which it happened as corrected."""
     ledger.append(MARKET, [violation("v", occur_time=ago(20), report_time=ago(19))], imported=True)
     known_time = ledger.cut().known_time
     ledger.append(MARKET, [correction("v", ago(19))])

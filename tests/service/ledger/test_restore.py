@@ -170,7 +170,6 @@ def test_a_backup_follows_no_link_and_is_its_users_alone(file: Path, tmp_path: P
 @pytest.mark.long
 @pytest.mark.parametrize("target", BACKENDS)
 def test_a_keyless_ledger_is_backed_up_like_another(file: Path, tmp_path: Path, target: str) -> None:
-    """A ledger restored without keys is backed up and restored like another."""
     with (
         database("sqlite", tmp_path, empty=True) as whole,
         database("sqlite", tmp_path, empty=True) as keyless,

@@ -108,7 +108,6 @@ def test_a_deposit_has_one_currency_at_a_time(story: Story) -> None:
 
 
 def test_no_more_is_recovered_than_was_paid(story: Story) -> None:
-    """No more is drawn and recovered for a claim than was paid for it."""
     story(deposit(DepositChange.PLACED, 500))
     with pytest.raises(BalanceForbids, match=r"'k1' is not on record") as caught:
         story(deposit(DepositChange.DRAWN, 1, claim="k1"))
@@ -267,7 +266,6 @@ def test_a_hold_backdated_by_200_days_can_be_contested(story: Story, in_one_batc
 
 
 def test_a_complaint_is_decided_once_by_another_person(story: Story) -> None:
-    """A complaint is decided once and by another person than decided before."""
     story.ledger.append(MARKET, [violation("v1"), status("v1", actor="staff-7")])
     story(measure(MeasureState.IMPOSED, "staff-1", "v1"))
     story(measure(MeasureState.IMPOSED, "staff-3", "v1"))
@@ -303,7 +301,6 @@ def test_who_confirmed_decides_no_complaint_in_the_same_batch(story: Story, firs
 
 @pytest.mark.parametrize("state", list(MeasureState))
 def test_complaint_and_decision_may_share_a_batch(story: Story, state: MeasureState) -> None:
-    """Complaint and decision may come in one batch with the measure."""
     entries = [
         Entry("x1", SELLER, measure(state)),
         Entry("c1", SELLER, ComplaintFiled("m1", "we paid")),

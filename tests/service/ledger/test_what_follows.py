@@ -74,7 +74,6 @@ def test_an_imported_decision_is_known_since_its_source(ledger: Ledger, reversed
 
 
 def test_a_waiting_decision_is_known_with_its_report(ledger: Ledger) -> None:
-    """A decision that waits is known no sooner than the report it waits for."""
     ledger.append(MARKET, [status("v1", seller="s1", occur_time=ago(80), report_time=ago(80))], imported=True)
     ledger.append(MARKET, [violation("v1", occur_time=ago(100), report_time=ago(40))], imported=True)
     assert severities(facts(ledger, at=ago(40), known=True)) == []

@@ -49,7 +49,6 @@ def stands(ledger: Ledger, name: str = "v1") -> Status:
 def test_a_pending_decision_never_fires_after_a_later_one(
     ledger: Ledger, url: str, clock: Clock, waits: Action, report: Entry, since: list[Action], stand: Status
 ) -> None:
-    """A pending decision never fires after one that happened later."""
     ledger.append(MARKET, [status("v1", waits, "waits", seller="s1", occur_time=ago(5))])
     ledger.append(MARKET, [report])
     for day, action in enumerate(since):
@@ -177,7 +176,6 @@ def test_what_was_merged_stays_merged_when_moved(ledger: Ledger, into: bool, tog
 
 
 def test_a_merge_of_a_week_holds_a_report_there(ledger: Ledger) -> None:
-    """A merge of the week that a report was moved to holds it there."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
     ledger.append(MARKET, [correction("a", parse_time("2026-01-20T00:00:00Z"))])
     weekly = find_violation(ledger, "a").incident

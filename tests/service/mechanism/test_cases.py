@@ -189,7 +189,6 @@ def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
 
 @pytest.mark.long
 def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
-    """Cases are listed and decided over a socket and by the command."""
     with (
         servers.running_server(tmp_path, artifact=artifact(), policy=GRADED) as running,
         running.client() as client,

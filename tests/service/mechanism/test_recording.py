@@ -123,7 +123,6 @@ measures = [
 
 
 def test_a_placed_deposit_counts_not_a_required_one(told: Told) -> None:
-    """The placed deposit counts, not the required deposit."""
     told.worker.look()
     for change, amount in (
         (DepositChange.PLACED, 20_000),

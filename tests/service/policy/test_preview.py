@@ -138,7 +138,6 @@ def cautious(**trigger: Any) -> Policy:
 
 
 def test_cautions_are_previewed_by_reports_and_flow(ledger: Ledger) -> None:
-    """The preview counts cautions by reports and by flow."""
     reported = violation("r-1", "old-1", occur_time=ago(1), report_time=ago(1), source=Source.CUSTOMS)
     flow = FlowStated(TODAY - 1, delivered_orders=90, disputed_orders=30)
     ledger.append(MARKET, [reported, Entry("f-1", "old-2", flow, report_time=ago(0) - 1)], imported=True)

@@ -183,7 +183,6 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
 
 
 def test_a_server_takes_over_its_first_model(registry: Registry, ledger: Ledger) -> None:
-    """A server without a model takes over the first that is published."""
     scorer = build_scorer(ledger, policy(), registry)
     points, digest = points_of(scorer, ledger)
     assert (points, digest, scorer.champion.digest) == ([None] * 5, "", "")

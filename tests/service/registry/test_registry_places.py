@@ -192,7 +192,6 @@ def test_an_attachment_that_was_changed_or_removed_is_noticed(registry: Registry
 
 
 def test_gates_laid_beside_a_model_are_not_believed(registry: Registry, place: Path | str) -> None:
-    """Gates that were laid beside a model by hand are not believed."""
     digest = publish(registry)
     change(place, f"models/{digest}/gates.json", gates_json(gate("calibration")))
     with pytest.raises(ArtifactRefused, match=r"gates\.json was altered"):
@@ -243,7 +242,6 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
     ],
 )  # fmt: skip
 def test_a_line_of_a_wrong_alias_or_figure_is_no_move(wrong: dict[str, object]) -> None:
-    """A log line with an invalid alias or figure is no move."""
     sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
     assert is_move(json.dumps(sound).encode())
     assert not is_move(json.dumps(sound | wrong).encode())

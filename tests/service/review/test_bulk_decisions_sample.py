@@ -61,7 +61,6 @@ def test_a_decision_id_stands_for_one_decision(ledger: Ledger, way: str) -> None
 
 
 def test_a_decision_id_stands_for_the_first_of_two(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decision id belongs to the first of two simultaneous decisions."""
     report(ledger, 10)
     append, other = ledger.append, replace(DISMISS, reason="another")
 

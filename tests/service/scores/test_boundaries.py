@@ -36,7 +36,6 @@ def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) ->
 
 
 def test_a_champion_replaced_meanwhile_is_not_taken() -> None:
-    """A champion that is replaced meanwhile is not mistaken for the champion of the time."""
     first, moment = "a" * 64, 10 * DAY
 
     class Registry:

@@ -168,7 +168,6 @@ def test_what_comes_while_too_much_waits_is_dropped_and_counted(
 
 @pytest.mark.long
 def test_a_large_file_is_put_aside_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is large enough is put aside and read with the next."""
     monkeypatch.setattr(shadowing, "MAX_BYTES", 3000)
     challenger = another()
     with shadowed(tmp_path, challenger) as (running, shadow, _):

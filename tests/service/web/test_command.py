@@ -50,7 +50,6 @@ def badges(shell: Shell, folder: Path, *options: str) -> Iterator[str]:
 
 @pytest.mark.long
 def test_it_shows_its_certificate_and_granted_badges_alone(tmp_path: Path) -> None:
-    """It shows the server its certificate and badges of what it is granted alone."""
     authority = Authority(tmp_path)
     shown = authority.certificate(dns=["badges.example"])
     write_grants(tmp_path / "grants.toml", grant("dns:badges.example", ["read_scores"], sellers=["good", "low"]))

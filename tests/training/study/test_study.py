@@ -365,7 +365,6 @@ def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study)
 def test_points_that_a_study_leaves_out_are_the_latest(
     minimal: Study, as_of: int, window: tuple[int | None, int | None], maturity: int, points: int, step: int
 ) -> None:
-    """Points that a study leaves out are the latest without overlap."""
     stated = restated(
         minimal,
         window={"days": window[0], "months": window[1], "maturity_days": maturity},

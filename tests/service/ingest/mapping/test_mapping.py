@@ -66,7 +66,6 @@ def refusal(rule: Mapping[str, Any]) -> str:
 
 
 def test_a_text_is_filled_with_columns_and_line() -> None:
-    """A text is filled with the columns it names and with the line."""
     made = entry(VIOLATION | {"entry_id": "v-{shop}-{case}-{line}"})
     assert made == Entry(
         "v-s-7-2",

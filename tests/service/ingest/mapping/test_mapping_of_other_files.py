@@ -64,7 +64,6 @@ def test_a_date_in_any_form_is_known_at_the_end_of_its_day() -> None:
 
 
 def test_a_date_of_no_stated_form_is_rejected() -> None:
-    """A date that has no stated form is rejected with the forms."""
     for text in ("31/02/2017", "2017/10/02", "soon"):
         assert made(VIOLATION, ROW | {"when": text}, dates="%d/%m/%Y") == [
             f"occur_time: {text!r} is not of the form %d/%m/%Y"

@@ -134,7 +134,6 @@ def test_a_stream_that_is_not_there_is_6(shell: Shell, server: NatsServer) -> No
 def test_a_missing_extra_is_said_with_its_remedy(
     shell: Shell, tmp_path: Path, package: str, arguments: tuple[str, ...], extra: str
 ) -> None:
-    """A missing extra is said with the command that installs it."""
     stand_in = tmp_path / "shadow" / package
     stand_in.mkdir(parents=True)
     (stand_in / "__init__.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})\n")
@@ -171,7 +170,6 @@ def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path) -> N
 
 @pytest.mark.long
 def test_neither_feed_nor_import_writes_beside_a_server(shell: Shell, server: NatsServer, tmp_path: Path) -> None:
-    """While a server has the ledger neither feed nor import writes."""
     server.publish("facts", [bare("v-1")])
     (tmp_path / "entries.jsonl").write_bytes(bare("v-2"))
     (tmp_path / "data").mkdir()

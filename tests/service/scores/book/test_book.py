@@ -121,7 +121,6 @@ def test_an_answer_is_remembered_until_an_entry(ledger: Ledger, clock: Clock) ->
 
 
 def test_the_day_of_answers_does_not_go_back(ledger: Ledger, clock: Clock) -> None:
-    """The day that answers are for is the clocks and does not go back."""
     ledger.append(MARKET, [*known("a"), *known("b"), confirmed("v", "a")])
     midnight = (NOW // DAY + 1) * DAY
     with opened(ledger) as over:
@@ -155,7 +154,6 @@ def test_an_override_that_has_ended_is_not_answered_any_more(ledger: Ledger, clo
 
 
 def test_a_record_ahead_is_answered_as_by_the_ledger(url: str, clock: Clock) -> None:
-    """A record time that ran ahead is answered as the ledger answers it."""
     fast = Clock(NOW + 10 * SECOND)
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=fast) as ahead:
         ledger.append(MARKET, known("a"))

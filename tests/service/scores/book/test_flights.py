@@ -11,7 +11,6 @@ from tests.service.scores.book.test_book import blocked, in_threads
 
 
 def test_a_caller_waits_no_longer_than_its_deadline(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller waits for anothers computation no longer than its deadline."""
     monkeypatch.setattr(flights, "WAIT_SECONDS", 600)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:

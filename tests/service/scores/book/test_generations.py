@@ -67,7 +67,6 @@ def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clo
 
 
 def test_an_ended_answer_is_not_adopted_again(sold: Ledger, folder: Path) -> None:
-    """An ended answer that left the table is not adopted again from the generation."""
     rescored(sold, folder)
     with opened(sold, sellers=1) as over:
         kept(over, folder)
@@ -241,7 +240,6 @@ def test_without_database_a_generation_answers_as_stale(sold: Ledger, folder: Pa
 
 
 def test_a_batch_without_ledger_may_take_the_generations_day(sold: Ledger, folder: Path, clock: Clock) -> None:
-    """A batch without the ledger is of the generations day if more have an answer of that."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)

@@ -53,7 +53,6 @@ def test_a_damaged_file_is_set_aside_before_reading(sold: Ledger, folder: Path) 
 
 @pytest.mark.parametrize("to", [0, 60, 300])
 def test_a_file_cut_short_is_set_aside(sold: Ledger, folder: Path, to: int) -> None:
-    """A file that is cut short while it is answered from is set aside."""
     path = rescored(sold, folder).path
     with opened(sold) as over:
         found = kept(over, folder)
@@ -71,7 +70,6 @@ def test_a_file_cut_short_is_set_aside(sold: Ledger, folder: Path, to: int) -> N
 
 
 def test_a_deleted_generation_comes_back_identical(sold: Ledger, folder: Path) -> None:
-    """A generation that is deleted is let go and comes back identical."""
     path = rescored(sold, folder).path
     before = dict(records(opened_file(path)))
     with opened(sold) as over:

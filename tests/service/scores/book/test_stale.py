@@ -139,7 +139,6 @@ def test_beyond_the_stated_age_nothing_is_known_any_more(url: str, clock: Clock)
 
 
 def test_a_batch_without_ledger_is_of_one_day_and_model(url: str, clock: Clock) -> None:
-    """A batch without the ledger is of one day and of one model."""
     ledger = Ledger.open(url, clock=clock)
     ledger.append(MARKET, [entry for seller in "abcd" for entry in known(seller)])
     with opened(ledger) as over:

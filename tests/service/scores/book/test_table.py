@@ -26,7 +26,6 @@ def exact(table: Table, name: str) -> bool:
 
 
 def test_an_entry_ends_its_sellers_answer_alone() -> None:
-    """An entry ends the answer of its seller alone and leaves it as stale."""
     table = begun()
     table.store(ONE, answer(5), table.life)
     table.store(TWO, answer(5), table.life)
