@@ -12,7 +12,7 @@ from scoring.base.arrays import Floats
 from tests.helpers.evaluation_cases import POLICY, points_of
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.checks.duplicates import identical_rows
-from training.checks.leakage import single_features
+from training.checks.effects import check_effects
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 from training.evaluation.figures import evaluate
@@ -29,6 +29,8 @@ ERROR = 0.05
 """Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
 """Standard deviations, in log-odds, that no model can know: of a later time, and of a country."""
+RECORDED = 0.5
+"""Sellers above this in `told` have a record: leaks are looked for below."""
 BROKEN = ("leaked", "shuffled", "turned", "shifted", "miscalibrated")
 MEASURED = Measured(50, 0, ("a", "a"))
 
@@ -85,7 +87,8 @@ def judged(kind: str, bad_rows: int, seed: int) -> dict[str, Any]:
     rows = _snapshot(world, leak)
     case = _case(world, rows, kind, leak)
     study = _study(rows.x.shape[1])
-    checks = [single_features(rows, study), identical_rows(rows, study)]
+    unrecorded = rows.take((world.told < RECORDED) & (np.arange(len(rows.bad)) < TRAIN * world.rows))
+    checks = [*check_effects(study, unrecorded), identical_rows(rows, study)]
     evaluation = evaluate(case) | {"checks": {"data": [], "leakage": [check.as_dict() for check in checks]}}
     return judge(study.gates, evaluation, MEASURED)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
-from training.evaluation.arrays import LEVEL
+from training.evaluation.arrays import LEVEL, Interval
 
 BINS = 10
 DRAWS = 2000
@@ -81,3 +81,50 @@ class Samples:
         table = cells.reshape(self._sellers, len(counts)).astype(np.float64)
         rows = len(binned)
         return np.asarray((table - table.sum(axis=1, keepdims=True) * (counts / rows)) / rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Sellers:
+    """n rows; arrays of shape (n,)."""
+
+    points: Ints
+    seller: Ints
+    tenure_days: Floats
+    orders: Floats
+
+
+QUARTERS = 4
+RESAMPLES = 200
+
+
+def compare_with_today(judged: Sellers, today: Sellers, seed: int) -> dict[str, Interval]:
+    """Return the stability index of the points from the judged rows to today's sellers.
+
+    `all`: as they are; `alike`: today's rows weighted to the judged rows' tenure and orders, in quarters. Intervals are
+    from sellers resampled, less the bootstrap's bias: chance alone makes an index positive.
+    """
+    edges = edges_of(judged.points.astype(np.float64))
+    bounds = [np.quantile(values, np.arange(1, QUARTERS) / QUARTERS) for values in (judged.tenure_days, judged.orders)]
+    sellers = np.unique(np.concatenate([judged.seller, today.seller]))
+    size, slots, places = len(edges) + 1, [], []
+    for side in (judged, today):
+        tenure, orders = (np.searchsorted(b, v) for b, v in zip(bounds, (side.tenure_days, side.orders), strict=True))
+        slots.append((tenure * QUARTERS + orders) * size + np.searchsorted(edges, side.points))
+        places.append(np.searchsorted(sellers, side.seller))
+
+    def measure(copies: Floats) -> tuple[float, float]:
+        first, second = (
+            np.bincount(slot, copies[place], QUARTERS**2 * size).reshape(-1, size)
+            for slot, place in zip(slots, places, strict=True)
+        )
+        weight = first.sum(axis=1) / np.maximum(second.sum(axis=1), 1e-12) * (second.sum(axis=1) > 0)
+        return psi(first.sum(axis=0), second.sum(axis=0)), psi(first.sum(axis=0), weight @ second)
+
+    found = measure(np.ones(len(sellers)))
+    rng = np.random.default_rng(seed)
+    draws = np.array([measure(rng.poisson(1.0, len(sellers)).astype(np.float64)) for _ in range(RESAMPLES)])
+    low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+    return {
+        name: Interval(found[k], 2 * found[k] - float(high[k]), 2 * found[k] - float(low[k]))
+        for k, name in enumerate(("all", "alike"))
+    }

@@ -43,10 +43,6 @@ def data(evidence: GateEvidence) -> GateFinding:
     return _count_failed_checks(evidence, "data")
 
 
-PSI_EFFECT = 0.1
-"""The least stability index of the points that needs a signature, as `psi` of a study's `[monitor]`."""
-
-
 def _count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
     """Count the checks that do not hold; a signature is enough if each of them asks for no more."""
     rows = evidence.evaluation.get("checks", {}).get(kind, [])
@@ -147,20 +143,20 @@ def migration(evidence: GateEvidence) -> GateFinding:
 
 
 def psi(evidence: GateEvidence) -> GateFinding:
-    """Find the PSI of the points from training to test, over the larger of its critical value and PSI_EFFECT.
+    """Find the lower bound of the stability index from the judged rows to today's sellers.
 
-    With many rows the critical value is far below any effect. No number if all points are equal.
+    The lesser of the bounds as they are, and at equal tenure and volume: growth alone is a note.
     """
-    score, features = evidence.evaluation["psi"]["score"], evidence.evaluation["psi"]["features"]
-    if not score["critical"]:
-        return GateFinding(None, "All points are alike, so nothing can shift.")
-    moved = [row["feature"] for row in features if row["value"] > row["critical"]]
-    named = f", first {', '.join(moved[:3])}" if moved else ""
+    found = evidence.evaluation.get("today", {}).get("psi")
+    if found is None:
+        return GateFinding(None, "No seller of today is there to compare with.")
+    every, alike = found["all"], found["alike"]
     return GateFinding(
-        score["value"] / max(score["critical"], PSI_EFFECT),
-        f"The PSI of the points is {score['value']:.4f}, critical {score['critical']:.4f}; {len(moved)} of {len(features)}"
-        f" features have shifted{named}.",
-        passes=f"A PSI below its critical value or below {PSI_EFFECT:g} passes.",
+        min(every["low"], alike["low"]),
+        f"The PSI of the points from the judged rows to today's sellers is {every['value']:.3f}{interval_text(every)}, at"
+        f" equal tenure and volume {alike['value']:.3f}{interval_text(alike)}.",
+        passes="If one of the lower bounds is at most {limit:g}, it passes.",
+        remedy="Look who came since, and train again when their outcomes are known.",
     )
 
 

@@ -39,7 +39,7 @@ GATES = (
     Gate("calibration", HARD, 1.33, 1.05, 2, calibration.calibration),
     Gate("segments", HARD, 1.33, 1.05, 3, calibration.segments),
     Gate("migration", ADVISORY, 0.05, 0, 1, figures.migration),
-    Gate("psi", ADVISORY, 1, 0, 1_000_000, figures.psi),
+    Gate("psi", ADVISORY, 0.1, 0, 10, figures.psi),
     Gate("data", ADVISORY, 0, 0, 0, figures.data),
 )
 

@@ -222,9 +222,9 @@ def _find_eligible(
             conditions["too_few_orders_in_window"] = sold >= study.orders_needed
     if study.eligible.active_before_months is not None:
         since = point.day - round(study.eligible.active_before_months * 365.25 / 12)
-        conditions["not_active_before"] = _find_active(facts, since, point.day)
+        conditions["not_active_before"] = find_active(facts, since, point.day)
     if study.eligible.active_in_window:
-        conditions["not_active_in_window"] = _find_active(final, point.day, point.window_end)
+        conditions["not_active_in_window"] = find_active(final, point.day, point.window_end)
     keep, exclusions = facts.exists, {}
     for why, holds in conditions.items():
         exclusions[why] = int((keep & ~holds).sum())
@@ -232,7 +232,7 @@ def _find_eligible(
     return keep, exclusions
 
 
-def _find_active(facts: Facts, first: int, end: int) -> Bools:
+def find_active(facts: Facts, first: int, end: int) -> Bools:
     """Return which sellers have settled orders or a counted violation on a day in [first, end)."""
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end) & (facts.exposure_orders > 0)
     active = np.zeros(facts.cases, dtype=bool)

@@ -11,7 +11,7 @@ from training.checks.check import Check
 from training.checks.data import data_checks
 from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
-from training.checks.volume import check_bad_by_volume
+from training.checks.volume import check_volume
 from training.observation.delay import DecisionDelay, decision_delay
 from training.observation.development import Development, Lift, development, lift
 from training.pipeline.job import Job
@@ -40,7 +40,7 @@ class LeakageChecked:
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     """Run the data checks (order, gaps, duplicates, undecided reports), and measure the delay of decisions and labels."""
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
-    checks.append(check_bad_by_volume(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
+    checks.append(check_volume(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)

@@ -12,16 +12,19 @@ from scoring.features import table as features
 from scoring.features.table import FEATURES
 from scoring.model.artifact import Artifact
 from scoring.model.page import Page
+from scoring.model.scale import Scale
+from training.checks.leakage import cut_before
 from training.evaluation.arrays import plain
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import counted, evaluate
+from training.evaluation.stability import Sellers, compare_with_today
 from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves
 from training.fitting.fit import at_reference, fit_full, offset
 from training.fitting.logistic import Logistic, calibrate
 from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odds, slope_of, study_of_model
-from training.observation.snapshots import Snapshot, join, snapshot
+from training.observation.snapshots import Snapshot, features_of, find_active, join, known_at, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, sample_rows
@@ -91,6 +94,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     again, _ = learned.compare(ranked, at_equal_volume=study.at_equal_volume)
     figures["train"] = counted(observed.rows.bad, observed.rows.seller)
     figures["train"]["auc"] = plain({name: found.value for name, found in again.items()})
+    figures["today"] = _compare_with_today(job, page, scale, test, points)
     figures["importance"] = _measure_importance(page, study, test)
     figures["test"]["drawn_from"] = len(observed.test.bad)
     if job.champion is not None:
@@ -104,6 +108,33 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
 def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
     """Return one day for all rows if each inspection is a point of its own."""
     return None if study.observation.events is None else np.zeros(len(rows.bad), dtype=np.int64)
+
+
+def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, points: Ints) -> dict[str, Any]:
+    """Compare the points of the test rows with those of the sellers at the end of the ledger.
+
+    If test rows need orders in the window, today's sellers need some in as many days before.
+    """
+    study, end = job.study, job.study.point_at(job.table.as_of)
+    everyone = np.arange(job.table.columns.cases, dtype=np.int64)
+    if len(everyone) > MAX_ROWS:
+        everyone = np.sort(np.random.default_rng(study.model.seed).permutation(len(everyone))[:MAX_ROWS])
+    table = cut_before(job.table, everyone, end.day)
+    known = known_at(table, study, end)
+    days = [end.window_end - end.day] if study.orders_needed or study.eligible.active_in_window else []
+    if study.eligible.active_before_months is not None:
+        days.append(round(study.eligible.active_before_months * 365.25 / 12))
+    served = known.facts.exists
+    for span in days:
+        served = served & find_active(known.facts, end.day - span, end.day)
+    cases = np.flatnonzero(served).astype(np.int64)
+    if not len(cases):
+        return {"rows": 0, "psi": None}
+    x = features.at_reference(features_of(known, table, study, end, cases), study.features)
+    sums, now = known.sums, scale.points(page.raw_score(x))
+    today = Sellers(now, everyone[cases], sums.tenure_days[cases].astype(np.float64), sums.total_orders[cases])
+    judged = Sellers(points, test.seller, test.tenure_days.astype(np.float64), test.orders)
+    return {"rows": len(cases), "psi": plain(compare_with_today(judged, today, study.model.seed))}
 
 
 def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[str, Any]]:

@@ -126,9 +126,10 @@ def test_months_without_exposure_are_named(folder: Path, table: LedgerTable, tmp
 
 def test_sellers_with_violations_and_no_exposure_are_told(table: LedgerTable, tmp_path: Path) -> None:
     assert violations_without_exposure(final_facts(table)).number == 0
-    strangers = [replace(breach(f"x{n}", (OBSERVE - 5) * DAY), seller=f"stranger{n}") for n in range(2)]
-    found = violations_without_exposure(final_facts(table_of(tmp_path, [*sound(), *strangers])))
-    assert (found.ok, found.number) == (False, pytest.approx(2 / 12))
+    for number, ok in ((2, True), (10, False)):
+        strangers = [replace(breach(f"x{n}", (OBSERVE - 5) * DAY), seller=f"stranger{n}") for n in range(number)]
+        found = violations_without_exposure(final_facts(table_of(tmp_path / str(number), [*sound(), *strangers])))
+        assert (found.ok, found.number) == (ok, pytest.approx(number / (10 + number)))
 
 
 def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: P
         entries = [*standing("s"), *(breach(f"v{n}", (OBSERVE + 5) * DAY, incident=incident) for n in range(3))]
         told = table_of(tmp_path / name, entries)
         found = repeated_incidents(told, final_facts(told))
-        assert (found.number, found.ok) == (expected, expected == 0)
+        assert (found.number, found.ok) == (expected, True)
 
 
 def test_old_allegations_that_nobody_decided_are_told(table: LedgerTable, tmp_path: Path) -> None:
@@ -162,9 +163,8 @@ def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Sna
     half = x.copy()
     half[:, : len(study.features) // 2 + 1] = 3.0
     found = constant_features(study, [replace(varied, x=half)])
-    assert (found.ok, found.number) == (False, len(study.features) // 2 + 1)
+    assert (found.ok, found.number) == (True, len(study.features) // 2 + 1)
     assert study.features[0].key in found.text
-    assert "features.without" in found.text
     assert constant_features(study, [varied, replace(varied, x=half)]).number == 0
 
 
@@ -208,20 +208,19 @@ def with_rate(rows: Snapshot, n: int, rate: float) -> Snapshot:
 
 
 def test_a_base_rate_that_jumps_is_named_with_its_day(rows: Sequence[Snapshot]) -> None:
-    """From 5 % to 10 %; a step to 6 %, or in forty rows, passes."""
+    """From 5 % to 10 %; a step in forty rows is chance. It is a note: the gate of calibration judges it."""
 
     def found(n: int, *rates: float) -> Check:
         return base_rate_jump([with_rate(part, n, rate) for part, rate in zip([*rows, rows[0]], rates, strict=False)])
 
     jump = found(2000, 0.05, 0.1, 0.1)
-    assert (jump.ok, jump.number) == (False, pytest.approx(2.0))
+    assert (jump.ok, jump.number) == (True, pytest.approx(2.0))
     assert jump.text.endswith("from 5.00% to 10.00% at 2025-01-31")
-    assert not found(2000, 0.1, 0.05).ok
-    assert found(20_000, 0.05, 0.065).ok
+    assert found(2000, 0.1, 0.05).number == pytest.approx(2.0)
     assert found(20_000, 0.05, 0.065).number == pytest.approx(1.3)
     assert found(40, 0.05, 0.1).number == 1.0
-    assert not found(2000, 0.0, 0.1).ok
-    assert found(2000, 0.1).ok
+    assert found(2000, 0.0, 0.1).number > 100
+    assert found(2000, 0.1).number == 1.0
 
 
 @pytest.mark.parametrize(("left", "ok"), [(2, True), (30, False)])
@@ -233,7 +232,7 @@ def test_what_was_left_out_is_on_record(rows: Sequence[Snapshot], left: int, ok:
     assert left_out(rows, []).text.startswith("80 rows remain; left out: nothing;")
 
 
-@pytest.mark.parametrize(("lost", "ok"), [(1, True), (9, False)])
+@pytest.mark.parametrize(("lost", "ok"), [(1, True), (30, False)])
 def test_bad_sellers_without_orders_are_not_dropped_in_silence(rows: Sequence[Snapshot], lost: int, ok: bool) -> None:
     bad = [replace(part, bad=np.ones(len(part.bad))) for part in rows]
     found = bad_left_out(bad, [{"bad_without_orders_in_window": lost}, {"no_orders_in_window": 70}])
@@ -250,4 +249,4 @@ def test_an_empty_ledger_is_checked_too(study: Study, table: LedgerTable, rows: 
     nothing = replace(table, columns=table.columns.take(np.zeros(0, dtype=np.int64)))
     empty = [part.take(np.zeros(0, dtype=np.int64)) for part in rows]
     checks = data_checks(nothing, study, empty, [])
-    assert {check.check for check in checks if not check.ok} == {"exposure_gaps", "constant_features"}
+    assert {check.check for check in checks if not check.ok} == {"exposure_gaps"}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from training.evaluation.stability import Samples, edges_of, psi
+from training.evaluation.stability import Samples, Sellers, compare_with_today, edges_of, psi
 
 counts = st.lists(st.integers(0, 50), min_size=2, max_size=12).filter(any)
 
@@ -45,3 +45,31 @@ def test_a_shift_is_found_and_a_constant_column_has_none() -> None:
         found = samples.shift(ones, np.where(np.arange(800) < 80, other, 1.0), 1)
         assert found.value > found.critical
     assert samples.shift(ones, 2 * ones, 1).value > 1
+
+
+def sellers(rng: np.random.Generator, rows: int, young: float, worse: float) -> Sellers:
+    """Return sellers of whom a share is young; the young have 100 points less, and all have `worse` points less."""
+    is_young = rng.random(rows) < young
+    points = np.clip(np.rint(rng.normal(600 - 100 * is_young - worse, 60)), 0, 1000).astype(np.int64)
+    tenure = np.where(is_young, rng.uniform(0, 90, rows), rng.uniform(400, 900, rows))
+    return Sellers(points, np.arange(rows), tenure, np.floor(rng.lognormal(3, 1, rows)))
+
+
+@pytest.mark.parametrize(
+    ("young", "worse", "every", "alike"), [(0.2, 0, False, False), (0.6, 0, True, False), (0.2, 60, True, True)]
+)
+def test_growth_is_told_from_a_shift(young: float, worse: float, every: bool, alike: bool) -> None:
+    """More young sellers move the points, and not at equal tenure; worse sellers move them there too."""
+    rng = np.random.default_rng(6)
+    found = compare_with_today(sellers(rng, 3000, 0.2, 0), sellers(rng, 4000, young, worse), 1)
+    assert (found["all"].low >= 0.1, found["alike"].low >= 0.1) == (every, alike)
+    for interval in found.values():
+        assert interval.low < interval.value
+
+
+def test_chance_alone_is_no_shift_from_today() -> None:
+    """The lower bound takes off what chance adds to an index: 40 samples of 300 rows lie about 0."""
+    rng = np.random.default_rng(7)
+    lows = [compare_with_today(sellers(rng, 300, 0.2, 0), sellers(rng, 300, 0.2, 0), k)["all"].low for k in range(40)]
+    assert max(lows) < 0.1
+    assert np.mean(np.array(lows) > 0) <= 0.1

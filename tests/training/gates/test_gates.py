@@ -15,7 +15,7 @@ from scoring.base.errors import ConfigurationWrong, GatesFailed
 from service.registry.gates import allow
 from service.registry.gates import gates_of as registered
 from tests.helpers.evaluation_cases import case_of
-from tests.training.gates.judging import MEASURED, evaluate, failing, gates_of, judged, shifted
+from tests.training.gates.judging import MEASURED, evaluate, failing, gates_of, judged, shifted, today
 from training.gates.evidence import GateFinding, Verdict
 from training.gates.table import ADVISORY, GATES, Gates, judge
 
@@ -210,23 +210,22 @@ def test_a_model_that_may_rank_by_chance_is_stopped_or_signed(good: dict[str, An
 def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
     worse = deepcopy(good)
     worse["migration"]["within_one"] = 0.5
-    worse["psi"]["score"] = {"value": 1.0, "critical": 0.1}
+    worse["today"] = today(1.0, 1.0)
     found = judged(worse)
     assert failing(worse) == ["migration", "psi"]
     assert found["passed"]
-    assert found["psi"]["number"] == pytest.approx(10)
+    assert found["psi"]["number"] == pytest.approx(0.95)
 
 
-@pytest.mark.parametrize(
-    ("value", "critical", "number"), [(0.08, 0.01, 0.8), (0.12, 0.01, 1.2), (0.12, 0.2, 0.6), (0.3, 0.2, 1.5)]
-)
-def test_psi_needs_significance_and_an_effect(
-    good: dict[str, Any], value: float, critical: float, number: float
+@pytest.mark.parametrize(("every", "alike", "ok"), [(0.14, 0.14, True), (0.3, 0.1, True), (0.3, 0.16, False)])
+def test_psi_asks_for_a_proven_shift_at_equal_tenure(
+    good: dict[str, Any], every: float, alike: float, ok: bool
 ) -> None:
-    """A proven small shift passes, and so does an unproven large shift."""
-    found = judged(good | {"psi": good["psi"] | {"score": {"value": value, "critical": critical}}})["psi"]
-    assert found["number"] == pytest.approx(number)
-    assert found["ok"] is (number <= 1)
+    """Growth alone is a note."""
+    found = judged(good | {"today": today(every, alike)})["psi"]
+    assert (found["ok"], found["kind"]) == (ok, ADVISORY)
+    assert ("train again when their outcomes are known" in found["text"]) is not ok
+    assert judged(good)["psi"]["ok"]
 
 
 def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:

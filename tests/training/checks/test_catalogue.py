@@ -1,0 +1,149 @@
+"""Leaks of the catalogue in docs/reference/study.md: each is planted, and found by its check."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from scoring.base.arrays import Floats
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
+from tests.helpers.training_ledgers import restated
+from training.checks.early_reports import early_reports
+from training.checks.effects import check_effects, take_unrecorded
+from training.checks.leakage import cliff
+from training.evaluation.arrays import sigmoid
+from training.observation.export import LedgerTable, read_export
+from training.observation.snapshots import Snapshot, join, snapshot
+from training.study.definition import Observation, Study
+
+ROWS = 4000
+RNG = np.random.default_rng(11)
+LATENT = RNG.normal(size=ROWS)
+BAD = (RNG.random(ROWS) < sigmoid(LATENT - 3)).astype(float)
+ORDERS = np.floor(np.exp(RNG.normal(4, 1, ROWS))) + 1
+
+
+def unrecorded(study: Study, leak: Floats | None = None) -> Snapshot:
+    """Return rows of sellers without a record: features know a little of the outcome, and the fourth may leak."""
+    x = 0.5 * LATENT[:, None] + RNG.normal(size=(ROWS, len(study.features)))
+    if leak is not None:
+        x[:, 3] = leak
+    whole, one = np.arange(ROWS), np.ones(ROWS)
+    known = {"x": x, "bad": BAD, "seller": whole // 2, "day": whole % 2, "window_orders": ORDERS}
+    return Snapshot(**{f.name: known.get(f.name, one) for f in fields(Snapshot)})
+
+
+LEAKS: dict[str, Callable[[], Floats]] = {
+    "a lifetime aggregate": lambda: BAD * RNG.poisson(3, ROWS) + RNG.poisson(0.05, ROWS),
+    "an id that sorts by outcome": lambda: np.arange(ROWS) + 2.0 * ROWS * BAD,
+    "an attribute of after the outcome": lambda: np.where(RNG.random(ROWS) < 0.05, 1 - BAD, BAD),
+    "the target in a code": lambda: 7.0 - 3 * BAD,
+    "a join on the future": lambda: BAD + RNG.normal(0, 0.3, ROWS),
+    "good restated as a low number": lambda: -BAD + RNG.normal(0, 0.2, ROWS),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_feature_that_knows_the_outcome_fails(study: Study, leak: str) -> None:
+    found = {check.check: check for check in check_effects(study, unrecorded(study, LEAKS[leak]()))}
+    assert (found["single_feature"].ok, found["single_feature"].signed) == (False, False)
+    assert study.features[3].key in found["single_feature"].text
+    assert not found["all_features"].ok
+
+
+def test_honest_features_pass_and_a_doubt_is_signed(study: Study) -> None:
+    """At 0.80 to 0.85 among some eighty bad rows an excess is not proven."""
+    assert all(check.ok for check in check_effects(study, unrecorded(study)))
+    few = unrecorded(study, BAD * 1.25 + RNG.normal(size=ROWS)).take(np.arange(1400))
+    [single] = [check for check in check_effects(study, few) if check.check == "single_feature"]
+    assert 0.8 < single.number < 0.85
+    assert (single.ok, single.signed) == (False, True)
+
+
+def test_what_volume_knows_is_no_leak(study: Study) -> None:
+    """Orders of the window rank those who sell more; among sellers of like volume they know nothing."""
+    sold = ORDERS * np.exp(2.0 * BAD)
+    rows = replace(unrecorded(study, sold), window_orders=sold)
+    assert check_effects(study, rows)[0].ok
+    every = check_effects(restated(study, bad={"volume": "answer"}), rows)[0]
+    assert not every.ok
+
+
+def test_too_few_bad_sellers_without_a_record_are_signed(study: Study) -> None:
+    rows = unrecorded(study)
+    few = rows.take((rows.bad == 0) | (np.cumsum(rows.bad) <= 39))
+    [check] = check_effects(study, few)
+    assert (check.ok, check.signed, check.number) == (False, True, 39)
+    assert check.text.startswith("not judged: 39 bad training rows have no record before, and 40 ")
+
+
+def moved(market_export: Path, folder: Path, share: float, *times: str) -> LedgerTable:
+    """Return the market with a share of its violations dated 60 days early."""
+    rows = pl.read_parquet(market_export)
+    names = rows.filter(pl.col("kind") == Kind.VIOLATION)["violation"].unique().sort().sample(fraction=share, seed=1)
+    mine = pl.col("violation").is_in(names.to_list())
+    early = [pl.when(mine).then(pl.col(t) - 60 * DAY).otherwise(pl.col(t)).alias(t) for t in times]
+    rows.with_columns(*early).write_parquet(folder / "early.parquet")
+    return read_export(folder / "early.parquet")
+
+
+def test_reports_that_are_all_dated_early_thin_the_end(
+    market_export: Path, table: LedgerTable, study: Study, tmp_path: Path
+) -> None:
+    """A third of them can hide in chance."""
+    assert early_reports(table, study).ok
+    found = early_reports(moved(market_export, tmp_path, 1.0, "report_time", "occur_time"), study)
+    assert (found.ok, found.signed) == (False, False)
+    assert "the last 45 days hold 0% of the reports" in found.text
+    assert early_reports(moved(market_export, tmp_path, 0.3, "report_time", "occur_time"), study).ok
+
+
+def test_a_young_file_has_no_end_to_compare(table: LedgerTable, study: Study) -> None:
+    young = replace(table, columns=table.columns.take(table.columns.report_time > (table.as_of - 200) * DAY))
+    assert early_reports(young, study).ok
+    assert "too short a time" in early_reports(young, study).text
+
+
+@pytest.mark.parametrize(("cliff_at", "step"), [(7, "from 0 to 7"), (60, "from 30 to 60")])
+def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at: int, step: str) -> None:
+    """A feature that knows the outcome until it is read so many days earlier."""
+    [point] = study.find_points(table.as_of)[0][-1:]
+    rows = snapshot(table, study, point)
+    rng = np.random.default_rng(4)
+    rows = replace(rows, bad=(rng.random(len(rows.bad)) < 0.2).astype(float))
+    old = rows.tenure_days >= 60
+
+    def build(_: LedgerTable, study: Study, read: Observation) -> Floats:
+        x = rows.x[old].copy()
+        knows = read.day > point.day - cliff_at
+        x[:, 0] = np.where(knows, 2 * rows.bad[old], 0) + np.random.default_rng(5).normal(size=old.sum())
+        return x
+
+    leaking = replace(rows, x=rows.x.copy())
+    leaking.x[old] = build(table, study, point)
+    found = cliff(table, study, leaking, build)
+    assert (found.ok, found.signed) == (False, True)
+    assert f"most of it {step} days" in found.text
+    assert cliff(table, study, rows).ok
+
+
+def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) -> None:
+    """Open or not; with bad of failed orders, an order that failed counts too."""
+    rows = join([snapshot(table, study, point) for point in study.find_points(table.as_of)[0]])
+    clean = take_unrecorded(table, study, rows)
+    columns = table.columns
+    told = {
+        (int(case), int(time) // DAY)
+        for case, time in zip(
+            *(c[columns.kind == Kind.VIOLATION] for c in (columns.case, columns.report_time)), strict=True
+        )
+    }
+    for seller, day in list(zip(clean.seller.tolist(), clean.day.tolist(), strict=True))[:200]:
+        assert not any(case == seller and when < day for case, when in told)
+    assert 0 < len(clean.bad) < len(rows.bad)
+    failed = restated(study, bad={"count": "service_failures", "rules": ()})
+    assert len(take_unrecorded(table, failed, rows).bad) < len(clean.bad)
