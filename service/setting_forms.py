@@ -20,6 +20,7 @@ ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1
 
 
 def is_address(text: str) -> str:
+    """Return an address HOST:PORT to listen on. Raises ValueError; the port may be 0."""
     match = ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
         raise ValueError("must be host:port with a port of 0 to 65535, such as 127.0.0.1:50051 or [::]:50051")

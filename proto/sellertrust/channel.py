@@ -136,6 +136,7 @@ class CallerChannel(grpc.Channel):
         self._looked = monotonic()
 
     def renewed(self) -> tuple[grpc.Channel, tuple[tuple[str, str], ...]]:
+        """Return the channel of new calls and their metadata; look for changed files at most every LOOK_SECONDS."""
         if monotonic() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
             try:
                 self._looked = monotonic()

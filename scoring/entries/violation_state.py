@@ -60,6 +60,7 @@ class ViolationState:
 
     @property
     def is_of_another_seller(self) -> bool:
+        """Return whether it was accepted that the goods were another seller's."""
         return self.attribution is Attribution.ACCEPTED
 
     @property

@@ -262,6 +262,7 @@ class AttributeFeature:
         return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
 
     def value(self, text: str | None) -> float:
+        """Return 1 or 0 if it asks for one text; else the number, or the default if the text is no finite one."""
         if self.equals is not None:
             return float(text == self.equals)
         try:

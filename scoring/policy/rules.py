@@ -174,6 +174,9 @@ class Situation:
         )
 
     def value(self, asked: Asked) -> int:
+        """Return the situation's value of what a rule asks; 0 of a count, a settled value or a rate that it does not
+        state.
+        """
         if isinstance(asked, Counter):
             return self.incidents.get(asked, 0)
         if isinstance(asked, Settled):

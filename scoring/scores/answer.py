@@ -29,6 +29,7 @@ class Stamp:
 
     @property
     def made_by(self) -> MadeBy:
+        """Return the digests of model and policy."""
         return MadeBy(self.model_digest, self.policy_digest)
 
 

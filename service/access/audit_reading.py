@@ -58,6 +58,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
 
 
 def verify_lines(lines: Iterable[bytes]) -> AuditVerdict:
+    """Return the number of valid lines, the last one's hash, and the problem of the next line, if any."""
     before, count = GENESIS, 0
     for number, text in enumerate(lines, 1):
         try:

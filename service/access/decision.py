@@ -132,6 +132,7 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
+    """Return whether there is a principal, and each is local or has a grant."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 

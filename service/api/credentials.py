@@ -19,6 +19,7 @@ def authorization_of(context: grpc.ServicerContext) -> str:
 
 
 def bearer_token(header: str) -> str:
+    """Return the token of `Bearer TOKEN`. Raises Unauthenticated for another header."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise unauthenticated(_ONE_TOKEN)

@@ -9,6 +9,7 @@ from service.contract.scores import score_message, stamp_message
 def simulation_message(
     name: str, present: WholeAnswer, simulated: WholeAnswer, *, for_seller: bool
 ) -> answer_pb.SimulateTrustScoreResponse:
+    """Return the answer now and the simulated one, without what sellers must not see if it is `for_seller`."""
     scores, measures = [], []
     for one in (present, simulated):
         score, found = score_message(name, one.score, None), unstamped_measures(name, one)

@@ -25,11 +25,13 @@ _NAMED_SOURCES = AUTHORITIES | {Source.BRAND}
 
 
 def require_audience(audience: int, known: Iterable[int] = tuple(score_pb.Audience.values())) -> None:
+    """Raise InvalidInput unless the method knows the audience."""
     if audience not in known:
         raise invalid("audience", "is none of those that this method answers")
 
 
 def score_for_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
+    """Clear what sellers must not see, in the message itself; return it."""
     for field in _KEPT_FROM_SELLERS:
         score.ClearField(field)  # type: ignore[arg-type]
     return score

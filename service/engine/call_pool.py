@@ -134,6 +134,7 @@ class CallPool(ThreadPoolExecutor):
         call.receive(self)
 
     def answer_at_once(self, call: GrpcCall, data: bytes | None) -> bytes | None:
+        """Return the response that needs no thread, or None: then the call needs `take_request`."""
         call.has_arrived = self._receiving.pop(id(call), None) is not None
         if not call.has_arrived or data is None or call.at_once is None:
             return None

@@ -33,6 +33,7 @@ class Spans:
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
     def add(self, entries: Iterable[Entry]) -> None:
+        """Count entries by kind, with their first and last time."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:

@@ -92,6 +92,7 @@ class Recorder:
 
     @property
     def follows_from(self) -> str:
+        """Return MODEL:POLICY of what is served, 16 digits of each digest."""
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 

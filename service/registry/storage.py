@@ -39,5 +39,6 @@ class Storage(Protocol):
 
 
 def refuse_size(digest: str, name: str, size: int) -> None:
+    """Raise ArtifactRefused if a part is larger than MAX_PART_BYTES."""
     if size > MAX_PART_BYTES:
         raise ArtifactRefused(f"{name} of model {digest[:12]} is larger than {MAX_PART_BYTES >> 20} MB")

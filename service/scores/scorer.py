@@ -170,6 +170,7 @@ class Scorer:
         return given, evaluate_measures(given, asked.marketplace, beside, _check)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
+        """Return each seller's cautions by the served policy; {} if the policy has none."""
         policy = self.policy.now
         found: dict[str, tuple[Caution, ...]] = {}
         if policy.caution is None or not sellers:

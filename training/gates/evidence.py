@@ -99,6 +99,7 @@ def segments_of(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def half_width(interval: Mapping[str, Any]) -> float:
+    """Return half of an interval's width; infinite if an end is unknown."""
     if interval["low"] is None or interval["high"] is None:
         return math.inf
     return float(interval["high"] - interval["low"]) / 2

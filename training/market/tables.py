@@ -98,6 +98,7 @@ def build_calendar(
     start: date,
     days: int,
 ) -> Calendar:
+    """Return the month and the factors of hazard and volume of each day. Raises ValueError below one day."""
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]

@@ -94,6 +94,7 @@ class Terms(NamedTuple):
 
 
 def need(holds: bool, text: str) -> None:
+    """Raise NotProven with `text` unless it holds."""
     if not holds:
         raise NotProven(text)
 

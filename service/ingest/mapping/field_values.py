@@ -42,6 +42,7 @@ def make_field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
 
 
 def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
+    """Return the text as `reader` reads it; its ValueError becomes RowRejected about the field."""
     try:
         return reader(text)
     except ValueError as error:

@@ -50,6 +50,7 @@ class NatsSource:
         self._thread.start()
 
     def partitions(self) -> Sequence[int]:
+        """Return [0], once the stream answers."""
         self._run(self._info())
         return [0]
 

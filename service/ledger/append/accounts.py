@@ -44,6 +44,7 @@ _NO_NEW_FACTS = frozenset(
 
 
 def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+    """Load into the context the deposits and claims that new entries change."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in reader.rows(_DEPOSITS, sellers):

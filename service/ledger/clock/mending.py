@@ -146,6 +146,7 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
+    """Let queries of this connection read corrected record times, within the block."""
     if not mendings:
         yield
         return

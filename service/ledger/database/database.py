@@ -172,6 +172,7 @@ class Database:
         return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
 
     def cautions(self) -> list[str]:
+        """Return sentences about risks of this database that an operator should know."""
         if self._lock is None:
             return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
         found = []

@@ -54,6 +54,7 @@ def row_of(
 
 
 def require_known(kind: int, sequence: int) -> None:
+    """Raise EntryKindUnknown for a kind of a later release."""
     if kind > max(Kind):
         text = f"entry {sequence} is of a kind ({kind}) that this release does not know; install the release that appended it"
         raise EntryKindUnknown(text, {"sequence": str(sequence)})

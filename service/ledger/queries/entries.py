@@ -108,6 +108,7 @@ def read_first_and_last_id(reader: RowReader, first: str, end: str) -> list[str]
 
 
 def select_page(query: Select[Any], sellers: Collection[str] | None, after_sequence: int, limit: int) -> Select[Any]:
+    """Limit a query to one page of facts that the cut sees, of some sellers or all (None), by sequence."""
     after = (text(FACTS), _E.sequence > after_sequence)
     bounds: tuple[Any, ...] = (*after, *AS_OF_CUT)
     if sellers is not None and len(sellers) != 1:

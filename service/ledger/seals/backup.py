@@ -86,6 +86,7 @@ def _claim_name(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
+    """Return the ledger's tables as this database has them, also of an older schema."""
     inspector = inspect(connection)
     found = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):

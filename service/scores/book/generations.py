@@ -28,6 +28,7 @@ class Generation:
         self._ended = bytearray(file.sellers)
 
     def end(self, name: str, sequence: int) -> None:
+        """End a seller's answer, if the sequence is after the generation's."""
         if sequence <= self.head.sequence or self.problem:
             return
         try:

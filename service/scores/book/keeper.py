@@ -70,6 +70,7 @@ class Keeper:
             self._thread.join(seconds)
 
     def look(self) -> None:
+        """Open new generations, at most MAX_OPEN at once, and close damaged, foreign and replaced ones."""
         found = list(self._list_files())
         self._let_go(found)
         now = monotonic()
