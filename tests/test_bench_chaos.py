@@ -60,7 +60,6 @@ def test_no_call_fails_while_two_servers_are_restarted() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_known_sellers_are_answered_without_the_database() -> None:
-    """Known sellers are answered while the database is frozen and stopped."""
     found = figures_of(_database_away.run, 8)
     assert found["chaos.hanging_database_checkouts"] > 10
     assert found["chaos.hanging_database_checkouts_failed"] == 0

@@ -32,7 +32,6 @@ def test_the_process_is_read_unless_an_environment_is_given(monkeypatch) -> None
 
 
 def test_the_data_folder_follows_the_user(monkeypatch) -> None:
-    """The data folder follows the user and not the working directory."""
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert load({}).data_dir == Path("/data/sellertrust")
     monkeypatch.delenv("XDG_DATA_HOME")
@@ -50,7 +49,6 @@ def test_a_mistyped_variable_is_refused() -> None:
 
 
 def test_every_problem_is_told_at_once() -> None:
-    """Every problem is told at once with its variable and value."""
     found = problems(
         ADRESS="x", ADDRESS="here", LOG_LEVEL="loud", SHARE_ADDRESS="4", MARKETPLACE="a b",
         TLS="/nowhere",

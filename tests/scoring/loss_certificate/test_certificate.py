@@ -76,7 +76,6 @@ def test_both_verdicts_hold_if_nothing_is_paid_before_a_stop() -> None:
 
 
 def test_a_run_goes_on_until_the_confirmation() -> None:
-    """A run goes on until the confirmation whatever caution the policy has."""
     capped, held = {"kind": "value_cap", "value_minor": 1}, {"kind": "settlement_hold", "days": 180}
     strict = {"decide_days": 1, "sources": WEIGHTS, "rules": [caution_rule(days=14, measures=[capped, held])]}
     for data in (TOY, TOY | {"caution": strict}):

@@ -58,7 +58,6 @@ def test_a_lift_beyond_the_bound_fails_unless_it_is_accepted() -> None:
 
 
 def test_a_lift_that_leaves_no_bound_has_no_sum_to_accept() -> None:
-    """If a lift leaves a day unbounded, there is no sum to accept."""
     found = certified(seller("a", CAP))
     assert (found["granted"]["sellers"][0]["most"], found["granted"]["sellers"][0]["is_within"]) == (None, False)
     assert list_failed(found) == [FAKED, REAL, "granted"]

@@ -89,7 +89,6 @@ def test_a_cap_of_a_caution_does_not_grow() -> None:
 
 
 def test_a_crowd_alone_can_set_no_caution_off() -> None:
-    """A policy in which a crowd alone sets caution off is refused."""
     heavy = {source.name.lower(): {"weight": 20, "at_most": 40} for source in CROWD}
     assert "caution.rules[r].reports.weight must be more than 120, what brand, buyer, partner weigh" in refused(
         caution_rule(reports={"weight": 120, "days": 9}), sources=heavy

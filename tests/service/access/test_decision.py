@@ -117,7 +117,6 @@ def grant_of(asked: NeededRight) -> Grant:
 
 @pytest.mark.parametrize("field", NeededRight._fields)
 def test_two_grants_do_not_add_up(field: str) -> None:
-    """What is asked for once is in one grant whole."""
     who = Principal("dns:a.example", is_bound=True)
     one = NeededRight(Right.APPEND, "m1", "s1", "violation", "brand", "n1", "a-1", "confirm")
     other = NeededRight(Right.DECIDE, "m2", "s2", "exposure", "customs", "n2", "b-1", "dismiss")

@@ -174,7 +174,6 @@ def test_a_limit_that_limits_nothing_is_refused(tmp_path: Path, text: str, probl
 
 
 def test_two_limits_of_the_same_kind_are_refused(tmp_path: Path) -> None:
-    """Two limits of the same principals and classes are refused."""
     one = '[[limits]]\nprincipals = ["dns:a.example"]\nstreams = 1\n'
     [line] = problems(tmp_path, one + one)
     assert line.startswith("limits[1].principals and classes are those of a limit above")

@@ -78,7 +78,6 @@ def test_what_is_refused_uses_up_nothing_of_other_limits() -> None:
 
 
 def test_new_limits_keep_what_was_used_under_the_old() -> None:
-    """Other limits go on with what was used under those before."""
     clock = Clock()
     limits = Limits([Limit(ANYBODY, calls_per_second=2, entries_per_second=10)], clock)
     names = ["dns:a.example"]

@@ -10,7 +10,6 @@ from tests.helpers.matrix import CALLS, cells
 
 @pytest.mark.long
 def test_every_method_by_every_identity_is_as_the_matrix_says(tmp_path: Path) -> None:
-    """Every method by every identity is open or refused as the matrix says."""
     found = list(cells(tmp_path))
     wrong = [cell for cell in found if cell.found != cell.wanted]
     assert wrong == []

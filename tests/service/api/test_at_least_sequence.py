@@ -73,7 +73,6 @@ def test_a_read_sees_at_least_its_sequence(
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_waiting_read_sees_what_is_appended_meanwhile(tmp_path: Path, backend: str) -> None:
-    """A read that waits sees what this server or another process appends meanwhile."""
     with (
         database(backend, tmp_path) as url,
         filled_server(tmp_path, database_url=url) as (_, client),
@@ -108,7 +107,6 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
 
 @pytest.mark.long
 def test_waiting_reads_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads that wait are limited so that the others are answered."""
     # a margin that the machine's load does not use up
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:

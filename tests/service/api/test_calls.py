@@ -37,7 +37,6 @@ BROKEN = {
 
 
 def test_bytes_that_are_no_request_are_invalid(tmp_path: Path) -> None:
-    """Bytes that are no request are an invalid argument of every method."""
     with running_server(tmp_path) as running:
         for method in METHODS:
             for what, data in BROKEN.items():
@@ -111,7 +110,6 @@ def test_an_unforeseen_error_tells_only_an_id(tmp_path: Path, monkeypatch) -> No
 
 
 def test_a_request_is_one_line_with_a_pseudonym(tmp_path: Path) -> None:
-    """A request is one line with a pseudonym and never the seller."""
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(
             MARKET, [make(name, "seller-17") for name, make in (("i", identity), ("e", exposure), ("v", violation))]

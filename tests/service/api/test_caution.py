@@ -45,7 +45,6 @@ def plain(score: TrustScore) -> TrustScore:
 
 
 def test_a_report_sets_a_caution_and_its_dismissal_ends_it(running: Running) -> None:
-    """A report is answered by a caution at once and its dismissal ends it."""
     with running.client() as client:
         before = client.get_trust_score(MARKET, "s1")
         client.append_entries(MARKET, [report("r", "s1")])
@@ -144,7 +143,6 @@ def test_a_caution_names_its_last_hundred_entries() -> None:
 
 
 def test_the_command_line_shows_a_caution(running: Running, tmp_path: Path) -> None:
-    """The command line shows a caution with its case and what it asks for."""
     with running.client() as client:
         client.append_entries(MARKET, [report("r", "s1")])
     shell = shell_of(tmp_path, target=running.address)

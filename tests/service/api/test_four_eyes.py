@@ -41,7 +41,6 @@ def state(name: str) -> int:
 
 
 def test_an_override_is_appended_once_approved(eyes: World) -> None:
-    """An override is appended once another person has approved it."""
     request = overrides()
     assert needs_approval(eyes("anna").append_entries, MARKET, request.entries) == {
         "right": "override", "proposal": "", "persons_missing": "2",
@@ -192,7 +191,6 @@ def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_out_is_not_proposed(tmp_path: Path, request_, field: str) -> None:
-    """A proposal that could never be carried out is refused."""
     with world(f"sqlite:///{tmp_path}/l.db", tmp_path) as eyes:
         error = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", request_)
         assert error.fields[0][0] == field
@@ -228,7 +226,6 @@ def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
 
 
 def test_a_promotion_proposed_again_is_answered_as_it_stands(eyes: World) -> None:
-    """A promotion proposed again after its gates changed is answered as it stands."""
     publish(eyes.registry, parts=evaluated(0, 0.7))
     second = publish(eyes.registry, parts=evaluated(1, 0.7))
     first = eyes.propose("anna", promotion(second), proposal_id="p-1")

@@ -123,7 +123,6 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
 
 
 def test_nobody_learns_of_others_proposals_by_a_call(eyes: World) -> None:
-    """No call reveals which proposals of others exist."""
     other = overrides(override("o-9"))
     model = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     names = [f"marketplaces/{MARKET}/proposals/none", "marketplaces/other/proposals/none", "proposals/none"]

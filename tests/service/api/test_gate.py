@@ -148,7 +148,6 @@ def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Grante
 
 
 def test_a_malformed_name_is_explained_to_granted_callers(callers: Granted) -> None:
-    """A malformed name is explained only to whom something is granted."""
     with callers("staff") as staff, callers("stranger") as stranger:
         assert refusal(staff.get_violation, "a b", "v").code is grpc.StatusCode.INVALID_ARGUMENT
         denied(stranger.get_violation, "a b", "v")
@@ -168,7 +167,6 @@ def test_a_certificate_without_one_name_names_nobody(callers: Granted) -> None:
 
 @pytest.mark.long
 def test_foreign_and_expired_certificates_open_no_connection(callers: Granted, tmp_path: Path) -> None:
-    """Certificates of another authority and of another time open no connection."""
     foreign = Authority(tmp_path, "foreign").certificate(dns=["staff.example"])
     shown = [
         Shown(callers.authority.ca, foreign.certificate, foreign.key),

@@ -112,7 +112,6 @@ def test_a_deferred_line_is_written_in_its_place(log_format: str) -> None:
 
 
 def test_lines_beyond_the_limit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines that are too many to wait are left out and counted."""
     # ten lines in place of ten thousand
     monkeypatch.setattr(logs, "MAX_LINES", 10)
     stream = Stuck()

@@ -86,7 +86,6 @@ def test_restrictions_are_terms_by_the_default_policy_and_by_a_person(tmp_path: 
 
 
 def test_an_answer_replays_from_its_stamp(running: Running) -> None:
-    """An answer replays from its stamp after whatever was appended since."""
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1", 700_000), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
         confirm(client, "v1")
@@ -112,7 +111,6 @@ def test_an_unknown_seller_and_a_wrong_name_are_named(running: Running) -> None:
 
 @pytest.mark.long
 def test_the_command_shows_measures_as_table_and_json(running: Running, tmp_path: Path) -> None:
-    """The command shows what is in force to a person and as json."""
     shell = shell_of(tmp_path, target=running.address)
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])

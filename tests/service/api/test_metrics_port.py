@@ -45,7 +45,6 @@ def test_500_half_requests_cost_no_threads(tmp_path: Path) -> None:
 
 
 def test_a_half_request_is_ended_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A half request is ended in time however slowly it goes on."""
     # a deadline that a test can wait for
     monkeypatch.setattr(metrics, "REQUEST_SECONDS", 0.3)
     with (

@@ -71,7 +71,6 @@ def test_models_are_listed_page_by_page(client: Client, registry: Registry) -> N
 
 
 def test_a_model_is_shown_whole(client: Client, registry: Registry) -> None:
-    """A model is shown whole with what this server answers with."""
     publish(registry)
     beside = {"gates.json": gates_json(gate("size"), gate("psi", ok=False, kind="advisory"))}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)

@@ -34,7 +34,6 @@ def report(client: Client, entry_id: str, seller: str, marketplace: str = MARKET
 
 
 def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
-    """An erasure by call takes the texts and leaves what counts."""
     with running.client() as client:
         report(client, "v-1", "s")
         client.confirm_violation(MARKET, "v-1", actor="court", reason="a name in a text")

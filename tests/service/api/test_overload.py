@@ -156,7 +156,6 @@ def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
 
 
 def test_a_request_too_large_for_its_class_is_refused(tmp_path: Path) -> None:
-    """A request larger than any of its class is refused by its field."""
     with running_server(tmp_path) as running:
         with pytest.raises(grpc.RpcError, match="request: is larger than 1,048,576 bytes") as caught:
             call_bytes(running.address, "TrustScoreService/GetTrustScore", b"x" * ((1 << 20) + 1), 20)

@@ -114,7 +114,6 @@ def test_every_list_of_the_contract_is_looked_at_here() -> None:
 
 @pytest.mark.parametrize("method", LISTS)
 def test_a_token_fits_its_request_in_pages_of_any_size(running: Running, method: str) -> None:
-    """A token is taken with the request it was made for in pages of any size."""
     request = with_token(LISTS[method], forged(LISTS[method], body_of(method, sound_cut(running, method))))
     for request.page_size in (0, 1, 3):
         assert answer(running, method, request) in {"", "MODEL_NOT_FOUND"}
@@ -122,7 +121,6 @@ def test_a_token_fits_its_request_in_pages_of_any_size(running: Running, method:
 
 @pytest.mark.parametrize("method", LISTS)
 def test_a_token_is_refused_beside_other_parameters(running: Running, method: str) -> None:
-    """A token is refused beside parameters that it was not made for."""
     request = LISTS[method]
     token = forged(request, body_of(method, sound_cut(running, method)))
     others = [changed(request, f) for f in request.DESCRIPTOR.fields if f.name not in {"page_size", "page_token"}]

@@ -184,7 +184,6 @@ def test_young_orders_are_paid_within_their_limit(tmp_path: Path) -> None:
 def test_an_impossible_order_is_refused_by_its_field(
     client: tuple[Running, Client], changed: dict[str, object], field: str
 ) -> None:
-    """An order that cannot be is refused by the name of its field."""
     running, asking = client
     asking.append_entries(MARKET, [identity_message("i1", "s1")])
     today = format_day(running.ledger.cut().observe_time // DAY)
@@ -308,7 +307,6 @@ def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock
 
 
 def test_a_later_policy_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
-    """A policy that is committed later does not reach an order."""
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
     scorer = build_scorer(ledger, parse_policy_text(POLICY))
@@ -399,7 +397,6 @@ def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clo
 
 
 def test_a_seller_unknown_at_capture_has_the_terms_of_now(ledger: Ledger) -> None:
-    """A seller unknown at the capture gets the present terms."""
     ledger.append(MARKET, [identity("i1")])
     assert evaluated(ledger, 100) == (10_000, 0, 7)
 

@@ -146,7 +146,6 @@ def test_a_commit_against_a_moved_history_is_refused(
 
 
 def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
-    """Each rollback goes further back and never to what one took back."""
     one, _ = two
     one.commit(GENERAL.text, TIERS.digest)
     one.commit(LADDER.text, GENERAL.digest)
@@ -160,7 +159,6 @@ def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
 
 @pytest.mark.long
 def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> None:
-    """One of several simultaneous commits is made, and the others are refused."""
     made, failed = [], []
 
     def attempt(number: int) -> None:
@@ -182,7 +180,6 @@ def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> No
 def test_a_wrong_policy_is_refused_by_its_fields(
     two: tuple[Running, Running],
 ) -> None:
-    """Contradictory policies and wrong fields are refused by name."""
     one, _ = two
 
     def wrong(text: str = GENERAL.text, expected: str = TIERS.digest, **fields: str) -> str:
@@ -203,7 +200,6 @@ def test_a_wrong_policy_is_refused_by_its_fields(
 
 
 def test_a_text_that_was_not_committed_is_not_served(two: tuple[Running, Running]) -> None:
-    """No server serves a text other than the committed text."""
     one, other = two
     wait_until(lambda: other.stamped() == TIERS.digest)
     forged = policy_moves.NewMove(policy_moves.PolicyAction.COMMITTED, GENERAL.digest, "a", "b", content=LADDER.text)
@@ -259,7 +255,6 @@ def test_a_policy_needs_a_second_person(eyes: World) -> None:
 
 @pytest.mark.long
 def test_a_scorer_beside_servers_takes_a_commit_over(two: tuple[Running, Running]) -> None:
-    """A scorer beside servers adopts a commit while it runs."""
     one, _ = two
     scorer, refused_ = build_scorer(one.ledger, TIERS), []
     follow_moves(scorer, lambda event, problem: refused_.append((event, problem)))

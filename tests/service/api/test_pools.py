@@ -80,7 +80,6 @@ def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.long
 def test_a_call_that_does_not_end_does_not_hold_the_process(tmp_path: Path) -> None:
-    """A call that does not end is named and the process ends all the same."""
     with subprocess.Popen(
         [sys.executable, "-c", STUCK, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

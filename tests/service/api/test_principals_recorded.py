@@ -113,8 +113,6 @@ def test_nobody_corrects_or_splits_its_own_report(callers: Granted) -> None:
 
 
 def test_a_complaint_is_decided_by_another_person(callers: Granted) -> None:
-    """A complaint is decided by another person whatever certificates it shows."""
-
     def entry_of(entry_id: str) -> entry_pb2.Entry:
         return entry_pb2.Entry(entry_id=entry_id, seller=f"marketplaces/{MARKET}/sellers/s")
 
@@ -162,7 +160,6 @@ def test_deciding_an_own_report_is_refused_without_the_lock(callers: Granted) ->
 
 
 def test_a_derived_violation_is_the_reporters(callers: Granted) -> None:
-    """A violation that follows from a report of a product is the reports."""
     listed, recall = listing("r-1", "s", "gtin-9"), product_report("r-2", "gtin-9")
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [recall])

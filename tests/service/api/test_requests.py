@@ -84,7 +84,6 @@ def test_an_unknown_seller_is_not_found_in_so_many_words(tmp_path: Path) -> None
 
 
 def test_an_unknown_violation_is_not_found(tmp_path: Path) -> None:
-    """An unknown violation is not found whatever is asked of it."""
     with running_server(tmp_path) as running, running.client() as client:
         errors = [refusal(decide, MARKET, "v", actor="a", reason="r") for decide in decisions(client).values()]
         errors.append(refusal(client.get_violation, MARKET, "v"))
@@ -104,7 +103,6 @@ def decisions(client: Client) -> dict[str, Any]:
 
 
 def test_a_decision_changes_the_status(tmp_path: Path) -> None:
-    """A decision changes the status and names what is wrong with it."""
     with running_server(tmp_path) as running, running.client() as client:
         for name, decide in decisions(client).items():
             client.append_entries(MARKET, [violation(name, "s")])

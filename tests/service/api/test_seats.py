@@ -67,7 +67,6 @@ def test_at_most_half_of_the_threads_compute(
 
 
 def test_scores_of_stated_times_take_half_of_the_threads(tmp_path: Path) -> None:
-    """Scores for stated times take no more than half of the threads either."""
     times = {"known_time": datetime(2020, 1, 1, tzinfo=UTC)}
     with half_computing(tmp_path, **times) as (_, client):
         with pytest.raises(SellertrustCallError, match="SERVER_BUSY"):

@@ -86,7 +86,6 @@ def answer_of(client: Client, entry: entry_pb2.Entry, about: str) -> tuple[objec
 
 @pytest.mark.parametrize("make", [remediation, suspension, recovery, decision])
 def test_what_belongs_to_another_seller_is_not_on_record(some: Client, make: object) -> None:
-    """A violation or a claim of another seller is as one that is not on record."""
     assert callable(make)
     there, absent = answer_of(some, make("v-b"), "v-b"), answer_of(some, make("v-x"), "v-x")
     assert there == absent

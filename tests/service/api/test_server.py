@@ -191,7 +191,6 @@ def test_a_taken_metrics_port_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_metrics_count_calls_of_each_server(tmp_path: Path) -> None:
-    """Metrics count calls by method and code each server its own."""
     with (
         running_server(tmp_path, metrics_address="127.0.0.1:0") as running,
         running_server(tmp_path, metrics_address="127.0.0.1:0") as other,

@@ -113,7 +113,6 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_calls_are_answered_while_the_database_hangs(tmp_path: Path, postgresql: HangingPostgresql, kind: str) -> None:
-    """Calls are answered and health says so while the database hangs."""
     with running_server(tmp_path, database_url=postgresql.urls[kind], book_sellers=0) as running:
         with running.client(service_config={}) as client:
             client.append_entries(MARKET, [identity(f"i-{kind}", "s")])

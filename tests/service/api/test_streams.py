@@ -77,7 +77,6 @@ def ended(call: Any) -> grpc.StatusCode:
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_batch_is_answered_in_order(tmp_path: Path, backend: str) -> None:
-    """Each batch is answered in order by what became of its entries."""
     with server_on(backend, tmp_path) as (running, stub):
         batches = [[identity(f"i{n}-{m}", f"s{m}") for m in range(3)] for n in range(20)]
         requests = [batch(*entries, parent=PARENT if not n else "") for n, entries in enumerate(batches)]

@@ -98,7 +98,6 @@ def test_the_more_calls_are_held_the_longer_each_waits() -> None:
 
 
 def test_a_token_that_proves_nobody_is_held() -> None:
-    """A token that proves nobody any more is held as strangers are."""
     gate = Turnstile(lambda: 100.0)
     token = digest_of(shown("Bearer x"))
     gate.note_refusal(GET, "jwt:https://login.example#a", "c1", token, 0.25)
@@ -190,7 +189,6 @@ def test_another_token_by_the_same_certificate_is_not_held(callers: Granted) -> 
 
 @pytest.mark.long
 def test_batches_beyond_the_limit_are_held_unparsed(callers: Granted) -> None:
-    """Batches beyond the limit are held before they are parsed again."""
     running = callers.running
     batch = [identity(f"i-{number}", "s") for number in range(10_000)]
     with callers("a", service_config="{}") as a:

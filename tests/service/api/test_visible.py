@@ -71,7 +71,6 @@ def test_a_watch_sends_what_the_caller_may_see(callers: Granted) -> None:
 
 
 def test_an_invisible_seller_is_denied_alike(callers: Granted) -> None:
-    """An invisible seller is denied alike if it exists or not."""
     with callers("some") as some:
         assert len([*some.list_entries(MARKET, "a")]) == 5
         told = set()
@@ -100,7 +99,6 @@ def test_invisible_sellers_of_a_batch_are_refused_alone(callers: Granted) -> Non
 
 
 def test_a_page_token_belongs_to_its_caller(callers: Granted) -> None:
-    """A page token goes on for the caller to whom it was given alone."""
     request = ledger_pb.ListEntriesRequest(parent=f"marketplaces/{MARKET}", page_size=2)
     with callers("every") as every, callers("some") as some:
         stubs = {name: ledger_stub(client).ListEntries for name, client in (("every", every), ("some", some))}

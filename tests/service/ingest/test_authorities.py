@@ -249,7 +249,6 @@ def test_a_match_without_its_seller_is_refused_and_stays(ledger: Ledger, tmp_pat
     "content", ["file,line\n", "{header}customs.csv,x,,,,,,{{}}\n", "{header}customs.csv,2,,,,,,[]\n"]
 )
 def test_a_file_that_is_no_queue_is_refused(ledger: Ledger, tmp_path: Path, content: str) -> None:
-    """A file that is no queue is refused before anything is imported."""
     path = tmp_path / "q.unmatched.csv"
     header = "file,line,reason,candidates,seller,verified,decided_by,row\n"
     path.write_text(content.format(header=header))
@@ -306,7 +305,6 @@ def test_a_matched_row_that_is_no_entry_waits_on(ledger: Ledger, tmp_path: Path)
 def test_an_interrupted_import_queues_every_row(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
 ) -> None:
-    """An import that was interrupted still queues every row that finds nobody."""
     monkeypatch.setattr(importing, "MAX_BATCH", 2)
     rows = [f"seizure,{number},{'EX-0' if number % 3 == 0 else 'EX-1'},,true" for number in range(12)]
     (tmp_path / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")

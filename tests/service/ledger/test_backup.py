@@ -88,7 +88,6 @@ def test_a_backup_of_an_empty_ledger_can_be_restored(url: str, tmp_path: Path) -
 
 
 def test_of_two_backups_to_one_file_the_second_is_refused(filled: str, tmp_path: Path) -> None:
-    """If two backups write one file at once, the second to end is refused."""
     file = tmp_path / "ledger.backup"
     bytes_of_first: list[bytes] = []
 

@@ -104,7 +104,6 @@ def test_on_postgresql_a_record_time_is_the_databases(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_fast_clock_moves_answers_by_the_skew_alone(url: str, twin: Ledger, clock: Clock) -> None:
-    """One append by a fast clock moves no answer by more than the skew."""
     run_ahead(url)
     with Ledger.open(url, clock=clock) as ledger:
         for one in (ledger, twin):
@@ -161,7 +160,6 @@ def poisoned(url: str, clock: Clock, facts: list[Entry]) -> Ledger:
 
 @pytest.mark.long
 def test_mending_brings_the_answers_back(url: str, twin: Ledger, clock: Clock) -> None:
-    """Mending brings back the answers that there would have been."""
     facts = [*GUILTY, status("v2", Action.OVERTURN), violation("alleged")]
     clock.now += 60 * SECOND
     with poisoned(url, clock, facts) as ledger:

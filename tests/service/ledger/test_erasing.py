@@ -13,7 +13,6 @@ from tests.service.ledger.test_sealing import bytes_of, key_of
 
 
 def test_an_erasure_of_an_unknown_seller_is_refused(ledger: Ledger) -> None:
-    """An erasure of a seller without entries is refused."""
     ledger.append("other", [confirmed("v1", "s2")])
     with pytest.raises(SellerNotFound, match="No seller 's2' in marketplace"):
         ledger.erase(MARKET, "s2", actor="officer", entry_id="e1")

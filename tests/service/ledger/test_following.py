@@ -35,7 +35,6 @@ def stands(ledger: Ledger) -> dict[str, Status]:
 
 
 def test_a_recall_reaches_every_seller_once(ledger: Ledger) -> None:
-    """A recall reaches every seller once and what is decided reaches all of them."""
     listed(ledger)
     ledger.append(MARKET, [PRODUCT_REPORT])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)

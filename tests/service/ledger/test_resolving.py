@@ -12,7 +12,6 @@ def incidents(ledger: Ledger) -> dict[str, str]:
 
 
 def test_a_violation_is_shown_in_its_present_incident(ledger: Ledger) -> None:
-    """A violation is shown in the incident it belongs to by now."""
     ledger.append(MARKET, [violation(name, incident=name.upper()) for name in ("a", "b", "c")])
     ledger.append(MARKET, [merge("A", "B", "m1"), merge("B", "C", "m2")])
     assert incidents(ledger) == {"a": "C", "b": "C", "c": "C"}

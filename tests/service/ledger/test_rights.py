@@ -44,7 +44,6 @@ def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.long
 def test_a_server_works_under_its_role_alone(tmp_path: Path) -> None:
-    """A server works under its role and no other right comes with it."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:
@@ -152,7 +151,6 @@ def test_a_grant_that_would_bound_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_owner_may_truncate_no_table(tmp_path: Path) -> None:
-    """The owner too is refused to truncate any table of the ledger."""
     with owned_database(tmp_path) as (url, _):
         for table in sorted({*TABLES, BOOKKEEPING[1]} - {KEYS}):
             place = Database(url)

@@ -95,7 +95,6 @@ def test_merkle_roots_are_those_of_rfc_6962() -> None:
 
 
 def test_a_checkpoint_needs_the_key_that_signed_it(tmp_path: Path) -> None:
-    """A checkpoint file is believed only with the key that signed it."""
     key = load_or_make_key(tmp_path / "key.pem")
     assert load_or_make_key(tmp_path / "key.pem").public_key().public_bytes_raw() == key.public_key().public_bytes_raw()
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0

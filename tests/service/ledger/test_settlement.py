@@ -99,7 +99,6 @@ def test_what_is_placed_and_paid_is_bounded(story: Story) -> None:
 
 
 def test_a_deposit_has_one_currency_at_a_time(story: Story) -> None:
-    """A deposit in another currency is refused while there is one."""
     story(deposit(DepositChange.PLACED, 500))
     with pytest.raises(BalanceForbids, match=r"deposit\.currency: is CNY, but what is on record is in EUR") as caught:
         story(deposit(DepositChange.PLACED, 500, "CNY"))
@@ -146,7 +145,6 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(story: Story, fact: 
 
 
 def test_the_highest_revision_of_flow_counts(story: Story, clock: Clock) -> None:
-    """As of any time, the highest revision of a day of flow counts."""
     first = FlowStated(TODAY - 2, "toys", currency="EUR", captured_orders=3, captured_minor=900)
     story(first, FlowStated(TODAY - 2, captured_orders=1), FlowStated(TODAY - 3, captured_orders=7), seller=SELLER)
     clock.now += DAY
@@ -199,7 +197,6 @@ def states(ledger: Ledger) -> list[tuple[MeasureState, str, str]]:
 
 
 def test_an_upheld_complaint_lifts_the_measure(story: Story) -> None:
-    """A complaint that is upheld lifts the measure by an entry that follows."""
     story(measure(), days=30)
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
     story(decided("staff-2"), entry_id="d1")

@@ -100,7 +100,6 @@ def test_nothing_waits_for_an_id_of_the_ledgers_own_making(ledger: Ledger) -> No
 
 
 def test_pending_decisions_are_taken_in_their_order(ledger: Ledger) -> None:
-    """Pending decisions are taken in the order in which they happened."""
     waiting = [
         status("v1", Action.OVERTURN, "z", seller="s1", occur_time=ago(2)),
         status("v1", Action.CONFIRM, "y", seller="s1", occur_time=ago(4)),
@@ -179,7 +178,6 @@ def test_a_split_of_an_overturned_violation_names_nothing(ledger: Ledger, first:
 
 
 def test_alleged_units_count_nowhere(ledger: Ledger) -> None:
-    """Units that were alleged and not adjudicated count nowhere."""
     fact = ViolationReported("counterfeit_goods", Harm.LOW, Source.BRAND, units=1000)
     ledger.append(MARKET, [Entry("v1", "s1", fact, ago(10))])
     assert severities(facts(ledger, upheld=True)) == [Severity.CRITICAL]
@@ -189,7 +187,6 @@ def test_alleged_units_count_nowhere(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("listed_first", [True, False])
 def test_a_product_violation_reaches_each_lister(ledger: Ledger, listed_first: bool) -> None:
-    """A violation of a product reaches each seller who listed it before or after."""
     entries = [listing("s1"), listing("s2", days=5), listing("s3", days=1, supplier="other")]
     report = replace(PRODUCT_REPORT, fact=replace(PRODUCT_REPORT.fact, supplier="this"))
     for entry in [*entries, report, status("p1")] if listed_first else [report, status("p1"), *entries]:
@@ -272,7 +269,6 @@ def test_reports_of_one_notifier_in_one_week_are_one_incident(ledger: Ledger) ->
 
 
 def test_a_moved_report_joins_the_incident_of_its_week(ledger: Ledger) -> None:
-    """A report that is moved into another week goes to the incident of that week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), report_of("b", "2026-02-10T00:00:00Z")])
     assert incidents(ledger) == 2
     ledger.append(MARKET, [correction("b", parse_time("2026-02-04T00:00:00Z"))])
@@ -283,7 +279,6 @@ def test_a_moved_report_joins_the_incident_of_its_week(ledger: Ledger) -> None:
 
 
 def test_a_retried_erasure_leaves_later_texts(ledger: Ledger, clock: Clock) -> None:
-    """A retry of an erasure leaves alone what was stated since."""
     ledger.append(MARKET, [violation("v1"), status("v1", reason="the first text")])
     first = ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")
     ledger.append(MARKET, [status("v1", Action.APPEAL, reason="the second text")])

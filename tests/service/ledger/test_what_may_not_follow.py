@@ -67,7 +67,6 @@ def test_a_retired_pending_decision_stays_retired(ledger: Ledger) -> None:
 
 
 def test_a_pending_decision_resolves_after_an_earlier_one(ledger: Ledger) -> None:
-    """A pending decision resolves after one that happened before it."""
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(3)), violation("v1")])
     assert stands(ledger) is Status.ALLEGED
     ledger.append(MARKET, [status("v1", Action.CONFIRM, "before", occur_time=ago(4))])
@@ -75,7 +74,6 @@ def test_a_pending_decision_resolves_after_an_earlier_one(ledger: Ledger) -> Non
 
 
 def test_of_two_pending_decisions_the_later_counts(ledger: Ledger) -> None:
-    """The earlier of two pending decisions never fires after the later."""
     ledger.append(
         MARKET,
         [
@@ -186,7 +184,6 @@ def test_a_merge_of_a_week_holds_a_report_there(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("erased", [False, True])
 def test_entries_under_one_id_are_judged_by_themselves(ledger: Ledger, erased: bool) -> None:
-    """Each of several entries under one id is judged by itself."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     if erased:

@@ -111,7 +111,6 @@ def test_a_case_is_confirmed_by_confirmed_violations(told: Told) -> None:
 
 
 def test_impossible_decisions_are_refused_by_field(told: Told) -> None:
-    """Decisions that cannot be are refused by the field that is wrong."""
     told.append(report(), identity("i2", "s2"))
     told.worker.look()
     with pytest.raises(CaseNotFound, match=r"entries\[0\]\.case\.case: no case 'grave-reports~x' of this seller"):
@@ -173,7 +172,6 @@ def test_an_undecided_case_counts_as_overdue(told: Told) -> None:
 
 
 def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
-    """The protections of a caution are in the restitution of what set it off."""
     told.append(report())
     told.worker.look()
     told.append(status("r1", Action.DISMISS))

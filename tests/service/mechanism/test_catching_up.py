@@ -84,7 +84,6 @@ def test_a_pause_leaves_the_same_record(told: Told, tmp_path_factory: pytest.Tem
 
 
 def test_policies_of_the_meantime_are_recorded(told: Told) -> None:
-    """Policies that came and went meanwhile are recorded when they did."""
     history_of = PolicyHistory(told.ledger)
     first = told.policy
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))

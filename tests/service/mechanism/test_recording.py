@@ -106,7 +106,6 @@ def test_another_policy_changes_what_is_on_record(told: Told) -> None:
 
 
 def test_the_largest_measures_of_a_policy_are_recorded(told: Told) -> None:
-    """The largest and oddest that a policy may state is recorded too."""
     odd = f"""
 [[rules]]
 id = "odd"
@@ -218,7 +217,6 @@ def killed_after(ledger: Ledger, appends: int) -> Iterator[None]:
 def test_a_killed_worker_states_what_another_does(
     ledger: Ledger, clock: Clock, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A worker that is killed again and again states what one that is not does."""
     told = Told(ledger, clock)
     told.worker.look()
     history(told, 30, seed)

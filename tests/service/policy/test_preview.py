@@ -115,7 +115,6 @@ def test_a_sample_looks_at_some_sellers_evenly(ledger: Ledger) -> None:
 
 
 def test_a_placed_deposit_is_previewed(ledger: Ledger) -> None:
-    """The preview counts deposits as they were placed at the time."""
     secured = DepositChanged(change=DepositChange.PLACED, amount_minor=500, currency="EUR", actor="a-1")
     entry = Entry("d-1", "old-1", secured, occur_time=ago(9), report_time=ago(9))
     ledger.append(MARKET, [entry], imported=True)
@@ -195,7 +194,6 @@ def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> No
 
 
 def test_violations_are_named_by_what_was_known_then(ledger: Ledger) -> None:
-    """Violations that a policy would have stopped are named by what was known then."""
     before = policy_of(rule("x", hold(3)))
     after = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 90}, standing={"from": 1}))
     found = looked(ledger, before, after, since_day=TODAY - 90)

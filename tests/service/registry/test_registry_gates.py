@@ -116,7 +116,6 @@ def test_a_number_of_a_gate_is_a_finite_one(registry: Registry, number: bytes) -
 
 
 def test_a_model_without_gates_takes_a_person(registry: Registry) -> None:
-    """A model without gates is champion only by a named person."""
     first, second = (publish(registry, number, attachments=None) for number in range(2))
     assert registry.aliases() == {CHALLENGER: second}
     for digest in (first, second):
@@ -133,7 +132,6 @@ def test_a_model_without_gates_takes_a_person(registry: Registry) -> None:
 
 @pytest.mark.long
 def test_the_first_model_whose_gates_hold_is_champion(registry: Registry) -> None:
-    """The first model whose gates hold is champion whatever was published before."""
     publish(registry, attachments=None)
     publish(registry, 1, attachments={"gates.json": gates_json(HARD)})
     publish(registry, 1, attachments=None)
@@ -153,7 +151,6 @@ class Slow(Registry):
 
 
 def test_gates_published_meanwhile_are_asked(registry: Registry, place: Path | str) -> None:
-    """Gates that were published while a model was tried are asked."""
     first, second = publish(registry), publish(registry, 1)
     with pytest.raises(GatesFailed, match="calibration"):
         promote(Slow(place), second)

@@ -167,7 +167,6 @@ def test_a_follower_sees_each_move_by_the_stamp(place: Path | str) -> None:
 
 
 def test_shadow_and_challenger_are_pointed_at_a_model(registry: Registry) -> None:
-    """Shadow and challenger are pointed at a model and champion is not."""
     first, second = publish(registry), publish(registry, 1)
     said = {"actor": "anna", "reason": "a look", "now": 1}
     assert registry.point(SHADOW, second[:8], **said) == second

@@ -37,7 +37,6 @@ def test_a_model_says_what_it_gives_up(registry: Registry) -> None:
 
 
 def test_a_freed_direction_is_a_difference() -> None:
-    """A direction that one model frees is among the differences."""
     fixed, free = artifact().parts, giving_up().parts
     shown = [row for row in compare_models(fixed, free) if row.section == "features"]
     assert shown == [FigureRow("features", "exposure@1.direction", "fixed", "free")]

@@ -33,7 +33,6 @@ def names(outcome: BulkOutcome) -> list[str]:
 
 
 def test_a_dry_run_appends_nothing(ledger: Ledger) -> None:
-    """A dry run shows what would be decided and appends nothing."""
     ledger.append(MARKET, [*reported(40), *reported(5, "other", "w"), status("v0", Action.REVIEW), status("v1")])
     outcome = dry_run(ledger, MARKET, DISMISS)
     assert outcome.by_status == {Status.ALLEGED: 38, Status.UNDER_REVIEW: 1}
@@ -61,7 +60,6 @@ def test_all_are_decided_but_a_sample(ledger: Ledger) -> None:
 
 
 def test_the_sample_is_drawn_by_the_violations_alone(ledger: Ledger) -> None:
-    """The sample is drawn by the violations alone so that nobody can choose it."""
     ledger.append(MARKET, reported(200))
     sample = set(dry_run(ledger, MARKET, DISMISS).held_back)
     assert 3 <= len(sample) <= 20
@@ -260,7 +258,6 @@ def test_what_was_held_back_stays_so_when_the_set_grows(ledger: Ledger) -> None:
 
 
 def test_dismissed_violations_are_taken_up_if_asked(ledger: Ledger) -> None:
-    """Dismissed violations are taken up again only if the call asks for them."""
     ledger.append(MARKET, reported(40))
     dismissed = execute(ledger, MARKET, DISMISS, 40).others
     assert names(dry_run(ledger, MARKET, REVIEW)) == []

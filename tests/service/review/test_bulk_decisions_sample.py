@@ -121,7 +121,6 @@ def test_a_sample_has_one_of_the_alleged_and_one_of_the_others(ledger: Ledger) -
 
 
 def test_a_product_waits_for_a_seller_held_back(ledger: Ledger) -> None:
-    """A product is not decided over a seller of it that was held back."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(30)]
     about = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="m")
     ledger.append(MARKET, [*listed, Entry("p", "", about, ago(5))])

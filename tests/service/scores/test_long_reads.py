@@ -106,7 +106,6 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
 def test_work_of_a_gone_caller_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, leaving: str
 ) -> None:
-    """Work for a caller who has gone is ended and not answered."""
     monkeypatch.setattr(facts, "MAX_BATCH_ROWS", 1)
     with filled_server(tmp_path) as (running, client):
         begun = threading.Event()

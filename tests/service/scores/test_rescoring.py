@@ -61,7 +61,6 @@ def test_each_answer_is_that_of_its_seller_alone(
 
 
 def test_a_generation_rests_on_nothing_later(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
-    """A generation rests on nothing that was recorded after its beginning."""
     clock.now += 3 * DAY
     ledger.append(MARKET, known("a"))
     clock.now = NOW

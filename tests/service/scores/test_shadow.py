@@ -84,7 +84,6 @@ def asked(running: Running, times: int = 1) -> list[bytes]:
 
 
 def test_each_answer_is_compared_with_the_shadows(tmp_path: Path) -> None:
-    """Each answer is compared with the shadows and written down."""
     champion, challenger = artifact(), another()
     with shadowed(tmp_path, challenger) as (running, shadow, problems):
         wait_until(lambda: shadow._artifact is not None)
@@ -117,7 +116,6 @@ def test_each_answer_is_compared_with_the_shadows(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["sound", "raising", "refused", "none", "disk"])
 def test_the_shadow_changes_no_answer(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers are the same to the bit whatever the shadow does."""
     with shadowed(tmp_path, None) as (running, _, _):
         without = asked(running)
         found = {

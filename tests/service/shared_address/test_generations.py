@@ -48,7 +48,6 @@ def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
 
 @pytest.mark.long
 def test_a_file_made_beforehand_answers_in_every_process(pair: Pair) -> None:
-    """A file made before a promotion is what every process answers from after it."""
     registry = Registry(pair.folder / "registry")
     first, second = registry.champion() or "", publish(registry, 3)
     files = {model: made(pair, model) for model in (first, second)}
@@ -65,7 +64,6 @@ def test_a_file_made_beforehand_answers_in_every_process(pair: Pair) -> None:
 
 @pytest.mark.long
 def test_a_damaged_file_is_set_aside_once_for_all(pair: Pair) -> None:
-    """A damaged file is set aside once and every process answers as before."""
     registry = Registry(pair.folder / "registry")
     first, third = registry.champion() or "", publish(registry, 5)
     file = made(pair, third)

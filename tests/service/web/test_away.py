@@ -74,7 +74,6 @@ def server_of(site: Site) -> str:
 
 @pytest.mark.long
 def test_a_silent_server_keeps_no_badge_from_being_shown() -> None:
-    """Known badges are shown even if the server is silent."""
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         Client(f"127.0.0.1:{silent.getsockname()[1]}") as client,

@@ -146,8 +146,6 @@ def test_a_removed_seller_loses_its_badge() -> None:
 
 
 def test_after_a_failed_call_one_reader_tries_again() -> None:
-    """After a failed call one reader tries again and the others are answered at once."""
-
     async def work(world: World, badges: Badges) -> None:
         for seller in ("a", "b"):
             await shown(badges, seller)

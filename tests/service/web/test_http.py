@@ -197,7 +197,6 @@ def test_caches_may_show_a_badge_for_a_stated_time(site: Site) -> None:
     ],
 )
 def test_an_invalid_id_is_refused_by_its_field(site: Site, path: str, field: str) -> None:
-    """An id that is none is refused with the field and what it must be."""
     answer = site.get(path)
     assert answer.status == 400
     error = json.loads(answer.body)["error"]

@@ -255,7 +255,6 @@ def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[
     ],
 )
 def test_a_wrong_rule_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
-    """A wrong rule is refused by its place before any row is read."""
     assert refusal(VIOLATION | change).startswith(message)
 
 
@@ -330,7 +329,6 @@ def test_an_amount_in_minor_units_is_digits_alone(text: str) -> None:
     ],
 )
 def test_a_value_that_no_row_mends_is_refused(rule: Mapping[str, Any], message: str) -> None:
-    """A value that no row could mend is refused with what there is."""
     assert message in refusal(rule)
 
 

@@ -140,7 +140,6 @@ def test_a_violation_follows_from_a_date_later_than_another(delivered: str, prom
 
 
 def test_violations_follow_from_numbers_and_texts() -> None:
-    """A violation follows from a number below or a text that contains."""
     low = VIOLATION | {"when": {"column": "n", "below": 0}}
     assert [len(made(low, ROW | {"n": n})) for n in ("-0.5", "-10", "0", "3", "")] == [1, 1, 0, 0, 0]
     closed = VIOLATION | {"when": {"column": "n", "contains": "losed"}}

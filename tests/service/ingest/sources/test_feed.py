@@ -72,7 +72,6 @@ def ids(ledger: Ledger) -> list[str]:
 
 
 def test_entries_of_every_form_are_appended(ledger: Ledger, tmp_path: Path) -> None:
-    """Entries of every form are appended with the position after them."""
     source = Rows([exposure(1, binary=True), exposure(2)], [bare("v-1")], [])
     report = fed(ledger, source, tmp_path)
     assert report == FeedReport(appended=3, positions={0: 2, 1: 1})

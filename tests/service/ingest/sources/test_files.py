@@ -169,7 +169,6 @@ def taken(ledger: Ledger, folder: Path, form: str, breaks_after: int = 1_000_000
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.usefixtures("small")
 def test_an_interrupted_import_goes_on(ledger: Ledger, tmp_path: Path, form: str) -> None:
-    """An interrupted import goes on where it was with all of its rejects."""
     forty(tmp_path, form)
     first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
     for _ in range(2):
@@ -205,7 +204,6 @@ def test_a_changed_file_or_mapping_begins_anew(ledger: Ledger, tmp_path: Path) -
 
 @pytest.mark.usefixtures("small")
 def test_a_changed_joined_file_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
-    """A joined file that was changed meanwhile has its rows read anew."""
     table(tmp_path / "rows.csv", [row(n) for n in range(20)])
     files = [{"path": "rows.csv", "entries": [RULE | {"listing": "{offer}", "entry_id": "{prefix}-{id}"}]}]
     files[0]["join"] = [{"path": "more.csv", "on": "seller", "take": ["offer", "prefix"]}]
@@ -226,7 +224,6 @@ def test_a_changed_joined_file_begins_anew(ledger: Ledger, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("small")
 def test_files_that_were_read_are_not_read_again(ledger: Ledger, tmp_path: Path) -> None:
-    """An import skips the files that were read before."""
     table(tmp_path / "a.csv", [row(n) for n in range(12)] + [row(99, "grave")])
     table(tmp_path / "b.csv", [row(n) for n in range(100, 120)])
     with pytest.raises(Broken):

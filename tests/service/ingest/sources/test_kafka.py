@@ -77,7 +77,6 @@ def test_a_running_feed_takes_what_comes(servers: str, ledger: Ledger, tmp_path:
 
 @pytest.mark.long
 def test_a_position_that_the_topic_lacks_is_said(servers: str, ledger: Ledger, tmp_path: Path) -> None:
-    """A position that the topic lacks is said and not passed over."""
     produce(servers, TOPIC, [(0, exposure(n)) for n in range(3)])
     ledger.positions.advance(Position(f"kafka://{servers}/{TOPIC}", 0, 1_000))
     with pytest.raises(ConfigurationWrong, match="read it under another --source name"):

@@ -121,7 +121,6 @@ def test_what_was_on_its_way_when_the_row_broke_is_read_again(
 
 @pytest.mark.long
 def test_positions_that_the_stream_lacks_are_said(server: NatsServer, ledger: Ledger, tmp_path: Path) -> None:
-    """Positions that the stream lacks are said and not passed over."""
     server.publish("facts.a", [exposure(n) for n in range(5)])
     ledger.positions.advance(Position("far", 0, 100))
     with pytest.raises(ConfigurationWrong, match="ends at 5, before 100"):

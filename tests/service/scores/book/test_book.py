@@ -236,7 +236,6 @@ def test_an_answer_is_not_given_while_the_follower_is_stuck(ledger: Ledger, cloc
 
 
 def test_hits_are_recomputed_and_differences_counted(ledger: Ledger) -> None:
-    """Hits are recomputed in the background and what differs is counted."""
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
         book, found = over.book, threading.Event()

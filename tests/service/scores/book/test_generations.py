@@ -81,7 +81,6 @@ def test_an_ended_answer_is_not_adopted_again(sold: Ledger, folder: Path) -> Non
 def test_an_answer_is_stale_until_later_entries_are_marked(
     sold: Ledger, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer is stale until what came after the generation is marked."""
     rescored(sold, folder)
     clock.now += HOUR
     sold.append(MARKET, [confirmed("v1", "a")])
@@ -160,7 +159,6 @@ def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int, fo
 
 
 def test_the_next_generation_answers_from_midnight_on(sold: Ledger, folder: Path, clock: Clock) -> None:
-    """The next days generation is answered from midnight on and not before."""
     clock.now = MIDNIGHT - HOUR
     rescored(sold, folder, days=1)
     with opened(sold) as over:
@@ -267,7 +265,6 @@ def test_an_unpromoted_model_is_not_answered_by(sold: Ledger, folder: Path, cloc
 
 
 def test_an_entry_about_all_ends_a_generation(sold: Ledger, folder: Path) -> None:
-    """An entry about all sellers ends all answers of a generation."""
     rescored(sold, folder)
     sold.mend_clock(MARKET, actor="staff", reason="it rested", entry_id="c1")
     with opened(sold) as over:

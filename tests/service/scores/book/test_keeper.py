@@ -155,7 +155,6 @@ def test_a_server_is_of_the_release_that_it_was_started_by(
 
 
 def test_a_generation_of_a_former_ledger_is_not_used(tmp_path: Path, folder: Path) -> None:
-    """Once the ledger is another one no generation of the former is used."""
     with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as ledger:
         ledger.append(MARKET, known("a"))
         rescored(ledger, folder)

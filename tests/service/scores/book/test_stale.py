@@ -77,7 +77,6 @@ def test_across_midnight_it_is_the_answer_of_the_day_before(url: str, clock: Clo
 
 
 def test_an_ended_override_is_shown_as_of_its_time(url: str, clock: Clock) -> None:
-    """An override that has ended since is shown with the time it was in force."""
     until = NOW + HOUR
     override = Entry("o", "a", OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
     with away(url, clock, override) as over:

@@ -85,7 +85,6 @@ def test_what_was_computed_of_another_ledger_is_not_kept() -> None:
 
 
 def test_the_table_lets_go_of_what_nobody_asks_for() -> None:
-    """The table holds so many and lets go of what nobody asked for."""
     table = begun(capacity=2)
     for name in (ONE, TWO):
         table.store(name, answer(5), table.life)
@@ -121,7 +120,6 @@ STEPS = st.one_of(
 @settings(deadline=None)
 @given(steps=st.lists(STEPS, max_size=60))
 def test_an_exact_answer_holds_every_entry(capacity: int, steps: list[tuple[str, str | int]]) -> None:
-    """An answer taken for exact holds every entry of its seller."""
     table, sequence = begun(capacity), 0
     newest = dict.fromkeys(NAMES, 0)
     computing: list[tuple[str, Answer]] = []
