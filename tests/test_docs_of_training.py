@@ -135,7 +135,6 @@ def test_the_page_on_mappings_names_every_part(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_all_that_the_page_on_mappings_shows_can_be_stated() -> None:
-    """Every value, condition and date that the page on mappings shows can be stated."""
     sections = {section.split("\n")[0]: section for section in MAPPINGS.split("\n## ")}
     shown = {name: re.findall(r"^\| (`[^|]*`) \|", sections[name], re.MULTILINE) for name in sections}
     compiled = 0

@@ -76,7 +76,6 @@ def ledger(data: Path, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.mark.long
 def test_real_places_are_scored_over_grpc(ledger: Ledger, study: Study, tmp_path: Path) -> None:
-    """Real places are scored over gRPC by a model trained on their ledger."""
     export = tmp_path / "export.parquet"
     cut = ledger.cut()
     write_export(ledger.entries.export("toronto", cut), export)

@@ -138,7 +138,6 @@ def test_without_a_model_there_is_no_tier_and_facts_hold() -> None:
 
 
 def test_products_are_told_by_name() -> None:
-    """Products are told by name, and the largest of each seller is known."""
     rows, _, people, _ = placed(shipped("general"), 2)
     for case, seller in enumerate(SELLERS):
         orders: Counter[str] = Counter()

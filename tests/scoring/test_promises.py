@@ -82,7 +82,6 @@ def test_an_exposure_day_counts_by_its_highest_revision(rows: list[FactRow], whi
 @COUNTING
 @given(sellers(), st.integers(0, 60))
 def test_what_came_later_does_not_reach_an_earlier_time(rows: list[FactRow], ago: int) -> None:
-    """Later occurrences and reports do not reach an earlier observe time."""
     then = (TODAY - ago) * DAY
     seen = [row for row in rows if row.occur_time < then and row.report_time < then]
     seen = [row for row in seen if row.kind != Kind.EXPOSURE or row.exposure_day < then // DAY]

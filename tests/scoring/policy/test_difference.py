@@ -160,7 +160,6 @@ LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20
     ],
 )
 def test_whom_a_thin_file_or_clear_days_move_is_listed(parts: dict[str, Any]) -> None:
-    """The changes list sellers whom a thin file or clear days move to another cell."""
     before, after = general(), general(**parts)
     changes = find_changes(before, after)
     assert len(changes) > 20

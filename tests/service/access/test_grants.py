@@ -130,7 +130,6 @@ WHOLE = (
 
 
 def test_a_partly_written_file_is_refused(tmp_path: Path) -> None:
-    """A file that was written in part is refused wherever it ends."""
     path = tmp_path / "grants.toml"
     path.write_text(WHOLE)
     load_grants(path)

@@ -45,7 +45,6 @@ def count(running: Running, code: str = "OK") -> float:
 
 
 def test_a_remembered_score_needs_no_thread(tmp_path: Path) -> None:
-    """A remembered score is answered while every thread of its class is taken."""
     with (
         remembering(tmp_path, worker_threads=1) as running,
         grpc.insecure_channel(running.address) as channel,
@@ -65,7 +64,6 @@ def test_a_remembered_score_needs_no_thread(tmp_path: Path) -> None:
 
 
 def test_a_known_caller_needs_no_thread(tmp_path: Path) -> None:
-    """A caller who is known by its certificate is answered while every thread is taken."""
     authority, path, local = Authority(tmp_path), tmp_path / "grants.toml", tmp_path / "local"
     write_grants(path, grant("dns:a.example", ["read_scores"]))
     settings = {"grants": path, "socket": local, "worker_threads": 1, **authority.server_settings()}
@@ -166,8 +164,6 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monke
 
 @pytest.mark.long
 def test_an_answer_at_once_leaves_no_garbage(tmp_path: Path) -> None:
-    """A call that was answered at once leaves nothing for the garbage collector."""
-
     def states() -> int:
         return sum(isinstance(one, inside._RPCState | GrpcCall) for one in gc.get_objects())
 

@@ -122,7 +122,6 @@ def test_waiting_reads_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.long
 def test_a_waiting_read_ends_with_its_server_or_caller(tmp_path: Path) -> None:
-    """A read that waits ends when the server stops or its caller goes away."""
     with filled_server(tmp_path) as (running, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
         abandoned = score_stub(client).GetTrustScore.future(request, timeout=60)

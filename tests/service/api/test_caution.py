@@ -83,7 +83,6 @@ def test_a_report_sets_a_caution_and_its_dismissal_ends_it(running: Running) -> 
 
 
 def test_a_burst_of_disputes_sets_a_caution(running: Running) -> None:
-    """A burst of disputes in the flow is answered by a caution from the book too."""
     with running.client() as client:
         client.get_trust_score(MARKET, "s1")
         entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))

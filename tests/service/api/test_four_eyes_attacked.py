@@ -269,7 +269,6 @@ def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) ->
 
 @pytest.mark.long
 def test_a_promotion_is_refused_on_another_basis(eyes: World) -> None:
-    """A promotion is refused once another model is champion or its gates are others."""
     _, second, third = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in range(3))
     waits, promoted = eyes.agreed(promotion(second)), eyes.agreed(promotion(third))
     eyes("anna").promote_model(third, **SAID, proposal=promoted.name)

@@ -85,7 +85,6 @@ def test_a_clock_that_jumps_makes_no_answer_fresh(url: str, tmp_path: Path, shif
 
 @pytest.mark.long
 def test_a_server_far_ahead_answers_as_of_the_last_record(tmp_path: Path) -> None:
-    """A server that begins ten years ahead answers as of the last record."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     record_guilty(url)

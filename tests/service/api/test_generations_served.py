@@ -33,7 +33,6 @@ def generations(running: Running) -> int:
 
 @pytest.mark.long
 def test_scores_come_out_of_a_generation_made_meanwhile(tmp_path: Path) -> None:
-    """Scores come out of a generation that appears while the server runs."""
     with (
         running_server(tmp_path, artifact=artifact(), metrics_address="127.0.0.1:0", policy=TIERS) as running,
         running.client(deadline_seconds=30) as client,

@@ -97,7 +97,6 @@ def test_a_hold_by_a_person_binds_until_its_lift(
 
 
 def test_a_measure_ends_at_its_end_and_begins_anew(known: Ledger, clock: Clock) -> None:
-    """A measure ends at its end and a suspension when it is served and begins anew when imposed anew."""
     known.append(
         MARKET, [stated("s1", SUSPENSION, days=7, violations=("v1",)), stated("h1", HOLD, days=3, until=ago(8))]
     )

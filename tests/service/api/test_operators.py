@@ -54,7 +54,6 @@ def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
 
 
 def test_wrong_fields_of_an_erasure_are_named(running: Running) -> None:
-    """Errors of an erasure name the request's own fields."""
     with running.client() as client:
         operations = OperationsClient(client)
         absent = refusal(operations.erase_seller, MARKET, "nobody", actor="officer")
@@ -125,7 +124,6 @@ def test_a_file_that_was_changed_is_found_by_the_call(running: Running) -> None:
 
 
 def test_a_damaged_audit_file_is_named(running: Running) -> None:
-    """A file that cannot be read or is damaged is said to be so."""
     path = running.database.parent / "audit.jsonl"
     with running.client(service_config="{}") as client:
         report(client, "v-1", "s")

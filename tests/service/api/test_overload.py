@@ -69,7 +69,6 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_lines")
 def test_calls_beyond_the_line_are_refused_and_counted(tmp_path: Path) -> None:
-    """Calls beyond what may wait are refused with the time to wait and counted."""
     with (
         running_server(tmp_path, worker_threads=2, book_sellers=0) as running,
         running.client() as client,

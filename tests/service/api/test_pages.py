@@ -179,7 +179,6 @@ def test_a_position_of_no_list_is_refused(running: Running, method: str) -> None
 
 
 def test_pages_keep_the_cut_of_the_first(running: Running) -> None:
-    """Pages go on by the cut of the first one while entries are appended."""
     with Client(running.address) as client:
         entries = client.list_entries(MARKET, page_size=1)
         seen = [next(entries).entry_id]

@@ -92,8 +92,6 @@ def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
 
 
 def test_impossible_assumptions_are_refused_by_field(one: Running) -> None:
-    """Assumptions and accepted losses that cannot be are refused by field."""
-
     def wrong(**fields: object) -> tuple[list[str], str]:
         error = refused("INVALID_ARGUMENT", "", commit, one, **fields)
         return [name for name, _ in error.fields], str(error)

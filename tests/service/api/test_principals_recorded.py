@@ -95,7 +95,6 @@ def test_one_person_is_one_caller_by_whichever_certificate(callers: Granted) -> 
 
 
 def test_nobody_corrects_or_splits_its_own_report(callers: Granted) -> None:
-    """Nor does it correct its report or split it off its incident."""
     with callers("a") as a, callers("laptop") as laptop, callers("b") as b:
         a.append_entries(MARKET, [violation("c-1", "s", incident="c")])
         moved, split = entry_pb2.Entry(entry_id="c-2"), entry_pb2.Entry(entry_id="c-3")

@@ -260,7 +260,6 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
 
 @pytest.mark.long
 def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that was stopped in its transaction loses the lock in the end."""
     # a wait that a test can wait for
     monkeypatch.setattr(database, "WAIT_SECONDS", 1)
     with (

@@ -152,7 +152,6 @@ def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, monkeypatch: 
 
 
 def test_a_ledger_that_is_away_ends_streams(tmp_path: Path) -> None:
-    """A ledger that stops answering ends streams as unavailable."""
     with server_on("sqlite", tmp_path) as (running, stub):
         call, _ = watching(stub)
         running.ledger.close()

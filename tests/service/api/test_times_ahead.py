@@ -31,7 +31,6 @@ def refusal_of(client: Client, *entries: entry_pb2.Entry) -> SellertrustCallErro
 
 
 def test_five_seconds_ahead_may_be_retried(tmp_path: Path, clock: Clock) -> None:
-    """At most five seconds ahead may be retried and more is wrong."""
     settings = settings_of(data_dir=tmp_path)
     with (
         Ledger.open(settings.database_url, create=True, clock=clock) as ledger,

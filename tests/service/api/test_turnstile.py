@@ -163,7 +163,6 @@ def test_repeated_calls_are_refused_later_and_alone(
 
 @pytest.mark.long
 def test_a_held_refusal_arrives_before_its_deadline(callers: Granted) -> None:
-    """The refusal of a held call arrives before its deadline and says the same."""
     running = callers.running
     with callers("a", service_config="{}") as a:
         reasons = [outcome(a, seconds=0.9)[0] for _ in range(FEW + 8)]

@@ -84,7 +84,6 @@ def test_an_invisible_seller_is_denied_alike(callers: Granted) -> None:
 
 
 def test_invisible_sellers_of_a_batch_are_refused_alone(callers: Granted) -> None:
-    """In a batch each invisible seller is refused by itself, alike if it exists or not."""
     names = ["a", *(f"x-{number}" for number in range(50)), "b", "c"]
     with callers("some") as some, callers("every") as every:
         results = some.batch_get_trust_scores(MARKET, names)

@@ -59,7 +59,6 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
 
 
 def test_a_call_is_late_if_it_would_wait_too_long() -> None:
-    """A call that would wait for half of its time is late on arrival if others wait."""
     world = World(QUICK)
     assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)
     world.line.note_work("S/M", 0.01)

@@ -27,7 +27,6 @@ def test_millions_of_fields_are_refused_whatever_they_are(field: bytes) -> None:
 
 
 def test_a_batch_within_a_proposal_is_counted() -> None:
-    """A batch within a proposal is counted also where it is stated in parts."""
     assert NESTED
     part = ledger_service_pb2.AppendEntriesRequest(entries=[entry_pb2.Entry()] * (MAX_FIELDS // 2)).SerializeToString()
     once = proposal_service_pb2.CreateProposalRequest().SerializeToString()

@@ -162,7 +162,6 @@ def test_a_rerun_keeps_a_persons_match(ledger: Ledger, tmp_path: Path) -> None:
 
 
 def test_what_a_person_filled_in_survives_a_rerun(ledger: Ledger, tmp_path: Path) -> None:
-    """A person's answers survive a rerun before they are imported."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
@@ -292,7 +291,6 @@ def test_a_match_that_cannot_work_is_refused(change: dict[str, Any], message: st
 
 
 def test_a_matched_row_that_is_no_entry_waits_on(ledger: Ledger, tmp_path: Path) -> None:
-    """A matched row that cannot become an entry is rejected and waits on."""
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,perhaps")
     fill(tmp_path, seller="s-2", decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")
@@ -343,7 +341,6 @@ def test_a_file_cannot_name_its_sellers_itself(ledger: Ledger, tmp_path: Path, n
 
 
 def test_a_queued_row_cannot_name_its_seller_itself(ledger: Ledger, tmp_path: Path) -> None:
-    """A queued row cannot say by a column of its own whose it is."""
     imported(ledger, tmp_path, "seizure,1,NOBODY,,true")
     row = json.dumps({"record": "seizure", "no": "1", "licence": "", "shop": "", "final": "true", "@seller": "s-1"})
     fill(tmp_path, row=row)

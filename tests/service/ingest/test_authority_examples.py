@@ -49,7 +49,6 @@ def test_the_worked_examples_import_without_rejects(ledger: Ledger, tmp_path: Pa
 
 
 def test_inspections_are_recorded_with_their_violations(ledger: Ledger, tmp_path: Path) -> None:
-    """Inspections that passed and that failed are on record each with its violation."""
     example(ledger, tmp_path, "sellers")
     example(ledger, tmp_path, "quality_inspection")
     facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries.list("example", ledger.cut(), limit=1000)}

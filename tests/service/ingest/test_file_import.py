@@ -206,7 +206,6 @@ def test_a_missing_file_is_said_before_the_import(ledger: Ledger, tmp_path: Path
 
 
 def test_a_missing_column_is_said_before_the_import(ledger: Ledger, tmp_path: Path) -> None:
-    """A column that the file lacks is said once before anything is imported."""
     rule = VIOLATIONS["entries"][0] | {
         "listing": {"column": "item", "default": ""},
         "incident": "{case}-{line}",
@@ -258,7 +257,6 @@ def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: 
 
 
 def test_what_the_lifecycle_forbids_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
-    """Actions that the lifecycle forbids are rejected, and the rest is decided."""
     write(tmp_path, *GOOD)
     write(
         tmp_path,
@@ -347,7 +345,6 @@ def test_very_many_counted_days_come_from_one_file(ledger: Ledger, tmp_path: Pat
 
 
 def test_a_changed_file_costs_two_appends_a_batch(ledger: Ledger, tmp_path: Path) -> None:
-    """A changed file costs two appends a batch however many rows differ."""
     entries = [violation(f"v{number}", occur_time=ago(number + 1)) for number in range(300)]
     assert accept(ledger, MARKET, entries).appended == 300
     changed = [replace(entry, occur_time=ago(500)) if n % 3 == 0 else entry for n, entry in enumerate(entries)]

@@ -86,7 +86,6 @@ def test_notifiers_are_listed_in_the_order_of_their_ids(ledger: Ledger) -> None:
 
 
 def test_the_queue_holds_what_is_open(ledger: Ledger) -> None:
-    """The queue holds the open violations, with the inputs of their priority."""
     ledger.append(
         MARKET,
         [

@@ -187,7 +187,6 @@ def test_only_a_violation_of_the_marketplace_is_found(ledger: Ledger, name: str)
 
 
 def test_violations_are_listed_as_of_a_time(ledger: Ledger) -> None:
-    """Violations are listed as of an observe time by the knowledge asked for."""
     ledger.append(
         MARKET,
         [

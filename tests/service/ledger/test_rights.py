@@ -89,7 +89,6 @@ def test_the_rights_are_those_and_a_grant_takes_others_back(tmp_path: Path) -> N
 
 
 def test_an_eraser_may_delete_keys_alone(tmp_path: Path) -> None:
-    """An eraser may delete keys and nothing else that is recorded."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with Ledger.open(role_url, clock=Clock()) as ledger:

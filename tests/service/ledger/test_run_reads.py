@@ -13,7 +13,6 @@ from tests.helpers.runs import run_of
 
 
 def test_a_run_lasts_until_payouts_were_stopped(ledger: Ledger) -> None:
-    """A run is from the first order that was not kept until payouts were stopped."""
     run_of(ledger, "caught", TODAY - 20, TODAY - 12, name="first")
     run_of(ledger, "caught", TODAY - 18, TODAY - 5, "orders_not_kept")
     run_of(ledger, "running", TODAY - 9, None)

@@ -84,7 +84,6 @@ def test_an_erasure_takes_the_texts_and_leaves_what_counts(ledger: Ledger, url: 
 
 
 def test_an_erasure_leaves_other_sellers_texts(ledger: Ledger) -> None:
-    """An erasure leaves other sellers texts and facts about products."""
     fill(ledger)
     said = [entry for kind, entry in every_entry(CANARY) if kind is Kind.OVERRIDE][:1]
     others = [e.__class__(f"{e.entry_id}-s2", "s2", e.fact, e.occur_time) for e in said]

@@ -80,7 +80,6 @@ def test_a_postgresql_that_is_not_there(tmp_path: Path, call: Callable[[str], ob
 
 
 def test_a_held_lock_is_waited_for_and_given_up(url: str, backend: str, clock: Clock) -> None:
-    """A lock that is not let go is waited for and then given up."""
     short = {"sqlite": {"timeout": "0.2"}, "postgresql": {"options": "-c statement_timeout=200"}}[backend]
     hurried = make_url(url).update_query_dict(short).render_as_string(hide_password=False)
     with closing(database.Database(url)) as holder, Ledger.open(hurried, clock=clock) as ledger:

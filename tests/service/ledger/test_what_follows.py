@@ -81,7 +81,6 @@ def test_a_waiting_decision_is_known_with_its_report(ledger: Ledger) -> None:
 
 
 def test_a_product_decision_is_known_since_its_source(ledger: Ledger) -> None:
-    """The effects of a decision about a product are known since its source knew."""
     told, sold = replace(PRODUCT_REPORT, report_time=ago(20)), replace(listing("s1"), report_time=ago(30))
     decided = status("p1", occur_time=ago(10), report_time=ago(10))
     ledger.append(MARKET, [told, sold, decided], imported=True)
@@ -197,7 +196,6 @@ def test_a_product_violation_reaches_each_lister(ledger: Ledger, listed_first: b
 
 
 def test_nothing_is_dated_before_what_it_follows_from(ledger: Ledger, clock: Clock) -> None:
-    """A clock that was put back dates nothing before what it follows from."""
     listed, started = Entry("l", "s1", ProductListed("gtin-1"), clock.now - DAY // 2), clock.now
     ledger.append(MARKET, [listed])
     clock.now -= DAY

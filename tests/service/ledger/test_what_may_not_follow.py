@@ -59,7 +59,6 @@ def test_a_pending_decision_never_fires_after_a_later_one(
 
 
 def test_a_retired_pending_decision_stays_retired(ledger: Ledger) -> None:
-    """A pending decision stays retired when an earlier one is imported later."""
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "waits", seller="s1", occur_time=ago(5)), violation("v1")])
     ledger.append(MARKET, [status("v1", Action.REVIEW, "later", occur_time=ago(2))])
     ledger.append(MARKET, [status("v1", Action.CONFIRM, "earlier", occur_time=ago(6))])

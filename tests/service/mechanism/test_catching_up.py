@@ -36,7 +36,6 @@ def dated(told: Told) -> list[tuple[str, str, int]]:
 
 
 def test_changes_without_a_worker_are_dated_as_they_were(told: Told) -> None:
-    """Changes on days without a worker are dated when they took effect."""
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()
     told.clock.now += 10 * DAY
@@ -57,8 +56,6 @@ def told_end(told: Told, rule: str) -> int | None:
 
 
 def test_a_pause_leaves_the_same_record(told: Told, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A pause leaves the record that a worker without one makes."""
-
     def live(place: Told, *, each_day: bool) -> list[MeasureChanged]:
         for day in range(12):
             place.clock.now += DAY

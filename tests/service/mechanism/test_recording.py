@@ -68,7 +68,6 @@ def test_what_rules_ask_for_is_recorded_once_in_order(told: Told) -> None:
 
 
 def test_what_came_and_went_without_a_worker_is_stated(told: Told) -> None:
-    """A measure that came and went while no worker ran is still recorded."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN), confirmed("v3"))
     told.clock.now += 3 * DAY
@@ -134,7 +133,6 @@ def test_a_placed_deposit_counts_not_a_required_one(told: Told) -> None:
 
 
 def test_what_a_person_lifts_is_not_imposed_again(told: Told) -> None:
-    """A measure that a person lifts is not imposed again on the same facts."""
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"))
     told.worker.look()

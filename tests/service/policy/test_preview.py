@@ -212,7 +212,6 @@ def test_violations_are_named_by_what_was_known_then(ledger: Ledger) -> None:
 
 
 def test_hurt_good_sellers_are_counted_as_of_then(ledger: Ledger) -> None:
-    """Good sellers who would have had stricter terms are counted as of then."""
     after = policy_of(rule("all", hold(3)), rule("new", hold(7), tiers=["unrated"]))
     found = looked(ledger, NEWCOMERS, after)
     assert (found.good, found.hurt) == (3, 3)

@@ -106,7 +106,6 @@ def test_a_rollback_to_a_model_that_was_altered_is_refused(registry: Registry, p
 
 @pytest.mark.parametrize("name", [MANIFEST, *PARTS])
 def test_a_damaged_part_is_noticed_and_mended(registry: Registry, place: Path | str, name: str) -> None:
-    """A part that was changed or removed is noticed and mended by publishing again."""
     digest = publish(registry, attachments={"report.html": b"<p>"})
     whole = registry.read(digest)[name]
     for damage in (whole[:-1], b"", None):
@@ -138,7 +137,6 @@ def _files(place: Path | str) -> dict[str, object]:
 
 
 def test_moves_of_many_writers_are_all_kept(place: Path | str) -> None:
-    """Simultaneous moves of many writers are all kept, each following from its predecessor."""
     first, second = publish(Registry(place)), publish(Registry(place), 1)
     promote(Registry(place), second)
 

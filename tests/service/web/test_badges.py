@@ -101,8 +101,6 @@ def test_a_badge_is_asked_for_again_once_it_is_no_longer_fresh() -> None:
 
 
 def test_the_last_badge_is_shown_up_to_an_age() -> None:
-    """While the server is away the last badge is shown up to a stated age."""
-
     async def work(world: World, badges: Badges) -> None:
         await shown(badges)
         world.fault = grpc.StatusCode.UNAVAILABLE

@@ -56,7 +56,6 @@ def test_an_honest_training_passes_every_check(
 def test_a_feature_that_looks_ahead_is_found(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]]
 ) -> None:
-    """A feature that looks ahead does not survive that the future is deleted."""
     assert rebuilt(table, study, train).ok
     column = [feature.key for feature in study.features].index("exposure@1")
     ahead = []

@@ -103,7 +103,6 @@ def test_reported_late_is_neither_label_nor_feature(tmp_path: Path, study: Study
 
 
 def test_one_incident_counts_once_towards_bad(tmp_path: Path, study: Study) -> None:
-    """One incident counts once towards the number that makes a seller bad."""
     twice = restated(study, bad={"at_least": 2})
     first = breach("v1", (OBSERVE + 10) * DAY, incident="fair")
     same = breach("v2", (OBSERVE + 11) * DAY, incident="fair")

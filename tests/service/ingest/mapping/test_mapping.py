@@ -168,7 +168,6 @@ def test_a_date_is_known_at_the_end_of_its_day() -> None:
 
 
 def test_exposure_counts_distinct_values() -> None:
-    """Exposure can count the distinct values of a column by seller and day."""
     rule = EXPOSURE | {
         "settled_orders": {"count": "order"},
         "late": {"count": "order", "when": {"column": "late", "equals": "1"}},
@@ -218,7 +217,6 @@ def test_counting_begins_anew_with_every_pass() -> None:
     ],
 )
 def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[str, str], message: str) -> None:
-    """A row that cannot be read is rejected by field and reason."""
     assert rejection(rule, ROW | row).startswith(message)
 
 

@@ -40,7 +40,6 @@ def test_each_answer_is_found_by_its_seller_and_nobody_else_is(tmp_path: Path) -
 
 
 def test_sellers_of_one_key_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sellers whose keys are the same are told apart by their names."""
     monkeypatch.setattr(generation_file, "_key", lambda label: label[-1:] * 8)
     with GenerationWriter(tmp_path, HEAD) as writer:
         writer.add(pack_records(ANSWERS[:40]))

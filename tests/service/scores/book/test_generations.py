@@ -135,7 +135,6 @@ def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int, folder: Path) -> None:
-    """Every answer matches its stamp, whatever happens to the generations."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -188,7 +187,6 @@ def test_an_override_that_ends_within_the_day_ends_its_answer(sold: Ledger, fold
 
 
 def test_a_promoted_model_answers_from_its_generation(sold: Ledger, folder: Path) -> None:
-    """A model that is promoted is answered by out of the generation that was made beforehand."""
     mine, theirs = artifact(), certified(*population(), ALL_FEATURES, 20)
     rescored(sold, folder)
     rescored(sold, folder, model=theirs)
@@ -219,7 +217,6 @@ def test_a_generation_of_another_ledger_is_not_used(sold: Ledger, folder: Path, 
 
 
 def test_without_database_a_generation_answers_as_stale(sold: Ledger, folder: Path, clock: Clock) -> None:
-    """While the database is away yesterdays generation is given as stale."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)

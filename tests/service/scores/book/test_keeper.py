@@ -37,7 +37,6 @@ def adopted(over: Opened, *sellers: str) -> int:
 
 
 def test_a_damaged_file_is_set_aside_before_reading(sold: Ledger, folder: Path) -> None:
-    """A damaged file is set aside and reported before anything is read from it."""
     path = rescored(sold, folder).path
     data = bytearray(path.read_bytes())
     data[40] ^= 1
@@ -112,7 +111,6 @@ def test_a_folder_that_others_can_write_to_is_not_read(sold: Ledger, folder: Pat
 
 
 def test_a_newer_generation_replaces_the_one_before(sold: Ledger, folder: Path) -> None:
-    """A newer generation of the same day replaces its predecessor."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)

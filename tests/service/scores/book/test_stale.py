@@ -120,7 +120,6 @@ def test_who_takes_no_old_answer_hears_its_age(url: str, clock: Clock) -> None:
 
 
 def test_a_sequence_beyond_memory_is_refused(url: str, clock: Clock) -> None:
-    """A sequence that nothing remembered reflects is refused at once."""
     with away(url, clock) as over:
         assert over.ask("a", wanted=4).points
         with pytest.raises(LedgerUnavailable, match="ends at 4"):

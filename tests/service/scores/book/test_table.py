@@ -36,7 +36,6 @@ def test_an_entry_ends_its_sellers_answer_alone() -> None:
 
 
 def test_an_answer_overtaken_by_an_entry_is_never_exact() -> None:
-    """An answer that was being computed while an entry came is never exact."""
     for name, before in ((ONE, True), (TWO, False)):
         table = begun()
         if before:
