@@ -3,8 +3,8 @@
 The default data folder is in the user's home (`$XDG_DATA_HOME/sellertrust`, else `~/.local/share/sellertrust`). In the
 working directory, a command run elsewhere would silently use an empty ledger.
 
-An empty variable counts as unset, except `SELLERTRUST_METRICS_ADDRESS`, where it means off. pydantic-settings is not
-used because it ignores unknown names.
+A value `@FILE` is read from a file, such as a mounted secret. An empty variable counts as unset, except
+`SELLERTRUST_METRICS_ADDRESS`, where it means off. pydantic-settings is not used because it ignores unknown names.
 """
 
 import difflib
@@ -147,7 +147,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         for name, value in (os.environ if environment is None else environment).items()
         if name.upper().startswith(PREFIX)
     }
-    problems = [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
+    unread = [_read_file(given, name) for name in given if given[name].startswith("@")]
+    problems = [*filter(None, unread)] + [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
     values = {
         name: given[_variable(name)]
         for name in VARIABLES
@@ -198,6 +199,17 @@ def _is_this_machine(target: str) -> bool:
 
 def _validate(values: Mapping[str, str]) -> Settings:
     return Settings.model_validate(dict(values))
+
+
+def _read_file(given: dict[str, str], variable: str) -> str:
+    """Replace a variable's `@FILE` by the file's content; return the problem, if any."""
+    path = Path(given[variable][1:])
+    try:
+        given[variable] = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        given[variable] = ""
+        return f"{variable} names a file that cannot be read: {path} ({getattr(error, 'strerror', None) or 'no text'})"
+    return ""
 
 
 def _variable(name: str) -> str:

@@ -5,11 +5,15 @@ Its dependencies come from the environment of the tests.
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
@@ -125,6 +129,44 @@ def test_the_installed_server_answers_on_postgresql(installed: Installed, tmp_pa
         with serving(shell, tmp_path, [installed.folder / "venv/bin/sellertrust"]) as address:
             score = ("sellertrust", "score", "s1", "--marketplace", MARKET, "--output", "json")
             assert json.loads(installed.run(*score, SELLERTRUST_TARGET=address))[0]["points"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("project", ["", "proto"])
+def test_packages_are_built_to_the_same_bytes(project: str, tmp_path: Path) -> None:
+    """Wheel and sdist of both distributions, built twice; the wheel built from the sdist is the same again."""
+    built = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        build(ROOT / project, folder, "wheel", "sdist")
+        built.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert len(built[0]) == 2
+    assert built[0] == built[1]
+    [sdist] = (tmp_path / "0").glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")
+    [source] = (tmp_path / "unpacked").iterdir()
+    build(source, tmp_path / "again", "wheel")
+    [wheel] = (tmp_path / "again").iterdir()
+    assert wheel.read_bytes() == built[0][wheel.name]
+
+
+def build(source: Path, folder: Path, *targets: str) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-d", folder, *[f"-t{target}" for target in targets]]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=SECONDS)
+
+
+def test_the_notice_names_every_licence_that_is_not_permissive() -> None:
+    names = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/runtime.lock").read_text(), re.M)
+    stated = set()
+    for name in names:
+        with suppress(PackageNotFoundError):  # of another system
+            about = metadata(name)
+            kinds = [line for line in about.get_all("Classifier") or [] if line.startswith("License ::")]
+            text = " ".join([about.get("License-Expression") or (about.get("License") or "")[:60], *kinds])
+            if not re.search(r"Apache|BSD|MIT|ISC|PSF", text):
+                stated.add(f"{name}: {text}")
+    notice = (ROOT / "NOTICE").read_text()
+    assert {one for one in stated if one not in notice} == set()
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,18 @@ def test_a_target_is_no_url_of_http(target: str) -> None:
     assert load({"SELLERTRUST_TARGET": "dns:///trust.example:443"}).target == "dns:///trust.example:443"
 
 
+def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://server:secret@db/ledger\n")
+    settings = load({"SELLERTRUST_DATABASE_URL": f"@{secret}"})
+    assert settings.database_url == "postgresql+psycopg://server:secret@db/ledger"
+    assert "secret" not in str(describe(settings))
+    secret.unlink()
+    assert problems(DATABASE_URL=f"@{secret}") == [
+        f"SELLERTRUST_DATABASE_URL names a file that cannot be read: {secret} (No such file or directory)"
+    ]
+
+
 def test_addresses_are_taken_apart() -> None:
     assert host_and_port("[::1]:50051") == ("::1", 50051)
     assert host_and_port("localhost:0") == ("localhost", 0)

@@ -129,9 +129,9 @@ class CallRecords:
         )
         self._statuses: dict[tuple[str, Cause], grpc.Status] = {}
         self._seconds = PlainHistogram(
-            "sellertrust_request_seconds",
+            "rpc_server_call_duration_seconds",  # OpenTelemetry's name, rpc.server.call.duration
             "Time from a thread taking a request to its answer.",
-            labels,
+            ("rpc_method", "rpc_response_status_code"),
             registry,
             LATENCY_SECONDS,
         )

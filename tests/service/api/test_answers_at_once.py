@@ -24,7 +24,7 @@ from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
-from tests.service.api.test_overload import GET, REQUEST, ask, blocked, value
+from tests.service.api.test_overload import GET, REQUEST, ask, blocked, durations, value
 
 METHOD = "TrustScoreService/GetTrustScore"
 
@@ -57,7 +57,7 @@ def test_a_remembered_score_needs_no_thread(tmp_path: Path) -> None:
         assert all(ask(channel).result() for _ in range(20))
         assert not unknown.done()
         assert count(running) == 21
-        assert value(running, "request_seconds_count", method=METHOD, code="OK") == 21
+        assert durations(running, METHOD, "OK") == 21
         assert value(running, "wait_seconds_count", pool="read") == 22
         assert value(running, "calls", pool="read", state="waiting") == 0
         wait_until(lambda: value(running, "connection_calls") == 1)

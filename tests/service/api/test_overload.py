@@ -49,6 +49,11 @@ def value(running: Running, name: str, **labels: str) -> float:
     return running.registry.get_sample_value(f"sellertrust_{name}", labels) or 0
 
 
+def durations(running: Running, method: str, code: str) -> float:
+    labels = {"rpc_method": method, "rpc_response_status_code": code}
+    return running.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) or 0
+
+
 def unsent(running: Running) -> float:
     return value(running, "turned_away_total", pool="read", cause="unsent")
 
@@ -120,7 +125,7 @@ def test_calls_that_expire_while_waiting_are_not_begun(tmp_path: Path) -> None:
         method = "TrustScoreService/GetTrustScore"
         wait_until(lambda: value(running, "requests_total", method=method, code="DEADLINE_EXCEEDED") == 5)
         wait_until(lambda: value(running, "requests_total", method=method, code="CANCELLED") == 1)
-        wait_until(lambda: value(running, "request_seconds_count", method=method, code="NOT_FOUND") == 1)
+        wait_until(lambda: durations(running, method, "NOT_FOUND") == 1)
         wait_until(lambda: value(running, "turned_away_total", pool="read", cause="deadline") == 5)
         turned_away = [line.get("turned_away") for line in running.lines()]
         assert sorted(filter(None, turned_away)) == ["deadline"] * 5 + ["gone"]

@@ -203,7 +203,7 @@ def test_metrics_count_calls_of_each_server(tmp_path: Path) -> None:
         method = 'method="TrustScoreService/GetTrustScore"'
         assert f'sellertrust_requests_total{{code="OK",{method}}} 2.0' in text
         assert f'sellertrust_requests_total{{code="NOT_FOUND",{method}}} 1.0' in text
-        assert f'sellertrust_request_seconds_count{{code="OK",{method}}} 2.0' in text
+        assert f'rpc_server_call_duration_seconds_count{{rpc_{method},rpc_response_status_code="OK"}} 2.0' in text
         assert "process_resident_memory_bytes" in text
         assert "GetTrustScore" not in metrics_of(other.server)
 
