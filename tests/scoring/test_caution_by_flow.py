@@ -1,5 +1,3 @@
-"""Caution by flow."""
-
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise

@@ -1,5 +1,3 @@
-"""Many sellers at once equal each alone."""
-
 import random
 import tomllib
 from collections import Counter

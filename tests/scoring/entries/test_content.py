@@ -1,5 +1,3 @@
-"""The canonical content."""
-
 import json
 from hashlib import sha256
 

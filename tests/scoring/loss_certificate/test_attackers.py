@@ -1,5 +1,3 @@
-"""Attackers, random histories and altered certificates."""
-
 import json
 import random
 from contextlib import suppress

@@ -1,5 +1,3 @@
-"""Persons' grants to single sellers."""
-
 import json
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Reading a policy's caution."""
-
 from typing import Any
 
 import pytest

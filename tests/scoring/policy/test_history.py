@@ -1,5 +1,3 @@
-"""The begin of rules on confirmed facts."""
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

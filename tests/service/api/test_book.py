@@ -1,5 +1,3 @@
-"""The score book in a server."""
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Caution over a socket."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""Four eyes under attack."""
-
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,3 @@
-"""ModelService over a socket."""
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""Credentials beside the caller's name."""
-
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen

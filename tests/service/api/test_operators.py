@@ -1,5 +1,3 @@
-"""Calls of operators."""
-
 import json
 from collections.abc import Iterator
 from hashlib import sha256

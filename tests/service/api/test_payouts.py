@@ -1,5 +1,3 @@
-"""Payouts and restitution, also over a socket."""
-
 import re
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""PolicyService over a socket, on either database."""
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""Pools of threads."""
-
 import subprocess
 import sys
 import threading

@@ -1,5 +1,3 @@
-"""ReviewService over a socket."""
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any

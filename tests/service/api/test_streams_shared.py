@@ -1,5 +1,3 @@
-"""Shared resources of streams."""
-
 import threading
 import time
 from collections.abc import Iterator

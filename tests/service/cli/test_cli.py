@@ -1,5 +1,3 @@
-"""The real command in its own processes."""
-
 import gzip
 import json
 import os

@@ -1,5 +1,3 @@
-"""The command with missing or broken parts."""
-
 import json
 import os
 import signal

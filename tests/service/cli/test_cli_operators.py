@@ -1,5 +1,3 @@
-"""Erasing, mending and the audit file."""
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

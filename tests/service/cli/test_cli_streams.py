@@ -1,5 +1,3 @@
-"""The command's streams."""
-
 import json
 import signal
 import subprocess

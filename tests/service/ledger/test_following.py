@@ -1,5 +1,3 @@
-"""A recall of many sellers."""
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""The next migration, and simultaneous upgrades."""
-
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing

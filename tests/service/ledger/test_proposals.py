@@ -1,5 +1,3 @@
-"""Proposals in the ledger."""
-
 from collections.abc import Callable
 from pathlib import Path
 

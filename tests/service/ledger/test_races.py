@@ -1,5 +1,3 @@
-"""Racing writers, in threads and in processes."""
-
 import subprocess
 import sys
 import threading

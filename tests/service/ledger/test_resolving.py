@@ -1,5 +1,3 @@
-"""Violations as shown."""
-
 from scoring.base.enums import Attribution
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, SELLER, ago, attribution, correction, merge, split, violation

@@ -1,5 +1,3 @@
-"""Deposits, claims, flow and complaints."""
-
 from dataclasses import replace
 
 import pytest

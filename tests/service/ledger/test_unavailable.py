@@ -1,5 +1,3 @@
-"""A database that does not answer."""
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager

@@ -1,5 +1,3 @@
-"""Verification beyond leaves."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""Very many sellers."""
-
 import pytest
 
 from scoring.base.enums import Action, Harm, Source

@@ -1,5 +1,3 @@
-"""Gates beside a model."""
-
 import json
 import uuid
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Registries in an object store."""
-
 import json
 import uuid
 from importlib.util import find_spec

@@ -1,5 +1,3 @@
-"""A notifier's reliability and the queue's priority."""
-
 from dataclasses import replace
 from itertools import product
 

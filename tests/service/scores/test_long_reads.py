@@ -1,5 +1,3 @@
-"""Long reads over a real server."""
-
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,5 +1,3 @@
-"""Work by several processes."""
-
 import fcntl
 import os
 import signal

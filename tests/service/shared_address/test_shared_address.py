@@ -1,5 +1,3 @@
-"""Two servers that share one address."""
-
 import json
 import os
 import signal

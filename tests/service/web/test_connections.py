@@ -1,5 +1,3 @@
-"""Connections of the badge server are bounded."""
-
 import asyncio
 import socket
 import threading

@@ -1,5 +1,3 @@
-"""The whole evaluation."""
-
 import json
 from typing import Any
 

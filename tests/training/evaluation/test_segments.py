@@ -1,5 +1,3 @@
-"""Segments, months and tiers."""
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The gates of calibration."""
-
 import re
 from dataclasses import replace
 from typing import Any

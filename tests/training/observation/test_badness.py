@@ -1,5 +1,3 @@
-"""Bad as a study states it."""
-
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path

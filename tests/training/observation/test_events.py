@@ -1,5 +1,3 @@
-"""A study at inspections."""
-
 from dataclasses import fields
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Observed sellers, their features and their labels."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Outcomes other than good and bad."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

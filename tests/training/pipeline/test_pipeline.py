@@ -1,5 +1,3 @@
-"""Nine steps in order, and reproducible."""
-
 import json
 import re
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""The report's HTML without a browser."""
-
 import copy
 import os
 import re

@@ -1,5 +1,3 @@
-"""NATS JetStream from a real server."""
-
 import signal
 import threading
 import time

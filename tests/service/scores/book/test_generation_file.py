@@ -1,5 +1,3 @@
-"""The file of a generation."""
-
 import random
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""A book with generations."""
-
 import os
 import random
 from pathlib import Path

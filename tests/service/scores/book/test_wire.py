@@ -1,5 +1,3 @@
-"""Answers on the wire."""
-
 from hypothesis import example, given
 from hypothesis import strategies as st
 
