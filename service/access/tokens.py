@@ -80,12 +80,27 @@ class Tokens:
             raise TokenRefused("is bound to another certificate than the call shows")
         return found
 
-    def _verify(self, token: str, now: float) -> VerifiedToken:
-        header, claims = _unverified(token)
+    def is_plausible(self, token: str) -> bool:
+        """Return whether a token names a known issuer, a key of it, and a time that is not over. It proves nothing."""
+        if len(token) > MAX_TOKEN_BYTES or token.count(".") != 2:
+            return False
+        try:
+            header, claims = _unverified(token)
+            _, source = self._issuer_of(claims)
+            name = header.get("kid")
+            return isinstance(name, str) and name in source.keys and _expiry(claims, self._clock()) > 0
+        except TokenRefused:
+            return False
+
+    def _issuer_of(self, claims: Mapping[str, Any]) -> tuple[Issuer, KeySource]:
         known = self._issuers.get(str(claims.get("iss", "")))
         if known is None:
             raise TokenRefused("is of an issuer that is not known here")
-        issuer, source = known
+        return known
+
+    def _verify(self, token: str, now: float) -> VerifiedToken:
+        header, claims = _unverified(token)
+        issuer, source = self._issuer_of(claims)
         generation = source.generation
         key = _key_of(header, issuer, source)
         try:

@@ -114,7 +114,11 @@ class Gate:
         self._audit = audit
         self._certificates = Certificates()
         self._known: dict[tuple[bytes, str], _Known] = {}
-        self.turnstile = Turnstile(is_known=lambda certificate, shown: (certificate, shown) in self._known)
+        self.turnstile = Turnstile(
+            is_known=lambda certificate, shown: (certificate, shown) in self._known,
+            is_plausible=self._is_plausible,
+            is_shared=is_mesh,
+        )
 
     @property
     def rules(self) -> Rules | None:
@@ -143,6 +147,11 @@ class Gate:
                 self._known.clear()
             self._known[key] = known
         return known.caller
+
+    def _is_plausible(self, shown: str) -> bool:
+        """Return whether a header has a token that a known issuer may have made; its signature is not checked."""
+        scheme, _, token = shown.partition(" ")
+        return self._grants is not None and scheme.lower() == "bearer" and self._grants.rules.tokens.is_plausible(token)
 
     def recognise(self, context: grpc.ServicerContext) -> Caller | None:
         """Return the caller as `identify` if its credentials are known, else None.
@@ -268,8 +277,7 @@ class Gate:
         """Record at the turnstile an UNAUTHENTICATED or PERMISSION_DENIED call, if no such call could be let in.
 
         That is: the caller is unproven (None), or lacks every right that the method accepts. Unproven credentials are
-        charged to the principal of the certificate beside them. A mesh's connections bring many callers, so they
-        identify no one.
+        charged to the principal of the certificate beside them.
         """
         if self._grants is None or caller is LOCAL_CALLER:
             return
@@ -278,7 +286,7 @@ class Gate:
                 self.record_excess(caller, EVERY_METHOD, context, HOLD_SECONDS)
             elif not is_granted_any_of(caller.principals, caller.grants, rights_of(method)):
                 self.record_excess(caller, method, context, HOLD_SECONDS)
-        elif not self._is_mesh:
+        else:
             pems = connection_of(context).get(b"x509_pem_cert")
             name = ""
             with suppress(Unauthenticated):

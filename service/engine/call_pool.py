@@ -96,7 +96,7 @@ class CallPool(ThreadPoolExecutor):
         with self._lock:
             turned_away = self._line.clear()
             turned_away += [(call, Cause.STOPPING) for _, call in self._held]
-            self._turnstile.stop_holding(len(self._held))
+            self._turnstile.stop_holding([call.connection for _, call in self._held])
             self._held.clear()
         self._turn_away(turned_away)
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
@@ -118,7 +118,7 @@ class CallPool(ThreadPoolExecutor):
 
     def _hold_call(self, call: GrpcCall) -> None:
         """Refuse a call later, but early enough that the refusal arrives before its deadline."""
-        seconds = self._turnstile.start_holding()
+        seconds = self._turnstile.start_holding(call.connection)
         if not seconds:
             self._turn_away([(call, Cause.LIMIT)])
             return
@@ -220,7 +220,7 @@ class CallPool(ThreadPoolExecutor):
                 if over:
                     gone = {id(call) for call in over}
                     self._held = deque(one for one in self._held if id(one[1]) not in gone)
-                    self._turnstile.stop_holding(len(over))
+                    self._turnstile.stop_holding([call.connection for call in over])
             unsent = [
                 call
                 for call in list(self._receiving.values())

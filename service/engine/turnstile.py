@@ -6,10 +6,12 @@ calls a second than it has waiting.
 
 Callers without a grant, or whose credentials prove no one, are held alike. The latter count together by host, since
 each may show another token on another connection. Calls with known tokens go on, and so does a connection's first call.
+A few a second with a new token go on too if it looks like one of a known issuer: a mesh brings all callers from one
+host, and each of them renews its token.
 """
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -27,6 +29,12 @@ HELD_REFUSALS = 500
 MAX_HELD = 4_096
 """Calls that may be held; each takes some 35 KB."""
 
+MAX_HELD_SHARED = 16
+"""Those of one connection that a mesh shares among callers: held calls take its places."""
+
+PROOFS = 50
+"""New tokens of held strangers that are verified each second."""
+
 MAX_CALLERS = 10_000
 MAX_TOKENS = 256
 """Tokens of one connection whose callers are known; one more makes it forget all."""
@@ -35,6 +43,7 @@ NOBODY = "nobody"
 """The name in the log of callers who prove no one and show no certificate with a name."""
 
 EVERY_METHOD = "*"
+_PROOF = "proof"
 
 
 @dataclass(slots=True)
@@ -57,18 +66,25 @@ class Turnstile:
     """Knows whose calls are to be held. Thread-safe; forgets the least recently refused of very many connections.
 
     A caller is known by its connection and its token, before either is verified. `is_known` returns whether a
-    certificate in PEM and a header `authorization` proved someone when last shown; by default False.
+    certificate in PEM and a header `authorization` proved someone when last shown, `is_plausible` whether a header
+    may prove someone; by default False. `is_shared`: whether a connection brings many callers.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = monotonic,
-        is_known: Callable[[bytes, str], bool] | None = None,
+        is_known: Callable[[bytes, str], bool] = lambda _, __: False,
+        is_plausible: Callable[[str], bool] = lambda _: False,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._clock = clock
         self._is_known = is_known
+        self._is_plausible = is_plausible
+        self._is_shared = is_shared
         self._lock = threading.Lock()
-        self._held = 0
+        self._held: Counter[str] = Counter()
+        """By connection if they are shared, else all under one name."""
         self._connections: OrderedDict[str, _Connection] = OrderedDict()
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
 
@@ -113,20 +129,35 @@ class Turnstile:
         if not found.strangers or not self._is_over(EVERY_METHOD, found.strangers):
             return ""
         is_certificate_alone = not shown and found.shown != NOBODY
-        is_known = self._is_known is not None and len(shown) == 1 and self._is_known(found.certificate, shown[0])
-        return "" if is_certificate_alone or is_known else found.shown
+        if is_certificate_alone or (len(shown) == 1 and self._is_let_in(found, shown[0])):
+            return ""
+        return found.shown
 
-    def start_holding(self) -> float:
+    def _is_let_in(self, found: _Connection, shown: str) -> bool:
+        if self._is_known(found.certificate, shown):
+            return True
+        proofs = self._refusals.get((_PROOF, found.strangers))
+        if proofs is not None and proofs.count >= PROOFS and self._clock() - proofs.since <= 1:
+            return False
+        if not self._is_plausible(shown):
+            return False
+        with self._lock:
+            self._count(_PROOF, found.strangers, 0.0, 1.0)
+        return True
+
+    def start_holding(self, connection: str) -> float:
         """Count a call as held and return for how many seconds; 0 if no more may be held."""
+        name = connection if self._is_shared else ""
         with self._lock:
-            if self._held >= MAX_HELD:
+            held = self._held.total()
+            if held >= MAX_HELD or (name and self._held[name] >= MAX_HELD_SHARED):
                 return 0.0
-            self._held += 1
-            return max(HOLD_SECONDS, self._held / HELD_REFUSALS)
+            self._held[name] += 1
+            return max(HOLD_SECONDS, (held + 1) / HELD_REFUSALS)
 
-    def stop_holding(self, number: int) -> None:
+    def stop_holding(self, connections: Iterable[str]) -> None:
         with self._lock:
-            self._held -= number
+            self._held -= Counter(connections if self._is_shared else [""] * len([*connections]))
 
     def _connection(self, connection: str) -> _Connection:
         found = self._connections.setdefault(connection, _Connection())

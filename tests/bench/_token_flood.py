@@ -6,6 +6,7 @@ The mesh is a proxy that ends TLS and brings all callers over the connections of
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -17,7 +18,7 @@ from typing import Any
 import grpc
 import psutil
 
-from sellertrust.client import Client, SellertrustCallError
+from sellertrust.client import Client
 from tests.bench._access_place import Place
 from tests.bench._h2load import meshed
 from tests.bench._real_data import Say
@@ -28,10 +29,10 @@ from tests.helpers.shells import serving, shell_of
 
 TURNS, SECONDS = 3, 5.0
 CALLS_A_SECOND = 10
+IN_FLIGHT = 200
 SOON_SECONDS = 0.2
 NAME = f"marketplaces/{MARKET}/sellers/s0".encode()
 BODY = bytes([10, len(NAME)]) + NAME
-Ask = Callable[[], object]
 FLOODER = "jwt:https://login.example#flooder"
 LIMIT = f'[[limits]]\nprincipals = ["{FLOODER}"]\ncalls_per_second = 20\n'
 
@@ -67,27 +68,35 @@ class Flooded:
     is_meshed: bool = False
     renews: bool = False
     """Whether the checkout shows a new token at each call."""
+    is_shared: bool = False
+    """Whether the mesh has one connection for all, which the flood keeps full."""
 
 
 def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
     prepare(folder)
     place = Place(folder)
     place.grants.write_text(LIMIT + place.grants.read_text())
+    return {flood.name: _kept(folder, place, flood, say) for flood in list_floods(place)}
+
+
+def list_floods(place: Place) -> tuple[Flooded, ...]:
     flooder = place.issuer.token("flooder")
-    floods = (
+    return (
         Flooded("access.token_flood_kept"),
         Flooded("access.mesh_strangers_kept", is_meshed=True),
         Flooded("access.mesh_renewed_kept", is_meshed=True, renews=True),
         Flooded("access.mesh_flood_kept", flooder, is_meshed=True),
+        Flooded("access.mesh_connection_kept", flooder, is_shared=True),
     )
-    return {flood.name: _kept(folder, place, flood, say) for flood in floods}
 
 
 def _kept(folder: Path, place: Place, flood: Flooded, say: Say) -> float:
     say(flood.name)
     tls = place.authority.server_settings()
     shown = Shown(place.authority.ca, tls["tls_certificate"], tls["tls_key"])
-    seen: dict[str, Any] = {"tls": "mesh"} if flood.is_meshed else {key: tls[key] for key in tls if "client" not in key}
+    seen: dict[str, Any] = {key: tls[key] for key in tls if "client" not in key}
+    if flood.is_meshed or flood.is_shared:
+        seen = {"tls": "mesh"}
     shell = shell_of(folder, grants=place.grants, log_level="error", **seen)
     soon: dict[bool, list[float]] = {False: [], True: []}
     with ExitStack() as stack:
@@ -95,19 +104,23 @@ def _kept(folder: Path, place: Place, flood: Flooded, say: Say) -> float:
         _hold_to_one_core()
         if flood.is_meshed:
             address = stack.enter_context(meshed(address, shown, folder))
-        client = stack.enter_context(Client(address, tls=shown.tls, token=place.issuer.token_file(), service_config={}))
-        ask: Ask = partial(client.get_trust_score, MARKET, "s0", deadline_seconds=2)
-        client.get_trust_score(MARKET, "s0", deadline_seconds=10)
-        if flood.renews:
-            stranger = stack.enter_context(Client(address, tls=shown.tls, service_config={}))
-            method: Any = stranger.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
-            ask = lambda: method(BODY, timeout=2, metadata=(("authorization", f"Bearer {_new_token(place)}"),))  # noqa: E731
+        ca = None if flood.is_shared else shown.tls
+        client = stack.enter_context(Client(address, tls=ca, service_config={}))
+        method: Any = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
+        ask = partial(method, BODY, timeout=2)
+        token = place.issuer.token()
+        ask(metadata=_bearer(token), timeout=10)
         for turn in range(2 * TURNS):
             is_flooded = bool(turn % 2)
-            with _flood(address, place.authority.ca, flood.token) if is_flooded else nullcontext():
-                soon[is_flooded].append(_share_soon(ask))
+            beside = _full(method, flood.token) if flood.is_shared else _flood(address, place.authority.ca, flood.token)
+            with beside if is_flooded else nullcontext():
+                soon[is_flooded].append(_share_soon(ask, lambda: _new_token(place) if flood.renews else token))
             say(f"{'beside the flood' if is_flooded else 'alone'}: {soon[is_flooded][-1]:.1%} within 200 ms")
     return round(sum(soon[True]) / sum(soon[False]), 3)
+
+
+def _bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
 
 
 def _new_token(place: Place) -> str:
@@ -132,14 +145,41 @@ def _flood(address: str, ca: Path, token: str) -> Iterator[None]:
         flood.wait()
 
 
-def _share_soon(ask: Ask) -> float:
+@contextmanager
+def _full(method: Any, token: str) -> Iterator[None]:
+    """Keep more calls of a flooder in flight than a connection has places, at most 2,000 a second."""
+    shown = _bearer(token)
+    asked: list[Any] = []
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.wait(0.01):
+            asked[:] = [call for call in asked if not call.done()]
+            asked.extend(
+                method.future(BODY, timeout=10, metadata=shown) for _ in range(min(20, IN_FLIGHT - len(asked)))
+            )
+
+    flooder = threading.Thread(target=work)
+    flooder.start()
+    try:
+        time.sleep(2)
+        yield
+    finally:
+        is_over.set()
+        flooder.join()
+        for call in asked:
+            call.cancel()
+
+
+def _share_soon(ask: Callable[..., object], find_token: Callable[[], str]) -> float:
     soon = tries = 0
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:
+        shown = _bearer(find_token())
         asked = time.monotonic()
         tries += 1
-        with suppress(SellertrustCallError, grpc.RpcError):
-            ask()
+        with suppress(grpc.RpcError):
+            ask(metadata=shown)
             soon += time.monotonic() - asked <= SOON_SECONDS
         time.sleep(max(0.0, asked + 1 / CALLS_A_SECOND - time.monotonic()))
     return soon / tries

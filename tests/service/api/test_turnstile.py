@@ -17,14 +17,17 @@ from service.engine.turnstile import (
     HELD_REFUSALS,
     HOLD_SECONDS,
     MAX_HELD,
+    MAX_HELD_SHARED,
     PROMPT_REFUSALS,
+    PROOFS,
     Turnstile,
     digest_of,
 )
-from tests.helpers.callers import grant
+from service.limits import Limits
+from tests.helpers.callers import TokenIssuer, grant, write_grants
 from tests.helpers.granted import EVERY, Granted, granted_server
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import MARKET, Running, identity
+from tests.helpers.servers import MARKET, Running, identity, running_server
 from tests.helpers.waiting import wait_until
 
 FEW = 3
@@ -88,13 +91,38 @@ def test_strangers_of_a_host_count_together() -> None:
     assert [gate.find_held(GET, one, shown("Bearer new")) for one in connections] == ["nobody", "", ""]
 
 
+def test_a_few_new_tokens_a_second_are_let_in() -> None:
+    """Beside strangers, a token that looks like one of a known issuer may be a caller's new one."""
+    now = [100.0]
+    gate = Turnstile(lambda: now[0], is_plausible=lambda shown: "new" in shown)
+    for number in range(PROMPT_REFUSALS + 1):
+        gate.note_stranger("c1", b"%d" % number, b"", "")
+    for _ in range(2):
+        found = [gate.find_held(GET, "c1", shown(f"Bearer new-{number}")) for number in range(PROOFS + 1)]
+        assert found == [""] * PROOFS + ["nobody"]
+        assert gate.find_held(GET, "c1", shown("Bearer x")) == "nobody"
+        now[0] += 1.1
+        for number in range(PROMPT_REFUSALS + 1):
+            gate.note_stranger("c1", b"%d" % number, b"", "")
+
+
+def test_held_calls_leave_places_on_a_shared_connection() -> None:
+    gate = Turnstile(is_shared=True)
+    held = [gate.start_holding("c1") for _ in range(MAX_HELD_SHARED + 1)]
+    assert held == [HOLD_SECONDS] * MAX_HELD_SHARED + [0]
+    assert Limits().connection_calls / 4 >= MAX_HELD_SHARED
+    assert gate.start_holding("c2") == HOLD_SECONDS
+    gate.stop_holding(["c1"])
+    assert [gate.start_holding("c1") for _ in range(2)] == [HOLD_SECONDS, 0]
+
+
 def test_the_more_calls_are_held_the_longer_each_waits() -> None:
     """At most 500 refusals a second; beyond 4,096 no call is held."""
     gate = Turnstile()
-    seconds = [gate.start_holding() for _ in range(MAX_HELD + 1)]
+    seconds = [gate.start_holding(f"c{number}") for number in range(MAX_HELD + 1)]
     assert (seconds[0], seconds[-2], seconds[-1]) == (HOLD_SECONDS, MAX_HELD / HELD_REFUSALS, 0)
-    gate.stop_holding(MAX_HELD)
-    assert gate.start_holding() == HOLD_SECONDS
+    gate.stop_holding(f"c{number}" for number in range(MAX_HELD))
+    assert gate.start_holding("c1") == HOLD_SECONDS
 
 
 def test_a_token_that_proves_nobody_is_held() -> None:
@@ -263,3 +291,18 @@ def code_of(client: Client, method: str, data: bytes) -> str:
     with pytest.raises(grpc.RpcError) as caught:
         client.channel.unary_unary(f"/sellertrust.v1.{method}")(data, timeout=60)
     return str(caught.value.code().name)
+
+
+@pytest.mark.long
+def test_strangers_behind_a_mesh_are_held_and_new_tokens_go_on(tmp_path: Path, few: None) -> None:
+    """All callers come by one connection, and each renews its token."""
+    issuer, grants = TokenIssuer(tmp_path), tmp_path / "grants.toml"
+    write_grants(grants, issuer.table(), grant("jwt:https://login.example#*", ["read_ledger"]))
+    with running_server(tmp_path, grants=grants, tls="mesh") as running, running.client() as mesh:
+        refusals(mesh, *(f"bad-{number}" for number in range(FEW + 1)))
+        codes = refusals(mesh, *(f"bad-{number}" for number in range(100)))
+        assert codes == ["RESOURCE_EXHAUSTED"] * 100
+        assert refusals(mesh, issuer.token("a"), issuer.token("b")) == ["INVALID_ARGUMENT"] * 2
+        refusals(mesh, *(f"worse-{number}" for number in range(FEW + 1)))
+        expired, other = issuer.token("a", exp=1), TokenIssuer(tmp_path / "..", "https://else.example").token()
+        assert refusals(mesh, expired, other) == ["RESOURCE_EXHAUSTED"] * 2
