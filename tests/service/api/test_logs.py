@@ -97,9 +97,7 @@ class Stuck(io.StringIO):
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_a_deferred_line_is_written_in_its_place(log_format: str) -> None:
-    """A deferred line is written by another thread in its place. A server answers in gRPC's one thread, which a slow
-    terminal or pipe must not block.
-    """
+    """A server answers in gRPC's one thread, which a slow terminal or pipe must not block."""
     stream = Stuck()
     log = make_log(log_format, "info", stream, is_deferred=True)
     for number in range(100):

@@ -214,9 +214,7 @@ def refuse_thread(*_: object, **__: object) -> None:
 
 @pytest.mark.long
 def test_a_call_that_has_ended_leaves_no_garbage(tmp_path: Path) -> None:
-    """A call that has ended leaves nothing for the garbage collector. Otherwise its memory and its connection slot
-    would wait for the collector.
-    """
+    """Otherwise its memory and its connection slot would wait for the collector."""
 
     def states() -> int:
         return sum(isinstance(one, inside._RPCState) for one in gc.get_objects())

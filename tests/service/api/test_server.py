@@ -124,9 +124,7 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path, numbe
 
 @pytest.mark.long
 def test_a_signal_to_another_thread_is_heard(tmp_path: Path) -> None:
-    """A signal that the kernel gives to another thread is heard. A thread of gRPC may receive it; a main thread that
-    waits for a lock would miss it.
-    """
+    """A thread of gRPC may receive it; a main thread that waits for a lock would miss it."""
     asks = "lambda server: threading.Thread(target=ask).start()"
     head = (
         "import signal, threading, time\n"

@@ -279,9 +279,7 @@ def test_a_row_about_an_entry_takes_its_match(ledger: Ledger, tmp_path: Path) ->
     ],
 )
 def test_a_match_that_cannot_work_is_refused(change: dict[str, Any], message: str) -> None:
-    """A match that cannot work is refused when the mapping is read. An id that changes with the match would add a row
-    twice.
-    """
+    """An id that changes with the match would add a row twice."""
     rule = SEIZURE | {name: value for name, value in change.items() if name != "match"}
     if rule["kind"] == "exposure":
         rule = {name: rule[name] for name in ("kind", "entry_id", "seller", "day", "settled_orders")}

@@ -123,7 +123,7 @@ def test_a_row_that_is_not_utf8_costs_itself_and_no_other(ledger: Ledger, tmp_pa
 
 
 def test_a_file_in_another_encoding_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
-    """A file in another encoding is rejected whole and says so. UTF-16, as a spreadsheet saves it."""
+    """UTF-16, as a spreadsheet saves it."""
     path = write(tmp_path, *GOOD)
     path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
     ((_, line, reason),) = imported(ledger, tmp_path).rejects
@@ -224,9 +224,7 @@ def test_a_missing_column_is_said_before_the_import(ledger: Ledger, tmp_path: Pa
 
 @pytest.mark.parametrize("wrong", ["v-1,s,no-time,high", "v-1,s,2026-01-01,terrible", "v-1,a b,2026-01-01,high"])
 def test_decisions_about_a_rejected_report_are_rejected(ledger: Ledger, tmp_path: Path, wrong: str) -> None:
-    """Decisions about a rejected report are rejected with it. Otherwise its confirmation on the same row would
-    wait forever.
-    """
+    """Otherwise its confirmation on the same row would wait forever."""
     decision = DECISIONS["entries"][0] | {
         "entry_id": "d-{id}",
         "seller": "s",

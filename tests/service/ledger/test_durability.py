@@ -56,9 +56,7 @@ def test_whatever_waits_for_a_disk_is_allowed(tmp_path: Path, level: str) -> Non
 
 
 def test_a_session_that_turns_it_off_is_caught(tmp_path: Path) -> None:
-    """A session that turns it off is caught at its next append. Each transaction checks the setting together with the
-    lock.
-    """
+    """Each transaction checks the setting together with the lock."""
     with database("postgresql", tmp_path) as url, Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with ledger.database.write() as connection:

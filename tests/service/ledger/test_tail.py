@@ -46,9 +46,7 @@ def test_a_read_is_refused_while_the_end_is_unknown(
 
 
 def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sequence that was seen is taken for there no longer than the database is. The next read would hang with the
-    database; a recent answer needs no check.
-    """
+    """The next read would hang with the database; a recent answer needs no check."""
     end = Tail(database.ask, 1)
     monkeypatch.setattr(tail, "ANSWERED_SECONDS", 60)
     end.note(7)

@@ -141,10 +141,7 @@ def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, monkeypatch:
 
 
 def test_a_reduced_violation_is_raised_by_no_incident(ledger: Ledger) -> None:
-    """A reduced violation neither raises its incident nor is raised with it.
-
-    The other's 10 units raise it to major; the 1,010 units of both had made both critical.
-    """
+    """The other's 10 units raise it to major; the 1,010 units of both had made both critical."""
     reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
     ledger.append(MARKET, [*reports, status("v1", units=1000), status("v2", units=10)])
     assert severities(facts(ledger)) == [Severity.CRITICAL, Severity.CRITICAL]
@@ -157,9 +154,8 @@ WEEKLY = {"notifier": "n", "listing": "l"}
 
 @pytest.mark.parametrize("first", ["the correction", "the overturn"])
 def test_a_split_of_an_overturned_violation_names_nothing(ledger: Ledger, first: str) -> None:
-    """A split of a violation that was overturned names no incident. Two complaints of one week are one incident. A
-    move to another week makes another incident, even if a later-overturned violation was split off into the first
-    one.
+    """Two complaints of one week are one incident. A move to another week makes another incident, even if a
+    later-overturned violation was split off into the first one.
     """
     pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
     ledger.append(MARKET, [*pair, status("v1"), status("v2"), confirmed("wrong")])
@@ -290,7 +286,7 @@ def test_a_retried_erasure_leaves_later_texts(ledger: Ledger, clock: Clock) -> N
 
 
 def test_other_content_under_an_erased_id_is_refused(ledger: Ledger) -> None:
-    """Other content under an erased id is still refused. Only the sealed text is beyond comparison."""
+    """Only the sealed text is beyond comparison."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")

@@ -108,9 +108,7 @@ def test_an_own_appeal_outlasts_the_products(ledger: Ledger) -> None:
 
 
 def test_units_are_adjudicated_for_each_seller(ledger: Ledger) -> None:
-    """Units are not adjudicated for a product but for each seller. Otherwise each seller would answer for the units
-    of all.
-    """
+    """Otherwise each seller would answer for the units of all."""
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT])
     with pytest.raises(InvalidInput, match=r"entries\[0\]\.status\.units"):
         ledger.append(MARKET, [status("p1", units=1000)])

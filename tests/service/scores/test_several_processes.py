@@ -83,7 +83,7 @@ def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
 
 
 def test_processes_end_with_their_parent(tmp_path: Path) -> None:
-    """Processes end with their parent, however it ends. A killed parent cannot notify them."""
+    """A killed parent cannot notify them."""
     program = (
         "import sys; from functools import partial; from pathlib import Path\n"
         "from service.scores.several_processes import map_in_processes\n"

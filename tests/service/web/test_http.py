@@ -63,7 +63,7 @@ def test_every_picture_is_as_large_as_the_script_expects(site: Site) -> None:
 
 
 def test_two_badges_differ_in_their_marks(site: Site) -> None:
-    """Two badges differ in their marks and not in colour or label alone. A filled and an open shape."""
+    """A filled and an open shape."""
     best, good = (
         ElementTree.fromstring(site.get(f"/badge/acme/{seller}.svg").body).findall(f"{SVG}g/*")
         for seller in ("best", "good")

@@ -188,9 +188,7 @@ def test_an_interrupted_import_goes_on(ledger: Ledger, tmp_path: Path, form: str
 
 @pytest.mark.usefixtures("small")
 def test_a_changed_file_or_mapping_begins_anew(ledger: Ledger, tmp_path: Path) -> None:
-    """A file or mapping that was changed meanwhile begins anew. Otherwise rows before the changed line would be
-    missing.
-    """
+    """Otherwise rows before the changed line would be missing."""
     forty(tmp_path, "rows.csv")
     with pytest.raises(Broken):
         imported(ledger, tmp_path, "rows.csv", breaks_after=3)
@@ -249,9 +247,7 @@ def test_where_the_kept_rejects_are_gone_the_import_begins_anew(ledger: Ledger, 
 
 @pytest.mark.usefixtures("small")
 def test_counted_exposure_begins_at_the_first_row(ledger: Ledger, tmp_path: Path) -> None:
-    """Counted exposure is counted from the first row whatever was interrupted. Half of the rows would give half of
-    the orders.
-    """
+    """Half of the rows would give half of the orders."""
     rule = {
         "kind": "exposure",
         "entry_id": "x-{seller}-{time}",
