@@ -30,9 +30,9 @@ from service.settings import Settings, describe, load
 PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
-    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, simulate, override,"
-    " badge, case, violation, notifier, proposal, policy commit, policy rollback, policy show, ledger append, ledger list,"
-    " verify book, access --audit",
+    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, simulate, path,"
+    " replay, override, badge, case, violation, notifier, proposal, policy commit, policy rollback, policy show,"
+    " ledger append, ledger list, verify book, access --audit",
     "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
     " monitor` read a file with `--export`": "rescore, policy preview, ledger export, ledger backup, ledger checkpoint,"
     " verify ledger, verify audit, verify rescored, train, model backtest, model monitor",

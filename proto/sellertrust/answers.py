@@ -3,10 +3,18 @@
 from collections.abc import Iterable
 
 from sellertrust.requests import Time, bounds, invoke, seller_name
-from sellertrust.v1.answer_service_pb2 import SimulateTrustScoreRequest, SimulateTrustScoreResponse
+from sellertrust.v1.answer_service_pb2 import (
+    FindTierPathRequest,
+    FindTierPathResponse,
+    ReplayTrustScoreRequest,
+    ReplayTrustScoreResponse,
+    SimulateTrustScoreRequest,
+    SimulateTrustScoreResponse,
+)
 from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
 from sellertrust.v1.entry_pb2 import ACTION_OVERTURN, Entry
-from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience
+from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience, Stamp, TrustScore
 
 ANSWER_SECONDS = 10.0
 """A person waits for it; no checkout does."""
@@ -43,3 +51,36 @@ class Answers:
             status.violation, status.action = violation, ACTION_OVERTURN
             status.actor, status.reason = "simulation", "if the appeal succeeds"
         return invoke(self._answers.SimulateTrustScore, request, deadline_seconds)
+
+    def find_tier_path(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        at_least_sequence: int = 0,
+        audience: "Audience.ValueType" = AUDIENCE_STAFF,
+        language: str = "",
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> FindTierPathResponse:
+        """Return the shortest way to each better tier by today's rules, and how the seller heals in 180 days."""
+        request = FindTierPathRequest(
+            seller=seller_name(marketplace, seller),
+            audience=audience,
+            language=language,
+            **bounds(None, None, at_least_sequence),
+        )
+        return invoke(self._answers.FindTierPath, request, deadline_seconds)
+
+    def replay_trust_score(
+        self,
+        marketplace: str,
+        seller: str,
+        answer: Stamp | TrustScore | EvaluateMeasuresResponse,
+        *,
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> ReplayTrustScoreResponse:
+        """Answer again from the stamp of an old answer; its `state` says whether the bits are the same."""
+        request = ReplayTrustScoreRequest(seller=seller_name(marketplace, seller))
+        names = {Stamp: "stamp", TrustScore: "trust_score", EvaluateMeasuresResponse: "measures"}
+        getattr(request, names[type(answer)]).CopyFrom(answer)
+        return invoke(self._answers.ReplayTrustScore, request, deadline_seconds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from scoring.answers.forecast import Course, Forecasts
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import Category, IdentityLevel, Kind, Severity, Status
+from scoring.base.enums import Category, IdentityLevel, Kind, Severity, Status, Tier
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.scores.answer import Explanation, TrustScore
@@ -181,6 +181,28 @@ def _act_of(lead: Lead) -> list[Course]:
 
 def _can_gain(acts: Sequence[Course], forecasts: Forecasts) -> bool:
     return any(forecasts.moves_tier(act) or forecasts.gains_points(act) for act in acts)
+
+
+@dataclass(frozen=True, slots=True)
+class AppealEffect:
+    """What an appeal gives if it succeeds."""
+
+    entries: tuple[str, ...]
+    points: int
+    tier: Tier | None
+
+
+def list_appeals(
+    whole: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
+) -> list[AppealEffect]:
+    """Return the incidents that can be appealed, those with the largest effect on the points first, at most MAX_LEADS."""
+    leads = [lead for lead in _list_leads(whole, explanation) if lead.contestable and lead.category is not None]
+    leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
+    scores = _score_variants(whole, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
+    return [
+        AppealEffect(lead.entries, -lead.points, score.tier if score is not None else None)
+        for lead, score in zip(leads, scores, strict=True)
+    ]
 
 
 def list_given_back(whole: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:

@@ -261,6 +261,22 @@ class Audience(IntEnum):
     CHECKOUT = 4
 
 
+class ReplayState(IntEnum):
+    SAME = 1
+    REPEATED = 2
+    DIFFERS = 3
+
+
+class Ingredient(IntEnum):
+    """What an answer is made of."""
+
+    ENTRIES = 1
+    DAY = 2
+    MODEL = 3
+    POLICY = 4
+    CORE = 5
+
+
 class Tier(IntEnum):
     UNRATED = 1
     PROBATION = 2

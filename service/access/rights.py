@@ -16,7 +16,7 @@ class Right(Enum):
     READ_SCORES = "read_scores"
     """Trust scores."""
     EXPLAIN = "explain"
-    """Trust scores with the facts behind each point, and simulations."""
+    """Trust scores with the facts behind each point, simulations, paths and replays."""
     READ_OWN = "read_own"
     """What a seller itself may see, and trials of its appeals; for a grant of one seller."""
     READ_STATEMENTS = "read_statements"
@@ -95,6 +95,8 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
         "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "AnswerService/SimulateTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
+        "AnswerService/FindTierPath": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
+        "AnswerService/ReplayTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
         "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.MEASURES),
         "MeasureService/EvaluatePayout": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "MeasureService/GetRestitution": MethodRow(Right.READ_MEASURES, Scope.SELLER),

@@ -1,12 +1,15 @@
 """What would be, which way leads back, and what an old answer rested on."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.protobuf import json_format
 
-from sellertrust.v1.answer_service_pb2 import SimulateTrustScoreResponse
+from scoring.base.errors import invalid
+from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState, SimulateTrustScoreResponse
 from sellertrust.v1.entry_pb2 import Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, AUDIENCE_STAFF, TrustScore
@@ -14,10 +17,10 @@ from service.cli.common import client
 from service.cli.ledger import read_entries
 from service.cli.measures import kind_text, value_text
 from service.cli.options import Marketplace, Seller
-from service.cli.output import Format, Output, emit_one, wrap_line, write
+from service.cli.output import Exit, Format, Output, emit_one, wrap_line, write
 from service.cli.rows import dict_of
 
-simulation = typer.Typer()
+simulation, way, again = typer.Typer(), typer.Typer(), typer.Typer()
 
 ForSeller = Annotated[bool, typer.Option("--for-seller", help="Show only what the seller itself may see.")]
 
@@ -82,3 +85,81 @@ def _list_measures(found: EvaluateMeasuresResponse) -> set[str]:
         for one in found.measures
         if not one.waived and not one.lifted
     }
+
+
+@way.command("path")
+def path(
+    seller: Seller,
+    language: Annotated[str, typer.Option("--language", help="Of the sentences: en or zh.")] = "",
+    for_seller: ForSeller = False,
+    marketplace: Marketplace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show the shortest way of a seller to each better tier. It is a forecast by today's rules."""
+    audience = AUDIENCE_SELLER if for_seller else AUDIENCE_STAFF
+    with client(marketplace) as (connection, where):
+        found = connection.find_tier_path(where, seller, audience=audience, language=language)
+    if output is Format.JSON:
+        emit_one(dict_of(found), output)
+        return
+    write(f"now: tier {tier_text(found.tier)}; by today's rules:\n")
+    for one in found.paths:
+        write(wrap_line(f"  {one.sentence}"))
+    if found.fixed:
+        write(f"  FIXED until {found.fixed_until_day or 'more than three years from now'}\n")
+    if found.stopped:
+        write("  the seller has very many entries; not every way was searched\n")
+    for appeal in found.appeals:
+        write(
+            wrap_line(
+                f"  if the appeal about {appeal.entries[0]} succeeds: {appeal.points:+d}, {tier_text(appeal.tier)}"
+            )
+        )
+    if found.healing:
+        last = found.healing[-1]
+        write(f"  if nothing new happens until {last.day}: {last.points} points, tier {tier_text(last.tier)}\n")
+
+
+@again.command("replay")
+def replay(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="JSON of an old answer of the contract.")
+    ],
+    output: Output = Format.TABLE,
+) -> None:
+    """Answer again from the JSON of an old answer, and show what has changed.
+
+    FILE holds a TrustScore, or the response of EvaluateMeasures (`measures SELLER -o json`). Ends with 4 if the replay is
+    another answer.
+    """
+    old = _read_answer(file)
+    marketplace, seller = old.seller.split("/")[1::2]
+    with client(marketplace) as (connection, where):
+        found = connection.replay_trust_score(where, seller, old)
+    if output is Format.JSON:
+        emit_one(dict_of(found), output)
+    else:
+        state = ReplayState.Name(found.state).removeprefix("REPLAY_STATE_").lower()
+        write(f"{state}: {_score_text(found.trust_score)}\n")
+        for name in found.differing:
+            write(f"  differs: {name}\n")
+        for step in found.steps:
+            name = Ingredient.Name(step.ingredient).removeprefix("INGREDIENT_").lower()
+            points = f"{step.points} points, " if step.HasField("points") else ""
+            write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {tier_text(step.tier)}"))
+    if found.differing:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _read_answer(file: Path) -> TrustScore | EvaluateMeasuresResponse:
+    """Return the old answer in a file; its fields tell which one it is. Raises InvalidInput."""
+    try:
+        values = json.loads(file.read_text())
+        values = values.get("trust_score", values)
+        kind = EvaluateMeasuresResponse if "terms" in values or "policy_name" in values else TrustScore
+        found = json_format.ParseDict(values, kind(), ignore_unknown_fields=True)
+    except (ValueError, AttributeError, json_format.ParseError) as error:
+        raise invalid("FILE", f"is no answer in the contract's JSON: {error}") from None
+    if len(found.seller.split("/")) != 4:
+        raise invalid("FILE", "names no seller; keep the whole answer, with seller and stamp")
+    return found

@@ -28,6 +28,8 @@ COMMANDS = {
     "score": Row("Show the trust scores of sellers.", ("scores",), False),
     "measures": Row("Show the measures in force for a seller by the policy, and their terms.", ("measures",), False),
     "simulate": Row("Show the score and measures of a seller if something happened.", ("answers:simulation",), False),
+    "path": Row("Show the shortest way of a seller to each better tier.", ("answers:way",), False),
+    "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", ("answers:again",), False),
     "payouts": Row("Show when each order of a CSV file is paid out, and why.", ("payouts",), False),
     "override": Row("Set the tier of a seller until a time, whatever its score.", ("overrides",), False),
     "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),

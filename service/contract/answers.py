@@ -1,9 +1,24 @@
+from collections.abc import Iterator, Sequence
+
+from google.protobuf.message import Message
+
+from scoring.answers.forecast import Forecast, TierPath
+from scoring.answers.leads import AppealEffect
 from scoring.answers.whole import WholeAnswer
+from scoring.base.enums import Ingredient, ReplayState
+from scoring.base.time import format_day
+from scoring.policy.measures import Deposit
+from scoring.scores.answer import Stamp
 from sellertrust.v1 import answer_service_pb2 as answer_pb
+from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.contract.audiences import measures_for_seller, score_for_seller
 from service.contract.measures import measures_message
 from service.contract.scores import score_message, stamp_message
+from service.contract.texts import Texts
+
+UNCOMPARED = frozenset({"freshness", "stamp"})
+"""The stamp is what is replayed; only a later core gives it another version."""
 
 
 def simulation_message(
@@ -29,3 +44,97 @@ def unstamped_measures(name: str, found: WholeAnswer) -> measure_pb.EvaluateMeas
     message = measures_message(name, found.in_force, found.policy, found.stamp)
     message.ClearField("stamp")
     return message
+
+
+def path_message(path: TierPath, orders: int, today: int, texts: Texts) -> answer_pb.TierPath:
+    """`orders`: the seller's volume in 90 days; `today`: the UTC day since 1970."""
+    course, day = path.course, format_day(today + path.days)
+    key = "_".join([*(["verify"] if course.level else []), *(["trade"] if course.trades else [])]) or "wait"
+    level = texts.say(f"level.{course.level.name}") if course.level else ""
+    tier = texts.say(f"tier.{path.tier.name}")
+    return answer_pb.TierPath(
+        tier=entry_pb2.Tier.ValueType(path.tier),
+        day=day,
+        days=path.days,
+        trades_cleanly=course.trades,
+        orders_in_90_days=orders if course.trades else 0,
+        identity_level=entry_pb2.IdentityLevel.ValueType(course.level or 0),
+        points=path.points,
+        sentence=texts.say(f"path.{key}", tier=tier, day=day, days=path.days, orders=orders, level=level),
+    )
+
+
+def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDay]:
+    for days, (points, tier) in enumerate(zip(wait.points.tolist(), wait.tiers.tolist(), strict=True)):
+        yield answer_pb.HealingDay(day=format_day(today + days), points=points, tier=tier)
+
+
+def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
+    for one in appeals:
+        yield answer_pb.AppealEffect(
+            entries=one.entries, points=one.points, tier=entry_pb2.Tier.ValueType(one.tier or 0)
+        )
+
+
+def sum_deposit(whole: WholeAnswer) -> int:
+    """Return what is still to be placed, in minor units."""
+    return max(
+        (
+            one.current.amount_minor
+            for one in whole.in_force.measures
+            if one.has_effect and isinstance(one.current, Deposit)
+        ),
+        default=0,
+    )
+
+
+def list_differing(old: Message, new: Message) -> list[str]:
+    """Return the fields with different values, but for UNCOMPARED ones."""
+    return [
+        field.name
+        for field in new.DESCRIPTOR.fields
+        if field.name not in UNCOMPARED
+        and (
+            getattr(old, field.name) != getattr(new, field.name)
+            or (field.has_presence and old.HasField(field.name) != new.HasField(field.name))
+        )
+    ]
+
+
+def replay_message(
+    name: str,
+    request: answer_pb.ReplayTrustScoreRequest,
+    replay: WholeAnswer,
+    then: Stamp,
+    steps: Sequence[tuple[Ingredient, str, str, WholeAnswer]],
+) -> answer_pb.ReplayTrustScoreResponse:
+    score = score_message(name, replay.score, stamp_message(replay.stamp))
+    measures = measures_message(name, replay.in_force, replay.policy, replay.stamp)
+    kind = request.WhichOneof("answer")
+    differing = (
+        []
+        if kind == "stamp"
+        else list_differing(getattr(request, kind or ""), score if kind == "trust_score" else measures)
+    )
+    if kind == "stamp":
+        is_same_core = then.core_version == replay.stamp.core_version
+        state = ReplayState.REPEATED if is_same_core else ReplayState.DIFFERS
+    else:
+        state = ReplayState.DIFFERS if differing else ReplayState.SAME
+    return answer_pb.ReplayTrustScoreResponse(
+        seller=name,
+        state=answer_pb.ReplayState.ValueType(state),
+        trust_score=score,
+        measures=measures,
+        differing=differing,
+        steps=[
+            answer_pb.ReplayStep(
+                ingredient=answer_pb.Ingredient.ValueType(ingredient),
+                then=before,
+                now=now,
+                points=whole.score.points,
+                tier=entry_pb2.Tier.ValueType(whole.score.tier or 0),
+            )
+            for ingredient, before, now, whole in steps
+        ],
+    )

@@ -3,12 +3,12 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 
 from scoring.base.enums import FreshnessState
-from scoring.base.errors import SellertrustError
+from scoring.base.errors import SellertrustError, invalid
 from scoring.base.time import SECOND, format_day
 from scoring.caution.cautions import Caution
 from scoring.scores import answer
 from sellertrust.v1 import entry_pb2, trust_score_service_pb2
-from service.contract.fields import timestamp
+from service.contract.fields import optional_time, timestamp
 from service.contract.statuses import item_error
 from service.registry.starter import STARTER_DIGEST, STARTER_NAME
 
@@ -25,6 +25,22 @@ def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
         policy_digest=stamp.policy_digest,
         core_version=stamp.core_version,
         model_name=STARTER_NAME if stamp.model_digest == STARTER_DIGEST else "",
+    )
+
+
+def stamp_of(message: trust_score_service_pb2.Stamp) -> answer.Stamp:
+    """Convert a stamp; raises InvalidInput about `stamp` without its times."""
+    times = [optional_time(message, name, ("stamp", name)) for name in ("observe_time", "known_time")]
+    if None in times:
+        raise invalid("stamp", "must have its observe_time and known_time, as the old answer states them")
+    observe_time, known_time = (time or 0 for time in times)
+    return answer.Stamp(
+        observe_time,
+        known_time,
+        message.ledger_sequence,
+        message.model_digest,
+        message.policy_digest,
+        message.core_version,
     )
 
 

@@ -80,6 +80,8 @@ POOLS: Mapping[str, Pool] = {
     "TrustScoreService/BatchGetTrustScores": Pool.BATCH,
     "TrustScoreService/ExplainTrustScore": Pool.SLOW,
     "AnswerService/SimulateTrustScore": Pool.SLOW,
+    "AnswerService/FindTierPath": Pool.SLOW,
+    "AnswerService/ReplayTrustScore": Pool.SLOW,
     "MeasureService/EvaluateMeasures": Pool.SLOW,
     "MeasureService/EvaluatePayout": Pool.SLOW,
     "MeasureService/GetRestitution": Pool.SLOW,

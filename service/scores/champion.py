@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import lru_cache
 from math import inf
 
-from scoring.base.errors import ArtifactRefused
+from scoring.base.errors import ArtifactRefused, ModelNotFound
 from scoring.base.time import parse_time
 from scoring.model.artifact import Artifact
-from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of
+from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of, is_digest
 from service.registry.registry import Registry
 from service.repeated_work import repeat
 
@@ -59,6 +59,14 @@ class Champion:
         if digest is None:
             return None
         return present if present is not None and digest == present.digest else self._load(digest)
+
+    def find(self, digest: str) -> Artifact | None:
+        """Return the model of a digest; None for an empty one. Raises ModelNotFound; ArtifactRefused if unsound."""
+        if digest == self.digest:
+            return self.artifact
+        if digest and (self.registry is None or not is_digest(digest) or digest not in self.registry.digests()):
+            raise ModelNotFound(f"model {digest[:12]!r} is not in the registry; it may have been deleted")
+        return self._load(digest) if digest else None
 
     def refresh(self) -> bool:
         """Serve the registry's champion; return whether that is another model.

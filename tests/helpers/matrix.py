@@ -57,6 +57,9 @@ CALLS: dict[str, Message] = {
     "TrustScoreService/ExplainTrustScore for a seller": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=1),
     "TrustScoreService/ExplainTrustScore for a regulator": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=3),
     "TrustScoreService/ExplainTrustScore for a checkout": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=4),
+    "AnswerService/FindTierPath": answer_pb.FindTierPathRequest(seller=SELLER),
+    "AnswerService/FindTierPath for a seller": answer_pb.FindTierPathRequest(seller=SELLER, audience=1),
+    "AnswerService/ReplayTrustScore": answer_pb.ReplayTrustScoreRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures policy": measure_pb.EvaluateMeasuresRequest(seller=SELLER, policy="policies/head"),
     "MeasureService/EvaluatePayout": measure_pb.EvaluatePayoutRequest(seller=SELLER, capture_day="2026-01-01"),
@@ -132,10 +135,14 @@ _SCORES = {"TrustScoreService/GetTrustScore", "TrustScoreService/BatchGetTrustSc
 _LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerService/ListViolations"}
 _OPEN_TO = {
     "read_scores": _SCORES | {"TrustScoreService/ExplainTrustScore for a checkout"},
-    "explain": {"TrustScoreService/ExplainTrustScore", "AnswerService/SimulateTrustScore"},
+    "explain": {
+        "TrustScoreService/ExplainTrustScore",
+        *(f"AnswerService/{method}" for method in ("SimulateTrustScore", "FindTierPath", "ReplayTrustScore")),
+    },
     "read_own": {
         "TrustScoreService/ExplainTrustScore for a seller",
         "AnswerService/SimulateTrustScore for a seller",
+        "AnswerService/FindTierPath for a seller",
     },
     "read_statements": {"TrustScoreService/ExplainTrustScore for a regulator"},
     "read_measures": {

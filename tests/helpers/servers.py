@@ -50,6 +50,9 @@ class Shelf(Registry):
     def content(self, digest: str) -> dict[str, bytes]:
         return {}
 
+    def digests(self) -> list[str]:
+        return [self.champion()]
+
     def history(self) -> list[Move]:
         return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 

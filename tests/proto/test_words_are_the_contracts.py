@@ -9,6 +9,7 @@ from scoring.base import enums as words
 from scoring.base import errors
 from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import (
+    answer_service_pb2,
     entry_pb2,
     errors_pb2,
     ledger_service_pb2,
@@ -21,6 +22,7 @@ from service.contract.statuses import CODES, code_of
 
 FILES = (
     *(
+        answer_service_pb2,
         entry_pb2,
         ledger_service_pb2,
         measure_service_pb2,

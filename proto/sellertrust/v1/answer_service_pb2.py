@@ -28,17 +28,37 @@ from sellertrust.v1 import measure_service_pb2 as sellertrust_dot_v1_dot_measure
 from sellertrust.v1 import trust_score_service_pb2 as sellertrust_dot_v1_dot_trust__score__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/answer_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a$sellertrust/v1/measure_service.proto\x1a(sellertrust/v1/trust_score_service.proto\"\xcc\x01\n\x19SimulateTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x30\n\x0cobserve_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\x12*\n\x08\x61udience\x18\x05 \x01(\x0e\x32\x18.sellertrust.v1.Audience\"\xb8\x02\n\x1aSimulateTrustScoreResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12+\n\x07present\x18\x02 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12-\n\tsimulated\x18\x03 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12\x42\n\x10present_measures\x18\x04 \x01(\x0b\x32(.sellertrust.v1.EvaluateMeasuresResponse\x12\x44\n\x12simulated_measures\x18\x05 \x01(\x0b\x32(.sellertrust.v1.EvaluateMeasuresResponse\x12$\n\x05\x62\x61sis\x18\x06 \x01(\x0b\x32\x15.sellertrust.v1.Stamp2|\n\rAnswerService\x12k\n\x12SimulateTrustScore\x12).sellertrust.v1.SimulateTrustScoreRequest\x1a*.sellertrust.v1.SimulateTrustScoreResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/answer_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1asellertrust/v1/entry.proto\x1a$sellertrust/v1/measure_service.proto\x1a(sellertrust/v1/trust_score_service.proto\"\xcc\x01\n\x19SimulateTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.sellertrust.v1.Entry\x12\x30\n\x0cobserve_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61t_least_sequence\x18\x04 \x01(\x03\x12*\n\x08\x61udience\x18\x05 \x01(\x0e\x32\x18.sellertrust.v1.Audience\"\xb8\x02\n\x1aSimulateTrustScoreResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12+\n\x07present\x18\x02 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12-\n\tsimulated\x18\x03 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12\x42\n\x10present_measures\x18\x04 \x01(\x0b\x32(.sellertrust.v1.EvaluateMeasuresResponse\x12\x44\n\x12simulated_measures\x18\x05 \x01(\x0b\x32(.sellertrust.v1.EvaluateMeasuresResponse\x12$\n\x05\x62\x61sis\x18\x06 \x01(\x0b\x32\x15.sellertrust.v1.Stamp\"~\n\x13\x46indTierPathRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x19\n\x11\x61t_least_sequence\x18\x02 \x01(\x03\x12*\n\x08\x61udience\x18\x03 \x01(\x0e\x32\x18.sellertrust.v1.Audience\x12\x10\n\x08language\x18\x04 \x01(\t\"\xd7\x02\n\x14\x46indTierPathResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\"\n\x04tier\x18\x02 \x01(\x0e\x32\x14.sellertrust.v1.Tier\x12\'\n\x05paths\x18\x03 \x03(\x0b\x32\x18.sellertrust.v1.TierPath\x12+\n\x07healing\x18\x04 \x03(\x0b\x32\x1a.sellertrust.v1.HealingDay\x12-\n\x07\x61ppeals\x18\x05 \x03(\x0b\x32\x1c.sellertrust.v1.AppealEffect\x12\x15\n\rdeposit_minor\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12\x0f\n\x07stopped\x18\x08 \x01(\x08\x12\r\n\x05\x66ixed\x18\t \x01(\x08\x12\x17\n\x0f\x66ixed_until_day\x18\n \x01(\t\x12$\n\x05stamp\x18\x0b \x01(\x0b\x32\x15.sellertrust.v1.Stamp\"\xd5\x01\n\x08TierPath\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.sellertrust.v1.Tier\x12\x0b\n\x03\x64\x61y\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x03 \x01(\x05\x12\x16\n\x0etrades_cleanly\x18\x04 \x01(\x08\x12\x19\n\x11orders_in_90_days\x18\x05 \x01(\x03\x12\x35\n\x0eidentity_level\x18\x06 \x01(\x0e\x32\x1d.sellertrust.v1.IdentityLevel\x12\x0e\n\x06points\x18\x07 \x01(\x05\x12\x10\n\x08sentence\x18\x08 \x01(\t\"M\n\nHealingDay\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x05\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.sellertrust.v1.Tier\"S\n\x0c\x41ppealEffect\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\t\x12\x0e\n\x06points\x18\x02 \x01(\x05\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.sellertrust.v1.Tier\"\xcc\x01\n\x17ReplayTrustScoreRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12&\n\x05stamp\x18\x02 \x01(\x0b\x32\x15.sellertrust.v1.StampH\x00\x12\x31\n\x0btrust_score\x18\x03 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScoreH\x00\x12<\n\x08measures\x18\x04 \x01(\x0b\x32(.sellertrust.v1.EvaluateMeasuresResponseH\x00\x42\x08\n\x06\x61nswer\"\x81\x02\n\x18ReplayTrustScoreResponse\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.sellertrust.v1.ReplayState\x12/\n\x0btrust_score\x18\x03 \x01(\x0b\x32\x1a.sellertrust.v1.TrustScore\x12:\n\x08measures\x18\x04 \x01(\x0b\x32(.sellertrust.v1.EvaluateMeasuresResponse\x12\x11\n\tdiffering\x18\x05 \x03(\t\x12)\n\x05steps\x18\x06 \x03(\x0b\x32\x1a.sellertrust.v1.ReplayStep\"\x9b\x01\n\nReplayStep\x12.\n\ningredient\x18\x01 \x01(\x0e\x32\x1a.sellertrust.v1.Ingredient\x12\x0c\n\x04then\x18\x02 \x01(\t\x12\x0b\n\x03now\x18\x03 \x01(\t\x12\x13\n\x06points\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x04tier\x18\x05 \x01(\x0e\x32\x14.sellertrust.v1.TierB\t\n\x07_points*w\n\x0bReplayState\x12\x1c\n\x18REPLAY_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11REPLAY_STATE_SAME\x10\x01\x12\x19\n\x15REPLAY_STATE_REPEATED\x10\x02\x12\x18\n\x14REPLAY_STATE_DIFFERS\x10\x03*\x96\x01\n\nIngredient\x12\x1a\n\x16INGREDIENT_UNSPECIFIED\x10\x00\x12\x16\n\x12INGREDIENT_ENTRIES\x10\x01\x12\x12\n\x0eINGREDIENT_DAY\x10\x02\x12\x14\n\x10INGREDIENT_MODEL\x10\x03\x12\x15\n\x11INGREDIENT_POLICY\x10\x04\x12\x13\n\x0fINGREDIENT_CORE\x10\x05\x32\xbe\x02\n\rAnswerService\x12k\n\x12SimulateTrustScore\x12).sellertrust.v1.SimulateTrustScoreRequest\x1a*.sellertrust.v1.SimulateTrustScoreResponse\x12Y\n\x0c\x46indTierPath\x12#.sellertrust.v1.FindTierPathRequest\x1a$.sellertrust.v1.FindTierPathResponse\x12\x65\n\x10ReplayTrustScore\x12\'.sellertrust.v1.ReplayTrustScoreRequest\x1a(.sellertrust.v1.ReplayTrustScoreResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sellertrust.v1.answer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REPLAYSTATE']._serialized_start=2197
+  _globals['_REPLAYSTATE']._serialized_end=2316
+  _globals['_INGREDIENT']._serialized_start=2319
+  _globals['_INGREDIENT']._serialized_end=2469
   _globals['_SIMULATETRUSTSCOREREQUEST']._serialized_start=197
   _globals['_SIMULATETRUSTSCOREREQUEST']._serialized_end=401
   _globals['_SIMULATETRUSTSCORERESPONSE']._serialized_start=404
   _globals['_SIMULATETRUSTSCORERESPONSE']._serialized_end=716
-  _globals['_ANSWERSERVICE']._serialized_start=718
-  _globals['_ANSWERSERVICE']._serialized_end=842
+  _globals['_FINDTIERPATHREQUEST']._serialized_start=718
+  _globals['_FINDTIERPATHREQUEST']._serialized_end=844
+  _globals['_FINDTIERPATHRESPONSE']._serialized_start=847
+  _globals['_FINDTIERPATHRESPONSE']._serialized_end=1190
+  _globals['_TIERPATH']._serialized_start=1193
+  _globals['_TIERPATH']._serialized_end=1406
+  _globals['_HEALINGDAY']._serialized_start=1408
+  _globals['_HEALINGDAY']._serialized_end=1485
+  _globals['_APPEALEFFECT']._serialized_start=1487
+  _globals['_APPEALEFFECT']._serialized_end=1570
+  _globals['_REPLAYTRUSTSCOREREQUEST']._serialized_start=1573
+  _globals['_REPLAYTRUSTSCOREREQUEST']._serialized_end=1777
+  _globals['_REPLAYTRUSTSCORERESPONSE']._serialized_start=1780
+  _globals['_REPLAYTRUSTSCORERESPONSE']._serialized_end=2037
+  _globals['_REPLAYSTEP']._serialized_start=2040
+  _globals['_REPLAYSTEP']._serialized_end=2195
+  _globals['_ANSWERSERVICE']._serialized_start=2472
+  _globals['_ANSWERSERVICE']._serialized_end=2790
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sellertrust.v1 import entry_pb2 as _entry_pb2
 from sellertrust.v1 import measure_service_pb2 as _measure_service_pb2
 from sellertrust.v1 import trust_score_service_pb2 as _trust_score_service_pb2
@@ -21,6 +22,70 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReplayState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReplayStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReplayState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPLAY_STATE_UNSPECIFIED: _ReplayState.ValueType  # 0
+    """Never returned."""
+    REPLAY_STATE_SAME: _ReplayState.ValueType  # 1
+    """The same bits as the old answer of the request."""
+    REPLAY_STATE_REPEATED: _ReplayState.ValueType  # 2
+    """All ingredients are there, and the request has no old answer to compare."""
+    REPLAY_STATE_DIFFERS: _ReplayState.ValueType  # 3
+    """The replay differs from the old answer, or another core version made that answer: see `differing`."""
+
+class ReplayState(_ReplayState, metaclass=_ReplayStateEnumTypeWrapper):
+    """Whether a replay is the old answer."""
+
+REPLAY_STATE_UNSPECIFIED: ReplayState.ValueType  # 0
+"""Never returned."""
+REPLAY_STATE_SAME: ReplayState.ValueType  # 1
+"""The same bits as the old answer of the request."""
+REPLAY_STATE_REPEATED: ReplayState.ValueType  # 2
+"""All ingredients are there, and the request has no old answer to compare."""
+REPLAY_STATE_DIFFERS: ReplayState.ValueType  # 3
+"""The replay differs from the old answer, or another core version made that answer: see `differing`."""
+Global___ReplayState: _TypeAlias = ReplayState  # noqa: Y015
+
+class _Ingredient:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IngredientEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ingredient.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INGREDIENT_UNSPECIFIED: _Ingredient.ValueType  # 0
+    """Never returned."""
+    INGREDIENT_ENTRIES: _Ingredient.ValueType  # 1
+    """The seller's entries."""
+    INGREDIENT_DAY: _Ingredient.ValueType  # 2
+    """The day."""
+    INGREDIENT_MODEL: _Ingredient.ValueType  # 3
+    """The model."""
+    INGREDIENT_POLICY: _Ingredient.ValueType  # 4
+    """The policy."""
+    INGREDIENT_CORE: _Ingredient.ValueType  # 5
+    """The version of the scoring core."""
+
+class Ingredient(_Ingredient, metaclass=_IngredientEnumTypeWrapper):
+    """An ingredient of an answer."""
+
+INGREDIENT_UNSPECIFIED: Ingredient.ValueType  # 0
+"""Never returned."""
+INGREDIENT_ENTRIES: Ingredient.ValueType  # 1
+"""The seller's entries."""
+INGREDIENT_DAY: Ingredient.ValueType  # 2
+"""The day."""
+INGREDIENT_MODEL: Ingredient.ValueType  # 3
+"""The model."""
+INGREDIENT_POLICY: Ingredient.ValueType  # 4
+"""The policy."""
+INGREDIENT_CORE: Ingredient.ValueType  # 5
+"""The version of the scoring core."""
+Global___Ingredient: _TypeAlias = Ingredient  # noqa: Y015
 
 @_typing.final
 class SimulateTrustScoreRequest(_message.Message):
@@ -118,3 +183,351 @@ class SimulateTrustScoreResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulateTrustScoreResponse: _TypeAlias = SimulateTrustScoreResponse  # noqa: Y015
+
+@_typing.final
+class FindTierPathRequest(_message.Message):
+    """Request of FindTierPath."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    at_least_sequence: _builtins.int
+    """As in GetTrustScoreRequest."""
+    audience: _trust_score_service_pb2.Audience.ValueType
+    """Who reads the answer: AUDIENCE_SELLER or AUDIENCE_STAFF."""
+    language: _builtins.str
+    """The language of the sentences: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        at_least_sequence: _builtins.int = ...,
+        audience: _trust_score_service_pb2.Audience.ValueType = ...,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "audience", b"audience", "language", b"language", "seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindTierPathRequest: _TypeAlias = FindTierPathRequest  # noqa: Y015
+
+@_typing.final
+class FindTierPathResponse(_message.Message):
+    """Response of FindTierPath."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    HEALING_FIELD_NUMBER: _builtins.int
+    APPEALS_FIELD_NUMBER: _builtins.int
+    DEPOSIT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    FIXED_FIELD_NUMBER: _builtins.int
+    FIXED_UNTIL_DAY_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    tier: _entry_pb2.Tier.ValueType
+    """The tier now; unspecified without a model, and then nothing else is set."""
+    deposit_minor: _builtins.int
+    """Apart, since a deposit buys terms and never a tier: what is still to be placed, in minor units of `currency`."""
+    currency: _builtins.str
+    """ISO 4217 code."""
+    stopped: _builtins.bool
+    """True if the seller has so many entries that some ways were not searched; those shown are exact."""
+    fixed: _builtins.bool
+    """As in ToldAnswer."""
+    fixed_until_day: _builtins.str
+    """As in ToldAnswer."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierPath]:
+        """The shortest way to each better tier that is reached within 180 days; the nearest tier first."""
+
+    @_builtins.property
+    def healing(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealingDay]:
+        """If nothing new happens: today's UTC midnight, and the next 180."""
+
+    @_builtins.property
+    def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppealEffect]:
+        """Apart, since it is not in the seller's power: what an appeal gives if it succeeds. At most four incidents."""
+
+    @_builtins.property
+    def stamp(self) -> _trust_score_service_pb2.Stamp:
+        """The sources of the forecast."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        tier: _entry_pb2.Tier.ValueType = ...,
+        paths: _abc.Iterable[Global___TierPath] | None = ...,
+        healing: _abc.Iterable[Global___HealingDay] | None = ...,
+        appeals: _abc.Iterable[Global___AppealEffect] | None = ...,
+        deposit_minor: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        stopped: _builtins.bool = ...,
+        fixed: _builtins.bool = ...,
+        fixed_until_day: _builtins.str = ...,
+        stamp: _trust_score_service_pb2.Stamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeals", b"appeals", "currency", b"currency", "deposit_minor", b"deposit_minor", "fixed", b"fixed", "fixed_until_day", b"fixed_until_day", "healing", b"healing", "paths", b"paths", "seller", b"seller", "stamp", b"stamp", "stopped", b"stopped", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindTierPathResponse: _TypeAlias = FindTierPathResponse  # noqa: Y015
+
+@_typing.final
+class TierPath(_message.Message):
+    """A way to a better tier, verified by a score of its day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    TRADES_CLEANLY_FIELD_NUMBER: _builtins.int
+    ORDERS_IN_90_DAYS_FIELD_NUMBER: _builtins.int
+    IDENTITY_LEVEL_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    tier: _entry_pb2.Tier.ValueType
+    """The tier."""
+    day: _builtins.str
+    """The UTC day at whose begin it is reached, `YYYY-MM-DD`."""
+    days: _builtins.int
+    """Days from today."""
+    trades_cleanly: _builtins.bool
+    """True if the seller trades cleanly on these days, at its settled volume of the last 90 days."""
+    orders_in_90_days: _builtins.int
+    """That volume, in orders in 90 days."""
+    identity_level: _entry_pb2.IdentityLevel.ValueType
+    """The level to which its identity is verified today; unspecified: as it is."""
+    points: _builtins.int
+    """The points on that day."""
+    sentence: _builtins.str
+    """The way in plain words."""
+    def __init__(
+        self,
+        *,
+        tier: _entry_pb2.Tier.ValueType = ...,
+        day: _builtins.str = ...,
+        days: _builtins.int = ...,
+        trades_cleanly: _builtins.bool = ...,
+        orders_in_90_days: _builtins.int = ...,
+        identity_level: _entry_pb2.IdentityLevel.ValueType = ...,
+        points: _builtins.int = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "days", b"days", "identity_level", b"identity_level", "orders_in_90_days", b"orders_in_90_days", "points", b"points", "sentence", b"sentence", "tier", b"tier", "trades_cleanly", b"trades_cleanly"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierPath: _TypeAlias = TierPath  # noqa: Y015
+
+@_typing.final
+class HealingDay(_message.Message):
+    """A day to come, if nothing new happens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """The UTC day at whose begin it is, `YYYY-MM-DD`."""
+    points: _builtins.int
+    """The points."""
+    tier: _entry_pb2.Tier.ValueType
+    """The tier."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        points: _builtins.int = ...,
+        tier: _entry_pb2.Tier.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "points", b"points", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealingDay: _TypeAlias = HealingDay  # noqa: Y015
+
+@_typing.final
+class AppealEffect(_message.Message):
+    """What an appeal gives if it succeeds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    points: _builtins.int
+    """The points gained."""
+    tier: _entry_pb2.Tier.ValueType
+    """The tier then."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The incident's entries."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_builtins.str] | None = ...,
+        points: _builtins.int = ...,
+        tier: _entry_pb2.Tier.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "points", b"points", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppealEffect: _TypeAlias = AppealEffect  # noqa: Y015
+
+@_typing.final
+class ReplayTrustScoreRequest(_message.Message):
+    """Request of ReplayTrustScore. One of the old answers, or a stamp alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    TRUST_SCORE_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required; of an old answer the same."""
+    @_builtins.property
+    def stamp(self) -> _trust_score_service_pb2.Stamp:
+        """A stamp without its answer."""
+
+    @_builtins.property
+    def trust_score(self) -> _trust_score_service_pb2.TrustScore:
+        """Of GetTrustScore, BatchGetTrustScores or ExplainTrustScore."""
+
+    @_builtins.property
+    def measures(self) -> _measure_service_pb2.EvaluateMeasuresResponse:
+        """Of EvaluateMeasures, with the terms of payouts."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        stamp: _trust_score_service_pb2.Stamp | None = ...,
+        trust_score: _trust_score_service_pb2.TrustScore | None = ...,
+        measures: _measure_service_pb2.EvaluateMeasuresResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "measures", b"measures", "stamp", b"stamp", "trust_score", b"trust_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "measures", b"measures", "seller", b"seller", "stamp", b"stamp", "trust_score", b"trust_score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["stamp", "trust_score", "measures"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___ReplayTrustScoreRequest: _TypeAlias = ReplayTrustScoreRequest  # noqa: Y015
+
+@_typing.final
+class ReplayTrustScoreResponse(_message.Message):
+    """Response of ReplayTrustScore."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TRUST_SCORE_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    DIFFERING_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    state: Global___ReplayState.ValueType
+    """Whether it is the old answer."""
+    @_builtins.property
+    def trust_score(self) -> _trust_score_service_pb2.TrustScore:
+        """The score by the stamp."""
+
+    @_builtins.property
+    def measures(self) -> _measure_service_pb2.EvaluateMeasuresResponse:
+        """The measures by the stamp."""
+
+    @_builtins.property
+    def differing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of the old answer with another value in the replay."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayStep]:
+        """Why today's answer is another one: each ingredient in turn is replaced by today's, from the old answer on."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        state: Global___ReplayState.ValueType = ...,
+        trust_score: _trust_score_service_pb2.TrustScore | None = ...,
+        measures: _measure_service_pb2.EvaluateMeasuresResponse | None = ...,
+        differing: _abc.Iterable[_builtins.str] | None = ...,
+        steps: _abc.Iterable[Global___ReplayStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measures", b"measures", "trust_score", b"trust_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differing", b"differing", "measures", b"measures", "seller", b"seller", "state", b"state", "steps", b"steps", "trust_score", b"trust_score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayTrustScoreResponse: _TypeAlias = ReplayTrustScoreResponse  # noqa: Y015
+
+@_typing.final
+class ReplayStep(_message.Message):
+    """The answer once one more ingredient is today's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INGREDIENT_FIELD_NUMBER: _builtins.int
+    THEN_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    ingredient: Global___Ingredient.ValueType
+    """The ingredient."""
+    then: _builtins.str
+    """Its value in the stamp: a sequence, a day, a digest or a version."""
+    now: _builtins.str
+    """Its value today."""
+    points: _builtins.int
+    """The points after the step. Only if rated."""
+    tier: _entry_pb2.Tier.ValueType
+    """The tier after the step."""
+    def __init__(
+        self,
+        *,
+        ingredient: Global___Ingredient.ValueType = ...,
+        then: _builtins.str = ...,
+        now: _builtins.str = ...,
+        points: _builtins.int | None = ...,
+        tier: _entry_pb2.Tier.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "points", b"points"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "ingredient", b"ingredient", "now", b"now", "points", b"points", "then", b"then", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+
+Global___ReplayStep: _TypeAlias = ReplayStep  # noqa: Y015

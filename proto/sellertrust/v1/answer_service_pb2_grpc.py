@@ -40,6 +40,16 @@ class AnswerServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_answer__service__pb2.SimulateTrustScoreRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.SimulateTrustScoreResponse.FromString,
                 _registered_method=True)
+        self.FindTierPath = channel.unary_unary(
+                '/sellertrust.v1.AnswerService/FindTierPath',
+                request_serializer=sellertrust_dot_v1_dot_answer__service__pb2.FindTierPathRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.FindTierPathResponse.FromString,
+                _registered_method=True)
+        self.ReplayTrustScore = channel.unary_unary(
+                '/sellertrust.v1.AnswerService/ReplayTrustScore',
+                request_serializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreResponse.FromString,
+                _registered_method=True)
 
 
 class AnswerServiceServicer(object):
@@ -54,6 +64,24 @@ class AnswerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindTierPath(self, request, context):
+        """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+        nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
+        `SELLER_NOT_FOUND` without valid entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayTrustScore(self, request, context):
+        """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
+        NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
+        INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnswerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +89,16 @@ def add_AnswerServiceServicer_to_server(servicer, server):
                     servicer.SimulateTrustScore,
                     request_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.SimulateTrustScoreRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_answer__service__pb2.SimulateTrustScoreResponse.SerializeToString,
+            ),
+            'FindTierPath': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindTierPath,
+                    request_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.FindTierPathRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_answer__service__pb2.FindTierPathResponse.SerializeToString,
+            ),
+            'ReplayTrustScore': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayTrustScore,
+                    request_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +129,60 @@ class AnswerService(object):
             '/sellertrust.v1.AnswerService/SimulateTrustScore',
             sellertrust_dot_v1_dot_answer__service__pb2.SimulateTrustScoreRequest.SerializeToString,
             sellertrust_dot_v1_dot_answer__service__pb2.SimulateTrustScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindTierPath(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.AnswerService/FindTierPath',
+            sellertrust_dot_v1_dot_answer__service__pb2.FindTierPathRequest.SerializeToString,
+            sellertrust_dot_v1_dot_answer__service__pb2.FindTierPathResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayTrustScore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.AnswerService/ReplayTrustScore',
+            sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreRequest.SerializeToString,
+            sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,16 @@ class AnswerServiceStub:
     """Returns one seller's score and measures with hypothetical entries and at a later time. NOT_FOUND with
     `SELLER_NOT_FOUND` without valid entries. An entry that the ledger would refuse has the same error here.
     """
+    FindTierPath: _grpc.UnaryUnaryMultiCallable[_answer_service_pb2.FindTierPathRequest, _answer_service_pb2.FindTierPathResponse]
+    """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+    nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
+    `SELLER_NOT_FOUND` without valid entries.
+    """
+    ReplayTrustScore: _grpc.UnaryUnaryMultiCallable[_answer_service_pb2.ReplayTrustScoreRequest, _answer_service_pb2.ReplayTrustScoreResponse]
+    """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
+    NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
+    INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+    """
 
 @_typing.type_check_only
 class AnswerServiceAsyncStub(AnswerServiceStub):
@@ -46,6 +56,16 @@ class AnswerServiceAsyncStub(AnswerServiceStub):
     SimulateTrustScore: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.SimulateTrustScoreRequest, _answer_service_pb2.SimulateTrustScoreResponse]  # type: ignore[assignment]
     """Returns one seller's score and measures with hypothetical entries and at a later time. NOT_FOUND with
     `SELLER_NOT_FOUND` without valid entries. An entry that the ledger would refuse has the same error here.
+    """
+    FindTierPath: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.FindTierPathRequest, _answer_service_pb2.FindTierPathResponse]  # type: ignore[assignment]
+    """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+    nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
+    `SELLER_NOT_FOUND` without valid entries.
+    """
+    ReplayTrustScore: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.ReplayTrustScoreRequest, _answer_service_pb2.ReplayTrustScoreResponse]  # type: ignore[assignment]
+    """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
+    NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
+    INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
     """
 
 class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +79,28 @@ class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_answer_service_pb2.SimulateTrustScoreResponse, _abc.Awaitable[_answer_service_pb2.SimulateTrustScoreResponse]]:
         """Returns one seller's score and measures with hypothetical entries and at a later time. NOT_FOUND with
         `SELLER_NOT_FOUND` without valid entries. An entry that the ledger would refuse has the same error here.
+        """
+
+    @_abc_1.abstractmethod
+    def FindTierPath(
+        self,
+        request: _answer_service_pb2.FindTierPathRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_answer_service_pb2.FindTierPathResponse, _abc.Awaitable[_answer_service_pb2.FindTierPathResponse]]:
+        """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+        nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
+        `SELLER_NOT_FOUND` without valid entries.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayTrustScore(
+        self,
+        request: _answer_service_pb2.ReplayTrustScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_answer_service_pb2.ReplayTrustScoreResponse, _abc.Awaitable[_answer_service_pb2.ReplayTrustScoreResponse]]:
+        """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
+        NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
+        INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
         """
 
 def add_AnswerServiceServicer_to_server(servicer: AnswerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

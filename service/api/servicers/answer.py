@@ -1,19 +1,39 @@
 from dataclasses import replace
 
-from scoring.base.enums import Action
-from scoring.base.errors import invalid
-from scoring.base.time import DAY
+from scoring.answers.forecast import daily_volume, find_first_better_day, find_paths, forecast
+from scoring.answers.leads import list_appeals
+from scoring.answers.whole import WholeAnswer
+from scoring.base.enums import Action, Ingredient
+from scoring.base.errors import PolicyNotFound, invalid
+from scoring.base.time import DAY, format_day
+from scoring.base.version import CORE_VERSION
+from scoring.model.artifact import Artifact
+from scoring.policy.policy import Policy
+from scoring.scores.answer import Stamp
+from scoring.scores.score import explain
 from sellertrust.v1 import answer_service_pb2 as answer_pb
+from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
 from service.api.reads import Reads
-from service.contract.answers import simulation_message
+from service.call_context import current_call
+from service.contract.answers import (
+    appeal_messages,
+    healing_messages,
+    path_message,
+    replay_message,
+    simulation_message,
+    sum_deposit,
+)
 from service.contract.audiences import require_audience
 from service.contract.entries import entries_of
 from service.contract.fields import optional_time
 from service.contract.resource_names import parse_seller
+from service.contract.scores import stamp_message, stamp_of
+from service.contract.texts import Texts
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from service.registry.moves import is_digest
 from service.scores.scorer import Scorer
 
 MAX_DAYS_AHEAD = 366
@@ -35,12 +55,86 @@ class AnswerServicer:
         for_seller = request.audience == score_pb.AUDIENCE_SELLER
         if for_seller and not all(one.status.action in _ENDS_OF_APPEALS for one in request.entries):
             raise not_granted(Right.EXPLAIN)
+        for entry in request.entries:
+            entry.seller = entry.seller or request.seller
         entries = entries_of(marketplace, request.entries)
         cut, later = self._cuts(request)
         supposed = self._ledger.suppose(marketplace, seller, entries, later)
         present = self._scorer.whole(marketplace, seller, cut)
         simulated = self._scorer.whole(marketplace, seller, later, supposed=supposed)
         return simulation_message(request.seller, present, simulated, for_seller=for_seller)
+
+    def FindTierPath(self, request: answer_pb.FindTierPathRequest) -> answer_pb.FindTierPathResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        require_audience(request.audience, OF_SELLER_AND_STAFF)
+        texts, check = Texts(request.language), current_call().require_caller
+        whole = self._scorer.whole(marketplace, seller, self._reads.cut(request))
+        response = answer_pb.FindTierPathResponse(
+            seller=request.seller,
+            tier=entry_pb2.Tier.ValueType(whole.score.tier or 0),
+            deposit_minor=sum_deposit(whole),
+            currency=whole.policy.rule_book.currency,
+            stamp=stamp_message(whole.stamp),
+        )
+        found, explanation = forecast(whole.given, check), explain(whole.given, check)
+        if found is None or explanation is None:
+            return response
+        today, orders = whole.stamp.observe_time // DAY, daily_volume(whole.given.facts)
+        response.paths.extend(path_message(path, orders, today, texts) for path in find_paths(found, check))
+        response.healing.extend(healing_messages(found.wait, today))
+        response.appeals.extend(appeal_messages(list_appeals(whole, explanation, check)))
+        response.stopped, response.fixed = found.stopped, found.is_fixed
+        if found.is_fixed and (days := find_first_better_day(found, check)) is not None:
+            response.fixed_until_day = format_day(today + days)
+        return response
+
+    def ReplayTrustScore(self, request: answer_pb.ReplayTrustScoreRequest) -> answer_pb.ReplayTrustScoreResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        then = _stamp_in(request)
+        cut = Cut(then.observe_time, then.known_time, then.ledger_sequence)
+        if not self._reads.has_given(cut):
+            raise invalid("stamp", "was not given by this ledger; ask the one that gave the answer")
+        artifact, policy = self._scorer.champion.find(then.model_digest), self._policy_of(then.policy_digest)
+        replay = self._scorer.whole(marketplace, seller, cut, made_by=(artifact, policy))
+        steps = self._walk(marketplace, seller, replay, artifact)
+        if then.core_version != CORE_VERSION:
+            steps.append((Ingredient.CORE, then.core_version, CORE_VERSION, replay))
+        return replay_message(request.seller, request, replay, then, steps)
+
+    def _policy_of(self, digest: str) -> Policy:
+        if not is_digest(digest):
+            raise PolicyNotFound(f"policy {digest[:12]!r} was never served; the stamp states a digest of 64 letters")
+        return self._scorer.policy.find(digest)
+
+    def _walk(
+        self, marketplace: str, seller: str, replay: WholeAnswer, artifact: Artifact | None
+    ) -> list[tuple[Ingredient, str, str, WholeAnswer]]:
+        """Return the answers from the old one to today's, one more ingredient of today in each."""
+        then, today = replay.stamp, self._ledger.cut()
+        cut = Cut(then.observe_time, then.known_time, then.ledger_sequence)
+        made_by = (artifact, replay.policy)
+        served = (self._scorer.champion.artifact, self._scorer.policy.now)
+        changes: list[tuple[Ingredient, str, str]] = [
+            (Ingredient.ENTRIES, str(cut.sequence), str(today.sequence)),
+            (Ingredient.DAY, format_day(cut.observe_time // DAY), format_day(today.observe_time // DAY)),
+            (Ingredient.MODEL, then.model_digest, served[0].digest if served[0] else ""),
+            (Ingredient.POLICY, then.policy_digest, served[1].digest),
+        ]
+        steps = []
+        for ingredient, before, now in changes:
+            match ingredient:
+                case Ingredient.ENTRIES:
+                    cut = replace(cut, known_time=today.known_time, sequence=today.sequence)
+                case Ingredient.DAY:
+                    cut = today
+                case Ingredient.MODEL:
+                    made_by = (served[0], made_by[1])
+                case _:
+                    made_by = served
+            if before != now:
+                found = self._scorer.whole(marketplace, seller, cut, made_by=made_by)
+                steps.append((ingredient, before, now, found))
+        return steps
 
     def _cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:
         """Return the cut of now, and the same at the simulated time."""
@@ -50,3 +144,16 @@ class AnswerServicer:
         if not cut.observe_time <= later <= cut.observe_time + MAX_DAYS_AHEAD * DAY:
             raise invalid("observe_time", f"must lie between now and {MAX_DAYS_AHEAD} days ahead")
         return cut, replace(cut, observe_time=later)
+
+
+def _stamp_in(request: answer_pb.ReplayTrustScoreRequest) -> Stamp:
+    """Return the stamp to replay. Raises InvalidInput if it is missing, or the answer is of another seller."""
+    kind = request.WhichOneof("answer")
+    if kind is None:
+        raise invalid("stamp", "is required: an old answer, or its stamp")
+    answer = getattr(request, kind)
+    if kind == "stamp":
+        return stamp_of(answer)
+    if answer.seller != request.seller:
+        raise invalid((kind, "seller"), "must be the seller of the request")
+    return stamp_of(answer.stamp)
