@@ -6,10 +6,7 @@ from typing import Any, Self, Unpack
 import grpc
 
 from sellertrust.channel import Token
-from sellertrust.client import (
-    OnError,
-    Use,
-)
+from sellertrust.client import OnError, Use
 from sellertrust.decisions import Decided, Decision
 from sellertrust.measures import MEASURE_SECONDS
 from sellertrust.models import MODEL_SECONDS, PROMOTE_SECONDS
@@ -50,7 +47,9 @@ class AsyncClient:
     async def close(self) -> None: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: object) -> None: ...
-    async def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def appeal_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def append_entries(
         self,
         marketplace: str,
@@ -71,14 +70,18 @@ class AsyncClient:
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[ScoreResult]: ...
-    async def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def confirm_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def decide_violation(
         self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]
     ) -> Decided: ...
     async def diff_models(
         self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS
     ) -> DiffModelsResponse: ...
-    async def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def dismiss_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def evaluate_measures(
         self,
         marketplace: str,
@@ -120,12 +123,16 @@ class AsyncClient:
         observe_time: Time | None = None,
         known_time: Time | None = None,
         at_least_sequence: int = 0,
+        audience: trust_score_service_pb2.Audience.ValueType = trust_score_service_pb2.AUDIENCE_UNSPECIFIED,
+        language: str = "",
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse: ...
     async def get_model(
         self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
     ) -> GetModelResponse: ...
-    async def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes: ...
+    async def get_model_report(
+        self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
+    ) -> bytes: ...
     async def get_restitution(
         self,
         marketplace: str,
@@ -171,7 +178,9 @@ class AsyncClient:
     def list_model_moves(
         self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
     ) -> AsyncIterator[ModelMove]: ...
-    def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> AsyncIterator[Model]: ...
+    def list_models(
+        self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
+    ) -> AsyncIterator[Model]: ...
     def list_violations(
         self,
         marketplace: str,
@@ -184,7 +193,9 @@ class AsyncClient:
         page_size: int = 1000,
         deadline_seconds: float | None = None,
     ) -> AsyncIterator[ledger_service_pb2.Violation]: ...
-    async def overturn_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def overturn_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def promote_model(
         self,
         model: str,
@@ -196,9 +207,15 @@ class AsyncClient:
         proposal: str = "",
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse: ...
-    async def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
-    async def reinstate_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
-    async def review_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def reduce_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
+    async def reinstate_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
+    async def review_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def rollback_model(
         self,
         *,
@@ -207,4 +224,6 @@ class AsyncClient:
         champion: str | None = None,
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> RollbackModelResponse: ...
-    async def withdraw_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def withdraw_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...

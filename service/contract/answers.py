@@ -47,7 +47,7 @@ def unstamped_measures(name: str, found: WholeAnswer) -> measure_pb.EvaluateMeas
 
 
 def path_message(path: TierPath, orders: int, today: int, texts: Texts) -> answer_pb.TierPath:
-    """`orders`: the seller's volume in 90 days; `today`: the UTC day since 1970."""
+    """Return a path with its sentence; `orders`: the seller's in 90 days; `today`: the UTC day since 1970."""
     course, day = path.course, format_day(today + path.days)
     key = "_".join([*(["verify"] if course.level else []), *(["trade"] if course.trades else [])]) or "wait"
     level = texts.say(f"level.{course.level.name}") if course.level else ""
