@@ -42,7 +42,7 @@ COMMANDS = {
     ),
     "audit": Row("Draw a random sample of test buys, and estimate the share of fakes.", ("audit",)),
     "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
-    "case": Row("List the cases that cautions and stops of payouts opened, and decide them.", ("cases",)),
+    "case": Row("List the cases that cautions and stops of payouts opened.", ("cases",)),
     "ledger": Row(
         "Read and write the ledger of what each seller did.",
         ("ledger", "imports", "feed", "backups", "erasing", "mending", "operate:ledger"),

@@ -139,11 +139,3 @@ def test_who_is_in_excess_is_told_when_to_go_on_and_others_go_on(clients: tuple[
     a.append_entries(MARKET, [violation(f"a-{number}", "s") for number in range(9)])
     assert refusal(a.append_entries, MARKET, [violation("a-10", "s")]).metadata == {"limit": "entries"}
     b.append_entries(MARKET, [violation(f"b-{number}", "s") for number in range(50)])
-
-
-def test_a_caller_has_so_many_streams_as_it_may(clients: tuple[Client, Client]) -> None:
-    a, b = clients
-    first, *others = [a.watch_entries(MARKET, patience_seconds=0.1), b.watch_entries(MARKET), b.watch_entries(MARKET)]
-    for stream in (first, *others):
-        next(stream)
-    assert refusal(next, a.watch_entries(MARKET, patience_seconds=0.1)).reason == "TOO_MANY_CALLS"

@@ -215,14 +215,14 @@ def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
         [row] = shell.json("case", "list")
         assert (row["case"], row["seller"], row["overdue"]) == ("grave-reports~r2", "s1", False)
         assert "1 case of cautions to be decided, 0 overdue" in shell("violation", "queue")[1]
-        because = ("--actor", "staff", "--reason", "looked at")
-        error = shell.error(4, "case", "decide", "s1", "grave-reports~r2", "confirm", "--violation", "r2", *because)
+        decide = ("ledger", "append", "case", "seller=s1", "actor=staff", "reason=looked at")
+        error = shell.error(4, *decide, "case=grave-reports~r2", "state=confirmed", "violations=r2")
         assert "'r2' is alleged" in error
-        error = shell.error(3, "case", "decide", "s1", "r~nothing", "end", *because)
+        error = shell.error(3, *decide, "case=r~nothing", "state=ended")
         assert "sellertrust case list" in error
         client.append_entries(MARKET, [servers.violation("r3", "s1")])
         client.confirm_violation(MARKET, "r3", actor="staff", reason="so it is")
-        shell("case", "decide", "s1", "grave-reports~r2", "confirm", "--violation", "r3", *because)
+        shell(*decide, "case=grave-reports~r2", "state=confirmed", "violations=r3")
         assert shell.json("case", "list") == []
         assert {one.case for one in review.list_review_queue(MARKET)} == {""}
         assert "grave-reports~r2" in {one.case for one in client.get_trust_score(MARKET, "s1").cautions}
