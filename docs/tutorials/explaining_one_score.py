@@ -354,8 +354,8 @@ pl.DataFrame(
 # %% [markdown]
 # ## Time travel
 #
-# Nothing was deleted. With the knowledge of then, the wrong answer is given again, so it can be explained to whoever was
-# hurt by it.
+# Nothing was deleted. With the knowledge of that time the wrong answer comes again, so the seller whom it hurt gets
+# an explanation.
 
 # %%
 assert ask(confirmed_sequence) == confirmed

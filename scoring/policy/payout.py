@@ -236,7 +236,7 @@ def _refuse_drawn(
 ) -> None:
     """Raise InvalidInput if more was drawn than was held on the day of the last draw.
 
-    What was paid on other young orders by an earlier day is unknown: all of a young order may have waited.
+    Payments on other young orders by an earlier day are unknown: all of a young order may have waited.
     """
     drawn_day = day if order.drawn_day is None else order.drawn_day
     others = order.others_paid_minor if drawn_day == day else None

@@ -18,7 +18,7 @@ class Right(Enum):
     EXPLAIN = "explain"
     """Trust scores with the facts behind each point, simulations, paths and replays."""
     READ_OWN = "read_own"
-    """What a seller itself may see, and trials of its appeals; for a grant of one seller."""
+    """A seller's own view, and trials of its appeals; for a grant of one seller."""
     READ_STATEMENTS = "read_statements"
     """Explanations for a regulator."""
     READ_MEASURES = "read_measures"

@@ -40,7 +40,7 @@ def demo(
 app = typer.Typer(
     name="sellertrust",
     cls=LazyGroup,
-    help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.",
+    help="Trust scores of marketplace sellers, each traced to a ledger of violations.",
     epilog="Exit codes: " + "; ".join(f"{code} {words}" for code, (words, _) in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -55,7 +55,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help="Which sellers deserve trust: a ledger of violations and a score that can be traced to it.")
+@app.callback(help="Trust scores of marketplace sellers, each traced to a ledger of violations.")
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

@@ -149,9 +149,7 @@ def _banded(part: Part, reading: Reading) -> Change:
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
     starts = [Decimal(str(start)) for start, _ in good]
     if not good or len(good) < len(pairs) or starts != sorted(set(starts)):
-        part.refuse(
-            "bands", 'must list pairs of a number and what stands from it on, rising: [[0, "low"], [28, "high"]]'
-        )
+        part.refuse("bands", 'must list pairs of a number and the text from it on, rising: [[0, "low"], [28, "high"]]')
     texts = [reading.read_constant(part, f"bands[{number}]", text) for number, (_, text) in enumerate(good)]
 
     def change(text: str) -> str | None:

@@ -117,8 +117,8 @@ class FactQueries:
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
-        Of one seller asked alone, at most `max_allegations` allegations are read; those that a decision, correction or
-        split names always are. `currencies`: those whose settled values are read, too. `supposed`: of the only seller.
+        At most `max_allegations` allegations of a single seller are read, besides those that a decision, correction or
+        split names. `currencies`: those whose settled values are read, too. `supposed`: of the only seller.
         """
         is_alone = len(sellers) == 1
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
