@@ -121,7 +121,8 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     from service.scores.scorer import Scorer
     from service.scores.served_policy import ServedPolicy
 
-    artifact, configured = open_registry(settings).load(model), load_policy(settings)
+    champion, configured = Champion(registry := open_registry(settings)), load_policy(settings)
+    champion.artifact = registry.load(model)
     file = Path(policy)
     is_file = (
         file.is_file() or file.suffix == ".toml" or "/" in policy
@@ -134,7 +135,7 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     except BaseException:
         ledger.close()
         raise
-    return Opened(ledger, Scorer(ledger, served, Champion(artifact=artifact)))
+    return Opened(ledger, Scorer(ledger, served, champion))
 
 
 def build_server(

@@ -10,6 +10,7 @@ from sellertrust.v1.policy_service_pb2 import (
     CommitPolicyResponse,
     GetPolicyRequest,
     GetPolicyResponse,
+    ImmediateGround,
     ListPolicyMovesRequest,
     PolicyMove,
     RollbackPolicyRequest,
@@ -54,13 +55,14 @@ class PolicyClient:
         proposal: str = "",
         assumptions: str = "",
         accepted_losses: Mapping[str, int] | None = None,
+        immediate: "ImmediateGround.ValueType" = ImmediateGround.IMMEDIATE_GROUND_UNSPECIFIED,
         deadline_seconds: float = COMMIT_SECONDS,
     ) -> CommitPolicyResponse:
         """Serve a policy from now on. `text` is its TOML, `expected` the digest of the policy that it replaces.
 
         `proposal` names the approved proposal of exactly this request, if the server requires one. `assumptions`: the
         TOML behind its loss certificate, by default the last committed one; `accepted_losses`: by failed verdict, the
-        sum in minor units that `actor` accepts.
+        sum in minor units that `actor` accepts. `immediate`: why nothing waits for a notice.
         """
         request = CommitPolicyRequest(
             text=text,
@@ -73,6 +75,7 @@ class PolicyClient:
                 AcceptedLoss(verdict=verdict, sum_minor=sum_minor)
                 for verdict, sum_minor in (accepted_losses or {}).items()
             ],
+            immediate=immediate,
         )
         return invoke(self._stub.CommitPolicy, request, deadline_seconds)
 

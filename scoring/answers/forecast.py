@@ -79,7 +79,7 @@ class Forecasts:
     @property
     def tier(self) -> int:
         [score] = self.given.scores
-        return int(score.tier or 0) if score else 0
+        return int(score.own_tier or 0) if score else 0
 
     @property
     def is_fixed(self) -> bool:

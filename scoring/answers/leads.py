@@ -167,7 +167,7 @@ def _differs_as_said(lead: Lead, now: TrustScore, without: TrustScore | None) ->
     if lead.category is not None:
         return (without.points or 0) - (now.points or 0) == -lead.points
     if lead.reason_code in {STANDING, OVERRIDDEN}:
-        return without.tier != now.tier or without.override != now.override or without.standing != now.standing
+        return without.own_tier != now.own_tier or without.override != now.override or without.standing != now.standing
     return (without.points or 0) > (now.points or 0)
 
 

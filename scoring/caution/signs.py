@@ -72,10 +72,11 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
             seen = max(row.occur_time, row.report_time) + 1
             gone = max(taken_back.get(row.entry_id, seen), seen)
             found.append(Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower()))
-    return [*found, *_list_signs_of_control(columns, rows)]
+    return [*found, *list_signs_of_control(columns, rows)]
 
 
-def _list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
+def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
+    """Yield the changes of control and of lower identity of one seller; arguments as of `list_signs`."""
     known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
     order = np.lexsort((known.sequence, known.occur_time))
     before = 0

@@ -11,6 +11,7 @@ from scoring.features.columns import FactRow
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import Lift, MeasureStatement, find_lifts, name_measure
+from scoring.measures.waiting import Before, wait_for_notice
 from scoring.policy.history import (
     Established,
     Step,
@@ -100,17 +101,32 @@ def evaluate_measures(
 ) -> list[InForce | None]:
     """Return the measures and terms in force for the sellers of a marketplace; None for one without a valid fact.
 
-    `given`: an answer that looks back. `beside`: by seller. `check` may raise between parts.
+    `given`: an answer that looks back. `beside`: by seller. `check` may raise between parts. Reviews and listings are as
+    lax as by the earlier answers of `given`, unless a caution began since.
     """
     policy = given.policy
     if given.past is None and given.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
         raise ValueError("measures need an answer that looks back")
     evaluation = _Evaluation(policy, given.known.observe_time, given.past)
+    earlier = [evaluate_measures(one.given, marketplace, beside, check) for one in given.earlier]
     found: list[InForce | None] = []
-    for seller in _list_sellers(given, marketplace, beside):
+    for case, seller in enumerate(_list_sellers(given, marketplace, beside)):
         check()
-        found.append(None if seller is None else evaluation.evaluate(seller))
+        if seller is None:
+            found.append(None)
+            continue
+        began = max((one.start for one in seller.score.cautions), default=-1)
+        notices = [
+            Before(_combine_rules(before), one.until)
+            for one, of in zip(given.earlier, earlier, strict=True)
+            if one.counts[case] and began < one.time and (before := of[case]) is not None
+        ]
+        found.append(evaluation.evaluate(seller, notices))
     return found
+
+
+def _combine_rules(found: InForce) -> Terms:
+    return _combine((one for one in found.measures if one.rule and not one.is_of_caution), found.observe_time)
 
 
 def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
@@ -133,7 +149,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
         own, stated = established[case], beside.get(name, NOTHING_BESIDE)
         traced = trace_facts(own, policy)
         situation = Situation(
-            tier=score.tier,
+            tier=score.own_tier,
             standing=score.standing or 0,
             incidents={
                 asked: value_at(steps, known.observe_time)
@@ -271,12 +287,15 @@ class _Evaluation:
     past: PastTiers | None
     """None without a model, or if no rule asks for a tier."""
 
-    def evaluate(self, seller: _Seller) -> InForce:
+    def evaluate(self, seller: _Seller, notices: Sequence[Before] = ()) -> InForce:
         rules = {one.rule.id: one.rule for one in seller.applied}
         bases = {name: self._find_basis(rule, seller) for name, rule in rules.items()}
-        by_rules = (self._measure(applied, bases[applied.rule.id], seller) for applied in seller.applied)
+        by_rules = (
+            (self._measure(applied, bases[applied.rule.id], seller), applied.rule) for applied in seller.applied
+        )
+        waiting = (None if one is None else wait_for_notice(one, rule, notices) for one, rule in by_rules)
         measures = tuple(
-            [one for one in by_rules if one is not None]
+            [one for one in waiting if one is not None]
             + [*_list_caution_measures(seller, self.policy.rule_book)]
             + [*self._list_imposed(seller)]
         )
@@ -371,7 +390,7 @@ class _Evaluation:
                 ends.append(override.until_time or 0)
                 found.append(override.entry_id)
             elif score.state is ScoreState.RATED and score.tier_points is not None:
-                is_bound = score.tier is not self.policy.tier(score.tier_points)
+                is_bound = score.own_tier is not self.policy.tier(score.tier_points)
                 violations = [*(seller.with_points if is_bound else seller.established), *facts]
             imposed = None if override is None else override.occur_time
             is_thin = seller.situation.rated_by_violation

@@ -22,7 +22,9 @@ class MeasureInForce:
     lifted: str
     """Entry of a person's lift; empty without one."""
     start: int | None
-    """In microseconds; future for a termination with notice; None: before the days looked back."""
+    """In microseconds; future for a termination with notice, and while a move's notice runs; None: before the days looked
+    back.
+    """
     end: int | None
     """In microseconds; None if unknown."""
     entries: tuple[str, ...]

@@ -130,7 +130,7 @@ def list_changes(
         before = record.active.get(name)
         state = MeasureState.IMPOSED if before is None else MeasureState.UPDATED
         fact = _state_measure(name, one, state, policy, at_sequence, currency)
-        if before is None or _compared(before) != _compared(fact):
+        if before is None or _compared(before, time) != _compared(fact, time):
             facts[name] = fact
         else:
             facts[name] = before
@@ -181,10 +181,11 @@ def _state_measure(
     )
 
 
-def _compared(fact: MeasureChanged) -> tuple[object, ...]:
+def _compared(fact: MeasureChanged, time: int) -> tuple[object, ...]:
     value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings, fact.at_most_minor)
     # A condition, such as a tier's, moves its end day by day; only the final day counts.
-    return (*value, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
+    begin = max(fact.since or 0, time)  # a past one moves day by day, too
+    return (*value, begin, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
 
 
 def _lift(before: MeasureChanged, policy: str, at_sequence: int) -> MeasureChanged:

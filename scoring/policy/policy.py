@@ -69,6 +69,8 @@ class Policy:
     trade: TradeLimits | None = None
     """None: the policy has no loss certificate."""
     caution: CautionTable | None = None
+    notice_days: int = 0
+    """Days for which tiers, reviews and listings wait that a move to or from this policy makes stricter."""
 
     def is_thin(self, settled_orders: Any, tenure_days: Any) -> Any:
         """Return whether too little is known to rate a seller without a confirmed violation."""

@@ -18,7 +18,7 @@ from scoring.policy.policy import Policy, TradeLimits
 from scoring.policy.rule_reading import MAX_STANDING, read_rules
 from scoring.policy.standing import StandingTable
 
-MAX_CLEAR_DAYS = 60
+MAX_CLEAR_DAYS = MAX_POLICY_NOTICE_DAYS = 60
 MAX_STANDING_POINTS = 1_000
 MAX_EXPIRY_DAYS = 3_660
 
@@ -51,6 +51,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         trade=trade,
         rule_book=rule_book,
         caution=read_caution(root, rule_book),
+        notice_days=root.number("notice_days", 0, MAX_POLICY_NOTICE_DAYS, 0),
         digest="",
     )
     _refuse_unearned_badges(badges, stated)

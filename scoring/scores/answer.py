@@ -10,6 +10,8 @@ from scoring.caution.cautions import Caution
 class MadeBy(NamedTuple):
     model: str
     policy: str
+    notice: str = ""
+    """Names the earlier models and policies whose answers still count; empty without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,21 @@ class Stamp:
     """Empty without a model."""
     policy_digest: str
     core_version: str
+    notice: str = ""
+    """As in `MadeBy`. It follows from the moves before the observe time."""
 
     @property
     def made_by(self) -> MadeBy:
-        """Return the digests of model and policy."""
-        return MadeBy(self.model_digest, self.policy_digest)
+        """Return the digests of model and policy, and the notice."""
+        return MadeBy(self.model_digest, self.policy_digest, self.notice)
+
+
+class Notice(NamedTuple):
+    """A tier that falls by a move of the policy or the model alone, when the notice of the move ends."""
+
+    tier: Tier
+    until: int
+    """A midnight, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,7 @@ class TrustScore:
     tier: Tier | None
     """The worse of the band of `tier_points` and the best tier that the standing allows.
 
-    It is the tier of an override while one is in force. None if the state is UNKNOWN.
+    It is the tier of an override while one is in force. A `notice` keeps a better one. None if the state is UNKNOWN.
     """
     badge: str
     points: int | None = None
@@ -73,6 +85,13 @@ class TrustScore:
     """More is worse. None if the policy has no table of standing."""
     cautions: tuple[Caution, ...] = ()
     """In the order of the policy's rules. Only `valid_until` also rests on them."""
+    notice: Notice | None = None
+    """None if the tier is the policy's and the model's own."""
+
+    @property
+    def own_tier(self) -> Tier | None:
+        """Return the tier without a notice: badge and terms of money follow it."""
+        return self.tier if self.notice is None else self.notice.tier
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Many sellers at one time, with their tiers and terms by any policy, as arrays; each situation is answered once."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,8 @@ class Placed:
     """By seller, the index of its terms."""
     by_rule: Mapping[str, int]
     """Number of sellers by rule id."""
+    settled: Mapping[str, Ints]
+    """As of `add_up_settled`, in the policy's currency."""
 
 
 def place(policy: Policy, people: Population, deposits: Ints | None = None) -> Placed:
@@ -135,7 +137,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
         left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
         terms_of[case] = terms.setdefault(left, len(terms))
-    return Placed(tier, [*terms], terms_of, by_rule)
+    return Placed(tier, [*terms], terms_of, by_rule, settled)
 
 
 def _find_closures(
@@ -174,7 +176,7 @@ def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Map
         measures = [policy.rule_book.limit_days(one, marketplace) for caution in found for one in caution.measures]
         stricter = placed.terms[terms_of[case]].stricter_of(combine(measures))
         terms_of[case] = places.setdefault(stricter, len(places))
-    return Placed(placed.tier, [*places], terms_of, by_rule)
+    return replace(placed, terms=[*places], terms_of=terms_of, by_rule=by_rule)
 
 
 def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:

@@ -43,6 +43,7 @@ THIN_FILE = "THIN_FILE"
 CLEAR_DAYS_PENDING = "CLEAR_DAYS_PENDING"
 NO_MODEL = "NO_MODEL"
 OVERRIDDEN = "OVERRIDDEN"
+NOTICE = "NOTICE"
 STANDING = "STANDING"
 
 REASON_CODES: Mapping[str, str] = MappingProxyType(
@@ -62,6 +63,7 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
         CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
         STANDING: "Confirmed violations add up to a standing that allows no better tier, whatever the points",
         OVERRIDDEN: "A person set the tier for a time",
+        NOTICE: "A change of the policy or the model lowers the tier, and the notice of it still runs",
         NO_MODEL: "No model is served, so there is no score",
     }
 )

@@ -49,6 +49,21 @@ class CoreAnswer:
     """In the order of the sellers. None: an unknown seller."""
     past: PastTiers | None
     """It is found with a model, if the caller and a rule of the policy ask for it; else None."""
+    earlier: Sequence["Earlier"] = ()
+    """Answers by what was served before the moves whose notice runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The answer by the model and the policy that were served before a move."""
+
+    given: CoreAnswer
+    time: int
+    """Of the move, in microseconds."""
+    until: int
+    """When the notice ends: a midnight, in microseconds."""
+    counts: Sequence[bool]
+    """Whether the answer counts for each seller: no new fact ended its notice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,7 @@ def measures(
 
 
 def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
-    head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
-    if found.tier:
-        head.append(f"tier {Tier.Name(found.tier).removeprefix('TIER_').lower()}")
-    if found.HasField("standing"):
-        head.append(f"standing {found.standing}")
-    write(f"{', '.join(head)}, by the policy {found.policy_name} version {found.policy_version}\n")
+    write(_describe_seller(found))
     for part in found.standing_parts[:limit]:
         until = f"{format_count(part.points, 'point')} until {_time(part.until_time)}"
         write(wrap_line(f"  {until}: {_entries(part.entries, 0)}"))
@@ -87,6 +82,21 @@ def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
         write(f"and {others:,} more measures: --limit\n")
     for line in NOTES:
         write(wrap_line(line))
+
+
+def _tier(tier: "Tier.ValueType") -> str:
+    return Tier.Name(tier).removeprefix("TIER_").lower()
+
+
+def _describe_seller(found: EvaluateMeasuresResponse) -> str:
+    head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
+    if found.tier:
+        head.append(f"tier {_tier(found.tier)}")
+    if found.HasField("notice"):
+        head.append(f"from {_time(found.notice.end_time)} on tier {_tier(found.notice.tier)} (notice)")
+    if found.HasField("standing"):
+        head.append(f"standing {found.standing}")
+    return f"{', '.join(head)}, by the policy {found.policy_name} version {found.policy_version}\n"
 
 
 def _find_binding(found: EvaluateMeasuresResponse) -> set[int]:

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,19 +10,33 @@ from scoring.base.money import format_amount, parse_amount
 from sellertrust.errors import SellertrustCallError
 from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
-from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, PolicyMove
+from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, ImmediateGround, PolicyMove
 from service.cli.common import client
 from service.cli.models import login_name, move_row
 from service.cli.options import Assumptions, Expected, Operator, Policy, Propose, Reason
-from service.cli.output import Format, Output, emit, emit_one, say, write
+from service.cli.output import Format, Output, emit, emit_one, format_count, say, write
 from service.cli.proposals import propose
 
 app = typer.Typer()
+
+
+class Ground(StrEnum):
+    LAW = "law"
+    DANGER = "danger"
+
 
 Accepted = Annotated[
     list[str] | None,
     typer.Option(
         "--accept-loss", metavar="VERDICT=SUM", help="Accept a failed verdict, or a raised most_loss, with its sum."
+    ),
+]
+
+
+Immediate = Annotated[
+    Ground | None,
+    typer.Option(
+        "--immediate", help="Let nothing wait for the policy's notice_days: a law or an imminent danger demands it."
     ),
 ]
 
@@ -34,6 +49,7 @@ def commit(
     expected: Expected = None,
     assumptions: Annotated[Path | None, Assumptions] = None,
     accept_loss: Accepted = None,
+    immediate: Immediate = None,
     proposes: Propose = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -42,16 +58,20 @@ def commit(
     Rejected if the policy is invalid, or if the served policy is not the expected one (exit code 4). With assumptions,
     or once some were committed, its loss certificate is made. Each verdict must hold, or be accepted with the sum,
     such as "unconditional=249,800.00 EUR".
+
+    Tiers, reviews and listings that it makes stricter wait for the policy's `notice_days`. Money and badges do not.
     """
     from service.policy.certificate_file import read_assumptions_text
-    from service.policy.policy_file import read_policy
+    from service.policy.policy_file import parse_policy_text, read_policy
 
     found, who = read_policy(policy), actor or login_name()
     assumed = "" if assumptions is None else read_assumptions_text(assumptions)
     losses = _read_losses(accept_loss or [], found.rule_book.currency)
+    ground = ImmediateGround.Value(f"IMMEDIATE_GROUND_{(immediate.value if immediate else 'unspecified').upper()}")
     with client() as (connection, _):
         policies = PolicyClient(connection)
-        head = policies.get_policy(expected or "head").policy.digest
+        replaced = policies.get_policy(expected or "head").policy
+        head = replaced.digest
         if proposes:
             request = CommitPolicyRequest(
                 text=found.text,
@@ -60,18 +80,29 @@ def commit(
                 reason=reason,
                 assumptions=assumed,
                 accepted_losses=[AcceptedLoss(verdict=name, sum_minor=sum_) for name, sum_ in losses.items()],
+                immediate=ground,
             )
             propose(connection, request, actor=who, reason=reason, output=output)
             return
         try:
             done = policies.commit_policy(
-                found.text, actor=who, reason=reason, expected=head, assumptions=assumed, accepted_losses=losses
+                found.text,
+                actor=who,
+                reason=reason,
+                expected=head,
+                assumptions=assumed,
+                accepted_losses=losses,
+                immediate=ground,
             )
         except SellertrustCallError as error:
             if remedy := _list_accepting(error.metadata.get("losses", ""), found.rule_book.currency):
                 error.add_note(f"if you accept it, add {remedy}")
             raise
     _report(done.move, done.serving_digest, output, found.rule_book.currency)
+    days = max(found.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
+    if days and not ground:
+        say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}")
+        say("`policy preview` counts these sellers")
 
 
 def _list_accepting(losses: str, currency: str) -> str:
@@ -142,7 +173,9 @@ def _make_policy_move_row(move: PolicyMove, output: Format, currency: str = "") 
     `currency`: of the amounts in a table; without it they are in minor units, as in JSON.
     """
     units = currency if output is Format.TABLE else ""
-    fields = "number time=move_time action digest=policy actor reason principal proposal certificate owed_until"
+    fields = (
+        "number time=move_time action digest=policy actor reason principal proposal certificate owed_until immediate"
+    )
     losses = {name: _describe_losses(getattr(move, name), units) for name in ("accepted_losses", "sequence_losses")}
     row = move_row(move, fields, output) | losses
     if output is Format.TABLE:

@@ -120,6 +120,9 @@ _TABLES = ("segments", "changes", "tiers", "rules", "examples", "hurt_examples")
 def _print_preview(asked: "Question", found: "Preview") -> None:
     before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
     say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
+    if days := max(policy.notice_days for policy in asked.policies()):
+        noticed = format_count(found.segments["all", "all"]["noticed"], "seller")
+        say(f"{noticed} with a stricter tier, reviews or listings, after a notice of {format_count(days, 'day')}")
     whole = _preview_as_json(asked, found)
     whole["segments"] = _list_segments(asked, found)
     for name in _TABLES:

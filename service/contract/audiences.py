@@ -9,6 +9,7 @@ from scoring.base.enums import AUTHORITIES, Source
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, format_day
 from scoring.measures.listed import MeasureInForce
+from scoring.policy.measures import Suspension
 from scoring.scores.answer import TrustScore
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -76,12 +77,19 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.T
     """Return an answer in plain words: score, leading reasons, what was given back, measures, and whether it is fixed."""
     until = format_day(told.whole.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
     sentences = [_tell_score(told.whole.score, texts)]
+    if (notice := told.whole.score.notice) is not None:
+        sentences.append(texts.say("notice", day=day_text(notice.until), tier=texts.say(f"tier.{notice.tier.name}")))
     for lead in told.leads:
         sentences += _tell_lead(lead, told.violations, texts, for_regulator=for_regulator)
     sentences += [
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
     ]
-    sentences += [_tell_measure(one, texts) for one in told.whole.in_force.measures if one.has_effect and one.reference]
+    sentences += [
+        _tell_measure(one, texts)
+        for one in told.whole.in_force.measures
+        if one.reference
+        and (one.has_begun(told.whole.stamp.observe_time) or (one.has_effect and isinstance(one.current, Suspension)))
+    ]
     if told.fixed:
         sentences.append(texts.say("fixed", day=until) if until else texts.say("fixed_long"))
     return score_pb.ToldAnswer(

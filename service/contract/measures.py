@@ -8,7 +8,7 @@ from scoring.scores import answer
 from sellertrust.v1 import entry_pb2, measure_service_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.contract.fields import timestamp
-from service.contract.scores import caution_messages, stamp_message
+from service.contract.scores import caution_messages, notice_message, stamp_message
 
 
 def measures_message(
@@ -35,6 +35,7 @@ def measures_message(
         policy_name=by.name,
         policy_version=by.version,
         deposit_placed_minor=found.deposit_minor,
+        notice=notice_message(score.notice),
     )
 
 

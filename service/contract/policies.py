@@ -33,6 +33,7 @@ def move_message(move: PolicyMove) -> pb.PolicyMove:
         accepted_losses=_list_losses(move.accepted),
         sequence_losses=_list_losses(move.sequence),
         owed_until=timestamp(move.owed_until * DAY) if move.owed_until else None,
+        immediate=pb.ImmediateGround.Value(f"IMMEDIATE_GROUND_{(move.immediate or 'unspecified').upper()}"),
     )
 
 
@@ -46,3 +47,12 @@ def accepted_losses_of(request: pb.CommitPolicyRequest) -> list[tuple[str, int]]
     if len(dict(stated)) < len(stated):
         raise invalid("accepted_losses", "names a verdict twice; state each with one sum")
     return stated
+
+
+def immediate_of(request: pb.CommitPolicyRequest) -> str:
+    """Return `law` or `danger`, or empty for a commit with notice. Raises InvalidInput for another ground."""
+    if request.immediate == pb.IMMEDIATE_GROUND_UNSPECIFIED:
+        return ""
+    if request.immediate not in pb.ImmediateGround.values():
+        raise invalid("immediate", "must be IMMEDIATE_GROUND_LAW or IMMEDIATE_GROUND_DANGER, or be left out")
+    return pb.ImmediateGround.Name(request.immediate).removeprefix("IMMEDIATE_GROUND_").lower()

@@ -90,6 +90,15 @@ def score_message(
         cautions=caution_messages(score.cautions),
         stamp=stamp,
         freshness=freshness,
+        notice=notice_message(score.notice),
+    )
+
+
+def notice_message(notice: answer.Notice | None) -> trust_score_service_pb2.TierNotice | None:
+    if notice is None:
+        return None
+    return trust_score_service_pb2.TierNotice(
+        tier=entry_pb2.Tier.ValueType(notice.tier), end_time=timestamp(notice.until)
     )
 
 

@@ -86,13 +86,15 @@ class PolicyHistory:
         approval: Approval | None = None,
         assumptions: str = "",
         accepted_losses: Sequence[tuple[str, int]] = (),
+        immediate: str = "",
     ) -> PolicyMove:
         """Have every server serve a policy from now on; return its move. A repeated call changes nothing.
 
         `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
-        policy; `assumptions` and `accepted_losses` as for `certify`. Raises InvalidInput for each wrong field, `text`
-        if the policy is invalid or is served already. Raises PolicyMoved if the expected policy is not served,
-        ProposalClosed if the policy was moved since the proposal, LossNotAccepted as `certify` does.
+        policy; `assumptions` and `accepted_losses` as for `certify`; `immediate`: why nothing waits for a notice. Raises
+        InvalidInput for each wrong field, `text` if the policy is invalid or is served already. Raises PolicyMoved if
+        the expected policy is not served, ProposalClosed if the policy was moved since the proposal, LossNotAccepted as
+        `certify` does.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)
@@ -127,6 +129,7 @@ class PolicyHistory:
                 accepted=loss.accepted,
                 sequence=loss.sequence,
                 owed_until=loss.owed_until,
+                immediate=immediate,
                 assumptions_content=stated or None,
             )
             return [made] if moves or not served.text else [first, made]

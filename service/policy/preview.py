@@ -7,6 +7,7 @@ good sellers that it would have burdened.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from scoring.base.time import DAY
 from scoring.entries.accounts import DepositAccount
 from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
 from scoring.measures.in_force import Beside, evaluate_measures
+from scoring.measures.waiting import WAITING
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import PPM, Suspension, Terms, Waiver, combine
 from scoring.policy.payout import schedule_release
@@ -30,7 +32,6 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import answer
-from scoring.scores.settled_value import add_up_settled
 from scoring.scores.tiers import NO_TIER
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -73,8 +74,9 @@ class Preview:
     sellers: int = 0
     segments: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     """By (`all`, `marketplace`, `settled_orders`, `product_category` or `tier`, its name): counts of `sellers`,
-    `tier_up`, `tier_down`, `stricter`, `laxer` and `mixed` terms. In minor units: `held_before` and `held_after`,
-    sellers' money that waits, `deposits_before` and `deposits_after`.
+    `tier_up`, `tier_down`, `stricter`, `laxer` and `mixed` terms. `noticed` counts sellers whose tier, reviews or
+    listings get stricter. In minor units: `held_before` and `held_after`, sellers' money that waits, `deposits_before`
+    and `deposits_after`.
     """
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By (before, after)."""
@@ -237,16 +239,27 @@ class _Changes:
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
         self.aspects = {pair: tuple(old.list_changes(new)) for pair, (old, new) in both.items()}
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
-        self.stricter = np.isin(self.pair, [pair for pair, (more, _) in strictness.items() if more])
-        self.laxer = np.isin(self.pair, [pair for pair, (_, less) in strictness.items() if less])
+        waiting = [pair for pair, of in strictness.items() if of.waits]
+        self.waits = (after.tier < before.tier) | np.isin(self.pair, waiting)
+        self.stricter = np.isin(self.pair, [pair for pair, of in strictness.items() if of.is_stricter])
+        self.laxer = np.isin(self.pair, [pair for pair, of in strictness.items() if of.is_laxer])
         self.moved = self.stricter | self.laxer | (before.tier != after.tier)
 
 
-def _compare(before: Terms, after: Terms) -> tuple[bool, bool]:
-    """Return whether the later terms are stricter in any aspect, and laxer in any."""
+class _Compared(NamedTuple):
+    """Whether later terms are stricter in any aspect, laxer in any, and stricter in any that waits for a notice."""
+
+    is_stricter: bool
+    is_laxer: bool
+    waits: bool
+
+
+def _compare(before: Terms, after: Terms) -> _Compared:
     caps = [name for terms in (before, after) for kind in _CAPS for name, _ in getattr(terms, kind)]
     old, new = before.strictness(caps), after.strictness(caps)
-    return any(new[name] > value for name, value in old.items()), any(new[name] < value for name, value in old.items())
+    stricter = [name.partition("[")[0] for name, value in old.items() if new[name] > value]
+    is_laxer = any(new[name] < value for name, value in old.items())
+    return _Compared(bool(stricter), is_laxer, not set(WAITING).isdisjoint(stricter))
 
 
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
@@ -262,6 +275,7 @@ def _count(found: Preview, people: Population, changes: _Changes, asked: Questio
         "stricter": changes.stricter & ~changes.laxer,
         "laxer": changes.laxer & ~changes.stricter,
         "mixed": changes.laxer & changes.stricter,
+        "noticed": changes.waits,
     }
     for when, policy, placed in zip(
         ("before", "after"), asked.policies(), (changes.before, changes.after), strict=True
@@ -297,8 +311,7 @@ def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:
     """
     promise = 0 if policy.trade is None else policy.trade.delivery_promise_days
     nothing = np.zeros(people.facts.cases, dtype=np.int64)
-    by_category = add_up_settled(people.facts, people.known.table, policy.rule_book.currency)
-    settled = by_category.get("", nothing).tolist()
+    settled = placed.settled.get("", nothing).tolist()
     a_day = [value // max(days, 1) for value, days in zip(settled, people.tenure_days.tolist(), strict=True)]
     held = []
     for value, sold, which in zip(settled, a_day, placed.terms_of.tolist(), strict=True):

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
 from math import inf
 
 from scoring.base.errors import ArtifactRefused, ModelNotFound
 from scoring.base.time import parse_time
 from scoring.model.artifact import Artifact
+from scoring.scores import notice
 from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of, is_digest
 from service.registry.registry import Registry
 from service.repeated_work import repeat
@@ -35,6 +37,8 @@ class Champion:
         self._changing = threading.Lock()
         self._moves: Sequence[Move] = ()
         self._moves_read = 0
+        self.changes: Sequence[notice.Move] = ()
+        """Known changes of the champion, oldest first; replaced whole."""
         if registry is not None:
             self._load = lru_cache(MAX_LOADED)(registry.load)
             self.refresh()
@@ -76,11 +80,24 @@ class Champion:
         registry = self.registry
         with self._changing:
             champion = registry.champion() if registry else None
-            if registry is None or champion is None or champion == self.digest:
+            if registry is None or champion is None:
+                return False
+            changes = _list_changes(registry.history())
+            if champion == self.digest:
+                self.changes = changes
                 return False
             registry.content(champion)
-            self.artifact = self._load(champion)
+            loaded = self._load(champion)
+            self.changes = changes
+            self.artifact = loaded
             return True
+
+    def find(self, digest: str) -> Artifact | None:
+        """Return a model of the registry by its digest; None for the empty one. Raises ArtifactRefused if it is unsound."""
+        present = self.artifact
+        if present is not None and present.digest == digest:
+            return present
+        return self._load(digest) if digest else None
 
     def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
         """Call `refresh` when an alias moves, until `stop` is set; blocks the thread.
@@ -114,3 +131,9 @@ class Champion:
                     self._load(previous)
 
         repeat(look, stop, registry.look_seconds, report)
+
+
+def _list_changes(moves: Sequence[Move]) -> list[notice.Move]:
+    """Return the champion's changes, each as early as the mover's clock allows."""
+    served = [("", 0), *((move.digest, parse_time(move.time) - CLOCK_SKEW) for move in moves if move.alias == CHAMPION)]
+    return [notice.Move(time, before, after) for (before, _), (after, time) in pairwise(served) if before != after]

@@ -105,7 +105,7 @@ def _make_head(opened: Opened, days: int) -> GenerationHead:
     chain = ledger.seals.chain_at(end.sequence)
     if chain is None:
         raise LedgerUnavailable("no seal ends where the ledger ended; repeat the command")
-    digests = (*made_by, core_digest(), contract_digest())
+    digests = (made_by.model, made_by.policy, core_digest(), contract_digest(), made_by.notice)
     return GenerationHead(day, observe_time, end.known_time, end.sequence, chain.hex(), made_time, *digests)
 
 

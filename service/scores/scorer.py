@@ -1,13 +1,23 @@
 """Scores from the ledger: gives a cut's rows to the pure core, and stamps the answer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import NamedTuple
 
 from scoring.answers.forecast import find_first_better_day, forecast
 from scoring.answers.leads import find_leads, list_given_back
 from scoring.answers.whole import WholeAnswer
-from scoring.base.errors import EntryKindUnknown, SellertrustError, seller_not_found
+from scoring.base.errors import (
+    ArtifactRefused,
+    EntryKindUnknown,
+    ModelNotFound,
+    PolicyNotFound,
+    PolicyRefused,
+    SellertrustError,
+    seller_not_found,
+)
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.features.resolved import SellerFacts, resolve_sellers
@@ -15,7 +25,8 @@ from scoring.measures.in_force import Beside, InForce, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
-from scoring.scores.score import CoreAnswer, answer, explain
+from scoring.scores.notice import Ended, Move, Served, answer_within_notice, list_ended
+from scoring.scores.score import CoreAnswer, explain
 from scoring.scores.settled_value import grows_with_value
 from service.call_context import current_call
 from service.contract.audiences import Told
@@ -37,10 +48,41 @@ class Scorer:
         self.policy = policy
         self.champion = champion
         self.observer: Callable[[Answered], None] | None = None
+        self._known = _Known((), (), MadeBy("", ""))
+        self._notice_days: dict[str, int] = {}
 
     @property
     def made_by(self) -> MadeBy:
-        return MadeBy(self.champion.digest, self.policy.now.digest)
+        known, (policies, models) = self._known, self._changes
+        model, policy = self.champion.digest, self.policy.now.digest
+        if known.policies is not policies or known.models is not models or known.made_by[:2] != (model, policy):
+            newest = max((one.time for one in (*policies, *models)), default=0)
+            notice = _name_notice(self._list_ended(model, policy, newest + 1))
+            known = self._known = _Known(policies, models, MadeBy(model, policy, notice))
+        return known.made_by
+
+    @property
+    def _changes(self) -> tuple[Sequence[Move], Sequence[Move]]:
+        return self.policy.changes, self.champion.changes
+
+    def _list_ended(self, model: str, policy: str, time: int) -> list[Ended]:
+        return list_ended(*self._changes, model, policy, time, self._find_notice_days)
+
+    def _find_notice_days(self, policy: str) -> int:
+        if policy not in self._notice_days:
+            with suppress(PolicyRefused, PolicyNotFound):
+                self._notice_days[policy] = self.policy.find(policy).notice_days
+        return self._notice_days.get(policy, 0)
+
+    def _ask(self, marketplace: str, cut: Cut, artifact: Artifact | None, policy: Policy) -> "_Asked":
+        ended = self._list_ended(artifact.digest if artifact else "", policy.digest, cut.observe_time)
+        served = tuple(self._load_ended(one for one in ended if cut.observe_time < one.until))
+        return _Asked(marketplace, cut, artifact, policy, served=served, notice=_name_notice(ended))
+
+    def _load_ended(self, ended: Iterable[Ended]) -> Iterator[Served]:
+        for one in ended:  # a model that was deleted from the registry keeps no tier
+            with suppress(PolicyRefused, PolicyNotFound, ArtifactRefused, ModelNotFound):
+                yield Served(self.champion.find(one.model), self.policy.find(one.policy), one.time, one.until)
 
     @property
     def unknown_badge(self) -> str:
@@ -54,7 +96,7 @@ class Scorer:
         One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. Raises CallerGone
         or DeadlinePassed if the caller no longer waits.
         """
-        asked = _Asked(marketplace, cut, self.champion.artifact, self.policy.now)
+        asked = self._ask(marketplace, cut, self.champion.artifact, self.policy.now)
         found: list[TrustScore | SellertrustError] = []
         _check()
         for batch in self._ledger.facts.batches(marketplace, sellers):
@@ -82,7 +124,7 @@ class Scorer:
         Raises SellerNotFound if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer
         waits.
         """
-        asked = _Asked(marketplace, cut, self.champion.artifact, self.policy.now)
+        asked = self._ask(marketplace, cut, self.champion.artifact, self.policy.now)
         explanation = explain(self._answer([seller], asked), _check)
         if explanation is None:
             raise seller_not_found(marketplace, seller)
@@ -103,7 +145,7 @@ class Scorer:
         caller no longer waits.
         """
         artifact, policy = made_by or (self.champion.artifact, self.policy.now)
-        asked = _Asked(marketplace, cut, artifact, policy, supposed)
+        asked = replace(self._ask(marketplace, cut, artifact, policy), supposed=supposed)
         terms = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
         given, [found] = self._evaluate([seller], asked, terms)
         if found is None:
@@ -138,7 +180,7 @@ class Scorer:
         if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
-        asked = _Asked(marketplace, cut, artifact, policy or self.policy.now)
+        asked = self._ask(marketplace, cut, artifact, policy or self.policy.now)
         _, [found] = self._evaluate([seller], asked, self._ledger.measures.of_sellers(marketplace, [seller], cut))
         if found is None:
             raise seller_not_found(marketplace, seller)
@@ -156,7 +198,7 @@ class Scorer:
 
         `terms`: by seller, as of the cut.
         """
-        asked = _Asked(marketplace, cut, self.champion.artifact, policy)
+        asked = self._ask(marketplace, cut, self.champion.artifact, policy)
         for batch in self._ledger.facts.batches(marketplace, sellers):
             yield from zip(batch, self._evaluate(batch, asked, terms)[1], strict=True)
 
@@ -164,7 +206,8 @@ class Scorer:
         self, batch: Sequence[str], asked: "_Asked", terms: Mapping[str, SellerTerms]
     ) -> tuple[CoreAnswer, list[InForce | None]]:
         currency = asked.policy.rule_book.currency
-        currencies = [currency] if grows_with_value(asked.policy) else []
+        policies = [asked.policy, *(one.policy for one in asked.served)]
+        currencies = sorted({one.rule_book.currency for one in policies if grows_with_value(one)})
         given = self._answer(batch, asked, currencies, looks_back=True)
         beside = {seller: Beside(terms[seller].statements, terms[seller].deposit.held_in(currency)) for seller in batch}
         return given, evaluate_measures(given, asked.marketplace, beside, _check)
@@ -189,7 +232,9 @@ class Scorer:
         _check()
         known = self._resolve(asked, batch, currencies)
         cautions = read_cautions(self._ledger, asked.marketplace, known, asked.cut, asked.policy, _check)
-        return answer(known, asked.artifact, asked.policy, cautions, _check, looks_back=looks_back)
+        return answer_within_notice(
+            known, asked.artifact, asked.policy, cautions, _check, looks_back=looks_back, served=asked.served
+        )
 
     def _resolve(self, asked: "_Asked", batch: Sequence[str], currencies: Sequence[str] = ()) -> SellerFacts:
         cut = asked.cut
@@ -206,6 +251,9 @@ class _Asked:
     artifact: Artifact | None
     policy: Policy
     supposed: Supposed = NOTHING_SUPPOSED
+    served: tuple[Served, ...] = ()
+    """Before the moves whose notice runs."""
+    notice: str = ""
 
     @property
     def stamp(self) -> Stamp:
@@ -216,7 +264,20 @@ class _Asked:
             model_digest=self.artifact.digest if self.artifact else "",
             policy_digest=self.policy.digest,
             core_version=CORE_VERSION,
+            notice=self.notice,
         )
+
+
+class _Known(NamedTuple):
+    policies: Sequence[Move]
+    models: Sequence[Move]
+    made_by: MadeBy
+    """By these moves."""
+
+
+def _name_notice(ended: Sequence[Ended]) -> str:
+    text = " ".join(f"{one.model}:{one.policy}:{one.time}:{one.until}" for one in ended)
+    return sha256(text.encode()).hexdigest() if text else ""
 
 
 def _check() -> None:

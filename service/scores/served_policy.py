@@ -1,12 +1,15 @@
 """The policy of a server: the last committed one, else the configured one; swapped while calls run."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
 
 from scoring.base.errors import LedgerUnavailable, PolicyNotFound, PolicyRefused
 from scoring.policy.policy import Policy
+from scoring.scores.notice import Move
+from service.ledger.append.policy_moves import PolicyMove
 from service.policy.history import HEAD, MIN_BEGINNING, PolicyHistory
 from service.registry.moves import is_digest
 from service.repeated_work import repeat
@@ -31,7 +34,10 @@ class ServedPolicy:
         self.now = configured
         """Read it once per call: another one may replace it."""
         self._load_committed = lru_cache(MAX_KEPT)(history.load)
-        self._moved_time = 0
+        self.moves: Sequence[PolicyMove] = ()
+        """Known ones, oldest first."""
+        self.changes: Sequence[Move] = ()
+        """Those to another policy; replaced whole."""
         self._changing = threading.Lock()
         self.refresh()
 
@@ -41,12 +47,15 @@ class ServedPolicy:
         Raises PolicyRefused or LedgerUnavailable, and keeps the present one.
         """
         with self._changing:
-            last = self.history.last()  # None also after the promotion of a standby that lacks the first commit
-            digest, moved_time = (self.configured.digest, 0) if last is None else (last.digest, last.move_time)
+            moves = self.history.moves(
+                0, _ALL_MOVES
+            )  # none also after the promotion of a standby without the first commit
+            digest = moves[-1].digest if moves else self.configured.digest
             is_other = digest != self.now.digest
-            if is_other:
-                self.now = self._load(digest)
-            self._moved_time = moved_time
+            served = self._load(digest) if is_other else self.now
+            if moves != self.moves:
+                self.moves, self.changes = moves, _list_changes(moves)
+            self.now = served  # after its move, so that no answer lacks the notice
             return is_other
 
     def at(self, time: int) -> Policy:
@@ -62,7 +71,7 @@ class ServedPolicy:
         policy.
         """
         now = self.now
-        if time > self._moved_time:
+        if not self.moves or time > self.moves[-1].move_time:
             return now.digest
         moves = self.history.moves(0, _ALL_MOVES)
         before = [move for move in moves if move.move_time < time] or moves[:1]
@@ -72,9 +81,7 @@ class ServedPolicy:
         """Return the times of moves after one time up to another, in microseconds."""
         with suppress(PolicyRefused):
             self.refresh()
-        if self._moved_time <= since:
-            return []
-        return [one.move_time for one in self.history.moves(0, _ALL_MOVES) if since < one.move_time <= until]
+        return [one.move_time for one in self.moves if since < one.move_time <= until]
 
     def find(self, name: str) -> Policy:
         """Return a policy by HEAD, its digest or a beginning of it: the configured one, or one of the history.
@@ -94,3 +101,8 @@ class ServedPolicy:
     def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
         """Call `refresh` again and again until `stop` is set; blocks the thread."""
         repeat(self.refresh, stop, LOOK_SECONDS, report, silent=(LedgerUnavailable,))
+
+
+def _list_changes(moves: Sequence[PolicyMove]) -> list[Move]:
+    made = (Move(new.move_time, old.digest, new.digest, bool(new.immediate)) for old, new in pairwise(moves))
+    return [one for one in made if one.before != one.after]

@@ -192,4 +192,4 @@ def file_of(folder: Path, digest: str) -> Path:
 
 
 def _name(answer: TrustScore) -> str:
-    return answer.tier.name.lower() if answer.tier else ""
+    return answer.own_tier.name.lower() if answer.own_tier else ""

@@ -10,7 +10,9 @@ import random
 import re
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 from scoring.base.enums import Action, ComplaintOutcome, DepositChange, MeasureState, PayoutsChange, Tier
@@ -22,7 +24,7 @@ from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, D
 from scoring.loss_certificate.states import count_run_days
 from scoring.measures.in_force import InForce
 from scoring.model.artifact import Artifact
-from scoring.policy.measures import PPM, Waiver
+from scoring.policy.measures import PPM, Terms, Waiver
 from scoring.policy.payout import Order
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
@@ -88,6 +90,8 @@ class Place:
         assert policy.digest == served.policies[0].digest
         self.shelves = Shelves(artifact())
         self.scorer = build_scorer(ledger, policy, self.shelves)
+        self.plain = build_scorer(ledger, policy, self.shelves)
+        """Its answers know no notice."""
         self.payouts, self.recorder = Payouts(ledger, self.scorer), Recorder(ledger, self.scorer)
         self.worker = MechanismWorker(ledger, self.recorder)
         self.first = policy
@@ -216,9 +220,35 @@ class Place:
             self.found["contested"] += 1
             self.contest(seller, self.chance.choice(shown).measure, ComplaintOutcome.REJECTED)
 
+    def check_notice(self, seller: str) -> None:
+        """Compare a seller without violations with the laxer answer of each policy whose notice runs."""
+        cut, served = self.ledger.cut(), [self.scorer.policy.now]
+        self.plain.champion.artifact = self.scorer.champion.artifact
+        moves = self.scorer.policy.history.moves(0, 99)
+        for old, new in pairwise(moves):
+            policies = [self.scorer.policy.find(move.digest) for move in (old, new)]
+            days = max(policy.notice_days for policy in policies)
+            if days and cut.observe_time < -(-(new.move_time + days * DAY) // DAY) * DAY:
+                served.append(policies[0])
+        plain = [self.plain.measures(MARKET, seller, cut, policy)[0] for policy in served]
+        found, own = self.scorer.measures(MARKET, seller, cut)[0], plain[0]
+        lax = reduce(Terms.laxer_of, (one.terms for one in plain))
+        waiting = {
+            name: getattr(lax, name) for name in ("listing_caps", "manual_review")
+        }  # a group's cap does not wait
+        tier = max((one.score.tier for one in plain if one.score.tier), default=None)
+        self.found["notices"] += len(served) > 1
+        self.found["waited"] += found.terms != own.terms or found.score.tier != own.score.tier
+        if (found.terms, found.score.tier, found.score.badge) != (
+            replace(own.terms, **waiting), tier, own.score.badge,
+        ):  # fmt: skip
+            self.fault("notice", f"{seller}: {found.score.tier} {found.terms} by {tier} {plain}")
+
     def look(self) -> None:
         self.clock.now += 2 * SECOND
         self.worker.look()
+        for number in range(RUNNERS):
+            self.check_notice(f"r-{number:02}")
         for seller in [*self.open, *(f"r-{n:02}" for n in range(RUNNERS))]:
             if late := self.recorder.record(MARKET, [seller], self.ledger.cut())[seller].appended:
                 self.fault("unrecorded", f"{seller}: {late} statements")

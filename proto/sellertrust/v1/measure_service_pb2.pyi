@@ -455,6 +455,7 @@ class EvaluateMeasuresResponse(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     CAUTIONS_FIELD_NUMBER: _builtins.int
     DEPOSIT_PLACED_MINOR_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: _trust_score_service_pb2.ScoreState.ValueType
@@ -495,6 +496,10 @@ class EvaluateMeasuresResponse(_message.Message):
     def cautions(self) -> _containers.RepeatedCompositeFieldContainer[_trust_score_service_pb2.Caution]:
         """As in TrustScore; their measures are in `measures`."""
 
+    @_builtins.property
+    def notice(self) -> _trust_score_service_pb2.TierNotice:
+        """As in TrustScore. Reviews and listings wait for it, too: by `start_time`, or with a laxer `current` value."""
+
     def __init__(
         self,
         *,
@@ -513,10 +518,11 @@ class EvaluateMeasuresResponse(_message.Message):
         policy_version: _builtins.int = ...,
         cautions: _abc.Iterable[_trust_score_service_pb2.Caution] | None = ...,
         deposit_placed_minor: _builtins.int = ...,
+        notice: _trust_score_service_pb2.TierNotice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "stamp", b"stamp", "standing", b"standing", "terms", b"terms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "notice", b"notice", "stamp", b"stamp", "standing", b"standing", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "cautions", b"cautions", "currency", b"currency", "deposit_placed_minor", b"deposit_placed_minor", "measures", b"measures", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standing", b"_standing", "cautions", b"cautions", "currency", b"currency", "deposit_placed_minor", b"deposit_placed_minor", "measures", b"measures", "notice", b"notice", "override", b"override", "policy_name", b"policy_name", "policy_version", b"policy_version", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "standing_parts", b"standing_parts", "standing_parts_omitted", b"standing_parts_omitted", "state", b"state", "terms", b"terms", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__standing: _TypeAlias = _typing.Literal["standing"]  # noqa: Y015
     _WhichOneofArgType__standing: _TypeAlias = _typing.Literal["_standing", b"_standing"]  # noqa: Y015
@@ -611,7 +617,8 @@ class Measure(_message.Message):
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it begins. On confirmed facts: with the decision that made the rule apply. A suspension: with its last
-        decision. A termination: after its notice, perhaps in the future. On the tier: at the first midnight (UTC) of an
+        decision. A termination: after its notice, perhaps in the future; reviews and listings: after that of a move. On the
+        tier: at the first midnight (UTC) of an
         unbroken span, or the last midnight. This answer's knowledge, model and policy decide, so an earlier answer may
         lack it. Not set if over 180 days ago.
         """

@@ -48,6 +48,30 @@ POLICY_ACTION_ROLLED_BACK: PolicyAction.ValueType  # 3
 """By a rollback."""
 Global___PolicyAction: _TypeAlias = PolicyAction  # noqa: Y015
 
+class _ImmediateGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImmediateGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImmediateGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMMEDIATE_GROUND_UNSPECIFIED: _ImmediateGround.ValueType  # 0
+    """It gives notice."""
+    IMMEDIATE_GROUND_LAW: _ImmediateGround.ValueType  # 1
+    """A law or an authority demands it."""
+    IMMEDIATE_GROUND_DANGER: _ImmediateGround.ValueType  # 2
+    """An imminent danger, such as fraud or unsafe goods."""
+
+class ImmediateGround(_ImmediateGround, metaclass=_ImmediateGroundEnumTypeWrapper):
+    """Why a commit gives no notice."""
+
+IMMEDIATE_GROUND_UNSPECIFIED: ImmediateGround.ValueType  # 0
+"""It gives notice."""
+IMMEDIATE_GROUND_LAW: ImmediateGround.ValueType  # 1
+"""A law or an authority demands it."""
+IMMEDIATE_GROUND_DANGER: ImmediateGround.ValueType  # 2
+"""An imminent danger, such as fraud or unsafe goods."""
+Global___ImmediateGround: _TypeAlias = ImmediateGround  # noqa: Y015
+
 @_typing.final
 class Policy(_message.Message):
     """A policy."""
@@ -104,6 +128,7 @@ class PolicyMove(_message.Message):
     ACCEPTED_LOSSES_FIELD_NUMBER: _builtins.int
     SEQUENCE_LOSSES_FIELD_NUMBER: _builtins.int
     OWED_UNTIL_FIELD_NUMBER: _builtins.int
+    IMMEDIATE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """From 1."""
     action: Global___PolicyAction.ValueType
@@ -120,6 +145,8 @@ class PolicyMove(_message.Message):
     """The approved `proposals/{proposal}`, if any."""
     certificate: _builtins.str
     """Digest of its loss certificate; empty without assumptions."""
+    immediate: Global___ImmediateGround.ValueType
+    """Why it gave no notice."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the ledger's clock."""
@@ -154,10 +181,11 @@ class PolicyMove(_message.Message):
         accepted_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
         sequence_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
         owed_until: _timestamp_pb2.Timestamp | None = ...,
+        immediate: Global___ImmediateGround.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time", "owed_until", b"owed_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "action", b"action", "actor", b"actor", "certificate", b"certificate", "move_time", b"move_time", "number", b"number", "owed_until", b"owed_until", "policy", b"policy", "principal", b"principal", "proposal", b"proposal", "reason", b"reason", "sequence_losses", b"sequence_losses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "action", b"action", "actor", b"actor", "certificate", b"certificate", "immediate", b"immediate", "move_time", b"move_time", "number", b"number", "owed_until", b"owed_until", "policy", b"policy", "principal", b"principal", "proposal", b"proposal", "reason", b"reason", "sequence_losses", b"sequence_losses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,6 +342,7 @@ class CommitPolicyRequest(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     ASSUMPTIONS_FIELD_NUMBER: _builtins.int
     ACCEPTED_LOSSES_FIELD_NUMBER: _builtins.int
+    IMMEDIATE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The policy's TOML, at most 200,000 bytes. Required."""
     expected: _builtins.str
@@ -330,6 +359,10 @@ class CommitPolicyRequest(_message.Message):
     """TOML of the loss certificate's assumptions, at most 20,000 bytes. Default: the last committed; without any, no
     certificate is asked for.
     """
+    immediate: Global___ImmediateGround.ValueType
+    """Makes everything act at once, which ends earlier notices, too. `reason` must explain it. Default: tiers, reviews and
+    listings that this makes stricter wait for the longer `notice_days` of both policies.
+    """
     @_builtins.property
     def accepted_losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
         """Failed verdicts that `actor` accepts, each once."""
@@ -344,10 +377,11 @@ class CommitPolicyRequest(_message.Message):
         proposal: _builtins.str = ...,
         assumptions: _builtins.str = ...,
         accepted_losses: _abc.Iterable[Global___AcceptedLoss] | None = ...,
+        immediate: Global___ImmediateGround.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "actor", b"actor", "assumptions", b"assumptions", "expected", b"expected", "proposal", b"proposal", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_losses", b"accepted_losses", "actor", b"actor", "assumptions", b"assumptions", "expected", b"expected", "immediate", b"immediate", "proposal", b"proposal", "reason", b"reason", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -277,6 +277,7 @@ class TrustScore(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
     CAUTIONS_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: Global___ScoreState.ValueType
@@ -290,7 +291,7 @@ class TrustScore(_message.Message):
     tier_points: _builtins.int
     """The lowest points of now and the last 14 day-ends; the tier follows them. Only if rated."""
     tier: _entry_pb2.Tier.ValueType
-    """Band of `tier_points`: falls at once, rises after 14 clear days. `standing` can cap it."""
+    """Band of `tier_points`: falls at once, rises after 14 clear days. `standing` can cap it, a `notice` keeps a better one."""
     badge: _builtins.str
     """The policy's badge for buyers: `exemplary`, `trusted`, `new_seller`, `none` or `unknown`."""
     p_bad: _builtins.float
@@ -332,6 +333,10 @@ class TrustScore(_message.Message):
         their protections.
         """
 
+    @_builtins.property
+    def notice(self) -> Global___TierNotice:
+        """Set while `tier` waits for a notice. The badge does not wait."""
+
     def __init__(
         self,
         *,
@@ -353,10 +358,11 @@ class TrustScore(_message.Message):
         freshness: Global___Freshness | None = ...,
         standing: _builtins.int | None = ...,
         cautions: _abc.Iterable[Global___Caution] | None = ...,
+        notice: Global___TierNotice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "freshness", b"freshness", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "freshness", b"freshness", "notice", b"notice", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "cautions", b"cautions", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "cautions", b"cautions", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "notice", b"notice", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015
@@ -388,6 +394,36 @@ class TrustScore(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tier_points) -> _WhichOneofReturnType__tier_points | None: ...
 
 Global___TrustScore: _TypeAlias = TrustScore  # noqa: Y015
+
+@_typing.final
+class TierNotice(_message.Message):
+    """A tier that a move of the policy or the model alone lowers, after the policy's `notice_days`. A confirmation, a change
+    of control or a lower identity level after the move ends the notice.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    tier: _entry_pb2.Tier.ValueType
+    """The seller's tier without the notice."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the notice ends: a UTC midnight."""
+
+    def __init__(
+        self,
+        *,
+        tier: _entry_pb2.Tier.ValueType = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierNotice: _TypeAlias = TierNotice  # noqa: Y015
 
 @_typing.final
 class Caution(_message.Message):

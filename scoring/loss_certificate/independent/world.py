@@ -15,7 +15,8 @@ Data = Mapping[str, Any]
 
 
 KNOWN = {
-    "policy": "name version currency clear_days cut_offs thin_file badges standing hold_limits trade rules seasons caution",
+    "policy": "name version currency clear_days cut_offs thin_file badges standing hold_limits trade rules seasons caution"
+    " notice_days",
     "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor"
     " most_loss_minor",
     "seasons": "name from until times_ppm",

@@ -4,7 +4,7 @@ from scoring.base.errors import PolicyRefused
 from sellertrust.v1 import policy_service_pb2 as pb
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
-from service.contract.policies import accepted_losses_of, move_message, policy_message
+from service.contract.policies import accepted_losses_of, immediate_of, move_message, policy_message
 from service.contract.resource_names import parse_policy_digest, parse_policy_name
 from service.ledger.append.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
@@ -44,6 +44,7 @@ class PolicyServicer:
             approval=call.approval,
             assumptions=request.assumptions,
             accepted_losses=accepted_losses_of(request),
+            immediate=immediate_of(request),
         )
         return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 

@@ -50,6 +50,8 @@ class _Move:
     """(verdict, the most in minor units for one name in a run that began under earlier policies)."""
     owed_until: int = 0
     """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
+    immediate: str = ""
+    """Why it gives no notice: `law` or `danger`; empty for a move with notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ class PolicyMoves:
 def _act_of(new: NewMove) -> NewAct:
     names = ("actor", "reason", "proposal", "certificate", "assumptions", "accepted", "sequence", "owed_until")
     content = {name: getattr(new, name) for name in names}
+    content |= {"immediate": new.immediate} if new.immediate else {}
     return NewAct(Act.POLICY, content, target=new.digest, status=int(new.action))
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.time import format_day, parse_day
+from scoring.scores.answer import MadeBy
 from service.files import owner_only_opener, sync_folder
 from service.ledger.records import Cut
 
@@ -59,6 +60,12 @@ class GenerationHead(NamedTuple):
     policy: str
     core: str
     contract: str
+    notice: str = ""
+    """As in `MadeBy`."""
+
+    @property
+    def made_by(self) -> MadeBy:
+        return MadeBy(self.model, self.policy, self.notice)
 
     @property
     def cut(self) -> Cut:
@@ -67,8 +74,9 @@ class GenerationHead(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return the file's name, shared by the generations of a day, model and policy."""
-        return f"{format_day(self.day)}-{self.model[:16]}-{self.policy[:16]}{SUFFIX}"
+        """Return the file's name, shared by the generations of a day, model and policy, and of one notice."""
+        notice = f"-{self.notice[:16]}" if self.notice else ""
+        return f"{format_day(self.day)}-{self.model[:16]}-{self.policy[:16]}{notice}{SUFFIX}"
 
 
 def day_of(name: str) -> int | None:
@@ -238,7 +246,7 @@ class GenerationFile:
 def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
     try:
         stated: Mapping[str, Any] = parse_json(data)
-        values = {name: kind(stated[name]) for name, kind in GenerationHead.__annotations__.items()}
+        values = {name: kind(stated[name]) for name, kind in GenerationHead.__annotations__.items() if name in stated}
         return GenerationHead(**values), int(stated["sellers"])
     except (ValueError, TypeError, KeyError):
         raise GenerationDamaged("its header cannot be read") from None

@@ -19,7 +19,7 @@ class Generation:
     def __init__(self, file: GenerationFile) -> None:
         self.file = file
         self.head = file.head
-        self.made_by = MadeBy(file.head.model, file.head.policy)
+        self.made_by = file.head.made_by
         self.key = (file.head.day, self.made_by)
         self.is_joined = False
         self.is_complete = False

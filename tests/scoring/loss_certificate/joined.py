@@ -65,8 +65,13 @@ def _dress(data: dict[str, Any], chance: random.Random, number: int) -> dict[str
         group = {"product_category": "toys", "from": "2026-11-02", "until": "2026-11-20", "legal_ground": "a recall"}
         capped = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
         rules.append(rule("group", capped, group=group))
+    if chance.random() < 0.6:
+        cap = {"kind": "listing_cap", "listings": chance.choice([5, 50, 500])}
+        of_tiers = {"tiers": ["unrated", "probation", "standard"][: chance.randint(1, 3)]}
+        rules.append(rule("listed", cap, *([{"kind": "manual_review"}] * chance.randint(0, 1)), **of_tiers))
     limits = {"hold_limits": {name: chance.randint(1, 8) for name in MARKETS[1:] if chance.random() < 0.7}}
-    return {**data, "version": number + 1, "rules": rules} | (limits if chance.random() < 0.5 else {})
+    notice = {"notice_days": chance.choice([1, 3, 9])} if chance.random() < 0.6 else {}
+    return {**data, "version": number + 1, "rules": rules} | notice | (limits if chance.random() < 0.5 else {})
 
 
 @dataclass

@@ -3,6 +3,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from scoring.base.errors import PolicyRefused
 from sellertrust.client import Client
 from sellertrust.policies import PolicyClient
 from sellertrust.v1 import entry_pb2 as entry_pb
-from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
+from sellertrust.v1.policy_service_pb2 import IMMEDIATE_GROUND_DANGER, CommitPolicyRequest, PolicyAction
 from service.api.server import Server
 from service.bootstrap import build_scorer, follow_moves
 from service.ledger.append import policy_moves
@@ -27,7 +28,7 @@ from tests.helpers.four_eyes import (
     world,
 )
 from tests.helpers.policies import GRADED
-from tests.helpers.refusals import refused
+from tests.helpers.refusals import refused, refused_fields
 from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
@@ -51,7 +52,7 @@ class Running:
         stack.callback(follow.join)
         stack.callback(stop.set)
 
-    def commit(self, policy: str, expected: str, **fields: str) -> str:
+    def commit(self, policy: str, expected: str, **fields: Any) -> str:
         return self.policies.commit_policy(policy, expected=expected, **(SAID | fields)).serving_digest
 
     def stamped(self, seller: str = "s1") -> str:
@@ -109,6 +110,48 @@ def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, 
         assert (found.policy.text, found.policy.digest, found.policy.policy_name) == (
             GENERAL.text, GENERAL.digest, "general",
         )  # fmt: skip
+
+
+STRICT = (
+    "notice_days = 15\n"
+    + GENERAL.text.replace("trusted = 450", "trusted = 998").replace("= 600", "= 999")
+    + """
+[[rules]]
+id = "few"
+reference = "terms 1"
+tiers = ["unrated", "probation", "standard"]
+measures = [{ kind = "listing_cap", listings = 5 }]
+"""
+)
+"""With a notice of 15 days."""
+
+
+def test_a_stricter_policy_waits_for_its_notice(two: tuple[Running, Running]) -> None:
+    """A tier and a cap wait, in remembered answers, too; a badge does not, nor a commit for an imminent danger."""
+    one, other = two
+    one.client.append_entries(MARKET, [identity("j", "s2"), exposure("y", "s2", 5_000)])
+    one.commit(GENERAL.text, TIERS.digest)
+    before = one.client.get_trust_score(MARKET, "s2")
+    assert before.tier > entry_pb.TIER_STANDARD
+    strict = one.commit(STRICT, GENERAL.digest)
+    wait_until(lambda: other.stamped() == strict)
+    for running in (one, one, other, other):
+        found = running.client.get_trust_score(MARKET, "s2")
+        assert (found.tier, found.notice.tier, found.badge) == (before.tier, entry_pb.TIER_STANDARD, "none")
+        assert found.reason_codes[-1] == "NOTICE"
+    waiting = other.client.evaluate_measures(MARKET, "s2")
+    assert (waiting.tier, waiting.notice) == (found.tier, found.notice)
+    [cap] = [measure for measure in waiting.measures if measure.rule == "few"]
+    assert cap.start_time == found.notice.end_time
+    assert 5 not in {stated.limit for stated in waiting.terms.listing_caps}
+    assert waiting.terms.reserve_ppm == 50_000  # of the tier `standard`: money does not wait
+    assert refused_fields(one.commit, STRICT, strict, immediate=9) == ["immediate"]
+    again = STRICT.replace("version = 1", "version = 2")
+    at_once = one.policies.commit_policy(again, expected=strict, immediate=IMMEDIATE_GROUND_DANGER, **SAID)
+    found = one.client.get_trust_score(MARKET, "s2")
+    assert (found.tier, found.HasField("notice")) == (entry_pb.TIER_STANDARD, False)
+    assert one.client.get_trust_score(MARKET, "s1").tier < entry_pb.TIER_STANDARD
+    assert at_once.move.immediate == [*one.policies.list_policy_moves()][-1].immediate == IMMEDIATE_GROUND_DANGER
 
 
 @pytest.mark.long

@@ -93,7 +93,7 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
         for at_most in ({"trusted": 1, "standard": 2, "probation": 3}, {"trusted": 900})
     )
     found = looked(ledger, lenient, strict)
-    assert segment(found, "all", "all") == {"sellers": 5, "tier_down": 1}
+    assert segment(found, "all", "all") == {"sellers": 5, "tier_down": 1, "noticed": 1}
     assert [one.seller for one in found.examples] == ["guilty"]
     assert found.examples[0].tiers[1] == "probation"
 

@@ -1,0 +1,148 @@
+"""Notice: what a move of the policy or the model alone makes stricter waits some days.
+
+Until then a seller keeps the laxer of the answers before and after the move, on the same facts: its tier here, its
+reviews and listings in `scoring.measures.in_force`. Money and badges never wait.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
+from scoring.caution.signs import list_signs_of_control
+from scoring.features.resolved import SellerFacts
+from scoring.model.artifact import Artifact
+from scoring.policy.history import establish
+from scoring.policy.policy import Policy
+from scoring.scores.answer import Notice, TrustScore
+from scoring.scores.reasons import NOTICE
+from scoring.scores.score import Cautions, CoreAnswer, Earlier, answer
+
+
+class Move(NamedTuple):
+    """A change of the served policy or model."""
+
+    time: int
+    """In microseconds."""
+    before: str
+    """A digest, as `after`; empty for no model. The policy of the first commit replaces the first server's file policy."""
+    after: str
+    is_immediate: bool = False
+
+
+class Ended(NamedTuple):
+    """What was served before a move whose notice runs; digests."""
+
+    model: str
+    policy: str
+    time: int
+    """Of the move, in microseconds."""
+    until: int
+
+
+def list_ended(
+    policies: Iterable[Move],
+    models: Iterable[Move],
+    model: str,
+    policy: str,
+    time: int,
+    find_days: Callable[[str], int],
+) -> list[Ended]:
+    """Return what was served before a model and a policy, as far as its notice ran after the last move before a time.
+
+    `time`: in microseconds. `policies`, `models`: all moves in order; those after the last one to `policy` and `model`
+    are left out. `find_days` returns a policy's days of notice. A move has the longer notice of the policies before and
+    after it. An immediate move ends the notices of all moves before it.
+    """
+    by_policy, by_model = _list_until(policies, policy, time), _list_until(models, model, time)
+    moves = sorted(
+        [*((one, True) for one in by_policy), *((one, False) for one in by_model)], key=lambda one: one[0].time
+    )
+    serving = {True: by_policy[0].before if by_policy else policy, False: by_model[0].before if by_model else model}
+    found: dict[tuple[str, str], Ended] = {}
+    for move, is_policy in moves:
+        before = serving[False], serving[True]
+        serving[is_policy] = move.after
+        if move.is_immediate:
+            found.clear()
+            continue
+        if days := max(find_days(before[1]), find_days(serving[True])):
+            found[before] = Ended(*before, move.time, -(-(move.time + days * DAY) // DAY) * DAY)
+    return [one for pair, one in found.items() if pair != (model, policy) and one.until > moves[-1][0].time]
+
+
+def _list_until(moves: Iterable[Move], after: str, time: int) -> list[Move]:
+    known = [move for move in moves if move.time < time]
+    last = max((place for place, move in enumerate(known) if move.after == after), default=-1)
+    return known[: last + 1]
+
+
+class Served(NamedTuple):
+    artifact: Artifact | None
+    policy: Policy
+    time: int
+    """Of the move that ended it, in microseconds."""
+    until: int
+
+
+def answer_within_notice(
+    known: SellerFacts,
+    artifact: Artifact | None,
+    policy: Policy,
+    cautions: Cautions = MappingProxyType({}),
+    check: Callable[[], None] = lambda: None,
+    *,
+    looks_back: bool = False,
+    served: Sequence[Served] = (),
+) -> CoreAnswer:
+    """Return `answer`, with the tiers that sellers keep, and the answers by what was `served` before."""
+    given = answer(known, artifact, policy, cautions, check, looks_back=looks_back)
+    if not served:
+        return given
+    newest = _find_newest_facts(given)
+    earlier = [
+        Earlier(
+            answer(known, one.artifact, one.policy, check=check, looks_back=looks_back),
+            one.time,
+            one.until,
+            [time < one.time for time in newest],
+        )
+        for one in served
+    ]
+    scores = [_keep_tier(score, earlier, case) for case, score in enumerate(given.scores)]
+    return replace(given, scores=scores, earlier=earlier)
+
+
+def _find_newest_facts(given: CoreAnswer) -> list[int]:
+    """Return, by seller, when its last fact that ends a notice became known, in microseconds; -1 without one.
+
+    Such a fact is a confirmation, a change of control, or a lower level of the identity.
+    """
+    known = given.known
+    rows, columns = known.table.rows, known.columns
+    established = establish(given.facts, rows, known.table.rows_by_case(), known.observe_time)
+    newest = [max((one.time for one in found), default=-1) for found in established]
+    about = columns.take(np.isin(columns.kind, (Kind.CONTROL, Kind.IDENTITY)))
+    for case in np.unique(about.case).tolist():
+        times = [sign.time for sign in list_signs_of_control(about.take(about.case == case), rows)]
+        newest[case] = max([newest[case], *(time for time in times if time <= known.observe_time)])
+    return newest
+
+
+def _keep_tier(score: TrustScore | None, earlier: Sequence[Earlier], case: int) -> TrustScore | None:
+    if score is None or score.tier is None or score.override:
+        return score
+    kept = [
+        (before.tier, one.until)
+        for one in earlier
+        if one.counts[case] and (before := one.given.scores[case]) is not None and before.tier is not None
+    ]
+    better = [until for tier, until in kept if tier > score.tier]
+    if not better:
+        return score
+    tier, until = max(tier for tier, _ in kept), min(better)
+    return replace(score, tier=tier, notice=Notice(score.tier, until), reason_codes=(*score.reason_codes, NOTICE))
