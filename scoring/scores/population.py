@@ -81,6 +81,8 @@ class Placed:
     terms: Sequence[Terms]
     terms_of: Ints
     """By seller, the index of its terms."""
+    by_rules_of: Ints
+    """The same without cautions."""
     by_rule: Mapping[str, int]
     """Number of sellers by rule id."""
     settled: Mapping[str, Ints]
@@ -137,7 +139,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
         left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
         terms_of[case] = terms.setdefault(left, len(terms))
-    return Placed(tier, [*terms], terms_of, by_rule, settled)
+    return Placed(tier, [*terms], terms_of, terms_of, by_rule, settled)
 
 
 def _find_closures(

@@ -239,8 +239,9 @@ class _Changes:
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
         self.aspects = {pair: tuple(old.list_changes(new)) for pair, (old, new) in both.items()}
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
-        waiting = [pair for pair, of in strictness.items() if of.waits]
-        self.waits = (after.tier < before.tier) | np.isin(self.pair, waiting)
+        by_rules = [*zip(before.by_rules_of.tolist(), after.by_rules_of.tolist(), strict=True)]
+        waiting = {pair: _compare(before.terms[pair[0]], after.terms[pair[1]]).waits for pair in {*by_rules}}
+        self.waits = (after.tier < before.tier) | np.array([waiting[pair] for pair in by_rules], dtype=np.bool_)
         self.stricter = np.isin(self.pair, [pair for pair, of in strictness.items() if of.is_stricter])
         self.laxer = np.isin(self.pair, [pair for pair, of in strictness.items() if of.is_laxer])
         self.moved = self.stricter | self.laxer | (before.tier != after.tier)

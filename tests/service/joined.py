@@ -300,7 +300,7 @@ def _spend(place: Place, runners: list[Runner], day: int, captured: Counter[str]
             place.append(Entry(f"stop-{one.name}", one.name, PayoutsChanged(PayoutsChange.STOPPED, "staff", "a run")))
         if one.starts <= day < one.stop:
             if place.chance.random() < 0.15:
-                until = place.clock.now + 9 * DAY
+                until = (place.today + 9) * DAY  # at a midnight, when every seller is evaluated
                 fact = OverrideImposed(place.chance.choice([*Tier]), until, "staff", "so")
                 place.number += 1
                 place.append(Entry(f"o{place.number}", one.name, fact))

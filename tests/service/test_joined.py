@@ -21,12 +21,14 @@ def test_parts_that_meet_agree_in_a_short_history(monkeypatch: pytest.MonkeyPatc
     """Two runners, two overturned sellers with twins, nine days, one commit, one promotion."""
     for name, value in {"RUNNERS": 2, "TWINS": 2, "DAYS": 9}.items():
         monkeypatch.setattr(joined, name, value)
-    data = (HELD, LITTLE | {"rules": [*LITTLE["rules"], FACTS]})
+    listed = rule("listed", {"kind": "listing_cap", "listings": 5}, {"kind": "manual_review"})
+    data = (HELD, LITTLE | {"rules": [*LITTLE["rules"], FACTS, listed], "notice_days": 3})
     policies = tuple(policy_of(one) for one in data)
     found = certify(policies[1], assumed(), older=policies[:1])
     counts, faults = joined.live(Served(data, policies, assumed(), stated(), found), 3)
     assert faults == []
     assert (counts["histories"], counts["contested"]) == (4, 9)
+    assert counts["waited"] == counts["notices"] > 0
 
 
 @pytest.mark.long
