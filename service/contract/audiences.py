@@ -78,7 +78,9 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.T
     until = format_day(told.whole.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
     sentences = [_tell_score(told.whole.score, texts)]
     if (notice := told.whole.score.notice) is not None:
-        sentences.append(texts.say("notice", day=day_text(notice.until), tier=texts.say(f"tier.{notice.tier.name}")))
+        sentences.append(
+            texts.say("reason.NOTICE", day=day_text(notice.until), tier=texts.say(f"tier.{notice.tier.name}"))
+        )
     for lead in told.leads:
         sentences += _tell_lead(lead, told.violations, texts, for_regulator=for_regulator)
     sentences += [
