@@ -92,12 +92,9 @@ class Champion:
             self.artifact = loaded
             return True
 
-    def find(self, digest: str) -> Artifact | None:
-        """Return a model of the registry by its digest; None for the empty one. Raises ArtifactRefused if it is unsound."""
-        present = self.artifact
-        if present is not None and present.digest == digest:
-            return present
-        return self._load(digest) if digest else None
+    def load_earlier(self, digest: str) -> Artifact | None:
+        """Return a model that was champion, also if it is only in memory; raises as `find`."""
+        return self.artifact if digest == self.digest else self._load(digest) if digest else None
 
     def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
         """Call `refresh` when an alias moves, until `stop` is set; blocks the thread.

@@ -75,14 +75,17 @@ class Scorer:
         return self._notice_days.get(policy, 0)
 
     def _ask(self, marketplace: str, cut: Cut, artifact: Artifact | None, policy: Policy) -> "_Asked":
-        ended = self._list_ended(artifact.digest if artifact else "", policy.digest, cut.observe_time)
-        served = tuple(self._load_ended(one for one in ended if cut.observe_time < one.until))
+        model = artifact.digest if artifact else ""
+        ended = self._list_ended(model, policy.digest, cut.observe_time)
+        running = (one for one in ended if cut.observe_time < one.until)
+        served = tuple(self._load_ended(running, {model: artifact}))
         return _Asked(marketplace, cut, artifact, policy, served=served, notice=_name_notice(ended))
 
-    def _load_ended(self, ended: Iterable[Ended]) -> Iterator[Served]:
+    def _load_ended(self, ended: Iterable[Ended], known: Mapping[str, Artifact | None]) -> Iterator[Served]:
         for one in ended:  # a model that was deleted from the registry keeps no tier
             with suppress(PolicyRefused, PolicyNotFound, ArtifactRefused, ModelNotFound):
-                yield Served(self.champion.find(one.model), self.policy.find(one.policy), one.time, one.until)
+                model = known[one.model] if one.model in known else self.champion.load_earlier(one.model)
+                yield Served(model, self.policy.find(one.policy), one.time, one.until)
 
     @property
     def unknown_badge(self) -> str:
