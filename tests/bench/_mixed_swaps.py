@@ -7,6 +7,7 @@ import random
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -98,6 +99,8 @@ def run(show: Show, count: int = SWAPS) -> None:
         show("swaps.tries", len(seconds))
         show("swaps.calls", seen.calls)
         show("swaps.failed", len(seen.failures))
+        for failure, number in Counter(seen.failures).items():
+            show(f"swaps.{failure.lower().replace(' ', '_')}", number)
         show("swaps.mixed", seen.mixed)
         show("swaps.kinds_seen", len(seen.made_by))
         show("swaps.slowest_s", round(max(seconds), 2))
