@@ -1,3 +1,4 @@
+import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -140,10 +141,15 @@ def show(
     if history and policy != "head":
         raise invalid("--history", "lists every policy; leave out POLICY, or --history")
     with client() as (connection, _):
+        policies = PolicyClient(connection)
         if history:
-            emit([_make_policy_move_row(move, output) for move in PolicyClient(connection).list_policy_moves()], output)
+            rows = [
+                _make_policy_move_row(one, output, _find_currency(policies, one))
+                for one in policies.list_policy_moves()
+            ]
+            emit(rows, output)
             return
-        found = PolicyClient(connection).get_policy(policy)
+        found = policies.get_policy(policy)
     shown, commit = found.policy, found.commit
     if output is Format.JSON:
         row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
@@ -152,9 +158,19 @@ def show(
         return
     say(f"{shown.policy_name} version {shown.policy_version}, digest {shown.digest}")
     if commit.certificate:
-        accepted = _describe_losses(commit.accepted_losses) or "no loss"
+        accepted = _describe_losses(commit.accepted_losses, _read_currency(shown.text)) or "no loss"
         say(f"loss certificate {commit.certificate}; {commit.actor} accepted {accepted}")
     write(shown.text)
+
+
+def _find_currency(policies: PolicyClient, move: PolicyMove) -> str:
+    """Return the currency of a move's amounts; empty without any."""
+    has_amounts = move.accepted_losses or move.sequence_losses
+    return _read_currency(policies.get_policy(move.policy.rpartition("/")[2]).policy.text) if has_amounts else ""
+
+
+def _read_currency(text: str) -> str:
+    return str(tomllib.loads(text).get("currency", ""))
 
 
 def _report(move: PolicyMove, serving: str, output: Format, currency: str = "") -> None:

@@ -55,7 +55,8 @@ def test_a_commit_shows_its_certificate_and_who_accepted(tmp_path: Path) -> None
         assert made["accepted_losses"] == "; ".join(losses)
         assert made["certificate"][:12] in shell("policy", "show", "--history")[0]
         shown = shell("policy", "show")[1]
-        assert f"loss certificate {made['certificate']}; a-1 accepted {'; '.join(losses)}" in shown
+        assert f"loss certificate {made['certificate']}; a-1 accepted unconditional=2,519,800.00 EUR" in shown
+        assert "unconditional=2,519,800.00 EUR" in shell("policy", "show", "--history")[0]
         assert shell.json("policy", "show")["commit"] == made
 
 
