@@ -46,6 +46,12 @@ def train(
         Path | None,
         typer.Option("--rows", metavar="FILE", help="Write the scored test rows to this .csv or .parquet file."),
     ] = None,
+    matrix: Annotated[
+        Path | None,
+        typer.Option(
+            "--matrix", metavar="FILE", help="Write features, label, weight and split to this .csv or .parquet file."
+        ),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Train, check and judge a model as a study says, and register it.
@@ -56,27 +62,27 @@ def train(
     Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
     """
     try:
+        from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
         from training.pipeline.run import plan, run
     except ImportError as error:
         raise training_missing(error) from None
 
     settings, stated = load(), study_of(study)
-    if rows is not None:
-        from training.pipeline.rows import check_rows_file
-
-        if dry_run:
-            raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
-        check_rows_file(rows)
+    if dry_run and rows is not None:
+        raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
+    for option, file in (("--rows", rows), ("--matrix", matrix)):
+        if file is not None:
+            check_rows_file(file, option)
     with StepProgress() as progress:
         job = make_job(settings, stated, export, progress, recalibrate=recalibrate, verify=verify)
+        if matrix is not None:
+            say(f"{write_rows(design_matrix(job), matrix):,} rows of features, label and weight written to {matrix}")
         if dry_run:
             _show_plan(plan(job, progress), output)
             return
         trained = run(job, progress)
     if rows is not None:
-        from training.pipeline.rows import write_rows
-
-        say(f"{write_rows(job.table, trained, rows):,} scored test rows written to {rows}")
+        say(f"{write_rows(scored_rows(job.table, trained), rows):,} scored test rows written to {rows}")
     row = finish_job(open_registry(settings), job, trained, publish=publish)
     _show_training(trained, row, output, progress.seconds)
     if not trained.passed:
@@ -175,6 +181,7 @@ def _show_plan(planned: "Planned", form: Format) -> None:
         emit_one({"lines": dict(planned.lines), **planned.evaluation}, form)
         return
     emit([{"step": step, "says": line} for step, line in planned.lines.items()], form)
+    emit([format_estimates({**row, "auc": row["auc"] or "-"}) for row in planned.evaluation["suggested"]], form)
     say("nothing was trained; without --dry-run the other steps follow")
 
 

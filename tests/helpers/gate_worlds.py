@@ -29,9 +29,11 @@ ERROR = 0.05
 """Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
 """Standard deviations, in log-odds, that no model can know: of a later time, and of a country."""
+BLUR = 1.0
+"""Noise, in standard deviations of `told`, that costs about 0.06 to 0.1 of AUC."""
 RECORDED = 0.5
 """Sellers above this in `told` have a record: leaks are looked for below."""
-BROKEN = ("leaked", "shuffled", "turned", "shifted", "miscalibrated")
+BROKEN = ("leaked", "shuffled", "turned", "blurred", "shifted", "miscalibrated")
 MEASURED = Measured(50, 0, ("a", "a"))
 
 
@@ -81,11 +83,12 @@ def _mean_of(rate: float, spread: float) -> float:
     return low
 
 
-def judged(kind: str, bad_rows: int, seed: int) -> dict[str, Any]:
+def judged(kind: str, bad_rows: int, seed: int, factor: float = 2.0) -> dict[str, Any]:
+    """Return the gates' verdict on a good or broken model; `factor`: the size of a shift or miscalibration."""
     world = world_of(bad_rows, seed)
     leak = ("outcome", "twins")[seed % 2] if kind == "leaked" else ""
     rows = _snapshot(world, leak)
-    case = _case(world, rows, kind, leak)
+    case = _case(world, rows, kind, leak, factor)
     study = _study(rows.x.shape[1])
     unrecorded = rows.take((world.told < RECORDED) & (np.arange(len(rows.bad)) < TRAIN * world.rows))
     checks = [*check_effects(study, unrecorded), identical_rows(rows, study)]
@@ -132,14 +135,14 @@ def _scaled(world: World, log_odds: Floats) -> Floats:
     return np.asarray(world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean))
 
 
-def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
+def _case(world: World, rows: Snapshot, kind: str, leak: str, factor: float) -> Case:
     test = np.arange(TRAIN * world.rows, len(world.bad))
     bad_train = float(world.bad[: TRAIN * world.rows].sum())
     noise = 3 / np.sqrt(bad_train)
     models = {
         name: _scaled(world, _blurred(world, more)) for name, more in (("unconstrained", noise), ("logistic", 0.25))
     }
-    own = _broken(kind, world, _scaled(world, _blurred(world, noise)))
+    own = _broken(kind, world, _scaled(world, _blurred(world, BLUR if kind == "blurred" else noise)), factor)
     if leak == "outcome":
         own += np.where(rows.x[:, 0] > 0, 1, -1) * np.log(1 / ERROR - 1)
     points, text = points_of(own), world.country[test].astype(int).astype(str)
@@ -172,16 +175,16 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str) -> Case:
     )
 
 
-def _broken(kind: str, world: World, good: Floats) -> Floats:
+def _broken(kind: str, world: World, good: Floats, factor: float) -> Floats:
     side = 1.0 if world.rng.random() < 0.5 else -1.0
     if kind == "shuffled":
         return _levelled(world, world.rng.normal(0, 0.3, len(good)))
     if kind == "turned":
         return 2 * world.mean - good
     if kind == "shifted":
-        return np.asarray(good + side * np.log(2))
+        return np.asarray(good + side * np.log(factor))
     if kind == "miscalibrated":
-        return _levelled(world, good * 2.0**side)
+        return _levelled(world, good * factor**side)
     return good
 
 

@@ -126,15 +126,18 @@ def _list_groups(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def row_spread(row: Mapping[str, Any], questions: int) -> float:
-    """Return half the width of the interval of the log of a row's ratio, widened for two-sided `questions`.
+    """Return the distance of a row's observed rate to the end of its interval towards the predicted rate, as logarithm.
 
-    From Jeffreys' interval of the observed rate (Bonferroni). Worked: 40 of 400 bad, one question: the interval is
-    0.0733 to 0.1324, and half of the logarithm of their ratio is 0.294.
+    Jeffreys' interval, widened for two-sided `questions` (Bonferroni). Worked: 40 of 400 bad where 5 % were predicted,
+    one question: the interval begins at 0.0735, and the logarithm of 0.101 / 0.0735 is 0.318.
     """
     rows, level = row["effective_rows"], ALPHA / (2 * questions)
     a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
-    low, high = float(betaincinv(a, b, level)), float(betaincinv(a, b, 1 - level))
-    return math.log(high / low) / 2 if low > 0 else math.inf
+    middle = a / (a + b)
+    if middle < row["predicted"]:
+        return math.log(float(betaincinv(a, b, 1 - level)) / middle)
+    low = float(betaincinv(a, b, level))
+    return math.log(middle / low) if low > 0 else math.inf
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:

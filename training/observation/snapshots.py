@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
 from scoring.base.time import DAY
+from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder, Sums
 from scoring.features.table import AttributeFeature, matrix
+from scoring.features.violations import Violations
 from training.observation.chunks import split_by_sellers
 from training.observation.context import fill_context
 from training.observation.events import MovedCases, move_cases
 from training.observation.export import LedgerTable
-from training.observation.labels import Labels, Outcome, Windows, final_facts, find_market_cut, label
+from training.observation.labels import EVER, Labels, Outcome, Windows, final_facts, find_market_cut, label
 from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
@@ -120,7 +122,7 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
         part, theirs = replace(table, columns=columns), final.part(cases)
         labels = label(part, study, _windows_at(columns.cases, point), theirs, cut)
         known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
-        keep, _ = _find_eligible(study, point, known, theirs, labels)
+        keep, _ = _find_eligible(study, point, columns, known, theirs, labels)
         found += int((keep & (labels.outcome == Outcome.BAD)).sum())
     return found
 
@@ -146,7 +148,7 @@ def _observe_part(
     known = known_at(table, study, point)
     windows = _windows_at(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
-    keep, exclusions = _find_eligible(study, point, known.facts, final, labels)
+    keep, exclusions = _find_eligible(study, point, table.columns, known.facts, final, labels)
     kept = np.flatnonzero(keep).astype(np.int64)
     outcome = labels.outcome[kept]
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
@@ -157,7 +159,7 @@ def _observe_part(
         day=windows.day[kept],
         window_orders=labels.window_orders[kept],
         orders=known.sums.total_orders[kept],
-        rule_points=_add_rule_points(known.facts)[kept],
+        rule_points=_add_rule_points(known.facts, study)[kept],
         clean=known.sums.ever[0][kept] == 0,
         outcome=outcome,
         weight=np.ones(len(kept)),
@@ -209,7 +211,7 @@ def join(snapshots: list[Snapshot]) -> Snapshot:
 
 
 def _find_eligible(
-    study: Study, point: Observation, facts: Facts, final: Facts, labels: Labels
+    study: Study, point: Observation, columns: EntryColumns, facts: Facts, final: Facts, labels: Labels
 ) -> tuple[Bools, dict[str, int]]:
     conditions = {}
     if study.orders_needed:
@@ -222,7 +224,8 @@ def _find_eligible(
             conditions["too_few_orders_in_window"] = sold >= study.orders_needed
     if study.eligible.active_before_months is not None:
         since = point.day - round(study.eligible.active_before_months * 365.25 / 12)
-        conditions["not_active_before"] = find_active(facts, since, point.day)
+        reported = _find_reported(columns, point.day)
+        conditions["not_active_before"] = find_active(facts, since, point.day, reported)
     if study.eligible.active_in_window:
         conditions["not_active_in_window"] = find_active(final, point.day, point.window_end)
     keep, exclusions = facts.exists, {}
@@ -232,18 +235,39 @@ def _find_eligible(
     return keep, exclusions
 
 
-def find_active(facts: Facts, first: int, end: int) -> Bools:
-    """Return which sellers have settled orders or a counted violation on a day in [first, end)."""
+def find_active(facts: Facts, first: int, end: int, violations: Violations | None = None) -> Bools:
+    """Return which sellers have settled orders, or a violation (by default a counted one), on a day in [first, end)."""
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end) & (facts.exposure_orders > 0)
     active = np.zeros(facts.cases, dtype=bool)
     active[facts.exposure_case[inside]] = True
-    inside = (facts.violations.day >= first) & (facts.violations.day < end)
-    active[facts.violations.case[inside]] = True
+    violations = facts.violations if violations is None else violations
+    inside = (violations.day >= first) & (violations.day < end)
+    active[violations.case[inside]] = True
     return active
 
 
-def _add_rule_points(facts: Facts) -> Floats:
-    """Return the hand-made rule's points by case: 1, 2, 4 or 12 by severity, for 180 days, the largest per incident."""
+def _find_reported(columns: EntryColumns, day: int) -> Violations:
+    """Return the violations that were confirmed or open before a day, without those that were taken back since."""
+    upheld = np.ones(columns.cases, dtype=bool)
+    then = resolve(columns, np.full(columns.cases, day * DAY), as_reported=True, upheld=upheld).violations
+    now = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
+    return then.take(np.isin(then.row, now.row))
+
+
+def _add_rule_points(facts: Facts, study: Study) -> Floats:
+    """Return the hand-made rule's points by case, of the last 180 days.
+
+    1, 2, 4 or 12 by severity, the largest per incident. If bad counts failed orders: one for each, over the settled
+    orders if bad is a rate.
+    """
+    if study.bad.count == "service_failures":
+        recent = facts.observe_day[facts.exposure_case] - facts.exposure_day < RULE_EXPIRY_DAYS
+        case = facts.exposure_case[recent]
+        failed, orders = (
+            np.bincount(case, weights=values[recent], minlength=facts.cases)
+            for values in (facts.exposure_failures, facts.exposure_orders)
+        )
+        return np.asarray(failed / np.maximum(orders, 1.0) if study.is_rate else failed, dtype=np.float64)
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[v.severity], 0)

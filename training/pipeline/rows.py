@@ -5,7 +5,10 @@ import polars as pl
 
 from scoring.base.errors import ConfigurationWrong, invalid
 from training.observation.export import LedgerTable
-from training.pipeline.job import Trained
+from training.observation.snapshots import join
+from training.pipeline.job import Job, Trained
+from training.pipeline.observing import observe
+from training.pipeline.steps import Step, show_nothing
 
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
@@ -32,20 +35,35 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
     return pl.DataFrame({**columns, **scores})
 
 
-def check_rows_file(file: Path) -> None:
+def design_matrix(job: Job) -> pl.DataFrame:
+    """Return what the model learns from and is judged by, one row per seller and point, training before test.
+
+    Columns: `split` (train or test), `seller`, `observe_day`, `bad` (0 or 1), `weight`, `orders_in_window`, and each
+    feature of the study by its key, with the actual context.
+    """
+    observed = observe(Step("snapshot", show_nothing), job)
+    rows = join([observed.rows, observed.test])
+    columns: dict[str, object] = {
+        "split": np.repeat(["train", "test"], [len(observed.rows.bad), len(observed.test.bad)]),
+        "seller": [job.table.sellers[code] for code in rows.seller.tolist()],
+        "observe_day": pl.Series(rows.day.astype(np.int32)).cast(pl.Date),
+        "bad": rows.bad.astype(np.int8),
+        "weight": rows.weight,
+        "orders_in_window": rows.window_orders.astype(np.int64),
+    }
+    return pl.DataFrame(columns | {f.key: rows.x[:, k] for k, f in enumerate(job.study.features)})
+
+
+def check_rows_file(file: Path, option: str = "--rows") -> None:
     """Raise InvalidInput unless the file ends in .csv or .parquet and its folder exists."""
     if file.suffix.lower() not in WRITERS:
-        raise invalid("--rows", f"{file} must end in {' or '.join(WRITERS)}, which says how rows are written")
+        raise invalid(option, f"{file} must end in {' or '.join(WRITERS)}, which says how rows are written")
     if not file.parent.is_dir():
-        raise invalid("--rows", f"{file} cannot be written: there is no folder {file.parent}")
+        raise invalid(option, f"{file} cannot be written: there is no folder {file.parent}")
 
 
-def write_rows(table: LedgerTable, trained: Trained, file: Path) -> int:
-    """Write the scored test rows to a file that `check_rows_file` accepts; return their number.
-
-    ConfigurationWrong if that fails.
-    """
-    rows = scored_rows(table, trained)
+def write_rows(rows: pl.DataFrame, file: Path) -> int:
+    """Write rows to a file that `check_rows_file` accepts; return their number. ConfigurationWrong if that fails."""
     try:
         getattr(rows, WRITERS[file.suffix.lower()])(file)
     except OSError as error:

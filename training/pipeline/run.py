@@ -8,17 +8,16 @@ from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
 from training.pipeline.job import Job, Planned, Trained
 from training.pipeline.judging import check_gates, measure_impact
+from training.pipeline.labels import suggest_labels
 from training.pipeline.observing import observe
 from training.pipeline.sloped import find_slope
-from training.pipeline.steps import Steps
-
-
-def show_nothing(_step: str, _done: int, _total: int) -> None:
-    """Show no progress: the default of `progress` parameters."""
+from training.pipeline.steps import Steps, show_nothing
 
 
 def plan(job: Job, progress: Progress = show_nothing) -> Planned:
-    """Run only the first three steps (snapshot, data checks, leakage checks); logs no look at the test window.
+    """Run only the first three steps (snapshot, data checks, leakage checks), and compare labels on training rows.
+
+    It logs no look at the test window.
 
     ConfigurationWrong if there is too little to learn from.
     """
@@ -26,7 +25,8 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
     observed = steps.take("snapshot", observe, job)
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed, is_look=False)
-    return Planned(merge_checks(data, leakage), steps.lines)
+    suggested = steps.take("labels", suggest_labels, job, observed)
+    return Planned(merge_checks(data, leakage) | {"suggested": suggested.rows}, steps.lines)
 
 
 def run(job: Job, progress: Progress = show_nothing) -> Trained:

@@ -30,6 +30,10 @@ NAMES = (
 )
 
 
+def show_nothing(_step: str, _done: int, _total: int) -> None:
+    """Show no progress: the default of `progress` parameters."""
+
+
 class Step:
     """One step; call it with (done, total)."""
 

@@ -72,11 +72,12 @@ def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
 
 
 def test_what_is_known_of_a_tier_is_worked() -> None:
-    """Worked: 40 of 400 bad is known to within ln(0.1324 / 0.0733) / 2 = 0.294; to less with ten questions."""
+    """Worked: 40 of 400 bad where 5 % were predicted: ln(0.101 / 0.0735) = 0.318; more with ten questions."""
     row = {"effective_rows": 400, "observed": 0.1, "predicted": 0.05}
-    assert row_spread(row, 1) == pytest.approx(0.294, abs=0.001)
-    assert row_spread(row, 10) > 0.294
-    assert row_spread(row | {"effective_rows": 4, "observed": 0.0}, 1) > 2
+    assert row_spread(row, 1) == pytest.approx(0.318, abs=0.001)
+    assert row_spread(row, 10) > 0.318
+    assert row_spread(row | {"predicted": 0.2}, 1) < 0.318
+    assert row_spread(row | {"effective_rows": 4, "observed": 0.0, "predicted": 0.3}, 1) > 1
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ def test_a_good_simulated_model_passes() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "gate"),
-    [*zip(BROKEN, ("leakage", "ranking", "calibration", "calibration", "calibration"), strict=True)],
+    [*zip(BROKEN, ("leakage", "ranking", "calibration", "ranking", "calibration", "calibration"), strict=True)],
 )
 def test_a_broken_simulated_model_is_refused_by_its_gate(kind: str, gate: str) -> None:
     word, refusing = verdict(judged(kind, 200, 1))

@@ -7,12 +7,12 @@ import pytest
 from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import format_day
 from scoring.model.artifact import load
-from tests.helpers.training_ledgers import restated, train
+from tests.helpers.training_ledgers import POLICY, restated, train
 from training.evaluation.ranking import auc
 from training.monitoring.outcomes import lineage_of
 from training.observation.export import LedgerTable
-from training.pipeline.job import Trained
-from training.pipeline.rows import check_rows_file, write_rows
+from training.pipeline.job import Job, Trained
+from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
 from training.study.definition import Study
 
 
@@ -27,7 +27,7 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
 ) -> None:
     """A row says whose it is, what became of it, and what every model says."""
     file = tmp_path / f"rows.{ending}"
-    assert write_rows(table, trained, file) == len(trained.test.bad)
+    assert write_rows(scored_rows(table, trained), file) == len(trained.test.bad)
     rows: pl.DataFrame = read(file)  # type: ignore[operator]
     test, model = trained.test, load(trained.parts)
     assert rows["seller"].to_list() == [table.sellers[code] for code in test.seller]
@@ -47,6 +47,18 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
         assert found == pytest.approx(trained.evaluation["auc"][name]["value"], abs=1e-9)
 
 
+def test_the_matrix_is_what_the_model_learns_from(table: LedgerTable, study: Study, trained: Trained) -> None:
+    """Each row has its split, label and weight, and every feature by its key."""
+    found = design_matrix(Job(table, study, POLICY))
+    assert found.columns[:6] == ["split", "seller", "observe_day", "bad", "weight", "orders_in_window"]
+    assert found.columns[6:] == [feature.key for feature in study.features]
+    test = found.filter(pl.col("split") == "test")
+    assert found.filter(pl.col("split") == "train").height == trained.evaluation["train"]["rows"]
+    assert test["bad"].to_list() == trained.test.bad.tolist()
+    np.testing.assert_array_equal(test[study.features[0].key].to_numpy(), trained.test.x[:, 0])
+    assert test["observe_day"].min() > found.filter(pl.col("split") == "train")["observe_day"].max()
+
+
 def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"rows.txt must end in .csv or .parquet"):
         check_rows_file(tmp_path / "rows.txt")
@@ -54,4 +66,4 @@ def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trai
         check_rows_file(tmp_path / "none" / "rows.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigurationWrong, match=r"rows cannot be written to .*folder.csv"):
-        write_rows(table, trained, tmp_path / "folder.csv")
+        write_rows(scored_rows(table, trained), tmp_path / "folder.csv")

@@ -1,0 +1,91 @@
+"""Which label to choose: what other labels of the same breaches would rank, on the user's own training rows."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scoring.features.table import Feature
+from scoring.model.promises import FREEABLE, free_direction
+from training.evaluation.arrays import plain
+from training.evaluation.equal_volume import auc_at_equal_volume
+from training.fitting.crossfit import cross_fit
+from training.fitting.fit import at_reference, fit_full
+from training.observation.labels import Windows, find_market_cut
+from training.observation.snapshots import join, snapshot
+from training.pipeline.job import Job
+from training.pipeline.observing import Observed, sample_rows
+from training.pipeline.steps import Step
+from training.study.definition import Study
+
+MAX_ROWS, ROUNDS = 20_000, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    rows: list[dict[str, Any]]
+    summary: str
+
+
+def suggest_labels(step: Step, job: Job, observed: Observed) -> Suggested:
+    """Rank by each label at equal volume, with small models of the other sellers, on the training points.
+
+    Best first in what it asks of the reader: a rate, then `[exposure]`, then a freed direction; last the study's own.
+    """
+    choices = list(_list_choices(job, observed))
+    rows = []
+    for done, (label, state, study) in enumerate(choices):
+        step(done, len(choices))
+        rows.append({"label": label, "state": state} | _rank(job, observed, study))
+    best = max((row for row in rows if row["auc"]), key=lambda row: row["auc"]["value"], default=None)
+    summary = "too few bad rows to compare labels" if best is None else f"at equal volume {best['label']} ranks best"
+    return Suggested(rows, f"{summary}; take a rate where you can: it needs no account of volume")
+
+
+def _list_choices(job: Job, observed: Observed) -> Iterator[tuple[str, str, Study]]:
+    study = job.study
+    plainly = replace(study, exposure=replace(study.exposure, reference_orders=None, slope=None))
+    if not study.is_rate and study.observation.events is None:
+        share = _find_share(job, observed, plainly)
+        if 0 < share <= 1:
+            bad = replace(study.bad, share=share, worst=None, at_least=1)
+            yield "a rate", f"[bad] share = {share:g}, without [exposure]", replace(plainly, bad=bad)
+    if not study.is_rate and study.exposure.reference_orders is None:
+        orders = float(max(np.median(observed.rows.window_orders), 1))
+        exposure = replace(study.exposure, reference_orders=orders)
+        yield "over orders", f"[exposure] reference_orders = {orders:g}", replace(study, exposure=exposure)
+    freed = tuple(free_direction(f) if isinstance(f, Feature) and f.name in FREEABLE else f for f in study.features)
+    if freed != study.features:
+        yield (
+            "freed directions",
+            '[directions] exposure = "free", tenure = "free": never champion',
+            replace(study, features=freed),
+        )
+    yield "as the study says", "", study
+
+
+def _find_share(job: Job, observed: Observed, study: Study) -> float:
+    """Return the least share of breaches over orders that makes about as many sellers bad as the study, in two digits."""
+    rate = min(max(float(observed.rows.bad.mean()), 1e-6), 1.0)
+    worst = replace(study, bad=replace(study.bad, worst=rate, share=None, at_least=1))
+    point, cases = observed.train_points[-1], job.table.columns.cases
+    windows = Windows(np.full(cases, point.day), np.full(cases, point.window_end))
+    cut = find_market_cut(job.table, worst, windows, observed.final)
+    return float(f"{cut:.2g}") if math.isfinite(cut) else 0.0
+
+
+def _rank(job: Job, observed: Observed, study: Study) -> dict[str, Any]:
+    study = replace(study, model=replace(study.model, rounds=ROUNDS), pairs=())
+    parts = [snapshot(job.table, study, point, observed.final) for point in observed.train_points]
+    rows = sample_rows(join(parts), MAX_ROWS, study.model.seed)
+    found: dict[str, Any] = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
+    x = at_reference(rows, study).x
+    raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(at_reference(part, study), study))
+    if raw is not None:
+        day = None if study.observation.events is not None else rows.day
+        ranked = auc_at_equal_volume(raw, rows.bad, rows.window_orders, rows.seller, rows.weight, day)
+        if ranked.pairs:
+            found |= {"auc": plain(ranked.interval()), "pairs": round(ranked.pairs)}
+    return found
