@@ -21,7 +21,7 @@ VOLUME_DAYS = 90
 """Days whose orders are the settled volume of a seller."""
 MAX_CELLS = 6_000_000
 """Entries times midnights that one search folds: some seconds."""
-MAX_WAITS = 6
+MAX_WAITS = 3
 """Times HORIZON_DAYS that a wait is followed."""
 
 
@@ -133,10 +133,17 @@ def _list_courses(facts: Facts) -> Iterator[Course]:
 
 
 def _follow(
-    given: CoreAnswer, artifact: Artifact, courses: Sequence[Course], days: int, check: Callable[[], None]
+    given: CoreAnswer,
+    artifact: Artifact,
+    courses: Sequence[Course],
+    days: int,
+    check: Callable[[], None],
+    *,
+    every: bool = True,
 ) -> list[Forecast]:
+    """Return the last HORIZON_DAYS of each course; without `every`, points are 0 where they change no tier."""
     known = _resolve_courses(given, courses, days)
-    points, past = look_back(known, artifact, given.policy, check, every=True)
+    points, past = look_back(known, artifact, given.policy, check, every=every)
     ahead = slice(HORIZON_DAYS, None, -1)
     return [
         Forecast(course, past.tiers[ahead, case], points.midnights[ahead, case]) for case, course in enumerate(courses)
@@ -198,7 +205,7 @@ def find_first_better_day(found: Forecasts, check: Callable[[], None] = lambda: 
     if (day := found.wait.find_day(found.tier + 1)) is not None:
         return day
     for number in range(2, MAX_WAITS + 1):
-        [later] = _follow(found.given, found.artifact, [Course()], number * HORIZON_DAYS, check)
+        [later] = _follow(found.given, found.artifact, [Course()], number * HORIZON_DAYS, check, every=False)
         reached = np.flatnonzero(later.tiers > found.tier)
         if len(reached):
             return (number - 1) * HORIZON_DAYS + int(reached[0])

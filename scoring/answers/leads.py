@@ -92,6 +92,8 @@ def find_leads(
             caused = forecasts is not None and _can_gain(act, forecasts)
         else:
             caused = _differs_as_said(lead, whole.score, next(scores))
+        if lead.entries and not caused:  # as when points end at 0 without it too
+            continue
         responsive = forecasts is not None and any(forecasts.moves_tier(one) for one in act)
         found.append(replace(lead, caused=caused, responsive=responsive))
     return found

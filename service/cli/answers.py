@@ -106,7 +106,7 @@ def path(
     for one in found.paths:
         write(wrap_line(f"  {one.sentence}"))
     if found.fixed:
-        write(f"  FIXED until {found.fixed_until_day or 'more than three years from now'}\n")
+        write(f"  FIXED until {found.fixed_until_day or 'more than 540 days from now'}\n")
     if found.stopped:
         write("  the seller has very many entries; not every way was searched\n")
     for appeal in found.appeals:

@@ -976,7 +976,7 @@ class ToldAnswer(_message.Message):
     fixed: _builtins.bool
     """True if nothing that the seller can do within 180 days improves its tier sooner than a wait. False in the best tier."""
     fixed_until_day: _builtins.str
-    """With `fixed`: the first UTC day on which a wait alone improves the tier. Empty if there is none within 3 years."""
+    """With `fixed`: the first UTC day on which a wait alone improves the tier. Empty if there is none within 540 days."""
     @_builtins.property
     def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In the order to read them."""

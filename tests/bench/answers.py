@@ -1,0 +1,145 @@
+"""Answers: whether the flags of explanations are true and paths reach their tiers, and how long both take."""
+
+from collections import Counter
+from time import perf_counter
+
+import numpy as np
+
+from scoring.answers.forecast import Forecasts, TierPath, daily_volume, find_first_better_day, find_paths, forecast
+from scoring.answers.leads import find_leads, list_given_back
+from scoring.answers.whole import WholeAnswer
+from scoring.base.enums import InspectionResult, Kind, Status, Tier
+from scoring.base.time import DAY
+from scoring.features.columns import FactRow, tabulate
+from scoring.features.resolved import resolve_sellers
+from scoring.measures.in_force import evaluate_measures
+from scoring.scores.answer import MadeBy, Stamp
+from scoring.scores.reasons import LIMIT
+from scoring.scores.score import answer, explain
+from tests.bench._real_data import Say
+from tests.helpers.answers import score
+from tests.helpers.policies import with_standing
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, inspection, numbered, violation
+
+SELLERS, TIMED, MANY = 10_000, 200, 5_000
+SPAN_DAYS = 500
+
+
+def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
+    found: Counter[str] = Counter()
+    explain_ms: list[float] = []
+    path_ms: list[float] = []
+    for number in range(sellers):
+        rows = _make_seller(np.random.default_rng(number))
+        whole = answer_whole(rows)
+        began = perf_counter()
+        forecasts = _explain(whole, found)
+        explain_ms.append(1e3 * (perf_counter() - began))
+        if forecasts is None:
+            continue
+        began = perf_counter()
+        paths = find_paths(forecasts)
+        path_ms.append(1e3 * (perf_counter() - began))
+        if whole.score.tier is not None and whole.score.tier < max(Tier):
+            found["improvable"] += 1
+            found["with_path"] += bool(paths)
+        for path in paths:
+            found["path.tried"] += 1
+            found["path.failed"] += not _reaches(rows, path, daily_volume(whole.given.facts))
+        if number % 1_000 == 999:
+            say(f"{number + 1:,} of {sellers:,} sellers")
+    figures: dict[str, float] = {"faithful.sellers": sellers}
+    figures |= {f"faithful.{name}": found[name] for name in ("sums_wrong", "signs_wrong", "not_caused", "leads")}
+    figures["responsive.share"] = round(found["responsive"] / max(found["adverse"], 1), 4)
+    figures["fixed.share"] = round(found["fixed"] / max(found["adverse"], 1), 4)
+    figures |= {name: found[name] for name in ("path.tried", "path.failed")}
+    figures["path.share"] = round(found["with_path"] / max(found["improvable"], 1), 4)
+    for name, times in (("explain_ms", explain_ms), ("path_ms", path_ms)):
+        for percent in (50, 99):
+            figures[f"{name}.p{percent}"] = round(float(np.percentile(times, percent)), 2)
+    figures["explain_ms.many"] = round(_time_many(many), 1)
+    for key, value in figures.items():
+        say(f"  {key:24} {value}")
+    return figures
+
+
+def _make_seller(rng: np.random.Generator) -> list[FactRow]:
+    """Return some 50 entries: an identity, exposure, violations with their decisions, and inspections."""
+    rows = [identity("i", TODAY - int(rng.integers(40, SPAN_DAYS)), int(rng.integers(1, 5)))]
+    days = rng.choice(SPAN_DAYS - 2, 35, replace=False) + 1
+    volume = int(rng.integers(1, 200))
+    for day in days.tolist():
+        orders = int(rng.poisson(volume))
+        rows.append(exposure(f"x{day}", TODAY - day, orders, min(orders, int(rng.poisson(0.3)))))
+    for number in range(int(rng.poisson(rng.gamma(1.0, 3.0)))):
+        facts = (TODAY - 1 - int(rng.integers(0, SPAN_DAYS)), int(rng.integers(1, 9)), int(rng.integers(1, 5)))
+        status = Status.CONFIRMED if rng.random() < 0.8 else Status.ALLEGED
+        rows.append(violation(f"v{number}", *facts, status, f"n{rng.integers(0, 6)}"))
+    for number in range(int(rng.poisson(1.5))):
+        result = InspectionResult(1 + int(rng.random() < 0.3))
+        rows.append(inspection(f"f{number}", TODAY - 1 - int(rng.integers(0, SPAN_DAYS)), result))
+    return numbered(rows)
+
+
+def answer_whole(rows: list[FactRow]) -> WholeAnswer:
+    policy, model = with_standing(), artifact()
+    sold = [
+        (r.report_time, r.exposure_day, r.product_category or "", r.revision or 0, r.settled_orders, r.service_failures)
+        for r in rows
+        if r.kind == Kind.EXPOSURE
+    ]
+    others = [row for row in rows if row.kind != Kind.EXPOSURE]
+    given = answer(resolve_sellers(["s"], tabulate(others, ["s"], sold), NOW), model, policy, looks_back=True)
+    [in_force] = evaluate_measures(given, "m", {})
+    if in_force is None:
+        raise AssertionError("each seller exists")
+    made_by = MadeBy(model.digest, policy.digest)
+    return WholeAnswer(given, in_force, (), policy, Stamp(NOW, NOW, len(rows), made_by.model, made_by.policy, ""))
+
+
+def _explain(whole: WholeAnswer, found: Counter[str]) -> Forecasts | None:
+    """Explain as `ExplainTrustScore` does, and count what is untrue."""
+    explanation, forecasts = explain(whole.given), forecast(whole.given)
+    if explanation is None or forecasts is None:
+        return None
+    leads = find_leads(whole, explanation, forecasts)
+    list_given_back(whole)
+    if forecasts.is_fixed:
+        find_first_better_day(forecasts)
+    points, base = whole.score.points, explanation.baseline_points
+    if points is not None and base is not None:
+        found["sums_wrong"] += base + sum(reason.points for reason in explanation.reasons) != points
+    found["signs_wrong"] += any(reason.points > 0 and reason.reason_code != LIMIT for reason in explanation.reasons)
+    found["leads"] += len(leads)
+    found["not_caused"] += sum(not lead.caused for lead in leads if lead.entries)
+    if whole.score.tier is not None and whole.score.tier < Tier.TRUSTED:
+        found["adverse"] += 1
+        found["responsive"] += any(lead.responsive for lead in leads)
+        found["fixed"] += forecasts.is_fixed
+    return forecasts
+
+
+def _reaches(rows: list[FactRow], path: TierPath, volume: int) -> bool:
+    """Follow a path by entries alone, and score its day."""
+    added = []
+    if path.course.level is not None:
+        added.append(
+            identity("verified", TODAY, int(path.course.level))._replace(report_time=NOW - 1, occur_time=NOW - 1)
+        )
+    for day in range(path.days) if path.course.trades else ():
+        orders = (day + 1) * volume // 90 - day * volume // 90
+        added.append(exposure(f"t{day}", TODAY + 1 + day, orders, 0))
+    [reached] = score(numbered([*rows, *added]), ["s"], (TODAY + path.days) * DAY, artifact(), with_standing())
+    return reached is not None and reached.tier is not None and reached.tier >= path.tier
+
+
+def _time_many(incidents: int) -> float:
+    """Return the milliseconds of an explanation with so many incidents."""
+    rng = np.random.default_rng(0)
+    rows = [identity("i", TODAY - 400), *(exposure(f"x{day}", TODAY - day, 500, 1) for day in range(1, 40))]
+    for number in range(incidents):
+        rows.append(violation(f"v{number}", TODAY - 1 - int(rng.integers(0, 400)), int(rng.integers(1, 9)), 2))  # noqa: PERF401
+    whole = answer_whole(numbered(rows))
+    began = perf_counter()
+    _explain(whole, Counter())
+    return 1e3 * (perf_counter() - began)

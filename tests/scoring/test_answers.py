@@ -1,0 +1,93 @@
+"""Invariants of answers that people act on, over random histories."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.answers.forecast import forecast
+from scoring.answers.leads import find_leads
+from scoring.base.enums import MeasureKind, MeasureState
+from scoring.base.time import DAY
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.features.columns import FactRow
+from scoring.measures.in_force import InForce
+from scoring.measures.record import MeasureStatement, Wanted, list_changes, read_record
+from scoring.policy.measures import Waiver
+from scoring.scores.score import explain
+from tests.bench.answers import answer_whole, run
+from tests.helpers.answers import evaluate_measures, score
+from tests.helpers.policies import shipped, with_standing
+from tests.helpers.worlds import NOW, artifact, numbered, sellers
+
+FEW = settings(max_examples=40, deadline=None)
+POLICY = shipped("graded")
+
+
+def evaluated(rows: list[FactRow], statements: list[MeasureStatement]) -> InForce | None:
+    return evaluate_measures(numbered(rows), "s", NOW, artifact(), POLICY, "acme", statements=statements)
+
+
+@FEW
+@given(sellers())
+def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
+    """Without the entries of a leading incident, a score of the remaining entries gains exactly its points."""
+    rows = numbered(rows)
+    whole = answer_whole(rows)
+    explanation = explain(whole.given)
+    assert explanation is not None
+    for lead in find_leads(whole, explanation, forecast(whole.given)):
+        if lead.category is None:
+            continue
+        rest = [row for row in rows if row.violation not in lead.entries]
+        [without] = score(rest, ["s"], NOW, artifact(), with_standing())
+        assert without is not None
+        assert lead.caused
+        if without.points is not None:
+            assert without.points - (whole.score.points or 0) == -lead.points
+
+
+@FEW
+@given(sellers())
+def test_what_the_mechanism_records_is_no_evidence(rows: list[FactRow]) -> None:
+    """The service's own statements of what its rules ask for change no score, term or measure."""
+    before = evaluated(rows, [])
+    assert before is not None
+    wanted = [
+        Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
+        for one in before.measures
+        if one.rule and one.has_effect and not isinstance(one.current, Waiver)
+    ]
+    changes = list_changes(
+        "s", wanted, read_record([]), time=NOW - DAY, at_sequence=1, policy=POLICY.digest, currency="EUR"
+    )
+    stated = [
+        MeasureStatement(entry.entry_id, number, NOW - DAY, entry.fact)
+        for number, entry in enumerate(changes, 10_000)
+        if isinstance(entry.fact, MeasureChanged)
+    ]
+    after = evaluated(rows, stated)
+    assert after == before
+
+
+@FEW
+@given(sellers(), st.integers(1, 180), st.integers(1, 1_000_000), st.sampled_from([*MeasureState]))
+def test_a_weaker_or_later_measure_lifts_no_stronger_one(
+    rows: list[FactRow], days: int, ppm: int, state: MeasureState
+) -> None:
+    """Measures are a join: whatever a person states about a measure of its own, no term gets laxer."""
+    before = evaluated(rows, [])
+    stated = []
+    for number, kind in enumerate((MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE), 10_000):
+        fact = MeasureChanged(f"by-hand-{number}", kind, state, "ops-1", "seen", days=days, ppm=ppm)
+        stated.append(MeasureStatement(f"m{number}", number, NOW - DAY, fact))
+    after = evaluated(rows, stated)
+    assert before is not None
+    assert after is not None
+    for name in ("hold_days", "delivery_hold_days", "reserve_ppm", "suspension_days", "manual_review", "deposit_minor"):
+        assert getattr(after.terms, name) >= getattr(before.terms, name)
+
+
+def test_the_benchmark_finds_nothing_untrue() -> None:
+    figures = run(lambda _: None, 12, 60)
+    for name in ("faithful.sums_wrong", "faithful.signs_wrong", "faithful.not_caused", "path.failed"):
+        assert figures[name] == 0
+    assert figures["faithful.leads"] > 0
