@@ -11,7 +11,7 @@ from pathlib import Path
 from sellertrust.aio import METHODS
 
 FOLDER = Path(__file__).parents[1] / "proto" / "sellertrust"
-SOURCES = ("client", "decisions", "measures", "models")
+SOURCES = ("answers", "client", "decisions", "measures", "models")
 HEAD = """from collections.abc import AsyncIterator
 
 from sellertrust.client import OnError, Use

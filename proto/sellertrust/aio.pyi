@@ -1,18 +1,37 @@
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Iterable,
+    Mapping,
+)
 from datetime import date
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 import grpc
 
+from sellertrust.answers import ANSWER_SECONDS
 from sellertrust.channel import Token
-from sellertrust.client import OnError, Use
+from sellertrust.client import (
+    OnError,
+    Use,
+)
 from sellertrust.decisions import Decided, Decision
 from sellertrust.measures import MEASURE_SECONDS
 from sellertrust.models import MODEL_SECONDS, PROMOTE_SECONDS
-from sellertrust.requests import MaxStaleness, Time
+from sellertrust.requests import (
+    MaxStaleness,
+    Time,
+)
 from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
+from sellertrust.v1.answer_service_pb2 import (
+    FindTierPathResponse,
+    ReplayTrustScoreResponse,
+    SimulateTrustScoreResponse,
+)
+from sellertrust.v1.entry_pb2 import (
+    Entry,
+)
 from sellertrust.v1.measure_service_pb2 import (
     DELIVERY_SOURCE_UNSPECIFIED,
     DeliverySource,
@@ -27,6 +46,12 @@ from sellertrust.v1.model_service_pb2 import (
     ModelMove,
     PromoteModelResponse,
     RollbackModelResponse,
+)
+from sellertrust.v1.trust_score_service_pb2 import (
+    AUDIENCE_STAFF,
+    Audience,
+    Stamp,
+    TrustScore,
 )
 
 class AsyncClient:
@@ -47,7 +72,9 @@ class AsyncClient:
     async def close(self) -> None: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: object) -> None: ...
-    async def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def appeal_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def append_entries(
         self,
         marketplace: str,
@@ -68,14 +95,18 @@ class AsyncClient:
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[ScoreResult]: ...
-    async def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def confirm_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def decide_violation(
         self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]
     ) -> Decided: ...
     async def diff_models(
         self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS
     ) -> DiffModelsResponse: ...
-    async def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def dismiss_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def evaluate_measures(
         self,
         marketplace: str,
@@ -121,10 +152,22 @@ class AsyncClient:
         language: str = "",
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse: ...
+    async def find_tier_path(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        at_least_sequence: int = 0,
+        audience: Audience.ValueType = AUDIENCE_STAFF,
+        language: str = "",
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> FindTierPathResponse: ...
     async def get_model(
         self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
     ) -> GetModelResponse: ...
-    async def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes: ...
+    async def get_model_report(
+        self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
+    ) -> bytes: ...
     async def get_restitution(
         self,
         marketplace: str,
@@ -170,7 +213,9 @@ class AsyncClient:
     def list_model_moves(
         self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
     ) -> AsyncIterator[ModelMove]: ...
-    def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> AsyncIterator[Model]: ...
+    def list_models(
+        self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
+    ) -> AsyncIterator[Model]: ...
     def list_violations(
         self,
         marketplace: str,
@@ -183,7 +228,9 @@ class AsyncClient:
         page_size: int = 1000,
         deadline_seconds: float | None = None,
     ) -> AsyncIterator[ledger_service_pb2.Violation]: ...
-    async def overturn_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def overturn_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def promote_model(
         self,
         model: str,
@@ -195,9 +242,23 @@ class AsyncClient:
         proposal: str = "",
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse: ...
-    async def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
-    async def reinstate_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
-    async def review_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def reduce_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
+    async def reinstate_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
+    async def replay_trust_score(
+        self,
+        marketplace: str,
+        seller: str,
+        answer: Stamp | TrustScore | EvaluateMeasuresResponse,
+        *,
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> ReplayTrustScoreResponse: ...
+    async def review_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
     async def rollback_model(
         self,
         *,
@@ -206,4 +267,18 @@ class AsyncClient:
         champion: str | None = None,
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> RollbackModelResponse: ...
-    async def withdraw_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def simulate_trust_score(
+        self,
+        marketplace: str,
+        seller: str,
+        entries: Iterable[Entry] = (),
+        *,
+        overturned: Iterable[str] = (),
+        observe_time: Time | None = None,
+        at_least_sequence: int = 0,
+        audience: Audience.ValueType = AUDIENCE_STAFF,
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> SimulateTrustScoreResponse: ...
+    async def withdraw_violation(
+        self, marketplace: str, violation: str, **fields: Unpack[Decision]
+    ) -> Decided: ...
