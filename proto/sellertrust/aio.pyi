@@ -51,7 +51,6 @@ from sellertrust.v1.trust_score_service_pb2 import (
     AUDIENCE_STAFF,
     Audience,
     Stamp,
-    TrustScore,
 )
 
 class AsyncClient:
@@ -252,7 +251,10 @@ class AsyncClient:
         self,
         marketplace: str,
         seller: str,
-        answer: Stamp | TrustScore | EvaluateMeasuresResponse,
+        answer: Stamp
+        | TrustScore
+        | trust_score_service_pb2.TrustScore
+        | EvaluateMeasuresResponse,
         *,
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> ReplayTrustScoreResponse: ...

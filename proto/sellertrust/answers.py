@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from sellertrust.requests import Time, bounds, invoke, seller_name
+from sellertrust.scores import TrustScore
+from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.answer_service_pb2 import (
     FindTierPathRequest,
     FindTierPathResponse,
@@ -14,7 +16,7 @@ from sellertrust.v1.answer_service_pb2 import (
 from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
 from sellertrust.v1.entry_pb2 import ACTION_OVERTURN, Entry
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
-from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience, Stamp, TrustScore
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience, Stamp
 
 ANSWER_SECONDS = 10.0
 """A person waits for it; no checkout does."""
@@ -75,12 +77,17 @@ class Answers:
         self,
         marketplace: str,
         seller: str,
-        answer: Stamp | TrustScore | EvaluateMeasuresResponse,
+        answer: Stamp | TrustScore | trust_score_service_pb2.TrustScore | EvaluateMeasuresResponse,
         *,
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> ReplayTrustScoreResponse:
         """Answer again from the stamp of an old answer; its `state` says whether the bits are the same."""
         request = ReplayTrustScoreRequest(seller=seller_name(marketplace, seller))
-        names = {Stamp: "stamp", TrustScore: "trust_score", EvaluateMeasuresResponse: "measures"}
-        getattr(request, names[type(answer)]).CopyFrom(answer)
+        names = {
+            Stamp: "stamp",
+            trust_score_service_pb2.TrustScore: "trust_score",
+            EvaluateMeasuresResponse: "measures",
+        }
+        message = answer.message if isinstance(answer, TrustScore) else answer
+        getattr(request, names[type(message)]).CopyFrom(message)
         return invoke(self._answers.ReplayTrustScore, request, deadline_seconds)

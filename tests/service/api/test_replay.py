@@ -31,7 +31,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_any_old_answer_is_given_again(running: Running) -> None:
     """A remembered score, a computed one and measures replay to the same bits; then a step says what changed."""
     with running.client() as client:
-        remembered = client.get_trust_score(MARKET, "s1").message
+        remembered = client.get_trust_score(MARKET, "s1")
         computed = client.explain_trust_score(MARKET, "s1").trust_score
         measures = client.evaluate_measures(MARKET, "s1")
         client.overturn_violation(MARKET, "v1", **SAID)
