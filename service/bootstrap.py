@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from service.ledger.store import Ledger
     from service.mechanism.worker import MechanismWorker
     from service.registry.registry import Registry
-    from service.scores.rescoring import Opened
+    from service.scale.rescoring import Opened
     from service.scores.scorer import Scorer
 
 _SQLITE = "sqlite:///"
@@ -116,8 +116,8 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     """
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy
+    from service.scale.rescoring import Opened
     from service.scores.champion import Champion
-    from service.scores.rescoring import Opened
     from service.scores.scorer import Scorer
     from service.scores.served_policy import ServedPolicy
 

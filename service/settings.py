@@ -117,6 +117,11 @@ class Settings(BaseModel):
         return self.data_dir / "generations"
 
     @property
+    def scale(self) -> Path:
+        """Return the folder of exported entries and of the runs that score them."""
+        return self.data_dir / "scale"
+
+    @property
     def is_mesh(self) -> bool:
         return self.tls == MESH
 

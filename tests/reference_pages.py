@@ -34,13 +34,13 @@ WHERE = {
     " replay, override, badge, case, violation, notifier, proposal, policy commit, policy rollback, policy show,"
     " ledger append, ledger list, verify book, access --audit",
     "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
-    " monitor` read a file with `--export`": "rescore, policy preview, ledger export, ledger backup, ledger checkpoint,"
-    " verify ledger, verify audit, verify rescored, train, model backtest, model monitor",
+    " monitor` read a file with `--export`": "rescore, task plan, policy preview, ledger export, ledger backup,"
+    " ledger checkpoint, verify ledger, verify audit, verify rescored, train, model backtest, model monitor",
     "These write to the database directly. On SQLite the server must be stopped. With `--server`, `ledger erase` and `ledger"
     " mend-clock` ask a server instead": "ledger import, ledger feed, ledger erase, ledger mend-clock, ledger restore,"
     " ledger upgrade, serve",
     "The others need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the"
-    " database": "access, audit check, verify backup, verify certificate, model, policy, doctor",
+    " database": "access, audit check, verify backup, verify certificate, model, policy, doctor, task run",
 }
 
 KINDS_FIELDS = (

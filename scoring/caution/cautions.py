@@ -28,7 +28,7 @@ from scoring.caution.history import (
 from scoring.caution.signs import Sign, list_signs
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay
-from scoring.features.columns import EntryColumns, FactRow
+from scoring.features.columns import FactRow
 from scoring.features.resolved import SellerFacts
 from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
 from scoring.policy.history import find_decision_times
@@ -70,7 +70,7 @@ def find_cautions(
     `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start. `check` may raise between
     parts.
     """
-    chosen = _find_possible_cases(known.table.columns, stated)
+    chosen = _find_possible_cases(known, stated)
     chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
     every = known.table.columns
     found: dict[int, tuple[Caution, ...]] = {}
@@ -86,21 +86,24 @@ def find_cautions(
     return found
 
 
-def _find_possible_cases(columns: EntryColumns, stated: CautionTable) -> Bools:
-    """Return, by case, whether its entries could set a caution off; never misses one."""
+def _find_possible_cases(known: SellerFacts, stated: CautionTable) -> Bools:
+    """Return, by case, whether its entries could set off a caution in force; never misses one."""
+    columns, corrected = known.table.columns, known.columns
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
         found[columns.case[columns.kind == Kind.CONTROL]] = True
         found |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
     least = stated.least_weight()
-    reports = np.flatnonzero(columns.kind == Kind.VIOLATION)
-    if least and len(reports):
+    if least:
+        seen = np.maximum(corrected.occur_time, corrected.report_time)
+        is_recent = (seen >= known.observe_time - stated.report_days * DAY) & (seen < known.observe_time)
+        reports = np.flatnonzero(is_recent & (corrected.kind == Kind.VIOLATION))
         weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
         for source, row in stated.weights.items():
             weights[source], limits[source] = row.weight, row.at_most
         sums = np.zeros((columns.cases, len(weights)), dtype=np.int64)
-        sources = columns.source[reports]
-        np.add.at(sums, (columns.case[reports], sources), weights[sources])
+        sources = corrected.source[reports]
+        np.add.at(sums, (corrected.case[reports], sources), weights[sources])
         found |= np.minimum(sums, limits).sum(axis=1) >= least
     return found
 

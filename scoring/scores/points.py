@@ -10,7 +10,7 @@ from scoring.base.time import DAY
 from scoring.features.facts import Facts
 from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
-from scoring.features.table import matrix
+from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.model.interval import ENDS, append_ends
 from scoring.policy.policy import Policy
@@ -96,8 +96,10 @@ def _compute_part(known: SellerFacts, artifact: Artifact, days: Ints, is_needed:
         sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
     is_chosen = np.pad(is_needed[days], ((1, 1 + ends), (0, 0)), constant_values=True)
     chosen = np.flatnonzero(is_chosen)
-    identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
-    attributes = attributes_of(known.table.rows, identity_row[is_chosen].tolist())
+    attributes = None
+    if any(isinstance(feature, AttributeFeature) for feature in artifact.features):
+        identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
+        attributes = attributes_of(known.table.rows, identity_row[is_chosen].tolist())
     x = matrix(sums, artifact.features, attributes, chosen)
     raw = artifact.raw_score(x)
     points = np.zeros(is_chosen.shape, dtype=np.int64)

@@ -26,8 +26,8 @@ def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
 
 
 def _verify(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
+    from service.scale.rescoring import find_differing
     from service.scores.book.generation_file import GenerationDamaged, GenerationFile
-    from service.scores.rescoring import find_differing
 
     row = {"generation": path.name, "state": "verified", "same": 0, "differ": 0}
     try:

@@ -51,6 +51,7 @@ COMMANDS = {
         "Check and compare policy files; commit one that every server serves.",
         ("policy", "policy_history", "policy_preview", "certificate"),
     ),
+    "task": Row("Rescore by tasks that any engine runs: a manifest, one line a task.", ("task",)),
     "proposal": Row("Approve what another person proposes.", ("proposals",)),
     "violation": Row("Show violations, and decide about them.", ("violations",)),
 }

@@ -17,7 +17,7 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
 from service.cli.common import client, times_of
 from service.cli.connecting import PATIENCE_SECONDS
-from service.cli.options import KnownTime, Limit, Marketplace, NewFile, ObserveTime, OfSeller, Propose
+from service.cli.options import KnownTime, Limit, Marketplace, NewFile, ObserveTime, OfSeller, Propose, require_place
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
@@ -38,7 +38,7 @@ from service.cli.proposals import propose
 from service.cli.rows import row_of
 from service.contract.entry_fields import STATED_KINDS, entry_of_fields
 from service.contract.entry_json import entry_of_json, json_of_entry
-from service.settings import load
+from service.settings import Settings, load
 
 app = typer.Typer()
 MAX_LINES = 10_000
@@ -180,31 +180,52 @@ def _follow(connection: Client, marketplace: str, seller: str | None, after: str
 
 @app.command("export")
 def export_command(
-    file: NewFile,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="FILE.parquet|FOLDER", callback=require_place, help="The file to write, or a folder."),
+    ],
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,
 ) -> None:
-    """Export a marketplace's entries as Parquet, the only source of training.
+    """Export a marketplace's entries as Parquet, for training, tasks or your own engine.
 
-    It holds everything recorded by the known time. With an observe time, only what had happened and was reported by
-    then.
+    FILE.parquet gets everything recorded by the known time. With an observe time, only what had happened and was
+    reported by then.
+
+    Any other name is a folder or a URL (s3://...): files of whole sellers in buckets, for tasks and for engines such as
+    Spark. Repeating it adds what is new. An interrupted export goes on.
     """
+    settings = load()
+    where = marketplace or settings.marketplace
+    times = times_of(observe_time, known_time).values()
+    observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
+    if not target.endswith(".parquet"):
+        _export_folder(settings, target, where, is_bounded=bool(observe or known))
+        return
+    file = Path(target)
     try:
         from training.observation.export import write_export
     except ImportError as error:
         raise training_missing(error) from None
 
-    settings = load()
-    where = marketplace or settings.marketplace
-    times = times_of(observe_time, known_time).values()
-    observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
     with open_ledger(settings) as ledger, StepProgress() as progress:
         cut = ledger.cut(observe, known)
         progress("export", 0, 1)
         rows = write_export(ledger.entries.export(where, cut, bounded=observe is not None), file)
         progress("export", 1, 1)
     say(f"{rows:,} entries of {where} written to {file}")
+
+
+def _export_folder(settings: Settings, target: str, marketplace: str, *, is_bounded: bool) -> None:
+    from service.scale.export import export_entries
+    from service.scale.store import Store
+
+    if is_bounded:
+        raise invalid("--observe-time", "and --known-time belong to one file; name one that ends in .parquet")
+    with open_ledger(settings) as ledger, StepProgress() as progress:
+        found = export_entries(ledger, Store(target), marketplace, ledger.cut(), progress)
+    say(f"{found.rows:,} entries of {marketplace} are in {target}, up to sequence {found.sequence}")
 
 
 @app.command("checkpoint")

@@ -26,6 +26,13 @@ def require_folder_of(parameter: typer.CallbackParam, file: Path | None) -> Path
     return file
 
 
+def require_place(parameter: typer.CallbackParam, place: str) -> str:
+    """Refuse a file to write if its folder is missing; a URL, or a folder to make, is any other name."""
+    if place.endswith(".parquet"):
+        require_folder_of(parameter, Path(place))
+    return place
+
+
 def _name_of(parameter: typer.CallbackParam) -> str:
     name = parameter.opts[0]
     return name if name.startswith("--") else name.upper()
@@ -73,6 +80,25 @@ OfModel = Annotated[str, typer.Option("--model", metavar="MODEL", help="An alias
 AgainstModel = Annotated[
     str | None, typer.Option("--against", metavar="MODEL", help="Compare with this model, side by side.")
 ]
+OfPolicy = Annotated[
+    str, typer.Option("--policy", metavar="POLICY", help="A file, or the beginning of a committed one's digest.")
+]
+DAYS = ("today", "tomorrow")
+
+
+def require_day(day: str) -> str:
+    if day not in DAYS:
+        raise invalid("--day", f"must be {' or '.join(DAYS)}")
+    return day
+
+
+Day = Annotated[str, typer.Option("--day", metavar="DAY", callback=require_day, help="today or tomorrow, in UTC.")]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="PLACE", help="Folder or URL of exported entries and runs; default: in the data folder."
+    ),
+]
 Study = typer.Option(
     "--study", metavar="FILE", dir_okay=False, help="The study that states the window, what is bad, and when to alert."
 )
@@ -82,8 +108,7 @@ Export = Annotated[
         "--export",
         metavar="FILE",
         exists=True,
-        dir_okay=False,
-        help="Read this export instead of the ledger as it is now.",
+        help="Read this export, a file or a folder, instead of the ledger as it is now.",
     ),
 ]
 

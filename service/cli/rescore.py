@@ -1,33 +1,32 @@
-import os
 import time
-from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scoring.base.errors import invalid
 from service.bootstrap import open_registry, open_rescoring
-from service.cli.options import OfModel
+from service.cli.options import DAYS, Day, OfModel, OfPolicy, Scale
 from service.cli.output import Format, Output, emit_one
 from service.cli.progress import StepProgress
 from service.settings import load
 
 app = typer.Typer()
 
-DAYS = ("today", "tomorrow")
-
 
 @app.command("rescore")
 def rescore(
-    day: Annotated[str, typer.Option("--day", metavar="DAY", help="today or tomorrow, in UTC.")] = "today",
+    day: Day = "today",
     model: OfModel = "champion",
-    policy: Annotated[
-        str, typer.Option("--policy", metavar="POLICY", help="A file, or the beginning of a committed one's digest.")
-    ] = "head",
+    policy: OfPolicy = "head",
     processes: Annotated[
         int, typer.Option("--processes", min=0, help="Processes that score; 0: one for each processor.")
     ] = 0,
+    master: Annotated[
+        str | None,
+        typer.Option(
+            "--master", metavar="MASTER", help="Score on Spark: local[N], spark://HOST:PORT or sc://HOST:PORT."
+        ),
+    ] = None,
+    store: Scale = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Score all sellers of all marketplaces for one day into one file.
@@ -36,21 +35,23 @@ def rescore(
     would compute; sellers with later entries are computed again. Run it each night for `tomorrow`, and with `--model`
     or `--policy` before a promotion, so that servers always have scores. A file can be deleted at any time, at the cost
     of computing. Files of days before yesterday are deleted here.
-    """
-    from service.scores.rescoring import rescore as write_generation
 
-    if day not in DAYS:
-        raise invalid("--day", f"must be {' or '.join(DAYS)}")
+    The scores come from exported entries by the tasks of task plan. They also stay as Parquet in the store. An
+    interrupted command goes on when you repeat it.
+    """
+    from service.scale.drivers import find_driver
+    from service.scale.rescoring import rescore as write_generation
+    from service.scale.store import Store
+
     settings = load()
     digest = open_registry(settings).resolve(model)
     began = time.monotonic()
     opened = open_rescoring(settings, digest, policy)
-    is_file = Path(policy).is_file()
-    open_again = partial(open_rescoring, settings, digest, policy if is_file else opened.scorer.made_by.policy)
+    driver = find_driver(processes, master)
     try:
         with StepProgress() as progress:
-            number = processes or _processors()
-            found = write_generation(opened, open_again, settings.generations, DAYS.index(day), number, progress)
+            where = Store(store or settings.scale)
+            found = write_generation(opened, settings.generations, where, DAYS.index(day), driver, progress)
     finally:
         opened.ledger.close()
     row = {
@@ -63,7 +64,3 @@ def rescore(
         "seconds": round(time.monotonic() - began, 1),
     }
     emit_one(row, output)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

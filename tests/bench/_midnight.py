@@ -23,10 +23,11 @@ from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
-from service.scores.rescoring import Opened, rescore
+from service.scale.rescoring import Opened
 from service.settings import load as load_settings
 from tests.bench._overload import Show
 from tests.helpers.filled import fill
+from tests.helpers.generations import rescored_by
 from tests.helpers.load import SCORE, requests_of
 from tests.helpers.models import publish
 from tests.helpers.servers import MARKET
@@ -86,7 +87,7 @@ def _make_next_day(folder: Path, shift: int) -> None:
     policy = load_policy(load_settings({}))
     with Ledger.open(f"sqlite:///{folder}/ledger.db", clock=lambda: wall_clock() + shift) as ledger:
         opened = Opened(ledger, build_scorer(ledger, policy, Registry(folder / "registry")))
-        rescore(opened, lambda: opened, folder / "generations", 1, 1, lambda *_: None)
+        rescored_by(opened, folder / "generations", 1)
 
 
 def _show(show: Show, name: str, found: list[Asked], counts: dict[str, int]) -> None:

@@ -1,22 +1,32 @@
 """Generations over a real ledger, rescored in this process, for books of tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.scale.local import Line, run_locally
+from service.scale.rescoring import Opened as Rescoring
+from service.scale.rescoring import Progress, Rescored, rescore
+from service.scale.store import Store
 from service.scores.book.generation_file import Found, GenerationFile
 from service.scores.book.keeper import Keeper
-from service.scores.rescoring import Opened as Rescoring
-from service.scores.rescoring import Rescored, rescore
 from tests.helpers.books import Opened
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
 
 def rescored(ledger: Ledger, folder: Path, days: int = 0, model: object = None) -> Rescored:
-    opened = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(model or artifact())))
-    return rescore(opened, lambda: opened, folder, days, 1, lambda *_: None)
+    return rescored_by(Rescoring(ledger, build_scorer(ledger, policy(), Shelf(model or artifact()))), folder, days)
+
+
+def rescored_by(opened: Rescoring, folder: Path, days: int = 0, progress: Progress = lambda *_: None) -> Rescored:
+    """Rescore in this process; entries and runs lie beside the folder."""
+    return rescore(opened, folder, Store(folder.with_name(f"{folder.name}-scale")), days, in_process, progress)
+
+
+def in_process(lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+    return run_locally(lines, 1, memory_bytes)
 
 
 def kept(over: Opened, folder: Path, problems: list[str] | None = None) -> Keeper:

@@ -90,13 +90,13 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 
 
 def read_export(path: Path) -> LedgerTable:
-    """Read an export, sorted by (seller, sequence), without rows about products.
+    """Read an export, one file or a folder, sorted by (seller, sequence), without rows about products.
 
     ConfigurationWrong if it is no export.
     """
     try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table = pl.read_parquet(_list_files(path), columns=[*SCHEMA], hive_partitioning=False)
+    except (OSError, KeyError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
         raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
     wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
     if wrong:
@@ -143,6 +143,14 @@ def read_export(path: Path) -> LedgerTable:
             action=conduct.str.json_path_match("$.action"),
         ),
     )
+
+
+def _list_files(path: Path) -> list[Path]:
+    """Return the files of an export; those that the last commit of a folder names."""
+    if not path.is_dir():
+        return [path]
+    commit = json.loads(sorted((path / "_export").glob("*.json"))[-1].read_bytes())
+    return [path / file["path"] for file in commit["files"]]
 
 
 def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:

@@ -66,14 +66,13 @@ class EntryQueries:
             return [_recorded_entry(row, keys.get(row.seller)) for row in rows]
 
     def export(
-        self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False
+        self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, by sequence.
+        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, by sequence, after one.
 
         If `bounded`, only entries that occurred and were reported before the cut's `observe_time`.
         """
         query = _EXPORT.where(*SEEN) if bounded else _EXPORT
-        after = 0
         while True:
             found = self.clock.rows_as_of(cut, query, marketplace=marketplace, after=after, chunk=chunk)
             rows = [tuple(row) for row in found]

@@ -32,6 +32,8 @@ from service.ledger.records import Cut
 MAX_BATCH_ROWS = 16_000
 """With the most day-ends of a policy about 300 MB."""
 
+MAX_ALLEGATIONS = 2_000
+
 _E = ENTRY.c
 _IS_REPORT = _E.kind == int(Kind.VIOLATION)
 _FACT_COLUMNS = (
@@ -85,7 +87,7 @@ _ALLEGATIONS_SEEN = select(
 @dataclass(frozen=True, slots=True)
 class FactQueries:
     clock: LedgerClock
-    max_allegations: int = 2_000
+    max_allegations: int = MAX_ALLEGATIONS
     """Read of one seller: inspectors' first, then the platform's, then the gravest. All are counted."""
 
     def count(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -124,10 +124,15 @@ class MeasureQueries:
         """
         query = _FLOW_WITH_EARLIER if with_before else _FLOW
         rows = self.clock.rows_as_of(cut, query, marketplace=marketplace, sellers=list(sellers), first_day=first_day)
-        found: dict[str, list[FlowDay]] = {}
-        for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
-            found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
-        return found
+        return group_flow_days(rows, with_before)
+
+
+def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[FlowDay]]:
+    """Return the flow by seller, of rows in the order of seller, day, product category and revision."""
+    found: dict[str, list[FlowDay]] = {}
+    for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
+        found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
+    return found
 
 
 def select_terms(stated: Iterable[TermStatement], cut: Cut) -> SellerTerms:

@@ -21,6 +21,7 @@ def core_digest() -> str:
     """
     sources = [*Path(inspect.getfile(scoring)).parent.rglob("*.py")]
     sources += [Path(inspect.getfile(module)) for module in (facts, scorer)]
+    sources.append(Path(inspect.getfile(scorer)).with_name("extract.py"))  # not imported: servers need no polars
     digests = {digest_code(source.read_text()) for source in sources}
     return sha256("".join(sorted(digests)).encode()).hexdigest()
 

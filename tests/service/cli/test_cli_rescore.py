@@ -10,7 +10,7 @@ from scoring.entries.entry import Entry
 from service.ledger.store import Ledger
 from service.policy.policy_file import read_policy
 from service.registry.registry import Registry
-from service.scores.book.generation_file import GenerationFile, GenerationWriter, pack_records
+from service.scores.book.generation_file import Found, GenerationFile, GenerationWriter, pack_records
 from tests.helpers.builders import exposure, identity
 from tests.helpers.generations import opened_file, records
 from tests.helpers.models import publish
@@ -112,3 +112,32 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
     verify = ("verify", "rescored", "--sample", 3)
     assert "not compared" in shell(*verify, **elsewhere(shell, tmp_path), code=5)[1]
     shell(*verify, **elsewhere(shell, tmp_path), policy=file)
+
+
+@pytest.mark.long
+def test_any_engine_may_run_the_lines_of_a_plan(shell: Shell, tmp_path: Path) -> None:
+    """Lines run one by one by the command; rescore takes them over, and its file is that of one command."""
+    own = ("--store", tmp_path / "scale")
+    expected = opened_file(Path(shell.json("rescore", "--day", "tomorrow", "--processes", 1)["file"]))
+    [row] = shell.json("task", "plan", "--day", "tomorrow", *own)
+    assert row["entries"] == 2 * SELLERS
+    for line in range(1, row["lines"] + 1):
+        first = shell.json("task", "run", row["manifest"], line)
+        assert shell.json("task", "run", row["manifest"], line) == first
+    assert f"must be 1 to {row['lines']}" in shell.error(2, "task", "run", row["manifest"], row["lines"] + 1)
+    parts = {path: path.stat().st_mtime_ns for path in (tmp_path / "scale" / "runs").rglob("*.parquet")}
+    made = opened_file(Path(shell.json("rescore", "--day", "tomorrow", *own)["file"]))
+    assert sorted(map(answer_of, records(made))) == sorted(map(answer_of, records(expected)))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "scale" / "runs").rglob("*.parquet")} == parts
+
+
+def answer_of(record: tuple[str, Found]) -> tuple[str, bytes]:
+    return record[0], record[1].body
+
+
+@pytest.mark.long
+def test_an_export_to_a_folder_adds_what_is_new(shell: Shell, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert f"{2 * SELLERS:,} entries" in shell("ledger", "export", tmp_path / "entries")[1]
+    wrong = ("ledger", "export", tmp_path / "entries", "--observe-time", "2026-01-01")
+    assert "belong to one file" in shell.error(2, *wrong)

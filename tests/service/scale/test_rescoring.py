@@ -12,13 +12,13 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
-from service.scores import rescoring
+from service.scale import export
+from service.scale.rescoring import Opened as Rescoring
+from service.scores import extract
 from service.scores.book.code_digests import contract_digest, core_digest
-from service.scores.rescoring import Opened as Rescoring
-from service.scores.rescoring import rescore
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.helpers.generations import opened_file, records, rescored
+from tests.helpers.generations import opened_file, records, rescored, rescored_by
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
@@ -43,7 +43,8 @@ def test_each_answer_is_that_of_its_seller_alone(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     """Each answer equals its seller's single answer to the bit."""
-    monkeypatch.setattr(rescoring, "PART", 4)
+    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
+    monkeypatch.setattr(extract, "MAX_BATCH_ROWS", 8)
     fill(ledger, 25)
     found = rescored(ledger, tmp_path, days)
     head = found.head
@@ -71,18 +72,21 @@ def test_a_generation_rests_on_nothing_later(ledger: Ledger, tmp_path: Path, clo
 
 
 def test_progress_comes_to_all_sellers(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescoring, "PART", 2)
+    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
     fill(ledger, 5)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     seen: list[tuple[str, int, int]] = []
-    rescore(opened_here, lambda: opened_here, tmp_path, 0, 1, lambda *step: seen.append(step))
-    assert seen[-3:] == [("rescore", 2, 6), ("rescore", 4, 6), ("rescore", 6, 6)]
+    rescored_by(opened_here, tmp_path / "own", progress=lambda *step: seen.append(step))
+    steps = {name: [(done, total) for step, done, total in seen if step == name] for name in ("rescore", "write")}
+    total = steps["rescore"][0][1]
+    assert total > 1
+    assert steps["rescore"] == [(0, total), *steps["write"]] == [(done, total) for done in range(total + 1)]
 
 
 def test_without_a_model_there_is_no_generation(ledger: Ledger, tmp_path: Path) -> None:
     opened_here = Rescoring(ledger, build_scorer(ledger, policy()))
     with pytest.raises(ConfigurationWrong, match="no model"):
-        rescore(opened_here, lambda: opened_here, tmp_path, 0, 1, lambda *_: None)
+        rescored_by(opened_here, tmp_path / "own")
 
 
 def test_a_folder_that_is_not_this_users_alone_is_refused(ledger: Ledger, tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""Incremental export of a marketplace's entries into the layout."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, Self
+
+import polars as pl
+
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import ConfigurationWrong
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scale.layout import (
+    FORMAT,
+    HASH,
+    SCHEMA,
+    VERSION,
+    EntryFile,
+    encode_file,
+    find_bucket,
+    make_frame,
+    read_files,
+)
+from service.scale.store import Store
+
+ENTRIES_PER_BUCKET = 200_000
+"""Of all marketplaces; a task of so many takes some 400 MB."""
+
+MAX_BUCKETS = 4_096
+MAX_GROWTH = 4
+"""A ledger that outgrew its buckets so many times is exported anew."""
+
+SPAN_ROWS = 500_000
+"""Rows that are committed at once; they are in memory."""
+
+MAX_FILES = 8
+"""More files of one bucket become one."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Exported(NamedTuple):
+    """What is exported, as one commit states it."""
+
+    number: int
+    marketplace: str
+    buckets: int
+    sequence: int
+    """All entries up to this one are exported."""
+    target: int
+    chain: str
+    """The chain of the seal that ends at `target`, in hex; another ledger has another one."""
+    mended: int
+    """Mendings of the clock that the record times reflect."""
+    files: tuple[EntryFile, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    def encode(self) -> bytes:
+        files = [file._asdict() for file in self.files]
+        return canonical_json({"format": FORMAT, "version": VERSION, "hash": HASH, **self._asdict(), "files": files})
+
+    @classmethod
+    def decode(cls, data: bytes, place: str) -> Self:
+        """Raises ConfigurationWrong for another format or version."""
+        stated: dict[str, Any] = json.loads(data)
+        if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
+            raise ConfigurationWrong(f"{place} is an export of another version; delete it, and export again")
+        files = tuple(EntryFile(**file) for file in stated.pop("files"))
+        return cls(**stated, files=files)
+
+
+def find_exported(store: Store) -> Exported | None:
+    """Return the last commit. Raises ConfigurationWrong for another format or version."""
+    names = [name for name in store.list("_export") if name.endswith(".json")]
+    return Exported.decode(store.read(names[-1]), store.place) if names else None
+
+
+def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, progress: Progress) -> Exported:
+    """Export what is not yet exported up to a cut; return what is exported.
+
+    After an interruption, a repeated call goes on after the last commit. Raises ConfigurationWrong if the folder holds
+    another ledger's or marketplace's entries, or if another export commits at the same time.
+    """
+    store.make()
+    chain = ledger.seals.chain_at(cut.sequence)
+    mended = len(ledger.clock.mendings.as_of(cut.sequence))
+    done = find_exported(store) or Exported(0, marketplace, 0, 0, cut.sequence, "", mended, ())
+    _require_same(ledger, store, done, marketplace)
+    buckets = min(1 << (cut.sequence // ENTRIES_PER_BUCKET).bit_length(), MAX_BUCKETS)
+    if done.mended != mended or buckets > MAX_GROWTH * done.buckets:
+        done = done._replace(buckets=buckets, sequence=0, mended=mended, files=())
+    done = done._replace(target=cut.sequence, chain="" if chain is None else chain.hex())
+    if done.sequence >= cut.sequence:
+        return done
+    for rows, sequence in _list_spans(ledger, marketplace, cut, done.sequence):
+        files = (*done.files, *_write_span(store, rows, done.buckets))
+        files = tuple(_compact(store, files))
+        done = done._replace(number=done.number + 1, sequence=sequence, files=files)
+        if not store.create(f"_export/{done.number:09d}.json", done.encode()):
+            raise ConfigurationWrong(f"another command exports into {store.place}; repeat this one when that is done")
+        _sweep(store, done)
+        progress("export", sequence, cut.sequence)
+    return done
+
+
+def _require_same(ledger: Ledger, store: Store, done: Exported, marketplace: str) -> None:
+    chain = ledger.seals.chain_at(done.target) if done.number else None
+    if done.marketplace != marketplace or (done.number and (chain is None or chain.hex() != done.chain)):
+        raise ConfigurationWrong(
+            f"{store.place} holds entries of another ledger or marketplace; name another folder, or delete it"
+        )
+
+
+def _list_spans(ledger: Ledger, marketplace: str, cut: Cut, after: int) -> Iterator[tuple[list[Any], int]]:
+    """Yield (rows, last sequence) of spans; the last one ends at the cut."""
+    rows: list[Any] = []
+    for chunk in ledger.entries.export(marketplace, cut, after=after):
+        rows += chunk
+        if len(rows) >= SPAN_ROWS:
+            yield rows, rows[-1][0]
+            rows = []
+    yield rows, cut.sequence
+
+
+def _write_span(store: Store, rows: Sequence[Any], buckets: int) -> Iterator[EntryFile]:
+    if not rows:
+        return
+    frame = make_frame(rows)
+    sellers = frame["seller"].unique()
+    bucket_of = pl.Series([find_bucket(seller, buckets) for seller in sellers], dtype=pl.Int64)
+    bucket = frame["seller"].replace_strict(sellers, bucket_of, return_dtype=pl.Int64)
+    for part in frame.with_columns(bucket.alias("bucket")).partition_by("bucket", maintain_order=True):
+        yield _write_file(store, part.select(*SCHEMA), int(part["bucket"][0]))
+
+
+def _write_file(store: Store, frame: pl.DataFrame, bucket: int) -> EntryFile:
+    frame = frame.sort("seller", "sequence")
+    data = encode_file(frame)
+    first, last = int(frame["sequence"].arg_min() or 0), int(frame["sequence"].arg_max() or 0)
+    span = "-".join(f"{frame['sequence'][place]:012d}" for place in (first, last))
+    path = f"bucket={bucket:04d}/{span}-{uuid.uuid4().hex[:8]}.parquet"
+    store.write(path, data)
+    return EntryFile(path, bucket, len(frame), frame["seller"].n_unique(), len(data), sha256(data).hexdigest())
+
+
+def _compact(store: Store, files: Sequence[EntryFile]) -> Iterator[EntryFile]:
+    of_bucket: dict[int, list[EntryFile]] = {}
+    for file in files:
+        of_bucket.setdefault(file.bucket, []).append(file)
+    for bucket, own in sorted(of_bucket.items()):
+        if len(own) <= MAX_FILES:
+            yield from own
+        else:
+            yield _write_file(store, pl.concat(read_files(store, own, list(SCHEMA))), bucket)
+
+
+def _sweep(store: Store, done: Exported) -> None:
+    """Delete files that neither this commit nor the one before names, and older commits."""
+    kept = {file.path for file in done.files}
+    before = f"_export/{done.number - 1:09d}.json"
+    if store.exists(before):
+        kept |= {file.path for file in Exported.decode(store.read(before), store.place).files}
+    kept |= {before, f"_export/{done.number:09d}.json"}
+    for name in store.list(""):
+        if name not in kept:
+            store.delete(name)

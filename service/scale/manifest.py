@@ -1,0 +1,126 @@
+"""The manifest of a run: one line a task, so that any engine, or anybody later, can compute any line.
+
+RUN/manifest.jsonl            the head, then one line for each task; the head has the digest of everything
+RUN/model/..., RUN/policy.toml what the tasks score with
+RUN/scores/bucket=0007/....parquet   the parts; each attempt writes a file of its own
+RUN/receipts/000007.json      which attempt's file counts; made only if none exists
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.errors import ConfigurationWrong, invalid
+from service.scale.export import Exported
+from service.scale.layout import HASH, EntryFile
+from service.scores.book.generation_file import GenerationHead
+
+FORMAT, VERSION = "sellertrust-run", 1
+SERVED, POLICIES, MODELS = "served.json", "policies", "models"
+"""What was served before the moves whose notice runs, if one does."""
+
+MANIFEST, MODEL, POLICY, SCORES, RECEIPTS = "manifest.jsonl", "model", "policy.toml", "scores", "receipts"
+
+BYTES_PER_ROW, BASE_BYTES = 600, 400 << 20
+"""Memory of a task, by `./dev bench scale`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    line: int
+    bucket: int
+    rows: int
+    sellers: int
+    """At least: a bucket of several files may have more."""
+    files: tuple[EntryFile, ...]
+
+    @property
+    def receipt(self) -> str:
+        return f"{RECEIPTS}/{self.line:06d}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    marketplace: str
+    entries: str
+    """The exported folder or its URL."""
+    buckets: int
+    memory_bytes: int
+    head: GenerationHead
+    tasks: Sequence[Task]
+
+    @property
+    def rows(self) -> int:
+        return sum(task.rows for task in self.tasks)
+
+    @property
+    def digest(self) -> str:
+        return sha256(self._state_head() + b"\n".join(_encode_task(task) for task in self.tasks)).hexdigest()
+
+    def encode(self) -> bytes:
+        head = {**json.loads(self._state_head()), "digest": self.digest}
+        return b"".join(line + b"\n" for line in (canonical_json(head), *map(_encode_task, self.tasks)))
+
+    def _state_head(self) -> bytes:
+        names = ("marketplace", "entries", "buckets", "memory_bytes")
+        stated = {name: getattr(self, name) for name in names} | self.head._asdict()
+        fixed = {"format": FORMAT, "version": VERSION, "hash": HASH}
+        return canonical_json({**fixed, **stated, "rows": self.rows, "tasks": len(self.tasks)})
+
+    def task(self, line: int) -> Task:
+        """Return a task by its line, from 1 on. Raises InvalidInput."""
+        if not 1 <= line <= len(self.tasks):
+            raise invalid("LINE", f"must be 1 to {len(self.tasks)}")
+        return self.tasks[line - 1]
+
+
+def make_manifest(exported: Exported, entries: str, head: GenerationHead) -> Manifest:
+    of_bucket: dict[int, list[EntryFile]] = {}
+    for file in exported.files:
+        of_bucket.setdefault(file.bucket, []).append(file)
+    tasks = [
+        Task(line, bucket, sum(file.rows for file in files), max(file.sellers for file in files), tuple(files))
+        for line, (bucket, files) in enumerate(sorted(of_bucket.items()), 1)
+    ]
+    most = max((task.rows for task in tasks), default=0)
+    memory = BASE_BYTES + BYTES_PER_ROW * most
+    return Manifest(exported.marketplace, entries, exported.buckets, memory, head, tasks)
+
+
+def read_manifest(data: bytes, place: str) -> Manifest:
+    """Raises ConfigurationWrong if it is altered, of another version, or names a file or bucket twice."""
+    name = f"{place}/{MANIFEST}"
+    try:
+        first, *lines = data.splitlines()
+        stated: dict[str, Any] = parse_json(first)
+        if (stated["format"], stated["version"], stated["hash"]) != (FORMAT, VERSION, HASH):
+            raise ConfigurationWrong(f"{name} is of another version; plan the run again: sellertrust task plan")
+        head = {field: kind(stated[field]) for field, kind in GenerationHead.__annotations__.items()}
+        found = Manifest(
+            marketplace=str(stated["marketplace"]),
+            entries=str(stated["entries"]),
+            buckets=int(stated["buckets"]),
+            memory_bytes=int(stated["memory_bytes"]),
+            head=GenerationHead(**head),
+            tasks=[_decode_task(parse_json(line)) for line in lines],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationWrong(f"{name} cannot be read ({type(error).__name__}); plan the run again") from None
+    files = [file.path for task in found.tasks for file in task.files]
+    buckets = [task.bucket for task in found.tasks]
+    if len(set(files)) < len(files) or len(set(buckets)) < len(buckets):
+        raise ConfigurationWrong(f"{name} names a file or a bucket twice; plan the run again")
+    if found.digest != stated["digest"] or [task.line for task in found.tasks] != [*range(1, len(lines) + 1)]:
+        raise ConfigurationWrong(f"{name} was altered: its digest is another; plan the run again")
+    return found
+
+
+def _encode_task(task: Task) -> bytes:
+    return canonical_json({**asdict(task), "files": [file._asdict() for file in task.files]})
+
+
+def _decode_task(stated: Mapping[str, Any]) -> Task:
+    return Task(**{**stated, "files": tuple(EntryFile(**file) for file in stated["files"])})

@@ -1,0 +1,279 @@
+"""Rescoring: all sellers' answers for one model, policy and day, by tasks over exported entries, in one generation.
+
+STORE/entries/{marketplace}/            the exported entries
+STORE/runs/{day}-{model}-{policy}/      head.json while the run is unfinished, and {plan}/{marketplace}/ with a
+manifest each; its scores stay as Parquet
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from typing import NamedTuple
+
+from scoring.base.canonical import canonical_json
+from scoring.base.errors import (
+    ArtifactRefused,
+    ConfigurationWrong,
+    LedgerUnavailable,
+    ModelNotFound,
+    PolicyNotFound,
+    PolicyRefused,
+    SellertrustError,
+)
+from scoring.base.time import DAY, format_time
+from scoring.model.artifact import Artifact
+from scoring.policy.policy import Policy
+from service.contract.resource_names import parse_seller, seller_name
+from service.contract.scores import score_message
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scale.export import export_entries
+from service.scale.local import Line
+from service.scale.manifest import (
+    MANIFEST,
+    MODEL,
+    MODELS,
+    POLICIES,
+    POLICY,
+    SCORES,
+    SERVED,
+    Manifest,
+    make_manifest,
+    read_manifest,
+)
+from service.scale.store import Store
+from service.scale.task import read_part, read_receipt
+from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.book.generation_file import (
+    SUFFIX,
+    GenerationFile,
+    GenerationHead,
+    GenerationWriter,
+    day_of,
+    delete_abandoned,
+    pack_records,
+)
+from service.scores.book.private_folder import make_private
+from service.scores.scorer import Scorer
+
+PART = 1_000
+HEAD = "head.json"
+
+Progress = Callable[[str, int, int], None]
+Driver = Callable[[Sequence[Line], int], Iterator[int]]
+"""Runs lines whose tasks take so many bytes of memory each; yields how many are done."""
+
+
+class Opened(NamedTuple):
+    ledger: Ledger
+    scorer: Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    path: Path
+    head: GenerationHead
+    sellers: int
+
+
+class Run(NamedTuple):
+    store: Store
+    manifest: Manifest
+
+
+def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Driver, progress: Progress) -> Rescored:
+    """Write today's or the next day's generation into a private folder; return what was written.
+
+    `store` keeps exported entries and runs; an unfinished run of the same day, model, policy and release goes on. `days`
+    is 0 for today in UTC, 1 for tomorrow. `progress` gets (step, done, total). It replaces a generation of the same
+    day, model and policy, and deletes days before yesterday. Raises ConfigurationWrong if a folder cannot be made
+    private, the model is missing, or a file was altered. Raises LedgerUnavailable if the last record time is after the
+    answers' time; ProcessEnded if processes died.
+    """
+    make_private(folder)
+    delete_abandoned(folder)
+    head, runs = plan_runs(opened, store, days, progress)
+    lines = [Line(run.store.place, task.line) for run in runs for task in run.manifest.tasks]
+    pending = [
+        Line(run.store.place, task.line)
+        for run in runs
+        for task in run.manifest.tasks
+        if not run.store.exists(task.receipt)
+    ]
+    progress("rescore", len(lines) - len(pending), len(lines))
+    for done in driver(pending, max((run.manifest.memory_bytes for run in runs), default=0)):
+        progress("rescore", len(lines) - len(pending) + done, len(lines))
+    found = write_generation(folder, head, runs, progress)
+    store.below(f"runs/{_name_run(head)}").delete(HEAD)
+    _delete_older(folder, head.day - days - 1)
+    _sweep_runs(store, runs, head.day - days - 1)
+    return found
+
+
+def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tuple[GenerationHead, list[Run]]:
+    """Return (head, runs by marketplace) of an unfinished rescoring, or of a new one after an export of what is new."""
+    artifact = opened.scorer.champion.artifact
+    if artifact is None:
+        raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
+    store.make()
+    head = _make_head(opened, days)
+    of_day = store.below(f"runs/{_name_run(head)}")
+    if not of_day.exists(HEAD):
+        plan = uuid.uuid4().hex
+        names = list(opened.ledger.sellers.list_marketplaces())
+        for marketplace in names:
+            entries = store.below(f"entries/{marketplace}")
+            exported = export_entries(opened.ledger, entries, marketplace, head.cut, progress)
+            run = of_day.below(f"{plan}/{marketplace}")
+            write_run(run, make_manifest(exported, entries.place, head), artifact, opened.scorer.policy.now)
+            write_served(run, head, opened.scorer)
+        stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
+        of_day.create(HEAD, canonical_json(stated))
+    stated = json.loads(of_day.read(HEAD))
+    planned = GenerationHead(**stated["head"])
+    chain = opened.ledger.seals.chain_at(planned.sequence)
+    if planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
+        of_day.delete(HEAD)  # another release or ledger planned it
+        return plan_runs(opened, store, days, progress)
+    places = [of_day.below(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
+    return planned, [Run(place, read_manifest(place.read(MANIFEST), place.place)) for place in places]
+
+
+def write_run(run: Store, manifest: Manifest, artifact: Artifact, policy: Policy) -> None:
+    """Write a run's manifest, after the model and policy that its tasks score with."""
+    for name, data in artifact.parts.items():
+        run.write(f"{MODEL}/{name}", data)
+    run.write(POLICY, policy.text.encode())
+    run.write(MANIFEST, manifest.encode())
+
+
+def write_served(run: Store, head: GenerationHead, scorer: Scorer) -> None:
+    """Write what was served before the moves of a notice, if one runs: the answers before them still count."""
+    if not head.notice:
+        return
+    policies, models = scorer.policy.changes, scorer.champion.changes
+    run.write(SERVED, canonical_json({"policies": policies, "models": models}))
+    for digest in {digest for move in policies for digest in (move.before, move.after)}:
+        with suppress(PolicyNotFound, PolicyRefused):
+            run.write(f"{POLICIES}/{digest}.toml", scorer.policy.find(digest).text.encode())
+    for digest in {digest for move in models for digest in (move.before, move.after)}:
+        with suppress(ModelNotFound, ArtifactRefused):
+            found = scorer.champion.find(digest)
+            for name, data in (found.parts if found else {}).items():
+                run.write(f"{MODELS}/{digest}/{name}", data)
+
+
+def _name_run(head: GenerationHead) -> str:
+    return head.name.removesuffix(SUFFIX)
+
+
+def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], progress: Progress) -> Rescored:
+    total = sum(len(run.manifest.tasks) for run in runs)
+    done = sellers = 0
+    with GenerationWriter(folder, head) as writer:
+        for store, manifest in runs:
+            for task in manifest.tasks:
+                part = read_part(store, manifest, task)
+                answers = part.select("seller", "valid_until", "answer").iter_rows()
+                writer.add(
+                    pack_records(
+                        (seller_name(manifest.marketplace, name), until, body) for name, until, body in answers
+                    )
+                )
+                done, sellers = done + 1, sellers + len(part)
+                progress("write", done, total)
+        return Rescored(writer.finish(), head, sellers)
+
+
+def _make_head(opened: Opened, days: int) -> GenerationHead:
+    ledger, scorer = opened
+    made_by = scorer.made_by
+    ledger.clock.end()
+    day, settled = ledger.clock.now() // DAY + days, ledger.clock.settled()
+    end = ledger.cut()
+    made_time = end.known_time if settled is None else settled
+    observe_time = max(end.observe_time, day * DAY)
+    if end.known_time > observe_time or observe_time >= (day + 1) * DAY:
+        raise LedgerUnavailable(
+            f"the last record time, {format_time(end.known_time - 1)}, or the clock is ahead of the day that is asked for;"
+            " repeat the command, and see to the clock: sellertrust doctor"
+        )
+    chain = ledger.seals.chain_at(end.sequence)
+    if chain is None:
+        raise LedgerUnavailable("no seal ends where the ledger ended; repeat the command")
+    digests = (made_by.model, made_by.policy, core_digest(), contract_digest(), made_by.notice)
+    return GenerationHead(day, observe_time, end.known_time, end.sequence, chain.hex(), made_time, *digests)
+
+
+def _list_answers(
+    opened: Opened, cut: Cut, marketplace: str, sellers: Sequence[str]
+) -> Iterator[tuple[str, int, bytes]]:
+    """Yield (resource name, until in microseconds, TrustScore on the wire) of each seller that has a score."""
+    outcomes, _ = opened.scorer.scores(marketplace, sellers, cut)
+    for seller, outcome in zip(sellers, outcomes, strict=True):
+        if not isinstance(outcome, SellertrustError):
+            name = seller_name(marketplace, seller)
+            yield name, outcome.valid_until, score_message(name, outcome, None).SerializeToString()
+
+
+def _delete_older(folder: Path, first: int) -> None:
+    """Delete generations, damaged and partial ones too, of days before `first` (since 1970)."""
+    for path in folder.iterdir():
+        name, suffix, _ = path.name.partition(SUFFIX)
+        day = day_of(name + suffix)
+        if day is not None and day < first:
+            path.unlink(missing_ok=True)
+
+
+def _sweep_runs(store: Store, runs: Sequence[Run], first: int) -> None:
+    """Delete runs of days before `first`, and attempts and plans of these runs' day that no receipt counts."""
+    mine = {run.store.place.removeprefix(f"{store.place}/"): run for run in runs}
+    of_day = {place.split("/")[1] for place in mine}
+    counted = {
+        f"{place}/{read_receipt(run.store, run.manifest, task).part}"
+        for place, run in mine.items()
+        for task in run.manifest.tasks
+    }
+    for name in store.list("runs"):
+        _, own, *rest = name.split("/")
+        is_old = (day_of(own[:10] + SUFFIX) or 0) < first
+        is_attempt = (
+            own in of_day
+            and len(rest) > 2
+            and (f"runs/{own}/{rest[0]}/{rest[1]}" not in mine or (rest[2] == SCORES and name not in counted))
+        )
+        if is_old or is_attempt:
+            store.delete(name)
+
+
+def find_differing(opened: Opened, file: GenerationFile, sample: int, progress: Progress) -> tuple[int, list[str]]:
+    """Recompute a generation's answers; return how many are the same, and the names of the sellers whose answer differs.
+
+    `opened` has the generation's model and policy. `sample` is a random number of answers; 0: all. Raises
+    GenerationDamaged if checksums fail; ConfigurationWrong for another ledger.
+    """
+    file.check()
+    head = file.head
+    chain = opened.ledger.seals.chain_at(head.sequence)
+    if chain is None or chain.hex() != head.chain:
+        raise ConfigurationWrong(f"{file.path.name} is of another ledger; delete it, or set SELLERTRUST_DATABASE_URL")
+    places = range(file.sellers)
+    drawn = sorted(SystemRandom().sample(places, sample)) if 0 < sample < file.sellers else places
+    differing: list[str] = []
+    for first in range(0, len(drawn), PART):
+        stored = dict(file.record(place) for place in drawn[first : first + PART])
+        by_marketplace: dict[str, list[str]] = {}
+        for name in stored:
+            marketplace, seller = parse_seller(name, "seller")
+            by_marketplace.setdefault(marketplace, []).append(seller)
+        recomputed: dict[str, bytes] = {}
+        for marketplace, sellers in by_marketplace.items():
+            answers = _list_answers(opened, head.cut, marketplace, sellers)
+            recomputed |= {name: body for name, _, body in answers}
+        differing += [name for name, answer in stored.items() if recomputed.get(name) != answer.body]
+        progress(file.path.name, min(first + PART, len(drawn)), len(drawn))
+    return len(drawn) - len(differing), differing

@@ -1,0 +1,115 @@
+"""A folder or an object store that several machines may share."""
+
+import os
+import uuid
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+from scoring.base.errors import ConfigurationWrong
+from service.scores.book.private_folder import make_private
+
+
+class Store:
+    """Files by names below a folder, which is made private, or below an fsspec URL such as `s3://bucket/scale`.
+
+    A file is written whole or not at all. Raises ConfigurationWrong for an unusable folder or URL.
+    """
+
+    def __init__(self, place: str | Path) -> None:
+        text = str(place)
+        self._fs: Any = None
+        if "://" in text and not text.startswith("file://"):
+            self._fs, self._root = _open_url(text)
+            self.place = text.rstrip("/")
+        else:
+            self._root = str(Path(text.removeprefix("file://")).absolute())
+            self.place = self._root
+
+    def below(self, name: str) -> Self:
+        return type(self)(f"{self.place}/{name}")
+
+    def make(self) -> None:
+        """Make the folder. Raises ConfigurationWrong if other users may write there."""
+        if self._fs is None:
+            make_private(Path(self._root))
+
+    def exists(self, name: str) -> bool:
+        return bool(self._fs.exists(self._path(name))) if self._fs else Path(self._path(name)).exists()
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes. Raises ConfigurationWrong if it is missing."""
+        try:
+            return bytes(self._fs.cat_file(self._path(name))) if self._fs else Path(self._path(name)).read_bytes()
+        except FileNotFoundError:
+            raise ConfigurationWrong(f"{self.place}/{name} is missing") from None
+
+    def write(self, name: str, data: bytes) -> str:
+        """Write a file, and return its SHA-256."""
+        if self._fs:
+            self._fs.pipe_file(self._path(name), data)
+        else:
+            staged = self._stage(name, data)
+            staged.replace(self._path(name))
+        return sha256(data).hexdigest()
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file only if none has its name; return whether it was written.
+
+        A store without conditional writes may let two writers create it: the last one's stays.
+        """
+        try:
+            if self._fs:
+                self._fs.pipe_file(self._path(name), data, mode="create")
+                return True
+            staged = self._stage(name, data)
+            try:
+                os.link(staged, self._path(name))
+            finally:
+                staged.unlink()
+        except FileExistsError:
+            return False
+        return True
+
+    def list(self, under: str) -> list[str]:
+        """Return the sorted names of files below a folder, the folder included."""
+        if self._fs:
+            self._fs.invalidate_cache()
+            found = [str(path) for path in self._fs.find(self._path(under))]
+        else:
+            found = [str(path) for path in Path(self._path(under)).rglob("*") if path.is_file()]
+        return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+
+    def delete(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(name)) if self._fs else Path(self._path(name)).unlink()
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _stage(self, name: str, data: bytes) -> Path:
+        path = Path(self._path(name))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
+
+
+def _open_url(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    if "@" in url.split("://", 1)[1].split("/", 1)[0]:
+        raise ConfigurationWrong("the store's URL holds credentials; leave them to the environment")
+    try:
+        fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise ConfigurationWrong(f"the store's URL cannot be used: {error}") from None
+    return fs, str(root).rstrip("/")

@@ -1,0 +1,212 @@
+"""One task of a run: it scores the sellers of its own files into its own part, and commits that by a receipt.
+
+Nothing here knows which engine runs it.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from io import BytesIO
+from typing import Any, NamedTuple, cast
+
+import polars as pl
+
+from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound, SellertrustError
+from scoring.features.table import AttributeFeature
+from scoring.model.artifact import MANIFEST as MODEL_MANIFEST
+from scoring.model.artifact import PARTS, Artifact, load
+from scoring.policy.policy import Policy
+from scoring.scores.answer import TrustScore
+from scoring.scores.notice import Move
+from service.contract.resource_names import seller_name
+from service.contract.scores import score_message
+from service.ledger.store import Ledger
+from service.policy.policy_file import parse_policy_text
+from service.scale.layout import EntryFile, read_entries
+from service.scale.manifest import (
+    MANIFEST,
+    MODEL,
+    MODELS,
+    POLICIES,
+    POLICY,
+    SCORES,
+    SERVED,
+    Manifest,
+    Task,
+    read_manifest,
+)
+from service.scale.store import Store
+from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.champion import Champion
+from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
+from service.scores.scorer import Scorer
+from service.scores.served_policy import ServedPolicy
+
+SCHEMA: dict[str, Any] = {
+    "seller": pl.String,
+    "day": pl.Int64,
+    "points": pl.Int64,
+    "tier": pl.Int64,
+    "valid_until": pl.Int64,
+    "answer": pl.Binary,
+    "model": pl.String,
+    "policy": pl.String,
+    "core": pl.String,
+    "sequence": pl.Int64,
+}
+"""A part: the day since 1970, microseconds UTC, and the TrustScore on the wire."""
+
+
+class Receipt(NamedTuple):
+    line: int
+    manifest: str
+    part: str
+    sha256: str
+    sellers: int
+    bytes: int
+
+
+class _FixedPolicy(NamedTuple):
+    """What a scorer of files reads of a served policy."""
+
+    now: Policy
+    changes: Sequence[Move]
+    store: Store
+
+    def find(self, digest: str) -> Policy:
+        if digest == self.now.digest:
+            return self.now
+        name = f"{POLICIES}/{digest}.toml"
+        if not self.store.exists(name):
+            raise PolicyNotFound(digest)
+        return parse_policy_text(self.store.read(name).decode(), was_committed=True)
+
+
+class _FixedChampion(Champion):
+    def __init__(self, artifact: Artifact, changes: Sequence[Move], store: Store) -> None:
+        super().__init__(artifact=artifact)
+        self.changes = changes
+        self._store = store
+
+    def find(self, digest: str) -> Artifact | None:
+        if not digest or digest == self.digest:
+            return self.artifact if digest else None
+        names = [f"{MODELS}/{digest}/{name}" for name in (MODEL_MANIFEST, *PARTS)]
+        if not self._store.exists(names[0]):
+            raise ModelNotFound(digest)
+        return load({name.rsplit("/", 1)[1]: self._store.read(name) for name in names})
+
+
+class OpenRun(NamedTuple):
+    """A run with its model, whose golden vectors were checked in this process, and its policy."""
+
+    store: Store
+    manifest: Manifest
+    artifact: Artifact
+    policy: Policy
+
+
+def run_task(place: str, line: int) -> Receipt:
+    """Compute a line of the run at a folder or URL, unless its receipt exists; return the receipt.
+
+    Raises ConfigurationWrong for a foreign or altered file, manifest, model or release; InvalidInput for the line.
+    """
+    run = open_run(place)
+    task = run.manifest.task(line)
+    if run.store.exists(task.receipt):
+        return read_receipt(run.store, run.manifest, task)
+    data, sellers = _score(run, task)
+    part = f"{SCORES}/bucket={task.bucket:04d}/{uuid.uuid4().hex}.parquet"
+    receipt = Receipt(line, run.manifest.digest, part, run.store.write(part, data), sellers, len(data))
+    if run.store.create(task.receipt, canonical_json(receipt._asdict())):
+        return receipt
+    run.store.delete(part)
+    return read_receipt(run.store, run.manifest, task)
+
+
+def open_run(place: str) -> OpenRun:
+    return _open_run(place, Store(place).read(MANIFEST))
+
+
+@lru_cache(4)
+def _open_run(place: str, data: bytes) -> OpenRun:
+    store, manifest = Store(place), read_manifest(data, place)
+    if (manifest.head.core, manifest.head.contract) != (core_digest(), contract_digest()):
+        raise ConfigurationWrong(f"{place} was planned by another release; install that one here, or plan it again")
+    artifact = load({name: store.read(f"{MODEL}/{name}") for name in (MODEL_MANIFEST, *PARTS)})
+    policy = parse_policy_text(store.read(POLICY).decode(), was_committed=True)
+    if (artifact.digest, policy.digest) != (manifest.head.model, manifest.head.policy):
+        raise ConfigurationWrong(f"{place} holds another model or policy than its manifest states; plan it again")
+    return OpenRun(store, manifest, artifact, policy)
+
+
+def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
+    """Raises ConfigurationWrong if it is of another run or line, or cannot be read."""
+    try:
+        receipt = Receipt(**parse_json(store.read(task.receipt)))
+    except (ValueError, TypeError):
+        receipt = None
+    if receipt is None or (receipt.line, receipt.manifest) != (task.line, manifest.digest):
+        raise ConfigurationWrong(f"{store.place}/{task.receipt} is no receipt of this run; delete it, and run the line")
+    return receipt
+
+
+def read_part(store: Store, manifest: Manifest, task: Task) -> pl.DataFrame:
+    """Return the part of a line. Raises ConfigurationWrong if its receipt does not tell the truth."""
+    receipt = read_receipt(store, manifest, task)
+    data = store.read(receipt.part)
+    if sha256(data).hexdigest() != receipt.sha256:
+        raise ConfigurationWrong(
+            f"{store.place}/{task.receipt} does not state its part as it is; delete it, and run line {task.line}"
+        )
+    return pl.read_parquet(BytesIO(data))
+
+
+def _score(run: OpenRun, task: Task) -> tuple[bytes, int]:
+    """Return (the part as Parquet, its sellers)."""
+    manifest = run.manifest
+    extract = Extract(_read(run, task.files))
+    served = parse_json(run.store.read(SERVED)) if manifest.head.notice else {"policies": [], "models": []}
+    policies, models = ([Move(*move) for move in served[name]] for name in ("policies", "models"))
+    # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.
+    policy = cast(ServedPolicy, _FixedPolicy(run.policy, policies, run.store))
+    scorer = Scorer(cast(Ledger, extract), policy, _FixedChampion(run.artifact, models, run.store))
+    rows = list(_list_rows(scorer, manifest, extract.sellers))
+    frame = pl.DataFrame(rows, schema=dict(list(SCHEMA.items())[:6]), orient="row")
+    head = manifest.head
+    fixed = {"model": head.model, "policy": head.policy, "core": head.core}
+    frame = frame.with_columns(
+        *(pl.lit(text).alias(name) for name, text in fixed.items()), pl.lit(head.sequence, pl.Int64).alias("sequence")
+    )
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue(), len(frame)
+
+
+def _read(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
+    """Read entries up to the run's sequence, with the content of the kinds that need it."""
+    reads_content = run.policy.caution is not None and run.policy.caution.flow_days
+    reads_content |= any(isinstance(feature, AttributeFeature) for feature in run.artifact.features)
+    store = Store(run.manifest.entries)
+    entries = read_entries(store, files, (*COLUMNS, "content") if reads_content else COLUMNS)
+    content = pl.col("content") if reads_content else pl.lit(None, pl.String)
+    entries = entries.filter(pl.col("sequence") <= run.manifest.head.sequence)
+    return entries.with_columns(pl.when(pl.col("kind").is_in(CONTENT_KINDS)).then(content).alias("content"))
+
+
+def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[Any, ...]]:
+    for name, seller, score in list_scores(scorer, manifest, sellers):
+        answer = score_message(name, score, None).SerializeToString()
+        tier = None if score.tier is None else int(score.tier)
+        yield seller, manifest.head.day, score.points, tier, score.valid_until, answer
+
+
+def list_scores(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[str, str, TrustScore]]:
+    outcomes, stamp = scorer.scores(manifest.marketplace, sellers, manifest.head.cut)
+    if stamp.notice != manifest.head.notice:
+        raise ConfigurationWrong("the run holds other moves of policies or models than its manifest; plan it again")
+    for seller, outcome in zip(sellers, outcomes, strict=True):
+        if not isinstance(outcome, SellertrustError):
+            yield seller_name(manifest.marketplace, seller), seller, outcome

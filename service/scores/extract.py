@@ -1,0 +1,235 @@
+"""The facts of whole sellers from exported files: it gives a scorer what the ledger's queries would."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from scoring.base.arrays import NEVER, Bools, Ints
+from scoring.base.enums import INSPECTORS, Kind, Source, Status
+from scoring.entries.flow import FlowDay
+from scoring.entries.violation_types import TYPE_NUMBERS
+from scoring.features.columns import EntryColumns, FactRow, FactTable, Omitted
+from scoring.features.facts import COUNTING_KINDS
+from service.ledger.database.rows import require_known
+from service.ledger.queries.facts import MAX_ALLEGATIONS, MAX_BATCH_ROWS
+from service.ledger.queries.measures import group_flow_days
+from service.ledger.records import Cut
+
+COLUMNS = (
+    *("sequence", "seller", "entry_id", "kind", "occur_time", "report_time", "violation", "incident", "category"),
+    *("severity", "status", "exposure_day", "product_category", "revision", "settled_orders", "service_failures"),
+    *("identity_level", "target", "units", "until_time", "source", "violation_type", "listing"),
+)
+"""Those of the files that scores read of all kinds."""
+CONTENT_KINDS = (int(Kind.IDENTITY), int(Kind.FLOW))
+"""Kinds whose content is read."""
+
+_SOURCES = {source.name.lower(): int(source) for source in Source}
+_NUMBERS = {
+    **{name: name for name in ("sequence", "kind", "occur_time", "report_time", "category", "severity", "status")},
+    **{name: name for name in ("revision", "units", "source", "violation_type")},
+    "day": "exposure_day",
+    "orders": "settled_orders",
+    "failures": "service_failures",
+    "level": "identity_level",
+    "until": "until_time",
+}
+_SALE_NUMBERS = ("report_time", "day", "revision", "orders", "failures")
+
+
+class Extract:
+    """`entries`: COLUMNS, and the content of CONTENT_KINDS, by seller and sequence."""
+
+    def __init__(self, entries: pl.DataFrame) -> None:
+        self.sellers: list[str] = entries["seller"].unique(maintain_order=True).to_list()
+        case = entries["seller"].rle_id().cast(pl.Int64)
+        entries = entries.with_columns(
+            case.alias("case"),
+            pl.col("source").replace_strict(_SOURCES, default=None, return_dtype=pl.Int64),
+            pl.col("violation_type").replace_strict(dict(TYPE_NUMBERS), default=None, return_dtype=pl.Int64),
+        )
+        kind = entries["kind"]
+        counts = [int(one) for one in sorted(COUNTING_KINDS - {Kind.EXPOSURE})]
+        conduct = entries.filter(kind.is_in(counts) | (kind > int(max(Kind))))
+        flow = entries.filter(kind == int(Kind.FLOW))
+        sales = entries.filter(kind == int(Kind.EXPOSURE))
+        self.facts = _Facts(self.sellers, conduct, sales)
+        self.measures = _Flows(flow)
+
+
+class _Facts:
+    def __init__(self, sellers: Sequence[str], conduct: pl.DataFrame, sales: pl.DataFrame) -> None:
+        self._place_of = {seller: place for place, seller in enumerate(sellers)}
+        self._sellers = sellers
+        self._rows = conduct.select(*FactRow._fields[:-2], "content", "listing")
+        self._columns = _make_columns(conduct, len(sellers))
+        self._sales, self._products = _make_sales(sales, len(sellers))
+        places = np.arange(len(sellers) + 1)
+        self._ends = np.searchsorted(self._columns.case, places), np.searchsorted(self._sales.case, places)
+        reports = (self._columns.kind == Kind.VIOLATION) & (self._columns.status == Status.ALLEGED)
+        self._alleged = np.bincount(self._columns.case[reports], minlength=len(sellers))
+
+    def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:  # noqa: ARG002
+        """Split consecutive sellers into batches; a seller with very many allegations is alone."""
+        sizes = (np.diff(self._ends[0]) + np.diff(self._ends[1])).tolist()
+        begin = self._place_of[sellers[0]] if sellers else 0
+        end, rows = begin + len(sellers), 0
+        for place in range(begin, end):
+            is_alone = self._alleged[place] > MAX_ALLEGATIONS
+            if place > begin and (is_alone or rows + sizes[place] > MAX_BATCH_ROWS):
+                yield self._sellers[begin:place]
+                begin, rows = place, 0
+            rows += MAX_BATCH_ROWS if is_alone else sizes[place]
+        if begin < end:
+            yield self._sellers[begin:end]
+
+    def table(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Collection[str] = ()
+    ) -> tuple[FactTable, dict[str, Omitted]]:
+        """Return the facts of consecutive sellers, as `FactQueries.table` does."""
+        if currencies:
+            raise ValueError(f"no values of {marketplace} are read from files")
+        first = self._place_of[sellers[0]]
+        last = first + len(sellers)
+        own, sold = (slice(ends[first], ends[last]) for ends in self._ends)
+        columns = _renumber(self._columns, own, first, len(sellers))
+        if len(columns.kind) and int(columns.kind.max()) > max(Kind):
+            place = int(columns.kind.argmax())
+            require_known(int(columns.kind[place]), int(columns.sequence[place]))
+        rows = _Rows(self._rows, own.start, columns.case)
+        omitted: dict[str, Omitted] = {}
+        if len(sellers) == 1 and self._alleged[first] > MAX_ALLEGATIONS:
+            columns, omitted[sellers[0]] = _leave_out(columns, rows, cut.observe_time)
+        sales = _renumber(self._sales, sold, first, len(sellers))
+        return FactTable(rows, columns, sales, self._products), omitted
+
+
+class _Rows(Sequence[FactRow]):
+    """Rows of consecutive sellers; a seller's are made when one of them is read, since few are."""
+
+    def __init__(self, frame: pl.DataFrame, begin: int, case: Ints) -> None:
+        self._frame, self._begin, self._case = frame, begin, case
+        self._made: dict[int, list[FactRow]] = {}
+
+    def __len__(self) -> int:
+        return len(self._case)
+
+    def __getitem__(self, place: Any) -> Any:
+        case = int(self._case[place])
+        first = int(np.searchsorted(self._case, case))
+        if case not in self._made:
+            count = int(np.searchsorted(self._case, case, "right")) - first
+            self._made[case] = [_make_row(row) for row in self._frame.slice(self._begin + first, count).rows()]
+        return self._made[case][int(place) - first]
+
+
+def _make_row(row: tuple[Any, ...]) -> FactRow:
+    *columns, content, listing = row
+    attributes = None if content is None else json.loads(content).get("attributes", {})
+    return FactRow._make((*columns, attributes, listing if columns[3] == Kind.VIOLATION else None))
+
+
+def _make_columns(rows: pl.DataFrame, sellers: int) -> EntryColumns:
+    texts = pl.concat([rows[name].alias("text") for name in ("entry_id", "incident", "target")])
+    entry, incident, target = np.split(_number(texts), 3)
+    return EntryColumns(
+        cases=sellers,
+        case=rows["case"].to_numpy(),
+        row=np.arange(len(rows), dtype=np.int64),
+        violation=_number(rows["violation"]),
+        product=_number(rows["product_category"]),
+        entry=entry,
+        incident=incident,
+        target=target,
+        **{name: _read(rows[column]) for name, column in _NUMBERS.items()},
+    )
+
+
+def _make_sales(sales: pl.DataFrame, sellers: int) -> tuple[EntryColumns, Sequence[str]]:
+    nothing = np.zeros(len(sales), dtype=np.int64)
+    products = sales["product_category"].unique().sort()
+    columns: dict[str, Any] = dict.fromkeys((name for name in EntryColumns.__dataclass_fields__), nothing)
+    columns |= {name: _read(sales[_NUMBERS[name]]) for name in _SALE_NUMBERS}
+    columns |= {
+        "cases": sellers,
+        "case": sales["case"].to_numpy(),
+        "row": np.arange(len(sales), dtype=np.int64),
+        "kind": np.full(len(sales), int(Kind.EXPOSURE), dtype=np.int64),
+        "product": _number(sales["product_category"]),
+    }
+    return EntryColumns(**columns), products.to_list()
+
+
+def _renumber(columns: EntryColumns, places: slice, first: int, cases: int) -> EntryColumns:
+    taken = columns.take(places)
+    rows = np.arange(len(taken.case), dtype=np.int64)
+    return taken.with_columns(row=rows).of_cases(taken.case - first, cases)
+
+
+def _read(column: pl.Series) -> Ints:
+    return column.fill_null(0).to_numpy()
+
+
+def _number(texts: pl.Series) -> Ints:
+    return texts.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
+
+
+def _leave_out(columns: EntryColumns, rows: Sequence[FactRow], observe_time: int) -> tuple[EntryColumns, Omitted]:
+    """Leave out all but the first MAX_ALLEGATIONS allegations of a seller, and those that its other rows name."""
+    alleges = (columns.kind == Kind.VIOLATION) & (columns.status == Status.ALLEGED)
+    seen_after = np.maximum(columns.occur_time, columns.report_time)
+    is_seen = alleges & (seen_after < observe_time)
+    by_gravity = np.lexsort((-columns.sequence, -columns.severity))
+    kept: dict[int, None] = {}
+    of_source = (np.isin(columns.source, [*INSPECTORS]), columns.source == Source.PLATFORM_DETECTION, alleges)
+    for group in of_source:
+        if len(kept) < MAX_ALLEGATIONS:
+            kept |= dict.fromkeys(by_gravity[(is_seen & group)[by_gravity]][:MAX_ALLEGATIONS].tolist())
+    is_kept: Bools = ~alleges
+    named = {name for place in np.flatnonzero(is_kept).tolist() for name in (rows[place].violation, rows[place].target)}
+    is_kept[list(kept)[:MAX_ALLEGATIONS]] = True
+    is_kept |= alleges & np.array([rows[place].entry_id in named for place in range(len(alleges))], dtype=np.bool_)
+    later = seen_after[alleges & (seen_after >= observe_time)]
+    omitted = Omitted(int((is_seen & ~is_kept).sum()), NEVER if not len(later) else int(later.min()) + 1)
+    return columns.take(is_kept), omitted
+
+
+class _FlowRow(NamedTuple):
+    seller: str
+    exposure_day: int
+    product_category: str
+    revision: int
+    entry_id: str
+    sequence: int
+    content: str
+    report_time: int
+
+
+class _Flows:
+    def __init__(self, flow: pl.DataFrame) -> None:
+        self._flow = flow.sort("seller", "exposure_day", "product_category", "revision")
+
+    def flows(
+        self,
+        marketplace: str,  # noqa: ARG002
+        sellers: Sequence[str],
+        cut: Cut,
+        first_day: int,
+        *,
+        with_before: bool = False,
+    ) -> Mapping[str, list[FlowDay]]:
+        """Return the sellers' flow, as `MeasureQueries.flows` does."""
+        if not len(self._flow):
+            return {}
+        is_seen = (pl.col("occur_time") < cut.observe_time) & (pl.col("report_time") < cut.observe_time)
+        found = self._flow.filter(pl.col("seller").is_in(list(sellers)) & is_seen)
+        day = pl.col("exposure_day")
+        is_read = day >= first_day
+        if with_before:
+            earlier = pl.when(day < first_day).then(day).max().over("seller")
+            is_read |= day == earlier
+        rows = found.filter(is_read).select(_FlowRow._fields).iter_rows()
+        return group_flow_days(map(_FlowRow._make, rows), with_before)

@@ -1,0 +1,207 @@
+"""Rescoring of a marketplace by tasks over Parquet: over the bare prediction, its growth, memory and bytes.
+
+The simulated market of BASE sellers goes through a real ledger and its export. Its entries are then repeated under other
+names, as Parquet alone, up to the size: 42 entries a seller, 37 of them days of exposure.
+
+`rescore_over_predict`: the seconds of all tasks by the local driver (read, fold, predict, policy, write), over those of
+LightGBM's `Booster.predict` on all cores with the rows that the answers look at, 18 a seller. `rescore_s`, `predict_s`.
+`growth.SELLERS`: processor microseconds a seller, at a quarter, a half and the whole size, alternating; `growth.spread`
+is the largest over the smallest. `core_seconds_per_million`, `bytes_per_seller` of the entries, `scores.bytes_per_seller`.
+`peak_mb` of a process. `export_us_per_entry` from SQLite, `generation_us_per_seller`.
+`bit_equal.sellers` answers from files compared with single requests to the ledger, `bit_equal.differ`.
+
+A million sellers took the time that docs/how-to/scale.md states.
+"""
+
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from scoring.base.errors import SellertrustError
+from scoring.base.time import DAY, parse_day
+from service.bootstrap import build_scorer
+from service.contract.resource_names import seller_name
+from service.contract.scores import score_message
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.policy.policy_file import SHIPPED_POLICY, read_policy
+from service.scale.export import Exported, export_entries
+from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, read_files
+from service.scale.local import Line, run_locally
+from service.scale.manifest import make_manifest
+from service.scale.rescoring import Run, write_generation, write_run
+from service.scale.store import Store
+from service.scale.task import read_part
+from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.book.generation_file import GenerationHead
+from tests.helpers.servers import Shelf
+from tests.helpers.training_ledgers import market_ledger
+from tests.helpers.worlds import artifact, population
+
+Say = Callable[[str], None]
+BASE, DAYS, MARKET = 2_000, 730, "demo"
+ROWS_OF_ANSWER = 18
+SELLERS = {"small": 20_000, "tenth": 100_000, "quarter": 250_000, "million": 1_000_000}
+PARTS = tuple(SELLERS)
+PREDICTED = 2_000_000
+"""Rows that are predicted; the time of more is by slope."""
+
+
+class Used(NamedTuple):
+    seconds: float
+    processor_seconds: float
+    peak_mb: float
+
+
+def run(say: Say, part: str = "million", base: int = BASE, sellers: int = 0) -> dict[str, float]:
+    size = sellers or SELLERS[part]
+    folder = Path(tempfile.mkdtemp(prefix="scale-"))
+    try:
+        return _run(say, folder, base, size)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
+    with market_ledger(folder / "market", base, days=DAYS) as ledger:
+        found, exported, cut = _export(ledger, folder)
+        say(f"{exported.rows:,} entries of {base:,} sellers are exported")
+        found |= _compare(ledger, folder, exported, cut)
+        say(f"{found}")
+    sizes = [max(size // share // base, 1) for share in (4, 2, 1)]
+    runs = {}
+    for copies in sizes:
+        place = folder / f"x{copies}"
+        began = time.monotonic()
+        runs[copies] = _plan(_repeat(folder / "entries", place, exported, copies), place, cut)
+        say(f"{copies * base:,} sellers generated in {time.monotonic() - began:.0f} s")
+    used: dict[int, list[Used]] = {copies: [] for copies in sizes}
+    for turn in range(2):
+        for copies in sizes if turn % 2 else sizes[::-1]:
+            used[copies].append(_rescore(runs[copies]))
+            say(f"{copies * base:,} sellers: {used[copies][-1]}")
+    predict = _predict(sizes[-1] * base)
+    seconds = min(one.seconds for one in used[sizes[-1]])
+    by_size = {
+        copies * base: min(one.processor_seconds for one in used[copies]) / (copies * base) * 1e6 for copies in sizes
+    }
+    last = runs[sizes[-1]]
+    began = time.monotonic()
+    (folder / "generations").mkdir(mode=0o700)
+    written = write_generation(folder / "generations", last.manifest.head, [last], lambda *_: None)
+    made = time.monotonic() - began
+    entries = sum(file.bytes for task in last.manifest.tasks for file in task.files)
+    scores = sum(len(last.store.read(name)) for name in last.store.list("scores"))
+    return found | {
+        "sellers": sizes[-1] * base,
+        "rescore_s": round(seconds, 1),
+        "predict_s": round(predict, 1),
+        "rescore_over_predict": round(seconds / predict, 2),
+        **{f"growth.{number}": round(value, 1) for number, value in by_size.items()},
+        "growth.spread": round(max(by_size.values()) / min(by_size.values()), 3),
+        "core_seconds_per_million": round(by_size[sizes[-1] * base], 1),
+        "bytes_per_seller": round(entries / (sizes[-1] * base), 1),
+        "scores.bytes_per_seller": round(scores / written.sellers, 1),
+        "generation_us_per_seller": round(made / written.sellers * 1e6, 1),
+        "generation.bytes_per_seller": round(written.path.stat().st_size / written.sellers, 1),
+        "peak_mb": round(max(one.peak_mb for one in used[sizes[-1]])),
+    }  # fmt: skip
+
+
+def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], Exported, Cut]:
+    end = ledger.cut()
+    cut = Cut(parse_day("2025-12-30") * DAY + DAY // 4, end.known_time, end.sequence)
+    began = time.monotonic()
+    exported = export_entries(ledger, Store(folder / "entries"), MARKET, cut, lambda *_: None)
+    return {"export_us_per_entry": round((time.monotonic() - began) / exported.rows * 1e6, 1)}, exported, cut
+
+
+def _compare(ledger: Ledger, folder: Path, exported: Exported, cut: Cut) -> dict[str, float]:
+    """Compare every answer from files with a single request."""
+    run = _plan(exported, folder, cut, "own")
+    _rescore(run)
+    scorer = build_scorer(ledger, read_policy(SHIPPED_POLICY), Shelf(artifact()))
+    differ = sellers = 0
+    for task in run.manifest.tasks:
+        for seller, body in read_part(*run, task).select("seller", "answer").iter_rows():
+            [score], _ = scorer.scores(MARKET, [seller], cut)
+            assert not isinstance(score, SellertrustError)
+            differ += score_message(seller_name(MARKET, seller), score, None).SerializeToString() != body
+            sellers += 1
+    return {"bit_equal.sellers": sellers, "bit_equal.differ": differ}
+
+
+def _repeat(entries: Path, folder: Path, exported: Exported, copies: int) -> Exported:
+    """Write the exported entries so many times, each time under other names and later sequences."""
+    base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA]))
+    store = Store(folder / "entries")
+    store.make()
+    rows = len(base) * copies
+    buckets = 1 << (rows // 200_000).bit_length()
+    sellers, last = base["seller"].unique(), int(base["sequence"].to_numpy().max())
+    parts: dict[int, list[pl.DataFrame]] = {}
+    files: list[EntryFile] = []
+    for first in range(0, copies, 50):
+        for copy in range(first, min(first + 50, copies)):
+            bucket_of = pl.Series([find_bucket(f"{seller}-{copy}", buckets) for seller in sellers], dtype=pl.Int64)
+            renamed = base.with_columns(
+                pl.col("sequence") + copy * last,
+                pl.col("seller").replace_strict(sellers, bucket_of, return_dtype=pl.Int64).alias("bucket"),
+                *(pl.col(name) + f"-{copy}" for name in ("seller", "entry_id", "violation", "incident", "target")),
+            )
+            for key, part in renamed.partition_by("bucket", as_dict=True).items():
+                parts.setdefault(int(key[0]), []).append(part)
+        for bucket, frames in parts.items():
+            frame = pl.concat(frames).select(*SCHEMA).sort("seller", "sequence")
+            data, path = encode_file(frame), f"bucket={bucket:04d}/{first:06d}.parquet"
+            store.write(path, data)
+            digest = sha256(data).hexdigest()
+            files.append(EntryFile(path, bucket, len(frame), frame["seller"].n_unique(), len(data), digest))
+        parts.clear()
+    return exported._replace(buckets=buckets, sequence=last * copies, files=tuple(files))
+
+
+def _plan(exported: Exported, folder: Path, cut: Cut, name: str = "run") -> Run:
+    day, policy = cut.observe_time // DAY, read_policy(SHIPPED_POLICY)
+    digests = (artifact().digest, policy.digest, core_digest(), contract_digest())
+    head = GenerationHead(day, cut.observe_time, cut.known_time, exported.sequence, "", cut.observe_time, *digests)
+    run = Store(folder / name)
+    manifest = make_manifest(exported, str(folder / "entries"), head)
+    write_run(run, manifest, artifact(), policy)
+    return Run(run, manifest)
+
+
+def _rescore(run: Run) -> Used:
+    for name in (*run.store.list("receipts"), *run.store.list("scores")):
+        run.store.delete(name)
+    lines = [Line(run.store.place, task.line) for task in run.manifest.tasks]
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in run_locally(lines, 0, run.manifest.memory_bytes):
+        pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if processor == 0:  # one line runs here
+        processor = time.monotonic() - began
+    return Used(time.monotonic() - began, processor, after.ru_maxrss / 1024)
+
+
+def _predict(sellers: int) -> float:
+    """Return the seconds of the bare prediction of all rows on all cores."""
+    inputs, _ = population()
+    rows = min(sellers * ROWS_OF_ANSWER, PREDICTED)
+    x = inputs[np.resize(np.arange(len(inputs)), rows)]
+    booster = artifact()._booster
+    took = []
+    for _ in range(2):
+        began = time.monotonic()
+        booster.predict(x, raw_score=True, num_threads=0)
+        took.append(time.monotonic() - began)
+    return min(took) * sellers * ROWS_OF_ANSWER / rows

@@ -1,0 +1,121 @@
+"""The local driver: processes that may die, and end with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scoring.base.errors import ConfigurationWrong, ProcessEnded
+from service.ledger.store import Ledger
+from service.scale import export, local
+from service.scale.local import Line, run_locally
+from service.scale.rescoring import Run
+from service.scale.task import read_part
+from tests.helpers.builders import Clock
+from tests.helpers.scale import entry_files, fill, folder_of, planned
+from tests.helpers.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 40)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=Clock()) as ledger:
+        fill(ledger, 8)
+        yield planned(ledger, tmp_path / "scale")
+
+
+def lines_of(run: Run) -> list[Line]:
+    return [Line(run.store.place, task.line) for task in run.manifest.tasks]
+
+
+def answers(run: Run) -> list[bytes]:
+    return [row for task in run.manifest.tasks for row in read_part(*run, task)["answer"]]
+
+
+class Blocked:
+    """A file of entries whose readers wait, as for a slow disk, until it is whole again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data = path, path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        self.end = -1
+
+    def is_read(self) -> bool:
+        try:
+            self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads
+            return False
+        return True
+
+    def mend(self) -> None:
+        other = self.path.with_name("whole")
+        other.write_bytes(self.data)
+        other.replace(self.path)
+
+    def is_left(self) -> bool:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        try:
+            os.write(self.end, b"x")
+        except BrokenPipeError:
+            return True
+        return False
+
+
+def children() -> list[int]:
+    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [int(pid) for path in found for pid in path.read_text().split()]
+
+
+@pytest.mark.long
+def test_a_killed_process_costs_time_and_never_results(run: Run) -> None:
+    lines, before = lines_of(run), set(children())
+    assert [*run_locally(lines, 1, 1)] == [*range(1, len(lines) + 1)]
+    expected = answers(run)
+    for task in run.manifest.tasks:
+        (folder_of(run) / task.receipt).unlink()
+    blocked, done = Blocked(entry_files(run.manifest)[0]), []
+    thread = threading.Thread(target=lambda: done.extend(run_locally(lines, 2, 1)))
+    thread.start()
+    wait_until(blocked.is_read)
+    blocked.mend()
+    for pid in set(children()) - before:
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    thread.join()
+    assert done == [*range(1, len(lines) + 1)]
+    assert answers(run) == expected
+
+
+@pytest.mark.long
+def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that die again and again are an error, too."""
+    entry_files(run.manifest)[0].write_bytes(b"")
+    with pytest.raises(ConfigurationWrong, match="not the file"):
+        list(run_locally(lines_of(run), 2, 1))
+    monkeypatch.setattr(local, "_begin", os.abort)
+    with pytest.raises(ProcessEnded, match="repeat the command with fewer"):
+        list(run_locally(lines_of(run), 2, 1))
+
+
+@pytest.mark.long
+def test_processes_end_with_their_parent(run: Run) -> None:
+    """Processes end with their parent, however it ends. A killed parent cannot notify them."""
+    blocked = Blocked(entry_files(run.manifest)[0])
+    program = (
+        "import sys; from service.scale.local import Line, run_locally\n"
+        "if __name__ == '__main__': list(run_locally([Line(sys.argv[1], 1), Line(sys.argv[1], 2)], 2, 1))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "proto")))}
+    with subprocess.Popen([sys.executable, "-c", program, run.store.place], env=environment) as parent:
+        wait_until(blocked.is_read)
+        parent.kill()
+    wait_until(blocked.is_left)
+    os.close(blocked.end)
