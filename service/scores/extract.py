@@ -16,6 +16,7 @@ from scoring.features.facts import COUNTING_KINDS
 from service.ledger.database.rows import require_known
 from service.ledger.queries.facts import MAX_ALLEGATIONS, MAX_BATCH_ROWS
 from service.ledger.queries.measures import group_flow_days
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed
 from service.ledger.records import Cut
 
 COLUMNS = (
@@ -87,11 +88,16 @@ class _Facts:
             yield self._sellers[begin:end]
 
     def table(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Collection[str] = ()
+        self,
+        marketplace: str,
+        sellers: Sequence[str],
+        cut: Cut,
+        currencies: Collection[str] = (),
+        supposed: Supposed = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return the facts of consecutive sellers, as `FactQueries.table` does."""
-        if currencies:
-            raise ValueError(f"no values of {marketplace} are read from files")
+        if currencies or supposed != NOTHING_SUPPOSED:
+            raise ValueError(f"files give the scores of {marketplace}, no values and nothing supposed")
         first = self._place_of[sellers[0]]
         last = first + len(sellers)
         own, sold = (slice(ends[first], ends[last]) for ends in self._ends)
