@@ -141,3 +141,26 @@ def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> 
     path.write_text(TIERS.read_text())
     with pytest.raises(ConfigurationWrong, match="another model or policy"):
         run_task(other.store.place, 1)
+
+
+def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> None:
+    """After a stricter commit, the run holds the policy before it, and answers as a single request does."""
+    fill(ledger, 12)
+    object.__setattr__(ledger.facts, "max_allegations", 2)
+    strict = "notice_days = 15\n" + GENERAL.text.replace("trusted = 450", "trusted = 998").replace("= 600", "= 999")
+    scorer = open_scorer(ledger)
+    scorer.policy.history.commit(
+        strict, expected=GENERAL.digest, actor="anna", reason="stricter", served=GENERAL, assumptions=""
+    )
+    run = planned(ledger, tmp_path / "scale")
+    assert run.manifest.head.notice
+    scorer.policy.refresh()
+    kept = 0
+    for task in run.manifest.tasks:
+        run_task(run.store.place, task.line)
+        for seller, body in read_part(*run, task).select("seller", "answer").iter_rows():
+            [score], _ = scorer.scores(MARKET, [seller], run.manifest.head.cut)
+            assert not isinstance(score, SellertrustError)
+            assert score_message(seller_name(MARKET, seller), score, None).SerializeToString() == body
+            kept += score.notice is not None
+    assert kept
