@@ -69,12 +69,12 @@ def stub() -> str:
 def formatted(text: str) -> str:
     for command in (("check", "--fix-only", "--select", "F401,I,F811,UP037"), ("format",)):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", "aio.pyi", "-"],
+            [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", "proto/sellertrust/aio.pyi", "-"],
             input=text,
             capture_output=True,
             text=True,
             check=True,
-            cwd=FOLDER,
+            cwd=FOLDER.parents[1],
         )
         text = done.stdout
     return text

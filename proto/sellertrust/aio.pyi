@@ -1,8 +1,4 @@
-from collections.abc import (
-    AsyncIterator,
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -29,9 +25,7 @@ from sellertrust.v1.answer_service_pb2 import (
     ReplayTrustScoreResponse,
     SimulateTrustScoreResponse,
 )
-from sellertrust.v1.entry_pb2 import (
-    Entry,
-)
+from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.measure_service_pb2 import (
     DELIVERY_SOURCE_UNSPECIFIED,
     DeliverySource,
@@ -47,11 +41,7 @@ from sellertrust.v1.model_service_pb2 import (
     PromoteModelResponse,
     RollbackModelResponse,
 )
-from sellertrust.v1.trust_score_service_pb2 import (
-    AUDIENCE_STAFF,
-    Audience,
-    Stamp,
-)
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience, Stamp
 
 class AsyncClient:
     channel: Any
@@ -71,9 +61,7 @@ class AsyncClient:
     async def close(self) -> None: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: object) -> None: ...
-    async def appeal_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def append_entries(
         self,
         marketplace: str,
@@ -94,18 +82,14 @@ class AsyncClient:
         on_error: OnError = "raise",
         deadline_seconds: float | None = None,
     ) -> list[ScoreResult]: ...
-    async def confirm_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def decide_violation(
         self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]
     ) -> Decided: ...
     async def diff_models(
         self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS
     ) -> DiffModelsResponse: ...
-    async def dismiss_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def evaluate_measures(
         self,
         marketplace: str,
@@ -164,9 +148,7 @@ class AsyncClient:
     async def get_model(
         self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
     ) -> GetModelResponse: ...
-    async def get_model_report(
-        self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
-    ) -> bytes: ...
+    async def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes: ...
     async def get_restitution(
         self,
         marketplace: str,
@@ -212,9 +194,7 @@ class AsyncClient:
     def list_model_moves(
         self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
     ) -> AsyncIterator[ModelMove]: ...
-    def list_models(
-        self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
-    ) -> AsyncIterator[Model]: ...
+    def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> AsyncIterator[Model]: ...
     def list_violations(
         self,
         marketplace: str,
@@ -227,9 +207,7 @@ class AsyncClient:
         page_size: int = 1000,
         deadline_seconds: float | None = None,
     ) -> AsyncIterator[ledger_service_pb2.Violation]: ...
-    async def overturn_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def overturn_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def promote_model(
         self,
         model: str,
@@ -241,33 +219,19 @@ class AsyncClient:
         proposal: str = "",
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse: ...
-    async def reduce_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
-    async def reinstate_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def reinstate_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def replay_trust_score(
         self,
         marketplace: str,
         seller: str,
-        answer: Stamp
-        | TrustScore
-        | trust_score_service_pb2.TrustScore
-        | EvaluateMeasuresResponse,
+        answer: Stamp | TrustScore | trust_score_service_pb2.TrustScore | EvaluateMeasuresResponse,
         *,
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> ReplayTrustScoreResponse: ...
-    async def review_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def review_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def rollback_model(
-        self,
-        *,
-        actor: str,
-        reason: str,
-        champion: str | None = None,
-        deadline_seconds: float = PROMOTE_SECONDS,
+        self, *, actor: str, reason: str, champion: str | None = None, deadline_seconds: float = PROMOTE_SECONDS
     ) -> RollbackModelResponse: ...
     async def simulate_trust_score(
         self,
@@ -281,6 +245,4 @@ class AsyncClient:
         audience: Audience.ValueType = AUDIENCE_STAFF,
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> SimulateTrustScoreResponse: ...
-    async def withdraw_violation(
-        self, marketplace: str, violation: str, **fields: Unpack[Decision]
-    ) -> Decided: ...
+    async def withdraw_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
