@@ -1,5 +1,3 @@
-"""The fault benchmarks in short."""
-
 import shutil
 
 import pytest

@@ -1,5 +1,3 @@
-"""The simulated year."""
-
 from datetime import date
 
 import numpy as np

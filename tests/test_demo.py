@@ -1,5 +1,3 @@
-"""The demo as a newcomer runs it."""
-
 import csv
 import os
 import re

@@ -1,5 +1,3 @@
-"""Documents are generated or checked."""
-
 import os
 import re
 import shlex

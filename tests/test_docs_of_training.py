@@ -1,5 +1,3 @@
-"""The pages on studies and mappings."""
-
 import re
 import tomllib
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Each promise of the product has tests that would catch its breach."""
-
 import ast
 import tomllib
 from pathlib import Path

@@ -104,7 +104,6 @@ def test_the_first_line_of_a_function_begins_with_its_verb(path: Path) -> None:
 
 
 def test_names_of_tests_have_at_most_60_characters() -> None:
-    """The docstring has the rest of the sentence."""
     files = [path for path in Path(__file__).parent.rglob("test_*.py") if "service" not in path.parts]
     names = [name for path in files for name in re.findall(r"def (test_\w+)", path.read_text())]
     assert [name for name in names if len(name) > 60] == []

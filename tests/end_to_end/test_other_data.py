@@ -1,5 +1,3 @@
-"""Published files of other kinds: a mapping and a study suffice, without code."""
-
 import csv
 import gzip
 import io

@@ -1,5 +1,3 @@
-"""Real violations end to end: files, ledger, export, training, registry, server, scores over gRPC."""
-
 import gzip
 import shutil
 import tomllib

@@ -1,5 +1,3 @@
-"""The asynchronous client has the sync one's methods; scores for badges are remembered, those for payouts never."""
-
 import asyncio
 import threading
 import time

@@ -37,7 +37,6 @@ UNKNOWN = trust_score_service_pb2.SCORE_STATE_UNKNOWN
 
 
 def test_the_service_config_balances_and_sets_no_timeout() -> None:
-    """The service config balances retries and looks at health but sets no timeout."""
     config = json.loads(SERVICE_CONFIG)
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     assert config["healthCheckConfig"] == {"serviceName": ""}

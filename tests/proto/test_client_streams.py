@@ -1,5 +1,3 @@
-"""The client's streams: after any fault each batch is recorded once and each entry arrives once."""
-
 import signal
 import subprocess
 import sys
@@ -50,7 +48,6 @@ def ids_of(batches: list[list[Entry]]) -> list[str]:
 
 
 def test_batches_are_acknowledged_in_order(tmp_path: Path) -> None:
-    """Batches are acknowledged in order, and a refused one stops nothing."""
     with running_server(tmp_path) as running, running.client() as client:
         batches = batches_of(10)
         batches[4] = [violation("v w", "s")]

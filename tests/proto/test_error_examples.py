@@ -1,5 +1,3 @@
-"""Each error reason has an example in the contract, with the data that the code sends."""
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""The core's words and error reasons have the names and numbers of the contract."""
-
 from enum import IntEnum
 
 import pytest

@@ -1,5 +1,3 @@
-"""Invariants of answers that people act on, over random histories."""
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

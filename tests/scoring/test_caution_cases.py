@@ -1,5 +1,3 @@
-"""A person ends the case of a caution."""
-
 from typing import Any
 
 import pytest
@@ -121,7 +119,6 @@ def of_flow(days: list[FlowDay], table: CautionTable, *rows: FactRow, moment: in
 
 
 def test_an_ended_case_of_flow_is_over_however_days_are_restated() -> None:
-    """An ended case of flow is over, and its days set nothing off however they are stated again."""
     table = table_of(burst=DISPUTED)
     bad: dict[str, Any] = {"delivered_orders": 30, "disputed_orders": 30}
     days = [flow(TODAY - back, **(bad if back == 3 else {"delivered_orders": 1})) for back in range(9, 0, -1)]

@@ -1,5 +1,3 @@
-"""Measures in force for a seller, with times and entries."""
-
 import random
 from dataclasses import replace
 from itertools import islice
@@ -215,7 +213,6 @@ def test_a_measure_by_tier_begins_when_the_clear_days_are_over() -> None:
 
 
 def test_unrateds_measures_begin_with_a_violation() -> None:
-    """The measures of unrated sellers begin with a violation before any history and after an override."""
     slip = violation("v", TODAY - 50, Category.SERVICE, Severity.MINOR)
     trusted = override("o", midnight(TODAY - 20), Tier.TRUSTED, midnight(TODAY - 9))
     known = identity("i", TODAY - 30)
@@ -292,7 +289,6 @@ def test_a_rule_by_failures_holds_while_many_orders_fail() -> None:
 
 
 def test_a_set_tier_asks_for_its_measures_until_it_ends() -> None:
-    """A tier that a person set asks for its measures until it ends and confirmed facts stay."""
     held = override("o", NOW - DAY, Tier.STANDARD, NOW + 30 * DAY)
     found = evaluated([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL), held])
     standard = [m for m in found.measures if m.rule == "standard"]

@@ -1,5 +1,3 @@
-"""JSON from outside has one meaning: no duplicate keys, and every number is finite."""
-
 import re
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Over random histories, tiers at past midnights equal the tiers by each midnight's facts alone."""
-
 from dataclasses import replace
 
 import numpy as np

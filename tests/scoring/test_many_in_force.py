@@ -1,5 +1,3 @@
-"""Many sellers at once get the same measures in force as each alone."""
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

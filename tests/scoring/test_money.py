@@ -1,5 +1,3 @@
-"""Amounts in units: what is written can be read again, and nothing is read as another amount."""
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

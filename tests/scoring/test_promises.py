@@ -1,5 +1,3 @@
-"""The design's promises about scores, as properties of the pure core over random sellers."""
-
 import random
 import sqlite3
 
@@ -58,7 +56,6 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
 def test_a_retracted_violation_leaves_no_trace_in_the_answer(
     rows: list[FactRow], day: int, category: int, severity: int, units: int, path: list[Status]
 ) -> None:
-    """Nor do its units."""
     for incident in ("", "incident-1"):
         wrong = violation("wrong", day, category, severity, Status.ALLEGED, incident)._replace(units=units)
         accused = [*rows, wrong, *(status(f"c{i}", "wrong", to) for i, to in enumerate(path))]
@@ -149,7 +146,6 @@ def test_one_incident_counts_once_however_many_report_it(
 @COUNTING
 @given(sellers(), st.integers(1, 3), st.integers(0, 200))
 def test_reducing_never_lowers_points_and_an_appeal_moves_none(rows: list[FactRow], severity: int, age: int) -> None:
-    """Reducing a violation never lowers points. An appeal keeps them."""
     accused = [*rows, violation("v", TODAY - 1 - age, 1, 4)]
     appealed = [*accused, status("a", "v", Status.APPEALED)]
     assert points(appealed) == points(accused)

@@ -1,5 +1,3 @@
-"""Reasons: every point has a name, and every name has facts; for random pages and histories."""
-
 from dataclasses import replace
 from functools import cache
 

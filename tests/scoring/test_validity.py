@@ -1,5 +1,3 @@
-"""The validity of answers, over random histories whose entries lie around the observe time."""
-
 from typing import Any
 
 import pytest

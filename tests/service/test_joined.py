@@ -1,5 +1,3 @@
-"""Certificate, payouts, measures, record and overturns agree in histories through the real ledger."""
-
 import random
 
 import pytest

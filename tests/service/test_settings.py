@@ -128,7 +128,6 @@ def test_a_bad_value_is_not_taken_for_a_further_problem() -> None:
 
 
 def test_secrets_are_never_shown() -> None:
-    """Secrets are shown neither in problems nor in descriptions."""
     wrong = problems(DATABASE_URL="mysql://trust:hunter2@db/x?password=hunter3", ADDRESS="x")
     settings = load(
         {

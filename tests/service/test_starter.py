@@ -1,5 +1,3 @@
-"""A first score without training: the starter model, and a local server with it."""
-
 import json
 from pathlib import Path
 

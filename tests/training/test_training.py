@@ -1,5 +1,3 @@
-"""From a ledger's export to a certified model: reproducible, and without knowledge of the future."""
-
 from pathlib import Path
 
 import numpy as np

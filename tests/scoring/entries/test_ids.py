@@ -1,5 +1,3 @@
-"""Ids: 1 to 128 characters of one alphabet."""
-
 import re
 
 import pytest

@@ -55,7 +55,6 @@ def test_what_is_void_or_not_to_be_heard_leaves_no_trace(
 @COUNTING
 @given(sellers(), st.lists(days, min_size=1, max_size=4))
 def test_never_inspected_is_no_worse_than_passed_every_time(rows: list[FactRow], passed: list[int]) -> None:
-    """Passes only make up for failures."""
     rows = [row for row in rows if row.kind != Kind.INSPECTION]
     inputs, points = seen((rows, [*rows, *(inspection(f"p{n}", day, PASSED) for n, day in enumerate(passed))]), {})
     assert (inputs[0] == inputs[1]).all()

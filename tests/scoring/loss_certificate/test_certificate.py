@@ -1,5 +1,3 @@
-"""The loss certificate: a toy worked by hand, random policies against an LP, and every attack replayed."""
-
 import copy
 import json
 import random
@@ -260,7 +258,6 @@ def test_the_other_code_proves_every_certificate_and_its_attacks(
 
 @pytest.mark.parametrize("name", ["general", "ladder"])
 def test_a_certificate_of_a_shipped_policy_is_proven(name: str) -> None:
-    """A certificate of a shipped policy is proven and agrees with the linear program."""
     data = shipped_data(name)
     states = build_states(policy_of(data), assumed())
     for real in (False, True):

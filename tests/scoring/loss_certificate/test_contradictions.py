@@ -1,5 +1,3 @@
-"""Assumptions against cases: distribution-free bounds, and contradictions beyond chance."""
-
 from scoring.loss_certificate.contradictions import RunCase, Seen, bound_stop_days, find_contradictions
 from tests.scoring.loss_certificate.toys import assumed
 

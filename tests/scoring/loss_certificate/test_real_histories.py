@@ -1,5 +1,3 @@
-"""Recorded sellers: the policy's evaluation is never laxer than their abstract state."""
-
 from bisect import bisect_right
 
 import pytest

@@ -1,5 +1,3 @@
-"""The turning points of verdicts, and the plotted numbers."""
-
 import re
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""An artifact with a part that does not match is rejected, and the error names the part."""
-
 import json
 import re
 from collections.abc import Callable

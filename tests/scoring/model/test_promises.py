@@ -1,5 +1,3 @@
-"""The certificate names promises that a study gives up, and no model can hide them."""
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""Payout terms: every minor unit of an order is released, drawn or held, on every day."""
-
 from dataclasses import replace
 
 import pytest

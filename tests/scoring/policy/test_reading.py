@@ -1,5 +1,3 @@
-"""Policy files: valid ones are read; in invalid ones every fault is named at once."""
-
 from typing import Any
 
 import pytest

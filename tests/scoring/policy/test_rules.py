@@ -78,7 +78,6 @@ def test_counted_incidents_and_standing_hold_whatever_the_tier() -> None:
 
 
 def test_a_waiver_ends_what_the_tier_asks_for_alone() -> None:
-    """A waiver ends what the tier asks for, and never what confirmed facts do."""
     book = policy_of(
         rule("all", HOLD),
         rule("facts", {"kind": "settlement_hold", "days": 3}, standing={"from": 1}),

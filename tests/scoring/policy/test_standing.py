@@ -1,5 +1,3 @@
-"""Standing: a sum by hand, exact like the fold, and the tiers that it allows."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -120,7 +118,6 @@ def test_a_standing_is_the_sum_that_a_person_makes_by_hand(rows: list[FactRow]) 
 def test_an_allegation_gives_no_standing_and_no_overturn_a_trace(
     rows: list[FactRow], category: Category, severity: Severity, age: int
 ) -> None:
-    """An allegation gives no standing. A confirmation never helps. An overturn restores the former standing."""
     alleged = violation("new", TODAY - age, int(category), int(severity), Status.ALLEGED, "incident-0")
     confirmed = status("yes", "new", Status.CONFIRMED)
     before = standing_of(rows)

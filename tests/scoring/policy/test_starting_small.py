@@ -1,5 +1,3 @@
-"""A new name starts small, and no limit of 0 suspends a seller."""
-
 from typing import Any
 
 import pytest

@@ -111,7 +111,6 @@ def test_every_batch_of_a_stream_is_audited(tmp_path: Path) -> None:
 
 
 def test_audit_says_what_bulk_decisions_and_refusals_came_to(tmp_path: Path) -> None:
-    """The audit states the results of a bulk decision and of a refused batch."""
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
@@ -209,7 +208,6 @@ def test_threads_and_files_share_one_chain(tmp_path: Path) -> None:
 
 
 def test_a_line_of_long_names_does_not_fill_the_disk(tmp_path: Path) -> None:
-    """A line of long names neither fills the disk nor ends the file."""
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])

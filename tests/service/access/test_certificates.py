@@ -1,5 +1,3 @@
-"""A client certificate names a caller only if it is of version 3 with each extension once."""
-
 import datetime
 import ssl
 

@@ -95,7 +95,6 @@ def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Seque
     st.lists(principals, min_size=1, max_size=2), st.lists(grants, max_size=3), st.lists(asked, min_size=1, max_size=3)
 )
 def test_asking_for_more_never_helps(who: list[Principal], given_grants: list[Grant], call: list[NeededRight]) -> None:
-    """Asking for more and showing more never helps but for a bound one."""
     if allowed(who, given_grants, call):
         assert all(allowed(who, given_grants, [one]) for one in call)
         assert not allowed([], given_grants, call)

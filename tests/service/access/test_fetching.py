@@ -1,5 +1,3 @@
-"""Keys of a URL: fetched in the background, over https alone, without redirects, at a bounded rate."""
-
 import http.server
 import json
 import socket

@@ -1,5 +1,3 @@
-"""Rules follow their files while the server runs; the last valid files stay in force."""
-
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,7 +118,6 @@ def test_a_watch_ends_soon_after_its_grant_is_withdrawn(server: Server) -> None:
 
 @pytest.mark.long
 def test_a_silent_stream_ends_after_its_grant_is_withdrawn(server: Server) -> None:
-    """A stream that sends nothing more ends soon after its grant is withdrawn."""
     every = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids")}
     server.take(grant("dns:writer.example", ["append"], **every))
     over = threading.Event()

@@ -1,5 +1,3 @@
-"""Limits by caller: a caller in excess gets the time to wait, and other callers are unaffected."""
-
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,5 +1,3 @@
-"""Every method by every identity, compared with a matrix written by hand."""
-
 from pathlib import Path
 
 import pytest

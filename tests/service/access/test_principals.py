@@ -37,7 +37,6 @@ def test_a_certificate_names_its_uri_or_its_dns_name(uris: list[str], dns: list[
     ],
 )
 def test_a_certificate_of_several_names_names_nobody(uris: list[str], dns: list[str]) -> None:
-    """A certificate that names several or malformed ones names nobody."""
     with pytest.raises(ValueError, match="its certificate has"):
         certificate_name(uris, dns)
 
@@ -85,7 +84,6 @@ def test_a_subject_that_could_be_read_as_something_else_is_none(subject: object)
     ],
 )
 def test_a_star_stands_for_one_whole_segment(pattern: str, matching: list[str], others: list[str]) -> None:
-    """A star matches one whole segment, and never the beginning of a segment."""
     found = Pattern(pattern)
     assert all(found.matches(name) for name in matching)
     assert not any(found.matches(name) for name in others)

@@ -1,5 +1,3 @@
-"""Bearer tokens: proof of a principal, and tokens rejected despite a sound signature."""
-
 import base64
 import json
 from dataclasses import replace

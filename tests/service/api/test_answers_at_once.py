@@ -1,5 +1,3 @@
-"""Remembered scores are answered without a thread, to permitted callers alone, and are counted."""
-
 import gc
 import time
 from collections.abc import Iterator
@@ -94,7 +92,6 @@ def test_an_answer_at_once_is_logged_like_others(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_remembered_score_is_told_to_granted_callers_alone(tmp_path: Path) -> None:
-    """Only granted callers with credentials get a remembered score, from the grant until its removal."""
     authority = Authority(tmp_path)
     path, local = tmp_path / "grants.toml", tmp_path / "local"
     everyone = ["dns:a.example", "dns:b.example"]

@@ -1,5 +1,3 @@
-"""Reads that wait for a sequence see its append, or say that they cannot."""
-
 import threading
 import time
 from collections.abc import Callable, Iterator

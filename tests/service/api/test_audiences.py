@@ -1,5 +1,3 @@
-"""One answer for each audience: what it says, what it leaves out, and who may ask."""
-
 import re
 import tomllib
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""Around every RPC: each fault gives the caller a status without secrets."""
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,8 +85,6 @@ def test_a_method_that_does_not_exist_is_unimplemented(tmp_path: Path) -> None:
 
 
 def test_an_unforeseen_error_tells_only_an_id(tmp_path: Path, monkeypatch) -> None:
-    """An unforeseen error tells the caller an id and the log the rest."""
-
     def fail(*arguments: object) -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 

@@ -1,5 +1,3 @@
-"""Four eyes: one person proposes, another approves, then the call is done, on either database."""
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +68,6 @@ def test_an_override_is_appended_once_approved(eyes: World) -> None:
 
 
 def test_a_bulk_decision_is_carried_out_once_approved(eyes: World) -> None:
-    """A bulk decision is carried out by its approved proposal and a dry run needs none."""
     eyes("robot").append_entries(MARKET, [violation(f"v-{n}", "s-1", notifier="brand-1") for n in range(4)])
     fraction = 1e-9
     request = bulk(eyes, sample_fraction=fraction)
@@ -115,7 +112,6 @@ def test_a_spare_proposal_does_not_undo_a_rollback(eyes: World) -> None:
 
 
 def test_an_emergency_rollback_waits_for_nobody(eyes: World) -> None:
-    """An emergency rollback waits for nobody and is written down."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     proposal = eyes.agreed(promotion(second))
     eyes("anna").promote_model(second, **SAID, proposal=proposal.name)

@@ -239,7 +239,6 @@ def test_whoever_is_no_person_any_more_counts_no_more(eyes: World) -> None:
 
 
 def test_two_approvals_of_one_person_count_once(eyes: World) -> None:
-    """Two approvals at once are both on record and one person counts once."""
     proposal = eyes.propose("robot", overrides())
     found = at_once(
         *(lambda name=name: eyes.approve(name, proposal) for name in ("anna", "anna-laptop", "anna", "bert"))

@@ -1,5 +1,3 @@
-"""Freshness: an answer claims only closed commits and trusts no doubtful clock."""
-
 import threading
 import time
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""The gate before every call: identity and rights are checked over real connections before any work."""
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +88,6 @@ def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Granted) -> 
 
 
 def test_a_batch_with_one_forbidden_entry_is_refused_whole(callers: Granted) -> None:
-    """One forbidden entry of a hundred, at any place, makes the server refuse the whole batch."""
     with callers("brand") as brand:
         before = [one.entry_id for one in brand.list_entries(MARKET)]
         for place in (0, 57, 99):

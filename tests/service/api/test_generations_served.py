@@ -1,5 +1,3 @@
-"""A server with a generation answers unremembered sellers from it; it can be deleted at any moment."""
-
 import urllib.request
 from pathlib import Path
 

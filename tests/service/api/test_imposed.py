@@ -120,7 +120,6 @@ def test_an_update_changes_the_value_and_keeps_the_begin(known: Ledger, clock: C
 
 
 def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
-    """A measure counts as never imposed once its violations are all overturned, or its entry is void."""
     known.append(MARKET, [stated("s1", SUSPENSION, violations=("v1", "v2")), stated("h1", HOLD, days=60)])
     assert [one.current for one in by_persons(known)] == [Suspension(FOR_GOOD), SettlementHold(60)]
     clock.now = ago(5)

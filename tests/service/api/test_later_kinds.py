@@ -1,5 +1,3 @@
-"""An entry kind of a later release: its seller gets no answer, other sellers do."""
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Logs: one line an event, pseudonyms in place of sellers, no global state."""
-
 import io
 import json
 import re

@@ -100,7 +100,6 @@ def test_an_answer_replays_from_its_stamp(running: Running) -> None:
 
 
 def test_an_unknown_seller_and_a_wrong_name_are_named(running: Running) -> None:
-    """An unknown seller is not found, and the error names a wrong field."""
     with running.client() as client:
         with pytest.raises(SellertrustCallError) as unknown:
             client.evaluate_measures(MARKET, "nobody")

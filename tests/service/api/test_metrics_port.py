@@ -31,7 +31,6 @@ def ended(one: socket.socket) -> bool:
 
 @pytest.mark.long
 def test_500_half_requests_cost_no_threads(tmp_path: Path) -> None:
-    """500 half requests cost no threads and hold up neither scrapes nor scores."""
     with running_server(tmp_path, metrics_address="127.0.0.1:0") as running, running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         metrics_of(running.server)

@@ -52,7 +52,6 @@ SAID = {"actor": "bert", "reason": "better"}
 
 @pytest.mark.long
 def test_models_are_listed_page_by_page(client: Client, registry: Registry) -> None:
-    """Models are listed page by page with aliases figures and the verdict of their gates."""
     first = publish(registry, parts=evaluated(0, 0.7))
     beside = {"gates.json": gates_json(gate("size", ok=False)), "report.html": b"<p>"}
     second = publish(registry, parts=evaluated(1, 0.8), attachments=beside)

@@ -191,7 +191,6 @@ def test_a_list_of_audit_lines_goes_on_while_lines_come(tmp_path: Path) -> None:
 
 
 def test_a_page_looks_at_a_bounded_number_of_lines(tmp_path: Path) -> None:
-    """A page looks at so many lines of other marketplaces and no more."""
     path = tmp_path / "audit"
     line = json.dumps({"event": "call", "marketplace": "other", "hash": "0" * 64}) + "\n"
     own = json.dumps({"event": "call", "marketplace": MARKET, "hash": "1" * 64}) + "\n"

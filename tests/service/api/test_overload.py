@@ -110,7 +110,6 @@ def test_calls_beyond_the_line_are_refused_and_counted(tmp_path: Path) -> None:
 
 
 def test_calls_that_expire_while_waiting_are_not_begun(tmp_path: Path) -> None:
-    """Calls that expire while they wait are counted and not begun."""
     with running_server(tmp_path, worker_threads=1) as running, grpc.insecure_channel(running.address) as channel:
         with blocked(running) as release:
             first = ask(channel)
@@ -133,7 +132,6 @@ def test_calls_that_expire_while_waiting_are_not_begun(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
-    """A call without its request holds no thread and is ended after a second."""
     nothing = threading.Event()
 
     def silent() -> Iterator[bytes]:

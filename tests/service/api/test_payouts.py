@@ -225,7 +225,6 @@ def test_a_caution_reaches_no_order_confirmed_before_it(ledger: Ledger, clock: C
 
 
 def test_later_confirmed_facts_reach_an_order(ledger: Ledger, clock: Clock) -> None:
-    """Later confirmed facts reach an order and later knowledge of its capture does not."""
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
     clock.now = NOW

@@ -1,5 +1,3 @@
-"""Plain counters and Prometheus's own client give equal metrics for the same observations."""
-
 import threading
 from random import Random
 

@@ -1,5 +1,3 @@
-"""A commit by assumptions needs a loss certificate that holds, or a named acceptance of its losses."""
-
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -239,7 +237,6 @@ def test_a_policy_that_allows_a_larger_loss_needs_its_acceptance(one: Running) -
 
 
 def test_accepted_losses_are_part_of_a_proposal(url: str, tmp_path: Path) -> None:
-    """A commit that its loss forbids cannot be proposed; accepted sums are part of the proposal."""
     with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
         head = PolicyClient(eyes("anna")).get_policy().policy.digest
         asked = CommitPolicyRequest(text=LADDER.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)

@@ -73,7 +73,6 @@ def two(url: str, tmp_path: Path) -> Iterator[tuple[Running, Running]]:
 def test_a_committed_policy_is_served_until_a_rollback(
     two: tuple[Running, Running],
 ) -> None:
-    """A committed policy is served by every server and a rollback brings the file back."""
     one, other = two
     assert [one.stamped(), other.stamped()] == [TIERS.digest] * 2
     assert one.commit(GENERAL.text, TIERS.digest) == GENERAL.digest
@@ -172,7 +171,6 @@ def test_measures_are_answered_again_by_their_policy(two: tuple[Running, Running
 def test_a_commit_against_a_moved_history_is_refused(
     two: tuple[Running, Running],
 ) -> None:
-    """A commit against a history that moved is refused and the same call again changes nothing."""
     one, other = two
     one.commit(GENERAL.text, TIERS.digest)
     error = refused("FAILED_PRECONDITION", "POLICY_MOVED", other.commit, LADDER.text, TIERS.digest)

@@ -1,5 +1,3 @@
-"""Entries record the caller beside the stated actor, under the seal; no caller decides its own report."""
-
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -140,7 +138,6 @@ def test_a_complaint_is_decided_by_another_person(callers: Granted) -> None:
 
 
 def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
-    """Nor in one batch nor by a decision that waits for the report."""
     with callers("a") as a, callers("b") as b:
         confirm = entry_pb2.ACTION_CONFIRM
         refuse(a.append_entries, MARKET, [violation("w-1", "s"), decision("w-2", "w-1", confirm)])
@@ -151,7 +148,6 @@ def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
 
 
 def test_deciding_an_own_report_is_refused_without_the_lock(callers: Granted) -> None:
-    """A caller may not decide its own report; the refusal needs no ledger lock."""
     with callers("a") as a:
         a.append_entries(MARKET, [violation("u-1", "s")])
         with callers.running.ledger.database.write():
@@ -169,7 +165,6 @@ def test_a_derived_violation_is_the_reporters(callers: Granted) -> None:
 
 
 def test_nobody_decides_what_the_same_batch_derives(callers: Granted) -> None:
-    """Nor what only the same batch derives though its id can be computed."""
     listed, recall = listing("e-1", "s", "gtin-8"), product_report("e-2", "gtin-8")
     confirm = decision("e-3", derived_id("e-2", "s"), entry_pb2.ACTION_CONFIRM)
     with callers("a") as a, callers("b") as b:

@@ -1,5 +1,3 @@
-"""A proposer sees the proposals of calls that it may make or approve, and no others."""
-
 from collections.abc import Iterator
 from pathlib import Path
 

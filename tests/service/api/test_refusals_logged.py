@@ -1,5 +1,3 @@
-"""Refused calls are all counted, and logged at a bounded rate."""
-
 from pathlib import Path
 
 import grpc

@@ -1,5 +1,3 @@
-"""Old answers given again from their stamps, and what has changed since."""
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""The RPCs over a socket, on a real ledger."""
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""At most half of the score threads compute; the others answer remembered scores."""
-
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,3 @@
-"""A caller with rights over some sellers can neither read nor state anything about others."""
-
 from collections.abc import Iterator
 
 import grpc

@@ -1,5 +1,3 @@
-"""The server: its address, its health, and an end that loses no call."""
-
 import io
 import signal
 import socket
@@ -173,7 +171,6 @@ def test_a_foreign_address_and_an_unknown_name_differ(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_taken_metrics_port_stops_the_start(tmp_path: Path) -> None:
-    """A metrics port that is taken stops the start and frees the first."""
     with taken_port() as address, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         first = f"127.0.0.1:{free.getsockname()[1]}"
@@ -285,7 +282,6 @@ def put(source: str, target: Path) -> None:
 
 @pytest.mark.long
 def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
-    """Renewed certificates are taken up and half renewed ones are not."""
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     put("server.pem", chain)
     put("server.key", key)

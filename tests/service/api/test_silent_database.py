@@ -1,5 +1,3 @@
-"""A PostgreSQL that hangs: calls are answered in time, health reports it, and SIGTERM ends the process."""
-
 import signal
 import subprocess
 import sys
@@ -135,7 +133,6 @@ def test_calls_are_answered_while_the_database_hangs(tmp_path: Path, postgresql:
 
 @pytest.mark.long
 def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
-    """A remembered seller is answered while the database hangs, and freshly afterwards."""
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         append = [identity("i-known", "known"), identity("i-other", "other")]

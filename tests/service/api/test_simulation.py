@@ -1,5 +1,3 @@
-"""What would be: simulations over gRPC, by whom, and that nothing of them is recorded."""
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Streams: ordered batches, one event an entry, returned threads, and a clean end."""
-
 import subprocess
 import sys
 import threading
@@ -136,7 +134,6 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
 
 @pytest.mark.long
 def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watch catches up and follows the appends of this and of another process."""
     with (
         database("postgresql", tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,
@@ -217,7 +214,6 @@ def test_a_resumed_watch_loses_and_repeats_nothing(tmp_path: Path) -> None:
 
 
 def test_a_position_beyond_the_ledger_is_refused(tmp_path: Path) -> None:
-    """A position beyond the ledger is told apart from a quiet ledger."""
     with server_on("sqlite", tmp_path) as (_, stub):
         with pytest.raises(grpc.RpcError) as caught:
             watching(stub, after=17)

@@ -19,7 +19,6 @@ from tests.service.api.test_streams import PARENT, batch, ended, server_on, stub
 
 
 def test_a_stream_too_many_is_refused_at_once(tmp_path: Path) -> None:
-    """A stream too many is refused at once and a place is free when one ends."""
     with server_on("sqlite", tmp_path, stream_threads=3, client_streams=3) as (running, stub):
         calls = [watching(stub)[0] for _ in range(3)]
         for call in [stub.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)) for _ in range(20)]:
@@ -35,7 +34,6 @@ def test_a_stream_too_many_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_one_client_cannot_hold_all_streams(tmp_path: Path) -> None:
-    """One client cannot hold all streams by opening more connections."""
     with (
         server_on("sqlite", tmp_path, stream_threads=4, client_streams=2) as (running, stub),
         proxy_to(running.address, "127.0.0.2") as elsewhere,
@@ -57,7 +55,6 @@ def test_one_client_cannot_hold_all_streams(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_reads_are_answered_while_all_streams_are_open(tmp_path: Path) -> None:
-    """Reads are answered soon while all streams are open and one appends without a pause."""
     with server_on("sqlite", tmp_path, client_streams=32) as (running, stub), running.client() as client:
         client.append_entries(MARKET, [identity("i", "s")])
         watches = [watching(stub, parent=f"{PARENT}/sellers/s")[0] for _ in range(31)]
@@ -80,7 +77,6 @@ def test_reads_are_answered_while_all_streams_are_open(tmp_path: Path) -> None:
 
 
 def test_a_client_that_goes_away_frees_its_thread(tmp_path: Path) -> None:
-    """A client that goes away frees its thread and is logged with what it got."""
     with server_on("sqlite", tmp_path, stream_threads=2, client_streams=2) as (running, stub):
         silent = threading.Event()
         watch, _ = watching(stub, parent=f"{PARENT}/sellers/seller-17")
@@ -101,7 +97,6 @@ def test_a_client_that_goes_away_frees_its_thread(tmp_path: Path) -> None:
 
 
 def test_a_draining_server_ends_its_streams(tmp_path: Path) -> None:
-    """A server that drains ends streams at once so that their clients go elsewhere."""
     with server_on("sqlite", tmp_path) as (running, stub):
         silent = threading.Event()
         requests = iter([batch(identity("i", "s"))])
@@ -123,7 +118,6 @@ def test_a_draining_server_ends_its_streams(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream whose first message does not come is ended and one that has begun may be silent."""
     nothing, more = threading.Event(), threading.Event()
 
     def sent() -> Iterator[pb.StreamEntriesRequest]:

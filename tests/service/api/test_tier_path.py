@@ -1,5 +1,3 @@
-"""The way back to a better tier, over gRPC, and followed to its end."""
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Times up to seconds ahead of the ledger's clock: a caller may retry, and an import waits."""
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""A caller that repeats refused calls is held without a thread; no other caller is."""
-
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +37,6 @@ def shown(token: str) -> list[tuple[str, object]]:
 
 
 def test_a_caller_is_held_after_many_refusals() -> None:
-    """A caller is held only after many refusals by the same method and until the next call fits."""
     now = [100.0]
     gate = Turnstile(lambda: now[0])
     for number in range(PROMPT_REFUSALS + 1):

@@ -1,5 +1,3 @@
-"""A caller who may see some sellers sees these alone in lists, watches, batches and pages."""
-
 from collections.abc import Iterator
 
 import grpc

@@ -196,7 +196,6 @@ def test_a_short_burst_is_served_whole() -> None:
     ),
 )
 def test_every_call_is_taken_or_turned_away_once(rules: LineRules, steps: list[Any]) -> None:
-    """Every call is taken or turned away once and never more wait than may."""
     world = World(rules)
     added, seen = [], []
     for step in steps:

@@ -128,7 +128,6 @@ def test_lines_that_are_no_entries_are_named(shell: Shell, text: str, message: s
 
 
 def test_objects_of_several_lines_are_appended(shell: Shell) -> None:
-    """As `jq .` prints them, and several on one line."""
     objects = [json.loads(line) for line in lines_of("pretty", "v-pretty").splitlines()]
     printed = "\n".join(json.dumps(one, indent=2) for one in objects[:-1]) + json.dumps(objects[-1])
     appended = shell.json("ledger", "append", "-", stdin=printed)

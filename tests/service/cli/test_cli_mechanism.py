@@ -1,5 +1,3 @@
-"""The record of measures on the command line and at the start of a server."""
-
 import re
 import urllib.request
 from pathlib import Path

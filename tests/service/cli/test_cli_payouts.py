@@ -1,5 +1,3 @@
-"""The sheet of payouts for a file of orders, and the binding measure of several."""
-
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

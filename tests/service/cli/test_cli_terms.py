@@ -1,5 +1,3 @@
-"""Overrides and restitution on the command line, against a server."""
-
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

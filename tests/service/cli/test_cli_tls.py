@@ -1,5 +1,3 @@
-"""The command shows its client certificate, and explains a failed connection."""
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Texts reject control characters; a recorded one fails no query and stays out of the logs."""
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

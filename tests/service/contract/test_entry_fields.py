@@ -1,5 +1,3 @@
-"""One entry by its fields, for every kind of the table."""
-
 import pytest
 
 from scoring.base.enums import Kind

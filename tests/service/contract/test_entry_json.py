@@ -1,5 +1,3 @@
-"""Entries as JSON of people and other systems."""
-
 import json
 from typing import Any
 

@@ -13,7 +13,6 @@ from tests.helpers.servers import running_server
 
 
 def test_every_field_of_every_kind_is_filled_in_some_entry() -> None:
-    """The other tests rely on this."""
     for kind, row in KINDS.items():
         entries = [entry for k, entry in every_entry() if k is kind]
         empty = [f.name for f in row.fields if not any(getattr(entry.fact, f.name) for entry in entries)]
@@ -73,7 +72,6 @@ def test_each_missing_required_field_is_named(tmp_path: Path) -> None:
 
 
 def test_nobody_states_an_erasure(tmp_path: Path) -> None:
-    """Only the erasing command makes one."""
     [erasure] = [message_of(entry, kind) for kind, entry in every_entry() if kind is Kind.ERASURE]
     with running_server(tmp_path) as running, running.client() as client:
         error = refusal(client.append_entries, MARKET, [erasure])

@@ -1,5 +1,3 @@
-"""Files of authorities find sellers by verified identifier, name, or person; final acts count at once."""
-
 import csv
 import json
 from collections.abc import Mapping
@@ -108,7 +106,6 @@ def test_only_final_and_verified_acts_are_confirmed(
 def test_identifiers_match_by_letters_and_digits(
     ledger: Ledger, tmp_path: Path, licence: str, shop: str, seller: str | None
 ) -> None:
-    """Identifiers are the same by their letters and digits and the first that is known decides."""
     imported(ledger, tmp_path, f"seizure,1,{licence},{shop},yes")
     assert [view.seller for view in violations(ledger).values()] == [seller] * (seller is not None)
 
@@ -176,7 +173,6 @@ def test_what_a_person_filled_in_survives_a_rerun(ledger: Ledger, tmp_path: Path
 
 
 def test_a_later_identity_matches_a_waiting_row(ledger: Ledger, tmp_path: Path) -> None:
-    """A later identity makes a waiting row match whether its file still has it or not."""
     imported(ledger, tmp_path, "seizure,1,EX-7,,yes")
     imported(ledger, tmp_path, "seizure,2,EX-7,,yes")
     ledger.append(MARKET, [known("s-7", licence="ex7")])

@@ -32,7 +32,6 @@ AUTHORITIES = ("customs", "patent_office", "quality_inspection")
 
 @pytest.mark.parametrize("order", [AUTHORITIES, AUTHORITIES[::-1]])
 def test_the_worked_examples_import_without_rejects(ledger: Ledger, tmp_path: Path, order: tuple[str, ...]) -> None:
-    """The worked examples import without rejects and a rerun adds nothing."""
     assert example(ledger, tmp_path, "sellers").appended == 26
     first = {name: example(ledger, tmp_path, name) for name in order}
     assert {name: (report.appended, len(report.unmatched), report.rejects) for name, report in first.items()} == {

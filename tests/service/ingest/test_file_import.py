@@ -1,5 +1,3 @@
-"""An import takes valid rows once, reports each invalid one by line and reason, and can repeat."""
-
 import csv
 import gzip
 from dataclasses import replace
@@ -140,7 +138,6 @@ def test_a_byte_order_mark_is_no_part_of_the_header(ledger: Ledger, tmp_path: Pa
 
 
 def test_a_truncated_gzip_file_gives_what_can_be_read(ledger: Ledger, tmp_path: Path) -> None:
-    """A truncated gzip file gives what can be read and says where it ends."""
     rows = [f"v-{n},s-{n * 7919 % 1000},2026-01-{n % 28 + 1:02d},high" for n in range(2000)]
     whole = gzip.compress("\n".join([HEADER, *rows]).encode())
     path = tmp_path / "violations.csv.gz"
@@ -292,10 +289,6 @@ def test_what_the_lifecycle_forbids_is_rejected(ledger: Ledger, tmp_path: Path) 
 
 
 def test_a_date_of_today_is_known_from_the_import_on(ledger: Ledger, url: str, tmp_path: Path) -> None:
-    """A date of today is known from the import on, and imported again later it changes nothing.
-
-    A date without an hour is known at the end of its day, or at the import if that is earlier.
-    """
     exposure = {"kind": "exposure", "entry_id": "x-{id}", "seller": "{seller}", "day": "{time}", "settled_orders": 3}
     files = (VIOLATIONS, {"path": "violations.csv", "entries": [exposure]})
     write(tmp_path, "v-1,s,2026-03-01,high")

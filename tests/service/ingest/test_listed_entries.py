@@ -1,5 +1,3 @@
-"""Listed entries can return to their ledger, or move to another with the same scores."""
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,7 +98,6 @@ def test_a_moved_marketplace_has_the_same_scores(ledger: Ledger, clock: Clock, t
 
 
 def test_listed_entries_can_be_appended_again(ledger: Ledger, clock: Clock) -> None:
-    """Listed entries can be appended again and their report time is ignored."""
     fill(ledger, clock)
     stated = [message for message in listed(ledger) if not message.origin and not message.HasField("erasure")]
     for message in stated:
@@ -115,7 +112,6 @@ def test_listed_entries_can_be_appended_again(ledger: Ledger, clock: Clock) -> N
 
 
 def test_only_imports_set_a_report_time(ledger: Ledger) -> None:
-    """Only imports set the report time of an entry that no ledger listed."""
     message = entry_pb2.Entry(entry_id="i", seller=f"marketplaces/{MARKET}/sellers/s1")
     message.identity.level = entry_pb2.IDENTITY_LEVEL_BASIC
     message.occur_time.seconds = message.report_time.seconds = 1

@@ -1,5 +1,3 @@
-"""Rejected rows are summarized by fault, with an example and a remedy."""
-
 from pathlib import Path
 
 from service.cli.imports import mapping_of_file

@@ -1,5 +1,3 @@
-"""Moves of policies and proposals are proven like entries."""
-
 from collections.abc import Sequence
 from hashlib import sha256
 

@@ -12,7 +12,6 @@ from tests.helpers.ledgers import ids
 
 
 def test_sequences_have_no_gaps(ledger: Ledger) -> None:
-    """Sequences start at one and have no gaps over all marketplaces."""
     first = ledger.append(MARKET, [identity("a"), identity("b")])
     second = ledger.append("other", [identity("a")])
     third = ledger.append(MARKET, [identity("c")])
@@ -43,7 +42,6 @@ def test_a_retry_is_valid_still_when_the_clock_has_been_put_back(ledger: Ledger,
 
 
 def test_a_batch_that_is_partly_known_appends_the_rest(ledger: Ledger) -> None:
-    """So a source may send overlapping batches."""
     ledger.append(MARKET, [identity("a"), identity("b")])
     done = ledger.append(MARKET, [identity("b"), identity("c"), identity("a"), identity("d")])
     assert [(one.sequence, one.already_present) for one in done] == [(2, True), (3, False), (1, True), (4, False)]
@@ -103,7 +101,6 @@ def test_a_marketplace_that_is_no_id_is_refused(ledger: Ledger) -> None:
 
 
 def test_record_times_do_not_go_back_with_the_clock(ledger: Ledger, clock: Clock) -> None:
-    """Record times rise by at least a microsecond."""
     times = []
     for n, now in enumerate([NOW, NOW - DAY, NOW - 1, NOW + 1, NOW, NOW + 7]):
         clock.now = now

@@ -198,7 +198,6 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_an_unknown_ledger_is_not_backed_up(url: str, tmp_path: Path) -> None:
-    """A missing or unknown ledger is not backed up."""
     with closing(Database(url)) as place, place.write() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(LedgerVersionUnknown, match="newer"):

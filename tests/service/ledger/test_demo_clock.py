@@ -1,5 +1,3 @@
-"""A demo's clock starts at one fixed time at each opening, but never before its last record."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""An acknowledged append survives a crash."""
-
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Each edit by an owner is detected, or docs/how-to/access.md explains why not."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""Erasures: of a recorded seller alone, and reported as finished or unfinished."""
-
 import sqlite3
 from contextlib import closing
 
@@ -24,7 +22,6 @@ def test_an_erasure_of_an_unknown_seller_is_refused(ledger: Ledger) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_an_erasure_held_up_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
-    """An erasure that a reader holds up says so and is finished by a retry."""
     ledger.append(MARKET, [confirmed("v1"), status("v1", Action.APPEAL)])
     key = key_of(ledger, "s1")
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as reader:

@@ -45,7 +45,6 @@ from tests.helpers.worlds import artifact, policy
 
 
 def test_settled_values_are_of_one_seller_and_currency(ledger: Ledger) -> None:
-    """Settled values belong to the asked sellers, by currency, as of the cut."""
     euro = {"value_minor": 500, "currency": "EUR"}
     ledger.append(MARKET, [exposure(TODAY - 3, "s1", entry_id="a", **euro), exposure(TODAY - 4, "s1", entry_id="b")])
     cut = ledger.cut()
@@ -136,7 +135,6 @@ def accused(ledger: Ledger) -> None:
 @pytest.mark.parametrize("days", [0, 7, 13, 25])
 @pytest.mark.parametrize("most", [1, 4, 9])
 def test_of_many_allegations_the_gravest_are_read(ledger: Ledger, days: float, most: int) -> None:
-    """The gravest of very many allegations are read, and all are counted."""
     accused(ledger)
     cut = ledger.cut(observe_time=ago(days) if days else None)
     rows = fact_rows(ledger, "s1", cut=cut)

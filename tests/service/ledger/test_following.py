@@ -115,7 +115,6 @@ def dying_after(ledger: Ledger, appends: int, monkeypatch: pytest.MonkeyPatch, e
 def test_an_overturn_overtakes_an_interrupted_confirmation(
     url: str, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An overturn that overtakes an interrupted confirmation leaves nobody confirmed."""
     decisions = [status("p1", Action.CONFIRM, "z-confirm"), status("p1", Action.OVERTURN, "a-overturn")]
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)

@@ -1,5 +1,3 @@
-"""Random histories: batches leave what their entries leave, retries leave nothing, and each sequence keeps its facts."""
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,3 @@
-"""The fate of a notifier's reports, and the review queue, as of any cut."""
-
 from dataclasses import replace
 from typing import Any
 

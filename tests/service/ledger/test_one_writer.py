@@ -1,5 +1,3 @@
-"""A SQLite ledger has one writer, a server or a local command; readers are always admitted."""
-
 import errno
 import os
 import signal
@@ -98,7 +96,6 @@ def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> Non
 
 @pytest.mark.long
 def test_of_two_writing_commands_the_second_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second of two writing local commands waits; its error then names the first."""
     url = f"sqlite:///{file}"
     monkeypatch.setattr(one_writer, "COMMAND_PATIENCE_SECONDS", 0.3)  # saves 5 s
     with holding(url, COMMAND), Ledger.open(url) as second:

@@ -120,7 +120,6 @@ def test_a_time_before_a_mending_is_sought_once(full_url: str) -> None:
 
 
 def test_every_look_up_of_an_append_uses_an_index(full_url: str, backend: str) -> None:
-    """Every statement that appending looks things up by walks along an index."""
     modules = (accounts, appending, following, known, entries, facts)
     statements = [found for module in modules for found in vars(module).values() if isinstance(found, Select)]
     planned = 0

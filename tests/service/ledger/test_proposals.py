@@ -48,7 +48,6 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
 
 
 def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -> None:
-    """A repeated proposal returns the open proposal."""
     propose(ledger, "p-1")
     again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
     assert propose(ledger, "p-2", content=again).proposal == "p-1"
@@ -114,7 +113,6 @@ def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> No
 
 
 def test_a_backup_keeps_proposals(url: str, tmp_path: Path, clock: Clock) -> None:
-    """A backup keeps proposals and one without keys their steps."""
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [exposure()])
         propose(ledger, "p-1")

@@ -1,5 +1,3 @@
-"""Reads are repeatable: bounded by a sequence, as of any time, page by page."""
-
 from itertools import pairwise
 
 import pytest

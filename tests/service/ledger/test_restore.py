@@ -1,5 +1,3 @@
-"""Forged backups: refused by name, in bounded memory, and without remains."""
-
 import json
 import resource
 import zipfile

@@ -1,5 +1,3 @@
-"""PostgreSQL's roles: a server's role may read and append alone, and reports missing rights."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Recorded runs: a case for each seller, from the first order not kept to the stop."""
-
 from scoring.base.enums import Action, MeasureKind, MeasureState, PayoutsChange
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged

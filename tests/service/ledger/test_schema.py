@@ -1,5 +1,3 @@
-"""The schema: migrations make the tables, triggers and CHECKs work, and versions are distinguished."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -276,7 +274,6 @@ def test_each_schema_states_once_who_may_write_it(url: str) -> None:
     "wrong", ["", "sqlite://", "sqlite:///:memory:", "mysql://u:secret@h/d", "postgresql//u:secret@h", "ledger.db"]
 )
 def test_a_url_that_cannot_be_used_is_refused_without_showing_it(wrong: str) -> None:
-    """It may hold a password."""
     with pytest.raises(ConfigurationWrong, match=r"write sqlite:///ledger\.db or postgresql://") as caught:
         Ledger.open(wrong)
     assert "secret" not in str(caught.value)

@@ -1,5 +1,3 @@
-"""Sealed texts are always encrypted, are gone with their key, and do not affect scores."""
-
 from pathlib import Path
 
 import psycopg

@@ -1,5 +1,3 @@
-"""The ledger is tamper-evident: an owner's edit is found, and the first changed entry named."""
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

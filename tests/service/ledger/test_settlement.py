@@ -307,7 +307,6 @@ def test_complaint_and_decision_may_share_a_batch(story: Story, state: MeasureSt
 
 
 def test_what_changes_balances_and_contests_stands(story: Story) -> None:
-    """It is not corrected: the opposite change is stated."""
     story(measure(), deposit(DepositChange.PLACED, 5), claim(ClaimChange.PAID, 5), FlowStated(TODAY))
     story(PayoutsChanged(PayoutsChange.STOPPED, "staff-1", "a court's order"))
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")

@@ -106,7 +106,6 @@ def test_a_value_of_another_type_is_found(ledger: Ledger, url: str) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_second_row_of_one_sequence_is_found(ledger: Ledger, url: str) -> None:
-    """A second row of one sequence is found at the end of a page too."""
     for first in range(0, 2_002, 1_001):
         ledger.append(MARKET, [identity(f"i{number}") for number in range(first, first + 1_001)])
     found = found_after(

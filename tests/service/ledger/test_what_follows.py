@@ -1,5 +1,3 @@
-"""Derived effects: pending decisions, violations of products, corrections, erasures; each rule by hand."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -93,7 +91,6 @@ def test_a_product_decision_is_known_since_its_source(ledger: Ledger) -> None:
 
 
 def test_nothing_waits_for_an_id_of_the_ledgers_own_making(ledger: Ledger) -> None:
-    """No caller can know it before its record."""
     with pytest.raises(ViolationNotFound):
         ledger.append(MARKET, [status(derived_id("p1", "s1"), entry_id="d", seller="s1")])
 

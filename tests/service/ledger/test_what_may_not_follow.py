@@ -1,5 +1,3 @@
-"""Rules without a derived effect, and refusals; each rule by hand."""
-
 from dataclasses import replace
 
 import pytest
@@ -85,7 +83,6 @@ def test_of_two_pending_decisions_the_later_counts(ledger: Ledger) -> None:
 
 
 def test_an_own_decision_outlasts_the_products(ledger: Ledger) -> None:
-    """A decision about a seller's own violation outlasts decisions about the product."""
     ledger.append(MARKET, [listing("s1"), listing("s2"), PRODUCT_REPORT, status("p1")])
     mine, other = (derived_id("p1", seller) for seller in ("s1", "s2"))
     ledger.append(MARKET, [status(mine, Action.OVERTURN, "own")])
@@ -156,7 +153,6 @@ def test_a_report_is_not_moved_beyond_its_knowledge(ledger: Ledger) -> None:
 @pytest.mark.parametrize("into", [True, False])
 @pytest.mark.parametrize("together", [True, False])
 def test_what_was_merged_stays_merged_when_moved(ledger: Ledger, into: bool, together: bool) -> None:
-    """Merged incidents stay merged when a report is moved into another week."""
     ledger.append(MARKET, [report_of("a", "2026-02-02T00:00:00Z"), confirmed("b")])
     weekly = find_violation(ledger, "a").incident
     assert incidents(ledger) == 2

@@ -76,7 +76,6 @@ def test_every_caution_opens_a_case_once_whatever_it_rests_on(told: Told) -> Non
 
 @pytest.mark.long
 def test_an_ended_case_ends_its_caution(told: Told) -> None:
-    """An ended case ends the caution and the worker opens none on the same facts."""
     told.append(report())
     told.worker.look()
     assert cautions(told) == [REPORTED]
@@ -98,7 +97,6 @@ def test_an_ended_case_ends_its_caution(told: Told) -> None:
 
 
 def test_a_case_is_confirmed_by_confirmed_violations(told: Told) -> None:
-    """A case is confirmed by confirmed violations alone and its caution goes on."""
     told.append(report(), violation("alleged"), violation("elsewhere", "s2"), status("elsewhere"))
     told.worker.look()
     for name, stands in (("alleged", "alleged"), ("elsewhere", "not on record"), ("nothing", "not on record")):

@@ -1,5 +1,3 @@
-"""The record of measures after a pause: by day and policy, with the date of each change."""
-
 import pytest
 
 from scoring.base.enums import Action
@@ -108,7 +106,6 @@ def test_a_first_commit_evaluates_each_seller_once(told: Told) -> None:
 
 
 def test_a_policy_that_comes_back_is_recorded_again(told: Told) -> None:
-    """A model or file that comes back on the same day is recorded again."""
     scorer = build_scorer(told.ledger, told.policy)
     one = MechanismWorker(told.ledger, Recorder(told.ledger, scorer))
     one.look()
@@ -121,7 +118,6 @@ def test_a_policy_that_comes_back_is_recorded_again(told: Told) -> None:
 
 
 def test_a_long_pause_is_made_up_for_from_a_month_on(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than a month without a worker is made up for from the last month on."""
     monkeypatch.setattr(places, "MAX_DAYS_LATE", 3)
     text = EXPIRING.replace("50_000", "70_000")
     told.clock.now += DAY
@@ -169,7 +165,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str
 def test_a_refused_seller_holds_up_no_other(
     ledger: Ledger, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A seller whose statement is refused holds up no other and is made up for in order."""
     wanted = undisturbed(tmp_path_factory, 3)
     told = Told(ledger, clock)
     told.worker.look()

@@ -1,5 +1,3 @@
-"""The record on demand: contests and restitution find all moves, however late the worker is."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The record of measures: each change once and in order, for any number of looks and workers."""
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

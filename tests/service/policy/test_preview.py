@@ -1,5 +1,3 @@
-"""The preview of a policy over a real ledger."""
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -168,7 +166,6 @@ def test_a_violation_that_a_caution_would_have_stopped_is_named(ledger: Ledger) 
 
 
 def test_only_stopping_rules_decide_whether_one_stops(ledger: Ledger) -> None:
-    """Whether a policy stops is the same by the rules alone that can."""
     waived = policy_of(
         rule("out", {"kind": "suspension", "days": 7}, standing={"from": 3}),
         rule("none", {"kind": "intake_cap", "new_listings": 0}, confirmed={"days": 90}),

@@ -1,5 +1,3 @@
-"""The registry: models whole or absent, a log of every move, promotions without a restart."""
-
 import json
 import threading
 import time
@@ -70,7 +68,6 @@ def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
 
 
 def test_a_damaged_line_of_the_log_is_named(registry: Registry) -> None:
-    """A damaged line of the log is named and a torn last one is no move."""
     first = publish(registry, artifact())
     log = Path(registry.place) / "aliases.jsonl"
     whole = log.read_bytes()
@@ -113,7 +110,6 @@ def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Regis
 
 @pytest.mark.parametrize("name", ["nobody", "", "xyz", "../models", "f" * 64])
 def test_a_name_of_no_model_is_refused(registry: Registry, name: str) -> None:
-    """A name that names no model is refused with where to look."""
     digest = publish(registry, artifact())
     with pytest.raises(ModelNotFound, match="names no model; see: sellertrust model list"):
         promote(registry, name)
@@ -149,7 +145,6 @@ def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, 
 
 @pytest.mark.long
 def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None:
-    """A server follows promotions and reports each refusal once."""
     first, second = publish(registry, artifact()), publish(registry, another())
     scorer = build_scorer(ledger, policy(), registry)
     stop, reports = threading.Event(), []

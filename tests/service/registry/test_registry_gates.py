@@ -22,7 +22,6 @@ def registry(place: Path | str) -> Registry:
 
 
 def test_a_model_that_passed_its_gates_is_promoted(registry: Registry) -> None:
-    """A model that passed its gates is promoted and the log names their digest."""
     publish(registry)
     beside = {"gates.json": gates_json(gate("certificate"), gate("psi", kind="advisory")), "report.html": b"<p>fine"}
     digest = publish(registry, 1, attachments=beside)
@@ -40,7 +39,6 @@ def test_a_model_that_passed_its_gates_is_promoted(registry: Registry) -> None:
 
 
 def test_past_a_failed_hard_gate_it_takes_a_person(registry: Registry) -> None:
-    """Past a failed hard gate it takes a named person who is logged."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(HARD, gate("size", ok=False), gate("latency"))})
     with pytest.raises(GatesFailed, match=r"past calibration, size it takes a named person's override") as caught:
@@ -67,7 +65,6 @@ def test_advisory_gates_that_failed_are_signed_off_by_name(registry: Registry) -
     "fixed", [gate("certificate", ok=False), gate("parity", ok=False), gate("x", ok=False, overridable=False)]
 )
 def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict[str, object]) -> None:
-    """No override in the file helps."""
     champion = publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(fixed, HARD)})
     with pytest.raises(GatesFailed, match=f"{fixed['gate']} cannot be overridden"):
@@ -77,7 +74,6 @@ def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict
 
 @pytest.mark.parametrize("name", ["certificate", "parity"])
 def test_gates_without_the_fixed_ones_are_refused(registry: Registry, name: str) -> None:
-    """Gates without certificate and parity as hard ones are refused."""
     rows = json.loads(gates_json(gate("size")))["gates"]
     without = [row for row in rows if row["gate"] != name]
     for wrong in ([], without, [*without, gate(name, kind="advisory")]):
@@ -99,7 +95,6 @@ def test_gates_without_the_fixed_ones_are_refused(registry: Registry, name: str)
     ],
 )
 def test_a_gate_past_its_limit_does_not_hold(registry: Registry, stated: dict[str, object]) -> None:
-    """A gate whose number is past its limit does not hold whatever it says. It says `ok`."""
     publish(registry)
     digest = publish(registry, 1, attachments={"gates.json": gates_json(stated)})
     with pytest.raises(GatesFailed, match=str(stated["gate"])):

@@ -1,5 +1,3 @@
-"""Promises of a registry in a folder and in an object store."""
-
 import json
 import threading
 import uuid
@@ -65,7 +63,6 @@ def test_what_is_published_comes_back_to_the_byte(place: Path | str) -> None:
 
 
 def test_a_rollback_makes_the_previous_champion(registry: Registry) -> None:
-    """Previous is the champion before and a rollback makes it champion."""
     first, second, third = (publish(registry, number) for number in range(3))
     with pytest.raises(ModelNotFound, match="no model was champion before"):
         registry.rollback(actor="c", reason="r", now=3)

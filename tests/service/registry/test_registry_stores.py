@@ -14,7 +14,6 @@ from tests.helpers.models import promote, publish
 
 
 def test_the_second_writer_of_a_number_looks_again() -> None:
-    """The second writer of a number looks again and takes the next number."""
     url = f"memory://{uuid.uuid4().hex}"
     registry = Registry(url)
     _, second, third = (publish(registry, number) for number in range(3))

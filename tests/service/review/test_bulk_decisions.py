@@ -1,5 +1,3 @@
-"""Bulk decisions: shown first, sampled for a person, safe to repeat."""
-
 from dataclasses import replace
 from typing import Any
 
@@ -151,7 +149,6 @@ def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, monkeypatch: 
 def test_a_violation_decided_meanwhile_is_left_alone(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, action: Action
 ) -> None:
-    """A violation that somebody decides at the same moment is left alone and told."""
     ledger.append(MARKET, reported(5))
     shown = dry_run(ledger, MARKET, DISMISS)
     append, theirs = ledger.append, shown.others[0]
@@ -198,7 +195,6 @@ def test_a_selection_is_what_all_its_conditions_agree_on(ledger: Ledger) -> None
 
 
 def test_product_violations_are_decided_by_the_product(ledger: Ledger) -> None:
-    """Violations of a product are decided by the product unless a seller is named."""
     listed = [Entry(f"l{n}", f"s{n}", ProductListed("gtin-1"), ago(20)) for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5)), violation("v", "s1", notifier="n")])

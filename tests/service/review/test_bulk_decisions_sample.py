@@ -1,5 +1,3 @@
-"""The sample of a bulk decision stays with a person, whatever follows."""
-
 from dataclasses import replace
 from typing import Any
 
@@ -97,7 +95,6 @@ def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger, monkeypatch: 
     ],
 )
 def test_what_cannot_be_marked_stays_held_back(ledger: Ledger, before: Action, action: Action, after: Status) -> None:
-    """Violations that cannot be marked are held back by every decision of the same share."""
     names = report(ledger, 60)
     ledger.append(MARKET, [status(name, before) for name in names])
     first = replace(DISMISS, action=action)

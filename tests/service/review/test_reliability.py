@@ -27,8 +27,6 @@ def test_the_worked_reliabilities() -> None:
 
 @given(records, judged_sources)
 def test_upheld_reports_never_lower_reliability(record: Record, source: Source) -> None:
-    """Upheld reports raise reliability, and failed reports lower it."""
-
     def numbers(record: Record) -> tuple[float, float, float]:
         found = reliability_of(record, source)
         assert 0 < found.low < found.mean < found.high < 1
@@ -79,7 +77,6 @@ def test_authorities_are_counted_and_not_judged() -> None:
 
 
 def test_a_notifier_has_the_prior_of_its_main_source() -> None:
-    """A notifier has the prior of the source under which it reports most."""
     many, few = Record(open=2), Record(upheld=1)
     assert assess({Source.BUYER: many, Source.BRAND: few}).source is Source.BUYER
     assert assess({Source.BUYER: few, Source.BRAND: many}).source is Source.BRAND

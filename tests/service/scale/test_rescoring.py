@@ -1,5 +1,3 @@
-"""Rescoring: all sellers' answers as the ledger gives them, in a private folder."""
-
 import random
 from pathlib import Path
 

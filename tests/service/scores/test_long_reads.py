@@ -131,7 +131,6 @@ def test_work_of_a_gone_caller_is_ended(
 
 
 def test_a_seller_of_many_allegations_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A seller with too many allegations is read by itself and all are counted."""
     accused = SELLERS[1]
     with filled_server(tmp_path) as (running, client):
         client.append_entries(MARKET, [violation(f"a{n}", accused, incident=f"a{n}") for n in range(9)])

@@ -1,5 +1,3 @@
-"""The shadow scores the champion's requests, and never changes an answer."""
-
 import fcntl
 import json
 from collections.abc import Iterator

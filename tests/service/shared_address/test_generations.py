@@ -1,5 +1,3 @@
-"""Generations in one file for all servers of a data folder."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The badge server while the server behind it is away, frozen, or back."""
-
 import json
 import socket
 import threading
@@ -25,7 +23,6 @@ def badge(site: Site, seller: str) -> str | None:
 
 @pytest.mark.long
 def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept badges are shown while the server is away and new ones once it is back."""
     monkeypatch.setattr(badges, "FRESH_SECONDS", 0.0)
     with filled_server(tmp_path) as running:
         proxy = Proxy(running.address)

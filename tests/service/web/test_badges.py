@@ -1,5 +1,3 @@
-"""Kept badges: their time, their number, and answers while the server is away or busy."""
-
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence

@@ -82,7 +82,6 @@ def test_it_shows_its_certificate_and_granted_badges_alone(tmp_path: Path) -> No
 
 @pytest.mark.long
 def test_without_a_server_it_serves_badges_of_nothing(tmp_path: Path) -> None:
-    """Without a server it serves empty badges and no demo page."""
     with badges(bare_shell(tmp_path), tmp_path) as address:
         assert json.loads(get(address, f"/badge/{MARKET}.json?seller=good")[1])["badges"] == {}
         assert get(address, "/demo")[0] == 404

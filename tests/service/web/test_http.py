@@ -1,5 +1,3 @@
-"""The badge server's HTTP answers, byte by byte."""
-
 import itertools
 import json
 import re
@@ -63,7 +61,6 @@ def test_every_picture_is_as_large_as_the_script_expects(site: Site) -> None:
 
 
 def test_two_badges_differ_in_their_marks(site: Site) -> None:
-    """A filled and an open shape."""
     best, good = (
         ElementTree.fromstring(site.get(f"/badge/acme/{seller}.svg").body).findall(f"{SVG}g/*")
         for seller in ("best", "good")
@@ -125,8 +122,6 @@ def test_a_badge_has_one_picture_whoever_has_it(site: Site) -> None:
 
 
 def test_the_language_follows_the_header_or_the_query(site: Site) -> None:
-    """The language follows from accept language unless the query names one."""
-
     def asked(path: str, header: str) -> tuple[str | None, str | None]:
         answer = site.get(path, accept_language=header)
         return answer.header("content-language"), answer.header("vary")
@@ -155,7 +150,6 @@ def test_the_language_follows_the_header_or_the_query(site: Site) -> None:
     ],
 )
 def test_the_language_of_the_largest_weight_is_answered(header: str, language: str) -> None:
-    """The language of the largest weight is answered and what is malformed counts for nothing."""
     assert accepted_language(header) == language
 
 
@@ -180,7 +174,6 @@ def test_head_is_answered_as_get_without_the_body(site: Site) -> None:
 
 
 def test_caches_may_show_a_badge_for_a_stated_time(site: Site) -> None:
-    """Caches may show a badge for a stated time and while the badge server is away."""
     caching = site.get("/badge/acme/good.svg").header("cache-control")
     assert caching == "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
 

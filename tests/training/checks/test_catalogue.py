@@ -1,5 +1,3 @@
-"""Leaks of the catalogue in docs/reference/study.md: each is planted, and found by its check."""
-
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -94,7 +92,6 @@ def moved(market_export: Path, folder: Path, share: float, *times: str) -> Ledge
 def test_reports_that_are_all_dated_early_thin_the_end(
     market_export: Path, table: LedgerTable, study: Study, tmp_path: Path
 ) -> None:
-    """A third of them can hide in chance."""
     assert early_reports(table, study).ok
     found = early_reports(moved(market_export, tmp_path, 1.0, "report_time", "occur_time"), study)
     assert (found.ok, found.signed) == (False, False)

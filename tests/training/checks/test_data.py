@@ -1,5 +1,3 @@
-"""Each data check passes a sound ledger, and fails a ledger with its one fault."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

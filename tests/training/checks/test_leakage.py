@@ -1,5 +1,3 @@
-"""Each leakage check passes an honest training, and fails a training with its one fault."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

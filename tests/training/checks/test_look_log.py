@@ -1,5 +1,3 @@
-"""Every look at a test window is recorded, and a later look lists the earlier ones."""
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""A label that counts violations is distinguished from a label over orders before training."""
-
 from dataclasses import replace
 from typing import Any
 

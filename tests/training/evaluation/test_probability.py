@@ -1,5 +1,3 @@
-"""Log-loss, Brier's parts, recalibration, Jeffreys and Holm."""
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,5 +1,3 @@
-"""AUC, KS and recall of loss: worked numbers, brute force, other libraries, and properties."""
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,5 +1,3 @@
-"""PSI: worked, and with the stated rate of alarms at any sample size and clustering."""
-
 import numpy as np
 import pytest
 from hypothesis import strategies as st

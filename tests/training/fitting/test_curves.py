@@ -105,7 +105,6 @@ def test_a_pair_has_few_steps_of_each_feature(rows: Snapshot, study: Study) -> N
 
 
 def test_context_is_at_its_reference_in_the_base(rows: Snapshot) -> None:
-    """A context feature has no table."""
     curve = Curve((1,), (np.array([500.0]),), np.array([0.0, 1.0]))
     low, high = (tabled(Curves(0.0, (curve,)), rows.x, {1: value}) for value in (100.0, 900.0))
     assert low.tables == high.tables == ()

@@ -1,5 +1,3 @@
-"""The slope of exposure is found inside training points, and compared with the test."""
-
 from dataclasses import replace
 
 import numpy as np

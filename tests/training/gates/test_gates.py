@@ -222,7 +222,6 @@ def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
 def test_psi_asks_for_a_proven_shift_at_equal_tenure(
     good: dict[str, Any], every: float, alike: float, ok: bool
 ) -> None:
-    """Growth alone is a note."""
     found = judged(good | {"today": today(every, alike)})["psi"]
     assert (found["ok"], found["kind"]) == (ok, ADVISORY)
     assert ("train again when their outcomes are known" in found["text"]) is not ok

@@ -1,5 +1,3 @@
-"""The simulation that sets the limits of gates."""
-
 import pytest
 
 from tests.bench.gates import verdict

@@ -270,7 +270,6 @@ def test_figures_of_a_day_are_those_of_the_studys_rows(
 
 @pytest.mark.long
 def test_days_without_an_outcome_have_no_figures(market: Market, model: Artifact, study: Study) -> None:
-    """Days whose outcome is still open have no figures; training days are marked."""
     _, (test,) = study.find_points(market.imported.as_of)
     learned = last_training_day(model)
     assert 0 < learned <= test.day

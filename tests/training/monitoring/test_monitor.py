@@ -1,5 +1,3 @@
-"""Monitoring alerts only on change, and uses only the knowledge of its day."""
-
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,7 +135,6 @@ def test_who_sold_nothing_says_nothing_of_how_bad_is_known(world: World, study: 
 
 @pytest.mark.long
 def test_when_breaches_become_rarer_the_estimate_alerts_first(world: World, study: Study, tmp_path: Path) -> None:
-    """When breaches become rarer, the estimate alerts months before the labels."""
     changed = world.table.as_of - 75
     rows = pl.read_parquet(world.export)
     new = rows.filter(pl.col("kind") == Kind.VIOLATION, pl.col("occur_time") >= changed * DAY)["entry_id"]

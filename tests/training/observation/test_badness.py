@@ -109,7 +109,6 @@ def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: 
 
 
 def test_an_amount_in_another_currency_is_refused(tmp_path: Path, asked: Study) -> None:
-    """An amount of an unmatched violation is ignored."""
     how = restated(asked, bad={"amount_minor": 1, "currency": "EUR"})
     stranger = priced(breach("v", (OBSERVE + 9) * DAY), 5, "USD")
     with pytest.raises(ConfigurationWrong, match="is in EUR, and 1 violations that match state an amount in another"):

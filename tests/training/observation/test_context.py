@@ -1,5 +1,3 @@
-"""Context: training sees how outcomes were detected; serving never does."""
-
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace

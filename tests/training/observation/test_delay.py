@@ -1,5 +1,3 @@
-"""Delays of decisions, for which closed cases alone are misleading."""
-
 from pathlib import Path
 
 import numpy as np

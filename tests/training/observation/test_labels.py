@@ -89,7 +89,6 @@ def test_what_was_overturned_since_counts_for_no_label(tmp_path: Path, study: St
 
 
 def test_reported_late_is_neither_label_nor_feature(tmp_path: Path, study: Study) -> None:
-    """A violation that occurred before and was reported after is neither label nor feature."""
     late = observe(tmp_path, study, breach("v", (OBSERVE - 10) * DAY, reported=(OBSERVE + 10) * DAY))
     assert late.bad[1] == 0
     assert late.clean[1]

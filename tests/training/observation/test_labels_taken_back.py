@@ -1,5 +1,3 @@
-"""Entries that are taken back later leave features and labels of training too."""
-
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The test point of a study that states none."""
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""The champion is judged as served: by its own features, context and reference exposure."""
-
 import json
 import math
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""The scale: fitted on sellers that are new to the model, with weighted rows."""
-
 from collections.abc import Callable
 from dataclasses import replace
 

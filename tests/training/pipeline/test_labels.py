@@ -1,5 +1,3 @@
-"""What a dry run says of labels."""
-
 import pytest
 
 from tests.helpers.training_ledgers import POLICY, restated

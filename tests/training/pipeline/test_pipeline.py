@@ -92,7 +92,6 @@ def test_another_second_observation_is_found_out(
 def test_a_recalibration_keeps_every_tree(
     table: LedgerTable, study: Study, trained: Trained, champion: Artifact
 ) -> None:
-    """A recalibration keeps every tree and moves all points alike."""
     old = Artifact(champion.manifest | {"base": champion.page.base - 72}, champion.parts, champion.digest)
     again = train(table, study, champion=old, recalibrate=True)
     assert again.parts["model.txt"] == champion.parts["model.txt"]

@@ -1,5 +1,3 @@
-"""The report in a real Chromium: it loads alone, fits, and is readable and accessible."""
-
 import copy
 import shutil
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""A study sets LightGBM's parameters under their first names alone, and is otherwise rejected."""
-
 from pathlib import Path
 from typing import Any
 

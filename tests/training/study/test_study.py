@@ -1,5 +1,3 @@
-"""A study is checked whole before anything runs, and separates training from test."""
-
 from itertools import pairwise
 from pathlib import Path
 
@@ -326,7 +324,6 @@ def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path, minimal: Stu
 
 
 def test_a_training_window_up_to_the_test_point_is_refused(minimal: Study) -> None:
-    """With its maturity."""
     as_of = parse_day("2026-01-01")
     stated = restated(
         minimal, observation={"train": ("2023-01-01",), "test": ("2023-07-10",)}, window={"maturity_days": 10}

@@ -1,5 +1,3 @@
-"""A mapping turns rows into entries by its rules; it rejects unreadable rows by field and reason."""
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,7 +97,6 @@ def test_every_kind_of_entry_can_be_mapped() -> None:
 
 
 def test_a_map_translates_a_column() -> None:
-    """A map translates a column and its default takes the rest."""
     harm = {"column": "grade", "map": {"3": "extreme"}}
     assert entry(VIOLATION | {"harm": harm}, ROW | {"grade": " 3 "}).fact.harm is Harm.EXTREME
     assert entry(VIOLATION | {"harm": harm | {"default": "low"}}, ROW | {"grade": "x"}).fact.harm is Harm.LOW
@@ -107,7 +104,6 @@ def test_a_map_translates_a_column() -> None:
 
 
 def test_a_default_stands_for_an_empty_cell() -> None:
-    """A default fills an empty cell, even if it is zero or false."""
     rule = EXPOSURE | {"settled_orders": {"column": "n", "default": 0}, "revision": {"column": "r", "default": 3}}
     fact = entry(rule, ROW | {"n": "", "r": ""}).fact
     assert fact == ExposureStated(parse_day("2026-03-01"), 0, revision=3)
@@ -145,7 +141,6 @@ def test_a_rule_applies_where_its_condition_holds(
 
 
 def test_one_row_may_give_several_entries() -> None:
-    """All conditions must hold and one row may give several entries."""
     both = VIOLATION | {"when": [{"column": "a", "equals": "1"}, {"column": "b", "equals": "1"}]}
     rows = [ROW | {"a": "1", "b": "1", "case": "1"}, ROW | {"a": "1", "b": "0", "case": "2"}]
     made = entries([both, IDENTITY], *rows)
@@ -153,7 +148,6 @@ def test_one_row_may_give_several_entries() -> None:
 
 
 def test_a_date_is_known_at_the_end_of_its_day() -> None:
-    """A date without an hour is known at the end of its day."""
     end = (parse_day("2026-03-01") + 1) * DAY - 1
     violation = entry(VIOLATION, ROW | {"when": "2026-03-01"})
     assert (violation.occur_time, violation.report_time) == (parse_time("2026-03-01"), end)

@@ -20,7 +20,6 @@ from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, V
     ],
 )
 def test_a_cell_that_a_condition_cannot_read_is_told(condition: dict[str, Any], text: str, reason: str) -> None:
-    """A cell that a condition cannot read is told and its row is not lost in silence."""
     rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
     row = ROW | {"c": text, "other": "?"}
     assert rejection(rule, row).startswith(reason)

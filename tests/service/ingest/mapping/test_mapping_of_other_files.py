@@ -1,5 +1,3 @@
-"""Other files: dates, sums and cents, shifted days, no header, columns of another file."""
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -147,7 +145,6 @@ def test_violations_follow_from_numbers_and_texts() -> None:
 
 
 def test_amounts_become_whole_cents_and_are_summed() -> None:
-    """Amounts become whole cents and are summed by seller and day."""
     rule = EXPOSURE | {
         "settled_orders": {"count": "case"},
         "units": {"sum": "n"},
@@ -178,7 +175,6 @@ def test_the_band_of_a_number_is_the_last_that_it_reaches(points: str, harm: str
 
 
 def test_a_number_below_every_band_is_told() -> None:
-    """A number below every band and a text that is none are told."""
     bands: dict[str, Any] = {"column": "n", "bands": [[-10, "extreme"], [-4, "medium"]]}
     rule = VIOLATION | {"harm": bands}
     assert made(rule, ROW | {"n": "-11"}) == ["harm: '-11' in column n is not in a band: it is below the first one"]

@@ -1,5 +1,3 @@
-"""A feed appends each message once, keeps rejects, and goes on at its position."""
-
 import base64
 import json
 import os
@@ -118,7 +116,6 @@ WRONG = {
 
 
 def test_a_wrong_message_is_kept_with_its_reason(ledger: Ledger, tmp_path: Path) -> None:
-    """A wrong message is kept with its reason and holds up no other."""
     first = [exposure(1), violation("v-1")]
     rows = [*first, *(row for row, _ in WRONG.values()), exposure(2), decision("d-1", "v-1")]
     report = fed(ledger, Rows(rows), tmp_path)

@@ -1,5 +1,3 @@
-"""Parquet through a mapping, entries as JSON lines, and imports that resume."""
-
 import gzip
 import json
 from datetime import UTC, date, datetime

@@ -1,5 +1,3 @@
-"""The score book: every answer equals the answer of its own stamp to the last bit."""
-
 import random
 import threading
 import tomllib
@@ -178,7 +176,6 @@ def test_nobody_who_is_not_there_is_kept(ledger: Ledger) -> None:
 
 
 def test_another_model_answers_at_once(ledger: Ledger) -> None:
-    """Another model answers at once, and its predecessor again after a rollback."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -194,7 +191,6 @@ def test_another_model_answers_at_once(ledger: Ledger) -> None:
 
 
 def test_another_policy_answers_at_once(ledger: Ledger) -> None:
-    """Another policy answers at once, and its predecessor again after its return."""
     for seller in SELLERS[:3]:
         ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
     general = parse_policy(tomllib.loads(GRADED.read_text(encoding="utf-8")))

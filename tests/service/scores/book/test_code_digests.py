@@ -1,5 +1,3 @@
-"""The digest of the core covers what answers depend on, not its location."""
-
 import pytest
 
 from service.scores.book.code_digests import digest_code

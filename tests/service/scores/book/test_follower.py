@@ -1,5 +1,3 @@
-"""The follower over real ledgers: it marks before it moves, includes derived entries, and survives errors."""
-
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,7 +115,6 @@ def test_the_watermark_moves_once_all_are_marked(ledger: Ledger, monkeypatch: py
 
 
 def test_a_follower_goes_on_after_errors(ledger: Ledger) -> None:
-    """A follower goes on after errors and is not fresh meanwhile."""
     problems: list[str] = []
     troubled = Troubled(ledger)
     looks = threading.Semaphore(0)

@@ -79,7 +79,6 @@ def test_a_byte_that_was_changed_is_noticed_wherever_it_is(tmp_path: Path, seed:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_damage_to_an_open_file_gives_no_answer(tmp_path: Path, seed: int) -> None:
-    """An open file that gets damaged never gives a wrong answer."""
     chance = random.Random(seed)
     path = written(tmp_path)
     file = opened_file(path)

@@ -1,5 +1,3 @@
-"""The keeper: it serves the folder's files, sets damaged ones aside, and survives their deletion."""
-
 from pathlib import Path
 
 import pytest
@@ -129,7 +127,6 @@ def test_a_newer_generation_replaces_the_one_before(sold: Ledger, folder: Path) 
 def test_a_generation_of_another_release_is_not_used(
     sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generation by other code or another contract is not used."""
     rescored(sold, folder)
     for digest in ("core_digest", "contract_digest"):
         with monkeypatch.context() as patch, opened(sold) as over:

@@ -1,5 +1,3 @@
-"""The last known answer with its age."""
-
 import threading
 import time
 from collections.abc import Iterator
@@ -47,7 +45,6 @@ def lost(over: Opened) -> None:
 
 
 def test_a_known_seller_is_answered_with_its_age(url: str, clock: Clock) -> None:
-    """A known seller gets an answer with its age, any other `UNKNOWN`, and never NOT_FOUND."""
     with away(url, clock) as over:
         clock.now += 42 * SECOND
         found = over.get("a")
@@ -192,7 +189,6 @@ def computing(over: Opened, seller: str) -> Iterator[None]:
 
 
 def test_beside_computing_calls_an_answer_may_be_stale(ledger: Ledger, clock: Clock) -> None:
-    """While others compute, a caller that accepts stale answers gets the last known answer."""
     ledger.append(MARKET, [*known("a"), *known("b"), *known("c")])
     with opened(ledger, seats=1) as over:
         before, _ = over.ask("a"), over.ask("b")

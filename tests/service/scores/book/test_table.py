@@ -1,5 +1,3 @@
-"""The table of the book: an exact answer includes every entry that was marked, in any order."""
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
