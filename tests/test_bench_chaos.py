@@ -94,7 +94,6 @@ def test_answers_of_disagreeing_clocks_are_those_of_their_stamps() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_no_call_fails_at_midnight() -> None:
-    """All calls succeed at midnight, and a generation leaves nothing to compute then."""
     found = figures_of(_midnight.run, 5, 60)
     for kind in ("with_generation", "without_generation"):
         assert found[f"midnight.{kind}.tries"] > 5

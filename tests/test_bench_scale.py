@@ -1,5 +1,3 @@
-"""The benchmark of rescoring a marketplace, small."""
-
 import pytest
 
 from tests.bench.scale import run
@@ -7,7 +5,6 @@ from tests.bench.scale import run
 
 @pytest.mark.long
 def test_files_answer_as_the_ledger_does() -> None:
-    """On the market that the benchmark repeats, each answer is the same; every figure is there."""
     found = run(lambda _: None, base=60, sellers=240)
     assert (found["bit_equal.sellers"], found["bit_equal.differ"], found["sellers"]) == (60, 0, 240)
     assert {"rescore_over_predict", "growth.spread", "bytes_per_seller", "peak_mb"} <= found.keys()

@@ -137,7 +137,6 @@ def test_compose_names_only_what_is_there() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_dockerfile_make_a_server(tmp_path: Path) -> None:
-    """Its RUN and COPY lines, but for apt-get and useradd, with folders below `tmp_path`; then HEALTHCHECK against CMD."""
     uv = tool("uv")
     text = (DEPLOY / "Dockerfile").read_text()
     source, target = tmp_path / "build", tmp_path / "opt"

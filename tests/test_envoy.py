@@ -1,5 +1,3 @@
-"""Envoy before two addresses, one of which serves: JSON for everybody, gRPC as it is, errors with their reason."""
-
 import json
 import shutil
 import socket

@@ -107,7 +107,6 @@ def test_a_notebook_imports_it_beside_other_packages(installed: Installed) -> No
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_installed_command_trains_the_starter_model(installed: Installed) -> None:
-    """The demo needs migrations, mappings, studies, policies, templates and a server; its model is the starter."""
     assert "demo " in installed.run("sellertrust", "--help")
     folder = installed.folder / "demo"
     assert "Every field of the answer is what it was before" in installed.run("sellertrust", "demo", "--folder", folder)
@@ -134,7 +133,6 @@ def test_the_installed_server_answers_on_postgresql(installed: Installed, tmp_pa
 @pytest.mark.long
 @pytest.mark.parametrize("project", ["", "proto"])
 def test_packages_are_built_to_the_same_bytes(project: str, tmp_path: Path) -> None:
-    """Wheel and sdist of both distributions, built twice; the wheel built from the sdist is the same again."""
     built = []
     for number in range(2):
         folder = tmp_path / str(number)

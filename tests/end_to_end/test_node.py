@@ -1,5 +1,3 @@
-"""The example in Node, with its own packages and the contract as the installed client writes it."""
-
 import json
 import shutil
 import socket

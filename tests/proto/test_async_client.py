@@ -61,7 +61,6 @@ def test_a_cancelled_call_cancels_no_other(target: str) -> None:
 
 
 def test_one_call_answers_all_badges_of_a_seller(tmp_path: Path) -> None:
-    """Remembered for a time, asked once for all who wait, and stale rather than unknown when the server is gone."""
     with running_server(tmp_path, artifact=artifact()) as running:
         client = running.client(badge_seconds=0.5)
         client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
@@ -91,7 +90,6 @@ def test_one_call_answers_all_badges_of_a_seller(tmp_path: Path) -> None:
 
 
 def test_a_token_function_that_hangs_stops_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A renewed token is shown; while the function hangs or raises, the last one is."""
     monkeypatch.setattr(channels, "TOKEN_SECONDS", 0.1)
     monkeypatch.setattr(channels, "LOOK_SECONDS", 0.05)
     tokens, hang, shown = iter(["one", "two"]), threading.Event(), []

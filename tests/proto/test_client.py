@@ -1,5 +1,3 @@
-"""The client: a checkout always gets an answer, calls end in time, retries are safe, errors are decoded."""
-
 import asyncio
 import json
 import logging
@@ -269,7 +267,6 @@ def test_times_may_be_datetimes_of_any_zone_or_timestamps(tmp_path: Path) -> Non
 
 @pytest.mark.long
 def test_health_is_looked_at_without_the_health_package(tmp_path: Path) -> None:
-    """Grpcio checks health itself: the client leaves a server that says NOT_SERVING."""
     script = (
         "import sys; sys.modules['grpc_health'] = None\n"
         "from sellertrust.client import Client\n"

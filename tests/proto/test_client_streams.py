@@ -79,7 +79,6 @@ def test_a_silent_source_opens_its_stream_with_its_first_batch(tmp_path: Path, m
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_connections_that_break_lose_nothing_and_repeat_nothing(tmp_path: Path, backend: str) -> None:
-    """Streams over broken connections record and deliver every entry exactly once."""
     with (
         database(backend, tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,

@@ -24,7 +24,6 @@ _COMMENT = re.compile(r"((?:  // .*\n)+)  " + PREFIX + r"(\w+) = \d+;")
 
 
 def _comments() -> dict[str, str]:
-    """Return the comment of each reason as one line."""
     found = _COMMENT.findall(CONTRACT.read_text())
     return {reason: " ".join(line.strip(" /") for line in comment.splitlines()) for comment, reason in found}
 
@@ -37,7 +36,6 @@ def _example(reason: str) -> ErrorInfo:
 
 
 def _dictionaries(function: ast.AST) -> dict[str, ast.Dict]:
-    """Return the dictionaries that a function assigns to a name."""
     return {
         target.id: node.value
         for node in ast.walk(function)

@@ -27,7 +27,6 @@ def evaluated(rows: list[FactRow], statements: list[MeasureStatement]) -> InForc
 @FEW
 @given(sellers())
 def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
-    """Without the entries of a leading incident, a score of the remaining entries gains exactly its points."""
     rows = numbered(rows)
     whole = answer_whole(rows)
     explanation = explain(whole.given)
@@ -46,7 +45,6 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
 @FEW
 @given(sellers())
 def test_what_the_mechanism_records_is_no_evidence(rows: list[FactRow]) -> None:
-    """The service's own statements of what its rules ask for change no score, term or measure."""
     before = evaluated(rows, [])
     assert before is not None
     wanted = [

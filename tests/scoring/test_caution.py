@@ -1,5 +1,3 @@
-"""Caution: its triggers. It is short and reversible, begins once on the same facts, and moves no score."""
-
 import random
 from dataclasses import replace
 from typing import Any
@@ -114,7 +112,6 @@ def test_reports_of_one_incident_weigh_once_and_old_ones_nothing() -> None:
 
 
 def test_reports_that_a_rule_does_not_ask_for_set_it_not_off() -> None:
-    """Reports of other categories or less severity than a rule asks for set it not off."""
     assert cautions([report("r", TODAY, severity=2)]) == ()
     assert cautions([report("r", TODAY, category=Category.SERVICE)]) == ()
 
@@ -128,7 +125,6 @@ def test_the_reports_of_one_source_weigh_no_more_than_its_limit() -> None:
 
 
 def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
-    """Fifty colluders with twenty reports each, of the gravest kind, under every name open to anybody."""
     rows = [
         report(f"{source.name}-{n}-{k}", TODAY - k % 3, source, Severity.CRITICAL)
         for source in sorted(CROWD)
@@ -141,7 +137,6 @@ def test_reports_of_all_who_can_come_in_crowds_set_nothing_off() -> None:
 
 
 def test_a_crowd_opens_a_case_and_uses_up_no_other_report() -> None:
-    """With one detection nothing is imposed; a later audit with that detection has its usual effect."""
     crowd = [report(f"{s.name}-{n}", TODAY - 3, s) for s in sorted(CROWD) for n in range(90)]
     detected, audited = (
         report("detected", TODAY - 2, Source.PLATFORM_DETECTION),

@@ -102,7 +102,6 @@ def test_a_jump_is_against_the_average_of_the_days_before() -> None:
 
 
 def test_a_sleeping_account_that_wakes_sets_a_jump_off() -> None:
-    """An old seller sold nothing in the compared days; a new seller has no such days."""
     table = table_of(jump=JUMP)
     awake = [flow(TODAY - back, captured_minor=5_000) for back in (3, 2, 1)]
     assert cautions(awake, table) == ()
@@ -132,7 +131,6 @@ def test_value_that_is_refunded_is_no_jump() -> None:
 
 
 def test_a_refunded_jump_hides_no_other() -> None:
-    """A purchase refunded the next day does not delay the caution of the following run."""
     table = table_of(jump=JUMP)
     before, jump = usual(31, 4), flow(TODAY - 3, captured_minor=20_000)
     run = flow(TODAY - 2, captured_minor=4_000, refunded_minor=20_000)
@@ -142,7 +140,6 @@ def test_a_refunded_jump_hides_no_other() -> None:
 
 
 def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
-    """A day counts from its first statement; first stated a week late, it triggers nothing."""
     table = table_of(burst=DISPUTED)
     bad = {"delivered_orders": 20, "disputed_orders": 20}
     early = (TODAY - 3) * DAY + 7
@@ -206,7 +203,6 @@ def test_restated_flow_gives_no_more_than_30_days_of_180(
 
 
 def test_days_served_by_restated_flow_count_and_nothing_else() -> None:
-    """Four bad days, each corrected after two weeks: the third span has two days left, the last none."""
     table = table_of(burst=DISPUTED, days=14)
     days = []
     for back in (60, 45, 30, 15):

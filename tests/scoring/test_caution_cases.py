@@ -68,7 +68,6 @@ def test_the_same_incidents_by_the_same_sources_are_one_fact() -> None:
 
 
 def test_a_case_is_of_one_rule_only() -> None:
-    """A case is of one rule and another rule judges the same facts by itself."""
     rows = [report("r0", TODAY - 3, Source.TEST_BUY), taken_over("c", TODAY - 2)]
     weights = policy_of(
         caution_rule("one", days=14),

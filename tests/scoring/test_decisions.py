@@ -145,7 +145,6 @@ def test_units_raise_severities_by_incident_up_to_critical(rows: list[FactRow], 
 def test_the_last_stated_units_count_from_the_beginning(
     rows: list[FactRow], units: list[int], stated: list[int], data: st.DataObject
 ) -> None:
-    """Through appeals, overturns and reinstatements; a decision without units changes none. Fewer raise points."""
     rows = with_units(rows, units)
     guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
     assume(guilty)
@@ -187,7 +186,6 @@ def test_an_override_sets_the_tier_and_nothing_else(rows: list[FactRow], day: in
 
 
 def test_sales_from_the_day_of_a_change_of_control_on_count() -> None:
-    """The day before belongs to the earlier owner; tenure starts on the day itself, violations stay."""
     rows = [
         exposure("before", TODAY - 21, 7),
         exposure("same", TODAY - 20, 5),

@@ -133,7 +133,6 @@ def test_each_further_violation_suspends_anew() -> None:
 
 
 def test_during_a_notice_nothing_is_listed_and_payouts_wait() -> None:
-    """After a served suspension: the seller sells its listings, and is paid once claims have ended."""
     policy = policy_of(rule("closed", CLOSED, standing={"from": 24}), trade=TRADE)
     decided = midnight(TODAY - 5) + 1
     for moment, is_closed in ((decided + 1, False), (decided + 29 * DAY, False), (decided + 30 * DAY, True)):
@@ -191,7 +190,6 @@ def test_each_incident_states_its_points_end_and_entries() -> None:
 
 
 def first_begin(rows: list[FactRow]) -> int | None:
-    """Return the begin of the first measure by tier."""
     by_tier = {r.id for r in GENERAL.rule_book.rules if r.tiers}
     return next(m.start for m in evaluated(rows).measures if m.rule in by_tier)
 

@@ -102,7 +102,6 @@ def test_a_tier_is_the_same_in_parts_of_any_size() -> None:
 
 
 def test_units_that_were_found_later_raise_no_severity_before() -> None:
-    """The second violation of an incident raises the first one's severity only from its own time on."""
     sold = [identity("i", TODAY - 600), *(exposure(f"x{ago}", TODAY - ago, 3_000) for ago in range(20, 400, 20))]
     found = [
         violation(f"u{ago}", TODAY - ago, Category.COUNTERFEIT, Severity.MINOR, incident="one")._replace(units=n)

@@ -1,5 +1,3 @@
-"""What a move of the policy or the model alone makes stricter waits for its notice; money and badges do not."""
-
 import random
 from itertools import pairwise
 
@@ -75,7 +73,6 @@ def test_a_new_fact_ends_the_notice(fact: FactRow) -> None:
 
 
 def test_other_facts_do_not_end_the_notice() -> None:
-    """An allegation, an old confirmation and a better identity do not."""
     for fact in (
         violation("v", TODAY - 2, status=Status.ALLEGED),
         violation("v", TODAY - 9, Category.QUALITY, Severity.MINOR),
@@ -107,7 +104,6 @@ def test_an_immediate_move_ends_all_notices() -> None:
 
 
 def test_moves_back_and_forth_leave_one_answer_each() -> None:
-    """However often a policy comes and goes, its answer counts once, and that of the served one never."""
     chance = random.Random(5)
     for _ in range(200):
         names = [chance.choice("abc") for _ in range(9)]

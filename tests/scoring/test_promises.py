@@ -106,7 +106,6 @@ def test_the_fold_of_one_seller_is_the_fold_of_many(population: list[list[FactRo
 @COUNTING
 @given(sellers())
 def test_the_fold_is_the_sum_a_database_would_give(rows: list[FactRow]) -> None:
-    """The decayed mass of confirmed violations, one largest contribution per incident, summed in SQL in integers."""
     database = sqlite3.connect(":memory:")
     database.execute("CREATE TABLE v (incident TEXT, category INT, mass INT)")
     weight = {severity: CONSTANTS.severity_weights[severity] for severity in Severity}
@@ -216,7 +215,6 @@ def test_a_confirmed_violation_makes_a_newcomer_rated() -> None:
 
 
 def test_nothing_that_stands_is_no_seller() -> None:
-    """A seller with only a dismissed violation does not exist; with an open one it does."""
     accused = [violation("v", TODAY - 1, status=Status.ALLEGED)]
     assert answer(accused) is not None
     assert answer([*accused, status("d", "v", Status.DISMISSED)]) is None

@@ -57,7 +57,6 @@ def wide_artifact(seed: int, base: int) -> Artifact:
 @pytest.mark.long
 @given(sellers(), st.integers(0, 3), st.sampled_from([60, 400, 1100, 6000]), st.booleans())
 def test_every_point_has_a_name(rows: list[FactRow], seed: int, base: int, is_wide: bool) -> None:
-    """Base and reasons sum to the points; a seller below the base has a reason; the cheap answer names the same."""
     artifact = (wide_artifact if is_wide else page_artifact)(seed, base)
     found = explain(numbered(rows), "s", NOW, artifact, policy())
     [answer] = score(numbered(rows), ["s"], NOW, artifact, policy())

@@ -1,5 +1,3 @@
-"""The restitution after an overturn, by the record at each time, in numbers to add up by hand."""
-
 from scoring.base.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
 from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay

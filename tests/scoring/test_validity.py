@@ -47,7 +47,6 @@ def around(draw: st.DrawFn) -> list[FactRow]:
 
 
 def columns(**of: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Return columns of a row: values, or their sources."""
     return st.fixed_dictionaries({k: v if isinstance(v, st.SearchStrategy) else st.just(v) for k, v in of.items()})
 
 
@@ -131,7 +130,6 @@ def test_an_answer_holds_until_it_says(
 @settings(max_examples=250, deadline=None)
 @given(sellers(), around(), TIMES)
 def test_an_answer_holds_until_something_changes(rows: list[FactRow], others: list[FactRow], at: int) -> None:
-    """At `valid_until` a day begins, an entry becomes visible or an override ends: it is not too short."""
     file = numbered([*rows, *(row for row in others if row.kind != Kind.CORRECTION)])
     answer = asked(file, at, None)
     if answer is not None:

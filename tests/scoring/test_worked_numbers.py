@@ -98,7 +98,6 @@ def test_the_worked_tiers() -> None:
 
 
 def test_the_worked_severities() -> None:
-    """Counterfeit goods of medium harm are major; a misleading listing of low harm is graver from a regulator."""
     types = violation_types(0)
     assert severity_of(types["counterfeit_goods"], Source.BRAND, Harm.MEDIUM) is Severity.MAJOR
     assert severity_of(types["misleading_listing"], Source.BUYER, Harm.LOW) is Severity.MINOR

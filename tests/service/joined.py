@@ -308,7 +308,6 @@ def _spend(place: Place, runners: list[Runner], day: int, captured: Counter[str]
 
 
 def _judge(place: Place, runners: list[Runner]) -> None:
-    """Compare runners' gains with the certificate, and overturned sellers with their twins."""
     begun = place.today - DAYS
     for one in runners:
         place.found["histories"] += 1

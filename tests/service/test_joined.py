@@ -16,7 +16,6 @@ HELD = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}), FA
 
 
 def test_parts_that_meet_agree_in_a_short_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runners, two overturned sellers with twins, nine days, one commit, one promotion."""
     for name, value in {"RUNNERS": 2, "TWINS": 2, "DAYS": 9}.items():
         monkeypatch.setattr(joined, name, value)
     listed = rule("listed", {"kind": "listing_cap", "listings": 5}, {"kind": "manual_review"})

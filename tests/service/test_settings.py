@@ -42,7 +42,6 @@ def test_the_data_folder_follows_the_user(monkeypatch) -> None:
 
 
 def test_a_mistyped_variable_is_refused() -> None:
-    """A mistyped variable is refused, and the error names the likely setting."""
     assert problems(ADRESS="127.0.0.1:1") == ["SELLERTRUST_ADRESS is not a setting: did you mean SELLERTRUST_ADDRESS?"]
     [unlike] = problems(QQQ="1")
     assert "doctor" in unlike
@@ -156,7 +155,6 @@ def test_an_empty_variable_is_not_set() -> None:
 
 
 def test_variables_of_kubernetes_are_no_mistake() -> None:
-    """Variables that Kubernetes adds for a service of that name are accepted."""
     load(
         {
             "SELLERTRUST_SERVICE_HOST": "10.0.0.1",

@@ -61,7 +61,6 @@ def test_training_gives_a_certified_model_with_its_lineage(table: LedgerTable, s
 def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
     table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
-    """Each seller's past with another's future reveals features that know the window."""
     train_points, (test_point,) = study.find_points(table.as_of)
     curves = fit_curves(join([snapshot(table, study, point) for point in train_points]), study)
 
@@ -92,7 +91,6 @@ def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path
 
 @pytest.mark.long
 def test_a_model_that_tells_nobody_from_anybody_is_refused(table: LedgerTable, study: Study) -> None:
-    """With noise alone; and with all features but one constant."""
     known, never = (FEATURES[f"{name}@1"] for name in ("exposure", "lost_dispute_rate_90d"))
     with pytest.raises(ConfigurationWrong, match="fewer than two features of the study have more than one value"):
         train(table, restated(study, features=(known, never)))

@@ -156,7 +156,6 @@ def test_clean_orders_never_lower_points_nor_failed_raise_them(
 def test_waiting_worsens_no_feature_by_more_than_rounding(
     rows: list[FactRow], units: list[int], wait: int, into: int, context: dict[str, str]
 ) -> None:
-    """With units, merges and a change of control: they do not change, and time passes alike above and below a rate."""
     rows = [
         *with_units(rows, units),
         merge("m", "incident-0", f"incident-{into}"),
@@ -195,7 +194,6 @@ def test_attributes_stay_free() -> None:
 
 
 def test_a_model_without_constraints_breaks_these_promises() -> None:
-    """On the same data, some feature of an unconstrained model moves points the wrong way."""
     x, bad = population()
     free = page_of(x, bad, tuple(replace(feature, direction=0) for feature in ALL_FEATURES), 60)
     wrong = 0

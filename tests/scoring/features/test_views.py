@@ -1,5 +1,3 @@
-"""Many views at once equal each view alone: the model's inputs to the last bit, over random histories."""
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,7 +84,6 @@ def apart(rows: list[FactRow], names: list[str]) -> FactTable:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[list[FactRow]], now: int) -> None:
-    """All sums of every view, and their validity; a ledger has no correction of exposure."""
     names = [f"s{n}" for n in range(len(stated))]
     rows = [row._replace(seller=name) for name, file in zip(names, stated, strict=True) for row in numbered(file)]
     sales = {(row.seller, row.entry_id) for row in rows if row.kind == Kind.EXPOSURE}

@@ -58,7 +58,6 @@ def test_a_forged_statement_is_refused_or_listed_as_not_proven() -> None:
 
 
 def test_all_that_a_sound_certificate_cannot_prove_is_listed() -> None:
-    """At most eight lines for assumptions, one for persons' grants, one per accepting person."""
     found = certify(policy_of(TOY), assumed(), {FAKED: "r.head"})
     assert check_certificate(TOY, json.loads(json.dumps(found))).not_proven == (
         *(

@@ -145,7 +145,6 @@ def test_both_codes_count_the_same_days_of_a_notice() -> None:
 
 
 def test_how_long_a_caution_lasts_cannot_be_assumed() -> None:
-    """The policy states it; the certificate rejects it by name."""
     with pytest.raises(CertificateRefused, match="caution is not a part of assumptions"):
         assumed(caution={"days": 14, "source": "the longest caution"})
 
@@ -302,7 +301,6 @@ def test_a_policy_may_allow_a_loss_by_its_own_statement() -> None:
 
 
 def test_a_season_counts_by_its_factor() -> None:
-    """Twice the limit, twice the take; a season with lower limits changes nothing."""
     plain = certified(TOY)["verdicts"]
     span = {"name": "sales", "from": "2026-11-01", "until": "2026-11-12"}
     doubled = certified(TOY | {"seasons": [span | {"times_ppm": 2_000_000}]})["verdicts"]

@@ -12,7 +12,6 @@ TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, depos
 
 
 def test_a_verdict_turns_where_it_is_stated_to() -> None:
-    """With the stop a day longer, or a cost one unit lower, it fails."""
     policy, assumptions = policy_of(TOY), assumed()
     found = find_sensitivity(policy, assumptions)["against_faked_history"]
     assert (found.largest_stop_days, found.smallest_wash_ppm, found.smallest_identity_minor) == (2, 49_750, 0)
@@ -35,7 +34,6 @@ def test_the_plotted_prices_by_the_cost_of_a_fake_are_right(name: str, ppm: int)
 
 
 def test_the_plotted_prices_of_names_are_right() -> None:
-    """The plotted prices of names equal the shipped policies'."""
     for name in ("general", "ladder"):
         assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
         titles = re.findall(rf"<title>{name}: {assumptions.stop_days}, (\d+)</title>", PLOT.read_text(encoding="utf-8"))

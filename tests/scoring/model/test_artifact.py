@@ -154,7 +154,6 @@ def with_manifest(place: str, value: object) -> dict[str, bytes]:
     ],
 )
 def test_a_wrong_value_of_the_manifest_is_refused(place: str, value: object) -> None:
-    """It is of another type, or beyond its bounds."""
     with pytest.raises(ArtifactRefused):
         load(with_manifest(place, value))
 

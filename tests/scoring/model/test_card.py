@@ -1,5 +1,3 @@
-"""A person with the card, the facts and a pencil gets the served points."""
-
 import re
 
 import numpy as np

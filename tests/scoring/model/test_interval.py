@@ -1,5 +1,3 @@
-"""The interval of points: it contains the points, comes from the seller's own rates, and has its stated coverage."""
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""A page equals its model text, to the bit: LightGBM, the certificate and a sum by hand agree."""
-
 from dataclasses import replace
 
 import lightgbm
@@ -41,7 +39,6 @@ def test_lightgbm_predicts_minus_the_sum_of_the_parts(page: Page, seed: int) -> 
 
 @given(st.integers(0, 1 << 32), st.lists(st.sampled_from([-1, 1]), min_size=2, max_size=4), st.booleans())
 def test_the_certificate_agrees_with_the_tables(seed: int, signs: list[int], is_pair: bool) -> None:
-    """A page is certified in its tables' directions; with one direction reversed the error names the feature."""
     page = random_page(np.random.default_rng(seed), tuple(signs), (1, 0) if is_pair else None)
     directions = {f"f{place}": sign for place, sign in enumerate(signs)}
     assert certify(page, directions)["trees"] == len(page.tables)

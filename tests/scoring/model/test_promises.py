@@ -80,7 +80,6 @@ def test_a_certificate_that_hides_what_was_given_up_is_refused(change: Callable[
     ],
 )
 def test_no_other_feature_can_be_freed(row: dict[str, object]) -> None:
-    """Every study keeps the promise that a violation never raises points."""
     features = [row, *giving_up().manifest["features"][1:]]
     with pytest.raises(ArtifactRefused, match="frees feature"):
         load(with_manifest("features", features))

@@ -1,5 +1,3 @@
-"""The difference of two policies is exact: a seller's answer changes if and only if its cell is listed."""
-
 import random
 import tomllib
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""One fault in a policy file is one error that names the rule by its id, the value, and the valid values."""
-
 import tomllib
 
 import pytest

@@ -1,5 +1,3 @@
-"""Rules: those in force for a seller, the terms of several measures, and no better terms for a worse seller."""
-
 import random
 from itertools import islice
 from typing import Any
@@ -383,7 +381,6 @@ def drawn_terms(policy: Policy, points: int | None, standing: int, incidents: in
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_who_is_worse_in_all_has_better_terms_in_nothing(seed: int) -> None:
-    """By every policy that is accepted, for sellers of any points, facts, trade and deposit."""
     chance = random.Random(seed)
     for policy in islice(draw_policies(chance), 50):
         ends = (1001, 40, 4, 700, 400, 600)

@@ -1,5 +1,3 @@
-"""A sample of test buys: its probabilities and draw, the shares that it proves, and the independent check of both."""
-
 from collections import Counter
 from copy import deepcopy
 from random import Random

@@ -84,9 +84,6 @@ def test_a_file_that_cannot_be_gone_on_with_stops_the_start(tmp_path: Path, cont
 
 
 def test_every_batch_of_a_stream_is_audited(tmp_path: Path) -> None:
-    """Every batch of a stream is written whether it names the marketplace again or not. The contract lets later
-    batches leave `parent` empty.
-    """
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation("v-1", "s")])
@@ -169,7 +166,6 @@ def test_reads_are_written_of_whom_the_grants_file_names(tmp_path: Path) -> None
 
 
 def test_privileged_calls_are_audited_in_the_data_folder(tmp_path: Path) -> None:
-    """Privileged calls are written into the data folder unless another file is named."""
     authority = Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:a.example", ["decide"], entry_ids=["*"], actions=["*"]))
     shown = authority.certificate(dns=["a.example"]).options()

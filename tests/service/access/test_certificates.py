@@ -43,7 +43,6 @@ def test_a_certificate_names_who_it_is() -> None:
     ],
 )
 def test_a_malformed_certificate_names_nobody(there: bytes, instead: bytes) -> None:
-    """A malformed certificate is refused, and causes no error of the server."""
     data = der()
     assert there in data
     with pytest.raises(CertificateRefused, match="its certificate is malformed"):

@@ -61,7 +61,6 @@ def test_it_is_what_a_plain_reading_of_the_rules_says(
 
 
 def plainly(who: Sequence[Principal], given_grants: Sequence[Grant], call: Sequence[NeededRight]) -> bool:
-    """Decide field by field, as a reference for the real decision."""
     answers = []
     for principal in who:
         for one in call:

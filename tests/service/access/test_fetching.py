@@ -82,7 +82,6 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_keys_are_fetched_at_a_bounded_rate(site: Site, later: Callable[[float], None]) -> None:
-    """Keys are fetched anew every five minutes and for an unknown one at most twice a minute."""
     source = KeySource(site.url, site.authority.ca)
     source.look()
     assert [*source.keys] == ["k1"]

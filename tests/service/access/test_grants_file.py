@@ -54,7 +54,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.mark.long
 def test_the_log_of_a_refused_file_names_no_subject_of_a_token(server: Server) -> None:
-    """The place and the issuer stay; the text after # is the pseudonym of other lines."""
     subjects = ("jane*doe", "o'jane doe", """jane"doe'x""", "~jane")
     names = [f"jwt:https://other.example#{subject}" for subject in subjects] + ["jtw:https://other.example#jane doe"]
     tables = "".join(grant(name, ["read_ledger"]) for name in names)
@@ -153,7 +152,6 @@ def test_a_watch_ends_soon_after_its_token_has_expired(server: Server) -> None:
 
 @pytest.mark.long
 def test_tokens_of_an_issuer_no_longer_named_prove_nobody(server: Server) -> None:
-    """After the file stops naming an issuer, the issuer's tokens are rejected."""
     rules = grant("dns:reader.example", ["read_ledger"])
     server.take(rules + grant("jwt:https://login.example#*", ["read_ledger"]))
     with server.callers("reader", token=server.issuer.token_file()) as reader:

@@ -31,7 +31,6 @@ class Clock:
     st.lists(st.tuples(st.floats(0, 2), st.sampled_from(["dns:a.example", "dns:b.example"])), max_size=60),
 )
 def test_nobody_exceeds_a_second_and_the_rate_after_it(rate: float, calls: list[tuple[float, str]]) -> None:
-    """A caller gets at most a second's calls at once, and then its rate."""
     clock = Clock()
     limits = Limits([Limit(ANYBODY, calls_per_second=rate)], clock)
     taken = {"dns:a.example": 0, "dns:b.example": 0}

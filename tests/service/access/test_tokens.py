@@ -99,7 +99,6 @@ def segments(header: object, claims: object, signature: bytes = b"") -> str:
 
 
 def test_forged_signatures_prove_nobody(issuer: TokenIssuer, clock: Clock) -> None:
-    """Tokens without a signature, with a shared secret or with a mixed-up key are rejected."""
     tokens, _ = tokens_of(issuer, clock, "ES256", "RS256")
     claims = jwt.decode(issuer.token(), options={"verify_signature": False})
     public = issuer.keys["k1"].public_key()

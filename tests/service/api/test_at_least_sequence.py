@@ -42,7 +42,6 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Clie
 def test_a_read_sees_at_least_its_sequence(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read sees at least the sequence it asks for or says where the ledger ends."""
     # a margin that the machine's load does not use up
     monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)
     with filled_server(tmp_path) as (_, client):

@@ -48,7 +48,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_a_seller_reads_facts_rights_and_what_was_given_back(running: Running) -> None:
-    """Its sentences name the notice and the rights owner, never the buyer, a suspicion or an undecided report."""
     with running.client() as client:
         found = client.explain_trust_score(MARKET, "s1", audience=SELLER)
         plain = client.get_trust_score(MARKET, "s1").message
@@ -114,7 +113,6 @@ def test_each_audience_needs_its_own_right(tmp_path: Path) -> None:
 
 
 def test_every_language_has_every_sentence() -> None:
-    """The languages have the same keys and the same names in braces, and every word of the contract has a text."""
     found = tomllib.loads((Path(texts_module.__file__).parent / "texts.toml").read_text())
     shapes = [{key: sorted(re.findall(r"{\w+}", text)) for key, text in _flatten(one)} for one in found.values()]
     assert all(shape == shapes[0] for shape in shapes)

@@ -26,7 +26,6 @@ def test_a_stated_time_is_never_answered_from_the_book(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_fresh_answer_is_refused_soon_when_stale(tmp_path: Path) -> None:
-    """Within a short deadline, a request for a fresh answer gets `TOO_STALE`."""
     with filled_server(tmp_path) as (running, client):
         client.get_trust_score(MARKET, "s1")
         book = running.book

@@ -107,9 +107,6 @@ def test_a_burst_of_disputes_sets_a_caution(running: Running) -> None:
 
 
 def test_the_queue_states_when_a_case_is_due(running: Running, tmp_path: Path) -> None:
-    """The review queue states by when the case of a caution is to be decided. The case lists the entries under a
-    caution in force, and goes with their dismissal.
-    """
     with running.client() as client:
         client.append_entries(
             MARKET,

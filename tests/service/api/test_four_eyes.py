@@ -84,7 +84,6 @@ def test_a_bulk_decision_is_carried_out_once_approved(eyes: World) -> None:
 
 @pytest.mark.long
 def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
-    """A repeated call after a rollback promotes nothing."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     assert needs_approval(eyes("anna").promote_model, second, **SAID)["right"] == "models"
     proposal = eyes.agreed(promotion(second))
@@ -101,7 +100,6 @@ def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
 
 
 def test_a_spare_proposal_does_not_undo_a_rollback(eyes: World) -> None:
-    """A spare proposal does not bring back what was rolled back."""
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     one, spare = (eyes.agreed(promotion(second, reason=reason)) for reason in ("better", "better by far"))
     eyes("anna").promote_model(second, **SAID | {"reason": "better"}, proposal=one.name)

@@ -94,7 +94,6 @@ def test_a_server_far_ahead_answers_as_of_the_last_record(tmp_path: Path) -> Non
 
 
 def test_a_server_behind_never_says_not_found(tmp_path: Path) -> None:
-    """A server that begins an hour behind answers `UNKNOWN` or `TOO_STALE`, and never NOT_FOUND."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     record_guilty(url)

@@ -151,7 +151,6 @@ def test_a_malformed_name_is_explained_to_granted_callers(callers: Granted) -> N
 
 
 def test_a_certificate_without_one_name_names_nobody(callers: Granted) -> None:
-    """A certificate without exactly one name is refused; its common name is ignored."""
     authority = callers.authority
     for shown, problem in (
         (authority.certificate(common_name="staff.example"), "no subject alternative name"),
@@ -317,7 +316,6 @@ def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
 
 
 def test_work_without_its_call_shows_and_decides_nothing(callers: Granted) -> None:
-    """Work that has lost its call sees no entries and is refused an append."""
     ledger = callers.running.ledger
     ledger.append(MARKET, [Entry("lost-1", "s-9", ProductListed("gtin-1"), occur_time=1_600_000_000_000_000)])
     parent = parse_parent(f"marketplaces/{MARKET}", "parent")

@@ -68,7 +68,6 @@ def by_persons(ledger: Ledger, observe_time: int | None = None) -> list[MeasureI
 def test_a_hold_by_a_person_binds_until_its_lift(
     tmp_path: Path,
 ) -> None:
-    """A hold that a person imposes is listed binds terms and payouts and replays after its lift."""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     with running_server(tmp_path, policy=path) as running, running.client() as client:
@@ -201,7 +200,6 @@ def test_the_service_does_not_record_measures_of_persons(known: Ledger) -> None:
 
 
 def test_a_measure_names_no_violation_that_was_taken_back(known: Ledger, clock: Clock) -> None:
-    """The measure rests on the other violation; the overturned one's id and entries are not listed."""
     known.append(MARKET, [stated("m1", SUSPENSION, violations=("v1", "v2"))])
     clock.now = NOW
     known.append(MARKET, [status("v1", Action.OVERTURN)])

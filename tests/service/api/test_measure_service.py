@@ -37,7 +37,6 @@ def confirm(client: Client, name: str) -> None:
 
 
 def test_a_confirmed_violation_has_its_measures(running: Running) -> None:
-    """A confirmed violation is answered by its measures with rule times and entries."""
     with running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
         client.append_entries(

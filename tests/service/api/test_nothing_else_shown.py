@@ -12,7 +12,6 @@ from tests.helpers.servers import running_server
 
 
 def test_only_the_name_of_a_caller_is_shown(tmp_path: Path) -> None:
-    """Logs, statuses and metrics show a caller's name, and nothing else that it presents."""
     canary, authority = "canary-7c1f", Authority(tmp_path)
     write_grants(tmp_path / "grants.toml", grant("dns:brand.example", ["read_ledger"]))
     oids = (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.SERIAL_NUMBER)

@@ -176,7 +176,6 @@ def _page(client: Client, token: str = "") -> audit_service_pb2.ListAuditRecords
 
 
 def test_a_list_of_audit_lines_goes_on_while_lines_come(tmp_path: Path) -> None:
-    """A list goes on while a line is being written, and begins again after the file was moved away."""
     path = tmp_path / "audit"
     file = AuditFile(path)
     for number in range(9):

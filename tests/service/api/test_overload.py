@@ -192,7 +192,6 @@ def test_connections_beyond_what_may_be_open_are_closed(tmp_path: Path) -> None:
 
 
 def test_a_pool_without_threads_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool that can start no thread refuses and the server goes on."""
     with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
         pool = running.server._pools[Pool.READ]
         with monkeypatch.context() as patched:

@@ -1,5 +1,3 @@
-"""Page tokens of every list: each belongs to its request and its ledger; all others are refused alike."""
-
 import base64
 import struct
 from collections.abc import Iterator
@@ -171,7 +169,6 @@ def test_a_cut_that_was_never_given_is_refused(running: Running, method: str) ->
 
 @pytest.mark.parametrize("method", LISTS)
 def test_a_position_of_no_list_is_refused(running: Running, method: str) -> None:
-    """A text that no list goes on after is refused under a sound checksum."""
     head = body_of(method, sound_cut(running, method))[:24]
     for after in (b"", b"\xff\xfe", b"9" * 5_000, b"a\0b", "\u0661".encode(), b" "):
         token = forged(LISTS[method], head + after)

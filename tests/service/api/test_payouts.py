@@ -281,7 +281,6 @@ def test_a_deposit_buys_terms_while_it_is_there(ledger: Ledger, clock: Clock) ->
 
 
 def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock: Clock) -> None:
-    """Limits, deposit, review, suspension and closure of an order captured during the suspension."""
     measures = [
         *('"suspension", days = 30', '"suspension", terminates = true, notice_days = 60', '"manual_review"'),
         *('"value_cap", value_minor = 5', '"intake_cap", new_listings = 1', '"listing_cap", listings = 1'),
@@ -493,7 +492,6 @@ def stated(state: MeasureState, name: str, *violations: str, kind: MeasureKind, 
 def test_restitution_states_what_stood_on_a_violation(
     client: tuple[Running, Client],
 ) -> None:
-    """After an overturn the statement says what stood on it for how long and what it held."""
     running, asking = client
     ledger = running.ledger
     now = ledger.cut().observe_time

@@ -195,8 +195,6 @@ def test_a_policy_that_holds_needs_nobody_to_accept_anything(one: Running) -> No
 
 @pytest.mark.long
 def test_lifts_by_persons_are_part_of_a_certificate(one: Running) -> None:
-    """A commit's certificate includes the measures that persons lifted."""
-
     def lift(rule: str, value: SettlementHold | ValueCap) -> None:
         name = name_measure("big", rule, value)
         for state in (MeasureState.IMPOSED, MeasureState.LIFTED):

@@ -126,7 +126,6 @@ measures = [{ kind = "listing_cap", listings = 5 }]
 
 
 def test_a_stricter_policy_waits_for_its_notice(two: tuple[Running, Running]) -> None:
-    """A tier and a cap wait, in remembered answers, too; a badge does not, nor a commit for an imminent danger."""
     one, other = two
     one.client.append_entries(MARKET, [identity("j", "s2"), exposure("y", "s2", 5_000)])
     one.commit(GENERAL.text, TIERS.digest)
@@ -275,7 +274,6 @@ def commitment(policy: str, expected: str) -> CommitPolicyRequest:
 
 @pytest.mark.long
 def test_a_policy_needs_a_second_person(eyes: World) -> None:
-    """A policy needs a second person where the grants file asks for one."""
     head = PolicyClient(eyes("anna")).get_policy().policy.digest
     asked = {**SAID, "expected": head}
     assert needs_approval(PolicyClient(eyes("anna")).commit_policy, GENERAL.text, **asked)["right"] == "policies"

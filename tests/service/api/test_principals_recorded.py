@@ -51,7 +51,6 @@ def refuse(call: Callable[..., object], *arguments: object, **options: object) -
 def test_the_principal_is_on_record(
     callers: Granted,
 ) -> None:
-    """The principal is on record whatever actor is stated and a retry by another is the same."""
     with callers("a") as a, callers("b") as b:
         [first] = a.append_entries(MARKET, [violation("p-1", "s")])
         [again] = b.append_entries(MARKET, [a_listed := next(iter(a.list_entries(MARKET, "s")))])

@@ -75,7 +75,6 @@ def test_a_promotion_is_seen_by_who_may_promote(eyes: World) -> None:
 
 
 def test_a_refused_model_is_not_proposed(eyes: World, tmp_path: Path) -> None:
-    """A model that is damaged or gives up a promise is refused when it is proposed."""
     publish(eyes.registry, parts=evaluated(0, 0.7))
     untrue = publish(eyes.registry, parts=dict(giving_up().parts))
     refused("FAILED_PRECONDITION", "PROMISE_GIVEN_UP", eyes.propose, "anna", promotion(untrue))

@@ -27,7 +27,6 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 
 def test_any_old_answer_is_given_again(running: Running) -> None:
-    """A remembered score, a computed one and measures replay to the same bits; then a step says what changed."""
     with running.client() as client:
         remembered = client.get_trust_score(MARKET, "s1")
         computed = client.explain_trust_score(MARKET, "s1").trust_score
@@ -70,7 +69,6 @@ def test_an_altered_answer_or_core_is_never_unsaid(running: Running) -> None:
     ],
 )
 def test_a_stamp_that_cannot_be_replayed_is_refused(running: Running, field: str, value: object, reason: str) -> None:
-    """A deleted model, a policy never served, and stamps of another ledger."""
     with running.client() as client:
         stamp = client.get_trust_score(MARKET, "s1").message.stamp
         setattr(stamp, field, value)

@@ -52,7 +52,6 @@ def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Clie
 def test_at_most_half_of_the_threads_compute(
     tmp_path: Path,
 ) -> None:
-    """While half of the threads compute, further computations are UNAVAILABLE, and remembered answers are given."""
     with half_computing(tmp_path) as (running, client):
         for _ in range(10):
             error = refusal(client.get_trust_score, MARKET, "c", deadline_seconds=20)

@@ -159,7 +159,6 @@ def test_two_servers_do_not_share_a_port(tmp_path: Path) -> None:
 
 
 def test_a_foreign_address_and_an_unknown_name_differ(tmp_path: Path) -> None:
-    """An address of another machine and a name of none are told apart."""
     tls = {"tls_certificate": certificate("server.pem"), "tls_key": certificate("server.key")}
     grants = tmp_path / "grants.toml"
     write_grants(grants, grant("dns:checkout.example", ["read_scores"]))

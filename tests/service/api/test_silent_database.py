@@ -173,7 +173,6 @@ def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgr
 def test_appends_are_refused_before_absence_is_known(
     tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Appends and sequences that nobody has seen are refused before the absence of the database is established."""
     # an append gives up well before the follower knows of the absence
     monkeypatch.setattr(tail, "WRITE_TICKS", 10)
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}

@@ -44,7 +44,6 @@ def facts_of(message: Message) -> Message:
 
 
 def test_a_simulation_is_what_the_append_then_gives(running: Running) -> None:
-    """For each kind, the simulated answer is the later answer; before that the present one, and nothing is recorded."""
     tried = [
         (sold("s1")[1], {"day": days_ago(3).date().isoformat()}),
         (violation("v3", "s1", harm=entry_pb.HARM_EXTREME, source=entry_pb.SOURCE_COURT, final=True), {}),
@@ -113,7 +112,6 @@ def test_what_the_ledger_refuses_is_refused(running: Running, seller: str, entry
 
 
 def test_nothing_hypothetical_is_recorded(running: Running) -> None:
-    """The database, the log, the metrics and later answers hold nothing of a simulation."""
     with running.client() as client:
         before = client.get_trust_score(MARKET, "s1").message
         for _ in range(3):
@@ -132,7 +130,6 @@ def test_nothing_hypothetical_is_recorded(running: Running) -> None:
 
 
 def test_a_seller_tries_its_own_appeals_only(tmp_path: Path) -> None:
-    """By its grant: its own violations, appeals alone, and no signal of suspicion in the answer."""
     grants = (
         grant("dns:seller.example", ["read_own"], sellers=["s1"]),
         grant("dns:brand.example", ["append"], **EVERY),

@@ -1,5 +1,3 @@
-"""A late standby is promoted: sequences repeat, and what was made of lost entries is dropped, made again or refused."""
-
 import json
 import signal
 import socket
@@ -70,7 +68,6 @@ class Pair:
     url: str
 
     def cut_off_at(self, sequence: int) -> None:
-        """Let the standby follow up to an entry, and no further."""
         wait_until(lambda: self.standby.last() == sequence)
         self.standby.cut_off()
 
@@ -227,7 +224,6 @@ def test_a_feed_reads_again_what_was_lost(pair: Pair, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_measures_that_were_lost_are_recorded_again(pair: Pair) -> None:
-    """The decision was kept, what the rules asked for after it was lost."""
     clock = Clock()
     with Ledger.open(pair.url, clock=clock) as ledger:
         told = Told(ledger, clock)

@@ -181,7 +181,6 @@ def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, monk
 
 @pytest.mark.long
 def test_a_resumed_watch_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    """A watch resumed from any position delivers each entry exactly once."""
     with server_on("sqlite", tmp_path) as (running, stub):
         appending = threading.Thread(
             target=lambda: [

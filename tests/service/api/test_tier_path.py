@@ -43,7 +43,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_every_path_reaches_its_tier_on_its_day(running: Running) -> None:
-    """Whoever follows a path in a simulation has its tier and points on its day, and not by the same way a day before."""
     with running.client() as client:
         answers = {seller: client.find_tier_path(MARKET, seller) for seller in LIGHT}
         assert all(found.paths for found in answers.values())
@@ -64,7 +63,6 @@ def test_every_path_reaches_its_tier_on_its_day(running: Running) -> None:
 
 
 def acts(path: answer_pb.TierPath, days: int) -> list[entry_pb.Entry]:
-    """Return the hypothetical entries of a path's acts but the wait."""
     found = []
     if path.identity_level:
         verified = identity("", "")

@@ -64,7 +64,6 @@ def test_a_refusal_that_was_dear_counts_for_many() -> None:
 
 
 def test_strangers_of_a_connection_are_held() -> None:
-    """Strangers of a connection are held whatever they show and known tokens go on."""
     known = {(b"pem", "Bearer good")}
     gate = Turnstile(lambda: 100.0, lambda *shown: shown in known)
     for number in range(PROMPT_REFUSALS + 1):
@@ -89,7 +88,6 @@ def test_strangers_of_a_host_count_together() -> None:
 
 
 def test_a_few_new_tokens_a_second_are_let_in() -> None:
-    """Beside strangers, a token that looks like one of a known issuer may be a caller's new one."""
     now = [100.0]
     gate = Turnstile(lambda: now[0], is_plausible=lambda shown: "new" in shown)
     for number in range(PROMPT_REFUSALS + 1):
@@ -161,7 +159,6 @@ def value(running: Running, name: str, **labels: str) -> float:
 def test_repeated_calls_are_refused_later_and_alone(
     callers: Granted,
 ) -> None:
-    """A caller that asks on is refused late, without a thread; others are answered at once."""
     running = callers.running
     with (
         callers("a", service_config="{}") as a,
@@ -249,7 +246,6 @@ def refusals(client: Client, *tokens: str) -> list[str]:
 def test_bad_tokens_are_held_and_charged_to_the_certificate(
     callers: Granted,
 ) -> None:
-    """A sender of bad tokens is delayed, whatever the tokens, and its certificate's limit pays. Good tokens go on."""
     running = callers.running
     good = callers.issuer.token("b")
     with callers("a", service_config="{}") as a:
@@ -271,7 +267,6 @@ def test_bad_tokens_are_held_and_charged_to_the_certificate(
 def test_callers_without_the_right_are_held(
     callers: Granted,
 ) -> None:
-    """Callers without any grant or without the method's right are delayed; callers with the right are not."""
     with callers("somebody.elsewhere", service_config="{}") as stranger:
         assert refusals(stranger, *[""] * (FEW + 1)) == ["PERMISSION_DENIED"] * (FEW + 1)
         assert refusal(stranger.get_trust_score, MARKET, "s").reason == "TOO_MANY_CALLS"
@@ -292,7 +287,6 @@ def code_of(client: Client, method: str, data: bytes) -> str:
 
 @pytest.mark.long
 def test_strangers_behind_a_mesh_are_held_and_new_tokens_go_on(tmp_path: Path, few: None) -> None:
-    """All callers come by one connection, and each renews its token."""
     issuer, grants = TokenIssuer(tmp_path), tmp_path / "grants.toml"
     write_grants(grants, issuer.table(), grant("jwt:https://login.example#*", ["read_ledger"]))
     with running_server(tmp_path, grants=grants, tls="mesh") as running, running.client() as mesh:

@@ -161,7 +161,6 @@ def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: f
 
 
 def test_overload_leaves_no_thread_idle() -> None:
-    """Five times the load that threads can serve keeps them all busy; in the end all waits are short."""
     world = World(LineRules(64, 0.005))
     served, refused, waits = serve(world, arrivals_a_second=500, served_a_second=100, seconds=30)
     assert served >= 2_999

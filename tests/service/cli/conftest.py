@@ -8,7 +8,6 @@ from tests.helpers.shells import Shell, bare_shell, serving, shell_of
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """Yield the command beside a server whose ledger and registry are empty."""
     folder = tmp_path_factory.mktemp("data")
     shell = shell_of(folder)
     with serving(shell, folder) as address:
@@ -17,5 +16,4 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Shell:
-    """Return the command without a server."""
     return bare_shell(tmp_path)

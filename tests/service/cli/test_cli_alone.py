@@ -137,7 +137,6 @@ def test_a_missing_libgomp_is_named_with_the_package_to_install(bare: Shell, tmp
 
 @pytest.mark.long
 def test_a_missing_extra_is_named_with_what_to_install(bare: Shell, tmp_path: Path) -> None:
-    """A server needs no polars; training does."""
     without = _shadowed(bare, tmp_path, "polars", 'ModuleNotFoundError("No module named \'polars\'", name="polars")')
     for command in (("ledger", "export", tmp_path / "x.parquet"), ("train", "marketplace.toml")):
         said = without.error(6, *command)
@@ -208,7 +207,6 @@ READERS_OF_FILES: tuple[tuple[str, ...], ...] = (
 
 @pytest.mark.parametrize("command", READERS_OF_FILES, ids=" ".join)
 def test_a_missing_file_and_a_folder_are_wrong_input(bare: Shell, tmp_path: Path, command: tuple[str, ...]) -> None:
-    """Like faults end with like codes, in every command that reads a file."""
     missing = bare.error(2, *command, tmp_path / "none")
     assert any(words in missing for words in ("does not exist", "no such file", "there is no study"))
     assert "is a directory" in bare.error(2, *command, tmp_path)

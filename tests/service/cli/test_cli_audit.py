@@ -1,5 +1,3 @@
-"""The share of fakes from a random sample of test buys: plan, inspections on record, signed estimate, check."""
-
 import json
 import shutil
 from collections.abc import Iterator

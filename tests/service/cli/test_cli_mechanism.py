@@ -18,7 +18,6 @@ measures = [{ kind = "manual_review" }]
 
 @pytest.mark.long
 def test_a_server_records_what_rules_ask_for(tmp_path: Path) -> None:
-    """Once; the doctor shows the record's progress."""
     shell, policy = bare_shell(tmp_path), tmp_path / "policy.toml"
     policy.write_text(Path("service/policy/tiers.toml").read_text() + EVERYBODY)
     shell.environment |= {"SELLERTRUST_POLICY": str(policy), "SELLERTRUST_METRICS_ADDRESS": "127.0.0.1:0"}

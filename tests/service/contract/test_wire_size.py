@@ -1,5 +1,3 @@
-"""The number of fields in a request, counted on the wire: a legal batch passes, far more does not."""
-
 import pytest
 
 from scoring.base.errors import InvalidInput

@@ -79,7 +79,6 @@ def queue(folder: Path) -> list[tuple[str, str]]:
 def test_only_final_and_verified_acts_are_confirmed(
     ledger: Ledger, tmp_path: Path, final: bool, by_licence: bool, level: IdentityLevel
 ) -> None:
-    """Confirmed on arrival is only what is final and matched by a verified identifier."""
     ledger.append(MARKET, [known("s-9", level, licence="EX-9", shop="Nine")])
     who = "EX-9,Nine" if by_licence else ",Nine"
     imported(ledger, tmp_path, f"seizure,1,{who},{final}")
@@ -111,7 +110,6 @@ def test_identifiers_match_by_letters_and_digits(
 
 
 def test_an_unmatched_row_waits_for_a_person(ledger: Ledger, tmp_path: Path) -> None:
-    """A row that matches nobody or several waits for a person and the others are imported."""
     report = imported(
         ledger, tmp_path, "seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,,Blue,no", "seizure,4,,,no"
     )
@@ -146,7 +144,6 @@ def test_a_persons_match_is_imported(ledger: Ledger, tmp_path: Path, verified: s
 
 
 def test_a_rerun_keeps_a_persons_match(ledger: Ledger, tmp_path: Path) -> None:
-    """A rerun adds nothing and neither undoes nor asks again for a person's match."""
     rows = ("seizure,1,EX-1,,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
     imported(ledger, tmp_path, *rows)
     fill(tmp_path, seller="s-2", verified="yes", decided_by="reviewer-3")
@@ -183,7 +180,6 @@ def test_a_later_identity_matches_a_waiting_row(ledger: Ledger, tmp_path: Path) 
 
 
 def test_a_match_stands_when_more_becomes_known_of_a_seller(ledger: Ledger, tmp_path: Path) -> None:
-    """Matched by name, then by licence, then another seller gets the licence: the entry stays."""
     row = "seizure,1,EX-7,Amber & Co,yes"
     imported(ledger, tmp_path, row)
     for number, seller in enumerate(("s-1", "s-7")):

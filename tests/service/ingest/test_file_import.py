@@ -181,7 +181,6 @@ def test_a_file_without_a_usable_header_is_rejected(ledger: Ledger, tmp_path: Pa
 
 
 def test_a_file_with_only_a_header_is_sound(ledger: Ledger, tmp_path: Path) -> None:
-    """A file with nothing but a header and blank lines is sound and empty."""
     write(tmp_path, "", "")
     assert imported(ledger, tmp_path) == ImportReport()
 
@@ -304,7 +303,6 @@ def test_a_date_of_today_is_known_from_the_import_on(ledger: Ledger, url: str, t
 
 
 def test_a_row_of_yesterday_is_known_at_its_days_end(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """A row of today that is imported tomorrow is known at the end of its day."""
     write(tmp_path, "v-1,s,2026-03-01,high")
     clock.now = NOW + DAY
     assert imported(ledger, tmp_path).rejects == []
@@ -313,7 +311,6 @@ def test_a_row_of_yesterday_is_known_at_its_days_end(ledger: Ledger, clock: Cloc
 
 @pytest.mark.long
 def test_very_many_counted_days_come_from_one_file(ledger: Ledger, tmp_path: Path) -> None:
-    """More counted days than a batch holds come from one plain file. Counted exposure comes after the last row."""
     rule = {
         "kind": "exposure",
         "entry_id": "x-{seller}-{day}",

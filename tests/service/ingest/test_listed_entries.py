@@ -70,7 +70,6 @@ def answers(ledger: Ledger) -> Any:
 
 
 def test_listed_entries_are_there_already(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """A ledger's own list, imported again, changes nothing."""
     fill(ledger, clock)
     messages = listed(ledger)
     clock.now += DAY

@@ -40,7 +40,6 @@ def test_reasons_are_one_but_for_what_they_quote_and_number() -> None:
 
 
 def test_a_row_that_several_rules_reject_is_counted_once() -> None:
-    """Three rules read a wrong date of two rows: two rows, not six."""
     wrong = [("a.csv", line, f"occur_time: '3{line}/12/2024' is no date") for line in (4, 5) for _ in range(3)]
     ((file, number, line),) = [(group.file, group.number, group.line) for group in group_rejects(wrong)]
     assert (file, number, line) == ("a.csv", 2, 4)

@@ -127,7 +127,6 @@ def test_an_import_cannot_report_from_the_future(ledger: Ledger) -> None:
 
 
 def test_what_a_caller_leaves_out_is_filled_in(ledger: Ledger) -> None:
-    """Omitted fields are filled in; stated fields stay."""
     stated = [
         violation("v1", incident="", notifier="n"),
         status("v1"),

@@ -113,7 +113,6 @@ def test_a_backup_while_servers_append_is_of_one_moment(filled: str, tmp_path: P
                 ledger.append(MARKET, [identity(f"meanwhile-{written[0]}-{n}") for n in range(5)])
 
     def hurry_on(step: str, count: int, total: int) -> None:
-        """Let the writer get ahead between two reads."""
         seen = written[0]
         while written[0] < seen + 3:
             done.wait(0.001)

@@ -235,7 +235,6 @@ def test_after_a_mending_times_follow_the_clock(url: str, clock: Clock) -> None:
 
 
 def test_a_time_that_was_given_before_is_not_given_again(url: str, clock: Clock) -> None:
-    """An hour ahead, mended at once: an earlier answer stays valid when the clock arrives there."""
     with Ledger.open(url, clock=Clock(NOW + 3600 * SECOND)) as fast:
         fast.append(MARKET, [identity("ahead")])
     with Ledger.open(url, clock=clock) as ledger:
@@ -276,8 +275,6 @@ def test_somebody_vouches_for_the_clock_after_a_rest(url: str) -> None:
 
 
 def test_what_follows_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) -> None:
-    """Entries derived from entries that ran ahead are dated by the right clock."""
-
     def recall(entry_id: str, product: str) -> Entry:
         fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, product)
         return Entry(entry_id, "", fact, clock.now - DAY)

@@ -15,7 +15,6 @@ MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
 
 
 def test_a_demo_ledger_opened_again_goes_on(tmp_path: Path) -> None:
-    """The next process starts its clock after the last record."""
     settings = settings_of(data_dir=tmp_path)
     (tmp_path / MARKER).write_text("2026-06-30T13:00:00Z")
     with open_ledger(settings, create=True) as ledger:

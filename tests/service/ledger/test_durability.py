@@ -30,7 +30,6 @@ def strict(url: str, **settings: str) -> Iterator[None]:
 
 
 def test_commits_that_a_crash_can_undo_are_refused(tmp_path: Path) -> None:
-    """Readers are answered. The test server also has fsync off."""
     with database("postgresql", tmp_path) as url, strict(url, synchronous_commit="off"):
         with Ledger.open(url) as ledger:
             with pytest.raises(ConfigurationWrong, match=r"synchronous_commit and fsync = off: .* could be lost"):
@@ -54,7 +53,6 @@ def test_whatever_waits_for_a_disk_is_allowed(tmp_path: Path, level: str) -> Non
 
 
 def test_a_session_that_turns_it_off_is_caught(tmp_path: Path) -> None:
-    """Each transaction checks the setting together with the lock."""
     with database("postgresql", tmp_path) as url, Ledger.open(url) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with ledger.database.write() as connection:

@@ -21,7 +21,6 @@ MUST_BE_0 = {"lost", "duplicated", "partial", "undetected", "untyped", "unreadab
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", [pytest.param("kill", marks=pytest.mark.long), "restart", "disk_full"])
 def test_no_fault_loses_or_doubles_what_was_acknowledged(name: str, backend: str) -> None:
-    """Nor does any error but LEDGER_UNAVAILABLE occur."""
     with tempfile.TemporaryDirectory() as folder:  # PostgreSQL's own user may not enter pytest's
         try:
             found = FAULTS[name](backend, Path(folder))

@@ -51,7 +51,6 @@ def test_a_recall_reaches_every_seller_once(ledger: Ledger) -> None:
 def test_what_a_crash_left_of_a_recall_follows_afterwards(
     url: str, how: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies between two of its appends."""
     with Ledger.open(url, clock=Clock()) as ledger:
         listed(ledger)
         dying_after(ledger, at, monkeypatch, [PRODUCT_REPORT])
@@ -70,7 +69,6 @@ def test_what_a_crash_left_of_a_recall_follows_afterwards(
 
 
 def test_a_long_append_has_several_seals(ledger: Ledger) -> None:
-    """An append of more entries than a seal covers has several. Pending confirmations double the batch's rows."""
     ids = [f"v{number}" for number in range(7)]
     ledger.append(MARKET, [status(name, seller="s1", occur_time=ago(1)) for name in ids])
     ledger.append(MARKET, [violation(name) for name in ids])
@@ -79,9 +77,6 @@ def test_a_long_append_has_several_seals(ledger: Ledger) -> None:
 
 
 def test_a_seal_of_any_length_verifies(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger with a seal of any length verifies and its backup is restored. An earlier release wrote one seal an
-    append.
-    """
     with monkeypatch.context() as patched:
         patched.setattr(seals, "RUN", 1_000_000)
         with Ledger.open(url) as ledger:

@@ -112,7 +112,6 @@ def facts(ledger: Ledger, sequence: int | None = None) -> list[list[int]]:
 
 
 def facts_read_again(ledger: Ledger) -> list[list[int]]:
-    """Return the facts by what the ledger lists over the contract."""
     listed = {s: ledger.entries.list(MARKET, ledger.cut(), sellers=[s], limit=1_000) for s in SELLERS}
     messages = {seller: [entry_message(MARKET, one) for one in found] for seller, found in listed.items()}
     return facts_of([row for seller in SELLERS for row in rows_of(MARKET, seller, messages[seller])])

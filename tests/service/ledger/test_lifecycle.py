@@ -1,5 +1,3 @@
-"""A violation changes only by the lifecycle's table, with its past in the ledger or the same batch."""
-
 import pytest
 
 from scoring.base.enums import Action, Severity, Status

@@ -59,9 +59,6 @@ def test_a_record_is_one_of_any_time(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_derived_violations_are_not_counted_again(ledger: Ledger) -> None:
-    """Violations derived from a product's report are not counted again. A product's report counts once, though
-    three sellers list it.
-    """
     listed = [listing(f"s{n}") for n in range(3)]
     report = ProductViolationReported("unsafe_product", Harm.HIGH, Source.TEST_BUY, "gtin-1", notifier="n")
     ledger.append(MARKET, [*listed, Entry("p", "", report, ago(5))])

@@ -135,7 +135,6 @@ def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
 
 @pytest.mark.long
 def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
-    """Another process opened the file just before its last holder removed it."""
     before, after = WriterLock(file), WriterLock(file)
 
     class Late(WriterLock):

@@ -140,7 +140,6 @@ def test_every_look_up_of_an_append_uses_an_index(full_url: str, backend: str) -
 
 
 def sqlite_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
-    """Return plan steps that read the whole table, or sort."""
     plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
     whole = [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN entry")]
     return ([] if "marketplace" not in sql else whole), plan

@@ -67,7 +67,6 @@ def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
 
 
 def test_the_same_entry_from_two_servers_is_recorded_once(url: str, clock: Clock) -> None:
-    """A source retries elsewhere before the first answer."""
     with Ledger.open(url, clock=clock) as one, Ledger.open(url, clock=clock) as other:
         for n in range(20):
             batch = [identity(f"i{n}"), exposure(entry_id=f"e{n}", revision=n)]

@@ -35,7 +35,6 @@ def test_a_cut_of_an_empty_ledger_holds_nothing(ledger: Ledger) -> None:
 
 
 def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) -> None:
-    """Now is just after the later of the clock and the last record time."""
     ledger.append(MARKET, [violation(occur_time=NOW)])
     clock.now = NOW - SKEW
     assert ledger.cut() == Cut(NOW + 1, NOW + 1, 1)
@@ -44,7 +43,6 @@ def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) 
 
 
 def test_known_time_is_a_sequence(ledger: Ledger, clock: Clock) -> None:
-    """No two appends share a record time."""
     for n, now in enumerate([NOW, NOW, NOW + 5, NOW + 5, NOW + 9]):
         clock.now = now
         ledger.append(MARKET if n != 1 else "other", [identity(f"i{n}")])
@@ -106,10 +104,6 @@ def test_entries_are_read_as_of_each_of_the_three_times(ledger: Ledger, clock: C
 
 
 def test_a_decision_reported_early_is_read_once_in_effect(ledger: Ledger) -> None:
-    """A decision reported before it takes effect is read once in effect.
-
-    A decision without its own time occurs when it is recorded, whenever its source knew it.
-    """
     ledger.append(MARKET, [violation("v1"), status("v1", report_time=ago(3))], imported=True)
     assert ids(ledger, ledger.cut(observe_time=NOW)) == []
     assert ids(ledger, ledger.cut(observe_time=NOW + 1)) == ["v1", "v1-confirm"]

@@ -123,7 +123,6 @@ def forge(file: Path, to: Path, change: Change) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", BY_HAND)
 def test_a_forged_backup_is_refused_by_its_fault(file: Path, tmp_path: Path, backend: str, case: str) -> None:
-    """A backup made by hand is refused and what is wrong named."""
     change, match = BY_HAND[case]
     forge(file, tmp_path / "forged", change)
     with database(backend, tmp_path, empty=True) as target:

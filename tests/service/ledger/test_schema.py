@@ -128,7 +128,6 @@ CHANGES_OF = {
 
 
 def test_what_is_recorded_cannot_be_changed_or_deleted(url: str, backend: str, clock: Clock) -> None:
-    """Triggers refuse all SQL changes on the ledger's own connection."""
     with Ledger.open(url, clock=clock) as ledger:
         batch = [violation("v1"), status("v1"), exposure(), identity()]
         ledger.append(MARKET, batch, position=Position("orders", 0, 5))
@@ -155,7 +154,6 @@ def test_an_unknown_way_to_insert_twice_is_refused_by_the_keys(url: str, clock: 
 
 
 def test_ids_are_compared_and_sorted_by_their_bytes(tmp_path: Path) -> None:
-    """PostgreSQL's locale has no effect."""
     with database("postgresql", tmp_path) as url, writing(url) as connection:
         found = connection.execute(
             text(

@@ -19,7 +19,6 @@ MARK = "some-product"
 
 
 def bytes_of(url: str, *, journal: bool = True) -> bytes:
-    """Return the database's disk content for this ledger, with its journal."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         files = sorted(Path(parsed.database or "").parent.glob(Path(parsed.database or "").name + "*"))

@@ -25,7 +25,6 @@ def silent(done: int, total: int) -> None:
 
 @contextmanager
 def owner(url: str) -> Iterator[Connection]:
-    """Yield the owner's connection without triggers; roll back at the end."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     try:
         with engine.connect() as connection:
@@ -64,9 +63,6 @@ def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, ur
 
 
 def test_a_resealed_ledger_is_found_by_a_checkpoint(ledger: Ledger, url: str) -> None:
-    """A ledger sealed anew by its owner is found out by an exported checkpoint. The owner edits an entry and
-    recomputes every seal.
-    """
     fill(ledger)
     checkpoint = ledger.seals.last()
     with owner(url) as connection:

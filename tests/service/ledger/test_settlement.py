@@ -207,7 +207,6 @@ def test_an_upheld_complaint_lifts_the_measure(story: Story) -> None:
 
 
 def test_what_a_complaint_lifted_can_be_contested(story: Story) -> None:
-    """A measure that a complaint lifted can be contested again, but not decided by the same person."""
     story(measure(), days=183)
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
     story(decided("staff-2"), entry_id="d1")

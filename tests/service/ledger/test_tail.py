@@ -31,7 +31,6 @@ def database() -> Iterator[Database]:
 def test_a_read_is_refused_while_the_end_is_unknown(
     database: Database,
 ) -> None:
-    """A read is refused while the question for the ledgers end hangs and goes on afterwards."""
     end = Tail(database.ask, 1)
     end.reach(7)
     database.is_there.clear()

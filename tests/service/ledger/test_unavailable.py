@@ -58,7 +58,6 @@ def test_a_postgresql_that_went_away_and_came_back(tmp_path: Path, clock: Clock)
 
 
 def test_connections_that_a_restart_ended_are_replaced_unseen(tmp_path: Path, clock: Clock) -> None:
-    """It works from the pool's dead connections."""
     with new_database("postgresql", tmp_path) as url, Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [violation("v1")])
         with nobody_may_connect(url):
@@ -114,7 +113,6 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_full_disk_is_named_to_the_operator(tmp_path: Path) -> None:
-    """A limit of the file's size simulates a full disk."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.open(url, create=True).close()
     entries = [violation(f"v-{number}") for number in range(5_000)]

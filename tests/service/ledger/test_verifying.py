@@ -150,7 +150,6 @@ def leaf_of_or_none(row: list[Any]) -> bytes | None:
 
 
 def test_a_key_that_is_gone_without_an_erasure_is_reported(ledger: Ledger, url: str) -> None:
-    """An erasure before the entry does not explain the missing key."""
     fill(ledger)
     ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
     ledger.append(MARKET, [status("v1", Action.OVERTURN, "o1")])

@@ -126,9 +126,6 @@ def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) ->
 
 
 def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One batch inserts no more rows than the lock is held for. Derived rows count too; a single entry is always
-    taken.
-    """
     monkeypatch.setattr(batch, "MAX_ROWS", 5)
     ledger.append(MARKET, [listing(f"s{number}") for number in range(5)])
     with pytest.raises(InvalidInput, match=r"entries\[1\]: over 5 entries follow"):
@@ -209,7 +206,6 @@ def test_one_sellers_appeal_leaves_the_others_as_they_are(ledger: Ledger) -> Non
 
 
 def test_what_was_stated_of_a_product_is_not_corrected(ledger: Ledger) -> None:
-    """Each derived violation is moved, decided or contested by itself."""
     ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
     for name, moved_to in (("l-s1", None), ("l-s1", ago(1)), ("p1", ago(1)), ("p1", None)):
         with pytest.raises(InvalidInput, match=r"entries\[0\]\.correction\.entry"):
@@ -283,7 +279,6 @@ def test_a_retried_erasure_leaves_later_texts(ledger: Ledger, clock: Clock) -> N
 
 
 def test_other_content_under_an_erased_id_is_refused(ledger: Ledger) -> None:
-    """Only the sealed text is beyond comparison."""
     said = status("v1", reason="the seller's name")
     ledger.append(MARKET, [violation("v1"), said])
     ledger.erase(MARKET, "s1", actor="officer", entry_id="erasure-1")

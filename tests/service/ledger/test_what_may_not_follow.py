@@ -96,7 +96,6 @@ def test_an_own_decision_outlasts_the_products(ledger: Ledger) -> None:
 
 
 def test_an_own_appeal_outlasts_the_products(ledger: Ledger) -> None:
-    """A sellers own appeal is not closed by a decision about the product."""
     ledger.append(MARKET, [listing("s1"), PRODUCT_REPORT, status("p1")])
     mine = derived_id("p1", "s1")
     ledger.append(MARKET, [status(mine, Action.APPEAL, "own"), status("p1", Action.APPEAL, "all")])

@@ -59,7 +59,6 @@ def test_a_restart_goes_on_inside_one_append(told: Told) -> None:
 
 
 def test_orders_before_a_recall_survive_a_restart(told: Told) -> None:
-    """Orders before a recall are followed though a restart goes on behind."""
     told.append(exposure(ago(40) // DAY, "late"))
     recall(told)
     with pytest.raises(Killed), killed_after(told.ledger, 3):

@@ -139,7 +139,6 @@ def test_a_case_can_be_decided_where_no_server_has_recorded_it(told: Told) -> No
 
 
 def test_a_case_goes_and_comes_with_its_facts(told: Told) -> None:
-    """A dismissed report withdraws its case, and a renewed review opens it again."""
     told.append(report())
     told.worker.look()
     told.append(status("r1", Action.DISMISS))

@@ -44,7 +44,6 @@ def lifted(measure: str = SUSPENSION, state: MeasureState = MeasureState.LIFTED,
 
 
 def test_what_rules_ask_for_is_recorded_once_in_order(told: Told) -> None:
-    """The measures of rules are imposed, updated and lifted once each, in order."""
     told.worker.look()
     assert told.record() == [("everybody", "imposed")]
     told.append(confirmed("v1"), confirmed("v2"), status("v1", Action.OVERTURN))

@@ -30,7 +30,6 @@ def registry(place: Path | str) -> Registry:
 
 
 def change(place: Path | str, name: str, data: bytes | None) -> None:
-    """Write a file behind the registry's back; remove it without data."""
     if isinstance(place, Path):
         (place / name).unlink() if data is None else (place / name).write_bytes(data)
         return
@@ -40,7 +39,6 @@ def change(place: Path | str, name: str, data: bytes | None) -> None:
 
 @pytest.mark.long
 def test_what_is_published_comes_back_to_the_byte(place: Path | str) -> None:
-    """Published models load to the byte, and every move is kept."""
     registry = Registry(place)
     assert (registry.champion(), list(registry.digests()), registry.history()) == (None, [], [])
     first = publish(registry, parts=evaluated(0, 0.7))
@@ -242,7 +240,6 @@ def test_a_line_of_a_wrong_alias_or_figure_is_no_move(wrong: dict[str, object]) 
 
 
 def test_what_moves_a_cursor_is_spelt_out() -> None:
-    """Listing an old log escapes control characters."""
     move = ModelMove(actor="a\x1b[2J", reason="turned \u202eround", figures={"override": "b\nc"})
     row = _make_model_move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")

@@ -50,8 +50,6 @@ def test_a_store_that_only_looks_before_it_writes_is_refused() -> None:
 
 
 def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
-    """It creates one object twice before the first move."""
-
     class Careless(MemoryFileSystem):
         protocol = "careless"
         store: dict[str, object] = {}  # noqa: RUF012
@@ -69,9 +67,6 @@ def test_a_store_that_ignores_exclusive_creation_is_found_out() -> None:
 
 @pytest.mark.long
 def test_a_damaged_move_is_named() -> None:
-    """A damaged move is named and a half written last one is none. An unacknowledged move does not count; a lost one
-    between others needs a person.
-    """
     url = f"memory://{uuid.uuid4().hex}"
     first, second = publish(Registry(url)), publish(Registry(url), 1)
     store, root = fsspec.core.url_to_fs(url)

@@ -39,7 +39,6 @@ def test_a_dry_run_appends_nothing(ledger: Ledger) -> None:
 
 
 def test_all_are_decided_but_a_sample(ledger: Ledger) -> None:
-    """All are decided but a sample that is put under review for a person."""
     ledger.append(MARKET, [*reported(40), *reported(5, "other", "w")])
     shown = dry_run(ledger, MARKET, DISMISS)
     done = execute(ledger, MARKET, DISMISS, 40, shown.etag)
@@ -108,7 +107,6 @@ def test_nobody_takes_the_ids_of_a_bulk_decision_before_it(ledger: Ledger) -> No
 
 
 def test_a_call_goes_on_where_the_last_one_ended(ledger: Ledger) -> None:
-    """A call continues where its predecessor ended, and decides nothing twice."""
     ledger.append(MARKET, reported(25))
     shown = dry_run(ledger, MARKET, DISMISS)
     remaining = []

@@ -64,7 +64,6 @@ def test_each_status_has_its_outcome(status: Status, outcome: ReportOutcome) -> 
 
 
 def test_authorities_are_counted_and_not_judged() -> None:
-    """Their reports neither help nor harm a notifier's other reports."""
     assert set(PRIORS) == set(Source) - AUTHORITIES
     seized = assess({Source.CUSTOMS: Record(overturned=5)})
     assert (seized.record, seized.authority_reports, seized.source, seized.reliability) == (Record(), 5, None, None)
@@ -93,7 +92,6 @@ def test_the_worked_priority() -> None:
 
 @given(st.permutations(range(8)))
 def test_safety_goes_first_whatever_the_numbers_say(order: list[int]) -> None:
-    """Then by falling priority, then the earlier report."""
     loud = replace(ITEM, severity=Severity.CRITICAL, probability_upheld=1.0, recent_orders=10**8)
     quiet = replace(ITEM, severity=Severity.MINOR, probability_upheld=0.01, recent_orders=0)
     wanted = [

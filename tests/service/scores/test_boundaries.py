@@ -1,5 +1,3 @@
-"""The policy and the model of a time: one function each, exact at the moment of a move."""
-
 from typing import Any
 
 from scoring.base.time import DAY, format_time
@@ -15,9 +13,6 @@ from tests.helpers.recordings import RULES
 
 
 def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) -> None:
-    """Terms at capture ignore a policy of the next midnight. A policy committed at midnight belongs to the
-    new day.
-    """
     before, after = parse_policy_text(RULES), parse_policy_text(RULES.replace("expiry_days = 365", "expiry_days = 18"))
     scorer = build_scorer(ledger, before)
     ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60)])

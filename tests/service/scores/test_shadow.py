@@ -182,7 +182,6 @@ def test_a_large_file_is_put_aside_and_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_one_process_at_a_time_writes(tmp_path: Path) -> None:
-    """Several processes look at the size and write in turn."""
     path = tmp_path / "m.jsonl"
     with path.open("ab") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_EX)  # as another process does, since a lock belongs to its opener

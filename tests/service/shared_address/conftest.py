@@ -54,7 +54,6 @@ class Pair:
         return (self.folder / f"server-{number}.log").read_text()
 
     def samples(self, number: int) -> dict[tuple[str, str], float]:
-        """Return a scrape of one server, summed by name and another label."""
         address = self.log(number).rpartition('"metrics": "')[2].partition('"')[0]
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
             text = answer.read().decode()

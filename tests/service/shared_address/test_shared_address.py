@@ -27,7 +27,6 @@ RECORDED = ("sellertrust_mechanism_recorded_total", "")
 
 
 def test_calls_reach_both_servers(pair: Pair) -> None:
-    """Calls of many connections reach both, and each counts its own on its own port of metrics."""
     before = pair.of_each("sellertrust_requests_total", "OK")
     for number in range(24):
         assert ask(pair.address, number).trust_score.points
@@ -81,7 +80,6 @@ def test_one_server_records_measures_and_the_other_takes_over(pair: Pair) -> Non
 
 @pytest.mark.long
 def test_no_call_fails_while_servers_restart_or_die(pair: Pair) -> None:
-    """No call of the published client fails while both are restarted in turn, and one is killed."""
     plan = Plan(pair.address, UNDER_LOAD_SECONDS, 4, deadline_seconds=20, sellers=SELLERS, is_published=True)
     with loading([plan] * 2) as found:
         before = sum(pair.of_each("sellertrust_requests_total", "OK"))
@@ -103,7 +101,6 @@ def test_an_address_that_is_not_shared_is_refused(pair: Pair, tmp_path: Path) ->
 
 
 def test_systemd_hears_that_a_server_lives(pair: Pair, tmp_path: Path) -> None:
-    """A server tells systemd that it is ready, and again every two seconds until it ends or is stopped (SIGSTOP)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
@@ -131,7 +128,6 @@ def test_systemd_hears_that_a_server_lives(pair: Pair, tmp_path: Path) -> None:
 
 
 def requests_of(pair: Pair, method: str) -> list[list[dict[str, object]]]:
-    """Return the log lines of a method's answered calls, by server."""
     found = []
     for number in NUMBERS:
         whole = pair.log(number).rpartition("\n")[0]

@@ -125,8 +125,6 @@ def test_no_answer_is_kept_while_the_server_knows_no_score() -> None:
 
 
 def test_a_removed_seller_loses_its_badge() -> None:
-    """A seller that is no longer on record loses its badge at the next answer."""
-
     async def work(world: World, badges: Badges) -> None:
         for fault in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.PERMISSION_DENIED):
             world.fault = None
@@ -295,8 +293,6 @@ def test_the_age_of_a_stale_answer_counts_as_that_of_the_badge() -> None:
 
 
 def test_kept_badges_are_bounded() -> None:
-    """The badges that are kept are bounded and made up ids push none out."""
-
     async def work(world: World, badges: Badges) -> None:
         for number in range(3):
             await shown(badges, f"s{number}")

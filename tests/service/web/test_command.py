@@ -104,7 +104,6 @@ def test_an_option_that_cannot_be_used_is_named(
 
 @pytest.mark.long
 def test_missing_packages_are_named_with_their_remedy(tmp_path: Path) -> None:
-    """Where its packages are missing it says how to install them."""
     (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError('gone', name='starlette')")
     shell = bare_shell(tmp_path)
     shell.environment["PYTHONPATH"] = f"{tmp_path}:{shell.environment['PYTHONPATH']}"

@@ -47,7 +47,6 @@ def test_one_connection_too_many_makes_the_oldest_give_way() -> None:
 
 @pytest.mark.long
 def test_a_connection_ends_in_time() -> None:
-    """A connection ends in time whether it sends half a request or none."""
     with (
         site(10, 0.3) as (address, _),
         socket.create_connection(address, timeout=30) as half,
@@ -69,7 +68,6 @@ def test_a_body_does_not_wait_for_the_receipt_of_its_head() -> None:
 
 @pytest.mark.long
 def test_a_server_without_bounds_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A patch simulates a release of uvicorn that ignores our protocol."""
     monkeypatch.setattr(service.web.server, "bounded_protocol", lambda _: H11Protocol)
     with Client("127.0.0.1:1") as client, pytest.raises(ConfigurationWrong, match="uvicorn"):
         BadgeServer(client, Options(address="127.0.0.1:0"), print).run()

@@ -231,8 +231,6 @@ def test_the_root_leads_to_the_demo_and_names_no_host(site: Site) -> None:
 
 
 def test_every_response_has_its_security_headers(site: Site) -> None:
-    """Every response bars sniffing framing and scripts and names no software."""
-
     def policy(answer: Answer) -> str:
         assert answer.header("x-content-type-options") == "nosniff"
         assert answer.header("server") is None

@@ -106,7 +106,6 @@ def alts(page: Page) -> list[str | None]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Save a screenshot if SCREENSHOTS_DIR is set."""
     if folder := os.environ.get("SCREENSHOTS_DIR"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
@@ -148,10 +147,6 @@ def test_the_other_language_is_one_click_away(chromium: Browser, site: Site) -> 
 
 @pytest.mark.long
 def test_a_page_of_another_origin_shows_badges_under_a_policy(chromium: Browser, site: Site) -> None:
-    """One request gets all labels in the page's language; invalid ids show nothing, least of all markup.
-
-    Only existing badges' pictures are requested, and each answer is read to its end.
-    """
     hostile = ["../../demo", "good?x=", "&lt;img src=x onerror=alert(1)&gt;", "&quot;&gt;&lt;script&gt;", "%2e%2e", ""]
     body = (
         place("good") + place("low") + "".join(place(seller) for seller in hostile) + "<p data-sellertrust-badge></p>"
@@ -239,7 +234,6 @@ def test_a_script_that_was_changed_does_not_run(chromium: Browser, site: Site) -
 
 @pytest.mark.long
 def test_a_checkout_goes_on_without_badges(chromium: Browser) -> None:
-    """A checkout goes on while the badge server knows nothing or is away."""
     with Client("127.0.0.1:1", deadline_seconds=0.2) as client, badge_site(client) as site:
         address = f"http://{site.server.address}"
         with checkout("<h1>Pay</h1>" + place("good"), address) as shop, opened(chromium, shop) as (page, found):

@@ -63,7 +63,6 @@ def test_honest_features_pass_and_a_doubt_is_signed(study: Study) -> None:
 
 
 def test_what_volume_knows_is_no_leak(study: Study) -> None:
-    """Orders of the window rank those who sell more; among sellers of like volume they know nothing."""
     sold = ORDERS * np.exp(2.0 * BAD)
     rows = replace(unrecorded(study, sold), window_orders=sold)
     assert check_effects(study, rows)[0].ok
@@ -129,7 +128,6 @@ def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at:
 
 
 def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) -> None:
-    """Open or not; with bad of failed orders, an order that failed counts too."""
     rows = join([snapshot(table, study, point) for point in study.find_points(table.as_of)[0]])
     clean = take_unrecorded(table, study, rows)
     columns = table.columns

@@ -77,8 +77,6 @@ def test_a_feature_that_looks_ahead_is_found(
 def test_a_feature_built_of_the_future_is_found(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]], time: str
 ) -> None:
-    """It counts violations that happened, or were reported, up to ten days after the point."""
-
     def build(table: LedgerTable, study: Study, point: Observation) -> NDArray[np.float64]:
         columns = table.columns.take(table.columns.kind == Kind.VIOLATION)
         columns = columns.take(getattr(columns, time) < (point.day + 10) * DAY)

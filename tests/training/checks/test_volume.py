@@ -33,7 +33,6 @@ def test_a_count_that_rises_with_volume_names_both_remedies(study: Study) -> Non
 
 
 def test_volume_that_ranks_by_itself_asks_which_it_is(study: Study) -> None:
-    """A chance to be bad, or an answer to badness; a rate label is not asked."""
     stated = restated(study, exposure={"reference_orders": 100.0})
     assert 'state bad.volume = "answer"' in check_volume(stated, rows(3.0)).text
     assert "state" not in check_volume(restated(study, bad={"volume": "answer"}), rows(3.0)).text

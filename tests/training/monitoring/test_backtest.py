@@ -1,5 +1,3 @@
-"""Backtests answer every seller as a server does, to the point, with the knowledge of then and of today."""
-
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -154,7 +152,6 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, kn
 
 @pytest.mark.parametrize("day", DAYS)
 def test_with_todays_knowledge_a_backtest_is_the_server(market: Market, model: Artifact, day: int) -> None:
-    """Over a ledger imported today, with the report times of its files."""
     asked = served(market.folder, model, market.imported.sellers, day, known=False)
     given = answers_at(market.imported, model, policy(), day, Knowledge.TODAY)
     np.testing.assert_array_equal(given.points, asked.points)
@@ -250,7 +247,6 @@ def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: A
 def test_figures_of_a_day_are_those_of_the_studys_rows(
     market: Market, model: Artifact, trained: Trained, study: Study, weigh_by: str
 ) -> None:
-    """To the last bit the training's AUC at its test point; by orders AUC and expectation weigh, counts stay counts."""
     weighing = restated(study, bad={"weigh_by": weigh_by})
     _, (test,) = study.find_points(market.imported.as_of)
     (step,) = backtest(market.imported, model, policy(), [test.day], study=weighing, against=model).steps

@@ -62,7 +62,6 @@ def look(world: World, study: Study, as_of: int | None = None) -> MonitorReport:
 
 @pytest.mark.long
 def test_a_look_at_a_past_day_uses_nothing_reported_later(world: World, study: Study, tmp_path: Path) -> None:
-    """All earlier confirmations are overturned after that day."""
     day = world.trained_on + 60
     rows = pl.read_parquet(world.export)
     confirmed = rows.filter(pl.col("kind") == Kind.STATUS, pl.col("status") == Status.CONFIRMED)
@@ -107,7 +106,6 @@ def test_matured_calibration_is_observed_over_expected(world: World, study: Stud
 
 @pytest.mark.long
 def test_the_estimate_tells_before_what_matured_labels_tell(world: World, study: Study) -> None:
-    """Windows that were open on a day, with its knowledge, and after they are over."""
     estimated = look(world, study, world.trained_on + 90).estimated
     assert all(factor >= 1 for factor in estimated.factors)
     later = look(world, restated(study, monitor={"points": 6}), world.table.as_of).matured
@@ -116,7 +114,6 @@ def test_the_estimate_tells_before_what_matured_labels_tell(world: World, study:
 
 @pytest.mark.long
 def test_who_sold_nothing_says_nothing_of_how_bad_is_known(world: World, study: Study, tmp_path: Path) -> None:
-    """Half of the sellers sold nothing: without their violations the estimate stays the same."""
     rows = pl.read_parquet(world.export)
     idle = pl.col("seller").is_in(rows["seller"].unique().sort()[::2].implode())
     silent = rows.filter(~(idle & (pl.col("kind") == Kind.EXPOSURE)))

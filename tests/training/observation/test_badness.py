@@ -41,7 +41,6 @@ def incidents(number: int, **fields: object) -> list[Entry]:
 @pytest.mark.long
 @pytest.mark.parametrize(("orders", "bad"), [(16, False), (15, True), (14, True)])
 def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: int, bad: bool) -> None:
-    """Three incidents are a fifth of fifteen orders, and less than a fifth of sixteen."""
     how = restated(asked, bad={"share": 0.2})
     rows = seen(tmp_path / "a", how, *standing("s", orders=orders), *incidents(3)).rows
     assert rows.bad.tolist() == [float(bad)]
@@ -63,7 +62,6 @@ def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, ask
 def test_service_failures_make_bad_as_known_at_the_maturity(
     tmp_path: Path, asked: Study, failed: int, later: int | None, bad: bool
 ) -> None:
-    """A later revision removes failures, and adds none."""
     how = restated(asked, bad={"rules": (), "count": "service_failures", "share": 0.2})
     entries = [standing("s")[0], sold("s", 15, late=failed)]
     if later is not None:
@@ -98,7 +96,6 @@ def test_who_sold_too_little_is_no_row_and_is_counted(tmp_path: Path, asked: Stu
     ("stated", "bad"), [((4000, 6000), True), ((4000, 5999), False), ((9999, 0), False), ((10_000,), True)]
 )
 def test_amounts_are_added_over_incidents(tmp_path: Path, asked: Study, stated: tuple[int, ...], bad: bool) -> None:
-    """In minor units; of several reports of one incident the largest counts."""
     how = restated(asked, bad={"amount_minor": 10_000, "currency": "EUR"})
     entries = [
         priced(breach(f"v{n}-{twin}", (OBSERVE + 9 + n) * DAY, incident=f"i{n}"), amount, "EUR")
@@ -152,7 +149,6 @@ def test_the_needed_count_is_the_least_whose_share_is_enough(
 def test_the_worst_of_a_market_are_as_many_as_ties_allow(
     asked: Study, counts: list[tuple[int, int]], worst: float
 ) -> None:
-    """Sellers without anything that counts are never bad."""
     how = restated(asked, bad={"worst": worst})
     count, orders = np.array(counts, dtype=np.int64).T
     enough = required_count(how, orders, market_cut(how, count, orders))

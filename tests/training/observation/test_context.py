@@ -55,7 +55,6 @@ def look(day: int, entry_id: str = "", **stated: object) -> Entry:
 
 
 def test_detections_are_of_before_the_point(tmp_path: Path) -> None:
-    """Detections are the inspections, and what the platform found before the point."""
     found = [
         look(-10),
         look(-100),
@@ -135,7 +134,6 @@ def test_measures_in_force_are_neither_lifted_nor_over(tmp_path: Path) -> None:
 
 
 def test_the_first_inspection_of_the_window_says_who_looked(tmp_path: Path) -> None:
-    """One input for each text; without an inspection the reference; an unlisted text sets no input."""
     who = ContextSource("inspector", "inspection.inspector", "green", one_of=("blue", "green"))
     visits = [look(-3, inspector="green"), look(4, inspector="blue"), look(9, inspector="green")]
     assert seen(tmp_path, who, *visits) == [[0.0, 1.0], [1.0, 0.0]]
@@ -279,7 +277,6 @@ reference = 0
     ],
 )
 def test_wrong_context_is_refused_by_name(tmp_path: Path, old: str, new: str, wrong: str) -> None:
-    """The result of an inspection is the outcome, and never context."""
     path = tmp_path / "context.toml"
     path.write_text(CONTEXT)
     assert [c.name for c in load_study(path).context] == ["inspector", "holds"]

@@ -1,5 +1,3 @@
-"""The share of labels known at a study's maturity, by sellers that are bad by the rule and not by incidents."""
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -170,7 +168,6 @@ def test_an_incident_is_known_with_its_first_violation(tmp_path: Path, daily: St
 
 @pytest.mark.long
 def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: Study) -> None:
-    """Nineteen of the first month, nine of them known late: no growth. With twenty there is growth."""
     for old, grows in ((19, False), (20, True)):
         (tmp_path / str(old)).mkdir()
         late = np.where(np.arange(old) < 9, 650.0, 0.0)

@@ -89,7 +89,6 @@ def span(study: Study) -> Observation:
 def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the bit, whether observed together or a few at a time."""
     seen = snapshot(table, study, span(study))
     assert len(seen.bad) > 60
     assert 0 < seen.bad.sum() < len(seen.bad)

@@ -128,7 +128,6 @@ def test_one_incident_counts_once_towards_bad(tmp_path: Path, study: Study) -> N
 def test_bad_is_what_one_of_the_rules_says_in_all_its_parts(
     tmp_path: Path, study: Study, rules: Sequence[BadRule], bad: bool
 ) -> None:
-    """A counterfeit violation of high harm, hence of major severity, against each rule."""
     assert is_bad(tmp_path, restated(study, bad={"rules": tuple(rules)}), breach("v", (OBSERVE + 10) * DAY)) is bad
 
 

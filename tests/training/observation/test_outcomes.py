@@ -89,7 +89,6 @@ def test_a_suspension_known_after_the_maturity_does_not_count(
 
 
 def test_a_suspension_counts_for_every_point_of_its_window(tmp_path: Path, study: Study) -> None:
-    """Each inspection is a point: two before the suspension, one after it, one too early."""
     days = (OBSERVE - 300, OBSERVE - 50, OBSERVE - 20, OBSERVE + 50)
     looked = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, Source.TEST_BUY)
     inspections = [Entry(f"n{day}", "s", looked, day * DAY, day * DAY) for day in days]
@@ -290,7 +289,6 @@ def test_the_raw_count_is_of_incidents_of_two_years(tmp_path: Path, study: Study
 def test_inspected_is_who_was_drawn_at_random_in_the_window(
     tmp_path: Path, study: Study, ppm: int, source: Source, moment: int, expected: bool
 ) -> None:
-    """With a known probability, or in a random audit; not upon a complaint, nor before or after the window."""
     fact = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, source, ppm)
     rows = observed(tmp_path, study, [*standing("s"), Entry("n", "s", fact, moment, moment)]).rows
     assert rows.inspected.tolist() == [expected]

@@ -43,7 +43,6 @@ def weekly(folder: Path, end: int, begin: Entry, *bad: int) -> LedgerTable:
 
 @pytest.fixture
 def enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set five bad rows as enough, so that ledgers can be small."""
     monkeypatch.setattr(choosing, "ENOUGH_BAD", 5)
 
 

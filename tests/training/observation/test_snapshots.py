@@ -1,5 +1,3 @@
-"""A snapshot is independent of the parts in which sellers are observed, and of the places of their rows."""
-
 from collections.abc import Sequence
 
 import numpy as np

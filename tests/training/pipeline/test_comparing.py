@@ -82,7 +82,6 @@ def test_a_champion_is_judged_by_its_own_reference_exposure(table: LedgerTable, 
 
 @pytest.mark.long
 def test_a_lift_of_the_level_changes_what_is_served_alone(table: LedgerTable, study: Study, plain: Artifact) -> None:
-    """A model is judged at the level of the labels and served at the ultimate one."""
     more = restated(study, window={"maturity_days": 0})
     job = Job(table, more, POLICY, champion=plain)
     observed = observe(Step("1", show_nothing), job)
@@ -124,7 +123,6 @@ def test_a_champion_of_another_label_is_shown_and_judges_nothing(
 
 
 def test_an_earlier_definition_is_compared_by_what_it_states(study: Study) -> None:
-    """It did not state whether suspensions make bad."""
     stated = describe_definition(study)
     old = {part: value for part, value in stated.items() if part != "bad_suspended"}
     assert other_label(restated(study, bad={"suspended": not study.bad.suspended}), old) == []

@@ -22,7 +22,6 @@ from training.study.loading import load_study
 
 
 def turned(observed: Observed) -> Observed:
-    """Return rows with outcomes reversed for the sellers of one fold."""
     seed = load_study(STUDIES / "marketplace.toml").model.seed
     return changed(observed, bad=lambda part: np.abs(part.bad - (folds(part.seller, FOLDS, seed) == 0)))
 

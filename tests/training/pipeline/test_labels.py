@@ -19,7 +19,6 @@ from training.study.definition import Study
 def test_a_dry_run_compares_labels_a_rate_first(
     table: LedgerTable, study: Study, parts: dict[str, object], labels: list[str]
 ) -> None:
-    """On training rows at equal volume, with what to write into the study."""
     found = plan(Job(table, restated(study, **parts), POLICY))
     rows = found.evaluation["suggested"]
     assert [row["label"] for row in rows] == labels

@@ -48,7 +48,6 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
 
 
 def test_the_matrix_is_what_the_model_learns_from(table: LedgerTable, study: Study, trained: Trained) -> None:
-    """Each row has its split, label and weight, and every feature by its key."""
     found = design_matrix(Job(table, study, POLICY))
     assert found.columns[:6] == ["split", "seller", "observe_day", "bad", "weight", "orders_in_window"]
     assert found.columns[6:] == [feature.key for feature in study.features]

@@ -17,7 +17,6 @@ from training.study.definition import Study
 
 @pytest.mark.long
 def test_the_slope_is_of_the_training_points_alone(table: LedgerTable, study: Study) -> None:
-    """In manifest, lineage, evaluation and data checks; other test outcomes do not change it."""
     job, trained = Job(table, study, POLICY), train(table, study)
     observed = observe(Step("1", show_nothing), job)
     turned = replace(observed, test=replace(observed.test, bad=1 - observed.test.bad))

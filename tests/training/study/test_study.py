@@ -48,7 +48,6 @@ def test_every_study_that_is_shipped_can_be_used(path: Path) -> None:
 
 
 def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
-    """Seventeen built-in features, four points, no reference exposure."""
     assert [feature.name for feature in minimal.features] == [
         f.name for f in FEATURES.values() if f.name in PAGE_FEATURES
     ]

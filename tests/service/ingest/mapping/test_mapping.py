@@ -251,7 +251,6 @@ def test_a_wrong_rule_is_refused_by_its_place(change: dict[str, Any], message: s
 
 
 def test_a_rule_must_name_what_its_kind_needs() -> None:
-    """An exposure happens on its day and needs no time."""
     for rule, missing in (
         ({"kind": "violation"}, ["entry_id", "seller", "occur_time", "violation_type", "harm", "source"]),
         ({"kind": "exposure", "seller": "s", "entry_id": "x"}, ["day"]),

@@ -140,7 +140,6 @@ def test_a_batch_of_nothing_but_wrong_messages_is_passed(ledger: Ledger, tmp_pat
 def test_rejects_are_on_the_disk_before_reading_passes_them(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each fsync the position is still before the written rejects."""
     stood: list[int | None] = []
     sync = os.fsync
 
@@ -177,7 +176,6 @@ def test_a_line_that_a_crash_cut_short_is_ended_first(ledger: Ledger, tmp_path: 
 
 @pytest.mark.long
 def test_a_silent_source_is_asked_until_patience_ends(ledger: Ledger, tmp_path: Path) -> None:
-    """A source that does not answer is asked again and given up when patience is over."""
     assert fed(ledger, Rows([exposure(1)], fails=2), tmp_path).appended == 1
     with pytest.raises(SourceUnavailable):
         fed(ledger, Rows([exposure(1), exposure(2)], fails=1_000), tmp_path, patience_seconds=0.5)
@@ -192,9 +190,6 @@ def test_a_source_that_has_more_and_sends_nothing_is_given_up(ledger: Ledger, tm
 
 
 def test_a_silent_ledger_is_waited_for(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger that does not answer is waited for and the position stands. Each append fails twice, once after its
-    commit: no entry or reject is repeated.
-    """
     with Ledger.open(url, clock=Clock()) as ledger:
         real = ledger.append
         calls: list[int] = []

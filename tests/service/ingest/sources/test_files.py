@@ -265,9 +265,6 @@ def test_counted_exposure_begins_at_the_first_row(ledger: Ledger, tmp_path: Path
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.usefixtures("small")
 def test_a_reject_is_told_once(ledger: Ledger, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reject that was kept before its batch failed is told once. The process ends between the reject on the disk
-    and the entries in the ledger.
-    """
     forty(tmp_path, form)
     first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
     append, calls = ledger.append, []

@@ -80,7 +80,6 @@ class World:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int) -> None:
-    """Every answer matches its stamp, whatever happens between two looks."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         for seller in SELLERS:
             ledger.append(MARKET, known(seller))
@@ -101,7 +100,6 @@ def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int) ->
 
 
 def test_an_answer_is_remembered_until_an_entry(ledger: Ledger, clock: Clock) -> None:
-    """An answer is repeated with the watermark's sequence until its seller gets an entry."""
     for seller in ("a", "b"):
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:
@@ -208,7 +206,6 @@ def test_another_policy_answers_at_once(ledger: Ledger) -> None:
 
 
 def test_a_batch_waits_for_the_follower(ledger: Ledger) -> None:
-    """A batch reflects what its process has appended and waits for the follower."""
     for seller in SELLERS:
         ledger.append(MARKET, known(seller))
     with opened(ledger) as over:

@@ -62,7 +62,6 @@ class Troubled:
 
 
 def test_appends_of_others_end_the_answers_concerned(url: str, clock: Clock) -> None:
-    """An append by another connection ends the answers of all affected sellers."""
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         other.append(MARKET, [*LISTED, identity(seller="d")])
         table = Table(10)
@@ -78,7 +77,6 @@ def test_appends_of_others_end_the_answers_concerned(url: str, clock: Clock) -> 
 
 
 def test_own_appends_are_noted_at_once(ledger: Ledger) -> None:
-    """A process takes note of its own appends at once and does not move the watermark."""
     ledger.append(MARKET, LISTED)
     with opened(ledger) as over:
         table, before = over.book.table, over.book.follower.watermark
@@ -89,7 +87,6 @@ def test_own_appends_are_noted_at_once(ledger: Ledger) -> None:
 
 
 def test_the_watermark_moves_once_all_are_marked(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries are taken page by page and the watermark moves once all are marked."""
     monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
     troubled, table = Troubled(ledger), Table(100)
     follower = Follower(cast(Ledger, troubled), table, Generations(table))

@@ -41,7 +41,6 @@ def sold(ledger: Ledger) -> Ledger:
 
 
 def test_an_unasked_seller_is_in_the_generation(sold: Ledger, folder: Path) -> None:
-    """A seller that nobody asked for is answered out of the generation."""
     rescored(sold, folder)
     with opened(sold) as over:
         kept(over, folder)
@@ -249,7 +248,6 @@ def test_a_batch_without_ledger_may_take_the_generations_day(sold: Ledger, folde
 
 
 def test_an_unpromoted_model_is_not_answered_by(sold: Ledger, folder: Path, clock: Clock) -> None:
-    """A model that was not promoted gives no answers while the database is away."""
     rescored(sold, folder, model=certified(*population(), ALL_FEATURES, 20))
     with opened(sold) as over:
         kept(over, folder)

@@ -101,7 +101,6 @@ def test_what_an_entry_has_ended_is_as_old_as_its_computation(url: str, clock: C
 
 
 def test_who_takes_no_old_answer_hears_its_age(url: str, clock: Clock) -> None:
-    """A call that refuses old answers gets an error with the answer's age."""
     with away(url, clock) as over:
         clock.now += 10 * SECOND
         assert over.ask("a", max_staleness=11 * SECOND).points
@@ -157,7 +156,6 @@ def test_a_batch_without_ledger_is_of_one_day_and_model(url: str, clock: Clock) 
 
 
 def test_a_lagging_follower_is_no_absence(ledger: Ledger, clock: Clock) -> None:
-    """A follower that lags does not mean that the ledger is away."""
     ledger.append(MARKET, known("a"))
     with opened(ledger, fresh_seconds=1e-9) as over:
         for _ in range(2):
@@ -211,7 +209,6 @@ def test_beside_computing_calls_an_answer_may_be_stale(ledger: Ledger, clock: Cl
 
 
 def test_beside_computing_calls_what_was_asked_holds(ledger: Ledger, clock: Clock) -> None:
-    """A stale answer keeps to the asked sequence and age while others compute."""
     ledger.append(MARKET, [*known("a"), *known("b")])
     with opened(ledger, seats=1) as over:
         over.ask("a")
