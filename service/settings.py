@@ -242,7 +242,6 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    """Yield contradictions: (settings, problem and remedy)."""
     yield from _reachable(settings)
     if settings.target_file("token") and not settings.target_file("ca.crt") and not _is_this_machine(settings.target):
         name = _variable("target_credentials")

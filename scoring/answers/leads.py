@@ -136,7 +136,6 @@ def _list_leads(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
 
 
 def _last_statuses(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Return the last status of each violation, by its id."""
     found: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.sequence):
         if row.kind in (Kind.VIOLATION, Kind.STATUS) and row.violation is not None and row.status:

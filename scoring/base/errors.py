@@ -315,7 +315,6 @@ def invalid(field: str | FieldPath, description: str) -> InvalidInput:
 
 
 def seller_not_found(marketplace: str, seller: str) -> SellerNotFound:
-    """Return the error for a seller without valid entries."""
     return SellerNotFound(
         f"No seller {seller!r} in marketplace {marketplace!r} has orders, an identity or a valid violation."
         " Check both names.",

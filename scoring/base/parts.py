@@ -187,7 +187,6 @@ class Part:
         return []
 
     def part(self, name: str) -> "Part":
-        """Read a table."""
         value = self.value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, f"must be a table{self._stated(name)}")

@@ -44,7 +44,6 @@ _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
-    """Yield (field, problem) for each wrong or missing field."""
     values_of, rules = _RULES[type(fact)]
     for (name, required, describe_error, missing_text), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:

@@ -241,7 +241,6 @@ def derive_entry(origin: Entry, about: str, fact: Fact) -> Entry:
 
 
 def _list_problems(entry: Entry, now: int) -> Iterator[tuple[FieldPath, str]]:
-    """Yield each wrong field of an entry, with what it should be."""
     kind = KIND_OF[type(entry.fact)]
     row = KINDS[kind]
     if not is_id(entry.entry_id):

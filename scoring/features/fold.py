@@ -92,7 +92,6 @@ class Sums:
     level: Floats
 
     def decayed(self, place: int, half_life: int) -> Floats:
-        """Return one of the series."""
         found: Floats = self.series[HALF_LIVES.index(half_life), place]
         return found
 

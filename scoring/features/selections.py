@@ -59,7 +59,6 @@ class IncidentSums:
         )
 
     def without_each(self) -> "IncidentSums":
-        """Return, for each incident, the sums of all other incidents."""
         return IncidentSums(
             high=self.high.sum(axis=0) - self.high,
             low=self.low.sum(axis=0) - self.low,

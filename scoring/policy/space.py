@@ -123,7 +123,6 @@ class Space:
         return any(cell.values[: len(self.fact_axes)])
 
     def values_by(self, place: int, cell: Cell) -> Mapping[Asked, int]:
-        """Return the values of a cell that a policy asks about."""
         of_axes = zip(self.axes, cell.values, strict=True)
         return {axis.asked: value for axis, value in of_axes if place in axis.places}
 

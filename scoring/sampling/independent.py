@@ -110,7 +110,6 @@ def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
 def _weights(
     own: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], own_sizes: Sequence[float]
 ) -> list[tuple[tuple[str, ...], float]]:
-    """Return (stratum, weight) of each result."""
     single: list[tuple[str, ...]] = [(name,) for name in sorted({row[2] for row in frame})]
     groups = [(sum(one["category"] in names for one in own), names) for names in single]
     while len(groups) > 1 and min(groups)[0] < LEAST_RESULTS:

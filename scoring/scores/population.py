@@ -61,7 +61,6 @@ class Population:
 
 
 def observe(known: SellerFacts, marketplace: str, artifact: Artifact | None, policies: Sequence[Policy]) -> Population:
-    """Return sellers with all that any of the policies considers."""
     points = None
     if artifact is None:
         facts = known.view().facts

@@ -6,7 +6,6 @@ from service.contract.resource_names import marketplace_name
 
 
 def record_message(text: str, line: Mapping[str, Any]) -> pb.AuditRecord:
-    """Return a line, given as its text and its parsed content, as a message."""
     record = pb.AuditRecord(line=text, hash=line["hash"])
     for name in ("event", "caller", "method", "code", "call"):
         setattr(record, name, line.get(name, ""))

@@ -254,7 +254,6 @@ def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject
 
 
 def _identify_reading(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
-    """Return how a file is read: its mapping, and the content of joined files."""
     digests = []
     for join in file.joins:
         with (data / join.path).open("rb") as raw:

@@ -107,7 +107,6 @@ class Preview:
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
     def stopped_by(self, *, new: bool) -> list[PastViolation]:
-        """Return the violations that one policy alone would have stopped."""
         return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
 
 

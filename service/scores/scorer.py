@@ -231,7 +231,6 @@ class Scorer:
     def _answer(
         self, batch: Sequence[str], asked: "_Asked", currencies: Sequence[str] = (), *, looks_back: bool = False
     ) -> CoreAnswer:
-        """Return the answer that scores, explanations and measures are taken from."""
         _check()
         known = self._resolve(asked, batch, currencies)
         cautions = read_cautions(self._ledger, asked.marketplace, known, asked.cut, asked.policy, _check)

@@ -55,7 +55,6 @@ class Finished:
 
 
 def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished:
-    """Return the finished response of a body, with an ETag of its bytes."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     tagged = {**headers, "ETag": etag}
     return Finished(

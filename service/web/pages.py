@@ -34,7 +34,6 @@ Show = Callable[[Award, Look], str]
 
 
 def link_badge(award: Award, look: Look) -> str:
-    """Return the HTML of a badge: a link to its record."""
     page = f"/badge/{award.marketplace}/{award.seller}.html?lang={look.language}"
     return f'<a class="badge" href="{escape(page)}">{show_picture(award.badge, award.wording, look)}</a>'
 

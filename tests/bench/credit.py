@@ -9,8 +9,7 @@ ladder for 100,000 sellers and 300,000 entries on SQLite; `preview.sample_s`: of
 `caution.false_hold_days`: mean days of a year that a clean seller was under caution. `caution.false_value_share`: the
 share of clean sellers' value whose payout a caution delayed. `caution.days_until_stopped`: mean, from the first day of
 a runner's run. `year.*`: as in `./dev bench year`. `worker.lost`, `.duplicated`, `.out_of_order`: of
-`worker.statements`, after `worker.tries` kills. `poison.*`, `record_s`, `mechanism.*`: `tests/bench/_poison.py`,
-`tests/bench/_record.py`.
+`worker.statements`, after `worker.tries` kills. `_poison.py` and `_record.py` state theirs.
 
 Eight minutes on an idle core.
 """

@@ -4,10 +4,10 @@ The simulated market of BASE sellers goes through a real ledger and its export. 
 names, as Parquet alone, up to the size: 42 entries a seller, 37 of them days of exposure.
 
 `rescore_over_predict`: the seconds of all tasks by the local driver (read, fold, predict, policy, write), over those of
-LightGBM's `Booster.predict` on all cores with the rows that the answers look at, 18 a seller. `rescore_s`, `predict_s`.
+LightGBM's `Booster.predict` on all cores with the rows that the answers look at, 18 a seller.
 `growth.SELLERS`: processor microseconds a seller, at a quarter, a half and the whole size, alternating; `growth.spread`
-is the largest over the smallest. `core_seconds_per_million`, `bytes_per_seller` of the entries, `scores.bytes_per_seller`.
-`peak_mb` of a process. `export_us_per_entry` from SQLite, `generation_us_per_seller`.
+is the largest over the smallest. `bytes_per_seller` is of the entries, `peak_mb` of a process.
+`export_us_per_entry` is from SQLite.
 `bit_equal.sellers` answers from files compared with single requests to the ledger, `bit_equal.differ`.
 
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.

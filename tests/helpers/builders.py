@@ -133,7 +133,6 @@ def attribution(violation_id: str, outcome: Attribution, entry_id: str = "") -> 
 
 
 def correction(corrected_id: str, moved_to: int | None = None, entry_id: str = "") -> Entry:
-    """Return a correction that moves an entry to a time, or voids it."""
     kind = CorrectionKind.VOID if moved_to is None else CorrectionKind.MOVED
     fact = EntryCorrected(corrected_id, kind, "staff-7", "entered wrongly", moved_to)
     return Entry(entry_id or f"c-{corrected_id}", "", fact)

@@ -85,7 +85,6 @@ def open_scorer(ledger: Ledger, policy: Policy = GENERAL) -> Scorer:
 
 
 def planned(ledger: Ledger, folder: Path, days: int = 0) -> Run:
-    """Return the run of MARKET, planned over a ledger."""
     _, runs = plan_runs(Opened(ledger, open_scorer(ledger)), Store(folder), days, lambda *_: None)
     [run] = [one for one in runs if one.manifest.marketplace == MARKET]
     return run

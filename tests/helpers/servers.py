@@ -58,7 +58,6 @@ class Shelf(Registry):
 
 
 def append_messages_alone(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[AppendedEntry]:
-    """Append as a server without a record of measures does."""
     return append_messages(ledger, marketplace, messages, lambda _marketplace, _entries: None)
 
 

@@ -37,7 +37,6 @@ class Counted:
 
 
 def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Return which violations match at least one rule of a bad definition."""
     found = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)

@@ -40,7 +40,6 @@ class ContextSource:
 
     @property
     def features(self) -> tuple[ContextFeature, ...]:
-        """Return one feature for a number, one for each text."""
         if self.one_of is None:
             return (ContextFeature(self.name, reference=float(self.reference)),)
         return tuple(

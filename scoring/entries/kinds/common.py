@@ -45,7 +45,6 @@ def product_category_field(number: int) -> Any:
 
 
 def currency_field(number: int) -> Any:
-    """Return the field for the currency of an optional amount."""
     return optional(number, CURRENCY, "ISO 4217 code. Required with an amount.")
 
 

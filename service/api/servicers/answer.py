@@ -137,7 +137,6 @@ class AnswerServicer:
         return steps
 
     def _cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:
-        """Return the cut of now, and the same at the simulated time."""
         self._reads.reach(request.at_least_sequence)
         cut = self._reads.cut(score_pb.ExplainTrustScoreRequest(at_least_sequence=request.at_least_sequence))
         later = optional_time(request, "observe_time") or cut.observe_time

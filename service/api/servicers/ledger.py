@@ -28,7 +28,6 @@ DecideViolation = Callable[[Any, Any], Any]
 
 
 def _method_of(action: Action) -> DecideViolation:
-    """Return the method that decides so, such as ConfirmViolation."""
     response = getattr(ledger_pb, f"{action.name.capitalize()}ViolationResponse")
 
     def decide(servicer: "LedgerServicer", request: Any) -> Any:

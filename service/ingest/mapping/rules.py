@@ -255,7 +255,6 @@ class Rule:
         return None
 
     def read_all(self, row: Row) -> None:
-        """Read all columns that the rule names."""
         counts = self._counts.values()
         readings = [*self._when, *self._values.values(), *self._attributes.values(), *(count.read for count in counts)]
         for read in (*readings, *(test for count in counts for test in count.when)):

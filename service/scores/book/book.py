@@ -99,7 +99,6 @@ class Book:
             self.keeper.close(seconds)
 
     def can_answer(self) -> bool:
-        """Return whether any seller has an answer without the ledger."""
         return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
 
     def get(self, name: str, asked: Asked) -> bytes:

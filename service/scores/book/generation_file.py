@@ -69,7 +69,6 @@ class GenerationHead(NamedTuple):
 
     @property
     def cut(self) -> Cut:
-        """Return the cut of all answers."""
         return Cut(self.observe_time, self.known_time, self.sequence)
 
     @property

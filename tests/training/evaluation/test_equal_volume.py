@@ -22,7 +22,6 @@ def test_an_interval_adds_up_what_each_seller_moves() -> None:
 @example([(2, True, 10, 1, 0, 0), (1, False, 12, 1, 1, 0), (3, True, 24, 1, 2, 0), (0, False, 20, 1, 3, 1)])
 @given(rows)
 def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
-    """By counting every pair of a day, ties one half, weights multiplied; a fifth more volume is like."""
     score, bad, volume, weight = (np.array(column, dtype=float) for column in list(zip(*drawn, strict=True))[:4])
     seller, day = (np.array([r[place] for r in drawn]) for place in (4, 5))
     pairs = [
@@ -67,7 +66,6 @@ def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
 
 
 def test_an_interval_does_not_leave_what_an_auc_can_be() -> None:
-    """A few rows in nearly perfect order; the interval of a difference is not cut."""
     score, bad = np.array([4.0, 3.0, 2.5, 1.0, 2.0, 3.5]), np.array([1, 1, 1, 0, 0, 0])
     found = auc_at_equal_volume(score, bad, np.full(6, 100.0), np.arange(6))
     free = between(found.value, found.influence)

@@ -79,7 +79,6 @@ def test_paired_figures_are_differences_of_the_models(found: dict[str, Any]) -> 
 
 
 def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> None:
-    """Own exposure in the log-odds affects log-loss and calibration alone."""
     case = case_of()
     own = np.random.default_rng(5).normal(0, 1, len(case.bad))
     moved = evaluate(case_of(log_odds={name: z + own for name, z in case.served.items()}, served=case.served))

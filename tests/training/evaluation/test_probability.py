@@ -69,7 +69,6 @@ def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
 
 
 def test_recalibration_has_no_line_where_none_fits_best() -> None:
-    """Without both outcomes, with equal log-odds, or with separated outcomes: NaN."""
     z = np.array([-2.0, -1.0, 1.0, 2.0])
     for score, bad in ((z, np.zeros(4)), (np.ones(4), np.array([0.0, 1, 0, 1])), (z, (z > 0).astype(float))):
         assert np.isnan(Recalibration(score, bad, np.ones(4)).slope)
@@ -78,7 +77,6 @@ def test_recalibration_has_no_line_where_none_fits_best() -> None:
 
 
 def test_a_step_of_newton_stands_for_refitting_each_draw() -> None:
-    """Intervals equal the refits' intervals to a twentieth of their width."""
     z, bad = drawn(1500, 3, 0.3, 0.8)
     seller, line = np.arange(1500) // 2, Recalibration(z, bad, np.ones(1500))
     draws = draw({}, {"m": line.terms()}, seller, np.ones(1500), bad, 9, 200)

@@ -23,7 +23,6 @@ def arrays_of(drawn: Drawn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @given(rows)
 def test_auc_is_the_share_of_pairs_in_order(drawn: Drawn) -> None:
-    """By counting every pair; and by scikit-learn, with weights too."""
     score, bad, weight = arrays_of([(s, b, w) for s, b, w in drawn])
     weight = np.array([w for _, _, w in drawn], dtype=float)
     pairs = [(a > b) + (a == b) / 2 for a in score[bad == 1] for b in score[bad == 0]]

@@ -147,7 +147,6 @@ def test_a_champion_without_a_lowest_tier_rejects_a_twentieth() -> None:
 
 
 def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
-    """A right model alarms on no tier; log-odds half too low or too high alarm on their side."""
     right = grades(case_of())
     assert [row["tier"] for row in right][:2] == ["unrated", "probation"]
     assert [(row["points_from"], row["points_to"]) for row in right][:3] == [(None, None), (0, 499), (500, 599)]

@@ -33,7 +33,6 @@ def test_clustered_rows_alarm_in_one_of_twenty_samples() -> None:
 
 
 def test_a_shift_is_found_and_a_constant_column_has_none() -> None:
-    """Half a standard deviation is far above critical; a value that training never had is a shift."""
     rng, samples = np.random.default_rng(4), Samples(np.arange(800), np.arange(800, 1600))
     found = samples.shift(rng.normal(size=800), rng.normal(0.5, 1, 800), 1)
     assert found.value > 5 * found.critical
@@ -57,7 +56,6 @@ def sellers(rng: np.random.Generator, rows: int, young: float, worse: float) -> 
     ("young", "worse", "every", "alike"), [(0.2, 0, False, False), (0.6, 0, True, False), (0.2, 60, True, True)]
 )
 def test_growth_is_told_from_a_shift(young: float, worse: float, every: bool, alike: bool) -> None:
-    """More young sellers move the points, and not at equal tenure; worse sellers move them there too."""
     rng = np.random.default_rng(6)
     found = compare_with_today(sellers(rng, 3000, 0.2, 0), sellers(rng, 4000, young, worse), 1)
     assert (found["all"].low >= 0.1, found["alike"].low >= 0.1) == (every, alike)

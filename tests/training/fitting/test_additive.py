@@ -27,7 +27,6 @@ def study() -> Study:
 
 
 def test_every_step_goes_the_way_of_its_feature_or_not_at_all(rows: Snapshot) -> None:
-    """More incidents are worse; a medium tenure is worst, and its direction leaves the curve flat or falling."""
     steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, DIRECTIONS)
     assert 0 in [step.features[0] for step in steps]
     for step in steps:

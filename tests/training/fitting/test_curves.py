@@ -1,5 +1,3 @@
-"""Curves are the sum of LightGBM's trees of one feature each; tables are the curves in few steps and whole points."""
-
 from dataclasses import fields, replace
 from itertools import combinations
 
@@ -57,7 +55,6 @@ SETTINGS = {"objective": "binary", "verbosity": -1, "num_threads": 1, "extra_tre
 
 @pytest.mark.parametrize("pair", [[], [[0, 1]]], ids=["alone", "a pair"])
 def test_curves_are_the_trees_added_up(rows: Snapshot, pair: list[list[int]]) -> None:
-    """On edges and between them; a pair's curve holds the trees that use both of its features."""
     x = rows.x.round(1)
     together = {**SETTINGS, "interaction_constraints": [[0], [1], [2], *pair]}
     booster = lightgbm.train(together, lightgbm.Dataset(x, rows.bad), 30)
@@ -112,7 +109,6 @@ def test_context_is_at_its_reference_in_the_base(rows: Snapshot) -> None:
 
 
 def test_edges_have_few_digits_and_move_nobody(rows: Snapshot) -> None:
-    """Every training value stays in its row."""
     cuts = np.array([0.123456789, 0.1239, 0.6543210987])
     curves = Curves(0.0, (Curve((2,), (cuts,), np.array([3.0, 2.0, 1.0, 0.0])),))
     page = tabled(curves, rows.x)

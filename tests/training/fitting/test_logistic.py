@@ -37,7 +37,6 @@ def test_the_weights_are_where_the_penalised_loss_is_least() -> None:
 
 
 def test_own_exposure_is_beside_what_is_fitted() -> None:
-    """Rows that differ in future sales alone have the same score; their outcomes fit with the offset."""
     rows = rows_of()
     rng = np.random.default_rng(9)
     sold = np.exp(rng.normal(4, 1.5, len(rows.bad)))
@@ -64,7 +63,6 @@ def test_a_seller_far_out_does_not_lead_it() -> None:
 
 
 def test_a_nearly_constant_column_says_nothing_far_out() -> None:
-    """A column that spreads by a millionth is left out, and no test row reaches beyond the training range."""
     rows, study = rows_of(), restated(STUDY, exposure={"reference_orders": None})
     x = rows.x.copy()
     x[:, 0] = 1 + 1e-6 * np.arange(len(x)) / len(x)
@@ -77,7 +75,6 @@ def test_a_nearly_constant_column_says_nothing_far_out() -> None:
 
 
 def test_the_penalty_is_chosen_on_sellers_left_out() -> None:
-    """Columns that tell nothing are held back more than columns that tell."""
     rows, study = rows_of(), restated(STUDY, exposure={"reference_orders": None})
     rng = np.random.default_rng(5)
     few = rows.take(np.arange(400))

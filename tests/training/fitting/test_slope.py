@@ -70,7 +70,6 @@ def test_the_slope_that_made_the_outcomes_is_found(study: Study, true: float) ->
 
 
 def test_where_nothing_can_be_asked_1_is_assumed_and_said(study: Study) -> None:
-    """All sell alike, or too few bad rows remain without a third of the sellers."""
     rows = sold(0.4, 600)
     for silent in (replace(rows, window_orders=np.full(600, 5.0)), replace(rows, bad=(np.arange(600) < 12) * 1.0)):
         found = estimate(silent, study, fit)
@@ -79,7 +78,6 @@ def test_where_nothing_can_be_asked_1_is_assumed_and_said(study: Study) -> None:
 
 
 def test_rows_of_one_seller_are_taken_as_one(study: Study) -> None:
-    """Every row twice: under one seller the error stays, under two it shrinks by the root of two."""
     rows = sold(0.4)
     twice = rows.take(np.repeat(np.arange(len(rows.bad)), 2))
     apart = replace(twice, seller=np.arange(len(twice.bad)))

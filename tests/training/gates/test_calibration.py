@@ -13,7 +13,6 @@ from training.gates.calibration import row_ratio, row_spread
 @pytest.mark.long
 @pytest.mark.parametrize("by", [-0.7, 0.7])
 def test_a_model_that_predicts_at_the_wrong_level_is_stopped(by: float) -> None:
-    """Half or twice the odds predicted: level, tiers and segments fail, and each names its remedy."""
     found = judged(shifted(lightgbm=lambda z, _: z + by))
     assert {"calibration", "segments"} <= {gate for gate, row in found.items() if gate != "passed" and not row["ok"]}
     assert "train --recalibrate keeps the tables and fits the level" in found["calibration"]["text"]
@@ -35,7 +34,6 @@ def test_a_drift_of_the_base_rate_asks_for_a_signature(before: float, passes: bo
 
 @pytest.mark.long
 def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
-    """A tier that is off beyond chance by less than the limit passes."""
     found = judged(shifted(lightgbm=lambda z, _: z - 0.25))
     level, groups = found["calibration"], found["segments"]
     assert re.search(

@@ -1,5 +1,3 @@
-"""Gates: a good candidate passes, each bad one is stopped, and a study cannot remove a hard gate."""
-
 import json
 import math
 import tomllib
@@ -117,7 +115,6 @@ def test_what_a_model_loses_is_the_estimate_of_the_judged_pairs(good: dict[str, 
 
 
 def test_a_model_behind_at_equal_volume_fails_though_it_leads(good: dict[str, Any]) -> None:
-    """And a model that is behind over all pairs alone passes."""
     behind = {"value": -0.096, "low": -0.12, "high": -0.07}
     worse, other = deepcopy(good), deepcopy(good)
     worse["judged"]["difference"]["lightgbm-champion"] = behind
@@ -137,7 +134,6 @@ def test_too_few_pairs_are_not_judged_but_signed(good: dict[str, Any], pairs: fl
 
 
 def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
-    """Eighty bad rows, log-odds a third too far apart: undecided, and it states the rows that decide."""
     few = shifted(case_of(rows=700, seed=6), lightgbm=lambda z, _: 1.3 * z + 0.6)
     assert few["test"]["bad"] < 90
     found = judge(Gates(), few, MEASURED)
