@@ -93,7 +93,6 @@ def test_a_grave_report_of_an_authority_stops_intake_for_3_days() -> None:
 
 
 def test_a_caution_uses_its_facts_up() -> None:
-    """Two reports of weight 60 are used up; the third has no partner, the fourth has the third."""
     rows = [report(f"r{n}", TODAY - 10 + n) for n in range(4)]
     assert cautions(rows[:1], visible(TODAY - 10), PAIRED) == ()
     [first] = cautions(rows, visible(TODAY - 9), PAIRED)
@@ -256,7 +255,6 @@ def test_reports_give_no_more_than_30_days_of_180(
 @FEW
 @given(SEEN, st.integers(0, 30), st.sampled_from([Source.CUSTOMS, Source.TEST_BUY]), st.integers(0, 6))
 def test_what_is_taken_back_leaves_no_caution(seen: Seen, age: int, source: Source, incident: int) -> None:
-    """With a confirmed violation, so that served days do not count: equal in all fields."""
     rows = [violation(f"guilty-{age}", TODAY - age, severity=1) for age in (191, 50)] + history(seen)
     false = report("false", TODAY - age, source, incident=f"incident-{incident}")
     for undone in (Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED):

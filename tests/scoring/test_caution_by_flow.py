@@ -151,7 +151,6 @@ def test_what_is_stated_again_or_late_begins_no_new_caution() -> None:
 
 
 def test_a_burst_that_goes_on_is_new_after_its_days() -> None:
-    """20 disputes a day: new each week, five days each."""
     table = table_of(burst=DISPUTED)
     days = [flow(TODAY - back, delivered_orders=20, disputed_orders=20) for back in range(120, -20, -1)]
     mornings = [bool(cautions(days, table, (TODAY - 125 + n) * DAY + 1)) for n in range(145)]
@@ -217,7 +216,6 @@ def test_days_served_by_restated_flow_count_and_nothing_else() -> None:
 
 
 def test_days_that_flow_used_up_are_missing_to_reports() -> None:
-    """Two bursts use 28 days; of the three days of customs' report two are left."""
     rows = numbered([*SOLD, report("r", TODAY)])
     days = [flow(TODAY - back, delivered_orders=90, disputed_orders=30) for back in (60, 40)]
     [alone] = score(rows, ["s"], NOW, artifact(), GENERAL)

@@ -71,7 +71,6 @@ def midnight(day: int) -> int:
 
 
 def test_a_suspension_begins_with_the_decision() -> None:
-    """24 points of standing suspend for a week from the confirmation on."""
     rows = [*SOLD, violation("v", TODAY - 40, COUNTERFEIT, CRITICAL, Status.ALLEGED)]
     assert suspension(evaluated(rows)) is None
     decided = [*rows, status("c", "v", Status.CONFIRMED, TODAY - 3)]
@@ -123,7 +122,6 @@ def test_a_termination_is_announced_and_begins_after_its_notice() -> None:
 
 
 def test_each_further_violation_suspends_anew() -> None:
-    """36 points were served; three more within the month of the last suspension: a month from their confirmation on."""
     breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(3)]
     assert suspension(evaluated([*SOLD, *breaches])) is None
     again = evaluated([*SOLD, *breaches, violation("again", TODAY - 3, Category.IP, Severity.MODERATE)])
@@ -228,7 +226,6 @@ def test_the_days_until_a_closure_are_from_the_day_asked_for() -> None:
 
 
 def test_without_a_model_only_confirmed_facts_hold() -> None:
-    """No tier is guessed: the state is unknown, and no seller counts as a newcomer."""
     rows = numbered([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL)])
     found = evaluate_measures(rows, "s", NOW, None, GENERAL, "acme")
     assert (found.score.state, found.score.tier) == (ScoreState.UNKNOWN, None)

@@ -46,7 +46,6 @@ def seen(rows: list[FactRow], before: Policy | None = BEFORE, after: Policy = AF
 
 
 def test_tiers_reviews_and_listings_wait() -> None:
-    """The tier, a cap and a review are as before the move; the badge and the hold are not."""
     found, own = seen([]), seen([], None)
     assert own.score.tier is not None
     kept = seen([], None, BEFORE).score.tier

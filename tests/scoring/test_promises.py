@@ -159,7 +159,6 @@ def test_reducing_never_lowers_points_and_an_appeal_moves_none(rows: list[FactRo
 
 @pytest.mark.long
 def test_the_tier_falls_at_once_and_rises_after_clear_days() -> None:
-    """By the lowest points of now and the last 14 day-ends, as known today."""
     history = [exposure(f"x{d}", TODAY - d, 60) for d in range(1, 400)]
     clean = score_one(history)
     fallen_rows = [*history, violation("v", TODAY, 1, 4)]

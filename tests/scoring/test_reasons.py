@@ -137,7 +137,6 @@ def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
 @pytest.mark.long
 @given(sellers(), st.integers(0, 7))
 def test_a_script_with_page_and_rows_adds_up_the_points(rows: list[FactRow], seed: int) -> None:
-    """It shares no code with the core: it reads the ledger's rows as JSON, and the artifact as bytes."""
     artifact, numbers = page_artifact(seed, 2_500), numbered(rows)
     [answer] = score(numbers, ["s"], NOW, artifact, policy())
     if answer.points is not None:

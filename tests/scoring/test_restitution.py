@@ -58,7 +58,6 @@ def test_an_earlier_update_counts_in_its_place() -> None:
 
 
 def test_a_measure_ends_by_itself_as_it_was_stated_last() -> None:
-    """Until day 4 at first, then until day 6; a measure without an end never ended by itself."""
     first = at(2, IMPOSED, RESERVE, ppm=100_000, until=4 * DAY)
     assert [item.days for item in items([first])] == [2]
     assert [item.days for item in items([first, at(3, UPDATED, RESERVE, until=6 * DAY)])] == [4]

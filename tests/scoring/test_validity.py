@@ -167,7 +167,6 @@ def test_the_worked_end_of_an_answer() -> None:
 
 
 def test_a_void_or_moved_entry_bounds_an_answer_as_it_stands() -> None:
-    """A correction is visible at every time, so its effect on a later entry is already known."""
     later = violation("v", TODAY)._replace(occur_time=NOW + HOUR, report_time=NOW - HOUR)
     row = FactRow(0, "c", "s", Kind.CORRECTION, NOW - 9, NOW - 9, target="v")
     void = row._replace(status=CorrectionKind.VOID)

@@ -51,7 +51,6 @@ def test_sums_are_exact_whatever_the_order(items: list[tuple[int, int]]) -> None
 )
 @example([(2**20, 2**42 - 1, 1)] * 9 + [(2**20 - 1, 2**42, 3)], 0)
 def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int, int, int]], smaller: int) -> None:
-    """With and without sums that fit into 64 bits: equal to Python's own integers, rounded once."""
     items = sorted(((weight, amount >> smaller, case) for weight, amount, case in items), key=lambda item: item[2])
     weight, amount, case = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
     sums = sum_by_case(weight[None], amount, case, 4, 20)

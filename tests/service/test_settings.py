@@ -147,7 +147,6 @@ def test_a_description_says_where_each_value_comes_from() -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    """An empty variable counts as unset, except that an empty metrics address turns metrics off."""
     empty = {f"SELLERTRUST_{name.upper()}": "" for name in VARIABLES}
     settings = load(empty)
     assert settings.metrics_address == ""

@@ -23,7 +23,6 @@ with sellertrust.local() as trust:
 
 
 def test_the_fixture_scores_by_the_starter_model(trust_client: Client) -> None:  # noqa: F811
-    """Every answer names the model as what it is, also one of a batch and a remembered one."""
     trust_client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1"), violation("v", "s1")])
     before = trust_client.get_trust_score(MARKET, "s1")
     trust_client.confirm_violation(MARKET, "v", actor="staff-1", reason="seen")

@@ -221,7 +221,6 @@ def test_a_line_of_long_names_does_not_fill_the_disk(tmp_path: Path) -> None:
 
 
 def test_no_text_of_callers_stands_in_place_of_an_id(tmp_path: Path) -> None:
-    """No text that somebody wrote stands in the file in place of an id. A malformed id is written as malformed."""
     path, prose, longest = tmp_path / "audit.jsonl", "Jo Doe of 1 Main Street", "i" * 128
     with running_server(tmp_path) as running, running.client() as client:
         wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}

@@ -227,5 +227,4 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_rules_of_persons_that_cannot_hold_are_refused(tmp_path: Path, text: str, problem: str) -> None:
-    """Rules are refused if one person could count for two, or if they can never be met."""
     assert any(line.startswith(problem) for line in problems(tmp_path, text))

@@ -55,7 +55,6 @@ def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_verify_book_fails_where_nothing_was_compared(tmp_path: Path) -> None:
-    """A marketplace without sellers exits with 3; an option of another subject with 2."""
     with filled_server(tmp_path) as (running, _):
         shell = shell_of(tmp_path, target=running.address)
         assert "nothing was compared" in shell("verify", "book", "-m", "empty", code=3)[1]

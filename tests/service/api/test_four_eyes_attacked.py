@@ -58,7 +58,6 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.long
 def test_nobody_approves_its_own_proposal(eyes: World) -> None:
-    """An author cannot approve its own proposal under another certificate."""
     proposal = eyes.propose("anna", overrides())
     for name in ("anna", "anna-laptop", "anna-secret", "robot", "crawler"):
         denied(eyes.approve, name, proposal)

@@ -288,7 +288,6 @@ def test_health_is_open_to_all(callers: Granted) -> None:
 
 
 def test_grants_that_nobody_can_use_stop_the_start(tmp_path: Path) -> None:
-    """The server refuses grants if no caller can prove its identity."""
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:checkout.example", ["read_scores"]))
     with pytest.raises(ConfigurationWrong, match="nobody can show"), running_server(tmp_path, grants=path):

@@ -174,8 +174,6 @@ def test_each_kind_binds_the_terms_by_its_value(
 
 
 def test_an_imposed_measure_reaches_orders_by_its_violations(known: Ledger, clock: Clock) -> None:
-    """A person's measure reaches an earlier order only if it rests on a violation that counts."""
-
     def hold_days() -> int:
         order = Order(10_000, TODAY - 20, "EUR")
         return payouts(known, POLICY).evaluate(MARKET, SELLER, order, TODAY, "", known.cut()).terms.hold_days

@@ -148,7 +148,6 @@ def test_a_token_that_was_tampered_with_is_refused(running: Running, method: str
 
 @pytest.mark.parametrize("method", LISTS)
 def test_a_cut_that_was_never_given_is_refused(running: Running, method: str) -> None:
-    """A cut that the ledger cannot have given is refused under a sound checksum."""
     cut = sound_cut(running, method)
     cuts = [
         replace(cut, observe_time=cut.observe_time + DAY),

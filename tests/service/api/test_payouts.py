@@ -127,7 +127,6 @@ measures = [
 
 
 def test_young_orders_are_paid_within_their_limit(tmp_path: Path) -> None:
-    """The limit is 5,000 and 5 % of 12,000 settled; the caller states what other young orders got."""
     path = tmp_path / "policy.toml"
     path.write_text(GENERAL[: GENERAL.index("[[rules]]")] + YOUNG)
     with running_server(tmp_path, policy=path) as running, running.client() as client:
@@ -337,7 +336,6 @@ LIMITED = GENERAL[: GENERAL.index("[[rules]]")] + YOUNG
 
 
 def test_nothing_is_settled_in_another_currency(ledger: Ledger, clock: Clock) -> None:
-    """An order in EUR, and 5 % of 12,000 settled in USD by the policy of today: the limit is 5,000 EUR."""
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1"), exposure(TODAY - 25, settled_orders=1, value_minor=12_000, currency="USD")])
     scorer = build_scorer(ledger, parse_policy_text(LIMITED))
@@ -358,7 +356,6 @@ def test_nothing_is_settled_in_another_currency(ledger: Ledger, clock: Clock) ->
 
 
 def test_what_settles_in_a_stop_raises_no_limit_in_it(stopped: Ledger) -> None:
-    """600 are 5 % of 12,000 that settled in the stop: they count when it ends."""
     order = replace(order_of(8), confirmed_time=ago(8), others_paid_minor=0)
 
     def found(text: str = LIMITED) -> OrderPayout:

@@ -9,7 +9,6 @@ BOUNDS = (0.001, 0.25, 1, 10)
 
 
 def test_plain_metrics_read_as_those_of_prometheus() -> None:
-    """Counts and durations read as in Prometheus's own client."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     calls = PlainCounter("calls", "Calls.", ("method", "code"), ours)
     seconds = PlainHistogram("seconds", "Time.", ("method",), ours, BOUNDS)

@@ -47,7 +47,6 @@ def commit(one: Running, policy: str = LADDER.text, expected: str = TIERS.digest
 def test_losses_are_refused_until_they_are_accepted(
     one: Running,
 ) -> None:
-    """A policy whose certificate does not hold is refused with the sums and served once they are accepted."""
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, assumptions=ASSUMED)
     assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
     less = LOSSES | {"unconditional": 159_979_999}

@@ -176,7 +176,6 @@ def test_nobody_decides_what_the_same_batch_derives(callers: Granted) -> None:
 
 
 def test_nobody_attributes_its_own_report(callers: Granted) -> None:
-    """The reporter cannot decide whose goods they were."""
     with callers("a") as a, callers("b") as b:
         a.append_entries(MARKET, [violation("g-1", "s")])
         stated = []

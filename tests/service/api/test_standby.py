@@ -168,7 +168,6 @@ def test_what_was_remembered_of_lost_entries_is_dropped(pair: Pair, tmp_path: Pa
 
 @pytest.mark.long
 def test_files_made_of_lost_entries_are_refused(pair: Pair, tmp_path: Path) -> None:
-    """A generation and a checkpoint made of entries that a promoted standby lacks, before and after it has as many."""
     publish(Registry(tmp_path / "registry"))
     shell = shell_of(tmp_path, database_url=pair.url, policy=TIERS)
     early, late, log = (tmp_path / name for name in ("early.jsonl", "late.jsonl", "server.log"))
@@ -200,7 +199,6 @@ def test_files_made_of_lost_entries_are_refused(pair: Pair, tmp_path: Path) -> N
 
 @pytest.mark.long
 def test_a_feed_reads_again_what_was_lost(pair: Pair, tmp_path: Path) -> None:
-    """A feed that runs on goes back by itself, also if no further message comes; and so does the next one."""
     with nats_server(tmp_path) as broker, Ledger.open(pair.url) as ledger:
         broker.add_stream("FACTS", "facts")
         broker.publish("facts", [fact(number) for number in range(3)])

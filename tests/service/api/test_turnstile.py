@@ -112,7 +112,6 @@ def test_held_calls_leave_places_on_a_shared_connection() -> None:
 
 
 def test_the_more_calls_are_held_the_longer_each_waits() -> None:
-    """At most 500 refusals a second; beyond 4,096 no call is held."""
     gate = Turnstile()
     seconds = [gate.start_holding(f"c{number}") for number in range(MAX_HELD + 1)]
     assert (seconds[0], seconds[-2], seconds[-1]) == (HOLD_SECONDS, MAX_HELD / HELD_REFUSALS, 0)

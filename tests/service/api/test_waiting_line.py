@@ -80,7 +80,6 @@ def test_a_call_is_late_if_it_would_wait_too_long() -> None:
 
 
 def test_a_call_of_too_short_a_deadline_is_not_begun() -> None:
-    """A call whose deadline is nearer than its work takes is not begun but slowness is forgotten."""
     world = World(DEAR)
     world.line.note_work("S/M", 1.0)
     tries = 0

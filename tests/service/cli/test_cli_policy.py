@@ -87,7 +87,6 @@ def test_an_example_needs_no_override_if_the_rule_does_not(tmp_path: Path) -> No
 
 @pytest.mark.long
 def test_cases_beside_a_policy_decide_the_exit_code(tmp_path: Path) -> None:
-    """4 if a case fails, with the actual and the expected value."""
     shell = bare_shell(tmp_path)
     assert "12 cases of 12 hold" in shell("policy", "check")[1]
     assert "9 cases of 9 hold" in shell("policy", "check", TIERS)[1]

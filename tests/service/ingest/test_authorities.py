@@ -319,7 +319,6 @@ def test_an_interrupted_import_queues_every_row(
 @pytest.mark.parametrize("name", ["@seller", "@verified", " @seller", "@anything"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_cannot_name_its_sellers_itself(ledger: Ledger, tmp_path: Path, name: str, kind: str) -> None:
-    """A file cannot say by a column of its own whose its rows are."""
     row = {"record": "seizure", "no": "1", "licence": "NOBODY", "shop": "", "final": "true", name: "s-1"}
     table, file = pl.DataFrame([row]), tmp_path / f"customs.{kind}"
     table.write_csv(file) if kind == "csv" else table.write_parquet(file)

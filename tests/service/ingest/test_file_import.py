@@ -121,7 +121,6 @@ def test_a_row_that_is_not_utf8_costs_itself_and_no_other(ledger: Ledger, tmp_pa
 
 
 def test_a_file_in_another_encoding_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
-    """UTF-16, as a spreadsheet saves it."""
     path = write(tmp_path, *GOOD)
     path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
     ((_, line, reason),) = imported(ledger, tmp_path).rejects

@@ -35,7 +35,6 @@ def test_a_retry_is_answered_as_the_first_time(ledger: Ledger, clock: Clock) -> 
 
 
 def test_a_retry_is_valid_still_when_the_clock_has_been_put_back(ledger: Ledger, clock: Clock) -> None:
-    """An entry accepted as present is not later refused as future."""
     first = ledger.append(MARKET, [violation(occur_time=NOW)])
     clock.now = NOW - 10 * SECOND
     assert ledger.append(MARKET, [violation(occur_time=NOW)]) == [first[0]._replace(already_present=True)]
@@ -142,7 +141,6 @@ def test_what_a_caller_leaves_out_is_filled_in(ledger: Ledger) -> None:
 
 
 def test_texts_that_databases_find_hard_come_back_as_they_were(ledger: Ledger) -> None:
-    """Escapes, the end of a COPY, quotes, separators, and characters beyond 16 bits."""
     reason = "a\\u0000b\\\\N \\. \"'\x80\u2028 é 漢 \U0001f600"
     ledger.append(MARKET, [violation("v1"), status("v1", reason=reason), identity(attributes={"k": reason})])
     assert [one.entry for one in ledger.entries.list(MARKET, ledger.cut())][1:] == [

@@ -8,7 +8,6 @@ from tests.reference_pages import UNNAMED
 
 @pytest.mark.long
 def test_each_edit_is_named_or_documented(tmp_path: Path) -> None:
-    """Over 200: each column of each row of each table, each deleted row, and each file."""
     found = list(edits(tmp_path))
     assert len(found) >= 200
     unnamed = {edit.of for edit in found if not edit.is_found}

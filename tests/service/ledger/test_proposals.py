@@ -100,7 +100,6 @@ def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
 
 
 def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
-    """No key opens another entry's text: it reads as erased."""
     with Ledger.open(url, clock=clock) as ledger:
         propose(ledger, "p-1")
         propose(ledger, "p-2", content=Content(CONTENT.method, b"other", "a-1", "so", {}))

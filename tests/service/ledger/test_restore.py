@@ -133,7 +133,6 @@ def test_a_forged_backup_is_refused_by_its_fault(file: Path, tmp_path: Path, bac
 
 @pytest.mark.long
 def test_what_unpacks_to_any_size_is_refused_in_bounded_memory(file: Path, tmp_path: Path) -> None:
-    """A manifest, and a line, of 300 MB in a file of 300 kB."""
     for name, match in ((MANIFEST, "its manifest is longer than"), (member_of("entry"), "SHA-256")):
         bomb = tmp_path / name
         with zipfile.ZipFile(file) as sound, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:

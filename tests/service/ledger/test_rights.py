@@ -157,7 +157,6 @@ def test_the_owner_may_truncate_no_table(tmp_path: Path) -> None:
 
 
 def test_lost_rights_are_not_shown_to_callers(tmp_path: Path) -> None:
-    """A server whose rights are taken while it runs says nothing of them to a caller."""
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)
         with running_server(tmp_path, database_url=role_url) as running, running.client() as client:

@@ -87,7 +87,6 @@ TAMPERINGS = {
 
 @pytest.mark.parametrize("change", TAMPERINGS)
 def test_an_edit_that_leaves_the_leaves_is_found(ledger: Ledger, url: str, change: str) -> None:
-    """Verification finds an edit even if it keeps the leaves. Each edit reads as another fact with equal leaves."""
     fill(ledger)
     statement, named = TAMPERINGS[change]
     is_sqlite = url.startswith("sqlite")

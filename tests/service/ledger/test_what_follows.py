@@ -135,7 +135,6 @@ def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, monkeypatch:
 
 
 def test_a_reduced_violation_is_raised_by_no_incident(ledger: Ledger) -> None:
-    """The other's 10 units raise it to major; the 1,010 units of both had made both critical."""
     reports = [violation("v1", harm=Harm.LOW, incident="i"), violation("v2", harm=Harm.LOW, incident="i")]
     ledger.append(MARKET, [*reports, status("v1", units=1000), status("v2", units=10)])
     assert severities(facts(ledger)) == [Severity.CRITICAL, Severity.CRITICAL]

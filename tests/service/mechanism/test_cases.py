@@ -150,7 +150,6 @@ def test_a_case_goes_and_comes_with_its_facts(told: Told) -> None:
 
 
 def test_an_undecided_case_counts_as_overdue(told: Told) -> None:
-    """A case that nobody decides stays open and counts as overdue."""
     told.append(report())
     told.worker.look()
     told.clock.now += 2 * DAY

@@ -205,7 +205,6 @@ def test_gates_laid_beside_a_model_are_not_believed(registry: Registry, place: P
     ],
 )
 def test_wrong_attachments_are_refused(registry: Registry, attachments: dict[str, bytes]) -> None:
-    """If an attachment is invalid, publishing fails whole."""
     with pytest.raises(ArtifactRefused):
         publish(registry, attachments=attachments)
     assert (list(registry.digests()), registry.history()) == ([], [])

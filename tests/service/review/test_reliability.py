@@ -56,7 +56,6 @@ def test_upheld_reports_never_lower_reliability(record: Record, source: Source) 
     ],
 )
 def test_each_status_has_its_outcome(status: Status, outcome: ReportOutcome) -> None:
-    """An appealed violation is upheld until overturned; another's goods count as overturned."""
     assert find_outcome(status) is outcome
     for attribution in (Attribution.CONTESTED, Attribution.REJECTED):
         assert find_outcome(status, attribution) is outcome

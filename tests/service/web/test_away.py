@@ -49,7 +49,6 @@ def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypa
 
 @pytest.mark.long
 def test_health_is_that_of_the_server_now(tmp_path: Path) -> None:
-    """Health shows the server's present state, even if no badge is asked for."""
     with running_server(tmp_path) as running:
         proxy = Proxy(running.address)
         address = proxy.address

@@ -69,7 +69,6 @@ def test_two_badges_differ_in_their_marks(site: Site) -> None:
 
 
 def test_badges_stand_out_from_light_and_dark_pages() -> None:
-    """At least 4.5 to 1 (WCAG AA), on backgrounds up to #24282d."""
     for theme, ground in (("light", "#ffffff"), ("light", "#f6f4ef"), ("dark", "#24282d"), ("dark", "#000000")):
         for colour in COLOURS[theme].values():
             lighter, darker = sorted((luminance(colour), luminance(ground)), reverse=True)

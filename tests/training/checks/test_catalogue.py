@@ -106,7 +106,6 @@ def test_a_young_file_has_no_end_to_compare(table: LedgerTable, study: Study) ->
 
 @pytest.mark.parametrize(("cliff_at", "step"), [(7, "from 0 to 7"), (60, "from 30 to 60")])
 def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at: int, step: str) -> None:
-    """A feature that knows the outcome until it is read so many days earlier."""
     [point] = study.find_points(table.as_of)[0][-1:]
     rows = snapshot(table, study, point)
     rng = np.random.default_rng(4)

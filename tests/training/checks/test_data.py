@@ -167,7 +167,6 @@ def test_features_that_never_change_are_counted(study: Study, rows: Sequence[Sna
 
 
 def test_unreported_categories_are_no_constant_features(study: Study, rows: Sequence[Snapshot]) -> None:
-    """A value that is the same for all but not 0 still counts."""
     x = np.random.default_rng(1).random((len(rows[0].bad), len(study.features)))
     of_category = [f.name.split("_")[0] in ("ip", "service") and "_mass_" in f.name for f in study.features]
     x[:, of_category] = 0.0
@@ -206,8 +205,6 @@ def with_rate(rows: Snapshot, n: int, rate: float) -> Snapshot:
 
 
 def test_a_base_rate_that_jumps_is_named_with_its_day(rows: Sequence[Snapshot]) -> None:
-    """From 5 % to 10 %; a step in forty rows is chance. It is a note: the gate of calibration judges it."""
-
     def found(n: int, *rates: float) -> Check:
         return base_rate_jump([with_rate(part, n, rate) for part, rate in zip([*rows, rows[0]], rates, strict=False)])
 

@@ -180,7 +180,6 @@ def test_agreement_beyond_chance_is_worked() -> None:
 
 @given(st.integers(2, 60), st.integers(0, 5), st.floats(0.05, 0.95))
 def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) -> None:
-    """No pair disagrees: kappa 1, as certain as the number of possible disagreements."""
     bad = np.repeat((np.random.default_rng(seed).random(pairs) < chance).astype(float), 2)
     found = agreement(np.arange(2 * pairs) // 2, bad, np.full(2 * pairs, chance), np.arange(2 * pairs)).kappa
     assert found.value == found.high == 1

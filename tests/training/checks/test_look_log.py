@@ -53,7 +53,6 @@ def test_looks_of_others_at_an_overlapping_window_count(tmp_path: Path, past: Lo
 
 
 def test_the_same_study_finds_the_same_looks_again(tmp_path: Path) -> None:
-    """Looks of others after its own first look are left out, so its figures stay the same."""
     path = tmp_path / "looks.jsonl"
     third = replace(OTHER, study_digest="4" * 64)
     elsewhere = replace(LOOK, first_day=LOOK.first_day - 30)

@@ -28,7 +28,6 @@ def test_the_worked_rate_at_the_reference_exposure() -> None:
 
 
 def test_bands_know_the_true_rate_whatever_a_seller_sells() -> None:
-    """The best tier sells ten times the reference, and is as bad as the next; at the reference it is better."""
     case = case_of(rows=40_000, champion=False)
     z = case.served["lightgbm"]
     own = z + np.where(case.points >= 600, np.log(10.0), 0.0)

@@ -41,7 +41,6 @@ def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
 
 @pytest.mark.long
 def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
-    """The same width over 300 draws of whole sellers, for a score and for a difference."""
     rng = np.random.default_rng(4)
     n = 1500
     seller = np.arange(n) // 3

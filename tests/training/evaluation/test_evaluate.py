@@ -51,7 +51,6 @@ def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
 
 
 def test_the_figures_are_those_of_the_truth(found: dict[str, Any]) -> None:
-    """The candidate's intervals contain slope 1 and intercept 0, and it beats blurred models."""
     calibration = found["models"]["lightgbm"]["calibration"]
     for name, truth in (("slope", 1.0), ("intercept", 0.0)):
         assert calibration[name]["low"] < truth < calibration[name]["high"]

@@ -55,7 +55,6 @@ def test_parts_that_keep_ties_together_are_worked() -> None:
 
 
 def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
-    """The truth within its error, and scikit-learn's fit to many digits; the intercept holds the slope at 1."""
     z, bad = drawn(20_000, 11, 0.4, 0.7)
     weight = 1.0 + (np.arange(20_000) % 3)
     line = Recalibration(z, bad, weight)

@@ -47,7 +47,6 @@ def test_weights_are_copies_of_rows() -> None:
 
 @given(rows, st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]))
 def test_recall_of_loss_is_what_walking_down_the_scores_finds(drawn: Drawn, harm: float) -> None:
-    """By brute force; a share from 0 to 1 that a larger harm never lowers."""
     score, bad, loss = arrays_of(drawn)
     if not loss.sum() or bad.all():
         assert np.isnan(recall_of_loss(score, bad, loss, harm))
@@ -77,7 +76,6 @@ def test_ks_is_the_distance_of_two_distributions(drawn: Drawn) -> None:
 @pytest.mark.long
 @given(rows)
 def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
-    """At hundredths of the good rows, as scikit-learn's curve; the lift ends at 1."""
     score, bad, _ = arrays_of(drawn)
     if not 0 < bad.sum() < len(bad):
         return

@@ -6,7 +6,6 @@ from training.evaluation.resampling import bootstrap_auc, draw
 
 
 def test_differences_are_paired_and_sellers_are_drawn_whole() -> None:
-    """Equal scores differ by 0 in every draw; a seller's rows twice give the same interval."""
     rng = np.random.default_rng(3)
     bad = (rng.random(300) < 0.2).astype(float)
     good, seller = bad + rng.normal(0, 1, 300), np.arange(300)

@@ -49,7 +49,6 @@ def test_the_model_is_the_sum_of_the_steps(rows: Snapshot, study: Study) -> None
 
 
 def test_what_a_row_has_already_is_not_learned_again(rows: Snapshot) -> None:
-    """A start that holds the truth leaves almost nothing; weights of 0 leave rows out."""
     truth = rows.x[:, 0] - 2.5 + 3.0 * (np.abs(rows.x[:, 1] - 500) < 200)
     again = fit_additive(rows.x, rows.bad, truth, None, [0, 0, 0])
     first = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, [0, 0, 0])

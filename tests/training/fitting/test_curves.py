@@ -78,7 +78,6 @@ def tabled(curves: Curves, x: Floats, reference: dict[int, float] | None = None)
 
 
 def test_a_page_is_the_curves_in_whole_points(rows: Snapshot, study: Study) -> None:
-    """Monotone, at most 12 rows a table; the best row has 0 points."""
     curves = fit_curves(rows, study)
     page = tabled(curves, rows.x)
     assert certify(page, DIRECTIONS)["trees"] == len(page.tables) == 3

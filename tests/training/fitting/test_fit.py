@@ -6,7 +6,6 @@ from training.fitting.logistic import calibrate
 
 
 def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
-    """A row of weight 2 counts as two rows."""
     rng = np.random.default_rng(11)
     raw, start = rng.normal(-1, 1.5, 20_000), np.log(rng.uniform(0.1, 3, 20_000))
     bad = (rng.random(20_000) < 1 / (1 + np.exp(-(0.4 + 0.7 * raw + start)))).astype(float)

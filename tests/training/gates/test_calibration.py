@@ -59,7 +59,6 @@ def test_a_share_by_weight_is_not_taken_for_one_by_number() -> None:
 
 @pytest.mark.long
 def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
-    """Log-odds twice as far apart at the same level: slope 0.5, number 2."""
     found = judged(shifted(lightgbm=lambda z, _: 2 * z + 1.75))
     assert found["calibration"]["number"] == pytest.approx(2, rel=0.15)
     assert not found["calibration"]["ok"]

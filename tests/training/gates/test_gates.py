@@ -104,7 +104,6 @@ def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> No
 
 
 def test_what_a_model_loses_is_the_estimate_of_the_judged_pairs(good: dict[str, Any]) -> None:
-    """At equal volume or over all pairs of a day, as the study says."""
     found, paired = judged(good)["ranking"], good["equal_volume"]["difference"]["lightgbm-champion"]
     assert found["number"] == pytest.approx(-paired["value"])
     assert f"Over {good['judged']['pairs']:,.0f} pairs at equal volume" in found["text"]

@@ -121,7 +121,6 @@ def test_final_verified_acts_alone_need_no_decision(market: Market) -> None:
 
 
 def test_volume_hazard_and_waits_have_heavy_tails(market: Market) -> None:
-    """1 % of the sellers have a third of the orders, 5 % half of the hazard; some decisions wait very long."""
     orders = market.exposure.group_by("seller").agg(pl.col("settled_orders").sum())["settled_orders"].sort()
     hazard = market.truth["hazard_per_1000"].sort()
     first = market.decisions.filter(pl.col("action") != OVERTURN)

@@ -161,7 +161,6 @@ def test_with_todays_knowledge_a_backtest_is_the_server(market: Market, model: A
 @pytest.mark.long
 @pytest.mark.parametrize("day", DAYS)
 def test_with_the_knowledge_of_then_a_backtest_is_the_server(market: Market, model: Artifact, day: int) -> None:
-    """Over a ledger appended to as entries were reported; the imported ledger backtests the same."""
     asked = served(market.folder / "lived", model, market.lived.sellers, day, known=True)
     for table in (market.lived, market.imported):
         given = answers_at(table, model, policy(), day)

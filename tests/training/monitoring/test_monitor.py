@@ -81,7 +81,6 @@ def test_a_look_at_a_past_day_uses_nothing_reported_later(world: World, study: S
 @pytest.mark.long
 @pytest.mark.parametrize("weigh_by", ["sellers", "orders"])
 def test_matured_calibration_is_observed_over_expected(world: World, study: Study, weigh_by: str) -> None:
-    """The expectation is at the maturity, without the lift to later truth, and weighs as the study does."""
     study = restated(study, bad={"weigh_by": weigh_by})
     report = look(world, study)
     found, days = report.matured, mature_days(world.table, study, 2)

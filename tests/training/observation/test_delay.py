@@ -54,7 +54,6 @@ def test_open_cases_are_counted_where_closed_ones_alone_flatter(tmp_path: Path) 
 
 
 def test_what_is_too_often_open_is_not_guessed(tmp_path: Path) -> None:
-    """Three of five open after ten days: neither the median nor the 95 % point is known; closed cases give one day."""
     days, delays = np.full(5, LAST - 10.0), np.array([1.0, 1, 99, 99, 99])
     found = decision_delay(table_of(tmp_path, cases(days, delays)), LAST)
     assert (found.median_days, found.p95_days) == (None, None)
@@ -62,10 +61,6 @@ def test_what_is_too_often_open_is_not_guessed(tmp_path: Path) -> None:
 
 
 def test_only_what_needed_a_decision_has_a_delay(tmp_path: Path) -> None:
-    """Confirmed on arrival or withdrawn: no delay.
-
-    A dismissal is a decision, and the first decision counts. Decisions after the as-of are unknown.
-    """
     day = LAST - 100.0
     entries = [
         breach("arrived", round(day * DAY)),

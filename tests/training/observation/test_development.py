@@ -75,7 +75,6 @@ def test_the_triangle_finds_the_ultimate_number(tmp_path: Path, study: Study) ->
 
 @pytest.mark.long
 def test_what_is_known_within_days_is_not_lifted_by_a_month(tmp_path: Path, daily: Study) -> None:
-    """Exponential delays of 3 days on average: after half a month all but 1 % is known."""
     rng = np.random.default_rng(8)
     found = development(simulated(tmp_path, rng.exponential(3, 2000)), daily)
     for days in (2, 5, 10, 15):
@@ -119,7 +118,6 @@ def test_a_seller_is_known_in_the_triangle_when_its_label_is_bad(
 
 
 def test_a_suspended_seller_is_known_as_bad_with_the_suspension(tmp_path: Path, daily: Study) -> None:
-    """Thirty sellers of an unmatched violation, suspended a month later, which is known after 100 days."""
     days, entries = np.linspace(FIRST, LAST - 400, 30), list(end())
     for number, day in enumerate(days):
         moment, seller = round(day) * DAY, f"s{number}"
@@ -181,7 +179,6 @@ def test_what_few_old_cases_did_late_is_taken_for_chance(tmp_path: Path, daily: 
 
 
 def test_windows_that_overlap_do_not_make_many_of_few(tmp_path: Path, study: Study) -> None:
-    """Ten sellers, half of them known late, in six windows of 180 days: ten are too few."""
     late = np.where(np.arange(10) < 5, 400.0, 0.0)
     begin = cases(np.array([FIRST]), np.zeros(1), name="first", harm=Harm.LOW)
     table = table_of(tmp_path, [*begin, *cases(np.full(10, FIRST + 170.0), late), *end()])

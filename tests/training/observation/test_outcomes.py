@@ -62,7 +62,6 @@ def outcome(folder: Path, study: Study, *entries: Entry) -> Outcome:
 
 @pytest.mark.long
 def test_suspended_on_a_violation_that_counts_is_bad(tmp_path: Path, study: Study) -> None:
-    """Good stays if the violation was overturned or the study excludes suspensions."""
     facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
     assert outcome(tmp_path / "bad", study, *facts) is Outcome.BAD
     assert outcome(tmp_path / "none", study, *facts[:-1]) is Outcome.GOOD
@@ -243,7 +242,6 @@ def test_what_is_left_out_is_counted_by_its_first_reason(tmp_path: Path, study: 
 
 
 def test_a_row_says_of_whom_it_is(tmp_path: Path, study: Study) -> None:
-    """Tenure, country of the identity in force, product category with the most orders so far; '' if unknown."""
     moved = identity("i2", "s", country="DE", occur_time=BEFORE)
     later = identity("i3", "s", country="FR", occur_time=INSIDE)
     entries = [
@@ -265,7 +263,6 @@ def test_a_row_says_of_whom_it_is(tmp_path: Path, study: Study) -> None:
 
 
 def test_the_raw_count_is_of_incidents_of_two_years(tmp_path: Path, study: Study) -> None:
-    """An event 730 days ago no longer counts."""
     entries = [
         *standing("s"),
         breach("v1", (OBSERVE - 729) * DAY),

@@ -74,7 +74,6 @@ def test_the_latest_point_is_taken_if_it_has_enough(tmp_path: Path, short: Study
 
 @pytest.mark.usefixtures("enough")
 def test_it_does_not_go_back_for_a_few_bad_rows_more(tmp_path: Path, short: Study) -> None:
-    """Five in the window before are less than half as many again as four in the last window."""
     table = fading(tmp_path, 4, 1, 5)
     found, latest = choose_points(table, short), short.find_points(table.as_of)
     assert (found.train, found.test) == latest

@@ -50,7 +50,6 @@ def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> 
 
 @pytest.mark.long
 def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed: Observed) -> None:
-    """Random features and outcomes, the same at all points: slope 0 for other sellers."""
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
     by_heart = replace(
         job, study=restated(job.study, model={"rounds": 60, "parameters": learns}, exposure={"reference_orders": None})
@@ -71,7 +70,6 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
 
 @pytest.mark.long
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observed) -> None:
-    """Bad rows of weight 3, good rows of weight 1: weighted observed over predicted is 1 within noise."""
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.parts[-1], calibrated(job, weighted)
     p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + offset(latest, job.study))))

@@ -25,7 +25,6 @@ def trained(table: LedgerTable, study: Study) -> Trained:
 def test_a_row_has_its_seller_its_outcome_and_every_score(
     table: LedgerTable, trained: Trained, tmp_path: Path, ending: str, read: object
 ) -> None:
-    """A row says whose it is, what became of it, and what every model says."""
     file = tmp_path / f"rows.{ending}"
     assert write_rows(scored_rows(table, trained), file) == len(trained.test.bad)
     rows: pl.DataFrame = read(file)  # type: ignore[operator]

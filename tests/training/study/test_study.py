@@ -82,7 +82,6 @@ def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
 
 
 def test_what_a_study_states_arrives_as_it_is(tmp_path: Path) -> None:
-    """TOML reads a date without quotes as a date."""
     stated = study(
         tmp_path,
         """
@@ -165,7 +164,6 @@ def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_study_frees_exposure_and_tenure_and_nothing_else(tmp_path: Path) -> None:
-    """A direction stated as fixed changes nothing."""
     stated = study(tmp_path, MINIMAL + '\n[directions]\nexposure = "free"\ntenure = "free"\n')
     changed = {f.key for f in stated.features if isinstance(f, Feature) and f.direction != FEATURES[f.key].direction}
     assert changed == {"exposure@1", "tenure_days@1"}

@@ -284,7 +284,6 @@ def test_a_reject_is_told_once(ledger: Ledger, tmp_path: Path, form: str, monkey
 
 
 def test_a_reading_that_is_interrupted_ends_without_a_complaint(tmp_path: Path) -> None:
-    """The file closes before its row iterator, as after Ctrl-C."""
     table(tmp_path / "a.csv", [row(1), row(2)])
     with (tmp_path / "a.csv").open("rb") as raw:
         rows = csv_rows(raw, "a.csv", lambda line, reason: None)
