@@ -269,7 +269,7 @@ class Client(Answers, Decisions, Measures, Models):
         language: str = "",
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-        """Return one seller's trust score with the facts behind every point; with an `audience`, `told` in plain words.
+        """Return one seller's trust score with the facts behind every point; with an `audience`, also in plain words.
 
         In this message of the contract, unset numbers read 0: test `HasField`, or use
         `TrustScore(explanation.trust_score)`.

@@ -97,7 +97,7 @@ def _explain(
     for seller in sellers:
         try:
             explanation = connection.explain_trust_score(marketplace, seller, **asked)
-            is_told = explanation.HasField("told")
+            is_told = explanation.HasField("audience_answer")
             override = {} if is_told else _override(connection, marketplace, seller, explanation.trust_score)
             found.append((explanation, override))
         except SellertrustCallError as error:
@@ -108,8 +108,8 @@ def _explain(
         emit([explanation_row(explanation) | override for explanation, override in found], output)
     else:
         for explanation, override in found:
-            if explanation.HasField("told"):
-                write("".join(wrap_line(sentence) for sentence in explanation.told.sentences))
+            if explanation.HasField("audience_answer"):
+                write("".join(wrap_line(sentence) for sentence in explanation.audience_answer.sentences))
                 continue
             print_explanation(explanation, override.get("override"))
     return missing
@@ -183,8 +183,8 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
     row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
-    if explanation.HasField("told"):
-        row["told"] = plain_of(explanation.told)
+    if explanation.HasField("audience_answer"):
+        row["audience_answer"] = plain_of(explanation.audience_answer)
     if explanation.HasField("baseline_points"):
         row["baseline_points"] = explanation.baseline_points
         row["explanation"] = [plain_of(reason) for reason in explanation.reasons]

@@ -69,11 +69,11 @@ def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts)
     badge = texts.say(f"badge.{score.badge}") if texts.has(f"badge.{score.badge}") else score.badge
     sentence = texts.say("checkout", badge=badge)
     return score_pb.ExplainTrustScoreResponse(
-        trust_score=kept, told=score_pb.ToldAnswer(language=texts.language, sentences=[sentence])
+        trust_score=kept, audience_answer=score_pb.AudienceAnswer(language=texts.language, sentences=[sentence])
     )
 
 
-def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.ToldAnswer:
+def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.AudienceAnswer:
     """Return an answer in plain words: score, leading reasons, what was given back, measures, and whether it is fixed."""
     until = format_day(told.whole.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
     sentences = [_tell_score(told.whole.score, texts)]
@@ -94,7 +94,7 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.T
     ]
     if told.fixed:
         sentences.append(texts.say("fixed", day=until) if until else texts.say("fixed_long"))
-    return score_pb.ToldAnswer(
+    return score_pb.AudienceAnswer(
         language=texts.language,
         sentences=sentences,
         leads=[

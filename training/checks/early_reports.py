@@ -1,4 +1,4 @@
-"""Find facts that were told early: the end of the file is then thinner in reports than what came before.
+"""Find facts that were reported early: the end of the file is then thinner in reports than what came before.
 
 If every report were dated 60 days early, none would be dated in the last 60 days. If only a third were, the loss can
 hide in chance.
@@ -39,8 +39,8 @@ def early_reports(table: LedgerTable, study: Study) -> Check:
     name, columns = "early_reports", table.columns
     sold = columns.day[(columns.kind == Kind.EXPOSURE) & (columns.orders > 0)]
     end = int(sold.max()) + 1 if len(sold) else table.as_of
-    told = np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS, Kind.INSPECTION)) & (columns.report_time < end * DAY)
-    rows = np.flatnonzero(told)
+    counts = np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS, Kind.INSPECTION)) & (columns.report_time < end * DAY)
+    rows = np.flatnonzero(counts)
     first = int(columns.report_time[rows].min() // DAY) if len(rows) else end
     spans = min((end - first) // SPAN_DAYS, PLACEBOS + 2)
     if spans < LEAST_PLACEBOS + 2:

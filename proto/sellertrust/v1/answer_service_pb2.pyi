@@ -246,9 +246,9 @@ class FindTierPathResponse(_message.Message):
     stopped: _builtins.bool
     """True if the seller has so many entries that some ways were not searched; those shown are exact."""
     fixed: _builtins.bool
-    """As in ToldAnswer."""
+    """As in AudienceAnswer."""
     fixed_until_day: _builtins.str
-    """As in ToldAnswer."""
+    """As in AudienceAnswer."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierPath]:
         """The shortest way to each better tier that is reached within 180 days; the nearest tier first."""

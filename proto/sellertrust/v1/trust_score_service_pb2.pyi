@@ -882,9 +882,9 @@ class ExplainTrustScoreRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     audience: Global___Audience.ValueType
-    """Who reads the answer. Without one, `told` is not set."""
+    """Who reads the answer. Without one, `audience_answer` is not set."""
     language: _builtins.str
-    """The language of `told`: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
+    """The language of `audience_answer`: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """As in GetTrustScoreRequest."""
@@ -921,7 +921,7 @@ class ExplainTrustScoreResponse(_message.Message):
     BASELINE_POINTS_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     THIN_FILE_FIELD_NUMBER: _builtins.int
-    TOLD_FIELD_NUMBER: _builtins.int
+    AUDIENCE_ANSWER_FIELD_NUMBER: _builtins.int
     baseline_points: _builtins.int
     """The page's base, from its best rows; may be above 1000. Only if rated."""
     @_builtins.property
@@ -937,7 +937,7 @@ class ExplainTrustScoreResponse(_message.Message):
         """Only if unrated."""
 
     @_builtins.property
-    def told(self) -> Global___ToldAnswer:
+    def audience_answer(self) -> Global___AudienceAnswer:
         """The answer in plain words. Only with an `audience`."""
 
     def __init__(
@@ -947,11 +947,11 @@ class ExplainTrustScoreResponse(_message.Message):
         baseline_points: _builtins.int | None = ...,
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         thin_file: Global___ThinFile | None = ...,
-        told: Global___ToldAnswer | None = ...,
+        audience_answer: Global___AudienceAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "baseline_points", b"baseline_points", "thin_file", b"thin_file", "told", b"told", "trust_score", b"trust_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "audience_answer", b"audience_answer", "baseline_points", b"baseline_points", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "baseline_points", b"baseline_points", "reasons", b"reasons", "thin_file", b"thin_file", "told", b"told", "trust_score", b"trust_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "audience_answer", b"audience_answer", "baseline_points", b"baseline_points", "reasons", b"reasons", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_points: _TypeAlias = _typing.Literal["baseline_points"]  # noqa: Y015
     _WhichOneofArgType__baseline_points: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points"]  # noqa: Y015
@@ -960,7 +960,7 @@ class ExplainTrustScoreResponse(_message.Message):
 Global___ExplainTrustScoreResponse: _TypeAlias = ExplainTrustScoreResponse  # noqa: Y015
 
 @_typing.final
-class ToldAnswer(_message.Message):
+class AudienceAnswer(_message.Message):
     """An answer in plain words for one audience."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1005,7 +1005,7 @@ class ToldAnswer(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ToldAnswer: _TypeAlias = ToldAnswer  # noqa: Y015
+Global___AudienceAnswer: _TypeAlias = AudienceAnswer  # noqa: Y015
 
 @_typing.final
 class LeadingReason(_message.Message):
@@ -1025,7 +1025,7 @@ class LeadingReason(_message.Message):
     points: _builtins.int
     """Of one incident: the points lost by it, computed again. Else as in Reason; 0 for what bounds only the tier."""
     caused: _builtins.bool
-    """Whether the answer changes as said without these entries; for a lack, once the seller supplies it."""
+    """Whether the answer loses the stated points without these entries; for a lack, once the seller supplies it."""
     responsive: _builtins.bool
     """Whether one act of the seller about it improves its tier within 180 days."""
     contestable: _builtins.bool

@@ -105,7 +105,7 @@ class TrustScoreServicer:
             return checkout_message(response, texts)
         if is_told:
             for_regulator = request.audience == score_pb.AUDIENCE_REGULATOR
-            response.told.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
+            response.audience_answer.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
             if request.audience != score_pb.AUDIENCE_STAFF:
                 score_for_seller(response.trust_score)
         if request.audience == score_pb.AUDIENCE_SELLER:

@@ -51,7 +51,7 @@ def test_a_seller_reads_facts_rights_and_what_was_given_back(running: Running) -
     with running.client() as client:
         found = client.explain_trust_score(MARKET, "s1", audience=SELLER)
         plain = client.get_trust_score(MARKET, "s1").message
-    told = " ".join(found.told.sentences)
+    told = " ".join(found.audience_answer.sentences)
     assert f"is {plain.points} of 1,000 points" in told
     for fact in ("the owner of a right", "brand-1", "l-118", "Art. 9 EUTMR", "Software detected it", "appeal", "v3"):
         assert fact in told
@@ -61,19 +61,19 @@ def test_a_seller_reads_facts_rights_and_what_was_given_back(running: Running) -
     assert not found.HasField("baseline_points")
     for hidden in ("cautions", "open_allegations", "points_if_upheld", "p_bad"):
         assert not getattr(found.trust_score, hidden)
-    [back] = found.told.given_back
+    [back] = found.audience_answer.given_back
     assert (back.violation, back.points > 0) == ("v3", True)
 
 
 def test_flags_are_what_scores_without_the_entries_say(running: Running) -> None:
     with running.client() as client:
         found = client.explain_trust_score(MARKET, "s1", audience=STAFF)
-        leads = {lead.reason_code: lead for lead in found.told.leads}
+        leads = {lead.reason_code: lead for lead in found.audience_answer.leads}
         lead = leads["COUNTERFEIT_CONFIRMED"]
         assert (lead.caused, lead.contestable, lead.points < 0) == (True, True, True)
         without = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
     assert without.simulated.points - without.present.points == -lead.points
-    assert len(found.told.leads) <= 4
+    assert len(found.audience_answer.leads) <= 4
     assert found.reasons
     assert found.trust_score.open_allegations == 1
 
@@ -81,8 +81,8 @@ def test_flags_are_what_scores_without_the_entries_say(running: Running) -> None
 def test_a_checkout_gets_one_line(running: Running) -> None:
     with running.client() as client:
         found = client.explain_trust_score(MARKET, "s1", audience=CHECKOUT, language="zh")
-    assert len(found.told.sentences) == 1
-    assert "标识" in found.told.sentences[0]
+    assert len(found.audience_answer.sentences) == 1
+    assert "标识" in found.audience_answer.sentences[0]
     assert not found.trust_score.HasField("points")
     assert not found.trust_score.reason_codes
 
@@ -105,7 +105,7 @@ def test_each_audience_needs_its_own_right(tmp_path: Path) -> None:
             with callers(right.replace("_", "-")) as client:
                 for other, audience in rights.items():
                     if other == right:
-                        assert client.explain_trust_score(MARKET, "s1", audience=audience).told.sentences
+                        assert client.explain_trust_score(MARKET, "s1", audience=audience).audience_answer.sentences
                         continue
                     with pytest.raises(SellertrustCallError) as refused:
                         client.explain_trust_score(MARKET, "s1", audience=audience)
@@ -136,5 +136,5 @@ def test_the_command_explains_to_a_seller(running: Running, tmp_path: Path) -> N
     shown, _ = shell("score", "s1", "--for", "seller", "-m", MARKET)
     assert "of 1,000 points" in shown
     [found] = shell.json("score", "s1", "--for", "seller", "--language", "zh", "-m", MARKET)
-    assert "满分" in found["told"]["sentences"][0]
+    assert "满分" in found["audience_answer"]["sentences"][0]
     assert "seller, staff" in shell.error(2, "score", "s1", "--for", "nobody", "-m", MARKET)
