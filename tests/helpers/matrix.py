@@ -53,12 +53,22 @@ CALLS: dict[str, Message] = {
     "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
     "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
     "AnswerService/SimulateTrustScore": answer_pb.SimulateTrustScoreRequest(seller=SELLER),
-    "AnswerService/SimulateTrustScore for a seller": answer_pb.SimulateTrustScoreRequest(seller=SELLER, audience=1),
-    "TrustScoreService/ExplainTrustScore for a seller": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=1),
-    "TrustScoreService/ExplainTrustScore for a regulator": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=3),
-    "TrustScoreService/ExplainTrustScore for a checkout": score_pb.ExplainTrustScoreRequest(seller=SELLER, audience=4),
+    "AnswerService/SimulateTrustScore for a seller": answer_pb.SimulateTrustScoreRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
+    ),
+    "TrustScoreService/ExplainTrustScore for a seller": score_pb.ExplainTrustScoreRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
+    ),
+    "TrustScoreService/ExplainTrustScore for a regulator": score_pb.ExplainTrustScoreRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_REGULATOR
+    ),
+    "TrustScoreService/ExplainTrustScore for a checkout": score_pb.ExplainTrustScoreRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_CHECKOUT
+    ),
     "AnswerService/FindTierPath": answer_pb.FindTierPathRequest(seller=SELLER),
-    "AnswerService/FindTierPath for a seller": answer_pb.FindTierPathRequest(seller=SELLER, audience=1),
+    "AnswerService/FindTierPath for a seller": answer_pb.FindTierPathRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
+    ),
     "AnswerService/ReplayTrustScore": answer_pb.ReplayTrustScoreRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures policy": measure_pb.EvaluateMeasuresRequest(seller=SELLER, policy="policies/head"),

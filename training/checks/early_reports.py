@@ -39,8 +39,8 @@ def early_reports(table: LedgerTable, study: Study) -> Check:
     name, columns = "early_reports", table.columns
     sold = columns.day[(columns.kind == Kind.EXPOSURE) & (columns.orders > 0)]
     end = int(sold.max()) + 1 if len(sold) else table.as_of
-    counts = np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS, Kind.INSPECTION)) & (columns.report_time < end * DAY)
-    rows = np.flatnonzero(counts)
+    reports = np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS, Kind.INSPECTION)) & (columns.report_time < end * DAY)
+    rows = np.flatnonzero(reports)
     first = int(columns.report_time[rows].min() // DAY) if len(rows) else end
     spans = min((end - first) // SPAN_DAYS, PLACEBOS + 2)
     if spans < LEAST_PLACEBOS + 2:
