@@ -161,9 +161,8 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
             wait_until(lambda: scorer.champion.digest == first)
             model.write_bytes(b"")
             with (Path(registry.place) / "aliases.jsonl").open("a") as log:
-                log.write(
-                    json.dumps(dict.fromkeys(("alias", "actor", "reason", "time"), CHAMPION) | {"digest": second})
-                )
+                move = dict.fromkeys(("alias", "actor", "reason"), CHAMPION)
+                log.write(json.dumps(move | {"digest": second, "time": "2026-03-01T12:00:00Z"}))
                 log.write("\n")
             wait_until(lambda n=times: len(reports) == n)
             time.sleep(0.1)
