@@ -188,6 +188,8 @@ class Place:
                 self.take_back(names.pop(self.chance.randrange(len(names))))
             case "lift" | "complain" as what:
                 shown = [one for one in self.measures(name).measures if one.rule and one.has_effect and one.violations]
+                # `listed` can hold without violations too, and then a lift of it stays: its twin has none.
+                shown = [one for one in shown if one.rule != "listed"]
                 if not shown:
                     return
                 one = self.chance.choice(shown)

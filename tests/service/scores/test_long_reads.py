@@ -64,9 +64,9 @@ def noting(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: N
     table = FactQueries.table
 
     def reading(
-        own: FactQueries, marketplace: str, sellers: Sequence[str], cut: Cut, currencies: Sequence[str] = ()
+        own: FactQueries, marketplace: str, sellers: Sequence[str], cut: Cut, *rest: Any
     ) -> tuple[FactTable, dict[str, Omitted]]:
-        found = table(own, marketplace, sellers, cut, currencies)
+        found = table(own, marketplace, sellers, cut, *rest)
         read.append((list(sellers), cut.sequence))
         then()
         return found
