@@ -1,6 +1,5 @@
 """What would be, which way leads back, and what an old answer rested on."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 from google.protobuf import json_format
 
+from scoring.base.canonical import parse_json
 from scoring.base.errors import invalid
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState, SimulateTrustScoreResponse
 from sellertrust.v1.entry_pb2 import Tier
@@ -154,7 +154,7 @@ def replay(
 def _read_answer(file: Path) -> TrustScore | EvaluateMeasuresResponse:
     """Return the old answer in a file; its fields tell which one it is. Raises InvalidInput."""
     try:
-        values = json.loads(file.read_text())
+        values = parse_json(file.read_text())
         values = values.get("trust_score", values)
         kind = EvaluateMeasuresResponse if "terms" in values or "policy_name" in values else TrustScore
         found = json_format.ParseDict(values, kind(), ignore_unknown_fields=True)

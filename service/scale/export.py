@@ -1,6 +1,5 @@
 """Incremental export of a marketplace's entries into the layout."""
 
-import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import ConfigurationWrong
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -67,11 +66,14 @@ class Exported(NamedTuple):
     @classmethod
     def decode(cls, data: bytes, place: str) -> Self:
         """Raises ConfigurationWrong for another format or version."""
-        stated: dict[str, Any] = json.loads(data)
-        if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
-            raise ConfigurationWrong(f"{place} is an export of another version; delete it, and export again")
-        files = tuple(EntryFile(**file) for file in stated.pop("files"))
-        return cls(**stated, files=files)
+        try:
+            stated: dict[str, Any] = parse_json(data)
+            if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
+                raise ConfigurationWrong(f"{place} is an export of another version; delete it, and export again")
+            files = tuple(EntryFile(**file) for file in stated.pop("files"))
+            return cls(**stated, files=files)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ConfigurationWrong(f"{place} holds no list of exported files; delete it, and export again") from None
 
 
 def find_exported(store: Store) -> Exported | None:

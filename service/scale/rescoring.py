@@ -5,7 +5,6 @@ STORE/runs/{day}-{model}-{policy}/      head.json while the run is unfinished, a
 manifest each; its scores stay as Parquet
 """
 
-import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NamedTuple
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import (
     ArtifactRefused,
     ConfigurationWrong,
@@ -133,7 +132,7 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
             write_served(run, head, opened.scorer)
         stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
         of_day.create(HEAD, canonical_json(stated))
-    stated = json.loads(of_day.read(HEAD))
+    stated = parse_json(of_day.read(HEAD))
     planned = GenerationHead(**stated["head"])
     chain = opened.ledger.seals.chain_at(planned.sequence)
     if planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:

@@ -14,11 +14,13 @@ TRUSTED = {
     "service/ledger/append/proposals.py": "rows of the ledger, as they were sealed",
     "service/ledger/queries/facts.py": "rows of the ledger, as they were sealed",
     "service/ledger/queries/measures.py": "rows of the ledger, as they were sealed",
+    "service/scores/extract.py": "rows of the ledger, as they were exported",
     "training/observation/export.py": "rows of the ledger, as they were sealed",
     "training/observation/stated_columns.py": "rows of the ledger, as they were sealed",
     "service/cli/models.py": "what a server answered",
     "service/cli/train.py": "what this process has made",
-    "service/workers/link.py": "what the process beside has made",
+    "service/ledger/queries/supposed.py": "what this process has made",
+    "service/scale/manifest.py": "what this process has made",
     "training/monitoring/outcomes.py": "a part of an artifact that was verified",
 }
 """Files that may read JSON otherwise: only this software writes their input."""

@@ -309,8 +309,8 @@ def test_a_kind_of_entries_without_a_row_stops_the_start(monkeypatch: pytest.Mon
         require_rows([])
 
 
-def test_every_right_is_of_a_method_or_of_a_kind_of_entries() -> None:
-    used = {row.right for row in rights.METHODS.values()} | {*rights.RIGHT_OF_KIND.values()}
+def test_every_right_is_of_a_method_a_kind_or_an_audience() -> None:
+    used = {row.right for row in rights.METHODS.values()} | {*rights.RIGHT_OF_KIND.values(), *rights.RIGHT_OF_AUDIENCE}
     assert used == {*rights.Right}
 
 
