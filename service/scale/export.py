@@ -92,7 +92,10 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
     chain = ledger.seals.chain_at(cut.sequence)
     mended = len(ledger.clock.mendings.as_of(cut.sequence))
     done = find_exported(store) or Exported(0, marketplace, 0, 0, cut.sequence, "", mended, ())
-    _require_same(ledger, store, done, marketplace)
+    if not _is_of(ledger, done, marketplace):
+        raise ConfigurationWrong(
+            f"{store.place} holds entries of another ledger or marketplace; name another folder, or delete it"
+        )
     buckets = min(1 << (cut.sequence // ENTRIES_PER_BUCKET).bit_length(), MAX_BUCKETS)
     if done.mended != mended or buckets > MAX_GROWTH * done.buckets:
         done = done._replace(buckets=buckets, sequence=0, mended=mended, files=())
@@ -110,12 +113,17 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
     return done
 
 
-def _require_same(ledger: Ledger, store: Store, done: Exported, marketplace: str) -> None:
+def forget_foreign(ledger: Ledger, store: Store, marketplace: str) -> None:
+    """Delete the commits of an export that is of another ledger, such as entries that a promoted standby lacks."""
+    done = find_exported(store)
+    if done is not None and not _is_of(ledger, done, marketplace):
+        for name in store.list("_export"):
+            store.delete(name)
+
+
+def _is_of(ledger: Ledger, done: Exported, marketplace: str) -> bool:
     chain = ledger.seals.chain_at(done.target) if done.number else None
-    if done.marketplace != marketplace or (done.number and (chain is None or chain.hex() != done.chain)):
-        raise ConfigurationWrong(
-            f"{store.place} holds entries of another ledger or marketplace; name another folder, or delete it"
-        )
+    return done.marketplace == marketplace and (not done.number or (chain is not None and chain.hex() == done.chain))
 
 
 def _list_spans(ledger: Ledger, marketplace: str, cut: Cut, after: int) -> Iterator[tuple[list[Any], int]]:

@@ -30,7 +30,7 @@ from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scale.export import export_entries
+from service.scale.export import export_entries, forget_foreign
 from service.scale.local import Line
 from service.scale.manifest import (
     MANIFEST,
@@ -126,6 +126,7 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
         names = list(opened.ledger.sellers.list_marketplaces())
         for marketplace in names:
             entries = store.below(f"entries/{marketplace}")
+            forget_foreign(opened.ledger, entries, marketplace)
             exported = export_entries(opened.ledger, entries, marketplace, head.cut, progress)
             run = of_day.below(f"{plan}/{marketplace}")
             write_run(run, make_manifest(exported, entries.place, head), artifact, opened.scorer.policy.now)

@@ -466,7 +466,7 @@ def test_a_server_starts_from_nothing_and_ends_with_0_on_sigterm(tmp_path: Path)
         assert score.state == ScoreState.SCORE_STATE_UNKNOWN
         assert not score.HasField("points")
     made = sorted(path.name for path in (tmp_path / "new" / "data").iterdir())
-    assert made == ["audit.jsonl", "ledger.db", "pseudonym-key"]
+    assert made == ["audit.jsonl", "ledger.db", "mechanism.lock", "pseudonym-key"]
     lines = [json.loads(line) for line in (tmp_path / "server.log").read_text().splitlines()]
     (ledger,) = [line for line in lines if line["event"] == "ledger"]
     assert (ledger["database"], ledger["version"], ledger["synchronous"]) == ("sqlite", sqlite3.sqlite_version, "full")

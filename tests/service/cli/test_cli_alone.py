@@ -215,7 +215,7 @@ def test_a_missing_file_and_a_folder_are_wrong_input(bare: Shell, tmp_path: Path
 def test_wrong_arguments_are_refused_before_any_work(bare: Shell, tmp_path: Path) -> None:
     file, nowhere = tmp_path / "entries.jsonl", tmp_path / "nowhere" / "file"
     file.write_text(lines_of("s-1"))
-    for command in (("ledger", "import", file, "--rejects"), ("ledger", "export"), ("model", "show", "--report")):
+    for command in (("ledger", "import", file, "--rejects"), ("model", "show", "--report")):
         assert "there is no folder" in bare.error(2, *command, nowhere)
     assert "--marketplace: must be 1 to 128" in bare.error(2, "ledger", "import", file, "--marketplace", "a b")
     assert "--actor: must be 1 to 128" in bare.error(2, "override", "s-1", "none", "--actor", "", "--reason", "so")
