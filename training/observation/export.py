@@ -95,7 +95,7 @@ def read_export(path: Path) -> LedgerTable:
     ConfigurationWrong if it is no export.
     """
     try:
-        table = pl.read_parquet(_list_files(path), columns=[*SCHEMA], hive_partitioning=False)
+        table = pl.read_parquet(_list_files(path), hive_partitioning=False)
     except (OSError, KeyError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
         raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
     wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
@@ -104,7 +104,7 @@ def read_export(path: Path) -> LedgerTable:
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
-    table = table.filter(pl.col("seller") != "").sort("seller", "sequence")
+    table = table.select(*SCHEMA).filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     types = conduct.str.json_path_match("$.violation_type")
