@@ -72,11 +72,10 @@ def commit(
     with client() as (connection, _):
         policies = PolicyClient(connection)
         replaced = policies.get_policy(expected or "head").policy
-        head = replaced.digest
         if proposes:
             request = CommitPolicyRequest(
                 text=found.text,
-                expected=policy_name(head),
+                expected=policy_name(replaced.digest),
                 actor=who,
                 reason=reason,
                 assumptions=assumed,
@@ -90,7 +89,7 @@ def commit(
                 found.text,
                 actor=who,
                 reason=reason,
-                expected=head,
+                expected=replaced.digest,
                 assumptions=assumed,
                 accepted_losses=losses,
                 immediate=ground,

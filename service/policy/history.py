@@ -99,10 +99,7 @@ class PolicyHistory:
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)
 
-        def is_done(moves: Sequence[PolicyMove]) -> bool:
-            is_by_proposal = approval is not None and any(move.proposal == approval.proposal for move in moves)
-            return is_by_proposal or _is_repeated(moves, policy.digest, expected)
-
+        is_done = partial(_is_done, digest=policy.digest, expected=expected, approval=approval)
         stated, loss = assumptions or self.assumptions(), NO_CHECK
         if not is_done(known := self.moves(0, 2**31)):  # a proof may take long
             list_served = partial(self._list_served, known, served)
@@ -248,6 +245,11 @@ def _find_replaced(
         problem = "the policy was moved since this was proposed; propose it anew"
         raise ProposalClosed(problem, {"proposal": approval.proposal, "state": "OUTDATED"})
     return head
+
+
+def _is_done(moves: Sequence[PolicyMove], digest: str, expected: str, approval: Approval | None) -> bool:
+    is_by_proposal = approval is not None and any(move.proposal == approval.proposal for move in moves)
+    return is_by_proposal or _is_repeated(moves, digest, expected)
 
 
 def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:

@@ -1,9 +1,11 @@
-"""The manifest of a run: one line a task, so that any engine, or anybody later, can compute any line.
+"""The manifest of a run: one line a task. Any engine can compute any line, also years later.
 
-RUN/manifest.jsonl            the head, then one line for each task; the head has the digest of everything
-RUN/model/..., RUN/policy.toml what the tasks score with
-RUN/scores/bucket=0007/....parquet   the parts; each attempt writes a file of its own
-RUN/receipts/000007.json      which attempt's file counts; made only if none exists
+A run is a folder of these files:
+
+- `manifest.jsonl`: the head with the digest of everything, then one line for each task.
+- `model/...` and `policy.toml`: the tasks score with them.
+- `scores/bucket=0007/....parquet`: the parts. Each attempt writes a file of its own.
+- `receipts/000007.json`: it names the attempt whose file counts. It is made only if none exists.
 """
 
 import json
