@@ -21,7 +21,7 @@ from tests.helpers.answers import score
 from tests.helpers.policies import with_standing
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, inspection, numbered, violation
 
-SELLERS, TIMED, MANY = 10_000, 200, 5_000
+SELLERS, MANY = 10_000, 5_000
 SPAN_DAYS = 500
 
 

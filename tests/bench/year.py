@@ -32,7 +32,6 @@ RUNNERS = 473
 
 def run(say: Say) -> dict[str, float]:
     results = simulated_year(say)
-    say("\n".join(table_of(results)))
     return flat(results) | bound_stops(say)
 
 
@@ -100,31 +99,5 @@ def figures_of(found: YearResult) -> dict[str, float]:
     }
 
 
-def table_of(results: dict[str, YearResult]) -> list[str]:
-    lines = [
-        "| terms | buyers lose | of what runners sold | days until stopped | clean sellers hit | paid after the delivery |"
-        " refused (of all value) | newcomers' first month |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, found in results.items():
-        shown = figures_of(found)
-        lines.append(
-            f"| {name} | {found.buyers_loss_minor / 100:,.0f} EUR | {shown['buyers_loss_share']:.1%} |"
-            f" {shown['stopped_days']:.1f} | {shown['wrongly']:.1%} | {shown['paid_days.median']:.1f} days |"
-            f" {shown['refused']:.1%} ({shown['refused_value']:.1%}) | {shown['newcomers_month']:.1%} |"
-        )
-    return lines
-
-
 def policy_named(name: str) -> Policy:
     return parse_policy(tomllib.loads(SHIPPED_POLICY.with_name(f"{name}.toml").read_text(encoding="utf-8")))
-
-
-def credit_figures(say: Say) -> dict[str, float]:
-    results = simulated_year(say)
-    found = results["general"]
-    return {
-        "caution.false_hold_days": round(found.clean_caution_days, 3),
-        "caution.false_value_share": round(found.clean_value_delayed, 4),
-        "caution.days_until_stopped": round(found.days_until_stopped, 2),
-    } | {f"year.{name}": value for name, value in flat(results).items()}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.bench._faults import Unable, disk_full, kill, restart
-from tests.bench.ledger import million, recall
 from tests.helpers.databases import BACKENDS
 
 FAULTS = {
@@ -28,11 +27,3 @@ def test_no_fault_loses_or_doubles_what_was_acknowledged(name: str, backend: str
             pytest.skip(str(reason))
     assert found["acknowledged"] > 0
     assert [key for key in MUST_BE_0 & found.keys() if found[key]] == []
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_large_ledger_verifies_and_is_restored(backend: str, tmp_path: Path) -> None:
-    found = million(backend, tmp_path, 20_000)
-    assert (found["verified"], found["restored"]) == (20_000, 20_000)
-    recall(backend, tmp_path, 100, 100)
