@@ -22,6 +22,7 @@ from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from sellertrust.v1.answer_service_pb2 import (
     FindTierPathResponse,
+    ListStatementsOfReasonsResponse,
     ReplayTrustScoreResponse,
     SimulateTrustScoreResponse,
 )
@@ -195,6 +196,17 @@ class AsyncClient:
         self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
     ) -> AsyncIterator[ModelMove]: ...
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> AsyncIterator[Model]: ...
+    async def list_statements_of_reasons(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        measure: str = "",
+        at_least_sequence: int = 0,
+        audience: Audience.ValueType = AUDIENCE_STAFF,
+        language: str = "",
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> ListStatementsOfReasonsResponse: ...
     def list_violations(
         self,
         marketplace: str,

@@ -8,6 +8,8 @@ from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.answer_service_pb2 import (
     FindTierPathRequest,
     FindTierPathResponse,
+    ListStatementsOfReasonsRequest,
+    ListStatementsOfReasonsResponse,
     ReplayTrustScoreRequest,
     ReplayTrustScoreResponse,
     SimulateTrustScoreRequest,
@@ -72,6 +74,27 @@ class Answers:
             **bounds(None, None, at_least_sequence),
         )
         return invoke(self._answers.FindTierPath, request, deadline_seconds)
+
+    def list_statements_of_reasons(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        measure: str = "",
+        at_least_sequence: int = 0,
+        audience: "Audience.ValueType" = AUDIENCE_STAFF,
+        language: str = "",
+        deadline_seconds: float = ANSWER_SECONDS,
+    ) -> ListStatementsOfReasonsResponse:
+        """Return the letter to one seller about each measure that restricts it, or about one measure."""
+        request = ListStatementsOfReasonsRequest(
+            seller=seller_name(marketplace, seller),
+            audience=audience,
+            language=language,
+            measure=measure,
+            **bounds(None, None, at_least_sequence),
+        )
+        return invoke(self._answers.ListStatementsOfReasons, request, deadline_seconds)
 
     def replay_trust_score(
         self,

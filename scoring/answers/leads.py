@@ -7,6 +7,7 @@ from scoring.answers.forecast import Course, Forecasts
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Category, IdentityLevel, Kind, Severity, Status, Tier
+from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.scores.answer import Explanation, TrustScore
@@ -32,8 +33,6 @@ _ACT = {
 
 _OF_TIER = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
 """Reasons that decide the tier whatever the points."""
-
-_APPEALABLE = frozenset({Status.CONFIRMED, Status.REDUCED, Status.APPEALED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def find_leads(
     Their flags are computed from scores without each one.
     """
     leads = sorted(
-        _list_leads(whole, explanation),
+        list_reasons(whole, explanation),
         key=lambda lead: (lead.reason_code not in _OF_TIER, lead.points, lead.reason_code),
     )[:most]
     without = [_without(lead) for lead in leads]
@@ -99,7 +98,8 @@ def find_leads(
     return found
 
 
-def _list_leads(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
+def list_reasons(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
+    """Yield every reason, with flags that are still to be computed."""
     score, rows = whole.score, whole.given.known.table.rows
     ends = {entry: part.until for part in whole.in_force.standing_parts for entry in part.entries}
     status = _last_statuses(rows)
@@ -115,7 +115,7 @@ def _list_leads(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
                 reason.reason_code,
                 -effect.points_if_overturned,
                 effect.entries,
-                contestable=any(status.get(entry) in _APPEALABLE for entry in effect.entries),
+                contestable=any(status.get(entry) in COUNTING_STATUSES for entry in effect.entries),
                 ends=next((ends[entry] for entry in effect.entries if entry in ends), None),
                 category=effect.category,
                 severity=effect.severity,
@@ -128,7 +128,7 @@ def _list_leads(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
         parts = whole.in_force.standing_parts
         entries = tuple(entry for part in parts for entry in part.entries)
         last = max((part.until for part in parts), default=None)
-        is_open = any(status.get(entry) in _APPEALABLE for entry in entries)
+        is_open = any(status.get(entry) in COUNTING_STATUSES for entry in entries)
         yield Lead(STANDING, 0, entries, contestable=is_open, ends=last, counted=score.standing or 0)
     if score.override:
         until = int(whole.given.facts.override_until[0])
@@ -197,7 +197,7 @@ def list_appeals(
     whole: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
 ) -> list[AppealEffect]:
     """Return the incidents that can be appealed, those with the largest effect on the points first, at most MAX_LEADS."""
-    leads = [lead for lead in _list_leads(whole, explanation) if lead.contestable and lead.category is not None]
+    leads = [lead for lead in list_reasons(whole, explanation) if lead.contestable and lead.category is not None]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
     scores = _score_variants(whole, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
     return [
@@ -213,7 +213,7 @@ def list_given_back(whole: WholeAnswer, check: Callable[[], None] = lambda: None
     for row in sorted(whole.given.known.table.rows, key=lambda row: row.sequence):
         if row.kind not in (Kind.VIOLATION, Kind.STATUS) or row.violation is None:
             continue
-        if row.status in _APPEALABLE:
+        if row.status in COUNTING_STATUSES:
             confirmed[row.violation] = row
             taken_back.pop(row.violation, None)
         elif row.status == Status.OVERTURNED and row.violation in confirmed:

@@ -261,6 +261,14 @@ class Audience(IntEnum):
     CHECKOUT = 4
 
 
+class Automation(IntEnum):
+    """How much of a decision software made."""
+
+    NONE = 1
+    PARTIAL = 2
+    FULL = 3
+
+
 class ReplayState(IntEnum):
     SAME = 1
     REPEATED = 2

@@ -18,9 +18,9 @@ class Right(Enum):
     EXPLAIN = "explain"
     """Trust scores with the facts behind each point, simulations, paths and replays."""
     READ_OWN = "read_own"
-    """A seller's own view, and trials of its appeals; for a grant of one seller."""
+    """A seller's own view, its letters, and trials of its appeals; for a grant of one seller."""
     READ_STATEMENTS = "read_statements"
-    """Explanations for a regulator."""
+    """Explanations and statements of reasons for a regulator."""
     READ_MEASURES = "read_measures"
     """Measures in force with their rules and entries, payout terms, and restitution."""
     READ_LEDGER = "read_ledger"
@@ -97,6 +97,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "AnswerService/SimulateTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "AnswerService/FindTierPath": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "AnswerService/ReplayTrustScore": MethodRow(Right.EXPLAIN, Scope.SELLER),
+        "AnswerService/ListStatementsOfReasons": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.MEASURES),
         "MeasureService/EvaluatePayout": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "MeasureService/GetRestitution": MethodRow(Right.READ_MEASURES, Scope.SELLER),

@@ -7,9 +7,19 @@ from scoring.answers.leads import GivenBack, Lead
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import AUTHORITIES, Source
 from scoring.base.errors import invalid
+from scoring.base.money import format_amount
 from scoring.base.time import DAY, format_day
 from scoring.measures.listed import MeasureInForce
-from scoring.policy.measures import Suspension
+from scoring.policy.measures import (
+    Deposit,
+    IntakeCap,
+    ListingCap,
+    Measure,
+    RollingReserve,
+    Suspension,
+    Unvalued,
+    ValueCap,
+)
 from scoring.scores.answer import TrustScore
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -87,7 +97,7 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.A
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
     ]
     sentences += [
-        _tell_measure(one, texts)
+        _tell_measure(one, told.whole.policy.rule_book.currency, texts)
         for one in told.whole.in_force.measures
         if one.reference
         and (one.has_begun(told.whole.stamp.observe_time) or (one.has_effect and isinstance(one.current, Suspension)))
@@ -129,21 +139,28 @@ def _tell_score(score: TrustScore, texts: Texts) -> str:
 def _tell_lead(
     lead: Lead, violations: Mapping[str, ViolationView], texts: Texts, *, for_regulator: bool
 ) -> Iterator[str]:
-    values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
     if lead.category is None or lead.severity is None:
-        yield texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
+        yield tell_reason(lead, texts)
     else:
         category, severity = texts.say(f"category.{lead.category.name}"), texts.say(f"severity.{lead.severity.name}")
-        yield texts.say("incident", **values, category=category, severity=severity, day=day_text(lead.occur_time))
+        yield texts.say(
+            "incident", points=lead.points, category=category, severity=severity, day=day_text(lead.occur_time)
+        )
         for view in (violations[entry] for entry in lead.entries if entry in violations):
-            yield from _tell_violation(view, texts)
+            yield from tell_violation(view, texts)
         yield texts.say("ends", day=day_text(lead.ends)) if lead.ends is not None else texts.say("fades")
         yield texts.say("contest" if lead.contestable else "no_contest")
     if not for_regulator:
         yield texts.say("can_act" if lead.responsive else "cannot_act")
 
 
-def _tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
+def tell_reason(lead: Lead, texts: Texts) -> str:
+    """Return the sentence of a reason that is no incident."""
+    values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
+    return texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
+
+
+def tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
     """Yield how a violation came to be known and on which ground; a buyer is never named."""
     source = texts.say(f"source.{view.source.name}")
     yield texts.say("found_by" if view.source in _OWN_SOURCES else "reported_by", source=source)
@@ -156,8 +173,28 @@ def _tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
     yield texts.say("automated" if view.automated else "not_automated")
 
 
-def _tell_measure(one: MeasureInForce, texts: Texts) -> str:
-    kind = one.current.kind.name.lower().replace("_", " ")
+def _tell_measure(one: MeasureInForce, currency: str, texts: Texts) -> str:
+    what = tell_what(one.current, currency, texts)
     if one.end is None:
-        return texts.say("measure_open", kind=kind, reference=one.reference)
-    return texts.say("measure", kind=kind, reference=one.reference, day=day_text(one.end))
+        return texts.say("measure_open", what=what, reference=one.reference)
+    return texts.say("measure", what=what, reference=one.reference, day=day_text(one.end))
+
+
+def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
+    """Return what a measure does, without a full stop."""
+    name = measure.kind.name
+    values: dict[str, object] = {"days": getattr(measure, "days", 0)}
+    category = getattr(measure, "product_category", "")
+    values["of"] = texts.say("what.of", name=category) if category else ""
+    match measure:
+        case Deposit(amount_minor=amount) | ValueCap(value_minor=amount):
+            values["amount"] = format_amount(amount, currency)
+        case RollingReserve(ppm=ppm):
+            values["share"] = f"{ppm / 10_000:g}"
+        case ListingCap(listings=count) | IntakeCap(new_listings=count):
+            values["count"] = f"{count:,}"
+        case Suspension() if measure.terminates:
+            name = "CLOSED"
+        case Unvalued():
+            name = "UNVALUED"
+    return texts.say(f"what.{name}", **values)

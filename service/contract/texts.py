@@ -1,6 +1,7 @@
 """The catalogue of sentences, in every language that it has."""
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -32,6 +33,15 @@ class Texts:
         for part in key.split("."):
             found = found[part]
         return str(found).format(**values)
+
+    def say_day(self, time: int) -> str:
+        """Return the UTC day of a time in microseconds in words, such as `2 April 2026`."""
+        year, month, day = map(int, day_text(time).split("-"))
+        return self.say("date", year=year, month=self.say("months").split()[month - 1], day=day)
+
+    def join(self, sentences: Iterable[str]) -> str:
+        """Return sentences as one paragraph."""
+        return ("" if self.language == "zh" else " ").join(sentences)
 
     def has(self, key: str) -> bool:
         table, _, name = key.rpartition(".")

@@ -82,6 +82,7 @@ POOLS: Mapping[str, Pool] = {
     "AnswerService/SimulateTrustScore": Pool.SLOW,
     "AnswerService/FindTierPath": Pool.SLOW,
     "AnswerService/ReplayTrustScore": Pool.SLOW,
+    "AnswerService/ListStatementsOfReasons": Pool.SLOW,
     "MeasureService/EvaluateMeasures": Pool.SLOW,
     "MeasureService/EvaluatePayout": Pool.SLOW,
     "MeasureService/GetRestitution": Pool.SLOW,

@@ -13,6 +13,7 @@ from scoring.base.time import DAY
 from scoring.features.columns import FactRow, tabulate
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.in_force import evaluate_measures
+from scoring.policy.policy import Policy
 from scoring.scores.answer import MadeBy, Stamp
 from scoring.scores.reasons import LIMIT
 from scoring.scores.score import answer, explain
@@ -81,8 +82,8 @@ def _make_seller(rng: np.random.Generator) -> list[FactRow]:
     return numbered(rows)
 
 
-def answer_whole(rows: list[FactRow]) -> WholeAnswer:
-    policy, model = with_standing(), artifact()
+def answer_whole(rows: list[FactRow], policy: Policy | None = None) -> WholeAnswer:
+    policy, model = policy or with_standing(), artifact()
     sold = [
         (r.report_time, r.exposure_day, r.product_category or "", r.revision or 0, r.settled_orders, r.service_failures)
         for r in rows

@@ -70,6 +70,13 @@ CALLS: dict[str, Message] = {
         seller=SELLER, audience=score_pb.AUDIENCE_SELLER
     ),
     "AnswerService/ReplayTrustScore": answer_pb.ReplayTrustScoreRequest(seller=SELLER),
+    "AnswerService/ListStatementsOfReasons": answer_pb.ListStatementsOfReasonsRequest(seller=SELLER),
+    "AnswerService/ListStatementsOfReasons for a seller": answer_pb.ListStatementsOfReasonsRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
+    ),
+    "AnswerService/ListStatementsOfReasons for a regulator": answer_pb.ListStatementsOfReasonsRequest(
+        seller=SELLER, audience=score_pb.AUDIENCE_REGULATOR
+    ),
     "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
     "MeasureService/EvaluateMeasures policy": measure_pb.EvaluateMeasuresRequest(seller=SELLER, policy="policies/head"),
     "MeasureService/EvaluatePayout": measure_pb.EvaluatePayoutRequest(seller=SELLER, capture_day="2026-01-01"),
@@ -148,13 +155,18 @@ _OPEN_TO = {
     "explain": {
         "TrustScoreService/ExplainTrustScore",
         *(f"AnswerService/{method}" for method in ("SimulateTrustScore", "FindTierPath", "ReplayTrustScore")),
+        "AnswerService/ListStatementsOfReasons",
     },
     "read_own": {
         "TrustScoreService/ExplainTrustScore for a seller",
         "AnswerService/SimulateTrustScore for a seller",
         "AnswerService/FindTierPath for a seller",
+        "AnswerService/ListStatementsOfReasons for a seller",
     },
-    "read_statements": {"TrustScoreService/ExplainTrustScore for a regulator"},
+    "read_statements": {
+        "TrustScoreService/ExplainTrustScore for a regulator",
+        "AnswerService/ListStatementsOfReasons for a regulator",
+    },
     "read_measures": {
         f"MeasureService/{method}" for method in ("EvaluateMeasures", "EvaluatePayout", "GetRestitution")
     },

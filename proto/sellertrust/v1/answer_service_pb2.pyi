@@ -23,6 +23,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Automation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AutomationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Automation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUTOMATION_UNSPECIFIED: _Automation.ValueType  # 0
+    """Never returned."""
+    AUTOMATION_NONE: _Automation.ValueType  # 1
+    """None: a person decided."""
+    AUTOMATION_PARTIAL: _Automation.ValueType  # 2
+    """People or authorities confirmed the facts, software applied the rule."""
+    AUTOMATION_FULL: _Automation.ValueType  # 3
+    """All: the seller can ask for a person by a `complaint`."""
+
+class Automation(_Automation, metaclass=_AutomationEnumTypeWrapper):
+    """How much of a decision software made."""
+
+AUTOMATION_UNSPECIFIED: Automation.ValueType  # 0
+"""Never returned."""
+AUTOMATION_NONE: Automation.ValueType  # 1
+"""None: a person decided."""
+AUTOMATION_PARTIAL: Automation.ValueType  # 2
+"""People or authorities confirmed the facts, software applied the rule."""
+AUTOMATION_FULL: Automation.ValueType  # 3
+"""All: the seller can ask for a person by a `complaint`."""
+Global___Automation: _TypeAlias = Automation  # noqa: Y015
+
 class _ReplayState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -86,6 +114,178 @@ INGREDIENT_POLICY: Ingredient.ValueType  # 4
 INGREDIENT_CORE: Ingredient.ValueType  # 5
 """The version of the scoring core."""
 Global___Ingredient: _TypeAlias = Ingredient  # noqa: Y015
+
+@_typing.final
+class ListStatementsOfReasonsRequest(_message.Message):
+    """Request of ListStatementsOfReasons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
+    at_least_sequence: _builtins.int
+    """As in GetTrustScoreRequest."""
+    audience: _trust_score_service_pb2.Audience.ValueType
+    """Who reads the answer: AUDIENCE_SELLER, AUDIENCE_STAFF or AUDIENCE_REGULATOR. All read the same letters."""
+    language: _builtins.str
+    """The language of the letters: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
+    measure: _builtins.str
+    """Only the statement about this measure. Default: all."""
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        at_least_sequence: _builtins.int = ...,
+        audience: _trust_score_service_pb2.Audience.ValueType = ...,
+        language: _builtins.str = ...,
+        measure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "audience", b"audience", "language", b"language", "measure", b"measure", "seller", b"seller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStatementsOfReasonsRequest: _TypeAlias = ListStatementsOfReasonsRequest  # noqa: Y015
+
+@_typing.final
+class ListStatementsOfReasonsResponse(_message.Message):
+    """Response of ListStatementsOfReasons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLER_FIELD_NUMBER: _builtins.int
+    STATEMENTS_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    seller: _builtins.str
+    """`marketplaces/{marketplace}/sellers/{seller}`."""
+    @_builtins.property
+    def statements(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementOfReasons]:
+        """In the order of EvaluateMeasuresResponse. A tier that falls by new rules, after their notice, comes first."""
+
+    @_builtins.property
+    def stamp(self) -> _trust_score_service_pb2.Stamp:
+        """The sources of the answer."""
+
+    def __init__(
+        self,
+        *,
+        seller: _builtins.str = ...,
+        statements: _abc.Iterable[Global___StatementOfReasons] | None = ...,
+        stamp: _trust_score_service_pb2.Stamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller", "stamp", b"stamp", "statements", b"statements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStatementsOfReasonsResponse: _TypeAlias = ListStatementsOfReasonsResponse  # noqa: Y015
+
+@_typing.final
+class StatementOfReasons(_message.Message):
+    """Why one measure restricts a seller, derived from entries and the policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PARAGRAPHS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    HTML_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    REASON_CODES_FIELD_NUMBER: _builtins.int
+    AUTOMATION_FIELD_NUMBER: _builtins.int
+    AUTOMATED_DETECTION_FIELD_NUMBER: _builtins.int
+    CREDIT_RISK_FIELD_NUMBER: _builtins.int
+    CONTEST_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    ALIKE_FIELD_NUMBER: _builtins.int
+    NEXT_ACTION_FIELD_NUMBER: _builtins.int
+    measure: _builtins.str
+    """As in Measure: the case that a complaint names. Empty for the notice of a tier."""
+    kind: _entry_pb2.MeasureKind.ValueType
+    """As in Measure."""
+    language: _builtins.str
+    """The language of the letter."""
+    title: _builtins.str
+    """The measure in one line."""
+    text: _builtins.str
+    """The whole letter as plain text."""
+    html: _builtins.str
+    """The whole letter as an HTML document, without links to other files."""
+    automation: Global___Automation.ValueType
+    """How much of the decision software made."""
+    automated_detection: _builtins.bool
+    """True if software detected one of the violations."""
+    credit_risk: _builtins.bool
+    """True if it rests on no violation, only on the risk of loss."""
+    next_action: _builtins.str
+    """What the seller can do next in one sentence, or that there is nothing."""
+    @_builtins.property
+    def paragraphs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The letter below its title: facts, ground, means, and what the seller can do."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """As in Measure."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """As in Measure."""
+
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every violation among the grounds. For a seller, none of a caution."""
+
+    @_builtins.property
+    def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The other grounds of a measure by tier, as in Reason."""
+
+    @_builtins.property
+    def contest_until_time(self) -> _timestamp_pb2.Timestamp:
+        """When the time ends to contest it by a `complaint`."""
+
+    @_builtins.property
+    def alike(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other measures of this kind in force: they hold on if this one ends."""
+
+    def __init__(
+        self,
+        *,
+        measure: _builtins.str = ...,
+        kind: _entry_pb2.MeasureKind.ValueType = ...,
+        language: _builtins.str = ...,
+        title: _builtins.str = ...,
+        paragraphs: _abc.Iterable[_builtins.str] | None = ...,
+        text: _builtins.str = ...,
+        html: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        violations: _abc.Iterable[_builtins.str] | None = ...,
+        reason_codes: _abc.Iterable[_builtins.str] | None = ...,
+        automation: Global___Automation.ValueType = ...,
+        automated_detection: _builtins.bool = ...,
+        credit_risk: _builtins.bool = ...,
+        contest_until_time: _timestamp_pb2.Timestamp | None = ...,
+        alike: _abc.Iterable[_builtins.str] | None = ...,
+        next_action: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contest_until_time", b"contest_until_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementOfReasons: _TypeAlias = StatementOfReasons  # noqa: Y015
 
 @_typing.final
 class SimulateTrustScoreRequest(_message.Message):

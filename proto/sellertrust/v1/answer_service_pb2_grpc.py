@@ -50,6 +50,11 @@ class AnswerServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreResponse.FromString,
                 _registered_method=True)
+        self.ListStatementsOfReasons = channel.unary_unary(
+                '/sellertrust.v1.AnswerService/ListStatementsOfReasons',
+                request_serializer=sellertrust_dot_v1_dot_answer__service__pb2.ListStatementsOfReasonsRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.ListStatementsOfReasonsResponse.FromString,
+                _registered_method=True)
 
 
 class AnswerServiceServicer(object):
@@ -82,6 +87,15 @@ class AnswerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStatementsOfReasons(self, request, context):
+        """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
+        rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
+        with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnswerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +113,11 @@ def add_AnswerServiceServicer_to_server(servicer, server):
                     servicer.ReplayTrustScore,
                     request_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreResponse.SerializeToString,
+            ),
+            'ListStatementsOfReasons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStatementsOfReasons,
+                    request_deserializer=sellertrust_dot_v1_dot_answer__service__pb2.ListStatementsOfReasonsRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_answer__service__pb2.ListStatementsOfReasonsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +202,33 @@ class AnswerService(object):
             '/sellertrust.v1.AnswerService/ReplayTrustScore',
             sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreRequest.SerializeToString,
             sellertrust_dot_v1_dot_answer__service__pb2.ReplayTrustScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStatementsOfReasons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.AnswerService/ListStatementsOfReasons',
+            sellertrust_dot_v1_dot_answer__service__pb2.ListStatementsOfReasonsRequest.SerializeToString,
+            sellertrust_dot_v1_dot_answer__service__pb2.ListStatementsOfReasonsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,11 @@ class AnswerServiceStub:
     NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
     INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
     """
+    ListStatementsOfReasons: _grpc.UnaryUnaryMultiCallable[_answer_service_pb2.ListStatementsOfReasonsRequest, _answer_service_pb2.ListStatementsOfReasonsResponse]
+    """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
+    rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
+    with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
+    """
 
 @_typing.type_check_only
 class AnswerServiceAsyncStub(AnswerServiceStub):
@@ -66,6 +71,11 @@ class AnswerServiceAsyncStub(AnswerServiceStub):
     """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
     NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
     INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+    """
+    ListStatementsOfReasons: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.ListStatementsOfReasonsRequest, _answer_service_pb2.ListStatementsOfReasonsResponse]  # type: ignore[assignment]
+    """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
+    rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
+    with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
     """
 
 class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +111,17 @@ class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
         NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
         INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListStatementsOfReasons(
+        self,
+        request: _answer_service_pb2.ListStatementsOfReasonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_answer_service_pb2.ListStatementsOfReasonsResponse, _abc.Awaitable[_answer_service_pb2.ListStatementsOfReasonsResponse]]:
+        """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
+        rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
+        with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
         """
 
 def add_AnswerServiceServicer_to_server(servicer: AnswerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,9 +2,10 @@ from dataclasses import replace
 
 from scoring.answers.forecast import daily_volume, find_first_better_day, find_paths, forecast
 from scoring.answers.leads import list_appeals
+from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Action, Ingredient
-from scoring.base.errors import PolicyNotFound, invalid
+from scoring.base.errors import MeasureNotFound, PolicyNotFound, invalid
 from scoring.base.time import DAY, format_day
 from scoring.base.version import CORE_VERSION
 from scoring.model.artifact import Artifact
@@ -28,26 +29,30 @@ from service.contract.answers import (
 from service.contract.audiences import require_audience
 from service.contract.entries import entries_of
 from service.contract.fields import optional_time
+from service.contract.letters import notice_letter, statement_messages
 from service.contract.resource_names import parse_seller
 from service.contract.scores import stamp_message, stamp_of
 from service.contract.texts import Texts
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
 from service.registry.moves import is_digest
 from service.scores.scorer import Scorer
 
 MAX_DAYS_AHEAD = 366
 
 OF_SELLER_AND_STAFF = (score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_SELLER, score_pb.AUDIENCE_STAFF)
+OF_STATEMENTS = (*OF_SELLER_AND_STAFF, score_pb.AUDIENCE_REGULATOR)
 
 _ENDS_OF_APPEALS = {int(Action.REDUCE), int(Action.OVERTURN)}
 
 
 class AnswerServicer:
-    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
+    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, recorder: Recorder) -> None:
         self._ledger = ledger
         self._scorer = scorer
         self._reads = reads
+        self._recorder = recorder
 
     def SimulateTrustScore(self, request: answer_pb.SimulateTrustScoreRequest) -> answer_pb.SimulateTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
@@ -100,6 +105,33 @@ class AnswerServicer:
         if then.core_version != CORE_VERSION:
             steps.append((Ingredient.CORE, then.core_version, CORE_VERSION, replay))
         return replay_message(request.seller, request, replay, then, steps)
+
+    def ListStatementsOfReasons(
+        self, request: answer_pb.ListStatementsOfReasonsRequest
+    ) -> answer_pb.ListStatementsOfReasonsResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        require_audience(request.audience, OF_STATEMENTS)
+        texts = Texts(request.language)
+        self._recorder.record_pending(marketplace, seller)
+        cut = self._reads.cut(request)
+        whole = self._scorer.whole(marketplace, seller, cut)
+        stated = list_statements(whole, current_call().require_caller)
+        if request.measure:
+            stated = [one for one in stated if one.measure.measure == request.measure]
+            if not stated:
+                raise MeasureNotFound(
+                    f"no measure {request.measure!r} restricts this seller now; it was lifted, ended, or is not on record",
+                    {"measure": request.measure},
+                    ("measure",),
+                )
+        names = {name for one in stated for name in one.violations}
+        violations = self._ledger.violations.named(marketplace, names, cut)
+        response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(whole.stamp))
+        if not request.measure and (notice := notice_letter(whole, texts)) is not None:
+            response.statements.append(notice)
+        for_seller = request.audience == score_pb.AUDIENCE_SELLER
+        response.statements.extend(statement_messages(whole, stated, violations, texts, for_seller=for_seller))
+        return response
 
     def _policy_of(self, digest: str) -> Policy:
         if not is_digest(digest):

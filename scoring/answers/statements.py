@@ -1,0 +1,124 @@
+"""Statements of reasons: on what each measure that restricts a seller rests, and what the seller can do about it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from scoring.answers.forecast import TierPath, find_paths, forecast
+from scoring.answers.leads import Lead, list_reasons
+from scoring.answers.whole import WholeAnswer
+from scoring.base.enums import Automation, Tier
+from scoring.base.time import DAY
+from scoring.caution.cautions import Caution
+from scoring.entries.contests import COMPLAINT_DAYS
+from scoring.measures.listed import MeasureInForce
+from scoring.measures.record import MeasureStatement
+from scoring.policy.measures import Deposit, Waiver
+from scoring.policy.rules import Asked, Quantity, Rule, is_of_facts
+from scoring.scores.reasons import OVERRIDDEN, THIN_FILE
+from scoring.scores.score import explain
+
+
+@dataclass(frozen=True, slots=True)
+class StatementOfReasons:
+    measure: MeasureInForce
+    decided_by: Automation
+    violations: tuple[str, ...]
+    """Confirmed, of a caution reported; by the day they happened."""
+    reasons: tuple[Lead, ...] = ()
+    """Other grounds of a measure by tier."""
+    conditions: tuple[Asked, ...] = ()
+    """Other grounds of a rule."""
+    caution: Caution | None = None
+    alike: tuple[MeasureInForce, ...] = ()
+    """Others of its kind in force: they hold on if it ends."""
+    path: TierPath | None = None
+    """The shortest way out of a measure by tier that the seller can go by itself."""
+    statement: MeasureStatement | None = None
+    """The last one on record."""
+
+    @property
+    def is_credit_risk(self) -> bool:
+        """Return whether no violation is among its grounds, and no person imposed it."""
+        return not self.violations and bool(self.measure.rule)
+
+    @property
+    def contest_until(self) -> int | None:
+        """Return the end of the time to contest it, in microseconds; None while it is not on record."""
+        if self.statement is None:
+            return None
+        return max(self.statement.occur_time, self.statement.fact.since or 0) + COMPLAINT_DAYS * DAY
+
+
+def list_statements(whole: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[StatementOfReasons]:
+    """Return a statement for each measure with an effect that restricts the seller, in the order of the measures.
+
+    Terms that every seller has, or every seller of a tier from TRUSTED on, restrict nobody.
+    """
+    rules = {rule.id: rule for rule in whole.policy.rule_book.rules}
+    last = {one.fact.measure: one for one in whole.statements}
+    cautions = {(one.rule, one.start): one for one in whole.score.cautions}
+    stated = [
+        one for one in whole.in_force.measures if _restricts(one, None if one.is_of_caution else rules.get(one.rule))
+    ]
+    by_tier = [rules[one.rule] for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
+    reasons = _list_reasons_of_tier(whole, check) if by_tier else []
+    found = forecast(whole.given, check) if by_tier else None
+    paths = [] if found is None else find_paths(found, check)
+    return [
+        StatementOfReasons(
+            measure=one,
+            decided_by=_find_automation(one, rule),
+            violations=one.violations,
+            reasons=tuple(_choose_reasons(reasons, rule, whole)),
+            conditions=_list_conditions(rule),
+            caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
+            alike=tuple(other for other in stated if other is not one and other.current.kind is one.current.kind),
+            path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
+            statement=last.get(one.measure),
+        )
+        for one in stated
+        for rule in [None if one.is_of_caution else rules.get(one.rule)]
+    ]
+
+
+def _restricts(one: MeasureInForce, rule: Rule | None) -> bool:
+    is_placed = isinstance(one.current, Deposit) and not one.current.amount_minor
+    if not one.has_effect or isinstance(one.current, Waiver) or is_placed:
+        return False
+    if rule is None or _list_conditions(rule) or rule.names_confirmed_facts:
+        return True
+    return bool(rule.tiers) and max(rule.tiers) < Tier.TRUSTED
+
+
+def _list_conditions(rule: Rule | None) -> tuple[Asked, ...]:
+    """Return what a rule asks about the seller beside its violations and its tier."""
+    asked = [] if rule is None else [one.asked for one in rule.conditions]
+    return tuple(one for one in asked if one is not Quantity.DAY and not is_of_facts(one))
+
+
+def _find_automation(one: MeasureInForce, rule: Rule | None) -> Automation:
+    if not one.rule:
+        return Automation.NONE
+    return Automation.PARTIAL if rule is not None and rule.names_confirmed_facts else Automation.FULL
+
+
+def _list_reasons_of_tier(whole: WholeAnswer, check: Callable[[], None]) -> list[Lead]:
+    """Return the reasons for a tier that are no violation."""
+    explanation, facts, policy = explain(whole.given, check), whole.given.facts, whole.policy
+    found = [] if explanation is None else [one for one in list_reasons(whole, explanation) if one.category is None]
+    orders, days = int(facts.exposure_orders.sum()), int(facts.observe_day[0] - facts.start_day[0])
+    if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):
+        found.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
+    return found
+
+
+def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, whole: WholeAnswer) -> Iterator[Lead]:
+    """Yield the reasons of one rule: an override stands alone, and a thin file is a reason only of what it decides."""
+    if rule is None or not rule.tiers:
+        return
+    for one in reasons:
+        is_of_override = one.reason_code == OVERRIDDEN
+        if is_of_override == bool(whole.score.override) and (
+            one.reason_code != THIN_FILE or Tier.UNRATED in rule.tiers
+        ):
+            yield one

@@ -1,0 +1,134 @@
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import grpc
+import pytest
+
+from sellertrust.client import SellertrustCallError, seller_name
+from sellertrust.v1 import answer_service_pb2 as answer_pb
+from sellertrust.v1 import entry_pb2 as entry_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.helpers.policies import TIERS
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.worlds import artifact
+from tests.service.api.test_audiences import SAID, SELLER, STAFF, reported
+
+GENERAL = TIERS.with_name("general.toml")
+REVIEW, DEMOTION = entry_pb.MEASURE_KIND_MANUAL_REVIEW, entry_pb.MEASURE_KIND_SEARCH_DEMOTION
+
+
+def newcomer() -> list[entry_pb.Entry]:
+    return [identity("i-s2", "s2"), exposure("x-s2", "s2", 3)]
+
+
+def imposed() -> entry_pb.Entry:
+    entry = entry_pb.Entry(entry_id="m1", seller=seller_name(MARKET, "s1"))
+    entry.measure.CopyFrom(
+        entry_pb.MeasureChanged(
+            measure="by-hand",
+            measure_kind=REVIEW,
+            state=entry_pb.MEASURE_STATE_IMPOSED,
+            violations=["v1"],
+            actor="staff-2",
+            reason="seen",
+            ground="terms 4.2 <&>",
+        )
+    )
+    return entry
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_server(tmp_path_factory.mktemp("letters"), artifact=artifact(), policy=GENERAL) as running:
+        with running.client() as client:
+            client.append_entries(MARKET, [*reported(), *newcomer(), imposed()])
+            for name in ("v1", "v2"):
+                client.confirm_violation(MARKET, name, **SAID)
+        yield running
+
+
+def letters(running: Running, seller: str, **asked: object) -> list[answer_pb.StatementOfReasons]:
+    with running.client() as client:
+        return [*client.list_statements_of_reasons(MARKET, seller, **asked).statements]
+
+
+def of_kind(found: list[answer_pb.StatementOfReasons], kind: int) -> list[answer_pb.StatementOfReasons]:
+    return [one for one in found if one.kind == kind]
+
+
+def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
+    [letter] = of_kind(letters(running, "s1", audience=SELLER), DEMOTION)
+    for said in (
+        *("Search shows your listings after others until", "Counterfeit, major, of", "brand-1", "l-118"),
+        *("Art. 9 EUTMR", "Software detected it", "A person confirmed it on", "Seller terms 9.1", "shop stays open"),
+        *("software applied the rule", "Appeal against", "It ends by itself on", "free of charge until", "court"),
+        f"Case {letter.measure}",
+    ):
+        assert said in letter.text
+    assert "buyer-7" not in letter.text
+    assert (*letter.violations,) == ("v1", "v2")
+    assert (letter.automation, letter.automated_detection) == (answer_pb.AUTOMATION_PARTIAL, True)
+    assert letter.contest_until_time.seconds > letter.start_time.seconds
+    assert not letter.credit_risk
+
+
+def test_a_letter_names_what_holds_on(running: Running) -> None:
+    by_rule, by_hand = of_kind(letters(running, "s1"), REVIEW)
+    assert ([*by_rule.alike], [*by_hand.alike]) == ([by_hand.measure], [by_rule.measure])
+    assert f"the case {by_hand.measure}" in by_rule.text
+    assert by_hand.automation == answer_pb.AUTOMATION_NONE
+    for said in ("Software did not decide this", "terms 4.2"):
+        assert said in by_hand.text
+
+
+def test_text_and_html_say_the_same(running: Running) -> None:
+    for language in ("en", "zh"):
+        for letter in letters(running, "s1", language=language):
+            assert letter.language == language
+            parser, found = HTMLParser(), list[str]()
+            parser.handle_data = found.append
+            parser.feed(letter.html.split("</title>")[1])
+            assert [line.strip() for line in "".join(found).split("\n") if line.strip()] == [
+                letter.title,
+                *letter.paragraphs,
+            ]
+            assert letter.text.split("\n\n") == [letter.title, *letter.paragraphs[:-1], f"{letter.paragraphs[-1]}\n"]
+            assert language == "en" or not re.search("[a-z]{4}", letter.title)
+
+
+def test_a_tier_alone_is_credit_risk_and_asks_for_a_person(running: Running) -> None:
+    found = letters(running, "s2", audience=SELLER)
+    assert found
+    for letter in found:
+        assert letter.credit_risk
+        assert [*letter.reason_codes] == ["THIN_FILE"]
+        assert "3 of 10 settled orders" in letter.text
+        assert "a person reviews it" in letter.text
+
+
+def test_a_seller_reads_no_report_behind_a_precaution(tmp_path: Path) -> None:
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL) as running, running.client() as client:
+        raised = violation("r1", "s1", source=entry_pb.SOURCE_CUSTOMS, notifier="office-9", listing="l-7")
+        client.append_entries(MARKET, [*reported()[:2], raised])
+        [own] = of_kind(letters(running, "s1", audience=SELLER), REVIEW)
+        [seen] = of_kind(letters(running, "s1", audience=STAFF), REVIEW)
+        assert own.text == seen.text
+        assert ([*own.violations], [*seen.violations]) == ([], ["r1"])
+        assert "a person decides by" in own.text
+        assert not {"office-9", "l-7", "r1"} & {*re.findall(r"[\w-]+", str(own))}
+        client.dismiss_violation(MARKET, "r1", **SAID)
+        with pytest.raises(SellertrustCallError, match="restricts this seller now") as refused:
+            client.list_statements_of_reasons(MARKET, "s1", measure=own.measure)
+        assert refused.value.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_wrong_questions_about_letters_are_named(running: Running) -> None:
+    for asked, name in (({"language": "fr"}, "language"), ({"audience": score_pb.AUDIENCE_CHECKOUT}, "audience")):
+        with pytest.raises(SellertrustCallError, match=name) as refused:
+            letters(running, "s1", **asked)
+        assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(SellertrustCallError) as unknown:
+        letters(running, "nobody")
+    assert unknown.value.code is grpc.StatusCode.NOT_FOUND
