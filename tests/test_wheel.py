@@ -42,6 +42,17 @@ print(core_digest(), contract_digest())
 """
 
 
+FIRST_SCORE = """
+import sellertrust
+from sellertrust.client import Entry, seller_name
+
+with sellertrust.local() as trust:
+    orders = {"day": "2026-01-31", "settled_orders": 900}
+    trust.append_entries("m", [Entry(entry_id="1", seller=seller_name("m", "s"), exposure=orders)])
+    print(trust.get_trust_score("m", "s").message.stamp.model_name)
+"""
+
+
 class Installed:
     def __init__(self, folder: Path) -> None:
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
@@ -131,6 +142,32 @@ def test_the_installed_server_answers_on_postgresql(installed: Installed, tmp_pa
 
 
 @pytest.mark.long
+def test_an_empty_environment_gets_a_score(installed: Installed, tmp_path: Path) -> None:
+    """Without an extra: neither Parquet nor PostgreSQL, and what needs them says how to install it."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is None:
+        pytest.skip("no uv: .ci/run installs it")
+    folder = tmp_path / "venv"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SELLERTRUST_", "PYTHON"))}
+    for command in (
+        ("venv", "--quiet", "--python", sys.executable, folder),
+        ("pip", "install", "--quiet", "--python", folder, "-c", ROOT / "requirements/dev.lock", installed.wheel),
+    ):
+        subprocess.run([uv, *command], env=kept, check=True, capture_output=True, timeout=250)
+    [site] = folder.glob("lib/python*/site-packages")
+    extras = ("polars", "psycopg", "starlette", "opentelemetry", "confluent_kafka", "nats", "jinja2", "pyspark")
+    assert [name for name in extras if (site / name).exists()] == []
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 320_000_000
+    first = subprocess.run([folder / "bin/python", "-c", FIRST_SCORE], env=kept, check=True, capture_output=True)
+    assert b"starter" in first.stdout
+    settings = kept | {"SELLERTRUST_DATABASE_URL": "postgresql://x@localhost/x", "SELLERTRUST_DATA_DIR": str(tmp_path)}
+    command = [folder / "bin/sellertrust", "serve"]
+    refused = subprocess.run(command, env=settings, check=False, capture_output=True, text=True, timeout=SECONDS)
+    assert refused.returncode == 6
+    assert "pip install 'sellertrust[postgres]'" in refused.stderr
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("project", ["", "proto"])
 def test_packages_are_built_to_the_same_bytes(project: str, tmp_path: Path) -> None:
     built = []
@@ -154,7 +191,8 @@ def build(source: Path, folder: Path, *targets: str) -> None:
 
 
 def test_the_notice_names_every_licence_that_is_not_permissive() -> None:
-    names = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/runtime.lock").read_text(), re.M)
+    locks = [(ROOT / f"requirements/{name}.lock").read_text() for name in ("training", "spark")]
+    names = {name for lock in locks for name in re.findall(r"^([a-z0-9-]+)==", lock, re.M)}
     stated = set()
     for name in names:
         with suppress(PackageNotFoundError):  # of another system

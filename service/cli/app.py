@@ -11,7 +11,7 @@ import typer
 from scoring.base.errors import InvalidInput, LedgerUnavailable, SellertrustError
 from sellertrust.version import VERSION
 from service.cli.lazy import LazyGroup
-from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, say
+from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, missing_package, say
 
 if TYPE_CHECKING:
     from sellertrust.errors import SellertrustCallError
@@ -109,8 +109,7 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
         problem = _malformed_id([(one.field, one.description) for one in wrong]) or error.message
         return exit_code(error), problem, _next_command(error.reason, problem)
     if isinstance(error, ModuleNotFoundError):
-        remedy = "install sellertrust and what it needs: pip install sellertrust"
-        return Exit.CONFIGURATION, f"the package {error.name} is missing", remedy
+        return Exit.CONFIGURATION, missing_package(error), ""
     if isinstance(error, OSError):
         return _explain_os_error(error)
     remedy = "please report it with what the same command shows under SELLERTRUST_LOG_LEVEL=debug"

@@ -11,7 +11,7 @@ from scoring.base.progress import Progress
 from scoring.base.time import format_day, parse_day
 from service.bootstrap import open_ledger, open_registry
 from service.cli.options import AgainstModel, Export, Marketplace, Model, Study
-from service.cli.output import Format, Output, emit, emit_one, say, training_missing, write
+from service.cli.output import Format, Output, emit, emit_one, say, write
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
 
@@ -65,12 +65,9 @@ def backtest(
     The other model is the champion, unless --against names one, or none. With --study it shows how right the answers
     were.
     """
-    try:
-        from training.monitoring import backtest as run
-        from training.monitoring.outcomes import adapt_study_to_model
-    except ImportError as error:
-        raise training_missing(error) from None
     from service.policy.policy_file import load_policy
+    from training.monitoring import backtest as run
+    from training.monitoring.outcomes import adapt_study_to_model
 
     settings = load()
     policy = load_policy(settings)
@@ -119,10 +116,7 @@ def _load_other(registry: "Registry", artifact: "Artifact", against: str | None)
 
 def study_of(path: Path) -> "ReadStudy":
     """Load the study in a file, or the shipped study of that name. Raises ConfigurationWrong."""
-    try:
-        from training.study.loading import load_study
-    except ImportError as error:
-        raise training_missing(error) from None
+    from training.study.loading import load_study
 
     shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
     return load_study(path if path.exists() or not shipped.exists() else shipped)

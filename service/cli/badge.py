@@ -7,7 +7,7 @@ from scoring.base.errors import invalid
 from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.options import ReadyFile
-from service.cli.output import extra_missing, say
+from service.cli.output import say
 from service.setting_forms import is_address
 from service.settings import host_and_port, load
 
@@ -47,11 +47,9 @@ def serve(
 
     It asks the server for them, and needs the extra web.
     """
-    try:
-        from service.web.server import BadgeServer, Options
-        from service.web.words import SHIPPED_WORDS
-    except ModuleNotFoundError as error:
-        raise extra_missing(error, "web") from None
+    from service.web.server import BadgeServer, Options
+    from service.web.words import SHIPPED_WORDS
+
     try:
         is_address(address)
     except ValueError as error:

@@ -22,7 +22,7 @@ from service.cli.demo_market import write_files
 from service.cli.demo_story import OUTCOME, Story, fail, tell
 from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
-from service.cli.output import extra_missing, say, write
+from service.cli.output import say, write
 from service.cli.train import finish_job, make_job
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER
 from service.ingest.file_import import import_files
@@ -110,10 +110,8 @@ def _print_calls(address: str, badges: str) -> None:
 
 @contextmanager
 def _badges(server_address: str) -> Iterator[str]:
-    try:
-        from service.web.server import BadgeServer, Options
-    except ModuleNotFoundError as error:
-        raise extra_missing(error, "web") from None
+    from service.web.server import BadgeServer, Options
+
     with Client(server_address) as client:
         try:
             badges = BadgeServer(client, Options(BADGES, MARKETPLACE), say)

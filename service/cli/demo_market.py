@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from service.cli.output import training_missing
 from service.demo_cast import ACCUSED, CAST, FIRST_DAY, NOW, OFFENDER, OTHER, Member
 
 DAYS = (NOW.date() - FIRST_DAY).days
@@ -73,13 +72,11 @@ def write_files(sellers: int, folder: Path) -> None:
 
     Raises ConfigurationWrong without the packages of training.
     """
-    try:
-        import polars as pl
+    import polars as pl
 
-        from training.market.files import write_market
-        from training.market.simulate import simulate
-    except ImportError as error:
-        raise training_missing(error) from None
+    from training.market.files import write_market
+    from training.market.simulate import simulate
+
     market = simulate(sellers, DAYS, FIRST_DAY, SEED)
     # Each seller states its orders weekly, on its own weekday: 100,000 entries instead of 180,000.
     week = market.exposure.group_by("seller", (pl.col("day") + pl.col("seller")) // 7, maintain_order=True)

@@ -6,7 +6,7 @@ from scoring.base.errors import LedgerUnavailable, SellertrustError
 from scoring.base.time import format_time
 from service.bootstrap import open_ledger, open_registry
 from service.cli.connecting import connect, connection_trouble
-from service.cli.output import Exit, Format, Output, emit, format_count
+from service.cli.output import Exit, Format, Output, emit, format_count, missing_package
 from service.cli.troubles import explain_ledger_error
 from service.settings import Settings, describe, load
 
@@ -40,6 +40,8 @@ def _run_check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
         return {"check": name, "ok": False, "found": f"{problem}; {remedy}" if remedy else problem}
     except SellertrustError as error:
         return {"check": name, "ok": False, "found": error.message}
+    except ModuleNotFoundError as error:
+        return {"check": name, "ok": False, "found": missing_package(error)}
     except Exception as error:  # noqa: BLE001 a doctor reports every ailment and falls ill of none
         return {"check": name, "ok": False, "found": f"{error} ({type(error).__name__})"}
 

@@ -10,7 +10,7 @@ import typer
 from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
 from service.cli.options import Marketplace, Rejects
-from service.cli.output import Exit, Format, Output, emit_one, extra_missing, say
+from service.cli.output import Exit, Format, Output, emit_one, say
 from service.ingest.sources.source import Source
 from service.settings import load
 
@@ -128,16 +128,13 @@ def place_of(url: str) -> Place:
 
 
 def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
-    try:
-        if place.scheme == "kafka":
-            from service.ingest.sources.kafka import KafkaSource
+    if place.scheme == "kafka":
+        from service.ingest.sources.kafka import KafkaSource
 
-            return KafkaSource(place.servers, place.title, _settings_in(credentials), name)
-        from service.ingest.sources.nats import NatsSource
+        return KafkaSource(place.servers, place.title, _settings_in(credentials), name)
+    from service.ingest.sources.nats import NatsSource
 
-        return NatsSource(place.servers, place.title, place.subject, credentials, name)
-    except ModuleNotFoundError as error:
-        raise extra_missing(error, place.scheme) from None
+    return NatsSource(place.servers, place.title, place.subject, credentials, name)
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from scoring.base.parts import parse_toml
 from service.bootstrap import is_absent, open_ledger
 from service.cli.models import now
 from service.cli.options import Marketplace, Rejects
-from service.cli.output import WAITS, Exit, Format, emit, format_count, say, training_missing
+from service.cli.output import WAITS, Exit, Format, emit, format_count, say
 from service.cli.progress import StepProgress
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.settings import load
@@ -92,15 +92,12 @@ def import_command(
         return _dry_run(mapping, compiled, data or mapping.parent, where)
     queue = matched or Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
     with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
-        try:
-            if compiled is None:
-                report = import_entries(ledger, where, mapping, progress, journal)
-            elif matched:
-                report = import_matched(ledger, compiled, queue)
-            else:
-                report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress, journal)
-        except ModuleNotFoundError as error:
-            raise training_missing(error) from None
+        if compiled is None:
+            report = import_entries(ledger, where, mapping, progress, journal)
+        elif matched:
+            report = import_matched(ledger, compiled, queue)
+        else:
+            report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress, journal)
     return _report_import(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
 
 
@@ -113,13 +110,10 @@ def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace
             settings = settings.model_copy(update={"database_url": f"sqlite:///{folder}/ledger.db"})
         ledger = stack.enter_context(open_ledger(settings, create=is_absent(settings)))
         progress = stack.enter_context(StepProgress())
-        try:
-            if mapping is None:
-                report = import_entries(ledger, marketplace, path, progress, dry_now=now())
-            else:
-                report = import_files(ledger, mapping, data, progress, dry_now=now())
-        except ModuleNotFoundError as error:
-            raise training_missing(error) from None
+        if mapping is None:
+            report = import_entries(ledger, marketplace, path, progress, dry_now=now())
+        else:
+            report = import_files(ledger, mapping, data, progress, dry_now=now())
     emit(report.spans.rows(), Format.TABLE)
     _warn_of_doubt(report)
     if report.unmatched:

@@ -30,7 +30,6 @@ from service.cli.output import (
     emit_one,
     format_count,
     say,
-    training_missing,
     write,
 )
 from service.cli.progress import StepProgress
@@ -204,10 +203,7 @@ def export_command(
         _export_folder(settings, target, where, is_bounded=bool(observe or known))
         return
     file = Path(target)
-    try:
-        from training.observation.export import write_export
-    except ImportError as error:
-        raise training_missing(error) from None
+    from training.observation.export import write_export
 
     with open_ledger(settings) as ledger, StepProgress() as progress:
         cut = ledger.cut(observe, known)

@@ -8,7 +8,7 @@ from scoring.base.time import parse_day
 from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
 from service.cli.options import Export, Model, Study
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing, write
+from service.cli.output import Exit, Format, Output, emit, emit_one, say, write
 from service.cli.progress import StepProgress
 from service.settings import load
 
@@ -36,11 +36,8 @@ def monitor(
     over expected bad sellers: in windows that are over (matured), and in open ones, projected by how past windows
     developed (estimated).
     """
-    try:
-        from training.monitoring.monitor import monitor as run
-    except ImportError as error:
-        raise training_missing(error) from None
     from service.policy.policy_file import load_policy
+    from training.monitoring.monitor import monitor as run
 
     try:
         day = None if as_of is None else parse_day(as_of)

@@ -111,12 +111,22 @@ def exit_code(error: Exception) -> Exit:
     return _BY_STATUS.get(code_pb2.Code.Name(code_of(error)), Exit.REFUSED)
 
 
-def training_missing(error: ImportError) -> ConfigurationWrong:
-    return extra_missing(error, "training")
+EXTRAS = {
+    "training": {"jinja2", "polars", "threadpoolctl"},
+    "postgres": {"psycopg"},
+    "brokers": {"confluent_kafka", "nats"},
+    "web": {"starlette", "uvicorn"},
+    "spark": {"pandas", "pyarrow", "pyspark"},
+    "otel": {"opentelemetry"},
+}
+"""Packages, as they are imported, by the extra that installs them."""
 
 
-def extra_missing(error: ImportError, extra: str) -> ConfigurationWrong:
-    return ConfigurationWrong(f"this needs the package {error.name}; install it: pip install 'sellertrust[{extra}]'")
+def missing_package(error: ModuleNotFoundError) -> str:
+    """Return what to install for a package that is missing, such as one of an extra."""
+    package = (error.name or "").partition(".")[0]
+    extra = next((f"[{name}]" for name, packages in EXTRAS.items() if package in packages), "")
+    return f"this needs the package {package}; install it: pip install 'sellertrust{extra}'"
 
 
 def say(text: str) -> None:

@@ -14,7 +14,7 @@ from service.bootstrap import open_registry
 from service.cli.backtest import study_of, table_of
 from service.cli.models import compare_plainly, figures_of, format_estimates, login_name, now
 from service.cli.options import Export
-from service.cli.output import Exit, Format, Output, emit, emit_one, say, training_missing
+from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.policy.policy_file import load_policy
 from service.settings import Settings, load
@@ -61,11 +61,8 @@ def train(
 
     Exit code 4 if a hard gate failed: the model is registered, but its promotion is rejected.
     """
-    try:
-        from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
-        from training.pipeline.run import plan, run
-    except ImportError as error:
-        raise training_missing(error) from None
+    from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
+    from training.pipeline.run import plan, run
 
     settings, stated = load(), study_of(study)
     if dry_run and rows is not None:

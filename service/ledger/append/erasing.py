@@ -6,7 +6,6 @@ Backups and PostgreSQL's archived journal still hold the key.
 import time
 from contextlib import suppress
 
-import psycopg
 from sqlalchemy import Connection, delete, exc, select
 
 from scoring.base.errors import ErasureRefused, LedgerUnavailable, seller_not_found
@@ -14,6 +13,7 @@ from scoring.entries.entry import Entry, prepare
 from service.ledger.append.appending import append_batch
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
+from service.ledger.database.drivers import INSUFFICIENT_PRIVILEGE, sqlstate_of
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import AppendedEntry
@@ -45,7 +45,7 @@ def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
             delete(SELLER_KEY).where(SELLER_KEY.c.marketplace == marketplace, SELLER_KEY.c.seller == seller)
         )
     except exc.ProgrammingError as error:
-        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+        if sqlstate_of(error.orig) == INSUFFICIENT_PRIVILEGE:
             raise ErasureRefused(
                 "this database role may not delete the keys of sellers, so it erases nobody; use one that may: the tables'"
                 " owner grants it by `sellertrust ledger upgrade --role ROLE --eraser ROLE`"

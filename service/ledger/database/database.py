@@ -10,15 +10,22 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, exc, make_url
 
 from scoring.base.errors import ConfigurationWrong, LedgerUnavailable
+from service.ledger.database.drivers import (
+    CANNOT_CONNECT_NOW,
+    DISK_FULL,
+    INSUFFICIENT_PRIVILEGE,
+    LOCK_NOT_AVAILABLE,
+    driver_errors,
+    sqlstate_of,
+)
 from service.ledger.database.one_writer import WriterLock
-from service.ledger.database.postgresql import CONNECT_SECONDS, Connector
 from service.ledger.database.tables import ENTRY
 
 READERS = 16
+CONNECT_SECONDS = 3
 WAIT_SECONDS = 10
 STATEMENT_SECONDS = 30
 ANSWER_SECONDS = 5
@@ -50,8 +57,9 @@ _READER_PRAGMAS = ("query_only=ON",)
 _WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", "wal_autocheckpoint=10000")
 _ENTRY_COLUMNS = tuple(ENTRY.c.keys())
 
-CONFLICT = (exc.IntegrityError, psycopg.IntegrityError, sqlite3.IntegrityError)
+CONFLICT: tuple[type[Exception], ...] = (exc.IntegrityError, *driver_errors("IntegrityError"))
 """Errors of the drivers for a taken unique key or a failed CHECK; `write` lets them through."""
+_FAILURES: tuple[type[Exception], ...] = (exc.SQLAlchemyError, *driver_errors("Error"))
 
 
 class Database:
@@ -62,8 +70,11 @@ class Database:
         self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
         """They get the committed entries of each write of this object."""
         self._closed = False
-        self._connector = Connector()
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
+        if self._lock is None:
+            from service.ledger.database.postgresql import Connector
+
+            self._connector = Connector()
         self._readers = self._engine(READERS, _READER_PRAGMAS, "", isolation_level="AUTOCOMMIT")
         # Two that checkpoint can corrupt a file before SQLite 3.51.3.
         self._writer = self._engine(1, _WRITER_PRAGMAS, _writer_options())
@@ -247,9 +258,9 @@ class Database:
             raise LedgerUnavailable("the ledger is closed")
         try:
             yield
-        except (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+        except _FAILURES as error:
             _forget_rows(error)
-            if isinstance(_cause(error), psycopg.errors.InsufficientPrivilege):
+            if sqlstate_of(_cause(error)) == INSUFFICIENT_PRIVILEGE:
                 raise missing_rights_error() from error
             if not _is_silence(error):
                 raise
@@ -369,9 +380,8 @@ def _set_pragmas(connection: Any, pragmas: Sequence[str]) -> None:
 
 def _is_silence(error: Exception) -> bool:
     cause = _cause(error)
-    refusals = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
-    answered = any(isinstance(cause, getattr(driver, name)) for driver in (sqlite3, psycopg) for name in refusals)
-    return isinstance(cause, sqlite3.Error | psycopg.Error | exc.TimeoutError) and not answered
+    answered = driver_errors("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
+    return isinstance(cause, (*driver_errors("Error"), exc.TimeoutError)) and not isinstance(cause, answered)
 
 
 def _cause(error: Exception) -> BaseException | None:
@@ -380,9 +390,10 @@ def _cause(error: Exception) -> BaseException | None:
 
 def _forget_rows(error: Exception) -> None:
     """Keep a PostgreSQL error's class, code and constraint: the rest quotes rows."""
-    if isinstance(cause := _cause(error), psycopg.Error) and cause.sqlstate:
-        problem = cause.diag.message_primary if cause.sqlstate.startswith("23") else type(cause).__name__
-        cause.args = error.args = (f"PostgreSQL refused it: {problem} ({cause.sqlstate})",)
+    cause: Any = _cause(error)
+    if code := sqlstate_of(cause):
+        problem = cause.diag.message_primary if code.startswith("23") else type(cause).__name__
+        cause.args = error.args = (f"PostgreSQL refused it: {problem} ({code})",)
 
 
 def outage_of(error: Exception) -> str:
@@ -393,9 +404,8 @@ def outage_of(error: Exception) -> str:
     number = getattr(cause, "sqlite_errorcode", None)
     causes = {
         "its disk is full": _is_full(error),
-        "it starts, recovers or stops": isinstance(cause, psycopg.errors.CannotConnectNow),
-        "another session holds its lock": isinstance(cause, psycopg.errors.LockNotAvailable)
-        or number == sqlite3.SQLITE_BUSY,
+        "it starts, recovers or stops": sqlstate_of(cause) == CANNOT_CONNECT_NOW,
+        "another session holds its lock": sqlstate_of(cause) == LOCK_NOT_AVAILABLE or number == sqlite3.SQLITE_BUSY,
         "it refuses connections": "onnection refused" in text or "No such file" in text,
         "its file cannot be used": number is not None,
         "it closed the connection": "closed the connection" in text,
@@ -405,4 +415,4 @@ def outage_of(error: Exception) -> str:
 
 def _is_full(error: Exception) -> bool:
     cause = _cause(error)
-    return isinstance(cause, psycopg.errors.DiskFull) or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    return sqlstate_of(cause) == DISK_FULL or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import Engine, event
 
-CONNECT_SECONDS = 3
-
 PING_SECONDS = 2.0
 
 QUIET_SECONDS = 3.0

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, text
 
 from scoring.base.errors import ConfigurationWrong
@@ -78,6 +76,9 @@ def _list_grant_statements(connection: Connection, role: str, *, erases: bool) -
 
 
 def _quoted(statement: str, connection: Connection, things: list[str], role: str) -> str:
+    import psycopg
+    from psycopg import sql
+
     names = sql.SQL(", ").join(sql.Identifier(name) for name in things)
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)  # noqa: S101 (narrows the type)

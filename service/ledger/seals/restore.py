@@ -13,13 +13,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Annotated, Any
 
-import psycopg
 from pydantic import Field, Strict, TypeAdapter
 from sqlalchemy import Connection, LargeBinary, Table, func, select
 
 from scoring.base.errors import BackupRefused
 from scoring.base.progress import Progress
 from service.ledger.database.database import CONFLICT, Database, insert_rows, lift_limits
+from service.ledger.database.drivers import driver_errors
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import knows_version, newest_version, upgrade_to, version_of
 from service.ledger.seals.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, member_of
@@ -36,8 +36,8 @@ _DAMAGE = (
     *(struct.error, OverflowError),
 )
 _NO_ROW = (
-    *(*CONFLICT, ValueError, TypeError, OverflowError, psycopg.DataError, psycopg.ProgrammingError),
-    *(sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(*CONFLICT, ValueError, TypeError, OverflowError, sqlite3.InterfaceError),
+    *driver_errors("DataError", "ProgrammingError"),
 )
 
 

@@ -126,8 +126,8 @@ def test_a_stream_that_is_not_there_is_6(shell: Shell, server: NatsServer) -> No
 @pytest.mark.parametrize(
     ("package", "arguments", "extra"),
     [
-        ("confluent_kafka", ("feed", "kafka://localhost:1/facts"), "kafka"),
-        ("nats", ("feed", "nats://localhost:1/FACTS"), "nats"),
+        ("confluent_kafka", ("feed", "kafka://localhost:1/facts"), "brokers"),
+        ("nats", ("feed", "nats://localhost:1/FACTS"), "brokers"),
         ("polars", ("import", "rows.mapping.toml"), "training"),
     ],
 )
