@@ -1,9 +1,11 @@
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoring.base.errors import invalid
+from sellertrust.machine import is_loopback_host
 from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.options import ReadyFile
@@ -12,8 +14,10 @@ from service.setting_forms import is_address
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
+    from sellertrust.client import Client
     from service.api.telemetry.metrics import MetricsPort
-    from service.web.server import BadgeServer
+    from service.settings import Settings
+    from service.web.server import BadgeServer, DeskOptions
 
 app = typer.Typer()
 
@@ -41,11 +45,25 @@ def serve(
             help="TOML file of what each badge is called; default: the shipped one.",
         ),
     ] = None,
+    desk: Annotated[
+        str | None,
+        typer.Option("--desk", metavar="HOST:PORT", help="Where staff find the desk; default: nowhere."),
+    ] = None,
+    desk_tls: Annotated[
+        Path | None,
+        typer.Option(
+            "--desk-tls",
+            exists=True,
+            file_okay=False,
+            help="Folder with tls.crt and tls.key of the desk, and client-ca.crt of the proxy in front of it; without it"
+            " the desk listens on loopback, and prints a code.",
+        ),
+    ] = None,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Serve the badges of sellers as SVG and JSON over HTTP until SIGTERM.
+    """Serve the badges of sellers as SVG and JSON, and the staff's desk, over HTTP until SIGTERM.
 
-    It asks the server for them, and needs the extra web.
+    It asks the server for all it shows, and needs the extra web.
     """
     from service.web.server import BadgeServer, Options
     from service.web.words import SHIPPED_WORDS
@@ -60,17 +78,35 @@ def serve(
         words=words or SHIPPED_WORDS,
     )
     with connect(settings) as client:
-        server = BadgeServer(client, options, say)
+        options_of_desk = None if desk is None else _desk_options(client, settings, desk, desk_tls)
+        server = BadgeServer(client, options, say, options_of_desk)
         port = None if metrics_address is None else _metrics_port(server, metrics_address)
         say(f"badges on http://{server.address}/badge/{settings.marketplace}/SELLER.svg, asked of {settings.target}")
         if port is not None:
             say(f"metrics on http://{host_and_port(metrics_address or '')[0]}:{port.port}/metrics")
+        if options_of_desk is not None:
+            say(f"desk on {options_of_desk.link(server.desk_address)}")
         write_address(ready_file, server.address)
         try:
             server.run()
         finally:
             if port is not None:
                 port.close()
+
+
+def _desk_options(client: "Client", settings: "Settings", address: str, tls: Path | None) -> "DeskOptions":
+    from service.cli.connecting import make_client
+    from service.web.desk.staff import CodeSignIn, ProxySignIn
+    from service.web.server import DeskOptions
+
+    try:
+        host = host_and_port(is_address(address))[0]
+    except ValueError as error:
+        raise invalid("--desk", str(error)) from None
+    if tls is None and not is_loopback_host(host):
+        raise invalid("--desk", f"{host} is not this machine: give --desk-tls, and put a proxy in front")
+    sign_in = CodeSignIn(client) if tls is None else ProxySignIn(partial(make_client, settings, settings.target))
+    return DeskOptions(address, sign_in, settings.marketplace, tls)
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":

@@ -37,19 +37,7 @@ def connect(
     reason, and the remedy as its note.
     """
     place = target or settings.target
-    tls_context(settings)
-    try:
-        made = Client(
-            place,
-            tls=settings.target_file("ca.crt"),
-            certificate=settings.target_file("tls.crt"),
-            key=settings.target_file("tls.key"),
-            token=settings.target_file("token"),
-            deadline_seconds=PATIENCE_SECONDS,
-            service_config=service_config,
-        )
-    except OSError as error:
-        raise ConfigurationWrong(f"the token in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}") from None
+    made = make_client(settings, place, service_config=service_config)
     with made as client:
         try:
             yield client
@@ -63,6 +51,26 @@ def connect(
                 error.message, remedy = trouble
                 error.add_note(remedy)
             raise
+
+
+def make_client(settings: Settings, place: str, token: str | None = None, service_config: str | None = None) -> Client:
+    """Return a client with the configured credentials; `token` replaces the configured one.
+
+    Raises ConfigurationWrong if they are unusable.
+    """
+    tls_context(settings)
+    try:
+        return Client(
+            place,
+            tls=settings.target_file("ca.crt"),
+            certificate=settings.target_file("tls.crt"),
+            key=settings.target_file("tls.key"),
+            token=settings.target_file("token") if token is None else lambda: token,
+            deadline_seconds=PATIENCE_SECONDS,
+            service_config=service_config,
+        )
+    except OSError as error:
+        raise ConfigurationWrong(f"the token in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}") from None
 
 
 def describe_empty(client: Client, name: str) -> str:

@@ -33,6 +33,7 @@ from service.policy.policy_file import load_policy
 from service.setting_forms import PREFIX
 from service.settings import Settings, load
 
+DESK = "127.0.0.1:8081"
 SELLERS = 5_000
 STUDIES = ROOT / "training" / "studies"
 AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
@@ -83,14 +84,15 @@ def serve(folder: Path | None) -> None:
         run(folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
-        greet = lambda server: _print_calls(server.address, stack.enter_context(_badges(server.address)))  # noqa: E731
+        greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address)))  # noqa: E731
         run_server(settings, greet, records=False)
 
 
-def _print_calls(address: str, badges: str) -> None:
+def _print_calls(address: str, badges: str, desk: str) -> None:
     write(
         f"Serving the demo's market on {address}; it is {NOW:%-d %B %Y} in it. Ctrl-C ends it.\n"
         f"A shop with its badges, for a browser: http://{badges}/demo\n"
+        f"The desk of the marketplace's staff: {desk}\n"
         "In another terminal:\n"
     )
     target = "" if address == Settings().target else f"{PREFIX}TARGET={address} "
@@ -109,20 +111,25 @@ def _print_calls(address: str, badges: str) -> None:
 
 
 @contextmanager
-def _badges(server_address: str) -> Iterator[str]:
-    from service.web.server import BadgeServer, Options
+def _web(server_address: str) -> Iterator[tuple[str, str]]:
+    """Serve badges and desk; yield the address of the badges and the link to the desk."""
+    from service.web.desk.staff import CodeSignIn
+    from service.web.server import BadgeServer, DeskOptions, Options
 
     with Client(server_address) as client:
+        sign_in = CodeSignIn(client)
         try:
-            badges = BadgeServer(client, Options(BADGES, MARKETPLACE), say)
+            desk = DeskOptions(DESK, sign_in, MARKETPLACE)
+            web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk)
         except ConfigurationWrong:
-            badges = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say)
-        thread = threading.Thread(target=badges.run, name="badges")
+            desk = DeskOptions("127.0.0.1:0", sign_in, MARKETPLACE)
+            web = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say, desk)
+        thread = threading.Thread(target=web.run, name="web")
         thread.start()
         try:
-            yield badges.address
+            yield web.address, desk.link(web.desk_address)
         finally:
-            badges.stop()
+            web.stop()
             thread.join()
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service.web.drawing import Look, draw_badge, draw_nothing
@@ -39,6 +40,10 @@ PAGE = EVERYWHERE | {
 """The pages load our pictures and stylesheet, and run no script."""
 
 
+_FILES = "public, max-age=300, stale-if-error=86400"
+"""For files that concern no seller."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """A response, and the answer to readers who have it."""
@@ -60,6 +65,15 @@ def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished
     return Finished(
         Response(body, headers=tagged, media_type=media_type), Response(status_code=304, headers=tagged), etag
     )
+
+
+def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    finished = finish(body, media_type, {**headers, "Cache-Control": _FILES})
+
+    async def answer_file(request: Request) -> Response:
+        return finished.to(request.headers.get("if-none-match", ""))
+
+    return answer_file
 
 
 def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:

@@ -10,7 +10,17 @@ from starlette.types import Receive, Scope, Send
 
 from scoring.entries.field_types import ID_FORM, is_id
 from service.demo_cast import CAST
-from service.web.answers import EMBEDDED, EVERYWHERE, PAGE, Age, Pictures, finish, language_headers, refuse
+from service.web.answers import (
+    EMBEDDED,
+    EVERYWHERE,
+    PAGE,
+    Age,
+    Pictures,
+    file_endpoint,
+    finish,
+    language_headers,
+    refuse,
+)
 from service.web.badges import Badges, Row, Seller
 from service.web.pages import ICON, STYLESHEET, Award, record_page, shop_page
 from service.web.query import MAX_SELLERS, Query, RequestWrong, read_query
@@ -18,13 +28,9 @@ from service.web.script import BADGE_SCRIPT
 from service.web.server_health import ServerHealth
 from service.web.words import Wording
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 _PATHS = (
     "must be /badge/MARKETPLACE/SELLER.svg or .html, /badge/MARKETPLACE.json, /picture/BADGE.svg, /badge.js or /health"
 )
-_FILES = "public, max-age=300, stale-if-error=86400"
-"""For files that concern no seller."""
 
 
 def build_app(
@@ -55,9 +61,9 @@ def build_app(
         Route("/badge/{marketplace}/{seller}.html", routes.answer_record),
         Route("/badge/{marketplace}.json", routes.answer_list),
         Route("/picture/{badge}.svg", routes.answer_picture_of_badge),
-        Route("/badge.js", _file_endpoint(BADGE_SCRIPT, "text/javascript")),
-        Route("/badge.css", _file_endpoint(STYLESHEET, "text/css")),
-        Route("/badge.svg", _file_endpoint(ICON, "image/svg+xml")),
+        Route("/badge.js", file_endpoint(BADGE_SCRIPT, "text/javascript", EMBEDDED)),
+        Route("/badge.css", file_endpoint(STYLESHEET, "text/css", EMBEDDED)),
+        Route("/badge.svg", file_endpoint(ICON, "image/svg+xml", EMBEDDED)),
         Route("/health", answer_health),
     ]
     if demo_marketplace is not None:
@@ -172,15 +178,6 @@ def _page(html: str, query: Query, caching: str, request: Request) -> Response:
 async def _answer_root(_: Request) -> Response:
     """Redirect to the demo's shop by path, never by the request's host."""
     return Response(status_code=307, headers=EVERYWHERE | {"Cache-Control": "no-store", "Location": "/demo"})
-
-
-def _file_endpoint(body: bytes, media_type: str) -> Endpoint:
-    finished = finish(body, media_type, EMBEDDED | {"Cache-Control": _FILES})
-
-    async def answer_file(request: Request) -> Response:
-        return finished.to(_held(request))
-
-    return answer_file
 
 
 async def _refuse_query(_: Request, error: Exception) -> Response:

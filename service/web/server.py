@@ -1,12 +1,14 @@
 import asyncio
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any, NamedTuple
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,6 +20,8 @@ from service.settings import host_and_port
 from service.web.app import build_app
 from service.web.badges import CALL_SECONDS, Badges, Outcome
 from service.web.connections import bounded_protocol, require_bounds, uvicorn_options
+from service.web.desk.app import SignIn, build_desk
+from service.web.desk.staff import CodeSignIn
 from service.web.server_health import ServerHealth, is_serving
 from service.web.words import SHIPPED_WORDS, read_words
 
@@ -36,13 +40,29 @@ class Options:
     """For one call, and for a reader's wait."""
 
 
+class DeskOptions(NamedTuple):
+    address: str
+    sign_in: SignIn
+    marketplace: str
+    tls: Path | None = None
+    """Folder with tls.crt, tls.key, and client-ca.crt of the proxy in front; None on loopback."""
+
+    def link(self, address: str) -> str:
+        """Return the link for a browser on this machine, or the desk's address behind the proxy."""
+        if isinstance(self.sign_in, CodeSignIn):
+            return f"http://{address}/sign-in?code={self.sign_in.code}"
+        return f"https://{address}"
+
+
 class BadgeServer:
     """It listens from its construction on; `run` answers until `stop`.
 
     `report` gets lines for the operator. Raises ConfigurationWrong if the words are wrong or it cannot listen.
     """
 
-    def __init__(self, client: Client, options: Options, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: Client, options: Options, report: Callable[[str], None], desk: DeskOptions | None = None
+    ) -> None:
         words, seconds = read_words(options.words), options.call_seconds
         self.badges = Badges(
             partial(_ask, client, seconds),
@@ -53,12 +73,13 @@ class BadgeServer:
         )
         health = ServerHealth(lambda: is_serving(client, seconds))
         app = build_app(self.badges, health, words, report, options.demo_marketplace)
-        self._connections: dict[H11Protocol, None] = {}
-        bounded = uvicorn_options(bounded_protocol(self._connections))
-        self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **bounded))
-        self._listener = _listen(options.address)
-        host, port = self._listener.getsockname()[:2]
-        self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._sites = [_Site(options.address, app)]
+        if desk is not None:
+            pages = build_desk(desk.sign_in, client, desk.marketplace, report)
+            self._sites.append(_Site(desk.address, pages, desk.tls))
+        self.address = self._sites[0].address
+        self.desk_address = self._sites[-1].address
+        """Of the badges without a desk."""
 
     def run(self) -> None:
         """Answer requests until SIGTERM, SIGINT (in a main thread) or `stop`; running answers are finished."""
@@ -71,27 +92,54 @@ class BadgeServer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self._listener.close()
+            for site in self._sites:
+                site.listener.close()
             self.badges.close()
 
     async def _serve(self) -> None:
-        serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
-        while not (self._server.started or serving.done()):
-            await asyncio.sleep(0.01)
+        serving = [asyncio.create_task(site.server.serve(sockets=[site.listener])) for site in self._sites]
         try:
-            if self._server.started:
-                await require_bounds(self._listener.getsockname()[:2], self._connections)
+            for site, task in zip(self._sites, serving, strict=True):
+                await site.require_bounds(task)
         except (ConfigurationWrong, OSError):
-            if self._server.should_exit:
+            if self._sites[0].server.should_exit:
                 return
             self.stop()
             raise
         finally:
-            await serving
+            await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+            self.stop()
+            await asyncio.gather(*serving)
 
     def stop(self) -> None:
         """End `run`, from any thread."""
-        self._server.should_exit = True
+        for site in self._sites:
+            site.server.should_exit = True
+
+
+class _Site:
+    """One application at one address, with bounds on its connections."""
+
+    def __init__(self, address: str, app: Any, tls: Path | None = None) -> None:
+        self._connections: dict[H11Protocol, None] = {}
+        bounded = uvicorn_options(bounded_protocol(self._connections))
+        self.server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **bounded, **_tls_options(tls)))
+        self.listener = _listen(address)
+        host, port = self.listener.getsockname()[:2]
+        self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def require_bounds(self, serving: "asyncio.Task[None]") -> None:
+        while not (self.server.started or serving.done()):
+            await asyncio.sleep(0.01)
+        if self.server.started:
+            await require_bounds(self.listener.getsockname()[:2], self._connections)
+
+
+def _tls_options(folder: Path | None) -> dict[str, Any]:
+    if folder is None:
+        return {}
+    files = {"ssl_certfile": "tls.crt", "ssl_keyfile": "tls.key", "ssl_ca_certs": "client-ca.crt"}
+    return {option: str(folder / name) for option, name in files.items()} | {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 def _ask(client: Client, seconds: float, marketplace: str, sellers: Sequence[str]) -> dict[str, Outcome]:

@@ -12,7 +12,7 @@ from typing import Any
 from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
 from service.demo_cast import ACCUSED, GOOD
-from service.web.server import BadgeServer, Options
+from service.web.server import BadgeServer, DeskOptions, Options
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
@@ -48,9 +48,9 @@ class Site:
 
 
 @contextmanager
-def badge_site(client: Client, **options: Any) -> Iterator[Site]:
+def badge_site(client: Client, desk: DeskOptions | None = None, **options: Any) -> Iterator[Site]:
     reports: list[str] = []
-    server = BadgeServer(client, Options(address="127.0.0.1:0", **options), reports.append)
+    server = BadgeServer(client, Options(address="127.0.0.1:0", **options), reports.append, desk)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

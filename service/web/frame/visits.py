@@ -1,0 +1,266 @@
+"""One visit of a page: who comes, with which form, and what is shown if the service cannot answer.
+
+Pages run in threads and raise; `Site` turns errors into pages. No page holds a trace, or another visitor's data.
+"""
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import grpc
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from scoring.base.errors import SellertrustError
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from service.web.frame.rendering import HEADERS, render, span
+
+MAX_FORM_BYTES = 256 << 10
+MAX_FIELDS = 400
+MAX_KEPT_PAGES = 200
+"""Last good pages, shown while the service does not answer."""
+KEPT_MARK = "<!-- kept -->"
+_WAITING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+class Visitor(NamedTuple):
+    key: str
+    """Forms are bound to it; empty for a reader without a sign-in."""
+    actor: str
+    """The pseudonym that entries state."""
+    client: Client
+
+
+class Problem(Exception):
+    """A page that says what is wrong and what to do next."""
+
+    def __init__(self, status: int, title: str, text: str, fields: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(status, title, text)
+        self.status, self.title, self.text = status, title, text
+        self.fields = list(fields)
+
+
+class SignInNeeded(Exception):
+    """No one is signed in."""
+
+
+class FormGuard:
+    """Tokens that bind a form to its visitor, for this process."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def token(self, key: str) -> str:
+        return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
+
+    def require(self, request: Request, key: str, given: str) -> None:
+        """Raise Problem unless a form was sent by our own page to this visitor."""
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if site != "same-origin" or not hmac.compare_digest(self.token(key), given):
+            raise Problem(403, "This form is out of date", "Open the page again and send the form from there.")
+
+
+@dataclass(frozen=True)
+class Visit:
+    request: Request
+    visitor: Visitor
+    form: Mapping[str, list[str]]
+    csrf: str
+
+    def field(self, name: str) -> str:
+        return self.form.get(name, [""])[0].strip()
+
+    def asked(self, name: str) -> str:
+        """Return a parameter of the URL."""
+        return self.request.query_params.get(name, "").strip()
+
+    def part(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[name])
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        path = self.request.url.path
+        return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **values)
+
+
+Handle = Callable[[Visit], Response]
+
+
+@dataclass
+class _KeptPages:
+    """Bounded: the page asked longest ago leaves first. Thread-safe."""
+
+    pages: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = field(default_factory=OrderedDict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, key: tuple[str, str], body: bytes) -> None:
+        with self.lock:
+            self.pages[key] = datetime.now(UTC), body
+            self.pages.move_to_end(key)
+            if len(self.pages) > MAX_KEPT_PAGES:
+                self.pages.popitem(last=False)
+
+    def drop(self, key: tuple[str, str]) -> None:
+        with self.lock:
+            self.pages.pop(key, None)
+
+
+class Site:
+    """Turns handlers into routes. `identify` returns the visitor of a request, or raises SignInNeeded or Problem."""
+
+    def __init__(
+        self,
+        identify: Callable[[Request], Visitor],
+        sign_in: Callable[[Request], Response],
+        report: Callable[[str], None],
+    ) -> None:
+        self.guard = FormGuard()
+        self._identify = identify
+        self._sign_in = sign_in
+        self._report = report
+        self._kept = _KeptPages()
+
+    def route(self, path: str, handle: Handle, methods: Sequence[str] = ("GET",)) -> Route:
+        async def endpoint(request: Request) -> Response:
+            body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request)
+            return await run_in_threadpool(self._answer, request, handle, body)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    def _answer(self, request: Request, handle: Handle, body: bytes | None) -> Response:
+        visitor = None
+        try:
+            visitor = self._identify(request)
+            if body is None:
+                raise Problem(413, "This form is too long", f"Shorten it to {MAX_FORM_BYTES >> 10} kB.")
+            form = _parse_form(body)
+            if request.method == "POST":
+                self.guard.require(request, visitor.key, form.get("csrf", [""])[0])
+            answer = handle(Visit(request, visitor, form, self.guard.token(visitor.key)))
+        except SignInNeeded:
+            return self._sign_in(request)
+        except Problem as problem:
+            return self._problem_page(request, visitor, problem)
+        except SellertrustCallError as error:
+            return self._refused(request, visitor, error)
+        except SellertrustError as error:
+            return self._problem_page(request, visitor, Problem(400, "Something in this request is wrong", str(error)))
+        except Exception as error:  # noqa: BLE001 whatever it is, a trace could hold ids
+            self._report(f"a page failed: {type(error).__name__}")
+            text = "The page could not be made. Try again; if it fails again, tell the operator."
+            return self._problem_page(request, visitor, Problem(500, "This page has failed", text))
+        if request.method == "GET" and answer.status_code == 200 and answer.media_type == "text/html":
+            self._kept.keep((visitor.key, str(request.url)), bytes(answer.body))
+        return answer
+
+    def _refused(self, request: Request, visitor: Visitor | None, error: SellertrustCallError) -> Response:
+        problem = explain(error)
+        key = (visitor.key if visitor else "", str(request.url))
+        if error.code not in _WAITING:
+            self._kept.drop(key)
+        elif request.method == "GET" and (kept := self._kept.pages.get(key)):
+            made, body = kept
+            age = span(datetime.now(UTC) - made)
+            banner = render("kept.html", title=problem.title, text=f"You see this page as it was {age} ago.")
+            return Response(
+                body.replace(KEPT_MARK.encode(), bytes(banner.body), 1), problem.status, HEADERS, "text/html"
+            )
+        return self._problem_page(request, visitor, problem)
+
+    def _problem_page(self, request: Request, visitor: Visitor | None, problem: Problem) -> Response:
+        csrf = self.guard.token(visitor.key) if visitor else ""
+        return render(
+            "problem.html", problem.status, problem=problem, visitor=visitor, csrf=csrf, path=request.url.path
+        )
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """Return a form's bytes; None if it is too long."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            return None
+    return bytes(body)
+
+
+def _parse_form(body: bytes) -> Mapping[str, list[str]]:
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise Problem(400, "This form cannot be read", "Open the page again and send the form from there.") from None
+
+
+def explain(error: SellertrustCallError) -> Problem:
+    """Return the page for a failed call: the service is away, slow, denies, or names wrong fields."""
+    status, title, text = _PROBLEMS.get(error.code, (400, "The service refuses this", ""))
+    right = error.metadata.get("right")
+    if right and error.code is grpc.StatusCode.PERMISSION_DENIED:
+        text = f"It needs the right {right}. {text}"
+    return Problem(status, title, text or error.message, error.fields)
+
+
+_PROBLEMS = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        504,
+        "The service is too slow",
+        "It gave no answer in time. Open the page again in a minute.",
+    ),
+    grpc.StatusCode.UNAVAILABLE: (
+        503,
+        "The service does not answer",
+        "Nothing is lost: what you have sent before is recorded. Open the page again in a minute.",
+    ),
+    grpc.StatusCode.PERMISSION_DENIED: (403, "You may not do this", "Ask whoever keeps the file of grants."),
+    grpc.StatusCode.UNAUTHENTICATED: (401, "Your sign-in has ended", "Sign in again, then open the page."),
+    grpc.StatusCode.NOT_FOUND: (404, "Nothing is recorded under this name", ""),
+    grpc.StatusCode.FAILED_PRECONDITION: (409, "This is no longer possible", ""),
+}
+"""Without a text the service's own message is shown."""
+
+
+@dataclass
+class Sessions:
+    """Sessions by random ids, which this process makes anew at each sign-in. Thread-safe; a restart ends all."""
+
+    seconds: float = 12 * 3_600.0
+    most: int = 10_000
+    _held: OrderedDict[str, tuple[float, Visitor]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, actor: str, client: Client) -> str:
+        name = secrets.token_urlsafe(32)
+        with self._lock:
+            self._held[name] = time.monotonic() + self.seconds, Visitor(name, actor, client)
+            if len(self._held) > self.most:
+                self._held.popitem(last=False)
+        return name
+
+    def find(self, name: str) -> Visitor | None:
+        with self._lock:
+            until, visitor = self._held.get(name, (0.0, None))
+            if time.monotonic() >= until:
+                self._held.pop(name, None)
+                return None
+        return visitor
+
+    def close(self, name: str) -> None:
+        with self._lock:
+            self._held.pop(name, None)
+
+
+def cookie(name: str, value: str, *, secure: bool, ends: timedelta | None = None) -> str:
+    """Return a Set-Cookie header. Scripts cannot read the cookie, and other sites' forms do not send it."""
+    end = "" if ends is None else f"; Max-Age={int(ends.total_seconds())}"
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{end}{'; Secure' if secure else ''}"

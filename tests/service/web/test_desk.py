@@ -1,0 +1,123 @@
+"""The desk's frame over HTTP: sign-in, forms, pages while the service is away, and the credit file."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sellertrust.client import Client
+from service.web.frame.rendering import POLICY, SCRIPT
+from tests.helpers.badge_sites import Site, filled_server
+from tests.helpers.desk_sites import CODE, Person, desk_site, person
+from tests.helpers.proxies import Proxy
+from tests.helpers.servers import MARKET, Running
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with filled_server(tmp_path_factory.mktemp("desk")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def desk(running: Running) -> Iterator[Site]:
+    with running.client() as client, desk_site(client) as site:
+        yield site
+
+
+def test_a_sign_in_takes_the_code_and_a_new_session(desk: Site) -> None:
+    someone = Person(desk.server.desk_address)
+    assert someone.get("/sellers/best").header("location") == "/sign-in?next=/sellers/best"
+    assert someone.sign_in("reviewer-1", "another-code").status == 400
+    fixed = someone.cookie = "desk=chosen-by-another"
+    answer = someone.sign_in("reviewer-1")
+    assert answer.status == 303
+    assert someone.cookie != fixed
+    assert "HttpOnly; SameSite=Lax" in (answer.header("set-cookie") or "")
+    assert someone.get("/sellers/best").status == 200
+    assert Person(desk.server.desk_address, fixed).get("/sellers/best").status == 303
+
+
+@pytest.mark.parametrize("after", ["//evil.example", "https://evil.example", "/\\evil.example"])
+def test_a_sign_in_leads_to_no_other_site(desk: Site, after: str) -> None:
+    someone = Person(desk.server.desk_address)
+    someone.get("/sign-in")
+    answer = someone.post("/sign-in", {"code": CODE, "name": "reviewer-1", "next": after})
+    assert answer.header("location") == "/"
+
+
+def test_a_form_of_another_site_or_session_is_refused(desk: Site) -> None:
+    someone, other = person(desk), person(desk, "reviewer-2")
+    someone.get("/search")
+    other.get("/search")
+    assert someone.post("/sign-out", Sec_Fetch_Site="cross-site").status == 403
+    mine, someone.csrf = someone.csrf, other.csrf
+    assert someone.post("/sign-out").status == 403
+    assert someone.get("/search").status == 200
+    someone.csrf = mine
+    assert someone.post("/sign-out").status == 303
+    assert someone.get("/search").status == 303
+
+
+def test_another_hosts_name_leads_nowhere(desk: Site) -> None:
+    someone = person(desk)
+    someone.headers["Host"] = "evil.example:8081"
+    assert someone.get("/search").status == 403
+
+
+def test_every_page_has_the_strict_policy_and_no_inline_code(desk: Site) -> None:
+    someone = person(desk)
+    for path in ("/search", "/sellers/best", "/sellers/stranger", "/nothing", "/sign-in"):
+        answer = someone.get(path)
+        assert answer.header("content-security-policy") == POLICY
+        assert answer.header("cache-control") == "no-store"
+        assert not re.search(rb"<script(?! src=)|style=|\son\w+=|javascript:", answer.body)
+    assert len(SCRIPT) <= 5_000
+
+
+@pytest.mark.parametrize("place", ["/search?q={}", "/sellers/{}", "/{}", "/sign-in?code={}", "/sign-in?next={}"])
+def test_script_in_an_address_is_shown_as_text(desk: Site, place: str) -> None:
+    answer = person(desk).get(place.format("%3Cscript%3Ealert(1)%3C/script%3E%22%27"))
+    assert HOSTILE.encode() not in answer.body
+
+
+def test_the_credit_file_shows_points_that_add_up(desk: Site, running: Running) -> None:
+    shown = person(desk).get("/sellers/low").body.decode()
+    with running.client() as client:
+        answer = client.explain_trust_score(MARKET, "low")
+    total = answer.baseline_points + sum(reason.points for reason in answer.reasons)
+    assert f'<div class="points">{total}</div>' in shown
+    assert shown.count('<td class="bars">') == 1 + len(answer.reasons)
+    assert 'id="v-v-low"' in shown
+    assert "Confirmed" in shown
+
+
+def test_a_search_finds_sellers_and_violations(desk: Site) -> None:
+    someone = person(desk)
+    assert someone.get("/search?q=best").header("location") == "/sellers/best"
+    assert someone.get("/search?q=v-low").header("location") == "/sellers/low#v-v-low"
+    missing = someone.get("/search?q=nobody")
+    assert missing.status == 404
+    assert b'<a href="#q">No seller and no violation has the id nobody</a>' in missing.body
+
+
+def test_pages_say_that_the_service_is_away_and_show_the_last(tmp_path: Path) -> None:
+    with filled_server(tmp_path) as running:
+        proxy = Proxy(running.address)
+        with Client(proxy.address, deadline_seconds=5.0) as client, desk_site(client) as site:
+            someone = person(site)
+            before = someone.get("/sellers/best").body.decode()
+            proxy.close()
+            after = someone.get("/sellers/best")
+            assert after.status == 503
+            assert "The service does not answer" in after.body.decode()
+            assert re.findall('class="points">[^<]+', before)[0] in after.body.decode()
+            assert person(site, "reviewer-2").get("/sellers/best").body.count(b'class="points"') == 0
+            with closing(Proxy(running.address, port=int(client.target.rpartition(":")[2]))):
+                while someone.get("/sellers/best").status != 200:
+                    threading.Event().wait(0.05)
