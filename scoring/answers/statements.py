@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scoring.answers.forecast import TierPath, find_paths, forecast
 from scoring.answers.leads import Lead, list_reasons
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import Automation, Tier
+from scoring.base.enums import NOTICE_STATES, Automation, MeasureState, Tier
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
 from scoring.entries.contests import COMPLAINT_DAYS
@@ -35,6 +35,10 @@ class StatementOfReasons:
     """The shortest way out of a measure by tier that the seller can go by itself."""
     statement: MeasureStatement | None = None
     """The last one on record."""
+    notice: MeasureStatement | None = None
+    """That the letter was sent since."""
+    bar: MeasureStatement | None = None
+    """That keeps the letter from the seller."""
 
     @property
     def is_credit_risk(self) -> bool:
@@ -46,7 +50,8 @@ class StatementOfReasons:
         """Return the end of the time to contest it, in microseconds; None while it is not on record."""
         if self.statement is None:
             return None
-        return max(self.statement.occur_time, self.statement.fact.since or 0) + COMPLAINT_DAYS * DAY
+        sent = 0 if self.notice is None else self.notice.record_time
+        return max(self.statement.record_time, self.statement.fact.since or 0, sent) + COMPLAINT_DAYS * DAY
 
 
 def list_statements(whole: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[StatementOfReasons]:
@@ -56,6 +61,9 @@ def list_statements(whole: WholeAnswer, check: Callable[[], None] = lambda: None
     """
     rules = {rule.id: rule for rule in whole.policy.rule_book.rules}
     last = {one.fact.measure: one for one in whole.statements}
+    told = {
+        state: {one.fact.measure: one for one in whole.notices if one.fact.state is state} for state in NOTICE_STATES
+    }
     cautions = {(one.rule, one.start): one for one in whole.score.cautions}
     stated = [
         one for one in whole.in_force.measures if _restricts(one, None if one.is_of_caution else rules.get(one.rule))
@@ -75,10 +83,21 @@ def list_statements(whole: WholeAnswer, check: Callable[[], None] = lambda: None
             alike=tuple(other for other in stated if other is not one and other.current.kind is one.current.kind),
             path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
             statement=last.get(one.measure),
+            notice=_find_notice(told[MeasureState.NOTICE_SENT].get(one.measure), last.get(one.measure)),
+            bar=_find_bar(told[MeasureState.NOTICE_BARRED].get(one.measure), whole.stamp.observe_time),
         )
         for one in stated
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
     ]
+
+
+def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -> MeasureStatement | None:
+    """Return the sent letter if the measure did not change since."""
+    return None if sent is None or last is None or sent.sequence < last.sequence else sent
+
+
+def _find_bar(bar: MeasureStatement | None, time: int) -> MeasureStatement | None:
+    return None if bar is None or (bar.fact.until or 0) <= time else bar
 
 
 def _restricts(one: MeasureInForce, rule: Rule | None) -> bool:

@@ -18,6 +18,8 @@ class WholeAnswer:
     """About its measures, by sequence."""
     policy: Policy
     stamp: Stamp
+    notices: Sequence[MeasureStatement] = ()
+    """That a letter about a measure was sent or barred, by sequence."""
 
     @property
     def score(self) -> TrustScore:

@@ -192,6 +192,12 @@ class MeasureState(IntEnum):
     IMPOSED = 1
     LIFTED = 2
     UPDATED = 3
+    NOTICE_SENT = 4
+    NOTICE_BARRED = 5
+
+
+NOTICE_STATES = frozenset({MeasureState.NOTICE_SENT, MeasureState.NOTICE_BARRED})
+"""They tell of the letter about a measure, and change no measure."""
 
 
 class CaseState(IntEnum):

@@ -8,6 +8,7 @@ from typing import Any
 
 from scoring.base.enums import (
     AUTHORITIES,
+    NOTICE_STATES,
     Action,
     CaseState,
     CorrectionKind,
@@ -148,8 +149,14 @@ def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
         yield "currency", "is required with an amount, such as CNY"
     if fact.state is MeasureState.UPDATED and fact.measure.startswith(RULE_MEASURE_PREFIX) and not fact.rule:
         yield "state", "must be imposed or lifted: what a rule asks for is updated by the service alone"
-    suspended = fact.measure_kind is MeasureKind.SUSPENSION and fact.state is not MeasureState.LIFTED
-    if suspended and not fact.violations:
+    is_bar = fact.state is MeasureState.NOTICE_BARRED
+    for name in ("ground", "until", "approver") if is_bar else ():
+        if not getattr(fact, name):
+            yield name, "is required to bar a letter: the legal basis, the end and a second person"
+    if fact.approver and (not is_bar or fact.approver == fact.actor):
+        yield "approver", "must be another person than the actor, and empty unless a letter is barred"
+    is_told = fact.state in {MeasureState.LIFTED, *NOTICE_STATES}
+    if fact.measure_kind is MeasureKind.SUSPENSION and not is_told and not fact.violations:
         yield "violations", "must name the confirmed violations that a suspension rests on"
 
 

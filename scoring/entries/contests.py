@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from scoring.base.enums import ComplaintOutcome, MeasureKind, MeasureState
+from scoring.base.enums import NOTICE_STATES, ComplaintOutcome, MeasureKind, MeasureState
 from scoring.base.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
 from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry, derive_entry
@@ -39,7 +39,8 @@ class Complaint:
 
 def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:
     """Raise LifecycleForbids for a suspension unless it rests on confirmed violations of its seller."""
-    if fact.measure_kind is not MeasureKind.SUSPENSION or fact.state is MeasureState.LIFTED or fact.rule:
+    is_told = fact.state in {MeasureState.LIFTED, *NOTICE_STATES}
+    if fact.measure_kind is not MeasureKind.SUSPENSION or is_told or fact.rule:
         return  # a rule's measure rested on violations confirmed at that time, whatever happened since
     require_confirmed(fact.violations, seller, states, "a suspension rests on", (*path, "measure", "violations"))
 
@@ -86,6 +87,16 @@ class Contests:
         since = max(record_time, fact.since or 0)
         self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *found)
 
+    def state_notice(self, fact: MeasureChanged, seller: str, record_time: int, path: FieldPath = ()) -> None:
+        """Record that the letter about a measure was sent, from which on it can be contested, or barred.
+
+        Raise MeasureNotFound if this seller has no such measure.
+        """
+        measure = self._require_measure(fact.measure, seller, (*path, "measure", "measure"))
+        if fact.state is MeasureState.NOTICE_SENT:
+            since = max(measure.contestable_from, record_time)
+            self.measures[fact.measure] = replace(measure, contestable_from=since)
+
     def mark_decided(self, complaint: str, entry_id: str) -> None:
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
@@ -98,15 +109,8 @@ class Contests:
 
         Raise MeasureNotFound if this seller has no such measure; ContestForbids if it is too late.
         """
-        field, measure = (*path, "complaint", "measure"), self.measures.get(fact.measure)
-        # One error for both: the caller may have a grant for this seller alone.
-        if measure is None or measure.seller != entry.seller:
-            raise MeasureNotFound(
-                f"no measure {fact.measure!r} is recorded against this seller; give the id that its entry states as"
-                " `measure`",
-                {"measure": fact.measure},
-                field,
-            )
+        field = (*path, "complaint", "measure")
+        measure = self._require_measure(fact.measure, entry.seller, field)
         last = measure.contestable_from + COMPLAINT_DAYS * DAY
         if filed_time > last:
             raise ContestForbids(
@@ -116,6 +120,17 @@ class Contests:
                 field,
             )
         self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller)
+
+    def _require_measure(self, name: str, seller: str, field: FieldPath) -> RecordedMeasure:
+        measure = self.measures.get(name)
+        # One error for both: the caller may have a grant for this seller alone.
+        if measure is None or measure.seller != seller:
+            raise MeasureNotFound(
+                f"no measure {name!r} is recorded against this seller; give the id that its entry states as `measure`",
+                {"measure": name},
+                field,
+            )
+        return measure
 
     def decide_complaint(
         self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath

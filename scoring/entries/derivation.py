@@ -14,7 +14,7 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from scoring.base.enums import CorrectionKind, Kind, Severity, Status
+from scoring.base.enums import NOTICE_STATES, CorrectionKind, Kind, Severity, Status
 from scoring.base.errors import EntryNotFound, FieldPath, LifecycleForbids, ViolationNotFound, invalid
 from scoring.base.time import format_time
 from scoring.entries.accounts import ClaimBalance, DepositAccount
@@ -194,7 +194,10 @@ class Derivation:
             return NewEntry(item, owner, incident=self._find_week_incident(fact))
         if isinstance(fact, MeasureChanged):
             check_suspension(fact, seller, self._context.states, path)
-            self._context.contests.state_measure(fact, seller, self._latest, self._caller)
+            if fact.state in NOTICE_STATES:
+                self._context.contests.state_notice(fact, seller, self._latest, path)
+            else:
+                self._context.contests.state_measure(fact, seller, self._latest, self._caller)
         elif isinstance(fact, CaseChanged):
             self._context.cases.state_case(entry, fact, self._time_of(entry), self._context.states, path)
         elif isinstance(fact, DepositChanged | ClaimChanged):

@@ -39,6 +39,7 @@ class MeasureStatement(NamedTuple):
     sequence: int
     occur_time: int
     fact: MeasureChanged
+    record_time: int = 0
 
 
 class Lift(NamedTuple):
@@ -84,7 +85,7 @@ def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
     `statements`: about one seller, by sequence.
     """
     lifts: dict[str, Lift] = {}
-    for entry_id, _, time, fact in statements:
+    for entry_id, _, time, fact, _ in statements:
         if fact.rule or not fact.measure.startswith(RULE_MEASURE_PREFIX):
             continue
         lifts.pop(fact.measure, None)
@@ -98,7 +99,7 @@ def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
     active: dict[str, MeasureChanged] = {}
     counts: dict[str, int] = {}
     at_sequence = last_time = 0
-    for _, _, time, fact in statements:
+    for _, _, time, fact, _ in statements:
         if not fact.rule:
             continue
         counts[fact.measure] = counts.get(fact.measure, 0) + 1

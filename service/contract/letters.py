@@ -78,6 +78,9 @@ class _Letters:
             contest_until_time=None if until is None else timestamp(until),
             alike=[other.measure for other in one.alike],
             next_action=action,
+            notice_sent_time=None if one.notice is None else timestamp(one.notice.record_time),
+            barred_until_time=None if one.bar is None else timestamp(one.bar.fact.until or 0),
+            bar_ground="" if one.bar is None else one.bar.fact.ground,
         )
         facts = [self._tell_caution(one)] if one.caution is not None else self._tell_facts(one, views)
         case = [self._say("letter.case", measure=measure.measure)]

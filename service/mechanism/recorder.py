@@ -13,11 +13,11 @@ from typing import NamedTuple, TypedDict
 from scoring.base.errors import InvalidInput
 from scoring.caution.cautions import Caution
 from scoring.entries.entry import MAX_BATCH, Entry
-from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
+from service.ledger.append.accounts import is_contest
 from service.ledger.queries.measures import AsRecorded, SellerTerms, TermStatement, select_terms
 from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
@@ -68,7 +68,7 @@ class _Read(NamedTuple):
     def add(self, entries: Iterable[Entry], appended: Sequence[AppendedEntry]) -> "_Read":
         of: dict[str, list[TermStatement]] = {}
         for entry, at in zip(entries, appended, strict=True):
-            new = TermStatement(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact)
+            new = TermStatement(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact, at.record_time)
             of.setdefault(entry.seller, []).append(new)
         found = {seller: _Known.of([*self.of[seller].stated, *new]) for seller, new in of.items()}
         return _Read({**self.of, **found}, appended[-1].sequence)
@@ -130,8 +130,8 @@ class Recorder:
                 Context().run(self.record, marketplace, [seller], cut)  # it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
-        """Call `record_pending` for each seller about whom a complaint is filed or decided among the entries."""
-        contested = {one.seller: None for one in entries if isinstance(one.fact, ComplaintFiled | ComplaintDecided)}
+        """Call `record_pending` for each seller of an entry about a recorded measure."""
+        contested = {one.seller: None for one in entries if is_contest(one.fact)}
         for seller in contested:
             self.record_pending(marketplace, seller)
 

@@ -153,7 +153,8 @@ class Scorer:
         given, [found] = self._evaluate([seller], asked, terms)
         if found is None:
             raise seller_not_found(marketplace, seller)
-        return WholeAnswer(given, found, terms[seller].statements, policy, asked.stamp)
+        of = terms[seller]
+        return WholeAnswer(given, found, of.statements, policy, asked.stamp, of.notices)
 
     def tell(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
         """Return what an answer in plain words rests on, and the explanation; raises as `whole`."""

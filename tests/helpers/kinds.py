@@ -53,6 +53,8 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
         values = {f.name: _value(f, kind, text) for f in fields} | ({word.name: member} if word else {})
         if "complaint" in values:
             values["complaint"] = f"c{number}"
+        if kind is Kind.MEASURE and member is max(MeasureKind):
+            values["state"] = MeasureState.NOTICE_BARRED
         if "case" in values:
             values["case"] = f"rule~{'v0' if number else 'i0'}"
         yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)

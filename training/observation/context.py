@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from scoring.base.arrays import Floats, Ints, last_of_runs
-from scoring.base.enums import Kind, MeasureState, Source
+from scoring.base.enums import NOTICE_STATES, Kind, MeasureState, Source
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.features.columns import EntryColumns
@@ -71,7 +71,8 @@ def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSo
     never count.
     """
     moment = point.day * DAY
-    known = (entries.kind == Kind.MEASURE) & (entries.report_time < moment) & (entries.occur_time < moment)
+    known = (entries.kind == Kind.MEASURE) & ~np.isin(entries.status, [*NOTICE_STATES])
+    known &= (entries.report_time < moment) & (entries.occur_time < moment)
     measures = entries.take(known)
     order = np.lexsort((measures.sequence, measures.target, measures.case))
     measures = measures.take(order)

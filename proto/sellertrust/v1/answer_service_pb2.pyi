@@ -210,6 +210,9 @@ class StatementOfReasons(_message.Message):
     CONTEST_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     ALIKE_FIELD_NUMBER: _builtins.int
     NEXT_ACTION_FIELD_NUMBER: _builtins.int
+    NOTICE_SENT_TIME_FIELD_NUMBER: _builtins.int
+    BARRED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    BAR_GROUND_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """As in Measure: the case that a complaint names. Empty for the notice of a tier."""
     kind: _entry_pb2.MeasureKind.ValueType
@@ -230,6 +233,8 @@ class StatementOfReasons(_message.Message):
     """True if it rests on no violation, only on the risk of loss."""
     next_action: _builtins.str
     """What the seller can do next in one sentence, or that there is nothing."""
+    bar_ground: _builtins.str
+    """The legal basis of the bar."""
     @_builtins.property
     def paragraphs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The letter below its title: facts, ground, means, and what the seller can do."""
@@ -258,6 +263,14 @@ class StatementOfReasons(_message.Message):
     def alike(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other measures of this kind in force: they hold on if this one ends."""
 
+    @_builtins.property
+    def notice_sent_time(self) -> _timestamp_pb2.Timestamp:
+        """When the letter was sent, by a `measure` entry since its last change. Not set: not yet."""
+
+    @_builtins.property
+    def barred_until_time(self) -> _timestamp_pb2.Timestamp:
+        """While the letter is barred: until when. A seller gets no such statement."""
+
     def __init__(
         self,
         *,
@@ -278,10 +291,13 @@ class StatementOfReasons(_message.Message):
         contest_until_time: _timestamp_pb2.Timestamp | None = ...,
         alike: _abc.Iterable[_builtins.str] | None = ...,
         next_action: _builtins.str = ...,
+        notice_sent_time: _timestamp_pb2.Timestamp | None = ...,
+        barred_until_time: _timestamp_pb2.Timestamp | None = ...,
+        bar_ground: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contest_until_time", b"contest_until_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "end_time", b"end_time", "notice_sent_time", b"notice_sent_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "bar_ground", b"bar_ground", "barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "notice_sent_time", b"notice_sent_time", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

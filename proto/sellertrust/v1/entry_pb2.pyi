@@ -607,6 +607,10 @@ class _MeasureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureS
     """It ends before its time."""
     MEASURE_STATE_UPDATED: _MeasureState.ValueType  # 3
     """It continues with other values, end or violations."""
+    MEASURE_STATE_NOTICE_SENT: _MeasureState.ValueType  # 4
+    """The letter about it was sent: the time to contest it runs from then. Changes no measure."""
+    MEASURE_STATE_NOTICE_BARRED: _MeasureState.ValueType  # 5
+    """The seller must not get the letter until `until`, by the legal basis in `ground`. Changes no measure."""
 
 class MeasureState(_MeasureState, metaclass=_MeasureStateEnumTypeWrapper):
     """The change of a measure."""
@@ -619,6 +623,10 @@ MEASURE_STATE_LIFTED: MeasureState.ValueType  # 2
 """It ends before its time."""
 MEASURE_STATE_UPDATED: MeasureState.ValueType  # 3
 """It continues with other values, end or violations."""
+MEASURE_STATE_NOTICE_SENT: MeasureState.ValueType  # 4
+"""The letter about it was sent: the time to contest it runs from then. Changes no measure."""
+MEASURE_STATE_NOTICE_BARRED: MeasureState.ValueType  # 5
+"""The seller must not get the letter until `until`, by the legal basis in `ground`. Changes no measure."""
 Global___MeasureState: _TypeAlias = MeasureState  # noqa: Y015
 
 class _CaseState:
@@ -1917,9 +1925,10 @@ Global___RemediationDone: _TypeAlias = RemediationDone  # noqa: Y015
 
 @_typing.final
 class MeasureChanged(_message.Message):
-    """A measure against a seller was imposed, updated or lifted. The service records measures of rules itself (`rule` is
-    set), with ids from `rule~`. One that a person lifted stays lifted until one of its violations is confirmed later, it
-    begins again, or a person states MEASURE_STATE_IMPOSED. Effect on the score: recorded only.
+    """A measure against a seller was imposed, updated or lifted, or the letter about it was sent or barred. The service
+    records measures of rules itself (`rule` is set), with ids from `rule~`. One that a person lifted stays lifted until
+    one of its violations is confirmed later, it begins again, or a person states MEASURE_STATE_IMPOSED. Effect on the
+    score: recorded only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1943,12 +1952,13 @@ class MeasureChanged(_message.Message):
     LISTINGS_FIELD_NUMBER: _builtins.int
     PRODUCT_CATEGORY_FIELD_NUMBER: _builtins.int
     AT_MOST_MINOR_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """The measure's id, the caller's own. Required."""
     measure_kind: Global___MeasureKind.ValueType
     """The kind of measure. Required."""
     state: Global___MeasureState.ValueType
-    """Imposed, updated or lifted. Required."""
+    """The new state. Required."""
     amount_minor: _builtins.int
     """Deposit, amount held, value cap or least limit."""
     currency: _builtins.str
@@ -1975,9 +1985,11 @@ class MeasureChanged(_message.Message):
     """Of a cap; empty: all categories together."""
     at_most_minor: _builtins.int
     """The largest limit on the sum paid out on young orders."""
+    approver: _builtins.str
+    """The second person behind a bar, not the actor. Only, and required with a `ground`, for MEASURE_STATE_NOTICE_BARRED."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """When it ends by itself. Default: when lifted."""
+        """Its end, or that of a bar. Default: when lifted."""
 
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -2009,10 +2021,11 @@ class MeasureChanged(_message.Message):
         listings: _builtins.int = ...,
         product_category: _builtins.str = ...,
         at_most_minor: _builtins.int = ...,
+        approver: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "at_most_minor", b"at_most_minor", "at_sequence", b"at_sequence", "currency", b"currency", "days", b"days", "ground", b"ground", "listings", b"listings", "measure", b"measure", "measure_kind", b"measure_kind", "policy", b"policy", "ppm", b"ppm", "product_category", b"product_category", "reason", b"reason", "rule", b"rule", "since", b"since", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_minor", b"amount_minor", "approver", b"approver", "at_most_minor", b"at_most_minor", "at_sequence", b"at_sequence", "currency", b"currency", "days", b"days", "ground", b"ground", "listings", b"listings", "measure", b"measure", "measure_kind", b"measure_kind", "policy", b"policy", "ppm", b"ppm", "product_category", b"product_category", "reason", b"reason", "rule", b"rule", "since", b"since", "state", b"state", "until", b"until", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

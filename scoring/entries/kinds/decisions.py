@@ -22,7 +22,7 @@ RULE_MEASURE_PREFIX = "rule~"
 
 @dataclass(frozen=True, slots=True)
 class MeasureChanged:
-    """A measure against a seller was imposed, updated or lifted.
+    """A measure against a seller was imposed, updated or lifted, or the letter about it was sent or barred.
 
     The service records measures of rules itself (`rule` is set), with ids from `rule~`. One that a person lifted stays
     lifted until one of its violations is confirmed later, it begins again, or a person states MEASURE_STATE_IMPOSED.
@@ -30,10 +30,10 @@ class MeasureChanged:
 
     measure: str = required(1, ID, "The measure's id, the caller's own. Required.", column="target")
     measure_kind: MeasureKind = word_field(2, MeasureKind, "The kind of measure. Required.")
-    state: MeasureState = word_field(3, MeasureState, "Imposed, updated or lifted. Required.", "status")
+    state: MeasureState = word_field(3, MeasureState, "The new state. Required.", "status")
     actor: str = actor_field(7)
     reason: str = reason_field(8)
-    until: int | None = optional(4, TIME, "When it ends by itself. Default: when lifted.", column="until_time")
+    until: int | None = optional(4, TIME, "Its end, or that of a bar. Default: when lifted.", column="until_time")
     amount_minor: int = optional(5, VALUE, "Deposit, amount held, value cap or least limit.")
     currency: str = currency_field(6)
     ground: str = ground_field(9)
@@ -49,6 +49,12 @@ class MeasureChanged:
     listings: int = optional(17, count(MAX_LISTINGS), "Listings of a listing or intake cap.")
     product_category: str = optional(18, ID, "Of a cap; empty: all categories together.")
     at_most_minor: int = optional(19, VALUE, "The largest limit on the sum paid out on young orders.")
+    approver: str = optional(
+        20,
+        ID,
+        "The second person behind a bar, not the actor. Only, and required with a `ground`, for "
+        "MEASURE_STATE_NOTICE_BARRED.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,9 @@ class AnswerServicer:
         self._recorder.record_pending(marketplace, seller)
         cut = self._reads.cut(request)
         whole = self._scorer.whole(marketplace, seller, cut)
+        for_seller = request.audience == score_pb.AUDIENCE_SELLER
         stated = list_statements(whole, current_call().require_caller)
+        stated = [one for one in stated if one.bar is None or not for_seller]
         if request.measure:
             stated = [one for one in stated if one.measure.measure == request.measure]
             if not stated:
@@ -129,7 +131,6 @@ class AnswerServicer:
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(whole.stamp))
         if not request.measure and (notice := notice_letter(whole, texts)) is not None:
             response.statements.append(notice)
-        for_seller = request.audience == score_pb.AUDIENCE_SELLER
         response.statements.extend(statement_messages(whole, stated, violations, texts, for_seller=for_seller))
         return response
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from sqlalchemy import text
 
-from scoring.base.enums import CaseState, Kind
+from scoring.base.enums import NOTICE_STATES, CaseState, Kind
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.cases import OnPayouts, list_possible_entries
 from scoring.entries.contests import Complaint
@@ -19,6 +19,7 @@ from scoring.entries.kinds.settlement import (
     DepositChanged,
     PayoutsChanged,
 )
+from scoring.entries.kinds.table import Fact
 from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY, ON_TERMS
@@ -57,10 +58,10 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
     """Load into the context the complaints, measures and deciders that new entries about complaints refer to."""
-    entries = [item.entry for item in fresh if item.kind in {Kind.COMPLAINT, Kind.COMPLAINT_DECISION}]
+    entries = [item.entry for item in fresh if is_contest(item.entry.fact)]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
-    about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled)}
+    about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled | MeasureChanged)}
     contests = context.contests
     for row in reader.rows(_COMPLAINTS, decided, sellers=sellers):
         filed: ComplaintFiled = read_fact(row)
@@ -69,7 +70,11 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
     for row in reader.rows(_DECIDED, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
     for row in reader.rows(_MEASURES, about, sellers=sellers):
-        contests.state_measure(read_fact(row), row.seller, row.record_time, row.principal or "")
+        stated: MeasureChanged = read_fact(row)
+        if stated.state in NOTICE_STATES:
+            contests.state_notice(stated, row.seller, row.record_time)
+        else:
+            contests.state_measure(stated, row.seller, row.record_time, row.principal or "")
     rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
     for item in fresh if about else ():
         fact = item.entry.fact
@@ -77,6 +82,13 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
             rests_on.update(fact.violations)
     for row in reader.rows(_CONFIRMED, rests_on):
         contests.record_decider(row.violation, read_fact(row).actor, row.principal or "")
+
+
+def is_contest(fact: Fact) -> bool:
+    """Return whether a fact is about a recorded measure: a complaint, its decision, or the letter's notice."""
+    return isinstance(fact, ComplaintFiled | ComplaintDecided) or (
+        isinstance(fact, MeasureChanged) and fact.state in NOTICE_STATES
+    )
 
 
 def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:

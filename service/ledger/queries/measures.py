@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, or_, select, text
 
-from scoring.base.enums import Kind
+from scoring.base.enums import NOTICE_STATES, Kind
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
 from scoring.entries.field_types import fact_fields
@@ -45,7 +45,7 @@ _FLOW_WITH_EARLIER = _FLOW_BY_DAY.outerjoin(_EARLIER, _EARLIER.c.seller == _E.se
 )
 _OF_SELLERS = (HERE, among(_E.seller, SELLERS), text(ON_TERMS))
 _ON_TERMS = (
-    select(_E.seller, _E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.content)
+    select(_E.seller, _E.kind, _E.entry_id, _E.sequence, _E.occur_time, _E.record_time, _E.content)
     .where(*_OF_SELLERS, UP_TO_LAST)
     .order_by(_E.marketplace, _E.seller, _E.sequence)
 )
@@ -63,6 +63,7 @@ class TermStatement(NamedTuple):
     sequence: int
     occur_time: int
     fact: Fact
+    record_time: int = 0
 
 
 class SellerTerms(NamedTuple):
@@ -71,6 +72,8 @@ class SellerTerms(NamedTuple):
     on_payouts: list[OnPayouts]
     cases: list[CaseStatement]
     deposit_changes: list[tuple[int, DepositChanged]]
+    notices: list[MeasureStatement]
+    """That a letter about a measure was sent or barred, by sequence."""
 
     @property
     def lifts(self) -> Mapping[str, Lift]:
@@ -110,7 +113,8 @@ class MeasureQueries:
         found: dict[str, list[TermStatement]] = {seller: [] for seller in sellers}
         for row in self.clock.rows_up_to(until, _ON_TERMS, marketplace=marketplace, sellers=list(sellers)):
             if row.kind in _TERMS:
-                found[row.seller].append(TermStatement(row.entry_id, row.sequence, row.occur_time, read_fact(row)))
+                stated = TermStatement(row.entry_id, row.sequence, row.occur_time, read_fact(row), row.record_time)
+                found[row.seller].append(stated)
         return found
 
     def flows(
@@ -137,12 +141,13 @@ def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[Fl
 
 def select_terms(stated: Iterable[TermStatement], cut: Cut) -> SellerTerms:
     """Return the records of a seller's terms that happened before `observe_time` and were recorded by the cut."""
-    terms = SellerTerms([], DepositAccount(), [], [], [])
-    for entry_id, sequence, occur_time, fact in stated:
+    terms = SellerTerms([], DepositAccount(), [], [], [], [])
+    for entry_id, sequence, occur_time, fact, record_time in stated:
         if sequence > cut.sequence or occur_time >= cut.observe_time:
             continue
         if isinstance(fact, MeasureChanged):
-            terms.statements.append(MeasureStatement(entry_id, sequence, occur_time, fact))
+            one = MeasureStatement(entry_id, sequence, occur_time, fact, record_time)
+            (terms.notices if fact.state in NOTICE_STATES else terms.statements).append(one)
         elif isinstance(fact, DepositChanged):
             terms.deposit_changes.append((occur_time, fact))
         elif isinstance(fact, PayoutsChanged | CaseChanged):

@@ -51,5 +51,5 @@ def read_supposed(rows: Iterable[Sequence[Any]]) -> Supposed:
             facts.append(FactRow._make((*(row[name] for name in _COLUMNS), *about)))
         else:
             fact = entry_from_content(row["entry_id"], row["content"]).fact
-            terms.append(TermStatement(row["entry_id"], row["sequence"], row["occur_time"], fact))
+            terms.append(TermStatement(row["entry_id"], row["sequence"], row["occur_time"], fact, row["record_time"]))
     return Supposed(facts, sales, terms)

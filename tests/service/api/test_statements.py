@@ -5,13 +5,14 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import SellertrustCallError, seller_name
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.helpers.policies import TIERS
-from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 from tests.service.api.test_audiences import SAID, SELLER, STAFF, reported
 
@@ -23,19 +24,10 @@ def newcomer() -> list[entry_pb.Entry]:
     return [identity("i-s2", "s2"), exposure("x-s2", "s2", 3)]
 
 
-def imposed() -> entry_pb.Entry:
-    entry = entry_pb.Entry(entry_id="m1", seller=seller_name(MARKET, "s1"))
-    entry.measure.CopyFrom(
-        entry_pb.MeasureChanged(
-            measure="by-hand",
-            measure_kind=REVIEW,
-            state=entry_pb.MEASURE_STATE_IMPOSED,
-            violations=["v1"],
-            actor="staff-2",
-            reason="seen",
-            ground="terms 4.2 <&>",
-        )
-    )
+def stated(name: str, state: int = entry_pb.MEASURE_STATE_IMPOSED, **fields: object) -> entry_pb.Entry:
+    entry = entry_pb.Entry(entry_id=name, seller=seller_name(MARKET, "s1"))
+    facts = {"measure": "by-hand", "measure_kind": REVIEW, "actor": "staff-2", "reason": "seen"} | fields
+    entry.measure.CopyFrom(entry_pb.MeasureChanged(state=state, **facts))
     return entry
 
 
@@ -43,7 +35,9 @@ def imposed() -> entry_pb.Entry:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running_server(tmp_path_factory.mktemp("letters"), artifact=artifact(), policy=GENERAL) as running:
         with running.client() as client:
-            client.append_entries(MARKET, [*reported(), *newcomer(), imposed()])
+            client.append_entries(
+                MARKET, [*reported(), *newcomer(), stated("m1", violations=["v1"], ground="terms 4.2 <&>")]
+            )
             for name in ("v1", "v2"):
                 client.confirm_violation(MARKET, name, **SAID)
         yield running
@@ -132,3 +126,27 @@ def test_wrong_questions_about_letters_are_named(running: Running) -> None:
     with pytest.raises(SellertrustCallError) as unknown:
         letters(running, "nobody")
     assert unknown.value.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_barred_letter_waits_and_a_sent_one_is_dated(running: Running) -> None:
+    until = Timestamp(seconds=int(days_ago(-20).timestamp()))
+    with running.client() as client:
+        client.append_entries(MARKET, [stated("m2", measure="hidden"), stated("m3", measure="told")])
+        bar = {"measure": "hidden", "ground": "Art. 9 order", "until": until, "approver": "counsel-1"}
+        client.append_entries(MARKET, [stated("n1", entry_pb.MEASURE_STATE_NOTICE_BARRED, **bar)])
+        client.append_entries(MARKET, [stated("n2", entry_pb.MEASURE_STATE_NOTICE_SENT, measure="told")])
+    own, seen = (
+        {one.measure: one for one in letters(running, "s1", audience=audience)} for audience in (SELLER, STAFF)
+    )
+    assert "hidden" not in own
+    assert (seen["hidden"].barred_until_time, seen["hidden"].bar_ground) == (until, "Art. 9 order")
+    assert own["told"].HasField("notice_sent_time")
+    assert own["told"].contest_until_time.seconds == own["told"].notice_sent_time.seconds + 184 * 86_400
+    assert not own["by-hand"].HasField("notice_sent_time")
+    with pytest.raises(SellertrustCallError) as hidden:
+        letters(running, "s1", audience=SELLER, measure="hidden")
+    assert hidden.value.code is grpc.StatusCode.NOT_FOUND
+    with running.client() as client:
+        client.append_entries(MARKET, [stated("m4", measure="told", ground="terms 5")])
+    [again] = letters(running, "s1", measure="told")
+    assert not again.HasField("notice_sent_time")

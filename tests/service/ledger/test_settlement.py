@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from scoring.base.enums import (
+    NOTICE_STATES,
     ClaimChange,
     ComplaintOutcome,
     CorrectionKind,
@@ -293,7 +294,7 @@ def test_who_confirmed_decides_no_complaint_in_the_same_batch(story: Story, firs
             story.ledger.append(MARKET, batch)
 
 
-@pytest.mark.parametrize("state", list(MeasureState))
+@pytest.mark.parametrize("state", sorted({*MeasureState} - NOTICE_STATES))
 def test_complaint_and_decision_may_share_a_batch(story: Story, state: MeasureState) -> None:
     entries = [
         Entry("x1", SELLER, measure(state)),
@@ -313,3 +314,27 @@ def test_what_changes_balances_and_contests_stands(story: Story) -> None:
     for entry_id in ("e2", "e3", "e4", "e5", "c1", "d1"):
         with pytest.raises(InvalidInput, match=r"correction\.entry: .*is not corrected like this"):
             story(EntryCorrected(entry_id, CorrectionKind.VOID, "staff-1", "a typing error"))
+
+
+def test_a_letter_that_was_sent_starts_the_time_to_contest(story: Story) -> None:
+    story.clock.now = ago(300)
+    story(measure())
+    story.clock.now = ago(200)
+    story(measure(MeasureState.NOTICE_SENT))
+    story.clock.now = ago(20)
+    story(ComplaintFiled("m1", "we paid"), entry_id="c1")
+    story(decided("staff-2"))
+    assert [state for state, *_ in states(story.ledger)][-1] is MeasureState.LIFTED
+    with pytest.raises(MeasureNotFound, match=r"measure\.measure: no measure 'm2'"):
+        story(replace(measure(MeasureState.NOTICE_SENT), measure="m2"))
+
+
+def test_a_bar_needs_a_ground_an_end_and_two_people(story: Story) -> None:
+    story(measure())
+    bar = replace(measure(MeasureState.NOTICE_BARRED), ground="Art. 9", until=ago(-30), approver="counsel-1")
+    for wrong in ({"ground": ""}, {"until": None}, {"approver": ""}, {"approver": bar.actor}):
+        with pytest.raises(InvalidInput, match=next(iter(wrong))):
+            story(replace(bar, **wrong))
+    with pytest.raises(InvalidInput, match="approver"):
+        story(replace(measure(), approver="counsel-1"))
+    story(bar)
