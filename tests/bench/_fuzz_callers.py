@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError, Message
 
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
+from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.helpers.callers import Authority, TokenIssuer, grant
 from tests.helpers.servers import MARKET, days_ago, violation
 
@@ -15,6 +16,7 @@ READS = {"ListEntries", "WatchEntries", "GetViolation", "ListViolations", "GetNo
 READS |= {"ListReviewQueue"}
 LISTS = {"ListEntries", "WatchEntries", "ListViolations"}
 APPENDS = {"AppendEntries", "StreamEntries"}
+ANSWERS = {"ExplainTrustScore", "SimulateTrustScore", "FindTierPath", "ListStatementsOfReasons"}
 PARENT = f"marketplaces/{MARKET}"
 SELLERS = {name: f"{PARENT}/sellers/{name}" for name in ("s-1", "s-2")}
 
@@ -43,6 +45,8 @@ def grants_text(issuer: TokenIssuer) -> str:
             grant("dns:checkout.example", ["read_scores"], sellers=["s-1"]),
             grant("dns:brand.example", ["append"], **brand),
             grant("dns:measurer.example", ["read_measures", "explain"], sellers=["s-1"]),
+            grant("dns:seller.example", ["read_own"], sellers=["s-1"]),
+            grant("dns:regulator.example", ["read_statements"], sellers=["s-1"]),
             grant("dns:officer.example", ["impose_measures"], sellers=["s-1"], entry_ids=["m-"]),
             grant("dns:decider.example", ["decide"], entry_ids=["m-"], actions=["confirm", "dismiss"]),
             grant("dns:minister.example", ["read_policies", "policies"], marketplaces=["*"]),
@@ -112,15 +116,21 @@ def _keeps(name: str, request: Any) -> bool:
     return name in LISTS and request.parent in {PARENT, SELLERS["s-2"]}
 
 
+def _asks_as(*audiences: int) -> Callable[[str, Any], bool]:
+    return lambda name, request: name in ANSWERS and request.audience in audiences and request.seller == SELLERS["s-1"]
+
+
 def _checks_out(name: str, request: Any) -> bool:
     if name == "BatchGetTrustScores":
         return bool(request.parent == PARENT)
-    return bool(name == "GetTrustScore" and request.seller == SELLERS["s-1"])
+    asked = name == "GetTrustScore" and request.seller == SELLERS["s-1"]
+    return asked or _asks_as(score_pb.AUDIENCE_CHECKOUT)(name, request)
 
 
 def _measures(name: str, request: Any) -> bool:
-    known = {"EvaluateMeasures", "EvaluatePayout", "GetRestitution", "ExplainTrustScore"}
-    return name in known and request.seller == SELLERS["s-1"]
+    known = {"EvaluateMeasures", "EvaluatePayout", "GetRestitution", "ReplayTrustScore"}
+    asked = name in known and request.seller == SELLERS["s-1"]
+    return asked or _asks_as(score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_STAFF)(name, request)
 
 
 def _appends(is_own: Callable[[Any], bool], least: int = 1) -> Callable[[str, Any], bool]:
@@ -216,6 +226,8 @@ _MAY: dict[str, Callable[[str, Any], bool]] = {
     "checkout": _checks_out,
     "brand": _appends(_is_brands, least=0),
     "measurer": _measures,
+    "seller": _asks_as(score_pb.AUDIENCE_SELLER),
+    "regulator": _asks_as(score_pb.AUDIENCE_REGULATOR),
     "officer": _appends(_is_officers),
     "decider": _decides,
     "minister": _governs,
