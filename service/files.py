@@ -2,16 +2,26 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+
+from scoring.base.errors import ConfigurationWrong
 
 LOOK_SECONDS = 1.0
 
 
 def owner_only_opener(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, as other processes see it."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_bytes(data)
+    beside.replace(path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -39,3 +49,23 @@ def holding_lock(path: Path, stop: Event) -> Iterator[None]:
             except OSError:  # a file system without locks
                 break
         yield
+
+
+def make_private(folder: Path) -> None:
+    """Create a private folder, or require that it is private. Raises ConfigurationWrong."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    problem = find_exposure(folder)
+    if problem:
+        raise ConfigurationWrong(problem)
+
+
+def find_exposure(folder: Path) -> str:
+    """Return why other users may have written to a folder, with the remedy; empty if they cannot."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{folder} is no folder; move away what lies there"
+    if found.st_uid != os.geteuid():
+        return f"{folder} belongs to another user; delete it, or run this as its owner"
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        return f"{folder} can be read or written by others; delete what is in it, then: chmod 700 {folder}"
+    return ""

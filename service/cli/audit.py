@@ -24,6 +24,7 @@ from service.cli.common import client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Exit, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
+from service.files import write_whole
 from service.ledger.seals.checkpoints import load_or_make_key
 from service.settings import load
 
@@ -290,9 +291,7 @@ def _write_signed(path: Path, document: dict[str, Any]) -> None:
         "public_key": key.public_key().public_bytes_raw().hex(),
         "signature": key.sign(_message(document)).hex(),
     }
-    partial = path.with_name(f".{path.name}.new")
-    partial.write_text(json.dumps(signed, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, (json.dumps(signed, ensure_ascii=False, indent=1) + "\n").encode())
     say(f"{path} written, signed by {signed['public_key']}")
 
 

@@ -15,6 +15,7 @@ from scoring.entries.field_types import Word, parse_word
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
 from service.cli.connecting import connect
+from service.files import write_whole
 from service.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +66,6 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def write_address(ready_file: Path | None, address: str) -> None:
-    """Write the server's address to a file, if one is named, atomically."""
+    """Write the server's address to a file, if one is named."""
     if ready_file is not None:
-        staging = ready_file.with_name(ready_file.name + ".partial")
-        staging.write_text(address + "\n")
-        staging.replace(ready_file)
+        write_whole(ready_file, f"{address}\n".encode())

@@ -9,8 +9,8 @@ from service.settings import Settings, load
 
 def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
     """Verify all generations of the configured folder, `sample` answers of each (0: all); emit and return a row each."""
+    from service.files import find_exposure
     from service.scores.book.generation_file import day_of
-    from service.scores.book.private_folder import find_exposure
 
     settings = load()
     folder = settings.generations

@@ -31,7 +31,6 @@ COMMANDS = {
     "path": Row("Show the shortest way of a seller to each better tier.", ("answers:way",), False),
     "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", ("answers:again",), False),
     "payouts": Row("Show when each order of a CSV file is paid out, and why.", ("payouts",), False),
-    "override": Row("Set the tier of a seller until a time, whatever its score.", ("overrides",), False),
     "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
     "rescore": Row("Score all sellers of all marketplaces for one day into one file.", ("rescore",), False),
     "train": Row("Train, check and judge a model as a study says, and register it.", ("train",), False),

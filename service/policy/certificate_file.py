@@ -4,6 +4,7 @@ from typing import Any
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
+from service.files import write_whole
 from service.policy.policy_file import read_toml
 
 SHIPPED_ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")
@@ -49,7 +50,5 @@ def read_certificate(path: Path) -> dict[str, Any]:
 
 
 def write_certificate(certificate: dict[str, Any], path: Path) -> None:
-    """Write a certificate as canonical JSON, whole or not at all."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(canonical_json(certificate) + b"\n")
-    beside.replace(path)
+    """Write a certificate as canonical JSON."""
+    write_whole(path, canonical_json(certificate) + b"\n")

@@ -28,6 +28,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message
+from service.files import make_private
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scale.export import export_entries, forget_foreign
@@ -56,7 +57,6 @@ from service.scores.book.generation_file import (
     delete_abandoned,
     pack_records,
 )
-from service.scores.book.private_folder import make_private
 from service.scores.scorer import Scorer
 
 PART = 1_000

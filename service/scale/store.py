@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from scoring.base.errors import ConfigurationWrong
-from service.scores.book.private_folder import make_private
+from service.files import make_private
 
 
 class Store:

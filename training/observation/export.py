@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from scoring.base.arrays import Ints
+from scoring.base.canonical import parse_json
 from scoring.base.enums import Harm, Kind, Source
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY
@@ -149,7 +150,7 @@ def _list_files(path: Path) -> list[Path]:
     """Return the files of an export; those that the last commit of a folder names."""
     if not path.is_dir():
         return [path]
-    commit = json.loads(sorted((path / "_export").glob("*.json"))[-1].read_bytes())
+    commit = parse_json(sorted((path / "_export").glob("*.json"))[-1].read_bytes())
     return [path / file["path"] for file in commit["files"]]
 
 

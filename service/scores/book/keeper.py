@@ -12,11 +12,11 @@ from time import monotonic
 from typing import NamedTuple
 
 from scoring.base.time import DAY
+from service.files import find_exposure
 from service.repeated_work import repeat
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationDamaged, GenerationFile, day_of
 from service.scores.book.generations import Generation, Generations
-from service.scores.book.private_folder import find_exposure
 
 LOOK_SECONDS = 1.0
 

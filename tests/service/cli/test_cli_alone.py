@@ -218,7 +218,7 @@ def test_wrong_arguments_are_refused_before_any_work(bare: Shell, tmp_path: Path
     for command in (("ledger", "import", file, "--rejects"), ("model", "show", "--report")):
         assert "there is no folder" in bare.error(2, *command, nowhere)
     assert "--marketplace: must be 1 to 128" in bare.error(2, "ledger", "import", file, "--marketplace", "a b")
-    assert "--actor: must be 1 to 128" in bare.error(2, "override", "s-1", "none", "--actor", "", "--reason", "so")
+    assert "--actor: must be 1 to 128" in bare.error(2, "ledger", "erase", "s-1", "--actor", "")
     assert "the id of the model is malformed" in bare.error(2, "model", "show", "--against", "")
     assert not (tmp_path / "data" / "ledger.db").exists()
 
