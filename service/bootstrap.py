@@ -145,6 +145,7 @@ def build_server(
     registry: "Registry | None" = None,
     *,
     log: "Log | None" = None,
+    is_traced: bool = False,
 ) -> "Server":
     """Return an unstarted server over an open ledger, which the caller closes.
 
@@ -153,7 +154,7 @@ def build_server(
     """
     from service.api.server import Server
 
-    return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log)
+    return Server(settings, ledger, build_scorer(ledger, policy, registry), log=log, is_traced=is_traced)
 
 
 def follow_moves(scorer: "Scorer", report: Callable[[str, str], object]) -> None:
@@ -218,6 +219,7 @@ def run_server(
     and `Server.start`.
     """
     from service.api.serving import serve
+    from service.api.telemetry.tracing import is_wanted
     from service.files import holding_lock
     from service.ledger.clock.server_clock import wall_clock
     from service.mechanism.metrics import MechanismMetrics
@@ -255,4 +257,5 @@ def run_server(
             scorer.observer = stack.enter_context(shadow).offer
             ready(server)
 
-        return serve(build_server(settings, ledger, policy, registry), ledger, ready=begin)
+        server = build_server(settings, ledger, policy, registry, is_traced=is_wanted())
+        return serve(server, ledger, ready=begin)

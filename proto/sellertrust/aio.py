@@ -29,8 +29,7 @@ METHODS = {
 
 
 class _LoopClient(Client):
-    _insecure_channel = staticmethod(grpc.aio.insecure_channel)
-    _secure_channel = staticmethod(grpc.aio.secure_channel)
+    _grpc = grpc.aio
 
     @staticmethod
     def _wait(future: Future[TrustScore]) -> TrustScore:

@@ -117,9 +117,9 @@ class Client(Answers, Decisions, Measures, Models):
     `channel` for other services of the server, such as health.
     """
 
-    _insecure_channel: Callable[..., Any] = staticmethod(grpc.insecure_channel)
+    _grpc: Any = grpc
+    """Makes the channels, as OpenTelemetry has changed it."""
     _wait: Callable[[Any], TrustScore] = staticmethod(Future.result)
-    _secure_channel: Callable[..., Any] = staticmethod(grpc.secure_channel)
 
     def __init__(
         self,
@@ -153,9 +153,9 @@ class Client(Answers, Decisions, Measures, Models):
         self.channel = CallerChannel(
             CallerFiles(target, tls, certificate, key, token),
             lambda shown: (
-                self._insecure_channel(target, options)
+                self._grpc.insecure_channel(target, options)
                 if shown is None
-                else self._secure_channel(target, shown, options)
+                else self._grpc.secure_channel(target, shown, options)
             ),
         )
         self._closed = threading.Event()

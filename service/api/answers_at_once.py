@@ -1,7 +1,7 @@
 """Answer calls from memory where their requests arrive, without a thread or a lock.
 
 gRPC's one serving thread must not wait. It answers a call only if the caller is known, the request is granted and the
-answer is remembered. Any other call goes to its pool, which checks everything again.
+answer is remembered. A call whose trace is recorded, and any other, goes to its pool, which checks everything again.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from service.access.rights import MAY_BE_WRITTEN, METHODS, NEEDING_TWO
 from service.api.gate import Caller, Gate
 from service.api.telemetry.call_records import CallRecords, Method
+from service.api.telemetry.tracing import is_sampled
 from service.engine.grpc_call import GrpcCall
 
 FindAtOnce = Callable[[Any], Callable[[], bytes | None] | None]
@@ -50,18 +51,23 @@ class AtOnce:
     Raises TypeError for a method that may need an audit line or an approval, which wait.
     """
 
-    def __init__(self, method: Method, find: FindAtOnce, gate: Gate, records: CallRecords) -> None:
+    def __init__(
+        self, method: Method, find: FindAtOnce, gate: Gate, records: CallRecords, is_traced: bool = False
+    ) -> None:
         if method.name in MAY_BE_WRITTEN or METHODS[method.name].right in NEEDING_TWO:
             raise TypeError(f"{method.name} cannot be answered at once: it may be audited, or need approval")
         self._method = method
         self._find = find
         self._gate = gate
         self._records = records
+        self._is_traced = is_traced
         self._parsed: Callable[[bytes], _Request] = lru_cache(MAX_REQUESTS)(self._parse)
 
     def __call__(self, data: bytes, call: GrpcCall) -> bytes | None:
         """Return the response, counted and logged; None if the request needs a thread or a refusal."""
         try:
+            if self._is_traced and is_sampled(call.metadata):
+                return None
             return self._find_response(data, call)
         except Exception:  # noqa: BLE001 (whatever it is, a thread of the pool says it)
             return None

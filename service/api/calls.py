@@ -34,6 +34,7 @@ from service.api.gate import Gate
 from service.api.stream_threads import Streams
 from service.api.telemetry.call_records import CallRecords, Method, ServedCall
 from service.api.telemetry.logs import Log, Pseudonyms
+from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import nested_batch, require_few_fields
 from service.engine.call_pool import taken_call
@@ -70,10 +71,12 @@ class Calls:
         model_digest: Callable[[], str],
         gate: Gate,
         approvals: Approvals,
+        tracing: Tracing | None = None,
     ) -> None:
         self._gate = gate
+        self._tracing = tracing
         self._approvals = approvals
-        self.records = CallRecords(log, pseudonyms, registry, model_digest)
+        self.records = CallRecords(log, pseudonyms, registry, model_digest, tracing)
         self._running: Tally[str] = Tally()
         self._ended = threading.Condition()
 
@@ -97,15 +100,16 @@ class Calls:
                 raise TypeError(f"{type(servicer).__name__} does not implement {descriptor.full_name}")
             method = _method_of(descriptor)
             if method.gives_stream:
-                handlers[descriptor.name] = self._stream_handler(method, implementation, streams)
+                handlers[descriptor.name] = self._stream_handler(descriptor, method, implementation, streams)
                 continue
             if method.name not in pools:
                 raise TypeError(f"{method.name} has no threads")
-            behaviour = self._behaviour(method, implementation)
+            behaviour = self._traced(descriptor, self._behaviour(method, implementation))
             find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
-            at_once = AtOnce(method, find, self._gate, self.records) if find is not None else None
+            is_traced = self._tracing is not None
+            at_once = AtOnce(method, find, self._gate, self.records, is_traced) if find is not None else None
             run_in_pool(behaviour, pools[method.name], method, at_once)
-            handlers[descriptor.name] = grpc.unary_unary_rpc_method_handler(behaviour, None, None)
+            handlers[descriptor.name] = _handler_of(descriptor, behaviour)
         return handlers
 
     def wait_until_idle(self, seconds: float) -> dict[str, int]:
@@ -127,7 +131,11 @@ class Calls:
         return behave
 
     def _stream_handler(
-        self, method: Method, implementation: Callable[[Any], Generator[Message, None, None]], streams: Streams
+        self,
+        descriptor: MethodDescriptor,
+        method: Method,
+        implementation: Callable[[Any], Generator[Message, None, None]],
+        streams: Streams,
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
             with _CallScope(self, method, context, streams) as served:
@@ -143,10 +151,16 @@ class Calls:
                         self.records.count_message(served, "sent")
                         yield response.SerializeToString()
 
-        run_in_pool(behave, streams.pool, method)
-        if method.takes_stream:
-            return grpc.stream_stream_rpc_method_handler(behave, None, None)
-        return grpc.unary_stream_rpc_method_handler(behave, None, None)
+        behaviour = self._traced(descriptor, behave)
+        run_in_pool(behaviour, streams.pool, method)
+        return _handler_of(descriptor, behaviour)
+
+    def _traced(self, method: MethodDescriptor, behaviour: Any) -> Any:
+        """Return a behaviour in a span, if calls are traced."""
+        if self._tracing is None:
+            return behaviour
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        return self._tracing.traced(path, _handler_of(method, behaviour))
 
     def _admit(
         self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack
@@ -312,6 +326,14 @@ class _CallScope:
         if isinstance(error, Unauthenticated | PermissionDenied):
             method = self._served.method
             self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)
+
+
+def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(behaviour, None, None)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(behaviour, None, None)
+    return grpc.unary_unary_rpc_method_handler(behaviour, None, None)
 
 
 def _method_of(method: MethodDescriptor) -> Method:

@@ -52,6 +52,7 @@ from service.api.stream_threads import Streams
 from service.api.telemetry.book_metrics import BookMetrics
 from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, load_or_make_key, make_log
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
+from service.api.telemetry.tracing import Tracing
 from service.api.tls_files import TlsFiles
 from service.engine.call_pool import CallPool
 from service.engine.handover import require_handover
@@ -119,7 +120,9 @@ MODEL_SERVICE = "sellertrust.v1.ModelService"
 class Server:
     """One server on its ports, also as a context manager. The caller closes the ledger and the scorer."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, scorer: Scorer, *, log: Log | None = None) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, scorer: Scorer, *, log: Log | None = None, is_traced: bool = False
+    ) -> None:
         self.settings = settings
         self.scorer = scorer
         self.address = ""
@@ -129,6 +132,9 @@ class Server:
         """Unended calls by method, once stopped; this process then cannot end by itself."""
         self.log = log or make_log(level=settings.log_level, is_deferred=True)
         self._metrics: MetricsPort | None = None
+        self._tracing = Tracing(self.log) if is_traced else None
+        if self._tracing is not None:
+            self._tracing.watch(*ledger.database.engines)
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         # At most half of the slow reads wait for a sequence, and a quarter of the scores; half of the scores may
@@ -140,7 +146,9 @@ class Server:
         self._grants = None if settings.grants is None else self._open_grants(settings.grants)
         gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.is_mesh, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)
-        self._calls = Calls(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals)
+        self._calls = Calls(
+            self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals, self._tracing
+        )
         self._pools = {
             pool: CallPool(pool.value, threads, RULES[pool], self._calls.records, gate.turnstile)
             for pool, threads in threads_of(settings.limits).items()
@@ -285,6 +293,9 @@ class Server:
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None
+        if self._tracing is not None:
+            self._tracing.close()
+            self._tracing = None
 
     def __enter__(self) -> Self:
         self.start()

@@ -28,6 +28,7 @@ from service.api.gate import AuditedCall, Caller
 from service.api.stream_threads import unsent_text
 from service.api.telemetry.logs import Log, Pseudonyms, log_name, redact
 from service.api.telemetry.plain_metrics import PlainCounter, PlainHistogram
+from service.api.telemetry.tracing import Tracing
 from service.call_context import Call
 from service.contract.statuses import code_of, internal_status, status_of
 from service.engine.grpc_call import GrpcCall
@@ -105,9 +106,15 @@ class FewLines:
 
 class CallRecords:
     def __init__(
-        self, log: Log, pseudonyms: Pseudonyms, registry: CollectorRegistry, model_digest: Callable[[], str]
+        self,
+        log: Log,
+        pseudonyms: Pseudonyms,
+        registry: CollectorRegistry,
+        model_digest: Callable[[], str],
+        tracing: Tracing | None = None,
     ) -> None:
         self._log = log
+        self._tracing = tracing
         self._pseudonyms = pseudonyms
         self._shown: Callable[[str], str] = lru_cache(MAX_CALLERS)(self._show)
         self._refusals = FewLines(REFUSAL_LINES_A_SECOND)
@@ -203,9 +210,16 @@ class CallRecords:
             self._count.add(method.name, code)
             (self._stream_seconds if method.gives_stream else self._seconds).observe(seconds, method.name, code)
             wait_ms = round(served.waited_seconds * 1_000, 3)
-            fields = {"method": method.name, "code": code, "latency_ms": round(seconds * 1_000, 3), "wait_ms": wait_ms}
+            fields: dict[str, Any] = {
+                "method": method.name,
+                "code": code,
+                "latency_ms": round(seconds * 1_000, 3),
+                "wait_ms": wait_ms,
+            }
             if served.caller is not None:
                 fields["caller"] = self._shown(served.caller.name)
+            if self._tracing is not None:
+                fields.update(self._tracing.end(number))
             if number in REFUSALS:
                 left_out = self._refusals.take()
                 if left_out is None:

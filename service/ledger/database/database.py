@@ -85,6 +85,10 @@ class Database:
         return self.url.get_backend_name() == "sqlite"
 
     @property
+    def engines(self) -> tuple[Engine, Engine]:
+        return self._readers, self._writer
+
+    @property
     def is_missing(self) -> bool:
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
