@@ -19,6 +19,8 @@ from sellertrust.v1.review_service_pb2 import (
     DecideViolationsRequest,
     DecideViolationsResponse,
     GetNotifierRequest,
+    GetTransparencyReportRequest,
+    GetTransparencyReportResponse,
     ListNotifiersRequest,
     ListReviewQueueRequest,
     ListReviewQueueResponse,
@@ -32,6 +34,9 @@ READ_SECONDS = 10.0
 
 DECIDE_SECONDS = 60.0
 """For up to 10,000 decisions."""
+
+REPORT_SECONDS = 300.0
+"""A report reads a whole period."""
 
 
 def notifier_name(marketplace: str, notifier: str) -> str:
@@ -196,6 +201,13 @@ class ReviewClient:
             proposal=proposal,
         )
         return invoke(self._stub.DecideViolations, request, deadline_seconds)
+
+    def get_transparency_report(
+        self, marketplace: str, period: str, *, deadline_seconds: float = REPORT_SECONDS
+    ) -> GetTransparencyReportResponse:
+        """Return the figures of the public report about a year (`2026`) or a month (`2026-03`)."""
+        request = GetTransparencyReportRequest(parent=marketplace_name(marketplace), period=period)
+        return invoke(self._stub.GetTransparencyReport, request, deadline_seconds)
 
 
 def decide_request(

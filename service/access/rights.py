@@ -49,6 +49,8 @@ class Right(Enum):
     """Proposes requests that the caller may make itself and that need approval; reads and withdraws proposals."""
     APPROVE = "approve"
     """Approves other persons' proposals."""
+    READ_REPORT = "read_report"
+    """The figures of the public report."""
     AUDIT = "audit"
     """Reads and verifies the audit file, of a marketplace or whole."""
     ERASE = "erase"
@@ -121,6 +123,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "ReviewService/ListNotifiers": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
         "ReviewService/ListReviewQueue": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
         "ReviewService/DecideViolations": MethodRow(Right.BULK_DECIDE, Scope.MARKETPLACE),
+        "ReviewService/GetTransparencyReport": MethodRow(Right.READ_REPORT, Scope.MARKETPLACE),
         "ModelService/ListModels": MethodRow(Right.READ_MODELS, Scope.SERVER),
         "ModelService/GetModel": MethodRow(Right.READ_MODELS, Scope.SERVER),
         "ModelService/DiffModels": MethodRow(Right.READ_MODELS, Scope.SERVER),

@@ -32,6 +32,7 @@ COMMANDS = {
     "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", ("answers:again",), False),
     "payouts": Row("Show when each order of a CSV file is paid out, and why.", ("payouts",), False),
     "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
+    "report": Row("Write the public report of a month or a year as HTML and CSV.", ("report",), False),
     "rescore": Row("Score all sellers of all marketplaces for one day into one file.", ("rescore",), False),
     "train": Row("Train, check and judge a model as a study says, and register it.", ("train",), False),
     "access": Row("Show who may do what, or who did what.", ("access",), False),

@@ -104,6 +104,7 @@ POOLS: Mapping[str, Pool] = {
     "ReviewService/ListNotifiers": Pool.REVIEW,
     "ReviewService/ListReviewQueue": Pool.REVIEW,
     "ReviewService/DecideViolations": Pool.REVIEW,
+    "ReviewService/GetTransparencyReport": Pool.REVIEW,
     "ModelService/ListModels": Pool.MODEL,
     "ModelService/GetModel": Pool.MODEL,
     "ModelService/DiffModels": Pool.MODEL,

@@ -31,6 +31,7 @@ from service.ledger.queries.runs import RunQueries
 from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
 from service.ledger.queries.supposed import Supposed
+from service.ledger.queries.transparency import TransparencyQueries
 from service.ledger.queries.violations import ViolationQueries
 from service.ledger.records import AppendedEntry, AsSeen, Cut, Position
 
@@ -52,6 +53,7 @@ class Ledger:
         self.sellers = SellerQueries(clock)
         self.identities = IdentityQueries(clock)
         self.notifiers = NotifierQueries(clock)
+        self.transparency = TransparencyQueries(clock)
         self.runs = RunQueries(clock, self.sellers, self.violations, self.measures)
         self.changes = ChangeQueries(clock)
         self.seals = SealQueries(clock)

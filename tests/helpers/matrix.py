@@ -124,6 +124,7 @@ CALLS: dict[str, Message] = {
     "ModelService/GetModel": model_pb.GetModelRequest(name="models/champion"),
     "ModelService/DiffModels": model_pb.DiffModelsRequest(first="models/champion", second="models/previous"),
     "ModelService/ListModelMoves": model_pb.ListModelMovesRequest(),
+    "ReviewService/GetTransparencyReport": review_pb.GetTransparencyReportRequest(parent=PARENT, period="2026"),
     "ModelService/GetModelReport": model_pb.GetModelReportRequest(name="models/champion"),
     "ModelService/PromoteModel": model_pb.PromoteModelRequest(name="models/challenger", **_SAID),
     "ModelService/RollbackModel": model_pb.RollbackModelRequest(**_SAID),
@@ -217,6 +218,7 @@ _OPEN_TO = {
         "ProposalService/WithdrawProposal",
     },
     "approve": {"ProposalService/ApproveProposal"},
+    "read_report": {"ReviewService/GetTransparencyReport"},
     "audit": {"AuditService/ListAuditRecords"},
     "erase": {"LedgerService/EraseSeller"},
     "operate": {"LedgerService/MendClock"},
@@ -232,6 +234,7 @@ _TOKEN_MAY = {
     "read_models",
     "read_policies",
     "propose",
+    "read_report",
     "audit",
 }
 """Rights that a token carries without a certificate."""

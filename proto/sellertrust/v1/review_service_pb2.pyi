@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sellertrust.v1 import entry_pb2 as _entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as _ledger_service_pb2
 import builtins as _builtins
@@ -20,6 +21,62 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TransparencyUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransparencyUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransparencyUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSPARENCY_UNIT_UNSPECIFIED: _TransparencyUnit.ValueType  # 0
+    """Not specified."""
+    TRANSPARENCY_UNIT_COUNT: _TransparencyUnit.ValueType  # 1
+    """A count."""
+    TRANSPARENCY_UNIT_HOURS: _TransparencyUnit.ValueType  # 2
+    """The median, in hours."""
+    TRANSPARENCY_UNIT_SHARE: _TransparencyUnit.ValueType  # 3
+    """A share from 0 to 1."""
+
+class TransparencyUnit(_TransparencyUnit, metaclass=_TransparencyUnitEnumTypeWrapper):
+    """The unit of a figure."""
+
+TRANSPARENCY_UNIT_UNSPECIFIED: TransparencyUnit.ValueType  # 0
+"""Not specified."""
+TRANSPARENCY_UNIT_COUNT: TransparencyUnit.ValueType  # 1
+"""A count."""
+TRANSPARENCY_UNIT_HOURS: TransparencyUnit.ValueType  # 2
+"""The median, in hours."""
+TRANSPARENCY_UNIT_SHARE: TransparencyUnit.ValueType  # 3
+"""A share from 0 to 1."""
+Global___TransparencyUnit: _TypeAlias = TransparencyUnit  # noqa: Y015
+
+class _ShownState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShownStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShownState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHOWN_STATE_UNSPECIFIED: _ShownState.ValueType  # 0
+    """Not specified."""
+    SHOWN_STATE_EXACT: _ShownState.ValueType  # 1
+    """Exact."""
+    SHOWN_STATE_AT_LEAST: _ShownState.ValueType  # 2
+    """The sum of the months that are shown. A month with a number from 1 to 4 is left out."""
+    SHOWN_STATE_HIDDEN: _ShownState.ValueType  # 3
+    """From 1 to 4."""
+
+class ShownState(_ShownState, metaclass=_ShownStateEnumTypeWrapper):
+    """Whether a number is shown."""
+
+SHOWN_STATE_UNSPECIFIED: ShownState.ValueType  # 0
+"""Not specified."""
+SHOWN_STATE_EXACT: ShownState.ValueType  # 1
+"""Exact."""
+SHOWN_STATE_AT_LEAST: ShownState.ValueType  # 2
+"""The sum of the months that are shown. A month with a number from 1 to 4 is left out."""
+SHOWN_STATE_HIDDEN: ShownState.ValueType  # 3
+"""From 1 to 4."""
+Global___ShownState: _TypeAlias = ShownState  # noqa: Y015
 
 @_typing.final
 class Notifier(_message.Message):
@@ -643,3 +700,298 @@ class DecideViolationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideViolationsResponse: _TypeAlias = DecideViolationsResponse  # noqa: Y015
+
+@_typing.final
+class GetTransparencyReportRequest(_message.Message):
+    """Request of GetTransparencyReport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`marketplaces/{marketplace}`. Required."""
+    period: _builtins.str
+    """A year such as `2026`, or a month such as `2026-03`, in UTC. It has begun. Required."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        period: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTransparencyReportRequest: _TypeAlias = GetTransparencyReportRequest  # noqa: Y015
+
+@_typing.final
+class GetTransparencyReportResponse(_message.Message):
+    """Response of GetTransparencyReport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PUBLISH_TIME_FIELD_NUMBER: _builtins.int
+    KNOWN_TIME_FIELD_NUMBER: _builtins.int
+    PUBLISHED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    KNOWN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SIMULATED_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    NOT_FROM_LEDGER_FIELD_NUMBER: _builtins.int
+    period: _builtins.str
+    """As requested."""
+    published_sequence: _builtins.int
+    """The last entry's sequence that `published` counts."""
+    known_sequence: _builtins.int
+    """The last entry's sequence that `known` counts."""
+    simulated: _builtins.bool
+    """Whether the ledger runs on a clock of its own, as a demo's does: no figure is about real sellers."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The begin of the period."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the period, exclusive."""
+
+    @_builtins.property
+    def publish_time(self) -> _timestamp_pb2.Timestamp:
+        """Two months after the end: `published` holds what was known then. Not set if that is to come, or if the ledger
+        knew nothing by then.
+        """
+
+    @_builtins.property
+    def known_time(self) -> _timestamp_pb2.Timestamp:
+        """`known` holds what was known before this time."""
+
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencyFigure]:
+        """The figures, in the order of the report."""
+
+    @_builtins.property
+    def not_from_ledger(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Figures of the regulation that no entry tells, such as `recipients`. None of them is 0."""
+
+    def __init__(
+        self,
+        *,
+        period: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        publish_time: _timestamp_pb2.Timestamp | None = ...,
+        known_time: _timestamp_pb2.Timestamp | None = ...,
+        published_sequence: _builtins.int = ...,
+        known_sequence: _builtins.int = ...,
+        simulated: _builtins.bool = ...,
+        figures: _abc.Iterable[Global___TransparencyFigure] | None = ...,
+        not_from_ledger: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "known_time", b"known_time", "publish_time", b"publish_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "figures", b"figures", "known_sequence", b"known_sequence", "known_time", b"known_time", "not_from_ledger", b"not_from_ledger", "period", b"period", "publish_time", b"publish_time", "published_sequence", b"published_sequence", "simulated", b"simulated", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTransparencyReportResponse: _TypeAlias = GetTransparencyReportResponse  # noqa: Y015
+
+@_typing.final
+class TransparencyFigure(_message.Message):
+    """A figure of a public report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Its key, such as `notices`."""
+    part: _builtins.str
+    """Its part of the report, such as `complaints`."""
+    unit: Global___TransparencyUnit.ValueType
+    """The unit of its values."""
+    @_builtins.property
+    def published(self) -> Global___TransparencyValue:
+        """As known at `publish_time`. Only with that."""
+
+    @_builtins.property
+    def known(self) -> Global___TransparencyValue:
+        """As known now."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        part: _builtins.str = ...,
+        unit: Global___TransparencyUnit.ValueType = ...,
+        published: Global___TransparencyValue | None = ...,
+        known: Global___TransparencyValue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "published", b"published"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "known", b"known", "part", b"part", "published", b"published", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransparencyFigure: _TypeAlias = TransparencyFigure  # noqa: Y015
+
+@_typing.final
+class TransparencyValue(_message.Message):
+    """The value of a figure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    SPLITS_FIELD_NUMBER: _builtins.int
+    MONTHS_FIELD_NUMBER: _builtins.int
+    state: Global___ShownState.ValueType
+    """Whether `count` is shown."""
+    count: _builtins.int
+    """The count; of a median or a share, the cases behind it. 0 if hidden."""
+    value: _builtins.float
+    """The median or the share. Not set if hidden, or without a case."""
+    low: _builtins.float
+    """Lower end of a 95 % interval. Only of shares by random inspections."""
+    high: _builtins.float
+    """Upper end of that interval."""
+    @_builtins.property
+    def splits(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencySplit]:
+        """What adds up to `count`, by dimension."""
+
+    @_builtins.property
+    def months(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencyMonth]:
+        """Of a year, the count of each month."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___ShownState.ValueType = ...,
+        count: _builtins.int = ...,
+        value: _builtins.float | None = ...,
+        low: _builtins.float | None = ...,
+        high: _builtins.float | None = ...,
+        splits: _abc.Iterable[Global___TransparencySplit] | None = ...,
+        months: _abc.Iterable[Global___TransparencyMonth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "_value", b"_value", "high", b"high", "low", b"low", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "_value", b"_value", "count", b"count", "high", b"high", "low", b"low", "months", b"months", "splits", b"splits", "state", b"state", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high: _TypeAlias = _typing.Literal["high"]  # noqa: Y015
+    _WhichOneofArgType__high: _TypeAlias = _typing.Literal["_high", b"_high"]  # noqa: Y015
+    _WhichOneofReturnType__low: _TypeAlias = _typing.Literal["low"]  # noqa: Y015
+    _WhichOneofArgType__low: _TypeAlias = _typing.Literal["_low", b"_low"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high) -> _WhichOneofReturnType__high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low) -> _WhichOneofReturnType__low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___TransparencyValue: _TypeAlias = TransparencyValue  # noqa: Y015
+
+@_typing.final
+class TransparencySplit(_message.Message):
+    """One way in which a count is divided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
+    TOGETHER_COUNT_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension, such as `source`."""
+    together_count: _builtins.int
+    """Their sum."""
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencyCell]:
+        """The parts that are shown each for itself."""
+
+    @_builtins.property
+    def together(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parts that are stated only together, since one of them is from 1 to 4."""
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        cells: _abc.Iterable[Global___TransparencyCell] | None = ...,
+        together: _abc.Iterable[_builtins.str] | None = ...,
+        together_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "dimension", b"dimension", "together", b"together", "together_count", b"together_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransparencySplit: _TypeAlias = TransparencySplit  # noqa: Y015
+
+@_typing.final
+class TransparencyCell(_message.Message):
+    """A part of a count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The part, such as `brand`."""
+    count: _builtins.int
+    """Its number: 0, or at least 5."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransparencyCell: _TypeAlias = TransparencyCell  # noqa: Y015
+
+@_typing.final
+class TransparencyMonth(_message.Message):
+    """The count of one month."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTH_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    month: _builtins.str
+    """Such as `2026-03`."""
+    state: Global___ShownState.ValueType
+    """Whether `count` is shown."""
+    count: _builtins.int
+    """0 if hidden."""
+    def __init__(
+        self,
+        *,
+        month: _builtins.str = ...,
+        state: Global___ShownState.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "month", b"month", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransparencyMonth: _TypeAlias = TransparencyMonth  # noqa: Y015

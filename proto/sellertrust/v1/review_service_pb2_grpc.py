@@ -59,6 +59,11 @@ class ReviewServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_review__service__pb2.DecideViolationsRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_review__service__pb2.DecideViolationsResponse.FromString,
                 _registered_method=True)
+        self.GetTransparencyReport = channel.unary_unary(
+                '/sellertrust.v1.ReviewService/GetTransparencyReport',
+                request_serializer=sellertrust_dot_v1_dot_review__service__pb2.GetTransparencyReportRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_review__service__pb2.GetTransparencyReportResponse.FromString,
+                _registered_method=True)
 
 
 class ReviewServiceServicer(object):
@@ -100,6 +105,14 @@ class ReviewServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTransparencyReport(self, request, context):
+        """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
+        numbers are hidden, also from differences of totals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReviewServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +135,11 @@ def add_ReviewServiceServicer_to_server(servicer, server):
                     servicer.DecideViolations,
                     request_deserializer=sellertrust_dot_v1_dot_review__service__pb2.DecideViolationsRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_review__service__pb2.DecideViolationsResponse.SerializeToString,
+            ),
+            'GetTransparencyReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTransparencyReport,
+                    request_deserializer=sellertrust_dot_v1_dot_review__service__pb2.GetTransparencyReportRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_review__service__pb2.GetTransparencyReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -237,6 +255,33 @@ class ReviewService(object):
             '/sellertrust.v1.ReviewService/DecideViolations',
             sellertrust_dot_v1_dot_review__service__pb2.DecideViolationsRequest.SerializeToString,
             sellertrust_dot_v1_dot_review__service__pb2.DecideViolationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTransparencyReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.ReviewService/GetTransparencyReport',
+            sellertrust_dot_v1_dot_review__service__pb2.GetTransparencyReportRequest.SerializeToString,
+            sellertrust_dot_v1_dot_review__service__pb2.GetTransparencyReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,10 @@ class ReviewServiceStub:
     """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
     run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
     """
+    GetTransparencyReport: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.GetTransparencyReportRequest, _review_service_pb2.GetTransparencyReportResponse]
+    """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
+    numbers are hidden, also from differences of totals.
+    """
 
 @_typing.type_check_only
 class ReviewServiceAsyncStub(ReviewServiceStub):
@@ -76,6 +80,10 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     DecideViolations: _aio.UnaryUnaryMultiCallable[_review_service_pb2.DecideViolationsRequest, _review_service_pb2.DecideViolationsResponse]  # type: ignore[assignment]
     """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
     run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
+    """
+    GetTransparencyReport: _aio.UnaryUnaryMultiCallable[_review_service_pb2.GetTransparencyReportRequest, _review_service_pb2.GetTransparencyReportResponse]  # type: ignore[assignment]
+    """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
+    numbers are hidden, also from differences of totals.
     """
 
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -122,6 +130,16 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_review_service_pb2.DecideViolationsResponse, _abc.Awaitable[_review_service_pb2.DecideViolationsResponse]]:
         """Takes one action on every violation that a query selects, except a random sample left to a person. By default a dry
         run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTransparencyReport(
+        self,
+        request: _review_service_pb2.GetTransparencyReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_service_pb2.GetTransparencyReportResponse, _abc.Awaitable[_review_service_pb2.GetTransparencyReportResponse]]:
+        """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
+        numbers are hidden, also from differences of totals.
         """
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,14 +2,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scoring.base.enums import CaseState
-from scoring.base.errors import NotifierNotFound
+from scoring.base.errors import NotifierNotFound, invalid
 from scoring.base.time import format_time
 from scoring.caution.cautions import Caution
 from scoring.entries.field_types import is_id
+from scoring.transparency.figures import parse_period
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.reads import Reads, is_number
 from service.contract.resource_names import parse_marketplace, parse_notifier
 from service.contract.review import case_messages, decision_of, notifier_message, outcome_message, queue_messages
+from service.contract.transparency import report_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import dry_run, execute
@@ -84,3 +86,24 @@ class ReviewServicer:
         else:
             outcome = dry_run(self._ledger, marketplace, decision)
         return outcome_message(marketplace, outcome)
+
+    def GetTransparencyReport(
+        self, request: review_pb.GetTransparencyReportRequest
+    ) -> review_pb.GetTransparencyReportResponse:
+        marketplace = parse_marketplace(request.parent, "parent")
+        period = parse_period(request.period)
+        now = self._ledger.cut()
+        if period.start >= now.observe_time:
+            raise invalid("period", f"must have begun by {format_time(now.observe_time)}")
+        published = self._ledger.cut(known_time=period.publish_time) if period.publish_time <= now.known_time else None
+        if published is not None and not published.sequence:
+            published = None
+        tally = self._ledger.transparency.tally
+        return report_message(
+            period,
+            now,
+            tally(marketplace, period, now.sequence),
+            published,
+            None if published is None else tally(marketplace, period, published.sequence),
+            is_simulated=not self._ledger.clock.server.is_witnessed,
+        )

@@ -1,0 +1,432 @@
+"""The figures of the public report, counted from entries along the parts of Regulation (EU) 2024/2835."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from functools import lru_cache
+from statistics import median
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from scoring.base.enums import (
+    AUTHORITIES,
+    Attribution,
+    Category,
+    ComplaintOutcome,
+    CorrectionKind,
+    InspectionResult,
+    Kind,
+    MeasureKind,
+    MeasureState,
+    Source,
+    Status,
+)
+from scoring.base.errors import invalid
+from scoring.base.time import DAY, SECOND
+from scoring.sampling.share import find_interval
+from scoring.transparency.hiding import LEAST, Amount, Shown, ShownState, show
+
+HOUR = 3_600 * SECOND
+PPM = 1_000_000
+MONTHS_TO_PUBLISH = 2
+"""A report is published two months after its period at the latest (Article 2 of the regulation)."""
+
+NOTICED = frozenset({Source.BRAND, Source.BUYER, Source.PARTNER})
+"""Sources of notices. Authorities order; the other sources are the marketplace's own."""
+
+
+class ReportRow(NamedTuple):
+    """An entry, as far as the report counts it. Times in microseconds."""
+
+    sequence: int
+    seller: str
+    entry_id: str
+    kind: int
+    occur_time: int
+    report_time: int
+    violation: str | None
+    category: int | None
+    status: int | None
+    target: str | None
+    content: str
+
+
+class Unit(IntEnum):
+    COUNT = 1
+    HOURS = 2
+    """The median."""
+    SHARE = 3
+
+
+class Figure(NamedTuple):
+    part: str
+    unit: Unit
+    splits: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """By dimension, the cells that add up to it."""
+
+
+def _words(words: Iterable[IntEnum]) -> list[str]:
+    return [word.name.lower() for word in words]
+
+
+_CATEGORY = {"category": _words(Category)}
+_OUTCOME = {"outcome": ("confirmed", "dismissed", "withdrawn", "overturned", "open")}
+_OWN = [source for source in Source if source not in AUTHORITIES | NOTICED]
+_REPORTED = _CATEGORY | _OUTCOME
+_SOURCES = {"source": _words(Source)}
+
+FIGURES: Mapping[str, Figure] = MappingProxyType(
+    {
+        "active_sellers": Figure("denominators", Unit.COUNT),
+        "settled_orders": Figure("denominators", Unit.COUNT),
+        "orders": Figure("orders", Unit.COUNT, {"source": _words(sorted(AUTHORITIES)), **_REPORTED}),
+        "orders_hours": Figure("orders", Unit.HOURS),
+        "notices": Figure("notices", Unit.COUNT, {"source": _words(sorted(NOTICED)), **_REPORTED}),
+        "notices_hours": Figure("notices", Unit.HOURS),
+        "own_initiative": Figure(
+            "own_initiative", Unit.COUNT, {"source": _words(_OWN), "detection": ("software", "person"), **_REPORTED}
+        ),
+        "own_initiative_hours": Figure("own_initiative", Unit.HOURS),
+        "confirmed": Figure("actions", Unit.COUNT, _SOURCES | _CATEGORY),
+        "listings": Figure("actions", Unit.COUNT),
+        "measures": Figure("actions", Unit.COUNT, {"kind": _words(MeasureKind), "decider": ("rule", "person")}),
+        "sellers_measured": Figure("actions", Unit.COUNT),
+        "appeals": Figure("complaints", Unit.COUNT, {"outcome": ("confirmed", "reduced", "overturned", "open")}),
+        "appeals_hours": Figure("complaints", Unit.HOURS),
+        "complaints": Figure("complaints", Unit.COUNT, {"outcome": (*_words(ComplaintOutcome), "open")}),
+        "complaints_hours": Figure("complaints", Unit.HOURS),
+        "overturned": Figure("complaints", Unit.COUNT, _SOURCES),
+        "overturned_share": Figure("complaints", Unit.SHARE),
+        "audited": Figure("automated", Unit.COUNT),
+        "accuracy": Figure("automated", Unit.SHARE),
+        "precision": Figure("automated", Unit.SHARE),
+        "recall": Figure("automated", Unit.SHARE),
+    }
+)
+"""In the order of the report."""
+
+NOT_FROM_LEDGER = (
+    *("trusted_flaggers", "information_orders", "removed_listings", "dispute_bodies", "suspended_notifiers"),
+    *("human_resources", "recipients", "qualitative"),
+)
+"""Figures of the regulation that no entry tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    text: str
+    """`2026` or `2026-03`."""
+    first: int
+    """Its first month, counted from January of the year 0."""
+    count: int
+
+    @property
+    def months(self) -> range:
+        return range(self.first, self.first + self.count)
+
+    @property
+    def start(self) -> int:
+        return start_of_month(self.first)
+
+    @property
+    def end(self) -> int:
+        """The time after its last microsecond."""
+        return start_of_month(self.first + self.count)
+
+    @property
+    def publish_time(self) -> int:
+        return start_of_month(self.first + self.count + MONTHS_TO_PUBLISH)
+
+
+def parse_period(text: str) -> Period:
+    """Raise InvalidInput unless it is a year from 1970 to 9998, or a month of one."""
+    year, _, month = text.partition("-")
+    is_year = len(year) == 4 and year.isascii() and year.isdigit() and 1970 <= int(year) <= 9998
+    if is_year and text == year:
+        return Period(text, int(year) * 12, 12)
+    if is_year and len(month) == 2 and month.isascii() and month.isdigit() and 1 <= int(month) <= 12:
+        return Period(text, int(year) * 12 + int(month) - 1, 1)
+    raise invalid("period", "must be a year such as 2026, or a month such as 2026-03")
+
+
+def start_of_month(month: int) -> int:
+    return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()) * SECOND
+
+
+class Exposed(NamedTuple):
+    """What exposure entries state about a period."""
+
+    active_sellers: int
+    """Sellers with a settled order."""
+    settled_orders: int
+
+
+class Value(NamedTuple):
+    shown: Shown
+    """The count; of a median or share, the cases behind it."""
+    value: float | None = None
+    """The median or the share. None if it is hidden or there is nothing to measure."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of a share's 95 % interval."""
+    months: tuple[Shown, ...] = ()
+    """Each month of a year."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """A report, and what became of it."""
+
+    report: ReportRow
+    source: Source
+    is_automated: bool
+    listings: frozenset[str]
+    status: Status
+    decided: int | None = None
+    """The first decision, in microseconds."""
+    confirmed: int | None = None
+    is_of_another_seller: bool = False
+    appeals: list[tuple[int, int | None, str]] = field(default_factory=list)
+    """Filed, decided, outcome."""
+
+    def apply(self, status: Status, time: int) -> None:
+        if self.status is Status.APPEALED and self.appeals:
+            self.appeals[-1] = (self.appeals[-1][0], time, status.name.lower())
+        if status is Status.APPEALED:
+            self.appeals.append((time, None, "open"))
+        if status is Status.CONFIRMED and self.confirmed is None:
+            self.confirmed = time
+        if status in (Status.CONFIRMED, Status.DISMISSED) and self.decided is None:
+            self.decided = time
+        self.status = status
+
+    @property
+    def is_overturned(self) -> bool:
+        return self.is_of_another_seller or self.status is Status.OVERTURNED
+
+    @property
+    def outcome(self) -> str:
+        if self.is_overturned:
+            return "overturned"
+        if self.status in (Status.DISMISSED, Status.WITHDRAWN):
+            return self.status.name.lower()
+        return "open" if self.status in (Status.ALLEGED, Status.UNDER_REVIEW) else "confirmed"
+
+
+class Tally:
+    """Exact counts of a period, by figure and month; `show` hides what is small."""
+
+    def __init__(self, period: Period, exposed: Exposed) -> None:
+        self.period = period
+        self._exposed = exposed
+        self._totals: Counter[tuple[str, int]] = Counter()
+        self._cells: Counter[tuple[str, int, str, str]] = Counter()
+        self._hours: dict[str, list[float]] = {}
+        self._sellers: dict[int, set[str]] = {}
+        self.audits: list[tuple[bool, bool, float]] = []
+        """(failed, reported by software before, probability of its draw)."""
+
+    def add(self, key: str, time: int, cells: Mapping[str, str], amount: int = 1) -> None:
+        """Count in the month of a time (microseconds), if it is in the period."""
+        month = _month_of(time)
+        if month in self.period.months:
+            self._totals[key, month] += amount
+            for name, cell in cells.items():
+                self._cells[key, month, name, cell] += amount
+
+    def add_hours(self, key: str, since: int, until: int) -> None:
+        if _month_of(since) in self.period.months:
+            self._hours.setdefault(key, []).append(max(until - since, 0) / HOUR)
+
+    def add_seller(self, time: int, seller: str) -> None:
+        self._sellers.setdefault(_month_of(time), set()).add(seller)
+
+    def amounts(self, key: str) -> list[Amount]:
+        """Return the exact amount of a figure that counts, in each month; of denominators, of the period."""
+        months, splits = self.period.months, FIGURES[key].splits
+        if key == "sellers_measured":
+            return [Amount(len(self._sellers.get(month, ()))) for month in months]
+        if key == "audited":
+            return [Amount(len(self.audits))]
+        if key in Exposed._fields:
+            return [Amount(getattr(self._exposed, key))]
+        return [
+            Amount(
+                self._totals[key, month],
+                {name: {cell: self._cells[key, month, name, cell] for cell in cells} for name, cells in splits.items()},
+            )
+            for month in months
+        ]
+
+    def show(self) -> dict[str, Value]:
+        """Return what may be shown of each figure, by key."""
+        found = {key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is Unit.COUNT}
+        # A seller of two months is one of the year, so the months do not add up to it.
+        sellers = {name for month in self.period.months for name in self._sellers.get(month, ())}
+        found["sellers_measured"] = found["sellers_measured"]._replace(shown=show([Amount(len(sellers))]))
+        for key, figure in FIGURES.items():
+            if figure.unit is Unit.HOURS:
+                hours = self._hours.get(key, [])
+                found[key] = Value(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
+        found["overturned_share"] = _share(found["overturned"].shown, found["confirmed"].shown)
+        return found | _judge_software(self.audits)
+
+
+def _counted(amounts: Sequence[Amount]) -> Value:
+    return Value(show(amounts), months=tuple(show([one]) for one in amounts) if len(amounts) > 1 else ())
+
+
+def _share(part: Shown, whole: Shown) -> Value:
+    if part.state is whole.state is ShownState.EXACT and whole.count:
+        return Value(replace(whole, splits={}), part.count / whole.count)
+    return Value(replace(whole, splits={}))
+
+
+def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Value]:
+    """Return the shares of random inspections in which software was right, each weighted by its probability.
+
+    Accuracy: of all. Precision: of those reported by software before. Recall: of those that failed.
+    """
+    right = [failed == flagged for failed, flagged, _ in audits]
+    among = {
+        "accuracy": [True] * len(audits),
+        "precision": [flagged for _, flagged, _ in audits],
+        "recall": [failed for failed, _, _ in audits],
+    }
+    found = {}
+    for key, chosen in among.items():
+        shown = show([Amount(sum(chosen))])
+        found[key] = Value(shown)
+        if shown.count:
+            places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
+            hits = np.array([float(right[place]) for place in places])
+            chance = np.array([audits[place][2] for place in places])
+            weight = 1 / chance
+            stratum = np.zeros(len(places), np.int64)
+            found[key] = Value(shown, *find_interval(hits, chance, weight / weight.sum(), stratum))
+    return found
+
+
+def count(
+    period: Period,
+    exposed: Exposed,
+    cases: Iterable[ReportRow],
+    terms: Iterable[ReportRow],
+    inspections: Iterable[ReportRow],
+    corrections: Iterable[ReportRow],
+) -> Tally:
+    """Count the figures of a period from entries, each kind by sequence.
+
+    `cases`: reports, decisions, attributions. `terms`: measures, complaints, their decisions. Violations that the
+    ledger derived from a product's do not count beside it.
+    """
+    tally = Tally(period, exposed)
+    corrected = {row.target: row for row in corrections}
+    traced = _trace(cases)
+    for case in traced:
+        _count_case(tally, case)
+    _count_terms(tally, [*_correct(terms, corrected)])
+    flagged: dict[tuple[str, str], int] = {}
+    for case in traced:
+        for listing in {"", *case.listings} if case.is_automated and case.source is not Source.RANDOM_AUDIT else ():
+            flagged.setdefault((case.report.seller, listing), case.report.report_time)
+    for row in _correct(inspections, corrected):
+        stated = json.loads(row.content)
+        chance = stated.get("selection_probability_ppm", 0)
+        if _month_of(row.occur_time) in period.months and stated["source"] == "random_audit" and chance:
+            before = flagged.get((row.seller, stated.get("listing", "")), row.occur_time)
+            tally.audits.append((row.status == InspectionResult.FAILED, before < row.occur_time, chance / PPM))
+    return tally
+
+
+def _trace(rows: Iterable[ReportRow]) -> list[_Case]:
+    found: dict[str, _Case] = {}
+    for row in rows:
+        if row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
+            if row.kind == Kind.PRODUCT_VIOLATION or row.target is None:
+                found[row.entry_id] = _open_case(row)
+        elif row.status is not None and (case := found.get(row.violation or "")) is not None:
+            if row.kind == Kind.ATTRIBUTION:
+                case.is_of_another_seller = row.status == Attribution.ACCEPTED
+            else:
+                case.apply(Status(row.status), row.occur_time)
+    return [*found.values()]
+
+
+def _open_case(row: ReportRow) -> _Case:
+    stated = json.loads(row.content)
+    named = [name for name in (stated.get("listing"), *stated.get("more_listings", ())) if name]
+    source, status = Source[stated["source"].upper()], Status(row.status or Status.ALLEGED)
+    case = _Case(row, source, bool(stated.get("automated")), frozenset(named), Status.ALLEGED)
+    if status is not Status.ALLEGED:
+        case.apply(status, row.report_time)
+    return case
+
+
+def _count_case(tally: Tally, case: _Case) -> None:
+    source, category = case.source.name.lower(), Category(case.report.category or 0).name.lower()
+    key, cells, time = "own_initiative", dict[str, str](), case.report.report_time
+    if case.source in AUTHORITIES:
+        key = "orders"
+    elif case.source in NOTICED:
+        key = "notices"
+    else:
+        cells = {"detection": "software" if case.is_automated else "person"}
+    tally.add(key, time, {**cells, "source": source, "category": category, "outcome": case.outcome})
+    if case.decided is not None:
+        tally.add_hours(f"{key}_hours", time, case.decided)
+    if case.confirmed is not None:
+        tally.add("confirmed", case.confirmed, {"source": source, "category": category})
+        tally.add("listings", case.confirmed, {}, len(case.listings))
+        if case.is_overturned:
+            tally.add("overturned", case.confirmed, {"source": source})
+    for filed, decided, outcome in case.appeals:
+        tally.add("appeals", filed, {"outcome": outcome})
+        if decided is not None:
+            tally.add_hours("appeals_hours", filed, decided)
+
+
+def _count_terms(tally: Tally, rows: Sequence[ReportRow]) -> None:
+    decisions = {row.target: row for row in rows if row.kind == Kind.COMPLAINT_DECISION}
+    for row in rows:
+        if row.kind == Kind.MEASURE and row.status == MeasureState.IMPOSED:
+            stated = json.loads(row.content)
+            decider = "rule" if stated.get("rule") else "person"
+            tally.add("measures", row.occur_time, {"kind": stated["measure_kind"], "decider": decider})
+            tally.add_seller(row.occur_time, row.seller)
+        elif row.kind == Kind.COMPLAINT:
+            decision = decisions.get(row.entry_id)
+            outcome = "open" if decision is None else ComplaintOutcome(decision.status or 0).name.lower()
+            tally.add("complaints", row.occur_time, {"outcome": outcome})
+            if decision is not None:
+                tally.add_hours("complaints_hours", row.occur_time, decision.occur_time)
+
+
+def _correct(rows: Iterable[ReportRow], corrected: Mapping[str | None, ReportRow]) -> Iterator[ReportRow]:
+    """Yield the rows that are not void, at the times that their last corrections state."""
+    for row in rows:
+        correction = corrected.get(row.entry_id)
+        if correction is None:
+            yield row
+        elif correction.status == CorrectionKind.MOVED:
+            yield row._replace(occur_time=correction.occur_time)
+
+
+def _month_of(time: int) -> int:
+    return _month_of_day(time // DAY)
+
+
+@lru_cache(maxsize=4_096)
+def _month_of_day(day: int) -> int:
+    date = datetime.fromtimestamp(day * DAY // SECOND, UTC)
+    return date.year * 12 + date.month - 1
+
+
+def format_month(month: int) -> str:
+    """`format_month(2014 * 12) == "2014-01"`."""
+    return f"{month // 12:04}-{month % 12 + 1:02}"

@@ -1,0 +1,103 @@
+"""Small numbers are hidden, so that neither a cell nor a difference of totals shows a single seller.
+
+A total from 1 to 4 is hidden. Cells below 5 of a total are stated together if one of them is from 1 to 4, and the next
+larger ones join them. A month is divided by BY_MONTH alone, and a year divides so the sum of its months as they were
+shown: it tells nothing about one of them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+BY_MONTH = frozenset({"source"})
+"""The dimensions of a month."""
+LEAST = 5
+"""The least number that is shown; also 0 is."""
+
+
+class ShownState(Enum):
+    EXACT = "exact"
+    AT_LEAST = "at least"
+    """The sum of the months that are shown; a month below LEAST is left out."""
+    HIDDEN = "hidden"
+    """From 1 to 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    cells: Mapping[str, int]
+    """The cells that are shown each for itself."""
+    together: tuple[str, ...] = ()
+    """The names of the cells that are stated only together, as the rest of the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number of one month, with its splits: by dimension, the cells that add up to it."""
+
+    total: int = 0
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def is_small(self) -> bool:
+        return 0 < self.total < LEAST
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    state: ShownState
+    count: int = 0
+    """0 if hidden."""
+    splits: Mapping[str, Split] = field(default_factory=dict)
+
+
+def find_together(cells: Mapping[str, int]) -> frozenset[str]:
+    """Return the names of the cells that may be shown only together; empty if no cell is from 1 to 4.
+
+    The next larger cells join, all that are equal, so each cell of the group may have the number of any other.
+    """
+    if not any(0 < count < LEAST for count in cells.values()):
+        return frozenset()
+    following = min((count for count in cells.values() if count >= LEAST), default=LEAST)
+    return frozenset(name for name, count in cells.items() if count <= following)
+
+
+def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown:
+    """Return what may be shown of one month, or of the sum of several.
+
+    Months that are hidden count if their sum does not tell any of them; else the sum is of the others. Worked: 3 and 4
+    are shown as 7; 3 alone, or 4 and 4, are left out.
+    """
+    parts, small = [one for one in months if not one.is_small], [one for one in months if one.is_small]
+    if _hides_each([one.total for one in small]):
+        parts, small = [*parts, add_up(small)], []
+    total = sum(one.total for one in parts)
+    if small and not total:
+        return Shown(ShownState.HIDDEN)
+    splits = {}
+    for name, cells in add_up(parts).splits.items():
+        if name in by_month:
+            together = frozenset[str]().union(*(find_together(one.splits[name]) for one in parts))
+        elif len(months) > 1:
+            together = find_together(cells)
+        else:
+            continue
+        shown = {cell: count for cell, count in cells.items() if cell not in together}
+        splits[name] = Split(shown, tuple(sorted(together)))
+    return Shown(ShownState.AT_LEAST if small else ShownState.EXACT, total, splits)
+
+
+def add_up(months: Iterable[Amount]) -> Amount:
+    total, splits = 0, dict[str, Counter[str]]()
+    for one in months:
+        total += one.total
+        for name, cells in one.splits.items():
+            splits.setdefault(name, Counter()).update(cells)
+    return Amount(total, splits)
+
+
+def _hides_each(hidden: Sequence[int]) -> bool:
+    """Return whether numbers from 1 to 4 leave each of them open if their sum is known."""
+    total = sum(hidden)
+    return len(hidden) >= 2 and total >= LEAST and len(hidden) < total < len(hidden) * (LEAST - 1)

@@ -1,0 +1,51 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sellertrust.review import ReviewClient
+from service.cli.common import client
+from service.cli.options import Marketplace, require_folder_of
+from service.cli.output import extra_missing, say, write
+
+app = typer.Typer()
+
+
+@app.command("report")
+def report(
+    period: Annotated[str, typer.Argument(metavar="PERIOD", help="A year such as 2026, or a month such as 2026-03.")],
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", callback=require_folder_of, help="Write the page into this file."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            callback=require_folder_of,
+            help="Write the figures into this file; default: print them.",
+        ),
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="Of the page: en or zh.")] = "en",
+    marketplace: Marketplace = None,
+) -> None:
+    """Write the public report of a month or a year as HTML and CSV.
+
+    Numbers from 1 to 4 are hidden, also from differences. The page needs the extra web.
+    """
+    try:
+        from service.web.languages import match_language
+        from service.web.public.report import write_csv, write_html
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, "web") from None
+    with client(marketplace) as (connection, where):
+        found = ReviewClient(connection).get_transparency_report(where, period)
+    if html is not None:
+        html.write_text(write_html(found, where, match_language(language) or "en", alone=True), encoding="utf-8")
+        say(f"wrote {html}")
+    if file is not None:
+        file.write_text(write_csv(found), encoding="utf-8", newline="")
+        say(f"wrote {file}")
+    elif html is None:
+        write(write_csv(found))

@@ -1,0 +1,49 @@
+from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER, Period, Tally, Value, format_month
+from scoring.transparency.hiding import ShownState
+from sellertrust.v1 import review_service_pb2 as review_pb
+from service.contract.fields import timestamp
+from service.ledger.records import Cut
+
+_STATES = {
+    ShownState.EXACT: review_pb.SHOWN_STATE_EXACT,
+    ShownState.AT_LEAST: review_pb.SHOWN_STATE_AT_LEAST,
+    ShownState.HIDDEN: review_pb.SHOWN_STATE_HIDDEN,
+}
+
+
+def report_message(
+    period: Period, now: Cut, known: Tally, then: Cut | None, published: Tally | None, *, is_simulated: bool
+) -> review_pb.GetTransparencyReportResponse:
+    """Return a report; `then` and `published`: the cut and the counts at its publication, None before that."""
+    message = review_pb.GetTransparencyReportResponse(
+        period=period.text,
+        start_time=timestamp(period.start),
+        end_time=timestamp(period.end),
+        publish_time=timestamp(period.publish_time) if then is not None else None,
+        known_time=timestamp(now.known_time),
+        published_sequence=0 if then is None else then.sequence,
+        known_sequence=now.sequence,
+        simulated=is_simulated,
+        not_from_ledger=NOT_FROM_LEDGER,
+    )
+    values, before = known.show(), None if published is None else published.show()
+    for key, figure in FIGURES.items():
+        one = message.figures.add(key=key, part=figure.part, unit=review_pb.TransparencyUnit.ValueType(figure.unit))
+        one.known.CopyFrom(_value_message(values[key], period))
+        if before is not None:
+            one.published.CopyFrom(_value_message(before[key], period))
+    return message
+
+
+def _value_message(value: Value, period: Period) -> review_pb.TransparencyValue:
+    shown = value.shown
+    message = review_pb.TransparencyValue(
+        state=_STATES[shown.state], count=shown.count, value=value.value, low=value.low, high=value.high
+    )
+    for name, split in shown.splits.items():
+        cells = [review_pb.TransparencyCell(name=cell, count=count) for cell, count in split.cells.items()]
+        rest = shown.count - sum(split.cells.values())
+        message.splits.add(dimension=name, cells=cells, together=split.together, together_count=rest)
+    for month, of_month in zip(period.months if value.months else (), value.months, strict=True):
+        message.months.add(month=format_month(month), state=_STATES[of_month.state], count=of_month.count)
+    return message

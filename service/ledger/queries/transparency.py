@@ -1,0 +1,90 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, BindParameter, Connection, and_, bindparam, exists, func, or_, select, text
+
+from scoring.base.enums import CorrectionKind, Kind, MeasureState
+from scoring.base.time import DAY
+from scoring.transparency.figures import Exposed, Period, ReportRow, Tally, count
+from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import HERE, among_kinds, of_kind
+from service.ledger.database.tables import ENTRY, EXPOSED, FOUND, ON_TERMS
+
+CHUNK = 10_000
+
+_E, _O, _LATER = ENTRY.c, ENTRY.alias("own").c, ENTRY.alias("later").c
+_ROW = select(*(_E[name] for name in ReportRow._fields))
+_START: BindParameter[int] = bindparam("start", type_=BigInteger())
+_END: BindParameter[int] = bindparam("end", type_=BigInteger())
+_UP_TO_LAST = _E.sequence + 0 <= bindparam("last")
+"""The sums keep databases on the partial indexes, away from the entries of other kinds."""
+_INSPECTED = select(_O.seller).where(
+    *(_O.marketplace == bindparam("marketplace"), text(f"own.{FOUND}"), _O.kind == int(Kind.INSPECTION)),
+    *(_O.occur_time >= _START, _O.occur_time < _END, _O.sequence + 0 <= bindparam("last")),
+)
+_TOUCHED = select(_O.violation).where(
+    *(_O.marketplace == bindparam("marketplace"), _O.violation.is_not(None), _O.sequence + 0 <= bindparam("last")),
+    or_(and_(_O.report_time >= _START, _O.report_time < _END), and_(_O.occur_time >= _START, _O.occur_time < _END)),
+)
+_CASES = _ROW.where(
+    *(HERE, _UP_TO_LAST, _E.violation.is_not(None)),
+    among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
+    or_(_E.violation.in_(_TOUCHED), _E.seller.in_(_INSPECTED)),
+).order_by(_E.sequence + 0)
+"""The whole story of each violation that was reported or decided in the period, and of each seller inspected."""
+_IS_IN_PERIOD = and_(_E.occur_time >= _START, _E.occur_time < _END)
+_CORRECTIONS = _ROW.where(
+    HERE, _E.target.is_not(None), among_kinds(Kind.CORRECTION), _E.status.is_not(None), _UP_TO_LAST
+).order_by(_E.sequence + 0)
+_MOVED = select(_O.target).where(
+    *(_O.marketplace == bindparam("marketplace"), _O.target.is_not(None), _O.sequence + 0 <= bindparam("last")),
+    *(_O.kind == int(Kind.CORRECTION), _O.status == int(CorrectionKind.MOVED)),
+)
+_TERMS = _ROW.where(
+    *(HERE, text(ON_TERMS), _UP_TO_LAST),
+    or_(
+        _E.kind == int(Kind.COMPLAINT_DECISION),
+        and_(
+            or_(
+                of_kind(Kind.COMPLAINT),
+                and_(of_kind(Kind.MEASURE), _E.status == int(MeasureState.IMPOSED)),
+            ),
+            or_(_IS_IN_PERIOD, _E.entry_id.in_(_MOVED)),
+        ),
+    ),
+).order_by(_E.sequence + 0)
+_INSPECTIONS = _ROW.where(
+    HERE, text(FOUND), of_kind(Kind.INSPECTION), _UP_TO_LAST, or_(_IS_IN_PERIOD, _E.entry_id.in_(_MOVED))
+).order_by(_E.sequence + 0)
+_EXPOSED = select(func.count(_E.seller.distinct()), func.coalesce(func.sum(_E.settled_orders), 0)).where(
+    *(HERE, text(f"entry.{EXPOSED}"), _E.settled_orders > 0, _UP_TO_LAST),
+    *(_E.exposure_day >= bindparam("first_day"), _E.exposure_day < bindparam("end_day")),
+    ~exists().where(
+        *(_LATER.marketplace == _E.marketplace, text(f"later.{EXPOSED}"), _LATER.seller == _E.seller),
+        *(_LATER.exposure_day == _E.exposure_day, _LATER.product_category == _E.product_category),
+        *(_LATER.revision > _E.revision, _LATER.sequence <= bindparam("last")),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TransparencyQueries:
+    clock: LedgerClock
+
+    def tally(self, marketplace: str, period: Period, sequence: int) -> Tally:
+        """Count the figures of a period from the entries up to a sequence.
+
+        Memory grows with the period's violations, time with the marketplace's entries.
+        """
+        values = {"marketplace": marketplace, "last": sequence, "start": period.start, "end": period.end}
+        days = {"first_day": period.start // DAY, "end_day": period.end // DAY}
+        with self.clock.database.snapshot() as connection:
+            sellers, settled_orders = connection.execute(_EXPOSED, values | days).one()
+            streams = [_stream(connection, query, values) for query in (_CASES, _TERMS, _INSPECTIONS, _CORRECTIONS)]
+            return count(period, Exposed(sellers, int(settled_orders)), *streams)
+
+
+def _stream(connection: Connection, query: Any, values: dict[str, Any]) -> Iterator[ReportRow]:
+    for rows in connection.execute(query, values, execution_options={"yield_per": CHUNK}).partitions():
+        yield from map(ReportRow._make, rows)

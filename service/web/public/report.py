@@ -1,0 +1,210 @@
+"""The public report of a month or a year as HTML and CSV, by pure functions."""
+
+import csv
+import io
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sellertrust.v1 import review_service_pb2 as review_pb
+from service.web.site.rendering import STYLESHEET, templates, word
+
+TEXTS = tomllib.loads((Path(__file__).parent / "report.toml").read_text(encoding="utf-8"))
+COLUMNS = (
+    *("period", "simulated", "part", "figure", "unit", "as", "as_of_time", "dimension", "name"),
+    *("state", "count", "value", "low", "high"),
+)
+MAIN = ("listings", "sellers_measured", "appeals", "overturned_share")
+"""They stand first."""
+PRESS = (("listings", 90_000_000), ("sellers", 1_000_000), ("gangs", 200), ("patents", 3_000))
+"""The press figures of 2014."""
+_DAY_HOURS = 48
+
+Report = review_pb.GetTransparencyReportResponse
+Value = review_pb.TransparencyValue
+_STATES = {review_pb.SHOWN_STATE_EXACT: "exact", review_pb.SHOWN_STATE_AT_LEAST: "at_least"}
+
+
+class Line(NamedTuple):
+    """A line of a table: its name and its two values."""
+
+    name: str
+    published: str
+    known: str
+    note: str = ""
+
+
+def write_csv(report: Report) -> str:
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    for figure in report.figures:
+        unit = review_pb.TransparencyUnit.Name(figure.unit).removeprefix("TRANSPARENCY_UNIT_").lower()
+        begin = (report.period, str(report.simulated).lower(), figure.part, figure.key, unit)
+        for name, time in (("published", report.publish_time), ("known", report.known_time)):
+            if name == "known" or figure.HasField("published"):
+                moment = f"{time.ToDatetime(UTC):%Y-%m-%dT%H:%M:%SZ}"
+                for row in _rows(figure.published if name == "published" else figure.known):
+                    lines.writerow((*begin, name, moment, *row))
+    for name in report.not_from_ledger:
+        lines.writerow(
+            (report.period, str(report.simulated).lower(), "", name, *[""] * 5, "not from the ledger", *[""] * 4)
+        )
+    return out.getvalue()
+
+
+def _rows(value: Value) -> Iterator[tuple[object, ...]]:
+    numbers = [getattr(value, name) if value.HasField(name) else "" for name in ("value", "low", "high")]
+    state = _STATES.get(value.state, "hidden")
+    yield "", "", state, value.count if state != "hidden" else "", *numbers
+    for split in value.splits if state != "hidden" else ():
+        for cell in split.cells:
+            yield split.dimension, cell.name, state, cell.count, "", "", ""
+        if split.together:
+            yield split.dimension, "+".join(split.together), "together", split.together_count, "", "", ""
+    for month in value.months:
+        state = _STATES.get(month.state, "hidden")
+        yield "month", month.month, state, month.count if state != "hidden" else "", "", "", ""
+
+
+def write_html(report: Report, marketplace: str, language: str = "en", *, alone: bool = False) -> str:
+    """Return the page; `alone`: with its styles inside, as a file that needs no server."""
+    view = _View(report, language)
+    style = STYLESHEET.decode() if alone else ""
+    return (
+        templates()
+        .get_template("report.html")
+        .render(
+            view=view, report=report, marketplace=marketplace, language=language, texts=TEXTS[language], style=style
+        )
+    )
+
+
+class _View:
+    """What the template shows."""
+
+    def __init__(self, report: Report, language: str) -> None:
+        self._report = report
+        self._texts: dict[str, Any] = TEXTS[language]
+        self._language = language
+        self.figures = {figure.key: figure for figure in report.figures}
+        self.is_published = report.HasField("publish_time")
+        self.main = [(key, self.label(key), self.text(key, self._last(key))) for key in MAIN]
+
+    def _last(self, key: str) -> Value:
+        figure = self.figures[key]
+        return figure.published if self.is_published else figure.known
+
+    def say(self, key: str, **values: object) -> str:
+        return str(self._texts[key]).format(**values)
+
+    def label(self, key: str) -> str:
+        return str(self._texts["figure"].get(key, word(key)))
+
+    def cell(self, name: str) -> str:
+        return str(self._texts.get("cell", {}).get(name, word(name)))
+
+    def day(self, time: Any) -> str:
+        at = time.ToDatetime(UTC)
+        return f"{at.year}年{at.month}月{at.day}日" if self._language == "zh" else f"{at.day} {at:%B %Y}"
+
+    def parts(self) -> Iterator[tuple[str, str, list[Any]]]:
+        for part in dict.fromkeys(figure.part for figure in self._report.figures):
+            yield part, self._texts["part"][part], [one for one in self._report.figures if one.part == part]
+
+    def lines(self, figures: list[Any]) -> list[Line]:
+        return [
+            Line(self.label(one.key), self.text(one.key, one.published), self.text(one.key, one.known))
+            for one in figures
+        ]
+
+    def text(self, key: str, value: Value) -> str:
+        """Return a value in words; "" if the figure has none, as before its publication."""
+        if not value.state:
+            return ""
+        unit = self.figures[key].unit
+        if unit == review_pb.TRANSPARENCY_UNIT_COUNT:
+            return self._count(value.state, value.count)
+        cases = self.say("cases", count=self._count(value.state, value.count))
+        if not value.HasField("value"):
+            return cases if value.count or value.state != review_pb.SHOWN_STATE_EXACT else self.say("no_case")
+        if unit == review_pb.TRANSPARENCY_UNIT_HOURS:
+            number = round(value.value, 1)
+            if number > _DAY_HOURS:
+                return f"{self.say('days', days=round(number / 24, 1))}, {cases}"
+            return f"{self.say('hours', hours=number)}, {cases}"
+        interval = ""
+        if value.HasField("low"):
+            interval = f" ({self.say('interval', low=_percent(value.low), high=_percent(value.high))})"
+        return f"{_percent(value.value)}{interval}, {cases}"
+
+    def _count(self, state: int, count: int) -> str:
+        if state == review_pb.SHOWN_STATE_HIDDEN:
+            return self.say("hidden")
+        text = f"{count:,}"
+        return self.say("at_least", count=text) if state == review_pb.SHOWN_STATE_AT_LEAST else text
+
+    def splits(self, figure: Any) -> Iterator[tuple[str, list[Line]]]:
+        """Yield each division of a figure, without parts that are 0 in both columns."""
+        for place, split in enumerate(figure.known.splits):
+            before = figure.published.splits[place : place + 1] if figure.HasField("published") else []
+            columns = [self._cells(figure.key, one, is_known=one is split) for one in (*before, split)]
+            names = dict.fromkeys(name for column in columns for name in column)
+            lines = [
+                Line(name, columns[0].get(name, "") if before else "", columns[-1].get(name, ""))
+                for name in names
+                if {column.get(name, "0") for column in columns} != {"0"}
+            ]
+            if lines and figure.known.count:
+                yield self.say("by", dimension=self._texts["dimension"][split.dimension]), lines
+
+    def _cells(self, key: str, split: Any, *, is_known: bool) -> dict[str, str]:
+        found = {self.cell(cell.name): f"{cell.count:,}" for cell in split.cells}
+        if key == "overturned":
+            confirmed = self.figures["confirmed"]
+            whole = (confirmed.known if is_known else confirmed.published).splits
+            counts = {cell.name: cell.count for one in whole if one.dimension == "source" for cell in one.cells}
+            for cell in split.cells:
+                if cell.count and (of := counts.get(cell.name)):
+                    found[self.cell(cell.name)] += f" ({_percent(cell.count / of)})"
+        if split.together:
+            names = ", ".join(self.cell(name) for name in split.together)
+            found[self.say("together", names=names)] = f"{split.together_count:,}"
+        return found
+
+    def bars(self, figure: Any) -> list[tuple[str, str, float]]:
+        """Return (month, number, height from 0 to 1) of a year."""
+        months = figure.known.months
+        top = max((one.count for one in months), default=0) or 1
+        return [(one.month, self._count(one.state, one.count), one.count / top) for one in months]
+
+    def press(self) -> list[tuple[str, str, str, str]]:
+        """Return (name, press figure, simulated, scaled), for a simulated year with listings."""
+        listings = self.figures["listings"].known
+        if not self._report.simulated or len(self._report.period) != 4 or not listings.count:
+            return []
+        sources = {one.dimension: one for one in self.figures["orders"].known.splits}
+        sellers = self.figures["sellers_measured"].known
+        found: dict[str, int] = {"listings": listings.count}
+        if sellers.state == review_pb.SHOWN_STATE_EXACT:
+            found["sellers"] = sellers.count
+        for cell in sources["source"].cells if "source" in sources else ():
+            if cell.name == "patent_office":
+                found["patents"] = cell.count
+        factor = PRESS[0][1] / listings.count
+        return [
+            (
+                self.say(f"press_{name}"),
+                f"{count:,}",
+                self.say("absent_word" if name == "gangs" else "withheld") if number is None else f"{number:,}",
+                "" if number is None else f"{round(number * factor):,}",
+            )
+            for name, count in PRESS
+            for number in [found.get(name)]
+        ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
