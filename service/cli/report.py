@@ -6,7 +6,7 @@ import typer
 from sellertrust.review import ReviewClient
 from service.cli.common import client
 from service.cli.options import Marketplace, require_folder_of
-from service.cli.output import extra_missing, say, write
+from service.cli.output import say, write
 
 app = typer.Typer()
 
@@ -34,11 +34,9 @@ def report(
 
     Numbers from 1 to 4 are hidden, also from differences. The page needs the extra web.
     """
-    try:
-        from service.web.languages import match_language
-        from service.web.public.report import write_csv, write_html
-    except ModuleNotFoundError as error:
-        raise extra_missing(error, "web") from None
+    from service.web.languages import match_language
+    from service.web.public.report import write_csv, write_html
+
     with client(marketplace) as (connection, where):
         found = ReviewClient(connection).get_transparency_report(where, period)
     if html is not None:

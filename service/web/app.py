@@ -5,7 +5,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from scoring.entries.field_types import ID_FORM, is_id
@@ -39,11 +39,12 @@ def build_app(
     words: Mapping[str, Wording],
     report: Callable[[str], None],
     demo_marketplace: str | None = None,
+    pages: Sequence[BaseRoute] = (),
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application of the badge server.
 
-    `report` gets a line about each unexpected error. With `demo_marketplace` it also has `/demo`, a shop, and `/` leads
-    there.
+    `report` gets a line about each unexpected error. `pages` are served beside the badges. With `demo_marketplace` it
+    also has `/demo`, a shop, and `/` leads there.
     """
     routes = _BadgeRoutes(badges, words)
 
@@ -65,6 +66,7 @@ def build_app(
         Route("/badge.css", file_endpoint(STYLESHEET, "text/css", EMBEDDED)),
         Route("/badge.svg", file_endpoint(ICON, "image/svg+xml", EMBEDDED)),
         Route("/health", answer_health),
+        *pages,
     ]
     if demo_marketplace is not None:
         table += [Route("/demo", answer_demo), Route("/", _answer_root)]

@@ -22,6 +22,8 @@ from service.web.badges import CALL_SECONDS, Badges, Outcome
 from service.web.connections import bounded_protocol, require_bounds, uvicorn_options
 from service.web.desk.app import SignIn, build_desk
 from service.web.desk.staff import CodeSignIn
+from service.web.frame.files import file_routes
+from service.web.public.report_pages import ReportPages
 from service.web.server_health import ServerHealth, is_serving
 from service.web.words import SHIPPED_WORDS, read_words
 
@@ -72,11 +74,12 @@ class BadgeServer:
             call_seconds=seconds,
         )
         health = ServerHealth(lambda: is_serving(client, seconds))
-        app = build_app(self.badges, health, words, report, options.demo_marketplace)
+        pages = [*file_routes(), *ReportPages(client).routes(report)]
+        app = build_app(self.badges, health, words, report, options.demo_marketplace, pages)
         self._sites = [_Site(options.address, app)]
         if desk is not None:
-            pages = build_desk(desk.sign_in, client, desk.marketplace, report)
-            self._sites.append(_Site(desk.address, pages, desk.tls))
+            desk_app = build_desk(desk.sign_in, client, desk.marketplace, report)
+            self._sites.append(_Site(desk.address, desk_app, desk.tls))
         self.address = self._sites[0].address
         self.desk_address = self._sites[-1].address
         """Of the badges without a desk."""

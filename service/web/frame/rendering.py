@@ -45,7 +45,9 @@ def redirect(path: str, headers: Mapping[str, str] | None = None) -> Response:
 @cache
 def templates() -> Environment:
     made = Environment(
-        loader=FileSystemLoader([FOLDER / "templates", FOLDER.parent / "desk" / "templates"]),
+        loader=FileSystemLoader(
+            [FOLDER / "templates", FOLDER.parent / "desk" / "templates", FOLDER.parent / "public" / "templates"]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sellertrust.v1 import review_service_pb2 as review_pb
-from service.web.site.rendering import STYLESHEET, templates, word
+from service.web.frame.rendering import STYLESHEET, templates, word
 
 TEXTS = tomllib.loads((Path(__file__).parent / "report.toml").read_text(encoding="utf-8"))
 COLUMNS = (
@@ -134,7 +134,7 @@ class _View:
             number = round(value.value, 1)
             if number > _DAY_HOURS:
                 return f"{self.say('days', days=round(number / 24, 1))}, {cases}"
-            return f"{self.say('hours', hours=number)}, {cases}"
+            return f"{self.say('hours', hours=number) if number >= 1 else self.say('soon')}, {cases}"
         interval = ""
         if value.HasField("low"):
             interval = f" ({self.say('interval', low=_percent(value.low), high=_percent(value.high))})"

@@ -6,7 +6,6 @@ import pytest
 
 from scoring.transparency.hiding import LEAST, Amount, Shown, ShownState, show
 
-
 BY = frozenset({"by"})
 
 

@@ -70,7 +70,9 @@ def test_a_report_over_grpc_and_its_files(tmp_path: Path) -> None:
         assert all("SIMULATED" in write_html(report, MARKET, language) for language in ("en", "zh"))
 
 
-@pytest.mark.parametrize("period", ["", "26", "2026-13", "2026-1", "9999", "2026-01-01", "\uff11\uff19\uff19\uff19", "9000"])
+@pytest.mark.parametrize(
+    "period", ["", "26", "2026-13", "2026-1", "9999", "2026-01-01", "\uff11\uff19\uff19\uff19", "9000"]
+)
 def test_a_wrong_period_is_refused(tmp_path: Path, period: str) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [reported("v", "s")])

@@ -1,0 +1,80 @@
+"""The public report over HTTP: the page and the CSV that the command writes."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from scoring.entries.field_types import is_id
+from sellertrust.client import Client
+from sellertrust.review import ReviewClient
+from service.web.frame.rendering import HEADERS
+from service.web.frame.visits import Problem, SignInNeeded, Site, Visit, Visitor
+from service.web.languages import accepted_language, match_language
+from service.web.public.report import Report, write_csv, write_html
+
+KEPT_SECONDS = 600.0
+MAX_KEPT = 200
+WAIT_SECONDS = 20.0
+"""For a report that another reader asked for."""
+
+
+@dataclass
+class ReportPages:
+    """A report reads a whole period, so one is made at a time and kept for KEPT_SECONDS."""
+
+    client: Client
+    _kept: dict[tuple[str, str], tuple[float, Report]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def routes(self, report: Callable[[str], None]) -> list[Route]:
+        site = Site(lambda _: Visitor("", "", self.client), _never, report)
+        return [
+            site.route("/report/{marketplace}/{period}.html", self.page),
+            site.route("/report/{marketplace}/{period}.csv", self.csv),
+        ]
+
+    def page(self, visit: Visit) -> Response:
+        language = match_language(visit.asked("lang")) or accepted_language(
+            visit.request.headers.get("accept-language", "")
+        )
+        html = write_html(self._find(visit), visit.part("marketplace"), language)
+        return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
+
+    def csv(self, visit: Visit) -> Response:
+        name = f"report-{visit.part('period')}.csv"
+        body = write_csv(self._find(visit))
+        return Response(
+            body, headers=HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}, media_type="text/csv"
+        )
+
+    def _find(self, visit: Visit) -> Report:
+        key = marketplace, period = visit.part("marketplace"), visit.part("period")
+        if not is_id(marketplace) or len(period) > len("2026-03"):
+            raise Problem(
+                404, "There is no such report", "Its address is /report/MARKETPLACE/2026.html or 2026-03.html."
+            )
+        kept = self._kept.get(key)
+        if kept is None or time.monotonic() >= kept[0]:
+            if not self._lock.acquire(timeout=WAIT_SECONDS):
+                raise Problem(503, "The report is being made", "Open this page again in a minute.")
+            try:
+                kept = self._kept.get(key)
+                if kept is None or time.monotonic() >= kept[0]:
+                    report = ReviewClient(self.client).get_transparency_report(marketplace, period)
+                    kept = time.monotonic() + KEPT_SECONDS, report
+                    self._kept.pop(key, None)
+                    self._kept[key] = kept
+                    if len(self._kept) > MAX_KEPT:
+                        del self._kept[next(iter(self._kept))]
+            finally:
+                self._lock.release()
+        return kept[1]
+
+
+def _never(_: Request) -> Response:
+    raise SignInNeeded
