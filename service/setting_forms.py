@@ -107,6 +107,11 @@ def lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def words(value: object) -> object:
+    """Return the words of a text with commas; none of `none`."""
+    return [one.strip() for one in value.split(",") if one.strip() != "none"] if isinstance(value, str) else value
+
+
 def default_data_dir() -> Path:
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
     if base.is_absolute():

@@ -38,9 +38,11 @@ from service.setting_forms import (
     is_target,
     is_tls,
     lower,
+    words,
 )
 
 HIDDEN = "***"
+Law = Literal["dsa", "p2b"]
 
 # Kubernetes sets these in every container beside a service whose name begins with `sellertrust`.
 _KUBERNETES = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
@@ -98,6 +100,10 @@ class Settings(BaseModel):
         default=None,
         description="Folder of PEM files for that server: ca.crt of the authorities to trust (without it: no TLS). Also,"
         " if the server asks for them: tls.crt and tls.key of the caller, and a bearer token in the file token",
+    )
+    laws: Annotated[tuple[Law, ...], BeforeValidator(words)] = Field(
+        default=("dsa", "p2b"),
+        description="Laws that statements of reasons follow: dsa (also records), p2b, or none; separated by commas",
     )
     limits: Limits = Limits()
     """Constants without a variable; only tests replace them."""
@@ -274,5 +280,5 @@ def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
 
 def _shown(value: object) -> str:
-    text = "" if value is None else str(value)
+    text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
     return _PASSWORD.sub(lambda match: f"{HIDDEN}@" if match[0].endswith("@") else HIDDEN, text)

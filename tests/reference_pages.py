@@ -31,7 +31,7 @@ PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
     "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, simulate, path,"
-    " replay, badge, case, violation, notifier, report, proposal, policy commit, policy rollback, policy show,"
+    " replay, statements, badge, case, violation, notifier, report, proposal, policy commit, policy rollback, policy show,"
     " ledger append, ledger list, verify book, access --audit",
     "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
     " monitor` read a file with `--export`": "rescore, task plan, policy preview, ledger export, ledger backup,"

@@ -172,7 +172,7 @@ class Server:
             MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
-            AnswerServicer(ledger, scorer, reads, recorder),
+            AnswerServicer(ledger, scorer, reads, recorder, self.settings.laws),
         )
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())

@@ -1,14 +1,17 @@
 """What would be, which way leads back, and what an old answer rested on."""
 
+import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import invalid
+from sellertrust.client import Client
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState, SimulateTrustScoreResponse
 from sellertrust.v1.entry_pb2 import Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
@@ -20,7 +23,10 @@ from service.cli.options import Marketplace, Seller
 from service.cli.output import Exit, Format, Output, emit_one, wrap_line, write
 from service.cli.rows import dict_of
 
-simulation, way, again = typer.Typer(), typer.Typer(), typer.Typer()
+simulation, way, again, reasons = typer.Typer(), typer.Typer(), typer.Typer(), typer.Typer()
+
+BATCH = 100
+"""Records that the transparency database takes at once."""
 
 ForSeller = Annotated[bool, typer.Option("--for-seller", help="Show only what the seller itself may see.")]
 
@@ -149,6 +155,50 @@ def replay(
             write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {tier_text(step.tier)}"))
     if found.differing:
         raise typer.Exit(Exit.REFUSED)
+
+
+@reasons.command("statements")
+def statements(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, writable=True, help="Where files go.")
+    ],
+    sellers: Annotated[
+        list[str] | None, typer.Argument(metavar="SELLER...", help="Default: all with a measure on record.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="Of the letters: en or zh.")] = "en",
+    marketplace: Marketplace = None,
+) -> None:
+    """Write the statements of reasons for measures in force into a folder.
+
+    A letter is a .txt and an .html file. Records for the EU transparency database go into files of at most 100; a record
+    that a file of the folder holds already is not written again.
+    """
+    written = {
+        one["puid"] for file in folder.glob("records-*.json") for one in json.loads(file.read_text())["statements"]
+    }
+    records: list[Mapping[str, Any]] = []
+    count = 0
+    with client(marketplace) as (connection, where):
+        for seller in sellers or _find_restricted(connection, where):
+            for one in connection.list_statements_of_reasons(where, seller, language=language).statements:
+                name = f"{seller}~{one.measure or 'notice'}.{one.language}"
+                (folder / f"{name}.txt").write_text(one.text)
+                (folder / f"{name}.html").write_text(one.html)
+                count += 1
+                record = json.loads(one.record or "{}")
+                if record and record["puid"] not in written:
+                    records.append(record)
+    first = len([*folder.glob("records-*.json")])
+    for number, begin in enumerate(range(0, len(records), BATCH), first + 1):
+        batch = {"statements": records[begin : begin + BATCH]}
+        (folder / f"records-{number:05}.json").write_text(json.dumps(batch, ensure_ascii=False, indent=1) + "\n")
+    write(f"{count:,} letters and {len(records):,} new records in {folder}\n")
+
+
+def _find_restricted(connection: Client, where: str) -> Iterable[str]:
+    """Return the sellers with a measure on record; it reads the whole ledger of the marketplace."""
+    entries = connection.list_entries(where)
+    return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.WhichOneof("fact") == "measure")
 
 
 def _read_answer(file: Path) -> TrustScore | EvaluateMeasuresResponse:

@@ -30,7 +30,7 @@ from service.ledger.records import ViolationView
 _KEPT_FROM_SELLERS = ("cautions", "open_allegations", "points_if_upheld", "points_low", "points_high", "p_bad")
 """Suspicions and reports that nobody decided, and what would help to go unseen."""
 
-_OWN_SOURCES = frozenset({Source.TEST_BUY, Source.RANDOM_AUDIT, Source.PLATFORM_DETECTION})
+OWN_SOURCES = frozenset({Source.TEST_BUY, Source.RANDOM_AUDIT, Source.PLATFORM_DETECTION})
 _NAMED_SOURCES = AUTHORITIES | {Source.BRAND}
 """Who is named to the seller, because the two have something to settle."""
 
@@ -160,10 +160,14 @@ def tell_reason(lead: Lead, texts: Texts) -> str:
     return texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
 
 
+def tell_source(view: ViolationView, texts: Texts) -> str:
+    source = texts.say(f"source.{view.source.name}")
+    return texts.say("found_by" if view.source in OWN_SOURCES else "reported_by", source=source)
+
+
 def tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
     """Yield how a violation came to be known and on which ground; a buyer is never named."""
-    source = texts.say(f"source.{view.source.name}")
-    yield texts.say("found_by" if view.source in _OWN_SOURCES else "reported_by", source=source)
+    yield tell_source(view, texts)
     if view.notifier and view.source in _NAMED_SOURCES:
         yield texts.say("named", notifier=view.notifier)
     if view.listing:

@@ -1,6 +1,6 @@
 """Letters: statements of reasons in words, as text and as HTML."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 
 from scoring.answers.forecast import daily_volume
@@ -16,9 +16,10 @@ from scoring.policy.rules import Asked, FailureRate, Quantity
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2
 from service.contract.answers import path_message
-from service.contract.audiences import tell_reason, tell_violation, tell_what
+from service.contract.audiences import tell_reason, tell_source, tell_violation, tell_what
+from service.contract.dsa_records import DSA, find_record
 from service.contract.fields import timestamp
-from service.contract.texts import Texts
+from service.contract.texts import DEFAULT_LANGUAGE, Texts
 from service.ledger.records import ViolationView
 
 MAX_TOLD = 100
@@ -26,20 +27,28 @@ MAX_TOLD = 100
 
 
 def statement_messages(
+    seller: str,
     whole: WholeAnswer,
     stated: Sequence[StatementOfReasons],
     violations: Mapping[str, ViolationView],
     texts: Texts,
+    laws: Collection[str],
     *,
     for_seller: bool,
 ) -> Iterator[answer_pb.StatementOfReasons]:
-    """Yield the letters of one seller; `violations`: by id, all that the statements name."""
-    letters = _Letters(whole, violations, texts)
+    """Yield the letters of one seller, a resource name; `violations`: by id, all that the statements name.
+
+    If the DSA is among the `laws` that apply, each has its record of the transparency database, but not `for_seller`.
+    """
+    letters = _Letters(whole, violations, texts, laws)
+    records = None if for_seller or DSA not in laws else _Letters(whole, violations, Texts(DEFAULT_LANGUAGE), laws)
     for one in stated:
-        yield letters.write(one, is_hidden=for_seller and one.measure.is_of_caution)
+        message = letters.write(one, is_hidden=for_seller and one.measure.is_of_caution)
+        message.record = "" if records is None else records.write_record(seller, one)
+        yield message
 
 
-def notice_letter(whole: WholeAnswer, texts: Texts) -> answer_pb.StatementOfReasons | None:
+def notice_letter(whole: WholeAnswer, texts: Texts, laws: Collection[str]) -> answer_pb.StatementOfReasons | None:
     """Return the letter about a tier that falls by new rules, after their notice; None without such a tier."""
     notice = whole.score.notice
     if notice is None or whole.score.tier is None:
@@ -48,11 +57,14 @@ def notice_letter(whole: WholeAnswer, texts: Texts) -> answer_pb.StatementOfReas
     title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
     message = answer_pb.StatementOfReasons(start_time=timestamp(notice.until), next_action=until)
-    return _set_letter(message, title, [[why], [until], _tell_bodies(texts)], texts)
+    return _set_letter(message, title, [[why], [until], _tell_bodies(texts, laws)], texts)
 
 
 class _Letters:
-    def __init__(self, whole: WholeAnswer, violations: Mapping[str, ViolationView], texts: Texts) -> None:
+    def __init__(
+        self, whole: WholeAnswer, violations: Mapping[str, ViolationView], texts: Texts, laws: Collection[str]
+    ) -> None:
+        self._laws = laws
         self._whole = whole
         self._violations = violations
         self._texts = texts
@@ -63,7 +75,7 @@ class _Letters:
     def write(self, one: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
         """Return the message of a statement; `is_hidden`: without the reports behind a caution."""
         measure, until = one.measure, one.contest_until
-        views = [self._violations[name] for name in one.violations if name in self._violations]
+        views = self._list_views(one)
         action = self._tell_next_action(one, views)
         message = answer_pb.StatementOfReasons(
             measure=measure.measure,
@@ -86,6 +98,19 @@ class _Letters:
         case = [self._say("letter.case", measure=measure.measure)]
         paragraphs = [*facts, self._tell_ground(one), self._tell_means(one), self._tell_redress(one, action), case]
         return _set_letter(message, self._title(one), paragraphs, self._texts)
+
+    def write_record(self, seller: str, one: StatementOfReasons) -> str:
+        """Return the record of a statement as JSON; empty without one."""
+        views = self._list_views(one)
+        told = self._tell_caution(one)
+        for view in views:
+            opening, *_, closing = self._tell_violation(view)
+            told += [opening, tell_source(view, self._texts), closing]
+        found = find_record(seller, one, views, self._whole, self._title(one), self._texts.join(told))
+        return "" if found is None else found.model_dump_json(exclude_defaults=True)
+
+    def _list_views(self, one: StatementOfReasons) -> list[ViolationView]:
+        return [self._violations[name] for name in one.violations if name in self._violations]
 
     def _title(self, one: StatementOfReasons) -> str:
         begin, end = one.measure.start, one.measure.end
@@ -155,7 +180,7 @@ class _Letters:
             told.append(self._say("letter.other_person"))
         if one.decided_by is Automation.FULL:
             told.append(self._say("letter.human_review"))
-        return [*told, *_tell_bodies(self._texts), self._say("letter.if_right")]
+        return [*told, *_tell_bodies(self._texts, self._laws), self._say("letter.if_right")]
 
 
 def _set_letter(
@@ -172,8 +197,8 @@ def _set_letter(
     return message
 
 
-def _tell_bodies(texts: Texts) -> list[str]:
-    return [texts.say(f"law.{name}") for name in ("dsa", "p2b", "court")]
+def _tell_bodies(texts: Texts, laws: Collection[str]) -> list[str]:
+    return [texts.say(f"law.{name}") for name in (*laws, "court")]
 
 
 def _name_condition(asked: Asked) -> str:

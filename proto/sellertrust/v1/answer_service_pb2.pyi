@@ -213,6 +213,7 @@ class StatementOfReasons(_message.Message):
     NOTICE_SENT_TIME_FIELD_NUMBER: _builtins.int
     BARRED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     BAR_GROUND_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """As in Measure: the case that a complaint names. Empty for the notice of a tier."""
     kind: _entry_pb2.MeasureKind.ValueType
@@ -235,6 +236,10 @@ class StatementOfReasons(_message.Message):
     """What the seller can do next in one sentence, or that there is nothing."""
     bar_ground: _builtins.str
     """The legal basis of the bar."""
+    record: _builtins.str
+    """The statement as the EU's transparency database takes it, in JSON. Not for sellers; empty for credit risk alone, and
+    where the setting `laws` leaves out `dsa`.
+    """
     @_builtins.property
     def paragraphs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The letter below its title: facts, ground, means, and what the seller can do."""
@@ -294,10 +299,11 @@ class StatementOfReasons(_message.Message):
         notice_sent_time: _timestamp_pb2.Timestamp | None = ...,
         barred_until_time: _timestamp_pb2.Timestamp | None = ...,
         bar_ground: _builtins.str = ...,
+        record: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "end_time", b"end_time", "notice_sent_time", b"notice_sent_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "bar_ground", b"bar_ground", "barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "notice_sent_time", b"notice_sent_time", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "bar_ground", b"bar_ground", "barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "notice_sent_time", b"notice_sent_time", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "record", b"record", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scoring.answers.forecast import daily_volume, find_first_better_day, find_paths, forecast
@@ -48,11 +49,12 @@ _ENDS_OF_APPEALS = {int(Action.REDUCE), int(Action.OVERTURN)}
 
 
 class AnswerServicer:
-    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, recorder: Recorder) -> None:
+    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, recorder: Recorder, laws: Sequence[str]) -> None:
         self._ledger = ledger
         self._scorer = scorer
         self._reads = reads
         self._recorder = recorder
+        self._laws = laws
 
     def SimulateTrustScore(self, request: answer_pb.SimulateTrustScoreRequest) -> answer_pb.SimulateTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
@@ -129,9 +131,11 @@ class AnswerServicer:
         names = {name for one in stated for name in one.violations}
         violations = self._ledger.violations.named(marketplace, names, cut)
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(whole.stamp))
-        if not request.measure and (notice := notice_letter(whole, texts)) is not None:
+        if not request.measure and (notice := notice_letter(whole, texts, self._laws)) is not None:
             response.statements.append(notice)
-        response.statements.extend(statement_messages(whole, stated, violations, texts, for_seller=for_seller))
+        response.statements.extend(
+            statement_messages(request.seller, whole, stated, violations, texts, self._laws, for_seller=for_seller)
+        )
         return response
 
     def _policy_of(self, digest: str) -> Policy:

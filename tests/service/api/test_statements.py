@@ -1,18 +1,24 @@
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import ValidationError
 
 from sellertrust.client import SellertrustCallError, seller_name
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.contract.dsa_records import TransparencyRecord
+from tests.helpers.dsa_records import list_broken
 from tests.helpers.policies import TIERS
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
 from tests.service.api.test_audiences import SAID, SELLER, STAFF, reported
 
@@ -150,3 +156,69 @@ def test_a_barred_letter_waits_and_a_sent_one_is_dated(running: Running) -> None
         client.append_entries(MARKET, [stated("m4", measure="told", ground="terms 5")])
     [again] = letters(running, "s1", measure="told")
     assert not again.HasField("notice_sent_time")
+
+
+def test_records_are_as_the_published_rules_say(running: Running) -> None:
+    """Each measure on violations has a record that names nobody; credit risk alone and sellers have none."""
+    found = letters(running, "s1")
+    assert {one.record for one in letters(running, "s2")} == {""}
+    assert {one.record for one in letters(running, "s1", audience=SELLER)} == {""}
+    for one in found:
+        assert bool(one.record) is bool(one.violations)
+    records = {one.measure: json.loads(one.record) for one in found if one.record}
+    assert [list_broken(record) for record in records.values()] == [[]] * len(records)
+    assert len({record["puid"] for record in records.values()}) == len(records) > 3
+    said = json.dumps(records)
+    for name in ("brand-1", "buyer-7", "l-118", "s1", "v1"):
+        assert f'"{name}' not in said
+        assert f" {name}" not in said
+    [demotion] = [record for record in records.values() if "CONTENT_DEMOTED" in str(record)]
+    assert demotion["automated_detection"] == "Yes"
+    assert demotion["end_date_visibility_restriction"] > demotion["application_date"]
+    assert records["by-hand"]["automated_decision"] == "AUTOMATED_DECISION_NOT_AUTOMATED"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"puid": "a.b"}, "puid"),
+        ({"decision_visibility": [], "decision_visibility_other": None}, "decision"),
+        ({"decision_facts": ""}, "decision_facts"),
+        ({"category": "STATEMENT_CATEGORY_TOYS"}, "category"),
+        ({"content_date": "1999-12-31"}, "content_date"),
+        ({"end_date_visibility_restriction": "2038-01-02"}, "end_date"),
+        ({"source_type": "SOURCE_VOLUNTARY", "source_identity": "Customs"}, "source_identity"),
+        ({"incompatible_content_ground": "x" * 501}, "incompatible"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_record_that_breaks_a_rule_cannot_be_made(running: Running, change: dict[str, Any], name: str) -> None:
+    good = next(json.loads(one.record) for one in letters(running, "s1") if one.record and one.kind == DEMOTION)
+    TransparencyRecord.model_validate(good)
+    with pytest.raises(ValidationError, match=name):
+        TransparencyRecord.model_validate(good | change)
+
+
+def test_laws_that_do_not_apply_are_left_out(tmp_path: Path) -> None:
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL, laws="p2b") as running:
+        with running.client() as client:
+            client.append_entries(MARKET, reported()[:3])
+            client.confirm_violation(MARKET, "v1", **SAID)
+        found = letters(running, "s1")
+    assert {one.record for one in found} == {""}
+    assert {("mediator" in one.text, "certified body" in one.text) for one in found} == {(True, False)}
+
+
+@pytest.mark.long
+def test_the_command_writes_letters_and_batches_once(running: Running, tmp_path: Path) -> None:
+    shell = shell_of(tmp_path / "data", target=running.address)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    shown, _ = shell("statements", str(folder), "-m", MARKET)
+    assert "letters and" in shown
+    [batch] = folder.glob("records-*.json")
+    assert 3 < len(json.loads(batch.read_text())["statements"]) <= 100
+    assert len([*folder.glob("s1~*.en.txt")]) == len([*folder.glob("s1~*.en.html")]) == len(letters(running, "s1"))
+    again, _ = shell("statements", str(folder), "s1", "s2", "-m", MARKET)
+    assert "and 0 new records" in again
+    assert [*folder.glob("records-*.json")] == [batch]

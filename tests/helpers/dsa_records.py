@@ -1,0 +1,56 @@
+"""The published rules of the EU transparency database, read a second time: what breaks a record."""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+REQUIRED = (
+    *("puid", "decision_ground", "content_type", "category", "content_date", "application_date", "decision_facts"),
+    *("source_type", "automated_detection", "automated_decision"),
+)
+DECISIONS = ("decision_visibility", "decision_monetary", "decision_provision", "decision_account")
+LONGEST = {"decision_facts": 5_000, "incompatible_content_explanation": 2_000, "illegal_content_explanation": 2_000}
+WORDS = {
+    "decision_visibility": r"DECISION_VISIBILITY_(CONTENT_(REMOVED|DISABLED|DEMOTED|LABELLED)|OTHER)",
+    "decision_monetary": "DECISION_MONETARY_(SUSPENSION|TERMINATION|OTHER)",
+    "decision_provision": "DECISION_PROVISION_(PARTIAL|TOTAL)_(SUSPENSION|TERMINATION)",
+    "decision_account": "DECISION_ACCOUNT_(SUSPENDED|TERMINATED)",
+    "decision_ground": "DECISION_GROUND_(ILLEGAL|INCOMPATIBLE)_CONTENT",
+    "content_type": "CONTENT_TYPE_(APP|AUDIO|IMAGE|PRODUCT|SYNTHETIC_MEDIA|TEXT|VIDEO|OTHER)",
+    "category": r"STATEMENT_CATEGORY_\w+",
+    "category_addition": r"STATEMENT_CATEGORY_\w+",
+    "category_specification": r"KEYWORD_(?!DANGEROUS_TOYS)\w+",
+    "source_type": "SOURCE_(ARTICLE_16|TRUSTED_FLAGGER|TYPE_OTHER_NOTIFICATION|VOLUNTARY)",
+    "automated_detection": "Yes|No",
+    "incompatible_content_illegal": "Yes|No",
+    "automated_decision": "AUTOMATED_DECISION_(FULLY|PARTIALLY|NOT_AUTOMATED)",
+    "puid": r"[a-zA-Z0-9_-]{1,500}",
+}
+
+
+def list_broken(record: dict[str, Any]) -> list[str]:
+    return [*_list_broken(record)]
+
+
+def _list_broken(record: dict[str, Any]) -> Iterator[str]:
+    yield from (f"{name} is missing" for name in REQUIRED if not record.get(name))
+    if not any(record.get(name) for name in DECISIONS):
+        yield "no decision"
+    for name, value in record.items():
+        words = value if isinstance(value, list) else [value]
+        if name in WORDS:
+            yield from (f"{name}: {one}" for one in words if not re.fullmatch(WORDS[name], one))
+        elif "date" in name:
+            first = date(2020, 1, 1) if name == "application_date" else date(2000, 1, 1)
+            if not first <= date.fromisoformat(value) <= date(2038, 1, 1):
+                yield f"{name}: {value}"
+        elif len(value) > LONGEST.get(name, 500):
+            yield f"{name} is too long"
+        if any(one.endswith("_OTHER") for one in words) and not record.get(f"{name}_other"):
+            yield f"{name}_other is missing"
+    ground = "illegal" if "ILLEGAL" in record["decision_ground"] else "incompatible"
+    if not record.get(f"{ground}_content_explanation"):
+        yield "the ground is not explained"
+    if record["source_type"] == "SOURCE_VOLUNTARY" and "source_identity" in record:
+        yield "a voluntary source has no identity"
