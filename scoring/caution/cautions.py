@@ -5,7 +5,7 @@ rule has not used. A report taken back counts as never made, also in the past; b
 the 30 of 180 without a confirmed violation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -18,11 +18,11 @@ from scoring.caution.flow_signals import FlowTable, Measured, list_reached
 from scoring.caution.history import (
     MAX_LATE_DAYS,
     KnownSigns,
+    OnsetsBySigns,
     choose_first_day,
     find_spans,
     list_ended_cases,
     list_onsets_by_flow,
-    list_onsets_by_signs,
     take_back_ended_cases,
 )
 from scoring.caution.signs import Sign, list_signs
@@ -30,7 +30,7 @@ from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay
 from scoring.features.columns import FactRow
 from scoring.features.resolved import SellerFacts
-from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump
+from scoring.policy.caution import MAX_CAUTION_DAYS, Burst, CautionTable, ControlSign, Jump, Reports
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Measure
 
@@ -63,15 +63,22 @@ class Caution:
 
 
 def find_cautions(
-    known: SellerFacts, stated: CautionTable, flows: Flows = NO_FLOWS, check: Callable[[], None] = lambda: None
+    known: SellerFacts,
+    stated: CautionTable,
+    flows: Flows = NO_FLOWS,
+    check: Callable[[], None] = lambda: None,
+    among: Container[str] | None = None,
 ) -> Mapping[int, tuple[Caution, ...]]:
     """Return the cautions in force, by case; cases without one are left out.
 
     `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start. `check` may raise between
-    parts.
+    parts. `among`: the sellers that are asked for, by default all.
     """
-    chosen = _find_possible_cases(known, stated)
-    chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
+    if among is None:
+        chosen = _find_possible_cases(known, stated)
+        chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
+    else:
+        chosen = np.array([seller in among for seller in known.sellers], dtype=np.bool_)
     every = known.table.columns
     found: dict[int, tuple[Caution, ...]] = {}
     for case in np.flatnonzero(chosen).tolist():
@@ -88,23 +95,24 @@ def find_cautions(
 
 def _find_possible_cases(known: SellerFacts, stated: CautionTable) -> Bools:
     """Return, by case, whether its entries could set off a caution in force; never misses one."""
-    columns, corrected = known.table.columns, known.columns
+    columns = known.table.columns
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
         found[columns.case[columns.kind == Kind.CONTROL]] = True
         found |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
-    least = stated.least_weight()
-    if least:
-        seen = np.maximum(corrected.occur_time, corrected.report_time)
-        is_recent = (seen >= known.observe_time - stated.report_days * DAY) & (seen < known.observe_time)
-        reports = np.flatnonzero(is_recent & (corrected.kind == Kind.VIOLATION))
-        weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
-        for source, row in stated.weights.items():
-            weights[source], limits[source] = row.weight, row.at_most
-        sums = np.zeros((columns.cases, len(weights)), dtype=np.int64)
-        sources = corrected.source[reports]
-        np.add.at(sums, (corrected.case[reports], sources), weights[sources])
-        found |= np.minimum(sums, limits).sum(axis=1) >= least
+    judged = known.visible.judged
+    seen = np.maximum(judged.reports.occur_time, judged.reports.report_time)
+    weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
+    for source, row in stated.weights.items():
+        weights[source], limits[source] = row.weight, row.at_most
+    for rule in stated.rules:
+        if isinstance(asked := rule.trigger, Reports):
+            counts = judged.stands & (seen >= known.observe_time - (rule.days + asked.days) * DAY)
+            counts &= (judged.severity >= asked.severity) & np.isin(judged.reports.category, [*asked.categories])
+            sums = np.zeros((columns.cases, len(weights)), dtype=np.int64)
+            sources = judged.reports.source[counts]
+            np.add.at(sums, (judged.reports.case[counts], sources), weights[sources])
+            found |= np.minimum(sums, limits).sum(axis=1) >= asked.weight
     return found
 
 
@@ -140,8 +148,8 @@ def _find_cautions_of_seller(
     signs = [sign for sign in signs if sign.time <= observe_time]
     known = KnownSigns(signs, flow, choose_first_day(observe_time, stated), (), ended)
     known = take_back_ended_cases(stated, known) if ended else known
-    begun = [*list_onsets_by_signs(stated, known), *list_onsets_by_flow(stated, known)]
-    if not any(one.time <= observe_time < one.time + one.rule.days * DAY for one in begun if one.ended == NEVER):
+    begun = [*OnsetsBySigns(stated, known).list(), *list_onsets_by_flow(stated, known)]
+    if not any(one.time <= observe_time < one.end for one in begun if one.ended == NEVER):
         return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
@@ -159,7 +167,6 @@ def _find_cautions_of_seller(
             entries=one.entries,
             measured=one.measured,
         )
-        for one, span in find_spans(stated, replace(known, confirmed=confirmed), begun, check)
-        if span.start <= observe_time < span.end
+        for one, span in find_spans(stated, replace(known, confirmed=confirmed), begun, observe_time, check)
     ]
     return tuple(sorted(found, key=lambda caution: (places[caution.rule], caution.start)))

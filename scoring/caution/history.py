@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from scoring.base.arrays import NEVER
-from scoring.base.enums import CaseState, Kind, Source
+from scoring.base.enums import CaseState, Kind
 from scoring.base.time import DAY
 from scoring.caution.flow_signals import FlowTable, Measured, find_reached_days, find_relevant_changes
 from scoring.caution.signs import Fact, Sign
@@ -62,6 +62,11 @@ class Onset(NamedTuple):
         return min((sign.taken_back for sign in self.signs), default=self.ended)
 
     @property
+    def end(self) -> int:
+        """Return when the caution ends if it is not cut, in microseconds."""
+        return self.time + self.rule.days * DAY
+
+    @property
     def case(self) -> str:
         return name_case(self.rule.id, self.entries[-1])
 
@@ -95,37 +100,69 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
 
 
 def find_spans(
-    stated: CautionTable, known: KnownSigns, begun: Sequence[Onset], check: Callable[[], None]
+    stated: CautionTable, known: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
 ) -> list[tuple[Onset, Span]]:
-    """Return each caution of `begun` with its span, without ended ones, cut to the days left when it began.
+    """Return each caution of `begun` in force at a time with its span, cut to the days left when it began.
 
     `check` may raise between parts.
     """
+    standing = [one for one in begun if one.ended == NEVER]
+    in_force = [one for one in standing if one.time <= observe_time < one.end]
+    if not any(_may_be_cut(one, known.confirmed) for one in in_force):
+        return [(one, Span(one.time, one.end)) for one in in_force]
     served, since = _trace_earlier_spans(stated, known, [one for one in begun if not one.signs], check)
-    return _cut_to_days_left((one for one in begun if one.ended == NEVER), served, since, known.confirmed)
+    spans = _cut_to_days_left(standing, served, since, known.confirmed)
+    return [(one, span) for one, span in spans if span.start <= observe_time < span.end]
 
 
-def list_onsets_by_signs(stated: CautionTable, known: KnownSigns, since: int = NEVER - 1) -> Iterator[Onset]:
-    """Yield each moment at which signs reach a rule's trigger, rule by rule, on unused facts.
+class OnsetsBySigns:
+    """The moments at which signs reach the triggers of rules, on unused facts.
 
-    Signs taken back until `since` (default: ever) are left out.
+    A rule's onsets are found again only if fewer of its signs stand than before.
     """
-    ordered = _sort_signs(known.signs, since)
-    for rule in stated.rules:
-        own = _sort_signs(known.of_rules[rule.id], since) if rule.id in known.of_rules else ordered
-        yield from _list_onsets_of_rule(rule, own, stated)
+
+    def __init__(self, stated: CautionTable, known: KnownSigns) -> None:
+        self._stated = stated
+        self._signs = [(rule, _sort_signs(known.of_rules.get(rule.id, known.signs))) for rule in stated.rules]
+        self._signs = [(rule, _choose_signs(rule, signs, stated)) for rule, signs in self._signs]
+        self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
+
+    def list(self, since: int = NEVER - 1) -> list[Onset]:
+        """Return the onsets rule by rule, without signs taken back until `since`, by default ever."""
+        found: list[Onset] = []
+        for rule, signs in self._signs:
+            standing = [sign for sign in signs if sign.taken_back > since]
+            number, onsets = self._found.get(rule.id, (0, ()))
+            if number != len(standing):
+                onsets = [*_list_onsets_of_rule(rule, standing, self._stated)]
+                self._found[rule.id] = len(standing), onsets
+            found += onsets
+        return found
 
 
-def _sort_signs(signs: Iterable[Sign], since: int) -> list[Sign]:
-    return sorted((sign for sign in signs if sign.taken_back > since), key=lambda sign: (sign.time, sign.entry))
+def _sort_signs(signs: Iterable[Sign]) -> list[Sign]:
+    return sorted(signs, key=lambda sign: (sign.time, sign.entry))
 
 
-def _list_onsets_of_rule(rule: CautionRule, ordered: Sequence[Sign], stated: CautionTable) -> Iterator[Onset]:
+def _choose_signs(rule: CautionRule, signs: Iterable[Sign], stated: CautionTable) -> list[Sign]:
     match rule.trigger:
-        case Reports():
-            yield from _list_onsets_by_reports(rule, rule.trigger, ordered, stated)
+        case Reports(categories=categories, severity=severity):
+            sources = {source for source, row in stated.weights.items() if row.weight}
+            return [
+                sign
+                for sign in signs
+                if sign.source in sources and sign.category in categories and sign.severity >= severity
+            ]
         case ControlSign(signs=words):
-            yield from (_make_onset(sign.time, rule, (sign,)) for sign in ordered if sign.word in words)
+            return [sign for sign in signs if sign.word in words]
+    return []
+
+
+def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], stated: CautionTable) -> Iterator[Onset]:
+    if isinstance(rule.trigger, Reports):
+        yield from _list_onsets_by_reports(rule, rule.trigger, chosen, stated)
+    else:
+        yield from (_make_onset(sign.time, rule, (sign,)) for sign in chosen)
 
 
 def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
@@ -146,8 +183,8 @@ def take_back_ended_cases(stated: CautionTable, known: KnownSigns) -> KnownSigns
     for name, time in known.ended.items():
         for rule in stated.rules:
             signs = of_rules.get(rule.id, known.signs)
-            then = _sort_signs((sign for sign in signs if sign.time <= time), time)
-            for one in _list_onsets_of_rule(rule, then, stated):
+            then = _sort_signs(sign for sign in signs if sign.time <= time < sign.taken_back)
+            for one in _list_onsets_of_rule(rule, _choose_signs(rule, then, stated), stated):
                 if one.case == name:
                     facts = {fact: sign for sign in one.signs for fact in sign.facts}
                     of_rules[rule.id] = [
@@ -184,25 +221,27 @@ class _Tally:
     """The unused reports within a rule's days."""
 
     def __init__(self, stated: CautionTable) -> None:
-        self._weights = stated.weights
+        self._weights = {int(source): row for source, row in stated.weights.items()}
         self.clear()
 
     def clear(self) -> None:
         self.held: dict[str, Sign] = {}
-        self._sums = dict.fromkeys(self._weights, 0)
+        self._sums: dict[int, int] = {}
+        self.weight = 0
 
     def add(self, sign: Sign) -> None:
         self.held[sign.entry] = sign
-        self._sums[Source(sign.source)] += self._weights[Source(sign.source)].weight
+        self._change(sign.source, self._weights[sign.source].weight)
 
     def drop(self, entry: str) -> Sign | None:
         if (sign := self.held.pop(entry, None)) is not None:
-            self._sums[Source(sign.source)] -= self._weights[Source(sign.source)].weight
+            self._change(sign.source, -self._weights[sign.source].weight)
         return sign
 
-    @property
-    def weight(self) -> int:
-        return sum(min(total, self._weights[source].at_most) for source, total in self._sums.items() if total)
+    def _change(self, source: int, by: int) -> None:
+        total, at_most = self._sums.get(source, 0), self._weights[source].at_most
+        self._sums[source] = total + by
+        self.weight += min(total + by, at_most) - min(total, at_most)
 
 
 def _list_onsets_by_reports(
@@ -216,11 +255,7 @@ def _list_onsets_by_reports(
     known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
     every, without_crowd = _Tally(stated), _Tally(stated)
-    categories = {int(category) for category in asked.categories}
     for sign in signs:
-        is_weighed = sign.source and stated.weights[Source(sign.source)].weight
-        if not is_weighed or sign.category not in categories or sign.severity < asked.severity:
-            continue
         while leaving and leaving[0][0] <= sign.time:
             _, name = heapq.heappop(leaving)
             dropped = every.drop(name), without_crowd.drop(name)
@@ -236,9 +271,9 @@ def _list_onsets_by_reports(
         if sign.source not in CROWD:
             without_crowd.add(sign)
         heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
-        reached = next((tally for tally in (without_crowd, every) if tally.weight >= asked.weight), None)
-        if reached is not None:
-            imposes = reached is without_crowd
+        imposes = without_crowd.weight >= asked.weight
+        if imposes or every.weight >= asked.weight:
+            reached = without_crowd if imposes else every
             yield _make_onset(sign.time, rule, tuple(reached.held.values()), reached.weight, imposes)
             every.clear()
             if imposes:
@@ -251,8 +286,9 @@ def _trace_earlier_spans(
     """Return the spans under caution by earlier knowledge, and the last time at which it changed."""
     triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
+    signs = OnsetsBySigns(stated, known)
     changes = find_relevant_changes(known.flow, triggers, stated.currency)
-    taken_back = sorted({one.taken_back for one in list_onsets_by_signs(stated, known, 0)} - {NEVER})
+    taken_back = sorted({one.taken_back for one in signs.list(0)} - {NEVER})
     first = max([0, *changes[:-MAX_TRACED], *taken_back[:-MAX_TRACED]])
     served: list[Span] = []
     since = 0
@@ -260,7 +296,7 @@ def _trace_earlier_spans(
         by_flow = [*list_onsets_by_flow(stated, known, 0)]
     while True:
         check()
-        by_signs = (one for one in list_onsets_by_signs(stated, known, since) if one.imposes)
+        by_signs = (one for one in signs.list(since) if one.imposes)
         found = [*by_signs, *(one for one in by_flow if one.ended > since)]
         spans = _cut_to_days_left(found, served, since, known.confirmed)
         ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
@@ -289,17 +325,22 @@ def _cut_to_days_left(
         _add_span(under, span)
     spans: list[tuple[Onset, Span]] = []
     for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
-        start, end = one.time, one.time + one.rule.days * DAY
+        start, end = one.time, one.end
         if not one.imposes:
             spans.append((one, Span(start, end)))
             continue
-        place = bisect_right(confirmed, start)
-        if not place or confirmed[place - 1] <= start - _SPAN:
+        if _may_be_cut(one, confirmed):
             end = min(end, start + _ALLOWED - _measure_overlap(under, start - _SPAN, start))
         if start < end:
             spans.append((one, Span(start, end)))
             _add_span(under, Span(max(start, since), end))
     return spans
+
+
+def _may_be_cut(one: Onset, confirmed: Sequence[int]) -> bool:
+    """Return whether a caution imposes something, and no violation was confirmed in the SPAN_DAYS before it."""
+    place = bisect_right(confirmed, one.time)
+    return one.imposes and (not place or confirmed[place - 1] <= one.time - _SPAN)
 
 
 def _add_span(under: list[Span], span: Span) -> None:

@@ -36,8 +36,10 @@ class Scale:
         """Return the log-odds of bad over the reference exposure, shape (n,): -ln 20 at 600 points."""
         return (BASE_POINTS - self.base + raw) / POINTS_PER_LOGIT - math.log(BASE_ODDS)
 
-    def p_bad(self, raw: float) -> float:
-        """Return the probability of bad over the reference exposure, to 12 digits, for display only."""
-        logit = float(self.log_odds(np.array(raw)))
-        chance = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
-        return float(f"{chance:.12g}")
+    def p_bad(self, raw: Floats) -> list[float]:
+        """Return the probabilities of bad over the reference exposure, to 12 digits, for display only."""
+        return [float(f"{_find_chance(logit):.12g}") for logit in self.log_odds(raw).tolist()]
+
+
+def _find_chance(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))

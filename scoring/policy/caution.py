@@ -127,14 +127,3 @@ class CautionTable:
         """Return the most days of flow that a rule looks at; 0 if none does."""
         triggers = (rule.trigger for rule in self.rules)
         return max((one.window_days for one in triggers if isinstance(one, Burst | Jump)), default=0)
-
-    @property
-    def report_days(self) -> int:
-        """Return the most days that a report counts toward a caution in force; 0 if no rule asks for reports."""
-        return max(
-            (rule.days + rule.trigger.days for rule in self.rules if isinstance(rule.trigger, Reports)), default=0
-        )
-
-    def least_weight(self) -> int:
-        """Return the lowest weight of reports that sets off a caution; 0 if none does."""
-        return min((rule.trigger.weight for rule in self.rules if isinstance(rule.trigger, Reports)), default=0)

@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
 from scoring.base.enums import Category, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
@@ -98,17 +98,31 @@ def reason_code(category: Category) -> str:
     return f"{category.name}_CONFIRMED"
 
 
-def rank_reason_codes(incidents: Sequence[Incident]) -> tuple[str, ...]:
-    """Return the reason codes of a seller's incidents, each once, the gravest category first.
+def count_incidents(violations: Violations, n: int) -> Ints:
+    """Return how many incidents of each of n cases count."""
+    return np.bincount(violations.case[first_of_runs(violations.case, violations.incident)], minlength=n)
 
-    If severities are equal, the category with more incidents is first.
+
+def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
+    """Return the reason codes of the incidents of each of n cases, each once, the gravest category first.
+
+    An incident has its gravest violation's category. If severities are equal, the category with more incidents is first.
     """
-    worst: dict[Category, tuple[int, int]] = {}
-    for incident in incidents:
-        severity, count = worst.get(incident.category, (0, 0))
-        worst[incident.category] = (max(severity, incident.severity), count + 1)
-    ranked = sorted(worst, key=lambda c: (-worst[c][0], -worst[c][1], c))
-    return tuple(reason_code(category) for category in ranked)
+    codes: list[tuple[str, ...]] = [()] * n
+    starts = np.flatnonzero(first_of_runs(violations.case, violations.incident))
+    if not len(starts):
+        return codes
+    span = max(Category) + 1
+    gravest = np.minimum.reduceat(violations.category - span * violations.severity, starts)
+    case, category, severity = violations.case[starts], gravest % span, -(gravest // span)
+    order = np.lexsort((category, case))
+    starts = np.flatnonzero(first_of_runs(case[order], category[order]))
+    worst = np.maximum.reduceat(severity[order], starts)
+    count = np.diff(starts, append=len(order))
+    case, category = case[order][starts], category[order][starts]
+    for place in np.lexsort((category, -count, -worst, case)).tolist():
+        codes[case[place]] += (reason_code(Category(category[place])),)
+    return codes
 
 
 def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> dict[str, Ints]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from scoring.base.arrays import Ints
 from scoring.base.enums import ScoreState, Tier
 from scoring.caution.cautions import Caution
 from scoring.features.facts import Facts
@@ -26,7 +28,7 @@ from scoring.scores.reasons import (
     STANDING,
     THIN_FILE,
     compute_reasons,
-    group_incidents,
+    count_incidents,
     rank_other_codes,
     rank_reason_codes,
 )
@@ -70,8 +72,8 @@ class Earlier:
 class _Common:
     """The parts of scores that rated and unrated sellers share, by case."""
 
-    incidents: Sequence[Sequence[int]]
-    """Places of its violations that count."""
+    incidents: Sequence[int]
+    """How many count."""
     standing: Sequence[int | None]
     cautions: Cautions
     allegations: Sequence[int]
@@ -121,9 +123,7 @@ def answer(
 def _collect_common(known: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
     """Return the parts, with the allegations and times of the entries that a table omits."""
     n = len(known.sellers)
-    incidents: list[list[int]] = [[] for _ in range(n)]
-    for place, case in enumerate(facts.violations.case.tolist()):
-        incidents[case].append(place)
+    incidents = count_incidents(facts.violations, n).tolist()
     standing = [None] * n if policy.standing is None else policy.standing.add_up(facts).tolist()
     allegations = facts.allegations.tolist()
     until = hold_until(known.columns, facts, known.observe_time, known.table.sales).tolist()
@@ -143,23 +143,13 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustS
             tier=None,
             badge=policy.badges[None],
             reason_codes=(NO_MODEL,),
-            counted_incidents=len(group_incidents(facts.violations, common.incidents[case])),
+            counted_incidents=common.incidents[case],
             **common.state(case),
         )
         if exists
         else None
         for case, exists in enumerate(facts.exists.tolist())
     ]
-
-
-class _Points(NamedTuple):
-    """Points of one seller, by the fields of its score."""
-
-    points: int
-    points_low: int
-    points_high: int
-    points_if_upheld: int
-    tier_points: int
 
 
 def _build_scores(
@@ -172,35 +162,40 @@ def _build_scores(
     is_rated = find_guilty(facts) | ~policy.is_thin(sums.total_orders[:n], sums.tenure_days[:n])
     standing = np.array([one or 0 for one in common.standing], dtype=np.int64)
     tiers = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists).tolist()
-    costly = rank_other_codes(sums, points.x, artifact.page, artifact.features)
-    by_kind = (points.now, points.low, points.high, points.upheld, lowest)
-    of_sellers = map(_Points._make, zip(*(one.tolist() for one in by_kind), strict=True))
+    codes = zip(
+        rank_reason_codes(facts.violations, n),
+        rank_other_codes(sums, points.x, artifact.page, artifact.features),
+        _list_bounds(points, lowest, standing, artifact, policy),
+        strict=True,
+    )
+    columns = (points.now, points.low, points.high, points.upheld, lowest, is_rated, facts.exists, facts.override_row)
+    of_sellers = zip(
+        codes, tiers, artifact.scale.p_bad(points.raw), *(column.tolist() for column in columns), strict=True
+    )
     scores: list[TrustScore | None] = []
-    for case, own in enumerate(of_sellers):
-        if not facts.exists[case]:
+    for case, (of_codes, tier, p_bad, now, low, high, upheld, least, rated, exists, row) in enumerate(of_sellers):
+        if not exists:
             scores.append(None)
             continue
-        rated: dict[str, Any] = {"state": ScoreState.UNRATED}
-        codes: tuple[str, ...] = (THIN_FILE,)
-        if is_rated[case]:
-            incidents = group_incidents(facts.violations, common.incidents[case])
-            p_bad = artifact.scale.p_bad(float(points.raw[case]))
-            rated = {
-                **own._asdict(),
+        given: dict[str, Any] = {"state": ScoreState.UNRATED}
+        if rated:
+            given = {
                 "state": ScoreState.RATED,
+                "points": now,
+                "points_low": low,
+                "points_high": high,
+                "points_if_upheld": upheld,
+                "tier_points": least,
                 "p_bad": p_bad,
-                "counted_incidents": len(incidents),
+                "counted_incidents": common.incidents[case],
             }
-            above = (LIMIT,) if artifact.page.base - points.raw[case] > MAX_POINTS else ()
-            bounds = _list_bounds(own, int(standing[case]), policy)
-            codes = (*rank_reason_codes(incidents), *costly[case], *above, *bounds)
-        row, tier = int(facts.override_row[case]), Tier(tiers[case])
+        reasons = tuple(chain.from_iterable(of_codes)) if rated else (THIN_FILE,)
         scores.append(
             TrustScore(
-                **rated,
-                tier=tier,
+                **given,
+                tier=Tier(tier),
                 badge=policy.badges[tier],
-                reason_codes=codes if row < 0 else (*codes, OVERRIDDEN),
+                reason_codes=reasons if row < 0 else (*reasons, OVERRIDDEN),
                 override="" if row < 0 else known.table.rows[row].entry_id,
                 **common.state(case),
             )
@@ -208,11 +203,18 @@ def _build_scores(
     return scores
 
 
-def _list_bounds(points: _Points, standing: int, policy: Policy) -> list[str]:
-    """Return the reason codes for a tier below the tier of the present points."""
-    tier = policy.tier_with_standing(points.tier_points, standing)
-    codes = [STANDING] if tier is not policy.tier(points.tier_points) else []
-    return [*codes, CLEAR_DAYS_PENDING] if tier is not policy.tier_with_standing(points.points, standing) else codes
+def _list_bounds(
+    points: SellerPoints, lowest: Ints, standing: Ints, artifact: Artifact, policy: Policy
+) -> list[tuple[str, ...]]:
+    """Return, by case, the codes of points beyond their ends, and of a tier below the tier of the present points."""
+    tiers = policy.tiers_with_standing(lowest, standing)
+    bounds = {
+        LIMIT: artifact.page.base - points.raw > MAX_POINTS,
+        STANDING: tiers != policy.tiers(lowest),
+        CLEAR_DAYS_PENDING: tiers != policy.tiers_with_standing(points.now, standing),
+    }
+    flags = zip(*(found.tolist() for found in bounds.values()), strict=True)
+    return [tuple(compress(bounds, each)) for each in flags]
 
 
 def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:

@@ -30,9 +30,10 @@ def read_cautions(
     chosen = [
         seller
         for case, seller in enumerate(sellers)
-        if case in by_others or may_be_set_off(recent.get(seller, ()), time, stated)
+        if case in by_others or (seller in recent and may_be_set_off(recent[seller], time, stated))
     ]
     if not chosen:
         return {}
     flows = ledger.measures.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
-    return find_cautions(known, stated, flows, check)
+    without = {case: cautions for case, cautions in by_others.items() if sellers[case] not in flows}
+    return {**without, **find_cautions(known, stated, flows, check, flows)}

@@ -118,18 +118,18 @@ class _Rows(Sequence[FactRow]):
 
     def __init__(self, frame: pl.DataFrame, begin: int, case: Ints) -> None:
         self._frame, self._begin, self._case = frame, begin, case
-        self._made: dict[int, list[FactRow]] = {}
+        self._made: dict[int, FactRow] = {}
 
     def __len__(self) -> int:
         return len(self._case)
 
     def __getitem__(self, place: Any) -> Any:
-        case = int(self._case[place])
-        first = int(np.searchsorted(self._case, case))
-        if case not in self._made:
-            count = int(np.searchsorted(self._case, case, "right")) - first
-            self._made[case] = [_make_row(row) for row in self._frame.slice(self._begin + first, count).rows()]
-        return self._made[case][int(place) - first]
+        if place not in self._made:
+            case = self._case[place]
+            first, end = (int(np.searchsorted(self._case, case, side)) for side in ("left", "right"))
+            rows = self._frame.slice(self._begin + first, end - first).rows()
+            self._made |= enumerate(map(_make_row, rows), first)
+        return self._made[place]
 
 
 def _make_row(row: tuple[Any, ...]) -> FactRow:

@@ -66,7 +66,7 @@ def test_the_worked_scale() -> None:
     assert [Scale.base_of(-math.log(odds)) for odds in (20, 40)] == [600, 650]
     scale = Scale(650)
     assert scale.points(np.array([50.0, 0.0, 651.0, -351.0])).tolist() == [600, 650, 0, 1000]
-    assert scale.p_bad(50.0) == pytest.approx(1 / 21, abs=1e-12)
+    assert scale.p_bad(np.array([50.0])) == pytest.approx([1 / 21], abs=1e-12)
     assert scale.log_odds(np.array([50.0, 0.0])) == pytest.approx([-math.log(20), -math.log(40)])
 
 

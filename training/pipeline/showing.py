@@ -11,7 +11,7 @@ from scoring.base.time import DAY, format_day
 from scoring.features.facts import Facts, resolve
 from scoring.features.fold import Folder
 from scoring.model.page import Page
-from scoring.scores.reasons import group_incidents, rank_other_codes, rank_reason_codes
+from scoring.scores.reasons import rank_other_codes, rank_reason_codes
 from training.observation.export import LedgerTable, entries_of
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -31,11 +31,8 @@ def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snaps
         sellers = rows.seller[rows.day == day]
         facts = _resolve_sellers(table, sellers, day)
         costly = rank_other_codes(folder.fold(facts), rows.x[rows.day == day], page, study.features)
-        members: list[list[int]] = [[] for _ in sellers]
-        for place, case in enumerate(facts.violations.case.tolist()):
-            members[case].append(place)
-        for found, codes in zip(members, costly, strict=True):
-            counts.update((*rank_reason_codes(group_incidents(facts.violations, found)), *codes))
+        for codes in (*rank_reason_codes(facts.violations, len(sellers)), *costly):
+            counts.update(codes)
     return [
         {"reason_code": code, "rows": count, "share": count / len(chosen)}
         for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -55,7 +55,7 @@ def test_an_artifact_of_a_page_gives_its_points() -> None:
     x = np.random.default_rng(3).permuted(everything[:, : len(PAGE_FEATURES)], axis=0)
     assert artifact.raw_score(x).tolist() == artifact.page.raw_score(x).tolist()
     assert artifact.page.parts(x).max() <= 0
-    assert artifact.scale.p_bad(artifact.page.base - 600.0) == pytest.approx(1 / 21)
+    assert artifact.scale.p_bad(np.array([artifact.page.base - 600.0])) == pytest.approx([1 / 21])
 
 
 def test_a_feature_with_two_trees_is_refused() -> None:
