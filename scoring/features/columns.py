@@ -186,6 +186,10 @@ class FactTable:
     """The product categories of `sales` by code."""
     values: Mapping[str, Ints] = field(default_factory=dict)
     """By currency, the value in minor units of each statement in `sales`, by its `row`; empty if nobody asked."""
+    midnights: Ints | None = None
+    """Points at the last midnights by an answer of the same model on the same facts, of shape (midnights, sellers); -1:
+    unknown.
+    """
 
     def __len__(self) -> int:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))

@@ -51,14 +51,14 @@ def find_points(
     is_needed: Bools | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> SellerPoints:
-    """Compute the points of sellers.
+    """Compute the points of sellers; midnights that the table knows are not computed again.
 
     `is_needed`: the midnights to compute, of shape (midnights, n); by default the policy's clear days. `check`
     may raise between parts.
     """
-    n = len(known.sellers)
+    n, found = len(known.sellers), known.table.midnights if is_needed is None else None
     if is_needed is None:
-        is_needed = np.ones((policy.clear_days, n), dtype=np.bool_)
+        is_needed = np.ones((policy.clear_days, n), dtype=np.bool_) if found is None else found < 0
     days = np.flatnonzero(is_needed.any(axis=1))
     step = max(MAX_CELLS // max(len(known.table), 1), policy.clear_days, 1)
     parts = []
@@ -73,6 +73,8 @@ def find_points(
         midnights[part.days] = part.points[1 : len(part.days) + 1]
         thin = policy.is_thin(part.sums.total_orders[views], part.sums.tenure_days[views])
         is_thin[part.days] = thin.reshape(-1, n)
+    if found is not None:
+        midnights = np.where(is_needed, midnights, found)
     return SellerPoints(first.facts, first.sums, first.x[:n], first.raw[:n], now, upheld, low, high, midnights, is_thin)
 
 

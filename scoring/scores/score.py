@@ -51,6 +51,8 @@ class CoreAnswer:
     """In the order of the sellers. None: an unknown seller."""
     past: PastTiers | None
     """It is found with a model, if the caller and a rule of the policy ask for it; else None."""
+    midnights: Ints | None = None
+    """Points at the last midnights, of shape (midnights, sellers); None without a model."""
     earlier: Sequence["Earlier"] = ()
     """Answers by what was served before the moves whose notice runs."""
 
@@ -117,7 +119,7 @@ def answer(
         points = find_points(known, artifact, policy, check=check)
     check()
     scores = _build_scores(points, _collect_common(known, points.facts, policy, cautions), known, artifact, policy)
-    return CoreAnswer(known, artifact, policy, points.facts, scores, past)
+    return CoreAnswer(known, artifact, policy, points.facts, scores, past, points.midnights)
 
 
 def _collect_common(known: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:

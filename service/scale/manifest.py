@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
@@ -20,7 +21,7 @@ from service.scale.export import Exported
 from service.scale.layout import HASH, EntryFile
 from service.scores.book.generation_file import GenerationHead
 
-FORMAT, VERSION = "sellertrust-run", 1
+FORMAT, VERSION = "sellertrust-run", 2
 SERVED, POLICIES, MODELS = "served.json", "policies", "models"
 """What was served before the moves whose notice runs, if one does."""
 
@@ -28,6 +29,15 @@ MANIFEST, MODEL, POLICY, SCORES, RECEIPTS = "manifest.jsonl", "model", "policy.t
 
 BYTES_PER_ROW, BASE_BYTES = 600, 400 << 20
 """Memory of a task, by `./dev bench scale`."""
+
+
+class Earlier(NamedTuple):
+    """A finished run with the same model, policy and release, whose answers roll over."""
+
+    place: str
+    day: int
+    observe_time: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class Task:
     sellers: int
     """At least: a bucket of several files may have more."""
     files: tuple[EntryFile, ...]
+    earlier: tuple[str, str] | None = None
+    """The part of the bucket in the earlier run, and its SHA-256."""
 
     @property
     def receipt(self) -> str:
@@ -51,6 +63,9 @@ class Manifest:
     """The exported folder or its URL."""
     buckets: int
     memory_bytes: int
+    mended: int
+    """Mendings of the clock that the entries reflect."""
+    earlier: Earlier | None
     head: GenerationHead
     tasks: Sequence[Task]
 
@@ -67,7 +82,7 @@ class Manifest:
         return b"".join(line + b"\n" for line in (canonical_json(head), *map(_encode_task, self.tasks)))
 
     def _state_head(self) -> bytes:
-        names = ("marketplace", "entries", "buckets", "memory_bytes")
+        names = ("marketplace", "entries", "buckets", "memory_bytes", "mended", "earlier")
         stated = {name: getattr(self, name) for name in names} | self.head._asdict()
         fixed = {"format": FORMAT, "version": VERSION, "hash": HASH}
         return canonical_json({**fixed, **stated, "rows": self.rows, "tasks": len(self.tasks)})
@@ -79,17 +94,40 @@ class Manifest:
         return self.tasks[line - 1]
 
 
-def make_manifest(exported: Exported, entries: str, head: GenerationHead) -> Manifest:
+def make_manifest(
+    exported: Exported,
+    entries: str,
+    head: GenerationHead,
+    earlier: Earlier | None = None,
+    parts: Mapping[int, tuple[str, str]] = MappingProxyType({}),
+) -> Manifest:
+    """`parts`: those of the earlier run, by bucket, with their SHA-256."""
     of_bucket: dict[int, list[EntryFile]] = {}
     for file in exported.files:
         of_bucket.setdefault(file.bucket, []).append(file)
     tasks = [
-        Task(line, bucket, sum(file.rows for file in files), max(file.sellers for file in files), tuple(files))
+        Task(
+            line=line,
+            bucket=bucket,
+            rows=sum(file.rows for file in files),
+            sellers=max(file.sellers for file in files),
+            files=tuple(files),
+            earlier=parts.get(bucket),
+        )
         for line, (bucket, files) in enumerate(sorted(of_bucket.items()), 1)
     ]
     most = max((task.rows for task in tasks), default=0)
     memory = BASE_BYTES + BYTES_PER_ROW * most
-    return Manifest(exported.marketplace, entries, exported.buckets, memory, head, tasks)
+    return Manifest(
+        marketplace=exported.marketplace,
+        entries=entries,
+        buckets=exported.buckets,
+        memory_bytes=memory,
+        mended=exported.mended,
+        earlier=earlier,
+        head=head,
+        tasks=tasks,
+    )
 
 
 def read_manifest(data: bytes, place: str) -> Manifest:
@@ -106,6 +144,8 @@ def read_manifest(data: bytes, place: str) -> Manifest:
             entries=str(stated["entries"]),
             buckets=int(stated["buckets"]),
             memory_bytes=int(stated["memory_bytes"]),
+            mended=int(stated["mended"]),
+            earlier=stated["earlier"] and Earlier(*stated["earlier"]),
             head=GenerationHead(**head),
             tasks=[_decode_task(parse_json(line)) for line in lines],
         )
@@ -125,4 +165,5 @@ def _encode_task(task: Task) -> bytes:
 
 
 def _decode_task(stated: Mapping[str, Any]) -> Task:
-    return Task(**{**stated, "files": tuple(EntryFile(**file) for file in stated["files"])})
+    earlier = stated["earlier"] and tuple(stated["earlier"])
+    return Task(**{**stated, "earlier": earlier, "files": tuple(EntryFile(**file) for file in stated["files"])})

@@ -31,7 +31,7 @@ from service.contract.scores import score_message
 from service.files import make_private
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scale.export import export_entries, forget_foreign
+from service.scale.export import Exported, export_entries, forget_foreign
 from service.scale.local import Line
 from service.scale.manifest import (
     MANIFEST,
@@ -41,6 +41,7 @@ from service.scale.manifest import (
     POLICY,
     SCORES,
     SERVED,
+    Earlier,
     Manifest,
     make_manifest,
     read_manifest,
@@ -129,7 +130,8 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
             forget_foreign(opened.ledger, entries, marketplace)
             exported = export_entries(opened.ledger, entries, marketplace, head.cut, progress)
             run = of_day.below(f"{plan}/{marketplace}")
-            write_run(run, make_manifest(exported, entries.place, head), artifact, opened.scorer.policy.now)
+            manifest = make_manifest(exported, entries.place, head, *_find_earlier(opened, store, exported, head))
+            write_run(run, manifest, artifact, opened.scorer.policy.now)
             write_served(run, head, opened.scorer)
         stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
         of_day.create(HEAD, canonical_json(stated))
@@ -141,6 +143,27 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
         return plan_runs(opened, store, days, progress)
     places = [of_day.below(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
     return planned, [Run(place, read_manifest(place.read(MANIFEST), place.place)) for place in places]
+
+
+def _find_earlier(
+    opened: Opened, store: Store, exported: Exported, head: GenerationHead
+) -> tuple[Earlier | None, dict[int, tuple[str, str]]]:
+    """Return a finished run of the day before that made its answers as `head` does, and its parts by bucket."""
+    before = store.below(f"runs/{_name_run(head._replace(day=head.day - 1))}")
+    for name in before.list("") if not head.notice else ():
+        plan, *rest = name.split("/", 1)
+        if rest != [f"{exported.marketplace}/{MANIFEST}"]:
+            continue
+        with suppress(ConfigurationWrong):  # it is of another version, or not finished
+            run = before.below(f"{plan}/{exported.marketplace}")
+            found = read_manifest(run.read(MANIFEST), run.place)
+            chain = opened.ledger.seals.chain_at(found.head.sequence)
+            is_same = (found.buckets, found.mended, *found.head[6:]) == (exported.buckets, exported.mended, *head[6:])
+            if is_same and chain is not None and chain.hex() == found.head.chain:
+                receipts = {task.bucket: read_receipt(run, found, task) for task in found.tasks}
+                earlier = Earlier(run.place, found.head.day, found.head.observe_time, found.head.sequence)
+                return earlier, {bucket: (one.part, one.sha256) for bucket, one in receipts.items()}
+    return None, {}
 
 
 def write_run(run: Store, manifest: Manifest, artifact: Artifact, policy: Policy) -> None:

@@ -5,6 +5,7 @@ Nothing here knows which engine runs it.
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
@@ -43,6 +44,7 @@ from service.scores.champion import Champion
 from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
 from service.scores.scorer import Scorer
 from service.scores.served_policy import ServedPolicy
+from service.scores.shadow import Answered
 
 SCHEMA: dict[str, Any] = {
     "seller": pl.String,
@@ -51,12 +53,15 @@ SCHEMA: dict[str, Any] = {
     "tier": pl.Int64,
     "valid_until": pl.Int64,
     "answer": pl.Binary,
+    "midnights": pl.List(pl.Int64),
     "model": pl.String,
     "policy": pl.String,
     "core": pl.String,
     "sequence": pl.Int64,
 }
-"""A part: the day since 1970, microseconds UTC, and the TrustScore on the wire."""
+"""A part: the day since 1970, microseconds UTC, the TrustScore on the wire, and the points at the last midnights, the
+latest first.
+"""
 
 
 class Receipt(NamedTuple):
@@ -156,25 +161,37 @@ def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
 def read_part(store: Store, manifest: Manifest, task: Task) -> pl.DataFrame:
     """Return the part of a line. Raises ConfigurationWrong if its receipt does not tell the truth."""
     receipt = read_receipt(store, manifest, task)
-    data = store.read(receipt.part)
-    if sha256(data).hexdigest() != receipt.sha256:
+    try:
+        return _read_whole(store, receipt.part, receipt.sha256)
+    except ConfigurationWrong as error:
         raise ConfigurationWrong(
-            f"{store.place}/{task.receipt} does not state its part as it is; delete it, and run line {task.line}"
-        )
+            f"{error.message}: {task.receipt} does not state its part as it is; delete it, and run line {task.line}"
+        ) from None
+
+
+def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
+    data = store.read(part)
+    if sha256(data).hexdigest() != digest:
+        raise ConfigurationWrong(f"{store.place}/{part} was altered")
     return pl.read_parquet(BytesIO(data))
 
 
 def _score(run: OpenRun, task: Task) -> tuple[bytes, int]:
     """Return (the part as Parquet, its sellers)."""
     manifest = run.manifest
-    extract = Extract(_read(run, task.files))
+    entries = _read(run, task.files)
+    midnights = _list_midnights(run, task, entries)
+    rolls_over = pl.col("seller").is_in([*midnights])
+    extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
     served = parse_json(run.store.read(SERVED)) if manifest.head.notice else {"policies": [], "models": []}
     policies, models = ([Move(*move) for move in served[name]] for name in ("policies", "models"))
     # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.
     policy = cast(ServedPolicy, _FixedPolicy(run.policy, policies, run.store))
-    scorer = Scorer(cast(Ledger, extract), policy, _FixedChampion(run.artifact, models, run.store))
-    rows = list(_list_rows(scorer, manifest, extract.sellers))
-    frame = pl.DataFrame(rows, schema=dict(list(SCHEMA.items())[:6]), orient="row")
+    champion = _FixedChampion(run.artifact, models, run.store)
+    rows: list[tuple[Any, ...]] = []
+    for extract in extracts:
+        rows += _list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)
+    frame = pl.DataFrame(rows, schema=dict(list(SCHEMA.items())[:7]), orient="row").sort("seller")
     head = manifest.head
     fixed = {"model": head.model, "policy": head.policy, "core": head.core}
     frame = frame.with_columns(
@@ -196,11 +213,40 @@ def _read(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
     return entries.with_columns(pl.when(pl.col("kind").is_in(CONTENT_KINDS)).then(content).alias("content"))
 
 
+def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str, list[int]]:
+    """Return the points at the last midnights, -1 if unknown, of sellers whose earlier answer rolls over.
+
+    Since that answer, no entry of theirs became known or visible, so each midnight has the same points as then. A part
+    that is missing or was altered costs time and changes nothing.
+    """
+    before, days = run.manifest.earlier, run.policy.clear_days
+    later = 0 if before is None else run.manifest.head.day - before.day
+    if before is None or task.earlier is None or not 0 <= later < days:
+        return {}
+    with suppress(ConfigurationWrong):
+        frame = _read_whole(Store(before.place), *task.earlier)
+        is_new = (pl.max_horizontal("occur_time", "report_time") >= before.observe_time) | (
+            pl.col("sequence") > before.sequence
+        )
+        changed = entries.filter(is_new | (pl.col("exposure_day") >= before.day))["seller"].unique()
+        rows = frame.filter(~pl.col("seller").is_in(changed.implode())).select("seller", "midnights").iter_rows()
+        return {seller: [-1] * later + found[: days - later] for seller, found in rows}
+    return {}
+
+
 def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[Any, ...]]:
+    midnights: dict[str, list[int]] = {}
+
+    def keep(answered: Answered) -> None:
+        given = answered.given
+        if given.midnights is not None:
+            midnights.update(zip(given.known.sellers, given.midnights.T.tolist(), strict=True))
+
+    scorer.observer = keep
     for name, seller, score in list_scores(scorer, manifest, sellers):
         answer = score_message(name, score, None).SerializeToString()
         tier = None if score.tier is None else int(score.tier)
-        yield seller, manifest.head.day, score.points, tier, score.valid_until, answer
+        yield seller, manifest.head.day, score.points, tier, score.valid_until, answer, midnights[seller]
 
 
 def list_scores(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[str, str, TrustScore]]:

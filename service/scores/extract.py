@@ -11,7 +11,7 @@ from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import INSPECTORS, Kind, Source, Status
 from scoring.entries.flow import FlowDay
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.features.columns import EntryColumns, FactRow, FactTable, Omitted
+from scoring.features.columns import NO_VALUES, EntryColumns, FactRow, FactTable, Omitted
 from scoring.features.facts import COUNTING_KINDS
 from service.ledger.database.rows import require_known
 from service.ledger.queries.facts import MAX_ALLEGATIONS, MAX_BATCH_ROWS
@@ -42,9 +42,12 @@ _SALE_NUMBERS = ("report_time", "day", "revision", "orders", "failures")
 
 
 class Extract:
-    """`entries`: COLUMNS, and the content of CONTENT_KINDS, by seller and sequence."""
+    """`entries`: COLUMNS, and the content of CONTENT_KINDS, by seller and sequence.
 
-    def __init__(self, entries: pl.DataFrame) -> None:
+    `midnights`: as in `FactTable`, by seller.
+    """
+
+    def __init__(self, entries: pl.DataFrame, midnights: Mapping[str, Sequence[int]] = NO_VALUES) -> None:
         self.sellers: list[str] = entries["seller"].unique(maintain_order=True).to_list()
         case = entries["seller"].rle_id().cast(pl.Int64)
         entries = entries.with_columns(
@@ -57,12 +60,16 @@ class Extract:
         conduct = entries.filter(kind.is_in(counts) | (kind > int(max(Kind))))
         flow = entries.filter(kind == int(Kind.FLOW))
         sales = entries.filter(kind == int(Kind.EXPOSURE))
-        self.facts = _Facts(self.sellers, conduct, sales)
+        known = np.array([midnights[seller] for seller in self.sellers], dtype=np.int64).T if midnights else None
+        self.facts = _Facts(self.sellers, conduct, sales, known)
         self.measures = _Flows(flow)
 
 
 class _Facts:
-    def __init__(self, sellers: Sequence[str], conduct: pl.DataFrame, sales: pl.DataFrame) -> None:
+    def __init__(
+        self, sellers: Sequence[str], conduct: pl.DataFrame, sales: pl.DataFrame, midnights: Ints | None
+    ) -> None:
+        self._midnights = midnights
         self._place_of = {seller: place for place, seller in enumerate(sellers)}
         self._sellers = sellers
         self._rows = conduct.select(*FactRow._fields[:-2], "content", "listing")
@@ -110,7 +117,8 @@ class _Facts:
         if len(sellers) == 1 and self._alleged[first] > MAX_ALLEGATIONS:
             columns, omitted[sellers[0]] = _leave_out(columns, rows, cut.observe_time)
         sales = _renumber(self._sales, sold, first, len(sellers))
-        return FactTable(rows, columns, sales, self._products), omitted
+        midnights = None if self._midnights is None else self._midnights[:, first:last]
+        return FactTable(rows, columns, sales, self._products, midnights=midnights), omitted
 
 
 class _Rows(Sequence[FactRow]):

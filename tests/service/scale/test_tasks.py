@@ -2,21 +2,25 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from scoring.base.errors import ConfigurationWrong, InvalidInput, SellertrustError
+from scoring.base.time import DAY
 from service.contract.resource_names import seller_name
 from service.contract.scores import score_message
 from service.ledger.queries import facts
 from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.manifest import MANIFEST, POLICY
+from service.scale.rescoring import Run
 from service.scale.task import read_part, run_task
 from service.scores import extract
-from tests.helpers.builders import MARKET
+from tests.helpers.books import known
+from tests.helpers.builders import MARKET, TODAY, Clock, confirmed, exposure
 from tests.helpers.policies import TIERS
 from tests.helpers.scale import GENERAL, entry_files, fill, folder_of, open_scorer, planned
 
@@ -36,6 +40,12 @@ def test_a_task_answers_as_a_single_request_does(ledger: Ledger, tmp_path: Path,
     fill(ledger, 40, seed)
     run = planned(ledger, tmp_path / "scale")
     assert len(run.manifest.tasks) > 2
+    assert _compare(ledger, run) == 40
+    assert GENERAL.digest == run.manifest.head.policy
+
+
+def _compare(ledger: Ledger, run: Run) -> int:
+    """Run all lines, compare each answer with a single request, and return their number."""
     scorer = open_scorer(ledger)
     object.__setattr__(ledger.facts, "max_allegations", 2)
     found = 0
@@ -49,8 +59,50 @@ def test_a_task_answers_as_a_single_request_does(ledger: Ledger, tmp_path: Path,
             assert (score.points, score.tier) == (points, tier)
             assert score_message(seller_name(MARKET, seller), score, None).SerializeToString() == body
             found += 1
-    assert found == 40
-    assert GENERAL.digest == run.manifest.head.policy
+    return found
+
+
+@pytest.mark.parametrize(("seed", "days"), [(0, 1), (1, 0), (2, 0)])
+def test_answers_roll_over_to_the_next_day(ledger: Ledger, tmp_path: Path, clock: Clock, seed: int, days: int) -> None:
+    """Midnights of sellers without new facts come from the day before; answers are the same, and the same without it."""
+    fill(ledger, 40, seed)
+    _compare(ledger, planned(ledger, tmp_path / "scale"))
+    clock.now += (1 - days) * DAY
+    ledger.append(MARKET, [confirmed(f"late{number}", f"s{number}") for number in range(5)])
+    ledger.append(MARKET, [exposure(TODAY - 3, f"s{number}", settled_orders=900, revision=9) for number in (7, 8)])
+    run = planned(ledger, tmp_path / "scale", days)
+    assert run.manifest.earlier is not None
+    assert _compare(ledger, run) == 40
+    rolled = [run.store.read(run.manifest.task(task.line).receipt) for task in run.manifest.tasks]
+    for task in run.manifest.tasks:
+        assert task.earlier
+        (Path(run.manifest.earlier.place) / task.earlier[0]).unlink()
+        (folder_of(run) / task.receipt).unlink()
+        run_task(run.store.place, task.line)
+    anew = [run.store.read(task.receipt) for task in run.manifest.tasks]
+    assert [json.loads(one)["sha256"] for one in rolled] == [json.loads(one)["sha256"] for one in anew]
+
+
+def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    """Midnights that the earlier part states are taken as they are, but not for a seller with a late order."""
+    ledger.append(MARKET, [*known("old"), *known("new")])
+    first = planned(ledger, tmp_path / "scale")
+    for task in first.manifest.tasks:
+        receipt = run_task(first.store.place, task.line)
+        zeros = read_part(*first, task).with_columns(pl.lit([0] * 14).cast(pl.List(pl.Int64)).alias("midnights"))
+        zeros.write_parquet(folder_of(first) / receipt.part)
+        digest = sha256((folder_of(first) / receipt.part).read_bytes()).hexdigest()
+        first.store.write(task.receipt, json.dumps(receipt._asdict() | {"sha256": digest}).encode())
+    clock.now += DAY
+    ledger.append(MARKET, [exposure(TODAY - 3, "new", settled_orders=9, revision=9)])
+    run = planned(ledger, tmp_path / "scale")
+    found: dict[str, list[int]] = {}
+    for task in run.manifest.tasks:
+        run_task(run.store.place, task.line)
+        found |= dict(read_part(*run, task).select("seller", "midnights").iter_rows())
+    assert found["old"][0] > 0
+    assert found["old"][1:] == [0] * 13
+    assert min(found["new"]) > 0
 
 
 def test_a_repeated_task_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
