@@ -7,4 +7,11 @@ from tests.bench.scale import run
 def test_files_answer_as_the_ledger_does() -> None:
     found = run(lambda _: None, base=60, sellers=240)
     assert (found["bit_equal.sellers"], found["bit_equal.differ"], found["sellers"]) == (60, 0, 240)
-    assert {"rescore_over_predict", "growth.spread", "bytes_per_seller", "peak_mb"} <= found.keys()
+    assert (found["rollover.differing_parts"], found["duckdb.differ"]) == (0, 0)
+    assert {
+        "rollover_over_full",
+        "rescore_over_predict",
+        "growth.spread",
+        "bytes_per_seller",
+        "peak_mb",
+    } <= found.keys()

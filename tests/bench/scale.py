@@ -9,6 +9,10 @@ LightGBM's `Booster.predict` on all cores with the rows that the answers look at
 is the largest over the smallest. `bytes_per_seller` is of the entries, `peak_mb` of a process.
 `export_us_per_entry` is from SQLite.
 `bit_equal.sellers` answers from files compared with single requests to the ledger, `bit_equal.differ`.
+`rollover_over_full`: processor seconds of the next day's run if midnights roll over, over those without;
+`rollover.differing_parts`.
+`fold_over_duckdb`: one thread reads one bucket and folds all its facts, over DuckDB's decayed sums of orders alone from the
+same file; `duckdb.differ` of these sums. Without the package duckdb, neither is reported.
 
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.
 """
@@ -18,6 +22,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +30,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from scoring.base.enums import Kind
 from scoring.base.errors import SellertrustError
 from scoring.base.time import DAY, parse_day
+from scoring.features.decay import EXPOSURE_BITS
+from scoring.features.resolved import resolve_sellers
+from scoring.features.views import view_often
 from service.bootstrap import build_scorer
 from service.contract.resource_names import seller_name
 from service.contract.scores import score_message
@@ -34,14 +43,15 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scale.export import Exported, export_entries
-from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, read_files
+from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, read_entries, read_files
 from service.scale.local import Line, run_locally
-from service.scale.manifest import make_manifest
+from service.scale.manifest import Earlier, make_manifest
 from service.scale.rescoring import Run, write_generation, write_run
 from service.scale.store import Store
-from service.scale.task import read_part
+from service.scale.task import read_part, read_receipt
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
+from service.scores.extract import COLUMNS, Extract
 from tests.helpers.servers import Shelf
 from tests.helpers.training_ledgers import market_ledger
 from tests.helpers.worlds import artifact, population
@@ -94,6 +104,7 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         copies * base: min(one.processor_seconds for one in used[copies]) / (copies * base) * 1e6 for copies in sizes
     }
     last = runs[sizes[-1]]
+    found |= _roll_over(last) | _compare_fold(last)
     began = time.monotonic()
     (folder / "generations").mkdir(mode=0o700)
     written = write_generation(folder / "generations", last.manifest.head, [last], lambda *_: None)
@@ -179,18 +190,91 @@ def _plan(exported: Exported, folder: Path, cut: Cut, name: str = "run") -> Run:
     return Run(run, manifest)
 
 
-def _rescore(run: Run) -> Used:
+def _rescore(run: Run, processes: int = 0) -> Used:
     for name in (*run.store.list("receipts"), *run.store.list("scores")):
         run.store.delete(name)
     lines = [Line(run.store.place, task.line) for task in run.manifest.tasks]
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    for _ in run_locally(lines, 0, run.manifest.memory_bytes):
+    began, before = time.monotonic(), _measure_processor()
+    for _ in run_locally(lines, processes, run.manifest.memory_bytes):
         pass
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if processor == 0:  # one line runs here
-        processor = time.monotonic() - began
-    return Used(time.monotonic() - began, processor, after.ru_maxrss / 1024)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return Used(time.monotonic() - began, _measure_processor() - before, peak)
+
+
+def _measure_processor() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _roll_over(run: Run) -> dict[str, float]:
+    """Rescore the day after a finished run in this process, with its midnights and without them."""
+    store, manifest = run
+    receipts = {task.bucket: read_receipt(store, manifest, task) for task in manifest.tasks}
+    head = manifest.head._replace(day=manifest.head.day + 1, observe_time=manifest.head.observe_time + DAY)
+    earlier = Earlier(store.place, manifest.head.day, manifest.head.observe_time, manifest.head.sequence)
+    rolled = [
+        replace(task, earlier=(receipts[task.bucket].part, receipts[task.bucket].sha256)) for task in manifest.tasks
+    ]
+    used, parts = [], []
+    for name, changed in (
+        ("full", replace(manifest, head=head)),
+        ("rolled", replace(manifest, head=head, earlier=earlier, tasks=rolled)),
+    ):
+        again = Run(Store(f"{store.place}-{name}"), changed)
+        write_run(again.store, changed, artifact(), read_policy(SHIPPED_POLICY))
+        used.append(min(_rescore(again, 1).processor_seconds for _ in range(3)))
+        parts.append([read_receipt(again.store, changed, task).sha256 for task in changed.tasks])
+    return {
+        "rollover_over_full": round(used[1] / used[0], 3),
+        "rollover.differing_parts": sum(full != roll for full, roll in zip(*parts, strict=True)),
+    }
+
+
+_DUCKDB = """
+with stated as (
+    select seller, exposure_day as day, arg_max(settled_orders, revision) as orders
+    from read_parquet($files)
+    where kind = $kind and report_time < $time and exposure_day < $time // 86400000000
+    group by seller, exposure_day, product_category)
+select seller, {sums} from stated join read_parquet($decay) on age = $time // 86400000000 - day group by seller
+"""
+
+
+def _compare_fold(run: Run) -> dict[str, float]:
+    try:
+        import duckdb
+    except ImportError:  # a peer, which nothing else needs: pip install duckdb
+        return {}
+    manifest = run.manifest
+    task, time_now, folder = manifest.tasks[0], manifest.head.observe_time, artifact().folder
+    entries = Store(manifest.entries)
+    tables = folder._exposure_tables
+    decay = pl.DataFrame({"age": range(tables.shape[1]), **{f"w{row}": one for row, one in enumerate(tables)}})
+    sums = ", ".join(f"sum(orders * w{row})::bigint" for row in range(len(tables)))
+    decay.write_parquet(f"{run.store.place}/decay.parquet")
+    given = {
+        "decay": f"{run.store.place}/decay.parquet",
+        "files": [f"{entries.place}/{file.path}" for file in task.files],
+        "kind": int(Kind.EXPOSURE),
+        "time": time_now,
+    }
+    took: dict[str, list[float]] = {"own": [], "duckdb": []}
+    for _ in range(3):
+        began = time.process_time()
+        extract = Extract(read_entries(entries, task.files, (*COLUMNS, "content")))
+        own: dict[str, list[float]] = {}
+        for batch in extract.facts.batches(MARKET, extract.sellers):
+            table, _ = extract.facts.table(MARKET, batch, manifest.head.cut)
+            facts = resolve_sellers(batch, table, time_now).visible
+            found = folder.fold(view_often(facts, [time_now]).facts).orders
+            own |= dict(zip(batch, found.T.tolist(), strict=True))
+        took["own"].append(time.process_time() - began)
+        began = time.process_time()
+        with duckdb.connect(config={"threads": 1}) as connection:
+            rows = connection.execute(_DUCKDB.format(sums=sums), given).fetchall()
+        took["duckdb"].append(time.process_time() - began)
+    differ = sum(own[seller] != [one / (1 << EXPOSURE_BITS) for one in found] for seller, *found in rows)
+    return {"fold_over_duckdb": round(min(took["own"]) / min(took["duckdb"]), 2), "duckdb.differ": differ}
 
 
 def _predict(sellers: int) -> float:
