@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests import contract
+from tests import contract, openapi
 from tests.reference_pages import reference_pages
 from tests.tour import write_links
 
@@ -15,9 +15,13 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def pages() -> dict[str, str]:
-    """Return the generated pages by their path below `docs/`: the reference, and the tour's links."""
+    """Return the generated pages by their path below `docs/`: the reference, OpenAPI, and the tour's links."""
     tour = DOCS / "tour.md"
-    return reference_pages() | ({"tour.md": write_links(tour.read_text())} if tour.exists() else {})
+    return (
+        reference_pages()
+        | {"reference/openapi.json": openapi.text()}
+        | ({"tour.md": write_links(tour.read_text())} if tour.exists() else {})
+    )
 
 
 def stale() -> list[str]:

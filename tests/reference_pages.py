@@ -1,6 +1,7 @@
 """The generated pages of `docs/reference`: commands, settings, contract, rights, errors and the tables of the core."""
 
 import inspect
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from service.review.priority import HARM_WEIGHTS
 from service.review.reliability import AGAINST, PRIORS, NotifierPrior
 from service.setting_forms import PREFIX
 from service.settings import Settings, describe, load
+from tests import openapi
 
 PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
@@ -234,12 +236,17 @@ def _comment_before(line: str) -> str:
 
 
 def _errors() -> Iterator[str]:
+    failures = openapi.document()["components"]["responses"]["Failed"]["content"]["application/json"]["examples"]
     yield "# Errors"
     yield ""
     yield "A failed call has a gRPC status and details. If fields are wrong, the status is INVALID_ARGUMENT, and a"
     yield "`google.rpc.BadRequest` names each field and its problem. Otherwise a `google.rpc.ErrorInfo` has a stable"
     yield "reason and its metadata; the domain is `sellertrust`. A reason to wait comes with a `RetryInfo`."
-    yield "`errors.proto` has the full text."
+    yield "`errors.proto` has the full text, and [openapi.json](openapi.json) each failure as Envoy shows it, such as"
+    yield ""
+    yield "```json"
+    yield json.dumps(failures["SELLER_NOT_FOUND"]["value"], indent=1)
+    yield "```"
     yield ""
     yield from _table("reason", "status", "meaning", "example of metadata")
     descriptor = import_module("sellertrust.v1.errors_pb2").DESCRIPTOR.enum_types_by_name["ErrorReason"]

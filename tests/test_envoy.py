@@ -3,10 +3,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,11 @@ from tests.helpers.servers import MARKET, exposure, identity
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
+SELLER = f"marketplaces/{MARKET}/sellers/s1"
 ENVOY = shutil.which("envoy", path=str(Path(sys.executable).parent))
+
+jsonschema = pytest.importorskip("jsonschema")
+openapi_spec_validator = pytest.importorskip("openapi_spec_validator")
 
 pytestmark = [
     pytest.mark.long,
@@ -63,26 +64,15 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def answers(port: int) -> bool:
-    with suppress(OSError):
-        return (
-            call(f"127.0.0.1:{port}", "TrustScoreService/GetTrustScore", seller=f"marketplaces/{MARKET}/sellers/s1")[0]
-            == 200
-        )
-    return False
+    return call(f"127.0.0.1:{port}", "TrustScoreService/GetTrustScore", seller=SELLER)[0] == 200
 
 
 def call(address: str, method: str, **request: object) -> tuple[int, dict[str, object]]:
-    """Call as `curl -d '{...}' http://ADDRESS/sellertrust.v1.METHOD` does."""
-    data = json.dumps(request).encode()
-    asked = urllib.request.Request(
-        f"http://{address}/sellertrust.v1.{method}", data, {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read() or "{}")
+    command = ["curl", "-s", "-m", "30", "-w", "\n%{http_code}", "-H", "Content-Type: application/json"]
+    command += ["-d", json.dumps(request), f"http://{address}/sellertrust.v1.{method}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), json.loads(body or "{}")
 
 
 def test_json_becomes_grpc_and_back(proxy: str) -> None:
@@ -108,6 +98,36 @@ def test_an_error_keeps_its_reason_and_its_fields(proxy: str) -> None:
     assert status == 400
     assert "seller" in json.dumps(answer["details"])
     assert call(proxy, "TrustScoreService/GetTrustScore", sellr="x")[0] == 400
+
+
+def test_every_answer_is_as_openapi_says(proxy: str) -> None:
+    """Each method, with an empty request, and reads that answer."""
+    document = json.loads((ROOT / "docs/reference/openapi.json").read_text())
+    asked: dict[str, list[dict[str, object]]] = {
+        "TrustScoreService/GetTrustScore": [{"seller": SELLER}],
+        "TrustScoreService/BatchGetTrustScores": [
+            {"parent": f"marketplaces/{MARKET}", "sellers": [SELLER, SELLER + "x"]}
+        ],
+        "TrustScoreService/ExplainTrustScore": [{"seller": SELLER, "audience": "AUDIENCE_STAFF"}],
+        "MeasureService/EvaluateMeasures": [{"seller": SELLER}],
+        "LedgerService/ListEntries": [{"parent": SELLER}],
+        "ModelService/GetModel": [{"name": "models/champion"}],
+        "PolicyService/GetPolicy": [{"name": "policies/head"}],
+    }
+    answered = set()
+    for path, operation in document["paths"].items():
+        method = path.removeprefix("/sellertrust.v1.")
+        responses = operation["post"]["responses"]
+        if "items" in responses["200"]["content"]["application/json"]["schema"]:
+            continue  # a stream
+        for request in [{}, *asked.get(method, [])]:
+            status, answer = call(proxy, method, **request)
+            response = responses["200"] if status == 200 else document["components"]["responses"]["Failed"]
+            schema = response["content"]["application/json"]["schema"]
+            jsonschema.Draft202012Validator(document | schema).validate(answer)
+            answered |= {method} if status == 200 else set()
+    assert asked.keys() <= answered
+    openapi_spec_validator.validate(document)
 
 
 def test_the_client_and_a_probe_go_through_the_proxy(proxy: str) -> None:
