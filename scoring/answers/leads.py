@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from scoring.answers.forecast import Course, Forecasts
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import Category, IdentityLevel, Kind, Severity, Status, Tier
-from scoring.entries.lifecycle import COUNTING_STATUSES
+from scoring.base.enums import Action, Category, IdentityLevel, Kind, Severity, Status, Tier
+from scoring.entries.lifecycle import COUNTING_STATUSES, TRANSITIONS
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.scores.answer import Explanation, TrustScore
@@ -191,6 +191,8 @@ class AppealEffect:
     entries: tuple[str, ...]
     points: int
     tier: Tier | None
+    violations: tuple[str, ...]
+    """Those that can be appealed now."""
 
 
 def list_appeals(
@@ -200,8 +202,14 @@ def list_appeals(
     leads = [lead for lead in list_reasons(whole, explanation) if lead.contestable and lead.category is not None]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
     scores = _score_variants(whole, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
+    status = _last_statuses(whole.given.known.table.rows)
     return [
-        AppealEffect(lead.entries, -lead.points, score.tier if score is not None else None)
+        AppealEffect(
+            lead.entries,
+            -lead.points,
+            score.tier if score is not None else None,
+            tuple(entry for entry in lead.entries if (status.get(entry), Action.APPEAL) in TRANSITIONS),
+        )
         for lead, score in zip(leads, scores, strict=True)
     ]
 

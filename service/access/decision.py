@@ -1,7 +1,8 @@
 """Decides whether a call's principals may do everything that it asks for. Pure; denied unless granted."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
 EVERY = frozenset({"*"})
+OWN = frozenset({"@"})
+"""The one seller that the caller's name ends with, as in `jwt:ISSUER#seller/s-1`."""
 
 MAX_REMEMBERED = 10_000
 
@@ -44,6 +47,10 @@ class Grant:
     def names(self, principal: str) -> bool:
         return any(pattern.matches(principal) for pattern in self.principals)
 
+    def to(self, principal: str) -> "Grant":
+        """Return the grant as it holds for a principal that it names."""
+        return replace(self, sellers=frozenset({re.split("[#/:]", principal)[-1]})) if self.sellers == OWN else self
+
     def covers(self, asked: NeededRight) -> bool:
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked
         return (
@@ -73,7 +80,7 @@ class GrantList:
         self.of: Callable[[str], tuple[Grant, ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
     def _find(self, principal: str) -> tuple[Grant, ...]:
-        return tuple(grant for grant in self.all if grant.names(principal))
+        return tuple(grant.to(principal) for grant in self.all if grant.names(principal))
 
 
 def first_refused(

@@ -15,6 +15,7 @@ marketplaces = ["acme"]
 [end]
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from scoring.base.errors import ConfigurationWrong
 from scoring.base.parts import Part, parse_toml
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
-from service.access.decision import EVERY, Grant, GrantList
+from service.access.decision import EVERY, OWN, Grant, GrantList
 from service.access.four_eyes import DEFAULT_HOURS, MAX_HOURS, PERSONS, Agreement, FourEyes, Person
 from service.access.key_sets import ALGORITHMS
 from service.access.limits import CLASSES, Limit
@@ -265,19 +266,24 @@ def _read_grant(part: Part) -> Grant:
             return frozenset()
         return _words(part, key, ["*", *known]) if known else _ids(part, key)
 
+    is_own = "sellers" in part and part.value("sellers") == [*OWN]
     kinds = read("kinds", appends, APPENDABLE)
     meant = APPENDABLE if "*" in kinds else kinds
     grant = Grant(
         principals=_patterns(part),
         rights=rights,
         marketplaces=_ids(part, "marketplaces"),
-        sellers=read("sellers", False) or EVERY,
+        sellers=OWN if is_own else read("sellers", False) or EVERY,
         kinds=meant | _kinds_beside(rights),
         sources=read("sources", appends and bool(meant & _WITH["source"]), SOURCES),
         notifiers=read("notifiers", appends and bool(meant & _WITH["notifier"])),
         entry_ids=tuple(sorted(read("entry_ids", bool(rights & WRITING)))),
         actions=read("actions", bool(rights & {Right.DECIDE, Right.BULK_DECIDE}), ACTIONS),
     )
+    if is_own and not all(re.search(r"^jwt:.*[#/:]\*$", pattern.text) for pattern in grant.principals):
+        part.refuse(
+            "sellers", f"may be {[*OWN]} only with tokens whose subject ends with the seller, such as jwt:URL#seller/*"
+        )
     if rights & WRITING and "*" not in grant.sellers and "*" in grant.entry_ids:
         part.refuse(
             "entry_ids", "must name how ids begin beside sellers: a refused id tells that another seller's entry has it"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sellertrust.client import Client
     from service.api.telemetry.metrics import MetricsPort
     from service.settings import Settings
+    from service.web.public.seller import SellerPages
     from service.web.server import BadgeServer, DeskOptions
 
 app = typer.Typer()
@@ -59,9 +60,18 @@ def serve(
             " the desk listens on loopback, and prints a code.",
         ),
     ] = None,
+    sellers: Annotated[
+        Path | None,
+        typer.Option(
+            "--sellers",
+            metavar="FOLDER",
+            file_okay=False,
+            help="Serve each seller's own page too, by a token; documents of sellers go into this folder.",
+        ),
+    ] = None,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Serve the badges of sellers as SVG and JSON, and the staff's desk, over HTTP until SIGTERM.
+    """Serve badges, public reports, sellers' pages and the staff's desk over HTTP until SIGTERM.
 
     It asks the server for all it shows, and needs the extra web.
     """
@@ -79,7 +89,8 @@ def serve(
     )
     with connect(settings) as client:
         options_of_desk = None if desk is None else _desk_options(client, settings, desk, desk_tls)
-        server = BadgeServer(client, options, say, options_of_desk)
+        pages = None if sellers is None else _seller_pages(client, settings, sellers)
+        server = BadgeServer(client, options, say, options_of_desk, pages)
         port = None if metrics_address is None else _metrics_port(server, metrics_address)
         say(f"badges on http://{server.address}/badge/{settings.marketplace}/SELLER.svg, asked of {settings.target}")
         if port is not None:
@@ -107,6 +118,16 @@ def _desk_options(client: "Client", settings: "Settings", address: str, tls: Pat
         raise invalid("--desk", f"{host} is not this machine: give --desk-tls, and put a proxy in front")
     sign_in = CodeSignIn(client) if tls is None else ProxySignIn(partial(make_client, settings, settings.target))
     return DeskOptions(address, sign_in, settings.marketplace, tls)
+
+
+def _seller_pages(client: "Client", settings: "Settings", folder: Path) -> "SellerPages":
+    from service.cli.connecting import make_client
+    from service.web.frame.clients import TokenClients
+    from service.web.public.evidence import EvidenceFolder
+    from service.web.public.seller import SellerPages
+
+    tokens = TokenClients(partial(make_client, settings, settings.target))
+    return SellerPages(client, tokens, EvidenceFolder(folder))
 
 
 def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":

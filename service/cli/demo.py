@@ -84,7 +84,7 @@ def serve(folder: Path | None) -> None:
         run(folder)
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
-        greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address)))  # noqa: E731
+        greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, place)))  # noqa: E731
         run_server(settings, greet, records=False)
 
 
@@ -92,6 +92,8 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
     write(
         f"Serving the demo's market on {address}; it is {NOW:%-d %B %Y} in it. Ctrl-C ends it.\n"
         f"A shop with its badges, for a browser: http://{badges}/demo\n"
+        f"A seller's own page: http://{badges}/my/{MARKETPLACE}/{OFFENDER.seller}\n"
+        f"The public report: http://{badges}/report/{MARKETPLACE}/{NOW:%Y}.html\n"
         f"The desk of the marketplace's staff: {desk}\n"
         "In another terminal:\n"
     )
@@ -111,19 +113,22 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
 
 
 @contextmanager
-def _web(server_address: str) -> Iterator[tuple[str, str]]:
-    """Serve badges and desk; yield the address of the badges and the link to the desk."""
+def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
+    """Serve all pages; yield the address of the badges and the link to the desk."""
     from service.web.desk.staff import CodeSignIn
+    from service.web.public.evidence import EvidenceFolder
+    from service.web.public.seller import SellerPages
     from service.web.server import BadgeServer, DeskOptions, Options
 
     with Client(server_address) as client:
+        sellers = SellerPages(client, None, EvidenceFolder(place / "evidence"))
         sign_in = CodeSignIn(client)
         try:
             desk = DeskOptions(DESK, sign_in, MARKETPLACE)
-            web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk)
+            web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk, sellers)
         except ConfigurationWrong:
             desk = DeskOptions("127.0.0.1:0", sign_in, MARKETPLACE)
-            web = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say, desk)
+            web = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say, desk, sellers)
         thread = threading.Thread(target=web.run, name="web")
         thread.start()
         try:

@@ -72,7 +72,10 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
 def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
     for one in appeals:
         yield answer_pb.AppealEffect(
-            entries=one.entries, points=one.points, tier=entry_pb2.Tier.ValueType(one.tier or 0)
+            entries=one.entries,
+            points=one.points,
+            tier=entry_pb2.Tier.ValueType(one.tier or 0),
+            violations=one.violations,
         )
 
 

@@ -24,6 +24,7 @@ from service.web.desk.app import SignIn, build_desk
 from service.web.desk.staff import CodeSignIn
 from service.web.frame.files import file_routes
 from service.web.public.report_pages import ReportPages
+from service.web.public.seller import SellerPages
 from service.web.server_health import ServerHealth, is_serving
 from service.web.words import SHIPPED_WORDS, read_words
 
@@ -63,7 +64,12 @@ class BadgeServer:
     """
 
     def __init__(
-        self, client: Client, options: Options, report: Callable[[str], None], desk: DeskOptions | None = None
+        self,
+        client: Client,
+        options: Options,
+        report: Callable[[str], None],
+        desk: DeskOptions | None = None,
+        sellers: SellerPages | None = None,
     ) -> None:
         words, seconds = read_words(options.words), options.call_seconds
         self.badges = Badges(
@@ -75,6 +81,8 @@ class BadgeServer:
         )
         health = ServerHealth(lambda: is_serving(client, seconds))
         pages = [*file_routes(), *ReportPages(client).routes(report)]
+        if sellers is not None:
+            pages += sellers.routes(report)
         app = build_app(self.badges, health, words, report, options.demo_marketplace, pages)
         self._sites = [_Site(options.address, app)]
         if desk is not None:

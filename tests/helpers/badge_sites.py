@@ -12,6 +12,7 @@ from typing import Any
 from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
 from service.demo_cast import ACCUSED, GOOD
+from service.web.public.seller import SellerPages
 from service.web.server import BadgeServer, DeskOptions, Options
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
@@ -48,9 +49,11 @@ class Site:
 
 
 @contextmanager
-def badge_site(client: Client, desk: DeskOptions | None = None, **options: Any) -> Iterator[Site]:
+def badge_site(
+    client: Client, desk: DeskOptions | None = None, sellers: SellerPages | None = None, **options: Any
+) -> Iterator[Site]:
     reports: list[str] = []
-    server = BadgeServer(client, Options(address="127.0.0.1:0", **options), reports.append, desk)
+    server = BadgeServer(client, Options(address="127.0.0.1:0", **options), reports.append, desk, sellers)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

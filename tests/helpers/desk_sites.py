@@ -36,13 +36,16 @@ class Person:
         self.get(f"/sign-in?code={code}")
         return self.post("/sign-in", {"code": code, "name": name})
 
-    def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:
+    def send(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+        return self._ask(method, path, body, {"Content-Type": content_type})
+
+    def _ask(self, method: str, path: str, body: str | bytes | None, headers: dict[str, str]) -> Answer:
         connection = http.client.HTTPConnection(self.address, timeout=30)
         sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
             sent["Cookie"] = self.cookie
         if body is not None:
-            sent["Content-Type"] = "application/x-www-form-urlencoded"
+            sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
         try:
             connection.request(method, path, body, sent)
             found = connection.getresponse()

@@ -599,6 +599,7 @@ class AppealEffect(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
     points: _builtins.int
     """The points gained."""
     tier: _entry_pb2.Tier.ValueType
@@ -607,16 +608,21 @@ class AppealEffect(_message.Message):
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The incident's entries."""
 
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its violations that can be appealed now."""
+
     def __init__(
         self,
         *,
         entries: _abc.Iterable[_builtins.str] | None = ...,
         points: _builtins.int = ...,
         tier: _entry_pb2.Tier.ValueType = ...,
+        violations: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "points", b"points", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "points", b"points", "tier", b"tier", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

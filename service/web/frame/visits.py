@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -81,6 +83,10 @@ class Visit:
     def field(self, name: str) -> str:
         return self.form.get(name, [""])[0].strip()
 
+    def file_of(self, name: str) -> bytes:
+        """Return a file of the form; empty without one."""
+        return self.form.get(name, [""])[0].encode("latin-1", "replace")
+
     def asked(self, name: str) -> str:
         """Return a parameter of the URL."""
         return self.request.query_params.get(name, "").strip()
@@ -131,9 +137,11 @@ class Site:
         self._report = report
         self._kept = _KeptPages()
 
-    def route(self, path: str, handle: Handle, methods: Sequence[str] = ("GET",)) -> Route:
+    def route(
+        self, path: str, handle: Handle, methods: Sequence[str] = ("GET",), most_bytes: int = MAX_FORM_BYTES
+    ) -> Route:
         async def endpoint(request: Request) -> Response:
-            body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request)
+            body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request, most_bytes)
             return await run_in_threadpool(self._answer, request, handle, body)
 
         return Route(path, endpoint, methods=list(methods))
@@ -144,7 +152,7 @@ class Site:
             visitor = self._identify(request)
             if body is None:
                 raise Problem(413, "This form is too long", f"Shorten it to {MAX_FORM_BYTES >> 10} kB.")
-            form = _parse_form(body)
+            form = _parse_form(body, request.headers.get("content-type", ""))
             if request.method == "POST":
                 self.guard.require(request, visitor.key, form.get("csrf", [""])[0])
             answer = handle(Visit(request, visitor, form, self.guard.token(visitor.key)))
@@ -185,21 +193,35 @@ class Site:
         )
 
 
-async def _read_body(request: Request) -> bytes | None:
-    """Return a form's bytes; None if it is too long."""
+async def _read_body(request: Request, most: int) -> bytes | None:
+    """Return a form's bytes; None if it is longer than `most`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM_BYTES:
+        if len(body) > most:
             return None
     return bytes(body)
 
 
-def _parse_form(body: bytes) -> Mapping[str, list[str]]:
+def _parse_form(body: bytes, content_type: str) -> Mapping[str, list[str]]:
+    """Return a form's fields. A file's bytes are text by latin-1, as `file_of` takes them."""
     try:
+        if content_type.startswith("multipart/form-data"):
+            return _parse_parts(body, content_type)
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise Problem(400, "This form cannot be read", "Open the page again and send the form from there.") from None
+
+
+def _parse_parts(body: bytes, content_type: str) -> Mapping[str, list[str]]:
+    whole = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
+    found: dict[str, list[str]] = {}
+    for part in whole.iter_parts():
+        name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if not isinstance(name, str) or not isinstance(content, bytes) or len(found) >= MAX_FIELDS:
+            raise ValueError("a part without a name")
+        found.setdefault(name, []).append(content.decode("utf-8" if part.get_filename() is None else "latin-1"))
+    return found
 
 
 def explain(error: SellertrustCallError) -> Problem:

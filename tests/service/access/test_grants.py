@@ -94,6 +94,13 @@ def test_who_appends_violations_names_sources_and_notifiers(tmp_path: Path) -> N
     assert load_grants(path).grants[0].kinds == {"exposure"}
 
 
+def test_an_own_grant_is_for_tokens_that_name_their_seller(tmp_path: Path) -> None:
+    rights = 'rights = ["read_own"]\nmarketplaces = ["acme"]\nsellers = ["@"]\n'
+    for principal in ("jwt:https://login.acme.example#*/a", "jwt:https://login.acme.example#a", "dns:a.example"):
+        text = f'[[grants]]\nprincipals = ["{principal}"]\n{rights}'
+        assert any("sellers may be" in problem for problem in problems(tmp_path, text)), principal
+
+
 def test_who_appends_about_some_sellers_has_ids_of_its_own(tmp_path: Path) -> None:
     """Otherwise a refusal would show that an entry of another seller has the id."""
     limits = {"kinds": ["exposure"], "sellers": ["s-1"]}

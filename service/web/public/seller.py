@@ -1,0 +1,351 @@
+"""The seller's page: what is held, why, until when, and what to do. A plain client of the service."""
+
+import hashlib
+import re
+import secrets
+import tomllib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from scoring.entries.field_types import is_id
+from sellertrust.client import Client, seller_name
+from sellertrust.errors import SellertrustCallError
+from sellertrust.machine import is_loopback_host
+from sellertrust.v1.answer_service_pb2 import FindTierPathResponse, ListStatementsOfReasonsResponse
+from sellertrust.v1.entry_pb2 import TIER_EXEMPLARY, Entry, Tier
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, ExplainTrustScoreResponse
+from service.web.frame.charts import Sample, draw_curve
+from service.web.frame.clients import TokenClients
+from service.web.frame.rendering import HEADERS, redirect, render
+from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie
+from service.web.languages import accepted_language, match_language
+from service.web.public.evidence import MAX_BYTES, EvidenceFolder
+
+TEXTS = tomllib.loads((Path(__file__).parent / "seller.toml").read_text(encoding="utf-8"))
+COOKIE = "seller"
+SESSION_SECONDS = 3_600.0
+"""As long as a token lives."""
+MAX_REASON = 1_000
+LAYOUT = "seller_base.html"
+MAX_SENT = 10_000
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
+_NOT_ITS_PAGE = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
+_FORMS = {"appeal": "violation", "complaint": "measure", "evidence": "violation"}
+
+
+class _SellerSite(Site):
+    """Shows problems in the reader's language."""
+
+    def _problem_page(self, request: Request, visitor: Visitor | None, problem: Problem) -> Response:
+        return _problem_page(request, problem, visitor, self.guard.token(visitor.key) if visitor else "")
+
+
+@dataclass
+class SellerPages:
+    """Pages by a token for one seller. `client`: the process, which appends what sellers state.
+
+    `tokens` is None in a demo: then a reader on this machine sees every seller's page.
+    """
+
+    client: Client
+    tokens: TokenClients | None
+    evidence: EvidenceFolder
+    sessions: Sessions = field(default_factory=partial(Sessions, SESSION_SECONDS))
+    _sent: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
+    """Where each recorded form led, so that a second press leads there too."""
+
+    def routes(self, report: Callable[[str], None]) -> list[Route]:
+        place = "/my/{marketplace}/{seller}"
+        site = _SellerSite(self.identify, _show_signed_out, report)
+        entry = _SellerSite(lambda _: Visitor("", "", self.client), _show_signed_out, report)
+        return [
+            entry.route(f"{place}/sign-in", self.sign_in, ("GET", "POST")),
+            site.route(place, self.show),
+            site.route(f"{place}/letters/{{measure}}", self.letter),
+            site.route(f"{place}/export.json", self.export),
+            site.route(f"{place}/sign-out", self.sign_out, ("POST",)),
+            *(
+                site.route(f"{place}/{form}", partial(self.form, form), ("GET", "POST"), MAX_BYTES + (64 << 10))
+                for form in _FORMS
+            ),
+        ]
+
+    def identify(self, request: Request) -> Visitor:
+        """Return the seller signed in. Raises Problem for another seller's page."""
+        seller = _name_in(request)
+        if self.tokens is None:
+            if not is_loopback_host(request.headers.get("host", "").rpartition(":")[0].strip("[]")):
+                raise Problem(403, "", "")
+            return Visitor(f"demo {seller}", seller, self.client)
+        visitor = self.sessions.find(request.cookies.get(COOKIE, ""))
+        if visitor is None:
+            raise SignInNeeded
+        if visitor.actor != seller:
+            raise Problem(403, "", "")
+        return visitor
+
+    def sign_in(self, visit: Visit) -> Response:
+        """Show whose page the link opens; a press opens it, so that no other site signs a reader in unseen."""
+        seller = _name_in(visit.request)
+        if visit.request.method == "GET":
+            return page(visit, "seller_sign_in.html", token=visit.asked("token"), problems=[])
+        token = visit.field("token")
+        if self.tokens is None or not _TOKEN.fullmatch(token) or not self._checks_tokens(visit):
+            return self._refuse_token(visit)
+        client = self.tokens.client(token)
+        try:
+            client.explain_trust_score(*_ids(visit), audience=AUDIENCE_SELLER)
+        except SellertrustCallError as error:
+            if error.code in _NOT_ITS_PAGE:
+                return self._refuse_token(visit)
+            raise
+        name = self.sessions.open(seller, client)
+        opened = cookie(COOKIE, name, secure=True, ends=timedelta(seconds=SESSION_SECONDS))
+        return redirect(Place(visit.request).link(), {"Set-Cookie": opened})
+
+    def _checks_tokens(self, visit: Visit) -> bool:
+        """Return whether the server refuses a token that is none: one without grants lets everybody do everything."""
+        assert self.tokens is not None  # noqa: S101 the caller looked
+        try:
+            self.tokens.client("none").explain_trust_score(*_ids(visit), audience=AUDIENCE_SELLER)
+        except SellertrustCallError as error:
+            return error.code is grpc.StatusCode.UNAUTHENTICATED
+        return False
+
+    def _refuse_token(self, visit: Visit) -> Response:
+        texts = TEXTS[language_of(visit.request)]
+        return page(visit, "seller_sign_in.html", 401, token="", problems=[("token", texts["sign_in_wrong"])])
+
+    def sign_out(self, visit: Visit) -> Response:
+        self.sessions.close(visit.request.cookies.get(COOKIE, ""))
+        return redirect(
+            Place(visit.request).link("/sign-in"),
+            {"Set-Cookie": cookie(COOKIE, "", secure=True, ends=timedelta())},
+        )
+
+    def show(self, visit: Visit) -> Response:
+        found = _Answers(visit)
+        chart = _draw(found.path, TEXTS[language_of(visit.request)]["healing"])
+        done, digest = visit.asked("done"), visit.asked("digest")
+        notice = TEXTS[language_of(visit.request)].get(f"done_{done}", "") if done in _FORMS else ""
+        is_digest = len(digest) == 64 and digest.isalnum()
+        return page(
+            visit,
+            "seller_page.html",
+            found=found,
+            chart=chart,
+            notice=notice.format(digest=digest if is_digest else ""),
+            is_best=found.path.tier == TIER_EXEMPLARY,
+        )
+
+    def letter(self, visit: Visit) -> Response:
+        found = visit.visitor.client.list_statements_of_reasons(
+            *_ids(visit), audience=AUDIENCE_SELLER, language=language_of(visit.request), measure=visit.part("measure")
+        )
+        return page(visit, "seller_letter.html", statement=found.statements[0])
+
+    def export(self, visit: Visit) -> Response:
+        found = _Answers(visit)
+        parts = {"score": found.explained, "letters": found.letters, "path": found.path}
+        body = "{" + ",\n".join(f'"{name}": {json_format.MessageToJson(part)}' for name, part in parts.items()) + "}\n"
+        headers = HEADERS | {"Content-Disposition": 'attachment; filename="my-shop.json"'}
+        return Response(body, headers=headers, media_type="application/json")
+
+    def form(self, name: str, visit: Visit) -> Response:
+        """Show a form, or record what the seller sent by it. The hidden `once` makes a second press harmless."""
+        sent = visit.visitor.actor, name, visit.field("once")
+        if visit.request.method == "POST" and (place := self._sent.get(sent)):
+            return redirect(place)
+        found, about = _Answers(visit), _FORMS[name]
+        known = found.measures if about == "measure" else found.violations
+        values = {key: visit.field(key) or visit.asked(key) for key in (about, "reason")}
+        values["once"] = visit.field("once") or secrets.token_hex(16)
+        if visit.request.method == "GET":
+            return _form_page(visit, name, known, values)
+        problems = [] if values[about] in known else [(about, f"{about}_wrong")]
+        if name != "evidence" and not values["reason"]:
+            problems.append(("reason", "reason_missing"))
+        if len(values["reason"]) > MAX_REASON:
+            problems.append(("reason", "reason_long"))
+        digest = ""
+        if not problems and (name == "evidence" or visit.file_of("file")):
+            try:
+                digest = self.evidence.keep(*_ids(visit), visit.file_of("file"))
+            except ValueError as error:
+                problems.append(("file", str(error)))
+        if problems:
+            return _form_page(visit, name, known, values, problems)
+        self._record(name, visit, values, digest)
+        place = Place(visit.request).link("", done=name, **({"digest": digest} if name == "evidence" else {}))
+        self._sent[sent] = place
+        if len(self._sent) > MAX_SENT:
+            self._sent.popitem(last=False)
+        return redirect(place)
+
+    def _record(self, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
+        marketplace, seller = _ids(visit)
+        once = hashlib.sha256(f"{marketplace}/{seller}/{name}/{values['once']}".encode()).hexdigest()[:32]
+        entry_id = f"page-{name}-{once}"
+        if digest:
+            entry = Entry(entry_id=f"{entry_id}-file", seller=seller_name(marketplace, seller))
+            entry.remediation.violation = values.get("violation", "") or entry_id
+            entry.remediation.remedy = "evidence"
+            entry.remediation.evidence_sha256 = digest
+            self.client.append_entries(marketplace, [entry])
+        if name == "appeal":
+            self.client.appeal_violation(
+                marketplace, values["violation"], actor="seller", reason=values["reason"], entry_id=entry_id
+            )
+        elif name == "complaint":
+            entry = Entry(entry_id=entry_id, seller=seller_name(marketplace, seller))
+            entry.complaint.measure, entry.complaint.reason = values["measure"], values["reason"]
+            self.client.append_entries(marketplace, [entry])
+
+
+class _Answers:
+    """What the seller may know, by its own token."""
+
+    def __init__(self, visit: Visit) -> None:
+        client, ids = visit.visitor.client, _ids(visit)
+        asked: dict[str, Any] = {"audience": AUDIENCE_SELLER, "language": language_of(visit.request)}
+        self.explained: ExplainTrustScoreResponse = client.explain_trust_score(*ids, **asked)
+        self.letters: ListStatementsOfReasonsResponse = client.list_statements_of_reasons(*ids, **asked)
+        self.path: FindTierPathResponse = client.find_tier_path(*ids, **asked)
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """Return the measures that can be contested, with their names."""
+        return {one.measure: one.title for one in self.letters.statements if one.measure}
+
+    @property
+    def actions(self) -> list[str]:
+        """Return what the seller can do about what is held, each once."""
+        return list(dict.fromkeys(one.next_action for one in self.letters.statements if one.next_action))
+
+    @property
+    def violations(self) -> dict[str, str]:
+        """Return the violations that can be contested, each with the points that an appeal gives."""
+        gains = {name: f"{one.points:+}" for one in self.path.appeals for name in one.violations}
+        return gains | {name: "" for one in self.letters.statements for name in one.violations if name not in gains}
+
+
+class Place:
+    """The links of a seller's page, and the language of its reader."""
+
+    def __init__(self, request: Request, language: str = "") -> None:
+        self._request = request
+        self.seller = str(request.path_params["seller"])
+        self.language = language or language_of(request)
+
+    def link(self, rest: str = "", **values: str) -> str:
+        parts = (self._request.path_params["marketplace"], self.seller)
+        path = "/".join(quote(str(part), safe="") for part in parts)
+        return f"/my/{path}{quote(rest)}?{urlencode(values | {'lang': self.language})}"
+
+    def day(self, value: Timestamp) -> str:
+        return self.date(f"{value.ToDatetime(UTC):%Y-%m-%d}")
+
+    def date(self, text: str) -> str:
+        day = date.fromisoformat(text)
+        return f"{day.year}年{day.month}月{day.day}日" if self.language == "zh" else f"{day.day} {day:%B %Y}"
+
+    def tier(self, tier: "Tier.ValueType") -> str:
+        return str(TEXTS[self.language]["tiers"][Tier.Name(tier).removeprefix("TIER_")])
+
+    def tier_class(self, tier: "Tier.ValueType") -> str:
+        return Tier.Name(tier).lower()
+
+    def other_language(self) -> str:
+        other = "en" if self.language == "zh" else "zh"
+        return Place(self._request, other).link()
+
+
+def language_of(request: Request) -> str:
+    asked = match_language(request.query_params.get("lang", ""))
+    return asked or accepted_language(request.headers.get("accept-language", ""))
+
+
+def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
+    place = Place(visit.request)
+    return visit.page(template, status, texts=TEXTS[place.language], language=place.language, place=place, **values)
+
+
+def _problem_page(request: Request, problem: Problem, visitor: Visitor | None = None, csrf: str = "") -> Response:
+    """Show a problem by its status, in the reader's language, without the service's own words."""
+    language = language_of(request)
+    texts = TEXTS[language]
+    title, text = texts["problem"].get(str(problem.status), texts["problem"]["500"])
+    place = Place(request) if all(is_id(str(one)) for one in request.path_params.values()) else None
+    return render(
+        "problem.html",
+        problem.status,
+        problem=Problem(problem.status, title, text),
+        visitor=visitor,
+        csrf=csrf,
+        path=place.link() if place else "/",
+        layout=LAYOUT,
+        texts=texts,
+        language=language,
+        place=place,
+        again=texts["again"],
+    )
+
+
+def _show_signed_out(request: Request) -> Response:
+    return _problem_page(request, Problem(401, "", ""))
+
+
+def _form_page(
+    visit: Visit,
+    name: str,
+    known: Mapping[str, str],
+    values: Mapping[str, str],
+    problems: Sequence[tuple[str, str]] = (),
+) -> Response:
+    texts = TEXTS[language_of(visit.request)]
+    wrong = [(key, texts[text]) for key, text in problems]
+    status = 400 if problems else 200
+    return page(
+        visit,
+        "seller_form.html",
+        status,
+        form=name,
+        about=_FORMS[name],
+        known=known,
+        values=values,
+        problems=wrong,
+        wrong=dict(wrong),
+    )
+
+
+def _ids(visit: Visit) -> tuple[str, str]:
+    return visit.part("marketplace"), visit.part("seller")
+
+
+def _name_in(request: Request) -> str:
+    """Return `marketplace/seller` of a path. Raises Problem for malformed ids."""
+    parts = [str(request.path_params[name]) for name in ("marketplace", "seller")]
+    if not all(map(is_id, parts)):
+        raise Problem(404, "", "")
+    return "/".join(parts)
+
+
+def _draw(path: FindTierPathResponse, summary: str) -> str:
+    samples = [
+        Sample(datetime.fromisoformat(one.day).replace(tzinfo=UTC), one.points, Tier.Name(one.tier))
+        for one in path.healing
+    ]
+    return draw_curve(samples, [], summary) if len(samples) > 1 else ""
