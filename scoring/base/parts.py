@@ -190,11 +190,11 @@ class Part:
         value = self.value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, f"must be a table{self._stated(name)}")
-        return self._below(value, name)
+        return self._make_part(value, name)
 
     def optional_part(self, name: str) -> "Part":
         """Read a table that may be missing; it is empty then."""
-        return self.part(name) if name in self else self._below({}, name)
+        return self.part(name) if name in self else self._make_part({}, name)
 
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
         """Read a list of at most `most` tables, by default none; after an error the first `most`.
@@ -212,7 +212,7 @@ class Part:
             value = value[:most]
         names = [item.get(named_by) for item in value]
         return [
-            self._below(item, f"{name}[{shown if _is_name(shown) and names.count(shown) == 1 else index}]")
+            self._make_part(item, f"{name}[{shown if _is_name(shown) and names.count(shown) == 1 else index}]")
             for index, (item, shown) in enumerate(zip(value, names, strict=True))
         ]
 
@@ -252,7 +252,7 @@ class Part:
     def _stated(self, name: str) -> str:
         return f", not {_shown(self.data[name])}" if name in self.data else "; it is missing"
 
-    def _below(self, value: object, name: str) -> "Part":
+    def _make_part(self, value: object, name: str) -> "Part":
         part = Part(value, ".".join(filter(None, (self.path, name))), self.errors, self.whole)
         self._parts.append(part)
         return part

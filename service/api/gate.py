@@ -29,12 +29,37 @@ from service.access.grants_file import GrantsFile, Rules
 from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, VerifiedToken
-from service.api.credentials import authorization_of, bearer_token, unauthenticated
 from service.call_context import Approval
 from service.contract.acted import list_objects, list_results
 from service.contract.asked import asked_of, has_privileged, seller_parts
 from service.engine.grpc_call import connection_of
 from service.engine.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
+
+_ONE_TOKEN = "the authorization header must be one bearer token"  # noqa: S105 (it is no token)
+
+
+def authorization_of(context: grpc.ServicerContext) -> str:
+    """Return the header `authorization`; "" without one. Raises Unauthenticated for several, or an empty one."""
+    found = ""
+    for key, value in context.invocation_metadata():
+        if key == "authorization":
+            if found or not value:
+                raise unauthenticated(_ONE_TOKEN)
+            found = str(value)
+    return found
+
+
+def bearer_token(header: str) -> str:
+    """Return the token of `Bearer TOKEN`. Raises Unauthenticated for another header."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise unauthenticated(_ONE_TOKEN)
+    return token
+
+
+def unauthenticated(problem: str) -> Unauthenticated:
+    return Unauthenticated(f"{problem}; show a client certificate, or a valid bearer token of an issuer known here")
+
 
 MAX_KNOWN = 2_000
 """Callers known by what they show; one more makes it forget all."""

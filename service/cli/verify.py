@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from inspect import signature
 from pathlib import Path
@@ -6,13 +8,117 @@ from typing import Annotated, Any
 
 import typer
 
-from scoring.base.errors import SellertrustError, invalid
-from service.bootstrap import open_ledger
+from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound, SellertrustError, invalid
+from sellertrust.client import Client
+from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_UNKNOWN, BatchGetTrustScoresResponse
+from service.bootstrap import open_ledger, open_rescoring
 from service.cli.common import client
 from service.cli.options import Assumptions, Marketplace, OlderPolicies, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
-from service.settings import load
+from service.settings import Settings, load
+
+
+def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
+    """Verify all generations of the configured folder, `sample` answers of each (0: all); emit and return a row each."""
+    from service.files import find_exposure
+    from service.scores.book.generation_file import day_of
+
+    settings = load()
+    folder = settings.generations
+    if folder.exists() and (exposure := find_exposure(folder)):
+        raise ConfigurationWrong(exposure)
+    paths = sorted(path for path in folder.glob("*") if day_of(path.name) is not None)
+    if not paths:
+        say(f"{folder} holds no generation; make one by: sellertrust rescore")
+    with StepProgress() as progress:
+        rows = [_verify_generation(settings, path, sample, progress) for path in paths]
+    emit(rows, output)
+    return rows
+
+
+def _verify_generation(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
+    from service.scale.rescoring import find_differing
+    from service.scores.book.generation_file import GenerationDamaged, GenerationFile
+
+    row = {"generation": path.name, "state": "verified", "same": 0, "differ": 0}
+    try:
+        file = GenerationFile(path)
+        opened = open_rescoring(settings, file.head.model, file.head.policy)
+        with opened.ledger:
+            same, differing = find_differing(opened, file, sample, progress)
+    except GenerationDamaged as error:
+        say(
+            f"error: {path.name} is damaged: {error}; delete it, and make it anew: sellertrust rescore,"
+            " with the --day, --model and --policy that it was made with"
+        )
+        return row | {"state": "damaged"}
+    except (PolicyNotFound, ModelNotFound) as error:
+        say(f"{path.name}: not compared: {error.message}")
+        return row | {"state": "not compared"}
+    for name in differing:
+        say(f"error: {name}: differs from its recomputation in {path.name}")
+    return row | {"state": "differs" if differing else "verified", "same": same, "differ": len(differing)}
+
+
+Result = BatchGetTrustScoresResponse.Result
+
+BATCH = 100
+
+VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
+
+
+def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> Counter[str]:
+    """Recompute `sample` remembered scores (0: all), each at its stamp; list those that differ, and count the verdicts.
+
+    Each seller is asked for twice, so that the second answer is a remembered one. A third call at its stamp's times is
+    never answered from memory.
+    """
+    names = _sellers_of(connection, marketplace)
+    if sample and sample < len(names):
+        names = random.SystemRandom().sample(names, sample)
+    found: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
+    for first in range(0, len(names), BATCH):
+        part = names[first : first + BATCH]
+        connection.batch_get_trust_scores(marketplace, part)
+        answers = [one.message for one in connection.batch_get_trust_scores(marketplace, part)]
+        for answer, verdict in zip(answers, _verdicts(connection, marketplace, part, answers), strict=True):
+            found[verdict] += 1
+            if verdict == "differ":
+                say(f"error: {answer.seller}: differs from its recomputation at {answer.trust_score.stamp}")
+            elif verdict == "unknown":
+                say(f"{answer.seller}: not compared, as its score is missing on the server")
+    emit_one({"sellers": len(names), **found}, output)
+    return found
+
+
+def _sellers_of(connection: Client, marketplace: str) -> list[str]:
+    found = {entry.seller for entry in connection.list_entries(marketplace) if entry.seller}
+    return sorted(name.rsplit("/", 1)[-1] for name in found)
+
+
+def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
+    stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
+    if not stamps:
+        return [_verdict(answer, Result()) for answer in answers]
+    times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
+    again = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
+    return [_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
+
+
+def _verdict(answer: Result, again: Result) -> str:
+    if answer.error.reason == "SELLER_NOT_FOUND":
+        return "not_found"
+    if not answer.HasField("trust_score") or answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:
+        return "unknown"
+    made_by = [(one.trust_score.stamp.model_digest, one.trust_score.stamp.policy_digest) for one in (answer, again)]
+    if made_by[0] != made_by[1] and again.HasField("trust_score"):
+        return "changed"
+    for result in (answer, again):
+        result.trust_score.ClearField("freshness")
+    is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
+    return "same" if is_same else "differ"
+
 
 app = typer.Typer()
 
@@ -147,7 +253,6 @@ def _verify_backup(output: Format, file: Path | None) -> None:
 
 
 def _verify_book(output: Format, marketplace: str | None, sample: int) -> None:
-    from service.cli.book import verify_book
 
     with client(marketplace) as (connection, where):
         found = verify_book(connection, where, sample, output)
@@ -155,7 +260,6 @@ def _verify_book(output: Format, marketplace: str | None, sample: int) -> None:
 
 
 def _verify_rescored(output: Format, sample: int) -> None:
-    from service.cli.generations import verify_generations
 
     rows = verify_generations(sample, output)
     is_mismatch = any(row["state"] == "damaged" or row["differ"] for row in rows)

@@ -7,10 +7,12 @@ import typer
 from scoring.base.enums import Severity as SeverityWord
 from scoring.base.enums import Status
 from scoring.base.errors import invalid
+from scoring.base.money import format_amount
 from sellertrust.client import Decision
 from sellertrust.errors import SellertrustCallError
 from sellertrust.review import ReviewClient, decide_request
 from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
+from sellertrust.v1.measure_service_pb2 import GetRestitutionResponse
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
 from service.cli.common import client, find_entries, moment, parse_option, times_of
 from service.cli.connecting import describe_empty
@@ -39,10 +41,30 @@ from service.cli.output import (
     exit_code,
     format_count,
     say,
+    write,
 )
 from service.cli.proposals import propose
-from service.cli.restitution import show_restitution
 from service.cli.rows import dict_of, row_of
+
+
+def show_restitution(found: GetRestitutionResponse, output: Format) -> None:
+    if output is Format.JSON:
+        emit_one(dict_of(found), output)
+        return
+    status = row_of(found, "status")["status"]
+    write(f"{found.violation}: {status}; {format_count(len(found.items), 'measure')} stood on it\n")
+    if not found.items:
+        return
+    fields = "measure=kind rule from=begin_time to=end_time days held=held_minor other_violations"
+    rows = [row_of(item, fields) for item in found.items]
+    for row in rows:
+        row |= {name: row[name] and row[name][:16] + "Z" for name in ("from", "to")}
+        row["held"] = format_amount(row["held"], found.currency) if row["held"] else None
+        row["rule"] = row["rule"] or "(a person)"
+    emit(rows, output)
+    if found.captured_minor:
+        write(f"captured meanwhile: {format_amount(found.captured_minor, found.currency)}\n")
+
 
 app = typer.Typer()
 

@@ -68,7 +68,7 @@ def is_request(proposal: Proposal, method: str, request: Message) -> bool:
     return canonical(request_of(method, content.request)) == canonical(request)
 
 
-def check_words(request: Any) -> None:
+def check_proposal_fields(request: Any) -> None:
     """Raise InvalidInput for a malformed `proposal_id`, if the request has one, `actor` or `reason`."""
     wrong = []
     if not is_id(getattr(request, "proposal_id", "p")):
@@ -86,7 +86,7 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
 
     Raises InvalidInput for each field, by path, that is known to be wrong before execution.
     """
-    check_words(request)
+    check_proposal_fields(request)
     field = cast(str, request.WhichOneof("request"))
     asked: Any = getattr(request, field)
     wrong = FieldErrors()

@@ -15,12 +15,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
+from scoring.base.enums import Kind
 from scoring.base.errors import ConfigurationWrong, InvalidInput, OccurTimeAhead, invalid
 from scoring.base.progress import Progress
+from scoring.base.time import DAY, format_time
 from scoring.entries.entry import MAX_BATCH, Entry, prepare
+from scoring.entries.kinds.settlement import FlowStated
+from scoring.entries.kinds.table import KIND_OF, KINDS
+from scoring.entries.kinds.trade import ExposureStated
 from service.contract.entries import ListedEntry
 from service.files import owner_only_opener
-from service.ingest.import_summary import Spans
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import AppendCounts, accept, format_field_error
@@ -29,6 +33,71 @@ from service.ingest.sources.attempts import Attempt
 from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
 from service.ledger.store import Ledger
+
+EARLY = 631_152_000_000_000
+"""1990-01-01T00:00:00Z. Seconds read as milliseconds lie in January 1970."""
+
+MAX_EARLY = 0.01
+
+
+@dataclass(slots=True)
+class _Span:
+    number: int = 0
+    first: int | None = None
+    """In microseconds; None before the first entry."""
+    last: int | None = None
+
+
+@dataclass(slots=True)
+class Spans:
+    by_kind: dict[Kind, _Span] = field(default_factory=dict)
+    timed: int = 0
+    early: int = 0
+    seen: set[int] | None = None
+    """Hashes of the ids so far, to count repeated entries once; None: count all."""
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Count entries by kind, with their first and last time."""
+        for entry in entries:
+            if self.seen is not None:
+                if (code := hash(entry.entry_id)) in self.seen:
+                    continue
+                self.seen.add(code)
+            span = self.by_kind.setdefault(KIND_OF[type(entry.fact)], _Span())
+            span.number += 1
+            fact = entry.fact
+            happened = fact.day * DAY if isinstance(fact, ExposureStated | FlowStated) else entry.occur_time
+            if happened is None:
+                continue
+            self.timed += 1
+            self.early += happened < EARLY
+            if span.first is None or happened < span.first:
+                span.first = happened
+            if span.last is None or happened > span.last:
+                span.last = happened
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return a table row per kind: entries, first and last occur time (RFC 3339)."""
+        return [
+            {
+                "kind": KINDS[kind].key,
+                "entries": span.number,
+                "first_occur_time": None if span.first is None else format_time(span.first),
+                "last_occur_time": None if span.last is None else format_time(span.last),
+            }
+            for kind, span in sorted(self.by_kind.items())
+        ]
+
+    @property
+    def doubt(self) -> str:
+        """Return why the times are implausible, with many entries before 1990; "" if they are not."""
+        if self.early <= MAX_EARLY * self.timed:
+            return ""
+        return (
+            f"{self.early:,} of {self.timed:,} entries happened before 1990: look at the unit of epoch times, seconds or"
+            " milliseconds, and at the form of dates"
+        )
+
 
 Items = Generator[tuple[int, Entry | RowRejected], None, None]
 ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")

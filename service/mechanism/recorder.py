@@ -106,12 +106,12 @@ class Recorder:
             own, since = known, known.of[seller].place[1]
             while ends := [end for end in own.of[seller].list_ends() if since < end < cut.observe_time - 1]:
                 end = min(ends)
-                own, stated = self._state(marketplace, [seller], self._ledger.cut(end + 1, end + 1), own)
+                own, stated = self._append_statements(marketplace, [seller], self._ledger.cut(end + 1, end + 1), own)
                 appended[seller] += stated[seller]
                 since = max(end, own.of[seller].place[1])
         if any(appended.values()):
             known = self._read(marketplace, sellers)
-        known, stated = self._state(marketplace, sellers, cut, known)
+        known, stated = self._append_statements(marketplace, sellers, cut, known)
         found = {}
         for seller in sellers:
             later = (end for end in known.of[seller].list_ends() if end >= cut.observe_time - 1)
@@ -153,7 +153,9 @@ class Recorder:
         found = self._ledger.measures.list_stated(marketplace, sellers, until)
         return _Read({seller: _Known.of(stated) for seller, stated in found.items()}, until)
 
-    def _state(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> tuple[_Read, Counter[str]]:
+    def _append_statements(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read
+    ) -> tuple[_Read, Counter[str]]:
         """State sellers' changes as of one cut, in one append; return the new state, and the appends by seller."""
         for _ in range(_MAX_TRIES):
             entries = self._list_entries(marketplace, sellers, cut, known)
@@ -161,8 +163,8 @@ class Recorder:
                 return known, Counter()
             if len(entries) > MAX_BATCH and len(sellers) > 1:
                 middle = len(sellers) // 2
-                one, first = self._state(marketplace, sellers[:middle], cut, known)
-                other, second = self._state(marketplace, sellers[middle:], cut, known)
+                one, first = self._append_statements(marketplace, sellers[:middle], cut, known)
+                other, second = self._append_statements(marketplace, sellers[middle:], cut, known)
                 return _Read({**one.of, **other.of}, known.until), first + second
             stated = Counter(entry.seller for entry in entries)
             appended = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], known.until))

@@ -6,12 +6,22 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.base.errors import ArtifactRefused, FieldViolation, GatesFailed, InvalidInput, ModelNotFound
+from scoring.base.errors import (
+    ApprovalRequired,
+    ArtifactRefused,
+    FieldViolation,
+    GatesFailed,
+    InvalidInput,
+    ModelNotFound,
+    PromiseGivenUp,
+    ProposalClosed,
+)
 from scoring.base.time import format_time
+from scoring.features.table import AnyFeature
 from scoring.model.artifact import (
     MANIFEST,
     PARTS,
@@ -21,12 +31,10 @@ from scoring.model.artifact import (
     verify_content,
     verify_distinct,
 )
-from scoring.model.promises import broken_promises
+from scoring.model.promises import broken_promises, is_freed
 from service.call_context import Approval, current_call
-from service.registry.approved import basis_of, is_done_by, refuse_return, require_basis
 from service.registry.figures import headline_figures
 from service.registry.gates import GATES, GateResult, allow, gates_of, verdict
-from service.registry.given_up import refuse_given_up
 from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
@@ -38,7 +46,72 @@ from service.registry.moves import (
     check_actor_and_reason,
     figure_of,
 )
-from service.registry.open_storage import storage_of
+from service.registry.storage import storage_of
+
+
+def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
+    """Raise PromiseGivenUp if the model frees a direction on which a promise rests: it must not be champion."""
+    lost = broken_promises(features)
+    if not lost:
+        return
+    free = ", ".join(feature.key for feature in features if is_freed(feature))
+    texts = "; and that ".join(promise.text for promise in lost)
+    raise PromiseGivenUp(
+        f"model {digest[:12]} gives up the promise that {texts} ({free} is free), so it may be challenger or shadow, but"
+        " never champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and"
+        " train again",
+        {"model": digest, "promises": ",".join(promise.name for promise in lost)},
+    )
+
+
+GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
+"""The SHA-256 of a model's gates."""
+
+
+def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
+    """Return the basis of a promotion: `champion`, the number of its moves, and the SHA-256 of the model's gates.
+
+    The first and the last are "" without one. A rollback raises the number of moves.
+    """
+    champion = aliases_of(moves).get(CHAMPION) or ""
+    moved = str(sum(move.alias == CHAMPION for move in moves))
+    return {
+        "champion": champion,
+        "champion_moves": moved,
+        GATES_FIGURE: str(figure_of(moves, digest, GATES_FIGURE) or ""),
+    }
+
+
+def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
+    """Raise ProposalClosed if the champion or the model's gates changed since the proposal."""
+    present = basis_of(moves, digest)
+    changed = [name for name, value in present.items() if approval.basis.get(name) != value]
+    if changed:
+        text = f"{' and '.join(_CHANGED[name] for name in changed)} since this was proposed; propose it anew"
+        raise ProposalClosed(text, {"proposal": approval.proposal, "state": "OUTDATED"})
+
+
+_CHANGED = {
+    "champion": "the champion has changed",
+    "champion_moves": "the champion was moved",
+    GATES_FIGURE: "the model's gates have changed",
+}
+
+
+def is_done_by(moves: Sequence[Move], proposal: str) -> bool:
+    return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
+
+
+def refuse_return(moves: Sequence[Move]) -> None:
+    """Raise ApprovalRequired for a rollback that would undo a rollback."""
+    last = [move for move in moves if move.alias == CHAMPION][-1]
+    if last.figures.get("rollback") == "yes":
+        text = (
+            "the present champion came by a rollback, and another one would bring back what that took back, which needs"
+            " approval here; propose its promotion"
+        )
+        raise ApprovalRequired(text, {"right": "models", "proposal": "", "persons_missing": "2"})
+
 
 REPORT = "report.html"
 ATTACHMENTS = (GATES, REPORT)

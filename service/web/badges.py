@@ -147,12 +147,12 @@ class Badges:
         flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
         if flights:
             await asyncio.wait(flights, timeout=self._call_seconds)
-        return [self._found(seller, began) for seller in sellers]
+        return [self._take_usable_row(seller, began) for seller in sellers]
 
     def _row(self, seller: Seller) -> Row | None:
         return self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
 
-    def _found(self, seller: Seller, began: float) -> Row | None:
+    def _take_usable_row(self, seller: Seller, began: float) -> Row | None:
         row = self._row(seller)
         if row is not None and row.asked >= began - FRESH_SECONDS:
             self.counts.asked += 1

@@ -11,8 +11,8 @@ import numpy as np
 from scoring.base.arrays import Floats
 from tests.helpers.evaluation_cases import POLICY, points_of
 from tests.helpers.training_ledgers import STUDIES, restated
-from training.checks.duplicates import identical_rows
 from training.checks.effects import check_effects
+from training.checks.leakage import identical_rows
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 from training.evaluation.figures import evaluate

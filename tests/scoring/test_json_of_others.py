@@ -16,7 +16,6 @@ TRUSTED = {
     "service/ledger/queries/measures.py": "rows of the ledger, as they were sealed",
     "service/scores/extract.py": "rows of the ledger, as they were exported",
     "training/observation/export.py": "rows of the ledger, as they were sealed",
-    "training/observation/stated_columns.py": "rows of the ledger, as they were sealed",
     "service/cli/models.py": "what a server answered",
     "service/cli/train.py": "what this process has made",
     "service/ledger/queries/supposed.py": "what this process has made",

@@ -8,10 +8,9 @@ import numpy as np
 
 from scoring.base.time import format_day, format_time
 from training.checks.check import Check
-from training.checks.data import data_checks
+from training.checks.data import check_volume, data_checks
 from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
-from training.checks.volume import check_volume
 from training.observation.delay import DecisionDelay, decision_delay
 from training.observation.development import Development, Lift, development, lift
 from training.pipeline.job import Job

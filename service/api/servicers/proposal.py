@@ -21,7 +21,7 @@ from service.api.servicers.entry_streams import cut_to_message
 from service.call_context import current_call
 from service.contract.asked import PROPOSABLE, asked_of_proposed
 from service.contract.policies import accepted_losses_of
-from service.contract.proposals import canonical, check_proposed, check_words, proposal_message
+from service.contract.proposals import canonical, check_proposal_fields, check_proposed, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
 from service.ledger.append.proposals import Content, Proposal, Step, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock
@@ -78,7 +78,7 @@ class ProposalServicer:
         )
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:
-        check_words(request)
+        check_proposal_fields(request)
         person = self._approvals.agreement.person(current_call().caller)
 
         def check(found: Proposal) -> bool:
@@ -98,7 +98,7 @@ class ProposalServicer:
         return pb.ApproveProposalResponse(proposal=self._message(found))
 
     def WithdrawProposal(self, request: pb.WithdrawProposalRequest) -> pb.WithdrawProposalResponse:
-        check_words(request)
+        check_proposal_fields(request)
 
         def check(found: Proposal) -> bool:
             self._require_visible(found)

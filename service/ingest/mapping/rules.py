@@ -29,26 +29,209 @@ names one skips rows without a seller.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+from scoring.base.enums import IdentityLevel
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.parts import Part
 from scoring.base.time import DAY, is_date, parse_day, parse_time
 from scoring.entries.entry import Entry
-from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.field_types import ID_FORM, FactField, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
-from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, Need
-from service.ingest.mapping.cells import Reading, Row, RowRejected, Value, compile_conditions, value_of
-from service.ingest.mapping.counting import COUNTS, Count, Tally
-from service.ingest.mapping.dates import PLAIN, Dates, parse_dates
-from service.ingest.mapping.field_values import MOMENTS, dated_value, make_field_step, read_or_none, read_text
-from service.ingest.mapping.joins import Join, joins_of
+from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, KindRow, Need
+from scoring.entries.violation_types import TABLES
+from service.ingest.mapping.cells import (
+    Reading,
+    Row,
+    RowRejected,
+    Value,
+    cell,
+    column_of,
+    compile_conditions,
+    factor_of,
+    number,
+    value_of,
+    whole,
+)
+from service.ingest.mapping.dates import PLAIN, Dates, day_text, parse_dates
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
-from service.ingest.mapping.static_checks import describe_problem, refuse_missing_fields
+
+_TYPES = frozenset(key for _, table in TABLES for key in table)
+_NEEDED = frozenset(["id", "text", "word", "time", "ids", "day"])
+
+
+def refuse_missing_fields(part: Part, row: KindRow) -> None:
+    names = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED)]
+    names += [field.name for field in row.fields if field.required and field.shape.kind in _NEEDED]
+    for name in names:
+        if name not in part and (row.key, name) != ("identity", "level"):
+            part.refuse(name, "is missing")
+
+
+def describe_problem(field: FactField, text: str) -> str | None:
+    """Return why a field refuses a constant; None if it takes it."""
+    if field.name == "violation_type":
+        return None if text in _TYPES else f"{text!r} is no violation type; see docs/reference/violation-types.md"
+    if field.shape.kind in ("day", "time", "attributes"):
+        return None
+    try:
+        value = field.shape.parse(text)
+    except ValueError as error:
+        return str(error)
+    wrong = field.shape.describe_error(value)
+    return None if wrong is None else f"{text!r} {wrong}"
+
+
+MAX_JOINS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Columns `take` of the file `path`, if its column `key` (default: `on`) equals the row's `on`.
+
+    Empty without a match; the last of several counts.
+    """
+
+    path: str
+    on: str
+    key: str
+    take: tuple[str, ...]
+
+    def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
+        """Return the taken columns by key; the last row of a key counts. Raises ConfigurationWrong without a column."""
+        try:
+            return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
+        except RowRejected as error:
+            raise ConfigurationWrong(f"{self.path}, which the mapping joins: {error}") from None
+
+    def joined(
+        self, rows: Iterable[tuple[int, Row]], index: Mapping[str, tuple[str, ...]]
+    ) -> Iterator[tuple[int, Row]]:
+        """Yield (line, row) with the taken columns; the row's own columns win."""
+        nothing = ("",) * len(self.take)
+        for line, row in rows:
+            found = index.get(row.get(self.on, "").strip(), nothing)
+            yield line, {**dict(zip(self.take, found, strict=True)), **row}
+
+
+def joins_of(part: Part) -> tuple[Join, ...]:
+    """Read a file's joins."""
+    found = []
+    for one in part.list_of_parts("join", MAX_JOINS):
+        path, on = one.text("path", 1), column_of(one, "on")
+        key = column_of(one, "key") if "key" in one else on
+        found.append(Join(path, on, key, tuple(one.names("take", bool, "columns of the other file"))))
+    return tuple(found)
+
+
+T = TypeVar("T")
+
+
+def read_or_none(read: Callable[[Row], T], row: Row) -> T | None:
+    try:
+        return read(row)
+    except RowRejected:
+        return None
+
+
+Step = tuple[str, Callable[[str], Any] | None, Callable[[], Any] | None]
+
+
+def make_field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
+    """Return (field name, parser of its text, maker of its value if the text is empty or missing).
+
+    Without a parser the text is taken as it is; without a maker the field is left out. The maker of a required word or
+    day raises RowRejected, unless empty text is allowed. `is_mapped`: whether the rule names the field. An identity's
+    level is NONE if not.
+    """
+    name, shape = field.name, field.shape
+    if shape.kind == "attributes":
+        return name, None, None
+    read = None if shape.kind in ("id", "text") else shape.parse
+    if not field.required:
+        return name, read, None
+    if read is None:
+        return name, read, str
+    if kind == "identity" and name == "level" and not is_mapped:
+        return name, read, lambda: IdentityLevel.NONE
+    if shape.kind in ("word", "day"):
+        return name, read, lambda: read_text(name, "", shape.parse)
+    return name, read, lambda: 0 if shape.kind == "count" else None
+
+
+def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
+    """Return the text as `reader` reads it; its ValueError becomes RowRejected about the field."""
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise RowRejected(f"{field}: {error}") from None
+
+
+MOMENTS = ("occur_time", "report_time")
+
+
+def dated_value(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
+    """Return a function of the row for a field's text, in RFC 3339 if it is a date or time.
+
+    If `shape` is a day, a time becomes its UTC day. The function raises RowRejected for a text of no known form.
+    """
+    if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
+        return value
+
+    def read(row: Row) -> str:
+        text = value(row).strip()
+        text = read_text(field, text, dates.canonical) if text else ""
+        return day_text(text) if shape == "day" else text
+
+    return read
+
+
+COUNTS = frozenset(["count", "sum"])
+
+
+class Count:
+    """`{ count = "COLUMN" }`: distinct non-empty values; `{ sum = "COLUMN" }`: the sum of numbers times `multiply`.
+
+    Only rows where `when` holds count.
+    """
+
+    def __init__(self, part: Part, field: str, dates: Dates) -> None:
+        how = "sum" if "sum" in part else "count"
+        self._column, self._is_sum, self._field = column_of(part, how), how == "sum", field
+        self._factor = factor_of(part) if self._is_sum else Decimal(1)
+        self.when = compile_conditions(part, dates)
+
+    def read(self, row: Row) -> str | Decimal:
+        """Return one row's text to count, or number to add (0 if empty). The caller checks `when`.
+
+        Raises RowRejected without the column, and for a text that is no number.
+        """
+        text = cell(row, self._column).strip()
+        if not self._is_sum:
+            return text
+        return number(text or "0", self._field) * self._factor
+
+
+class Tally:
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._sum = Decimal(0)
+
+    def add(self, value: str | Decimal) -> None:
+        if not isinstance(value, str):
+            self._sum += value
+        elif value:
+            self._seen.add(value)
+
+    @property
+    def text(self) -> str:
+        return str(len(self._seen)) if self._seen else whole(self._sum)
+
 
 MAX_FILES = MAX_RULES = 1_000
 _OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)

@@ -5,7 +5,7 @@ import grpc
 import pytest
 
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from service.cli.book import Result, _verdict
+from service.cli.verify import Result, _verdict
 from tests.helpers.filled_server import filled_server
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, exposure

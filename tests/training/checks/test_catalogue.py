@@ -10,9 +10,8 @@ from scoring.base.arrays import Floats
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from tests.helpers.training_ledgers import restated
-from training.checks.early_reports import early_reports
 from training.checks.effects import check_effects, take_unrecorded
-from training.checks.leakage import cliff
+from training.checks.leakage import cliff, early_reports
 from training.evaluation.arrays import sigmoid
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join, snapshot

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
-from training.checks.duplicates import agreement, duplicated_histories, identical_rows
-from training.checks.leakage import features_at, leakage_checks, rebuilt
+from training.checks.leakage import (
+    agreement,
+    duplicated_histories,
+    features_at,
+    identical_rows,
+    leakage_checks,
+    rebuilt,
+)
 from training.evaluation.arrays import sigmoid
 from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable, read_export

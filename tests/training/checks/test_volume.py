@@ -7,7 +7,7 @@ import pytest
 from scoring.model.promises import free_direction
 from tests.helpers.training_ledgers import STUDIES, restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
-from training.checks.volume import check_volume
+from training.checks.data import check_volume
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study

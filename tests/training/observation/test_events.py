@@ -23,7 +23,7 @@ from training.observation import events
 from training.observation.events import find_event_cases
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
-from training.pipeline.showing import worst_misses
+from training.pipeline.judging import worst_misses
 from training.study.context import ContextSource, EventPoints
 from training.study.definition import Observation, Study
 from training.study.loading import load_study

@@ -17,10 +17,9 @@ from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
 from training.pipeline import comparing, judging, observing
 from training.pipeline.job import Job, Shell, Trained
-from training.pipeline.judging import spell_verdict
+from training.pipeline.judging import spell_verdict, worst_misses
 from training.pipeline.observing import Observed
 from training.pipeline.run import plan, run
-from training.pipeline.showing import worst_misses
 from training.pipeline.steps import NAMES, Step
 from training.report.page import render
 from training.study.definition import Study

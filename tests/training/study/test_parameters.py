@@ -9,8 +9,7 @@ from scoring.base.errors import ConfigurationWrong
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot
-from training.study.loading import load_study
-from training.study.parameters import BREAKING, DEFAULTED, OURS
+from training.study.loading import BREAKING, DEFAULTED, OURS, load_study
 
 STUDY = 'name = "s"\nmarketplace = "m"\n[window]\ndays = 90\n[bad]\nany = [{ harm = "high" }]\n[model]\n'
 
