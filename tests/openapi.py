@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import ErrorInfo
 
 from sellertrust.version import VERSION
 
@@ -168,7 +166,7 @@ def _examples(
         stated, mark, example = comments[(*path, 2, number)].partition("Example: ")
         if mark:
             status, _, meaning = stated.strip().partition(": ")
-            info = json_format.MessageToDict(json_format.Parse(example, ErrorInfo()))
+            info = json.loads(example)
             details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo"} | info]
             code = code_pb2.Code.Value(re.sub(r"\W", "", status))
             message = re.split(r"(?<=\.) ", meaning[:1].upper() + meaning[1:])[0]
