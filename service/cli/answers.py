@@ -19,7 +19,7 @@ from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, AUDIENCE_STA
 from service.cli.common import client
 from service.cli.ledger import read_entries
 from service.cli.measures import kind_text, value_text
-from service.cli.options import Marketplace, Seller
+from service.cli.options import Language, Marketplace, Seller
 from service.cli.output import Exit, Format, Output, emit_one, wrap_line, write
 from service.cli.rows import dict_of
 
@@ -96,7 +96,7 @@ def _list_measures(found: EvaluateMeasuresResponse) -> set[str]:
 @way.command("path")
 def path(
     seller: Seller,
-    language: Annotated[str, typer.Option("--language", help="Of the sentences: en or zh.")] = "",
+    language: Language = "",
     for_seller: ForSeller = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
@@ -165,7 +165,7 @@ def statements(
     sellers: Annotated[
         list[str] | None, typer.Argument(metavar="SELLER...", help="Default: all with a measure on record.")
     ] = None,
-    language: Annotated[str, typer.Option("--language", help="Of the letters: en or zh.")] = "en",
+    language: Language = "en",
     marketplace: Marketplace = None,
 ) -> None:
     """Write the statements of reasons for measures in force into a folder.

@@ -21,7 +21,7 @@ from scoring.sampling.share import ErrorsOfTest, estimate_shares
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import CORRECTION_KIND_VOID, INSPECTION_RESULT_FAILED, Entry
 from service.cli.common import client
-from service.cli.options import Marketplace
+from service.cli.options import Marketplace, PublicKey
 from service.cli.output import Column, Exit, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
 from service.files import write_whole
@@ -128,7 +128,7 @@ def estimate_command(
 @app.command("check")
 def check_command(
     file: FrameFile,
-    public_key: Annotated[str, typer.Option("--public-key", help="Who signed the estimate, in hex.")],
+    public_key: Annotated[str, PublicKey],
 ) -> None:
     """Check a signed estimate again: signature, draw, shares and intervals, with code of its own.
 

@@ -59,10 +59,6 @@ def append(
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="With KIND: the fields of one entry.")
     ] = None,
-    stream: Annotated[
-        bool,
-        typer.Option("--stream", help="Append 1,000 after 1,000 instead; so it is done beyond 10,000 in any case."),
-    ] = False,
     proposes: Propose = False,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
@@ -75,15 +71,15 @@ def append(
     As JSON: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
     {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone means its first moment.
 
-    With --stream, each batch of 1,000 is recorded or rejected separately, and broken connections are resumed. After an
-    error or an interruption append the same file again: nothing is added twice.
+    Of more than 10,000 entries each batch of 1,000 is recorded or rejected separately, and broken connections are
+    resumed. After an error or an interruption append the same file again: nothing is added twice.
     """
     with client(marketplace) as (connection, where):
         if fields or (source in STATED_KINDS and not Path(source).exists()):
             objects, entries = [], [_read_fields(source, fields or [], where)]
         else:
             objects, entries = _read_objects(Path(source)), []
-        if stream or len(objects) > MAX_LINES:
+        if len(objects) > MAX_LINES:
             if proposes:
                 raise invalid("--propose", "is for one batch: a stream appends nothing that needs approval")
             _append_stream(connection, where, objects, output)

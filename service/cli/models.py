@@ -16,7 +16,7 @@ from sellertrust.v1 import model_service_pb2 as messages
 from sellertrust.v1.policy_service_pb2 import PolicyMove
 from service.bootstrap import open_registry
 from service.cli.connecting import connect
-from service.cli.options import AgainstModel, Model, Operator, Propose, Reason, Server, require_folder_of
+from service.cli.options import AgainstModel, Model, Moves, Operator, Propose, Reason, Server, require_folder_of
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, write
 from service.cli.proposals import propose
 from service.cli.rows import row_of
@@ -31,9 +31,7 @@ app = typer.Typer()
 
 @app.command("list")
 def list_models(
-    history: Annotated[
-        bool, typer.Option("--history", help="List every move of an alias instead, oldest first: who, when, why.")
-    ] = False,
+    history: Moves = False,
     server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:

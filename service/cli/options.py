@@ -62,6 +62,10 @@ OfSeller = Annotated[str | None, typer.Option("--seller", help="Only this seller
 OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses; may be repeated.")]
 Violation = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 
+Language = Annotated[str, typer.Option("--language", help="Language of the sentences: en or zh.")]
+PublicKey = typer.Option("--public-key", help="Who signed it, in hex.")
+Moves = Annotated[bool, typer.Option("--history", help="List every move instead, oldest first: who, when, why.")]
+
 Actor = Annotated[
     str, typer.Option("--actor", callback=require_id, help="The deciding person's id: a pseudonym or a role.")
 ]

@@ -14,7 +14,7 @@ from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, ImmediateGround, PolicyMove
 from service.cli.common import client
 from service.cli.models import login_name, move_row
-from service.cli.options import Assumptions, Expected, Operator, Policy, Propose, Reason
+from service.cli.options import Assumptions, Expected, Moves, Operator, Policy, Propose, Reason
 from service.cli.output import Format, Output, emit, emit_one, format_count, say, write
 from service.cli.proposals import propose
 
@@ -131,9 +131,7 @@ def show(
     policy: Annotated[
         str, typer.Argument(metavar="POLICY", help="`head`, the served one, or the beginning of a digest.")
     ] = "head",
-    history: Annotated[
-        bool, typer.Option("--history", help="List every move of the policy instead, oldest first: who, when, why.")
-    ] = False,
+    history: Moves = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Write the text of the served policy, or of an earlier one by the digest in a stamp."""

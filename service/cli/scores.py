@@ -22,7 +22,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
 )
 from service.cli.common import client, find_entries, moment, parse_option
 from service.cli.connecting import describe_empty
-from service.cli.options import KnownTime, Marketplace, ObserveTime
+from service.cli.options import KnownTime, Language, Marketplace, ObserveTime
 from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
 from service.cli.rows import plain_of, row_of
 
@@ -54,7 +54,7 @@ def score(
     audience: Annotated[
         str, typer.Option("--for", metavar="AUDIENCE", help="Explain it to: seller, staff, regulator or checkout.")
     ] = "",
-    language: Annotated[str, typer.Option("--language", help="With --for: en or zh.")] = "",
+    language: Language = "",
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
     marketplace: Marketplace = None,

@@ -13,7 +13,7 @@ from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_UNKNOWN, BatchGetTrustScoresResponse
 from service.bootstrap import open_ledger, open_rescoring
 from service.cli.common import client
-from service.cli.options import Assumptions, Marketplace, OlderPolicies, Server
+from service.cli.options import Assumptions, Marketplace, OlderPolicies, PublicKey, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -144,9 +144,7 @@ def verify(
             help="The exported checkpoints, an audit file, a backup, or a certificate.",
         ),
     ] = None,
-    public_key: Annotated[
-        str | None, typer.Option("--public-key", help="Who signed the checkpoints, in hex; required with them.")
-    ] = None,
+    public_key: Annotated[str | None, PublicKey] = None,
     sample: Annotated[
         int, typer.Option("--sample", min=0, help="Compare so many scores, drawn by chance; 0: every one.")
     ] = 0,

@@ -48,16 +48,16 @@ def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Pa
 
 @pytest.mark.long
 def test_a_stream_names_refused_lines_and_appends_the_rest(shell: Shell) -> None:
-    lines = ["", *identities("part", 2_500)]
+    lines = ["", *identities("part", 10_500)]
     lines[1_205] = lines[1_205].replace("part-1204", "part 1204")
-    stdout, stderr = shell("ledger", "append", "-", "--stream", "-o", "json", stdin="\n".join(lines), code=4)
+    stdout, stderr = shell("ledger", "append", "-", "-o", "json", stdin="\n".join(lines), code=4)
     done = json.loads(stdout)
-    assert (done["entries"], done["appended"], done["refused"]) == (2_500, 1_500, 1_000)
+    assert (done["entries"], done["appended"], done["refused"]) == (10_500, 9_500, 1_000)
     assert "lines 1002 to 2001: " in stderr
     assert "line 1206, entry_id: must be" in stderr
     lines[1_205] = lines[1_205].replace("part 1204", "part-1204")
     lines[2_300] = '{"seller": 5}'
-    told = shell.error(2, "ledger", "append", "-", "--stream", stdin="\n".join(lines))
+    told = shell.error(2, "ledger", "append", "-", stdin="\n".join(lines))
     assert "line 2301: is not an entry" in told
     assert "2,000 entries are recorded" in told
 
