@@ -30,7 +30,9 @@ COMMANDS = {
     "simulate": Row("Show the score and measures of a seller if something happened.", ("answers:simulation",), False),
     "path": Row("Show the shortest way of a seller to each better tier.", ("answers:way",), False),
     "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", ("answers:again",), False),
-    "statements": Row("Write the statements of reasons for measures in force into a folder.", ("answers:reasons",), False),
+    "statements": Row(
+        "Write the statements of reasons for measures in force into a folder.", ("answers:reasons",), False
+    ),
     "payouts": Row("Show when each order of a CSV file is paid out, and why.", ("payouts",), False),
     "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
     "report": Row("Write the public report of a month or a year as HTML and CSV.", ("report",), False),
