@@ -375,11 +375,29 @@ class Client(Answers, Decisions, Measures, Models):
         deadline_seconds: float | None = None,
     ) -> ledger_service_pb2.Violation:
         """Return one violation, by its report's `entry_id`."""
+        return self.get_recorded_violation(
+            marketplace,
+            violation,
+            known_time=known_time,
+            at_least_sequence=at_least_sequence,
+            deadline_seconds=deadline_seconds,
+        ).violation
+
+    def get_recorded_violation(
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        known_time: Time | None = None,
+        at_least_sequence: int = 0,
+        deadline_seconds: float | None = None,
+    ) -> ledger_service_pb2.GetViolationResponse:
+        """Return one violation with its entries: the report, then each change."""
         request = ledger_service_pb2.GetViolationRequest(
             name=violation_name(marketplace, violation),
             **bounds(known_time=known_time, at_least_sequence=at_least_sequence),
         )
-        return invoke(self._ledger.GetViolation, request, deadline_seconds or self._read_seconds).violation
+        return invoke(self._ledger.GetViolation, request, deadline_seconds or self._read_seconds)
 
     def list_violations(
         self,

@@ -170,6 +170,7 @@ class ReviewClient:
         expected_count: int = 0,
         etag: str = "",
         proposal: str = "",
+        reverses: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
     ) -> DecideViolationsResponse:
         """Take one action on every selected violation except a held-back sample.
@@ -177,7 +178,8 @@ class ReviewClient:
         A dry run unless `execute`. To execute takes a `decision_id`, which makes a repeated call safe, and the dry
         run's `count` and `etag`. A call decides at most 10,000: call again with the same arguments while `remaining` is
         above 0. `proposal` names the approved proposal of exactly this request (`decide_request`), if the server
-        requires one. Raises ValueError if `execute` has no `decision_id`.
+        requires one. `reverses`: only what the bulk decision with this id changed. Raises ValueError if `execute` has no
+        `decision_id`.
         """
         request = decide_request(
             marketplace,
@@ -199,7 +201,14 @@ class ReviewClient:
             expected_count=expected_count,
             etag=etag,
             proposal=proposal,
+            reverses=reverses,
         )
+        return self.decide(request, deadline_seconds=deadline_seconds)
+
+    def decide(
+        self, request: DecideViolationsRequest, *, deadline_seconds: float = DECIDE_SECONDS
+    ) -> DecideViolationsResponse:
+        """Make the call of `decide_violations` by a request of `decide_request`."""
         return invoke(self._stub.DecideViolations, request, deadline_seconds)
 
     def get_transparency_report(

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from sellertrust.client import Client
     from service.api.telemetry.metrics import MetricsPort
     from service.settings import Settings
+    from service.web.desk.app import DeskOptions
     from service.web.public.seller import SellerPages
-    from service.web.server import BadgeServer, DeskOptions
+    from service.web.server import BadgeServer
 
 app = typer.Typer()
 
@@ -69,6 +70,9 @@ def serve(
             help="Serve each seller's own page too, by a token; documents of sellers go into this folder.",
         ),
     ] = None,
+    evidence: Annotated[
+        str, typer.Option("--evidence", help="Folder or URL that holds the evidence; the desk shows no other.")
+    ] = "",
     ready_file: ReadyFile = None,
 ) -> None:
     """Serve badges, public reports, sellers' pages and the staff's desk over HTTP until SIGTERM.
@@ -88,7 +92,7 @@ def serve(
         words=words or SHIPPED_WORDS,
     )
     with connect(settings) as client:
-        options_of_desk = None if desk is None else _desk_options(client, settings, desk, desk_tls)
+        options_of_desk = None if desk is None else _desk_options(client, settings, desk, desk_tls, evidence)
         pages = None if sellers is None else _seller_pages(client, settings, sellers)
         server = BadgeServer(client, options, say, options_of_desk, pages)
         port = None if metrics_address is None else _metrics_port(server, metrics_address)
@@ -105,10 +109,13 @@ def serve(
                 port.close()
 
 
-def _desk_options(client: "Client", settings: "Settings", address: str, tls: Path | None) -> "DeskOptions":
+def _desk_options(
+    client: "Client", settings: "Settings", address: str, tls: Path | None, evidence: str
+) -> "DeskOptions":
     from service.cli.connecting import make_client
+    from service.web.desk.app import DeskOptions
     from service.web.desk.staff import CodeSignIn, ProxySignIn
-    from service.web.server import DeskOptions
+    from service.web.frame.clients import TokenClients
 
     try:
         host = host_and_port(is_address(address))[0]
@@ -116,8 +123,10 @@ def _desk_options(client: "Client", settings: "Settings", address: str, tls: Pat
         raise invalid("--desk", str(error)) from None
     if tls is None and not is_loopback_host(host):
         raise invalid("--desk", f"{host} is not this machine: give --desk-tls, and put a proxy in front")
-    sign_in = CodeSignIn(client) if tls is None else ProxySignIn(partial(make_client, settings, settings.target))
-    return DeskOptions(address, sign_in, settings.marketplace, tls)
+    make = partial(make_client, settings, settings.target)
+    sign_in = CodeSignIn(client) if tls is None else ProxySignIn(TokenClients(make))
+    journal = settings.data_dir / "desk.jsonl"
+    return DeskOptions(address, sign_in, settings.marketplace, journal, tls, evidence)
 
 
 def _seller_pages(client: "Client", settings: "Settings", folder: Path) -> "SellerPages":

@@ -115,19 +115,20 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
 @contextmanager
 def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
     """Serve all pages; yield the address of the badges and the link to the desk."""
+    from service.web.desk.app import DeskOptions
     from service.web.desk.staff import CodeSignIn
     from service.web.public.evidence import EvidenceFolder
     from service.web.public.seller import SellerPages
-    from service.web.server import BadgeServer, DeskOptions, Options
+    from service.web.server import BadgeServer, Options
 
     with Client(server_address) as client:
         sellers = SellerPages(client, None, EvidenceFolder(place / "evidence"))
         sign_in = CodeSignIn(client)
+        desk = DeskOptions(DESK, sign_in, MARKETPLACE, place / "desk.jsonl")
         try:
-            desk = DeskOptions(DESK, sign_in, MARKETPLACE)
             web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk, sellers)
         except ConfigurationWrong:
-            desk = DeskOptions("127.0.0.1:0", sign_in, MARKETPLACE)
+            desk = desk._replace(address="127.0.0.1:0")
             web = BadgeServer(client, Options("127.0.0.1:0", MARKETPLACE), say, desk, sellers)
         thread = threading.Thread(target=web.run, name="web")
         thread.start()

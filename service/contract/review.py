@@ -11,7 +11,7 @@ from service.contract.violations import statuses_of, violation_message
 from service.ledger.queries.cases import OpenCase
 from service.ledger.queries.violations import Selection
 from service.ledger.records import ViolationView
-from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecision, BulkOutcome
+from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecision, BulkOutcome, prefix_of_id
 from service.review.priority import QueueItem
 from service.review.reliability import Assessment
 
@@ -122,6 +122,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
             reported_before=before,
             listing=request.listing,
             right=request.right,
+            changed_by=prefix_of_id(request.reverses) if request.reverses else "",
         ),
         statuses=cast(tuple[Status, ...], statuses),
         sample_fraction=request.sample_fraction or SAMPLE_FRACTION,

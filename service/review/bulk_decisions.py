@@ -118,12 +118,18 @@ class BulkOutcome:
 def parameters_of(decision: BulkDecision) -> str:
     """Return a digest, 16 hexadecimal digits, of all parameters except the id."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
+    if not decision.selection.changed_by:  # as before there was this condition
+        del stated["selection"]["changed_by"]
     return _digest(json.dumps(stated, sort_keys=True), 16)
 
 
 def prefix_of(decision: BulkDecision) -> str:
     """Return the beginning of a decision's entry ids: `bulk~`, a digest of its id, and `~`."""
-    return f"{BULK_ID_PREFIX}{_digest(decision.decision_id, 16)}~"
+    return prefix_of_id(decision.decision_id)
+
+
+def prefix_of_id(decision_id: str) -> str:
+    return f"{BULK_ID_PREFIX}{_digest(decision_id, 16)}~"
 
 
 def own_prefix_of(decision: BulkDecision) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,8 +20,7 @@ from service.settings import host_and_port
 from service.web.app import build_app
 from service.web.badges import CALL_SECONDS, Badges, Outcome
 from service.web.connections import bounded_protocol, require_bounds, uvicorn_options
-from service.web.desk.app import SignIn, build_desk
-from service.web.desk.staff import CodeSignIn
+from service.web.desk.app import Desk, DeskOptions
 from service.web.frame.files import file_routes
 from service.web.public.report_pages import ReportPages
 from service.web.public.seller import SellerPages
@@ -41,20 +40,6 @@ class Options:
     """A badge is shown so long after its check without a new answer."""
     call_seconds: float = CALL_SECONDS
     """For one call, and for a reader's wait."""
-
-
-class DeskOptions(NamedTuple):
-    address: str
-    sign_in: SignIn
-    marketplace: str
-    tls: Path | None = None
-    """Folder with tls.crt, tls.key, and client-ca.crt of the proxy in front; None on loopback."""
-
-    def link(self, address: str) -> str:
-        """Return the link for a browser on this machine, or the desk's address behind the proxy."""
-        if isinstance(self.sign_in, CodeSignIn):
-            return f"http://{address}/sign-in?code={self.sign_in.code}"
-        return f"https://{address}"
 
 
 class BadgeServer:
@@ -85,9 +70,10 @@ class BadgeServer:
             pages += sellers.routes(report)
         app = build_app(self.badges, health, words, report, options.demo_marketplace, pages)
         self._sites = [_Site(options.address, app)]
+        self._desk: Desk | None = None
         if desk is not None:
-            desk_app = build_desk(desk.sign_in, client, desk.marketplace, report)
-            self._sites.append(_Site(desk.address, desk_app, desk.tls))
+            self._desk = Desk(desk, client, report)
+            self._sites.append(_Site(desk.address, self._desk.app, desk.tls))
         self.address = self._sites[0].address
         self.desk_address = self._sites[-1].address
         """Of the badges without a desk."""
@@ -98,6 +84,8 @@ class BadgeServer:
         before = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
         for number in before:  # uvicorn raises the signal again at its end, for the previous handler
             signal.signal(number, _ignore)
+        if self._desk is not None:
+            self._desk.sender.start()
         try:
             asyncio.run(self._serve())
         finally:
@@ -106,6 +94,8 @@ class BadgeServer:
             for site in self._sites:
                 site.listener.close()
             self.badges.close()
+            if self._desk is not None:
+                self._desk.close()
 
     async def _serve(self) -> None:
         serving = [asyncio.create_task(site.server.serve(sockets=[site.listener])) for site in self._sites]

@@ -12,8 +12,9 @@ from typing import Any
 from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
 from service.demo_cast import ACCUSED, GOOD
+from service.web.desk.app import DeskOptions
 from service.web.public.seller import SellerPages
-from service.web.server import BadgeServer, DeskOptions, Options
+from service.web.server import BadgeServer, Options
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 

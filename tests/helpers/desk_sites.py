@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlencode
 
 from sellertrust.client import Client
+from service.web.desk.app import DeskOptions
 from service.web.desk.staff import CodeSignIn
-from service.web.server import DeskOptions
 from tests.helpers.badge_sites import Answer, Site, badge_site
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS
 
@@ -60,9 +61,9 @@ class Person:
 
 
 @contextmanager
-def desk_site(client: Client, marketplace: str = MARKET) -> Iterator[Site]:
+def desk_site(client: Client, folder: Path, marketplace: str = MARKET, evidence: str = "") -> Iterator[Site]:
     sign_in = CodeSignIn(client, CODE)
-    desk = DeskOptions("127.0.0.1:0", sign_in, marketplace)
+    desk = DeskOptions("127.0.0.1:0", sign_in, marketplace, folder / "desk.jsonl", evidence=evidence)
     with badge_site(client, desk, call_seconds=PATIENCE_SECONDS) as site:
         yield site
 

@@ -466,18 +466,24 @@ class GetViolationResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIOLATION_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def violation(self) -> Global___Violation:
         """The violation."""
+
+    @_builtins.property
+    def recorded(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
+        """The entries that `Violation.entries` names, by sequence."""
 
     def __init__(
         self,
         *,
         violation: Global___Violation | None = ...,
+        recorded: _abc.Iterable[_entry_pb2.Entry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -528,6 +528,7 @@ class DecideViolationsRequest(_message.Message):
     EXPECTED_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
+    REVERSES_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`marketplaces/{marketplace}`. Required."""
     action: _entry_pb2.Action.ValueType
@@ -563,6 +564,10 @@ class DecideViolationsRequest(_message.Message):
     proposal: _builtins.str
     """`marketplaces/{marketplace}/proposals/{proposal}`, approved for exactly this request. Required with `execute` if
     the server asks for four eyes (FAILED_PRECONDITION with `APPROVAL_REQUIRED`).
+    """
+    reverses: _builtins.str
+    """Only violations that the bulk decision with this `decision_id` changed: to reverse it, overturn what it confirmed or
+    review what it dismissed.
     """
     @_builtins.property
     def violation_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -602,10 +607,11 @@ class DecideViolationsRequest(_message.Message):
         expected_count: _builtins.int = ...,
         etag: _builtins.str = ...,
         proposal: _builtins.str = ...,
+        reverses: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reported_before", b"reported_before", "reported_from", b"reported_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "decision_id", b"decision_id", "etag", b"etag", "execute", b"execute", "expected_count", b"expected_count", "ground", b"ground", "listing", b"listing", "notifier", b"notifier", "parent", b"parent", "proposal", b"proposal", "reason", b"reason", "reported_before", b"reported_before", "reported_from", b"reported_from", "right", b"right", "sample_fraction", b"sample_fraction", "seller", b"seller", "statuses", b"statuses", "violation_types", b"violation_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "decision_id", b"decision_id", "etag", b"etag", "execute", b"execute", "expected_count", b"expected_count", "ground", b"ground", "listing", b"listing", "notifier", b"notifier", "parent", b"parent", "proposal", b"proposal", "reason", b"reason", "reported_before", b"reported_before", "reported_from", b"reported_from", "reverses", b"reverses", "right", b"right", "sample_fraction", b"sample_fraction", "seller", b"seller", "statuses", b"statuses", "violation_types", b"violation_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

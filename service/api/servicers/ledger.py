@@ -66,7 +66,11 @@ class LedgerServicer(EntryStreams):
         marketplace, violation = parse_violation(request.name, "name")
         cut = self._reads.cut(request)
         view = self._ledger.violations.find(marketplace, violation, cut)
-        return ledger_pb.GetViolationResponse(violation=violation_message(marketplace, view))
+        recorded = self._ledger.entries.named(marketplace, view.entries, cut)
+        return ledger_pb.GetViolationResponse(
+            violation=violation_message(marketplace, view),
+            recorded=[entry_message(marketplace, entry) for entry in recorded],
+        )
 
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
         parent = parse_parent(request.parent, "parent")

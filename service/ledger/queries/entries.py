@@ -1,4 +1,4 @@
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ _EXPORT = (
 _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
     HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end")
 )
+_NAMED = _ENTRIES.where(HERE, among(_E.entry_id), UP_TO_LAST).order_by(_E.sequence)
 _KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
@@ -61,9 +62,13 @@ class EntryQueries:
         with self.clock.as_of(cut.sequence) as connection:
             query = select_page(_ENTRIES, sellers, after_sequence, limit)
             rows = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
-            sealed = {row.seller for row in rows if key_id_of(row.content)}
-            keys = read_keys(RowReader(connection, marketplace), sealed)
-            return [_recorded_entry(row, keys.get(row.seller)) for row in rows]
+            return _open_texts(RowReader(connection, marketplace), rows)
+
+    def named(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
+        """Return entries by their ids, as of the cut, by sequence, with sealed texts opened."""
+        with self.clock.as_of(cut.sequence) as connection:
+            reader = RowReader(connection, marketplace, cut.sequence)
+            return _open_texts(reader, reader.rows(_NAMED, names))
 
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0
@@ -89,6 +94,12 @@ class EntryQueries:
         """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
         with self.clock.database.read() as connection:
             return read_first_and_last_id(RowReader(connection, marketplace), first, end)
+
+
+def _open_texts(reader: RowReader, rows: Iterable[Any]) -> Sequence[RecordedEntry]:
+    found = list(rows)
+    keys = read_keys(reader, {row.seller for row in found if key_id_of(row.content)})
+    return [_recorded_entry(row, keys.get(row.seller)) for row in found]
 
 
 def _recorded_entry(row: Any, key: SellerKey | None) -> RecordedEntry:

@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, and_, bindparam, func, or_, select
+from sqlalchemy import Boolean, and_, bindparam, exists, func, or_, select
 
 from scoring.base.enums import Attribution, Category, Kind, Source, Status
 from scoring.base.errors import ViolationNotFound
@@ -46,6 +46,11 @@ def _latest(kind: Kind) -> Any:
         .limit(1)
         .scalar_subquery()
     )
+
+
+def _changed_by(prefix: str) -> Any:
+    change = (_C.marketplace == _E.marketplace, _C.violation.is_not(None), _C.violation == _E.violation)
+    return exists().where(*change, _C.entry_id >= prefix, _C.entry_id < f"{prefix}g")
 
 
 STATUS = func.coalesce(_latest(Kind.STATUS), _E.status)
@@ -95,6 +100,8 @@ class Selection:
     reported_before: int | None = None
     listing: str = ""
     right: str = ""
+    changed_by: str = ""
+    """The beginning of the entry id of one change."""
 
 
 class SelectedReport(NamedTuple):
@@ -182,6 +189,7 @@ class ViolationQueries:
             (selection.violation_types, read_content("violation_type").in_(selection.violation_types)),
             (selection.listing, read_content("listing") == selection.listing),
             (selection.right, read_content("right") == selection.right),
+            (selection.changed_by, _changed_by(selection.changed_by)),
             (selection.reported_from is not None, _E.report_time >= (selection.reported_from or 0)),
             (selection.reported_before is not None, _E.report_time < (selection.reported_before or 0)),
         )

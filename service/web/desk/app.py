@@ -1,6 +1,10 @@
 """The desk: pages for the marketplace's staff, a plain client of the service."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,38 +13,122 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sellertrust.client import Client
+from service.web.desk.bulk import BulkPages
+from service.web.desk.cases import CasePages
+from service.web.desk.governing import ModelPages, OperationsPages, PolicyPages, ProposalPages
+from service.web.desk.journal import Journal
+from service.web.desk.queue import QueuePages
+from service.web.desk.record import RecordPages
 from service.web.desk.seller_file import SellerPages
+from service.web.desk.sending import Sender
 from service.web.desk.staff import CodeSignIn, ProxySignIn
+from service.web.desk.what_if import WhatIfPages
 from service.web.frame.files import file_routes
 from service.web.frame.rendering import redirect, render
 from service.web.frame.visits import Problem, Site, Visitor
 
 SignIn = CodeSignIn | ProxySignIn
+REFUSED_SECONDS = 3_600.0
+"""A refused decision is shown for so long."""
 
 
-def build_desk(sign_in: SignIn, client: Client, marketplace: str, report: Callable[[str], None]) -> Starlette:
-    """Return the desk's ASGI application. `report` gets a line about each unexpected error."""
-    site = Site(sign_in.identify, sign_in.sign_in, report)
-    sellers = SellerPages(marketplace)
-    routes = [
-        *file_routes(),
-        site.route("/", lambda _: redirect("/search")),
-        site.route("/search", sellers.search),
-        site.route("/sellers/{seller}", sellers.show),
-    ]
-    if isinstance(sign_in, CodeSignIn):
-        routes += _sign_in_routes(site, sign_in, client, report)
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
-    app.router.redirect_slashes = False
-    return app
+class DeskOptions(NamedTuple):
+    address: str
+    sign_in: SignIn
+    marketplace: str
+    journal: Path
+    """The desk's own file; one desk holds it."""
+    tls: Path | None = None
+    """Folder with tls.crt, tls.key, and client-ca.crt of the proxy in front; None on loopback."""
+    evidence: str = ""
+    """The folder or URL that evidence lies in; empty: none is shown."""
+
+    def link(self, address: str) -> str:
+        """Return the link for a browser on this machine, or the desk's address behind the proxy."""
+        if isinstance(self.sign_in, CodeSignIn):
+            return f"http://{address}/sign-in?code={self.sign_in.code}"
+        return f"https://{address}"
 
 
-def _sign_in_routes(site: Site, sign_in: CodeSignIn, client: Client, report: Callable[[str], None]) -> list[Route]:
-    everybody = Site(lambda _: Visitor("", "", client), sign_in.sign_in, report)
-    return [
-        everybody.route("/sign-in", sign_in.page, ("GET", "POST")),
-        site.route("/sign-out", sign_in.end, ("POST",)),
-    ]
+class Desk:
+    """Raises ConfigurationWrong if another desk holds the journal. `report` gets lines for the operator."""
+
+    def __init__(self, options: DeskOptions, client: Client, report: Callable[[str], None]) -> None:
+        self.journal = Journal(options.journal)
+        self.sender = Sender(self.journal, options.marketplace, options.sign_in.client_of, report)
+        self.app = Starlette(routes=self._routes(options, client, report), exception_handlers={HTTPException: _refuse})
+        self.app.router.redirect_slashes = False
+
+    def close(self) -> None:
+        self.sender.close()
+        self.journal.close()
+
+    def _routes(self, options: DeskOptions, client: Client, report: Callable[[str], None]) -> list[Route]:
+        sign_in, market = options.sign_in, options.marketplace
+        site = Site(sign_in.identify, sign_in.sign_in, report, self._context)
+        sellers, queue = SellerPages(market), QueuePages(market, self.journal)
+        what_if = WhatIfPages(market)
+        cases = CasePages(market, self.journal, queue, options.evidence)
+        post = ("POST",)
+        routes = [
+            *file_routes(),
+            site.route("/", lambda _: redirect("/queue")),
+            site.route("/search", sellers.search),
+            site.route("/sellers/{seller}", sellers.show),
+            site.route("/sellers/{seller}/if", what_if.simulate),
+            site.route("/sellers/{seller}/replay", what_if.replay),
+            site.route("/sellers/{seller}/caution", what_if.end_caution, post),
+            site.route("/queue", queue.show),
+            site.route("/queue/next", queue.take_next, post),
+            site.route("/cases/{violation}", cases.show),
+            site.route("/cases/{violation}/find", cases.find, post),
+            site.route("/cases/{violation}/open", cases.open_evidence, post),
+            site.route("/cases/{violation}/evidence", cases.evidence_file),
+            site.route("/cases/{violation}/hand-on", cases.hand_on, post),
+            site.route("/cases/{violation}/consequence", cases.consequence),
+            site.route("/cases/{violation}/decide", cases.decide, post),
+            site.route("/decisions/{decision}/undo", cases.undo, post),
+            *self._governing_routes(site, market, queue),
+            site.route("/record", RecordPages(market, self.journal).show),
+        ]
+        if isinstance(sign_in, CodeSignIn):
+            everybody = Site(lambda _: Visitor("", "", client), sign_in.sign_in, report)
+            routes += [
+                everybody.route("/sign-in", sign_in.page, ("GET", "POST")),
+                site.route("/sign-out", sign_in.end, post),
+            ]
+        return routes
+
+    def _governing_routes(self, site: Site, market: str, queue: QueuePages) -> list[Route]:
+        bulk, models, policy = BulkPages(market, self.journal), ModelPages(), PolicyPages()
+        proposals, post = ProposalPages(market), ("POST",)
+        return [
+            site.route("/bulk", bulk.show),
+            site.route("/bulk/preview", bulk.preview, post),
+            site.route("/bulk/execute", bulk.execute, post),
+            site.route("/models", models.list),
+            site.route("/models/roll-back", models.roll_back, post),
+            site.route("/models/{model}", models.show),
+            site.route("/models/{model}/report", models.report),
+            site.route("/models/{model}/promote", models.promote, post),
+            site.route("/policy", policy.show),
+            site.route("/policy/commit", policy.commit, post),
+            site.route("/policy/roll-back", policy.roll_back, post),
+            site.route("/proposals", proposals.list),
+            site.route("/proposals/act", proposals.act, post),
+            site.route("/operations", OperationsPages(self.journal, queue).show),
+        ]
+
+    def _context(self, visitor: Visitor) -> Mapping[str, Any]:
+        """Return what every page shows: the decision that can still be undone, and those that were refused."""
+        mine = [one for one in self.journal.decisions() if one.actor.split("~")[-1] == visitor.actor]
+        pending = next((one for one in mine if one.state == "pending"), None)
+        since = time.time() - REFUSED_SECONDS
+        return {
+            "pending": pending if pending and self.journal.seconds_left(pending) else None,
+            "seconds": ceil(self.journal.seconds_left(pending)) if pending else 0,
+            "refused": [one for one in mine if one.state == "refused" and one.due > since][:3],
+        }
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -1,33 +1,31 @@
 """The credit file of one seller: what the service answers about it, on one page."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
-import grpc
 from starlette.responses import Response
 
 from scoring.entries.field_types import ID_FORM, is_id
 from sellertrust.client import Client
-from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Action, Category, Entry, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
-from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, TrustScore
+from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Stamp, TrustScore
+from service.web.desk.calls import READ_SECONDS, Part, found, part, start
 from service.web.desk.measure_words import measure_rows
 from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
 from service.web.frame.rendering import day, redirect, time_of, word
-from service.web.frame.visits import Problem, Visit, explain
+from service.web.frame.visits import Problem, Visit
 
 CURVE_WEEKS = 52
 CURVE_STEP_WEEKS = 4
-READ_SECONDS = 5.0
 MARKED_ENTRIES = 1_000
 """Of them the curve shows the decisions."""
 
+SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")
 _AGAINST = {"ACTION_CONFIRM", "ACTION_REINSTATE"}
 _FOR = {"ACTION_DISMISS", "ACTION_WITHDRAW", "ACTION_OVERTURN", "ACTION_REDUCE"}
 _ACTED = {
@@ -46,16 +44,6 @@ _OTHER_MARKS = {
     "payouts": "payouts stopped or resumed",
     "complaint": "complaint filed",
 }
-_CALLS = ThreadPoolExecutor(16, thread_name_prefix="desk")
-
-T = TypeVar("T")
-
-
-class Part(NamedTuple):
-    """What a call answered, or why this visitor does not see it."""
-
-    value: Any
-    problem: Problem | None
 
 
 class Step(NamedTuple):
@@ -77,20 +65,8 @@ class ViolationRow(NamedTuple):
     source: str
     given_back: int | None
     """Points that overturning it gives back."""
-
-
-def start(call: Callable[[], T]) -> "Future[T]":
-    return _CALLS.submit(call)
-
-
-def part(call: "Future[Any]") -> Part:
-    """Return a call's answer; only a refusal for want of a right leaves the rest of the page."""
-    try:
-        return Part(call.result(), None)
-    except SellertrustCallError as error:
-        if error.code is not grpc.StatusCode.PERMISSION_DENIED:
-            raise
-        return Part(None, explain(error))
+    supposed: Sequence[str]
+    """Decisions to simulate."""
 
 
 class SellerPages:
@@ -105,11 +81,11 @@ class SellerPages:
         if not is_id(asked):
             return self._not_found(visit, asked, f"An id is {ID_FORM}")
         client = visit.visitor.client
-        if _exists(lambda: client.get_trust_score(self._marketplace, asked, deadline_seconds=READ_SECONDS)):
+        if found(lambda: client.get_trust_score(self._marketplace, asked, deadline_seconds=READ_SECONDS)):
             return redirect(f"/sellers/{quote(asked)}")
-        found = _exists(lambda: client.get_violation(self._marketplace, asked, deadline_seconds=READ_SECONDS))
-        if found is not None and found.seller:
-            return redirect(f"/sellers/{quote(found.seller.rpartition('/')[2])}#v-{quote(asked)}")
+        violation = found(lambda: client.get_violation(self._marketplace, asked, deadline_seconds=READ_SECONDS))
+        if violation is not None and violation.seller:
+            return redirect(f"/sellers/{quote(violation.seller.rpartition('/')[2])}#v-{quote(asked)}")
         return self._not_found(visit, asked, f"No seller and no violation has the id {asked}")
 
     def _not_found(self, visit: Visit, asked: str, text: str) -> Response:
@@ -145,6 +121,7 @@ class SellerPages:
             is_rated=score.HasField("points"),
             scale=draw_scale(score.points, score.points_low, score.points_high) if score.HasField("points") else "",
             thin_file=answer.thin_file if answer.HasField("thin_file") else None,
+            replay=replay_address(seller, score.stamp),
             steps=waterfall(answer),
             floor=waterfall_floor(answer),
             curve=draw_curve(samples, marks, summary),
@@ -167,19 +144,19 @@ class SellerPages:
 
     def _score_at(self, client: Client, seller: str, time: datetime) -> Sample:
         ask = partial(client.get_trust_score, self._marketplace, seller)
-        score = _exists(lambda: ask(observe_time=time, deadline_seconds=READ_SECONDS))
+        score = found(lambda: ask(observe_time=time, deadline_seconds=READ_SECONDS))
         return Sample(time, None, "TIER_UNSPECIFIED") if score is None else _sample(time, score.message)
 
 
 def first_violations(client: Client, marketplace: str, seller: str) -> list[Violation]:
-    """Return a seller's first 200 violations, the latest report first."""
-    found = client.list_violations(marketplace, seller, page_size=200, deadline_seconds=READ_SECONDS)
-    return sorted(islice(found, 200), key=lambda one: time_of(one.report_time), reverse=True)
+    """Return a seller's first thousand violations, the latest report first."""
+    listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
+    return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
 
 
 def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
-    found = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
-    return list(islice(found, MARKED_ENTRIES))
+    listed = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
+    return list(islice(listed, MARKED_ENTRIES))
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
@@ -231,6 +208,11 @@ def violation_row(one: Violation, effects: Mapping[str, int]) -> ViolationRow:
         Category.Name(one.category),
         Source.Name(one.source),
         next((effects[entry] for entry in one.entries if entry in effects), None),
+        [
+            name
+            for action in one.allowed_actions
+            if (name := Action.Name(action).removeprefix("ACTION_").lower()) in SUPPOSED
+        ],
     )
 
 
@@ -238,14 +220,17 @@ def _sample(time: datetime, score: TrustScore) -> Sample:
     return Sample(time, score.points if score.HasField("points") else None, Tier.Name(score.tier))
 
 
-def _exists(call: Callable[[], T]) -> T | None:
-    """Return a call's answer; None if nothing is recorded under the name."""
-    try:
-        return call()
-    except SellertrustCallError as error:
-        if error.code is grpc.StatusCode.NOT_FOUND:
-            return None
-        raise
+def replay_address(seller: str, stamp: Stamp) -> str:
+    """Return the address of the replay of a stamp."""
+    parts = {
+        "observe_time": stamp.observe_time.ToJsonString(),
+        "known_time": stamp.known_time.ToJsonString(),
+        "ledger_sequence": str(stamp.ledger_sequence),
+        "model_digest": stamp.model_digest,
+        "policy_digest": stamp.policy_digest,
+        "core_version": stamp.core_version,
+    }
+    return f"/sellers/{quote(seller)}/replay?{urlencode(parts)}"
 
 
 def seller_of(visit: Visit) -> str:

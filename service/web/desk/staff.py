@@ -3,9 +3,7 @@
 import hashlib
 import hmac
 import secrets
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -16,16 +14,11 @@ from starlette.responses import Response
 from scoring.entries.field_types import is_id
 from sellertrust.client import Client
 from sellertrust.machine import is_loopback_host
+from service.web.frame.clients import TokenClients
 from service.web.frame.rendering import redirect, render
 from service.web.frame.visits import Problem, Sessions, SignInNeeded, Visit, Visitor, cookie
 
 COOKIE = "desk"
-MAX_CLIENTS = 1_000
-CLIENT_SECONDS = 4_000.0
-"""Longer than a token lives."""
-
-MakeClient = Callable[[str | None], Client]
-"""From a bearer token, beside the process's own certificate; None: the process itself."""
 
 
 @dataclass
@@ -35,9 +28,9 @@ class ProxySignIn:
     Connections come from the proxy alone: the listener asks for its client certificate.
     """
 
-    make: MakeClient
-    _clients: dict[str, tuple[float, Client]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    clients: TokenClients
+    _tokens: dict[str, str] = field(default_factory=dict)
+    """Each person's last one."""
 
     def identify(self, request: Request) -> Visitor:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -49,19 +42,14 @@ class ProxySignIn:
             person = f"{claims['iss']}#{claims['sub']}"
         except (jwt.InvalidTokenError, KeyError):
             raise Problem(401, "Your sign-in cannot be read", "Sign in again at the proxy.") from None
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        return Visitor(person, f"staff-{hashlib.sha256(person.encode()).hexdigest()[:12]}", self._client(digest, token))
+        self._tokens[person] = token
+        actor = f"staff-{hashlib.sha256(person.encode()).hexdigest()[:12]}"
+        return Visitor(person, actor, self.clients.client(token), person)
 
-    def _client(self, digest: str, token: str) -> Client:
-        now = time.monotonic()
-        with self._lock:
-            for old in [name for name, (made, _) in self._clients.items() if now - made > CLIENT_SECONDS]:
-                self._clients.pop(old)[1].close()
-            if digest not in self._clients:
-                if len(self._clients) >= MAX_CLIENTS:
-                    raise Problem(503, "Too many people are signed in", "Try again in some minutes.")
-                self._clients[digest] = now, self.make(token)
-            return self._clients[digest][1]
+    def client_of(self, person: str) -> Client | None:
+        """Return the client by a person's last token; None until the person comes back."""
+        token = self._tokens.get(person)
+        return None if token is None else self.clients.client(token)
 
     def sign_in(self, request: Request) -> Response:
         text = "The proxy in front of the desk passes on a bearer token of each person, and this request had none."
@@ -86,6 +74,9 @@ class CodeSignIn:
             raise SignInNeeded
         return visitor
 
+    def client_of(self, _person: str) -> Client:
+        return self.client
+
     def sign_in(self, request: Request) -> Response:
         return redirect(f"/sign-in?next={quote(request.url.path)}")
 
@@ -97,7 +88,7 @@ class CodeSignIn:
         problems = []
         if not hmac.compare_digest(code.encode(), self.code.encode()):
             problems.append(("code", "This is not the code that the command printed"))
-        if not is_id(name):
+        if not is_id(name) or "~" in name:
             problems.append(("name", "Enter a working name of letters, digits and hyphens"))
         if problems:
             return self._form(visit, code, name, after, problems)

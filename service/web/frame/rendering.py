@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from scoring.base.money import format_amount
+from sellertrust.v1.entry_pb2 import Harm, Source, Tier, ViolationStatus
 
 FOLDER = Path(__file__).parent
 STYLESHEET = (FOLDER / "site.css").read_bytes()
@@ -54,7 +55,18 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        word=word, day=day, moment=moment, money=money, number=number, signed=signed, short=short_id, id=last
+        word=word,
+        day=day,
+        moment=moment,
+        money=money,
+        number=number,
+        signed=signed,
+        short=short_id,
+        id=last,
+        source=Source.Name,
+        harm=Harm.Name,
+        status=ViolationStatus.Name,
+        tier=Tier.Name,
     )
     return made
 
@@ -72,7 +84,8 @@ def word(text: str) -> str:
         text = text.removeprefix(prefix)
     for prefix in ("SEVERITY_", "CATEGORY_", "SOURCE_", "ACTION_", "TIER_", "HARM_", "INGREDIENT_", "POLICY_ACTION_"):
         text = text.removeprefix(prefix)
-    return text.replace("_", " ").replace("~", " ").lower().capitalize()
+    words = text.replace("_", " ").replace("~", " ").lower().capitalize()
+    return "Intellectual property" if words == "Ip" else words
 
 
 def time_of(value: Timestamp | datetime) -> datetime:

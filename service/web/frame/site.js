@@ -13,7 +13,8 @@ document.addEventListener("keydown", (event) => {
   const target = all("[data-key]").find((one) => one.dataset.key === event.key && !one.disabled);
   if (!target) return;
   event.preventDefault();
-  target.matches("input, textarea, select") && target.type !== "radio" ? target.focus() : target.click();
+  target.focus();
+  if (target.type === "radio" || !target.matches("input, textarea, select")) target.click();
 });
 
 // One press sends a form once.

@@ -33,7 +33,7 @@ MAX_FIELDS = 400
 MAX_KEPT_PAGES = 200
 """Last good pages, shown while the service does not answer."""
 KEPT_MARK = "<!-- kept -->"
-_WAITING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+WAITING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
 class Visitor(NamedTuple):
@@ -42,6 +42,8 @@ class Visitor(NamedTuple):
     actor: str
     """The pseudonym that entries state."""
     client: Client
+    person: str = ""
+    """The same at each sign-in; empty for the process itself."""
 
 
 class Problem(Exception):
@@ -79,6 +81,8 @@ class Visit:
     visitor: Visitor
     form: Mapping[str, list[str]]
     csrf: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What every page of the site shows."""
 
     def field(self, name: str) -> str:
         return self.form.get(name, [""])[0].strip()
@@ -97,7 +101,8 @@ class Visit:
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         path = self.request.url.path
-        return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **values)
+        shown = {**self.context, **values}
+        return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **shown)
 
 
 Handle = Callable[[Visit], Response]
@@ -130,8 +135,10 @@ class Site:
         identify: Callable[[Request], Visitor],
         sign_in: Callable[[Request], Response],
         report: Callable[[str], None],
+        context: Callable[[Visitor], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.guard = FormGuard()
+        self._context = context
         self._identify = identify
         self._sign_in = sign_in
         self._report = report
@@ -155,7 +162,8 @@ class Site:
             form = _parse_form(body, request.headers.get("content-type", ""))
             if request.method == "POST":
                 self.guard.require(request, visitor.key, form.get("csrf", [""])[0])
-            answer = handle(Visit(request, visitor, form, self.guard.token(visitor.key)))
+            context = self._context(visitor)
+            answer = handle(Visit(request, visitor, form, self.guard.token(visitor.key), context))
         except SignInNeeded:
             return self._sign_in(request)
         except Problem as problem:
@@ -175,7 +183,7 @@ class Site:
     def _refused(self, request: Request, visitor: Visitor | None, error: SellertrustCallError) -> Response:
         problem = explain(error)
         key = (visitor.key if visitor else "", str(request.url))
-        if error.code not in _WAITING:
+        if error.code not in WAITING:
             self._kept.drop(key)
         elif request.method == "GET" and (kept := self._kept.pages.get(key)):
             made, body = kept

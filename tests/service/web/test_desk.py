@@ -25,8 +25,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def desk(running: Running) -> Iterator[Site]:
-    with running.client() as client, desk_site(client) as site:
+def desk(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running.client() as client, desk_site(client, tmp_path_factory.mktemp("journal")) as site:
         yield site
 
 
@@ -106,10 +106,31 @@ def test_a_search_finds_sellers_and_violations(desk: Site) -> None:
     assert b'<a href="#q">No seller and no violation has the id nobody</a>' in missing.body
 
 
+def test_the_file_simulates_and_replays(desk: Site, running: Running) -> None:
+    someone = person(desk)
+    shown = someone.get("/sellers/low").body.decode()
+    supposed = someone.get("/sellers/low/if?violation=v-low&action=overturn").body.decode()
+    with running.client() as client:
+        answer = client.simulate_trust_score(MARKET, "low", overturned=["v-low"])
+    assert f"{answer.present.points} become {answer.simulated.points}" in supposed
+    [replay] = re.findall(r'href="(/sellers/low/replay[^"]+)"', shown)
+    assert b"All its ingredients are there" in someone.get(replay.replace("&amp;", "&")).body
+    assert someone.get("/sellers/low/replay?observe_time=x").status == 400
+
+
+def test_policy_proposals_and_operations_are_served(desk: Site) -> None:
+    someone = person(desk)
+    for path in ("/policy", "/proposals", "/operations", "/record", "/bulk"):
+        assert someone.get(path).status == 200, path
+    refused = someone.post("/policy/commit", {"text": "name = 1", "reason": "a test", "expected": "head"})
+    assert refused.status >= 400
+    assert b"Traceback" not in refused.body
+
+
 def test_pages_say_that_the_service_is_away_and_show_the_last(tmp_path: Path) -> None:
     with filled_server(tmp_path) as running:
         proxy = Proxy(running.address)
-        with Client(proxy.address, deadline_seconds=5.0) as client, desk_site(client) as site:
+        with Client(proxy.address, deadline_seconds=5.0) as client, desk_site(client, tmp_path) as site:
             someone = person(site)
             before = someone.get("/sellers/best").body.decode()
             proxy.close()

@@ -1,0 +1,130 @@
+"""Many decisions at once: a dry run first, a sample left to persons, and a reversal by the decision's id."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from starlette.responses import Response
+
+from sellertrust.review import ReviewClient, decide_request
+from sellertrust.v1.entry_pb2 import Action, ViolationStatus
+from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
+from service.web.desk.acting import propose_if_needed
+from service.web.desk.journal import Journal, new_id
+from service.web.frame.rendering import redirect
+from service.web.frame.visits import Problem, Visit
+
+ACTIONS = ("confirm", "dismiss", "review", "overturn")
+REVERSED = {"confirm": ("overturn", "confirmed"), "dismiss": ("review", "dismissed")}
+"""By action: what takes it back, and from which status."""
+MOST_CALLS = 10
+"""Of 10,000 decisions each."""
+_FIELDS = (
+    "action",
+    "types",
+    "notifier",
+    "seller",
+    "listing",
+    "right",
+    "since",
+    "before",
+    "reason",
+    "reverses",
+    "status",
+)
+
+
+class BulkPages:
+    def __init__(self, marketplace: str, journal: Journal) -> None:
+        self._marketplace = marketplace
+        self._journal = journal
+
+    def show(self, visit: Visit) -> Response:
+        given = {name: visit.asked(name) for name in _FIELDS}
+        if given["reverses"]:
+            earlier = next((one for one in self._journal.bulk() if one["decision_id"] == given["reverses"]), None)
+            if earlier is not None and earlier["action"] in REVERSED:
+                given["action"], given["status"] = REVERSED[earlier["action"]]
+        return self._form(visit, given)
+
+    def _form(self, visit: Visit, given: Mapping[str, str], problems: Any = ()) -> Response:
+        status = 400 if problems else 200
+        return visit.page(
+            "bulk.html",
+            status,
+            given=given,
+            problems=problems,
+            actions=ACTIONS,
+            reversible=REVERSED,
+            earlier=self._journal.bulk()[:20],
+        )
+
+    def preview(self, visit: Visit) -> Response:
+        """Show what would be decided, and what a person would be left."""
+        given = {name: visit.field(name) for name in _FIELDS}
+        problems = [
+            (name, text)
+            for name, text in (("action", "Choose what to do"), ("reason", "Give the reason"))
+            if not given[name]
+        ]
+        times: dict[str, Any] = {}
+        for field, name in (("reported_from", "since"), ("reported_before", "before")):
+            try:
+                times |= {field: datetime.fromisoformat(given[name]).replace(tzinfo=UTC)} if given[name] else {}
+            except ValueError:
+                problems.append((name, "Write a day as 2026-06-30"))
+        if problems or given["action"] not in ACTIONS:
+            return self._form(visit, given, problems or [("action", "Choose what to do")])
+        action = Action.Value(f"ACTION_{given['action'].upper()}")
+        statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{given['status'].upper()}")] if given["status"] else []
+        request = decide_request(
+            self._marketplace,
+            action,
+            actor=visit.visitor.actor,
+            reason=given["reason"],
+            decision_id=new_id(),
+            violation_types=[one.strip() for one in given["types"].split(",") if one.strip()],
+            notifier=given["notifier"],
+            seller=given["seller"],
+            listing=given["listing"],
+            right=given["right"],
+            statuses=statuses,
+            reverses=given["reverses"],
+            **times,
+        )
+        outcome = ReviewClient(visit.visitor.client).decide(request)
+        request.execute, request.expected_count, request.etag = True, outcome.count, outcome.etag
+        return visit.page(
+            "bulk_preview.html",
+            request=MessageToJson(request, indent=None),
+            outcome=outcome,
+            given=given,
+        )
+
+    def execute(self, visit: Visit) -> Response:
+        """Decide what the dry run showed: the service refuses if it would be anything else."""
+        try:
+            request = Parse(visit.field("request"), DecideViolationsRequest())
+        except ParseError:
+            raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
+        request.actor, request.execute = visit.visitor.actor, True
+        review = ReviewClient(visit.visitor.client)
+        if (proposed := propose_if_needed(visit, request, lambda: review.decide(request))) is not None:
+            return proposed
+        for _ in range(MOST_CALLS):
+            outcome = review.decide(request)
+            if not outcome.remaining:
+                break
+        self._journal.note_bulk(
+            {
+                "decision_id": request.decision_id,
+                "action": Action.Name(request.action).removeprefix("ACTION_").lower(),
+                "actor": request.actor,
+                "reason": request.reason,
+                "decided": outcome.decided,
+                "held_back": len(outcome.held_back),
+                "time": datetime.now(UTC).isoformat(),
+            }
+        )
+        return redirect("/bulk#earlier")

@@ -1,0 +1,46 @@
+"""Calls of the service side by side, and what a page shows of a refused one."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import grpc
+
+from sellertrust.errors import SellertrustCallError
+from service.web.frame.visits import WAITING, Problem, explain
+
+READ_SECONDS = 15.0
+
+_CALLS = ThreadPoolExecutor(16, thread_name_prefix="desk")
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """What a call answered, or why this visitor does not see it."""
+
+    value: Any
+    problem: Problem | None
+
+
+def start(call: Callable[[], T]) -> "Future[T]":
+    return _CALLS.submit(call)
+
+
+def part(call: "Future[Any]") -> Part:
+    """Return a call's answer; a refusal leaves the rest of the page, an absent service does not."""
+    try:
+        return Part(call.result(), None)
+    except SellertrustCallError as error:
+        if error.code in WAITING:
+            raise
+        return Part(None, explain(error))
+
+
+def found(call: Callable[[], T]) -> T | None:
+    """Return a call's answer; None if nothing is recorded under the name."""
+    try:
+        return call()
+    except SellertrustCallError as error:
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            return None
+        raise

@@ -1,0 +1,296 @@
+"""One case in two steps: first the fact, without anything that could sway; then the consequence, which revises nothing."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from starlette.responses import Response
+
+from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.violation_types import TABLES
+from sellertrust.client import Client
+from sellertrust.requests import seller_name
+from sellertrust.v1.entry_pb2 import (
+    ACTION_APPEAL,
+    ATTRIBUTION_CONTESTED,
+    Action,
+    Entry,
+    Severity,
+    ViolationReported,
+)
+from sellertrust.v1.ledger_service_pb2 import Violation
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF
+from service.web.desk.calls import READ_SECONDS
+from service.web.desk.effects import Effect, effect_of
+from service.web.desk.evidence import FILE_POLICY, read_evidence
+from service.web.desk.journal import Decision, Finding, Journal, Taken, new_id
+from service.web.desk.queue import QueuePages, deadline_of, not_yours
+from service.web.frame.rendering import HEADERS, redirect
+from service.web.frame.visits import Problem, Visit
+
+MAX_REASON = 500
+
+
+class Choice(NamedTuple):
+    key: str
+    action: str
+    reason: str
+
+
+CHOICES = (
+    Choice("1", "confirm", "The evidence shows the breach."),
+    Choice("2", "confirm", "The listing itself shows the breach."),
+    Choice("3", "confirm", "An authority or a laboratory found the breach."),
+    Choice("4", "dismiss", "The evidence does not show a breach."),
+    Choice("5", "dismiss", "The goods are genuine and as described."),
+    Choice("6", "dismiss", "The report is about other goods or another seller."),
+    Choice("7", "overturn", "The decision was wrong: there was no breach."),
+    Choice("8", "reduce", "The breach was less severe."),
+    Choice("9", "review", "More information is needed."),
+)
+ACTION_WORDS = {
+    "confirm": "It is true",
+    "dismiss": "It is untrue or unproven",
+    "overturn": "It was wrongly confirmed",
+    "reduce": "It is true, but less severe",
+    "review": "I cannot tell yet",
+}
+SEVERITIES = ("SEVERITY_MINOR", "SEVERITY_MODERATE", "SEVERITY_MAJOR", "SEVERITY_CRITICAL")
+_DESCRIPTIONS = {kind.key: kind.description for _, table in TABLES for kind in table.values()}
+
+
+class CasePages:
+    def __init__(self, marketplace: str, journal: Journal, queue: QueuePages, evidence: str) -> None:
+        self._marketplace = marketplace
+        self._journal = journal
+        self._queue = queue
+        self._evidence = evidence
+
+    # --- the fact
+
+    def show(self, visit: Visit, problems: Sequence[tuple[str, str]] = ()) -> Response:
+        name, violation, recorded = self._case(visit)
+        actor, case = visit.visitor.actor, self._journal.case(name)
+        allowed = {Action.Name(action).removeprefix("ACTION_").lower() for action in violation.allowed_actions}
+        finding = case.finding.get(actor) or case.votes.get(actor)
+        return visit.page(
+            "case.html",
+            400 if problems else 200,
+            id=name,
+            violation=violation,
+            seller=violation.seller.rpartition("/")[2],
+            fact=report_of(recorded),
+            description=_DESCRIPTIONS.get(violation.violation_type, ""),
+            deadline=deadline_of(violation),
+            now=self._queue.now(visit.visitor),
+            answers=seller_answers(recorded),
+            has_opened=actor in case.opened,
+            claimant=self._journal.claimant(name),
+            waiting=case.waiting,
+            finding=finding,
+            words=ACTION_WORDS,
+            groups=group_choices(allowed | {"review"}),
+            severities=SEVERITIES[: violation.severity - 1] if "reduce" in allowed else (),
+            given={field: visit.field(field) for field in ("choice", "words", "severity")},
+            problems=problems,
+            left=self._queue.left(visit.visitor),
+        )
+
+    def find(self, visit: Visit) -> Response:
+        """Take the first step's answer."""
+        name, violation, _ = self._case(visit)
+        choice = next((one for one in CHOICES if one.key == visit.field("choice")), None)
+        words, problems = visit.field("words"), []
+        if choice is None:
+            problems.append(("choice-0", "Choose what you found"))
+        elif choice.action == "review" and not words:
+            problems.append(("words", "Write what information is missing"))
+        elif choice.action == "reduce" and visit.field("severity") not in SEVERITIES:
+            problems.append(("severity", "Choose the severity that remains"))
+        if len(words) > MAX_REASON or any(ord(letter) < 32 for letter in words):
+            problems.append(("words", f"Write one line of at most {MAX_REASON} characters"))
+        if problems or choice is None:
+            return self.show(visit, problems)
+        actor, now = visit.visitor.actor, datetime.now(UTC).timestamp()
+        severity = visit.field("severity") if choice.action == "reduce" else ""
+        try:
+            finding = Finding(name, actor, choice.action, words or choice.reason, "", severity, now)
+            if choice.action == "review":
+                self._journal.claim(name, actor)
+                return self._ask_for_information(visit, violation, finding)
+            self._journal.find(finding)
+        except Taken as taken:
+            raise not_yours(taken) from None
+        return redirect(f"/cases/{name}/consequence")
+
+    def _ask_for_information(self, visit: Visit, violation: Violation, finding: Finding) -> Response:
+        """Put the case aside; an alleged one goes under review, so that the seller can read what is missing."""
+        self._journal.wait_for_information(finding.violation, finding.reason)
+        if any(Action.Name(action) == "ACTION_REVIEW" for action in violation.allowed_actions):
+            self._journal.decide(self._decision(visit, violation, finding, finding.actor, new_id()))
+        return self._go_on(visit)
+
+    def open_evidence(self, visit: Visit) -> Response:
+        name = self._case(visit)[0]
+        self._journal.note_opened(name, visit.visitor.actor)
+        return redirect(f"/cases/{name}#evidence")
+
+    def evidence_file(self, visit: Visit) -> Response:
+        _, _, recorded = self._case(visit)
+        fact = report_of(recorded)
+        if not fact.evidence_uri or not fact.evidence_sha256:
+            raise Problem(404, "There is no evidence to show", "The report names none, or none with a digest.")
+        file = read_evidence(self._evidence, fact.evidence_uri, fact.evidence_sha256)
+        headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
+        if file.media_type == "application/octet-stream":
+            headers |= {"Content-Disposition": "attachment"}
+        return Response(file.body, headers=headers, media_type=file.media_type)
+
+    def hand_on(self, visit: Visit) -> Response:
+        """Claim a case, give it back, or assign it to another person."""
+        name, to = self._case(visit)[0], visit.field("to")
+        actor, holder = visit.visitor.actor, self._journal.claimant(name)
+        if to and not is_id(to):
+            raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
+        try:
+            if visit.field("what") == "release":
+                self._journal.release(name)
+            else:
+                self._journal.claim(name, to or actor, by_other=holder == actor)
+        except Taken as taken:
+            raise not_yours(taken) from None
+        return redirect("/queue" if visit.field("what") == "release" or to else f"/cases/{name}")
+
+    # --- the consequence
+
+    def consequence(self, visit: Visit) -> Response:
+        name, violation, recorded = self._case(visit)
+        finding = self._finding(visit, name)
+        seller, client = violation.seller.rpartition("/")[2], visit.visitor.client
+        effect = self._effect(client, violation, finding)
+        fact = report_of(recorded)
+        has_evidence = bool(fact.evidence_uri)
+        needs_opening = effect.is_grave and has_evidence and visit.visitor.actor not in self._journal.case(name).opened
+        return visit.page(
+            "consequence.html",
+            id=name,
+            violation=violation,
+            seller=seller,
+            finding=finding,
+            words=ACTION_WORDS,
+            effect=effect,
+            needs_opening=needs_opening,
+            linked=self._queue.linked(visit.visitor, seller, name)[:10] if seller else (),
+            decision_id=new_id(),
+        )
+
+    def decide(self, visit: Visit) -> Response:
+        """Begin the undo window, or ask a second person; then lead to the next case."""
+        name, violation, recorded = self._case(visit)
+        decision_id, actor = visit.field("id"), visit.visitor.actor
+        if not is_id(decision_id) or not decision_id.startswith("desk-"):
+            raise Problem(400, "This form is out of date", "Open the case again and send the form from there.")
+        if self._journal.decision(decision_id) is not None:  # sent twice
+            return self._go_on(visit)
+        finding, case = self._finding(visit, name), self._journal.case(name)
+        effect = self._effect(visit.visitor.client, violation, finding)
+        fact = report_of(recorded)
+        if effect.is_grave and fact.evidence_uri and actor not in case.opened:
+            raise Problem(409, "Open the evidence first", "This decision is grave. Open the evidence, then decide.")
+        others = [one for one in case.votes.values() if one.actor != actor]
+        agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
+        try:
+            if (effect.is_grave or others or visit.field("what") == "escalate") and not agreeing:
+                self._journal.vote(finding)
+            else:
+                deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
+                self._journal.decide(self._decision(visit, violation, finding, deciders, decision_id))
+        except Taken as taken:
+            raise not_yours(taken) from None
+        return self._go_on(visit)
+
+    def undo(self, visit: Visit) -> Response:
+        try:
+            decision = self._journal.undo(visit.part("decision"), visit.visitor.actor)
+        except Taken as taken:
+            raise Problem(409, "This can no longer be undone", f"{taken.text}.") from None
+        return redirect(f"/cases/{decision.violation}")
+
+    def _go_on(self, visit: Visit) -> Response:
+        row = self._queue.next_row(visit.visitor)
+        return redirect("/queue" if row is None else f"/cases/{row.id}")
+
+    def _case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
+        name = visit.part("violation")
+        if not is_id(name):
+            raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
+        client = visit.visitor.client
+        found = client.get_recorded_violation(self._marketplace, name, deadline_seconds=READ_SECONDS)
+        return name, found.violation, found.recorded
+
+    def _finding(self, visit: Visit, name: str) -> Finding:
+        finding = self._journal.case(name).finding.get(visit.visitor.actor)
+        if finding is None:
+            raise Problem(409, "First say what you found", f"Open the case {name} and answer its first step.")
+        return finding
+
+    def _decision(self, visit: Visit, violation: Violation, finding: Finding, actor: str, decision_id: str) -> Decision:
+        return Decision(
+            decision_id,
+            finding.violation,
+            violation.seller.rpartition("/")[2],
+            visit.visitor.person,
+            actor,
+            finding.action,
+            finding.reason,
+            finding.ground,
+            finding.severity,
+            self._journal.new_deadline(),
+        )
+
+    def _effect(self, client: Client, violation: Violation, finding: Finding) -> Effect:
+        seller = violation.seller.rpartition("/")[2]
+        if not seller:  # a product's: each seller's own violation follows
+            return Effect("", "", [], [], 0, "", is_grave=finding.action == "confirm")
+        entry = Entry(seller=seller_name(self._marketplace, seller))
+        entry.status.violation = finding.violation
+        entry.status.action = Action.Value(f"ACTION_{finding.action.upper()}")
+        entry.status.actor, entry.status.reason = finding.actor, finding.reason
+        if finding.severity:
+            entry.status.severity = Severity.Value(finding.severity)
+        answer = client.simulate_trust_score(
+            self._marketplace, seller, [entry], audience=AUDIENCE_STAFF, deadline_seconds=READ_SECONDS
+        )
+        return effect_of(answer)
+
+
+def group_choices(allowed: Collection[str]) -> Mapping[str, Sequence[Choice]]:
+    groups: dict[str, list[Choice]] = {}
+    for choice in CHOICES:
+        if choice.action in allowed:
+            groups.setdefault(choice.action, []).append(choice)
+    return groups
+
+
+def report_of(recorded: Sequence[Entry]) -> ViolationReported:
+    """Return the report; of a product's violation what both kinds of reports state."""
+    report = recorded[0]
+    if report.WhichOneof("fact") == "violation":
+        return report.violation
+    stated = {field.name: value for field, value in report.product_violation.ListFields()}
+    return ViolationReported(
+        **{name: stated[name] for name in stated if name in ViolationReported.DESCRIPTOR.fields_by_name}
+    )
+
+
+def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
+    """Return what the seller said: its appeals, and its contests of the goods."""
+    found = []
+    for entry in recorded:
+        kind = entry.WhichOneof("fact")
+        if kind == "status" and entry.status.action == ACTION_APPEAL:
+            found.append((entry.occur_time, entry.status.reason))
+        elif kind == "attribution" and entry.attribution.outcome == ATTRIBUTION_CONTESTED:
+            found.append((entry.occur_time, f"These are not our goods. {entry.attribution.reason}"))
+    return found

@@ -1,0 +1,58 @@
+"""A reviewer's own record, for the reviewer alone."""
+
+from functools import partial
+from math import sqrt
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED
+from sellertrust.v1.ledger_service_pb2 import Violation
+from service.web.desk.calls import READ_SECONDS, found, start
+from service.web.desk.journal import Journal
+from service.web.frame.visits import Visit
+
+LEAST_CASES = 30
+LATEST = 200
+"""Confirmed cases that the share is of."""
+_Z = 1.6449
+"""Of a 90 % interval."""
+
+
+class Share(NamedTuple):
+    overturned: int
+    cases: int
+    percent: int
+    low: int
+    high: int
+
+
+class RecordPages:
+    def __init__(self, marketplace: str, journal: Journal) -> None:
+        self._marketplace = marketplace
+        self._journal = journal
+
+    def show(self, visit: Visit) -> Response:
+        mine = [one for one in self._journal.decisions() if visit.visitor.actor in one.actor.split("~")]
+        confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
+        share = None
+        if len(confirmed) >= LEAST_CASES:
+            client = visit.visitor.client
+
+            def ask(name: str) -> Violation | None:
+                return found(lambda: client.get_violation(self._marketplace, name, deadline_seconds=READ_SECONDS))
+
+            asked = [start(partial(ask, one.violation)) for one in confirmed]
+            violations = [one for call in asked if (one := call.result()) is not None]
+            taken_back = (VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED)
+            share = share_of(sum(one.status in taken_back for one in violations), len(violations))
+        return visit.page("record.html", share=share, least=LEAST_CASES, cases=len(confirmed), decisions=mine[:50])
+
+
+def share_of(overturned: int, cases: int) -> Share:
+    """Return a share with Wilson's interval: `share_of(3, 30)` is 10 %, between 4 and 23 %."""
+    rate, z2 = overturned / cases, _Z * _Z
+    middle = (rate + z2 / (2 * cases)) / (1 + z2 / cases)
+    half = _Z / (1 + z2 / cases) * sqrt(rate * (1 - rate) / cases + z2 / (4 * cases * cases))
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Share(overturned, cases, *(round(100 * part) for part in (rate, low, high)))

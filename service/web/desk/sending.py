@@ -1,0 +1,74 @@
+"""Sends decisions when their undo window is over: each once, also after a crash or an unreachable service."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
+from sellertrust.v1.entry_pb2 import Severity
+from service.web.desk.journal import Decision, Journal
+
+LOOK_SECONDS = 0.2
+_AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAUTHENTICATED})
+"""After these it is unknown or undecided whether the entry is recorded; the same entry id makes another try safe."""
+
+
+class Sender:
+    """Runs in a thread of its own. `client_of` returns a person's client, None while there is none."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        marketplace: str,
+        client_of: Callable[[str], Client | None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._marketplace = marketplace
+        self._client_of = client_of
+        self._report = report
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="desk-sender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            try:
+                for decision in self._journal.due():
+                    self.send(decision)
+            except Exception as error:  # noqa: BLE001 the thread outlives whatever happens
+                self._report(f"decisions wait: {type(error).__name__}")
+
+    def send(self, decision: Decision) -> None:
+        """Make a decision an entry, or note why the service refuses it."""
+        client = self._client_of(decision.person)
+        if client is None:
+            return
+        fields: dict[str, Any] = {"ground": decision.ground} if decision.ground else {}
+        if decision.severity:
+            fields["severity"] = Severity.Value(decision.severity)
+        try:
+            client.decide_violation(
+                decision.action,
+                self._marketplace,
+                decision.violation,
+                actor=decision.actor,
+                reason=decision.reason,
+                entry_id=decision.id,
+                **fields,
+            )
+        except SellertrustCallError as error:
+            if error.code not in _AGAIN:
+                self._journal.settle(decision.id, "refused", error.message)
+            return
+        self._journal.settle(decision.id, "sent")

@@ -1,0 +1,82 @@
+"""Questions about one seller that record nothing: what if this were decided, and what did an old answer rest on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from starlette.responses import Response
+
+from sellertrust.requests import seller_name
+from sellertrust.review import ReviewClient
+from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState
+from sellertrust.v1.entry_pb2 import Action, Entry
+from sellertrust.v1.trust_score_service_pb2 import Stamp
+from service.web.desk.effects import effect_of
+from service.web.desk.seller_file import SUPPOSED, seller_of
+from service.web.frame.rendering import redirect
+from service.web.frame.visits import Problem, Visit
+
+STAMP_FIELDS = ("observe_time", "known_time", "ledger_sequence", "model_digest", "policy_digest", "core_version")
+
+
+class WhatIfPages:
+    def __init__(self, marketplace: str) -> None:
+        self._marketplace = marketplace
+
+    def simulate(self, visit: Visit) -> Response:
+        seller, violation, action = seller_of(visit), visit.asked("violation"), visit.asked("action")
+        if action not in SUPPOSED or not violation:
+            raise Problem(400, "Choose what to suppose", "Open the seller's file and follow a link beside a violation.")
+        entry = Entry(seller=seller_name(self._marketplace, seller))
+        entry.status.violation, entry.status.action = violation, Action.Value(f"ACTION_{action.upper()}")
+        entry.status.actor, entry.status.reason = visit.visitor.actor, "a simulation"
+        entry.status.ground = "a simulation" if action == "reinstate" else ""
+        answer = visit.visitor.client.simulate_trust_score(self._marketplace, seller, [entry])
+        return visit.page(
+            "what_if.html",
+            seller=seller,
+            violation=violation,
+            action=action,
+            effect=effect_of(answer),
+            before=answer.present,
+            after=answer.simulated,
+        )
+
+    def replay(self, visit: Visit) -> Response:
+        """Replay the answer of a stamp, which is in the address."""
+        seller = seller_of(visit)
+        given = {name: visit.asked(name) for name in STAMP_FIELDS}
+        shown: dict[str, Any] = {"seller": seller, "given": given, "ingredient": Ingredient.Name}
+        if not any(given.values()):
+            return visit.page("replay.html", **shown, answer=None, state="", problems=[])
+        try:
+            stamp = read_stamp(given)
+        except ValueError:
+            text = "Copy every part of the stamp as the answer shows it"
+            return visit.page("replay.html", 400, **shown, answer=None, state="", problems=[("observe_time", text)])
+        answer = visit.visitor.client.replay_trust_score(self._marketplace, seller, stamp)
+        return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
+
+    def end_caution(self, visit: Visit) -> Response:
+        """Decide a caution's case: its suspicion is false."""
+        seller, reason = seller_of(visit), visit.field("reason")
+        if not reason:
+            raise Problem(400, "A reason is missing", "Go back and state the reason: the seller reads it.")
+        ReviewClient(visit.visitor.client).end_case(
+            self._marketplace, seller, visit.field("case"), actor=visit.visitor.actor, reason=reason
+        )
+        return redirect(f"/sellers/{seller}")
+
+
+def read_stamp(given: Mapping[str, str]) -> Stamp:
+    """Return a stamp from its parts as text. Raises ValueError."""
+    stamp = Stamp(
+        ledger_sequence=int(given["ledger_sequence"]),
+        model_digest=given["model_digest"],
+        policy_digest=given["policy_digest"],
+        core_version=given["core_version"],
+    )
+    for name in ("observe_time", "known_time"):
+        time: Timestamp = getattr(stamp, name)
+        time.FromJsonString(given[name])
+    return stamp

@@ -1,0 +1,283 @@
+"""The desk's queue: blind findings, consequences, undo, crashes, two reviewers, evidence, and many decisions at once."""
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sellertrust.client import Client
+from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, HARM_EXTREME, Source, ViolationStatus
+from sellertrust.v1.ledger_service_pb2 import Violation
+from service.web.desk import journal, queue
+from service.web.desk.queue import deadline_of
+from service.web.desk.record import share_of
+from tests.helpers.badge_sites import Site, filled_server
+from tests.helpers.desk_sites import Person, desk_site, person
+from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
+
+TRUE, UNTRUE, UNCLEAR = "1", "4", "9"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with filled_server(tmp_path_factory.mktemp("cases")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FRESH_SECONDS", 0.0)
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Client]:
+    with running.client() as client:
+        yield client
+
+
+@pytest.fixture
+def desk(client: Client, tmp_path: Path) -> Iterator[Site]:
+    with desk_site(client, tmp_path, evidence=str(tmp_path / "evidence")) as site:
+        yield site
+
+
+def report(client: Client, name: str, seller: str = "best", **given: str) -> str:
+    entry = violation(name, seller)
+    for field, value in given.items():
+        setattr(entry.violation, field, value)
+    client.append_entries(MARKET, [entry])
+    return name
+
+
+def find(someone: Person, name: str, choice: str, words: str = "") -> int:
+    someone.get(f"/cases/{name}")
+    return someone.post(f"/cases/{name}/find", {"choice": choice, "words": words}).status
+
+
+def decide(someone: Person, name: str, choice: str, what: str = "decide") -> str:
+    """Go through both steps; return the decision's id."""
+    assert find(someone, name, choice) == 303
+    shown = someone.get(f"/cases/{name}/consequence").body.decode()
+    [decision] = re.findall(r'name="id" value="(desk-\w+)"', shown)
+    assert someone.post(f"/cases/{name}/decide", {"id": decision, "what": what}).status == 303
+    return str(decision)
+
+
+def status(client: Client, name: str) -> str:
+    found = client.get_violation(MARKET, name)
+    return str(ViolationStatus.Name(found.status)).removeprefix("VIOLATION_STATUS_")
+
+
+def wait_for(client: Client, name: str, wanted: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while status(client, name) != wanted:
+        assert time.monotonic() < until, status(client, name)
+        threading.Event().wait(0.05)
+
+
+def test_the_first_step_shows_the_fact_and_nothing_that_sways(desk: Site, client: Client) -> None:
+    report(client, "fact-1", "low", notifier="brand-77", listing="l-1", brand="b-1")
+    first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
+    decide(first, "fact-1", TRUE, "escalate")
+    shown = second.get("/cases/fact-1").body.decode()
+    assert "l-1" in shown
+    assert "b-1" in shown
+    for hidden in ("points", "robation", "brand-77", "reviewer-1", "eliab", "It is true: what follows", "priority"):
+        assert hidden not in shown
+
+
+def test_a_decision_becomes_one_entry_after_its_window(
+    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    someone = person(desk)
+    decision = decide(someone, report(client, "once-1"), UNTRUE)
+    for _ in range(2):  # a back button and a second press
+        assert someone.post("/cases/once-1/decide", {"id": decision, "what": "decide"}).status == 303
+    wait_for(client, "once-1", "DISMISSED")
+    found = client.get_recorded_violation(MARKET, "once-1")
+    assert [entry.entry_id for entry in found.recorded] == ["once-1", decision]
+    assert found.recorded[1].status.actor == "reviewer-1"
+
+
+def test_an_undone_decision_is_never_an_entry(desk: Site, client: Client) -> None:
+    someone, other = person(desk), person(desk, "reviewer-2")
+    decision = decide(someone, report(client, "undo-1"), TRUE)
+    assert b"It becomes an entry in" in someone.get("/search").body
+    other.get("/search")
+    assert other.post(f"/decisions/{decision}/undo").status == 409
+    someone.get("/search")
+    assert someone.post(f"/decisions/{decision}/undo").header("location") == "/cases/undo-1"
+    assert someone.post(f"/decisions/{decision}/undo").status == 303
+    assert b'name="choice"' in someone.get("/cases/undo-1").body
+    assert status(client, "undo-1") == "ALLEGED"
+
+
+def test_crashes_neither_lose_nor_double_a_decision(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pending decision is sent after a restart, an undone one is not, and one whose answer was lost is sent again."""
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 3.0)
+    report(client, "crash-1")
+    report(client, "crash-2")
+    with desk_site(client, tmp_path) as site:
+        someone = person(site)
+        sent = decide(someone, "crash-1", UNTRUE)
+        undone = decide(someone, "crash-2", UNTRUE)
+        someone.get("/search")
+        someone.post(f"/decisions/{undone}/undo")
+    assert status(client, "crash-1") == "ALLEGED"
+    with desk_site(client, tmp_path):
+        wait_for(client, "crash-1", "DISMISSED")
+    file = tmp_path / "desk.jsonl"
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    lost = [{**event, "state": "pending"} if event.get("id") == sent else event for event in events]
+    file.write_text("".join(json.dumps(event) + "\n" for event in lost) + '{"kind": "decis')
+    with desk_site(client, tmp_path) as site:
+        while b">Sent<" not in person(site).get("/record").body:
+            threading.Event().wait(0.05)
+    assert len(client.get_recorded_violation(MARKET, "crash-1").recorded) == 2
+    assert status(client, "crash-2") == "ALLEGED"
+
+
+def test_two_reviewers_cannot_decide_one_case_at_once(desk: Site, client: Client) -> None:
+    report(client, "both-1")
+    first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
+    assert find(first, "both-1", TRUE) == 303
+    assert find(second, "both-1", UNTRUE) == 409
+    first.get("/cases/both-1")
+    assert first.post("/cases/both-1/hand-on", {"what": "assign", "to": "reviewer-2"}).status == 303
+    shown = first.get("/cases/both-1/consequence").body.decode()
+    [decision] = re.findall(r'name="id" value="(desk-\w+)"', shown)
+    first.post("/cases/both-1/decide", {"id": decision, "what": "decide"})
+    assert find(second, "both-1", UNTRUE) == 409
+    assert find(first, "both-1", UNTRUE) == 409
+
+
+def test_an_escalated_case_needs_a_second_equal_finding(
+    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    report(client, "two-1")
+    first, second, third = (person(desk, f"reviewer-{number}") for number in (1, 2, 3))
+    decide(first, "two-1", TRUE, "escalate")
+    assert find(first, "two-1", TRUE) == 409
+    decide(second, "two-1", UNTRUE)
+    assert status(client, "two-1") == "ALLEGED"
+    decision = decide(third, "two-1", TRUE)
+    wait_for(client, "two-1", "CONFIRMED")
+    assert client.get_recorded_violation(MARKET, "two-1").recorded[-1].entry_id == decision
+    assert client.get_recorded_violation(MARKET, "two-1").recorded[-1].status.actor == "reviewer-1~reviewer-3"
+
+
+def test_a_suspension_needs_opened_evidence_and_two(
+    desk: Site, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    entry = violation("grave-1", "best")
+    entry.violation.harm = HARM_EXTREME
+    entry.violation.evidence_uri = f"{tmp_path}/evidence/x"
+    client.append_entries(MARKET, [entry])
+    first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
+    assert find(first, "grave-1", TRUE) == 303
+    assert b"Open the evidence before you decide" in first.get("/cases/grave-1/consequence").body
+    assert first.post("/cases/grave-1/decide", {"id": "desk-0", "what": "decide"}).status == 409
+    first.post("/cases/grave-1/open")
+    assert first.post("/cases/grave-1/decide", {"id": "desk-1", "what": "decide"}).status == 303
+    assert status(client, "grave-1") == "ALLEGED"
+    second.get("/cases/grave-1")
+    second.post("/cases/grave-1/open")
+    decide(second, "grave-1", TRUE)
+    wait_for(client, "grave-1", "CONFIRMED")
+
+
+def test_missing_information_puts_a_case_under_review(
+    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    report(client, "wait-1")
+    someone = person(desk)
+    assert find(someone, "wait-1", UNCLEAR) == 400
+    assert find(someone, "wait-1", UNCLEAR, "An invoice of the maker is missing.") == 303
+    wait_for(client, "wait-1", "UNDER_REVIEW")
+    assert b"An invoice of the maker is missing." in someone.get("/cases/wait-1").body
+
+
+def test_evidence_is_checked_and_veiled_until_opened(desk: Site, client: Client, tmp_path: Path) -> None:
+    folder, picture = tmp_path / "evidence", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    folder.mkdir()
+    (folder / "one.svg").write_bytes(picture)
+    (tmp_path / "secret").write_bytes(picture)
+    digest = hashlib.sha256(picture).hexdigest()
+    places = {"one.svg": 200, "../secret": 404, "%2e%2e/secret": 404, "none.svg": 404}
+    someone = person(desk)
+    for number, (place, wanted) in enumerate(places.items()):
+        report(client, f"see-{number}", evidence_uri=f"{folder}/{place}", evidence_sha256=digest)
+        assert someone.get(f"/cases/see-{number}/evidence").status == wanted
+    report(client, "see-9", evidence_uri=f"{folder}/one.svg", evidence_sha256="0" * 64)
+    assert b"This evidence was changed" in someone.get("/cases/see-9/evidence").body
+    assert "sandbox" in (someone.get("/cases/see-0/evidence").header("content-security-policy") or "")
+    assert b"veiled" in someone.get("/cases/see-0").body
+    assert someone.post("/cases/see-0/open").status == 303
+    assert b"veiled" not in someone.get("/cases/see-0").body
+
+
+def test_many_decisions_are_shown_first_and_reversed_by_id(desk: Site, client: Client) -> None:
+    for number in range(25):
+        report(client, f"many-{number}", "good", listing="l-many")
+    report(client, "many-other", "good", listing="l-many")
+    client.confirm_violation(MARKET, "many-other", actor="judge", reason="a test")
+    someone = person(desk)
+    someone.get("/bulk")
+    given = {"action": "confirm", "listing": "l-many", "reason": "a recall"}
+    request = preview(someone, given)
+    assert [status(client, f"many-{number}") for number in range(25)] == ["ALLEGED"] * 25
+    for _ in range(2):
+        assert someone.post("/bulk/execute", {"request": request}).status == 303
+    statuses = [status(client, f"many-{number}") for number in range(25)]
+    assert set(statuses) == {"CONFIRMED", "UNDER_REVIEW"}
+    earlier = someone.get("/bulk").body.decode()
+    [decision] = re.findall(r"reverses=(desk-\w+)", earlier)
+    back = preview(someone, {"action": "overturn", "status": "confirmed", "reverses": decision, "reason": "a mistake"})
+    assert someone.post("/bulk/execute", {"request": back}).status == 303
+    assert "OVERTURNED" in [status(client, f"many-{number}") for number in range(25)]
+    assert status(client, "many-other") == "CONFIRMED"
+
+
+def preview(someone: Person, given: dict[str, str]) -> str:
+    shown = someone.post("/bulk/preview", given)
+    assert shown.status == 200, shown.body
+    [request] = re.findall(r'name="request" value="([^"]+)"', shown.body.decode())
+    return str(request).replace("&#34;", '"')
+
+
+def test_the_queue_filters_and_pages_by_its_address(desk: Site, client: Client) -> None:
+    for number in range(35):
+        report(client, f"page-{number}", "new")
+    someone = person(desk)
+    shown = someone.get("/queue?seller=new").body.decode()
+    assert shown.count('<a href="/cases/page-') == queue.PAGE
+    assert "page=2" in shown
+    assert someone.get("/queue?seller=new&page=2").body.count(b'<a href="/cases/page-') == 35 - queue.PAGE
+    assert someone.get("/queue?seller=nobody").body.count(b'<a href="/cases/') == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "recorded", "deadline"),
+    [("CUSTOMS", "2026-07-03T12:00:00Z", "2026-07-07"), ("BUYER", "2026-07-03T12:00:00Z", "2026-07-08")],
+)
+def test_safety_has_two_or_three_working_days(source: str, recorded: str, deadline: str) -> None:
+    one = Violation(category=CATEGORY_SAFETY, source=Source.Value(f"SOURCE_{source}"))
+    one.record_time.FromJsonString(recorded)
+    assert str(deadline_of(one))[:10] == deadline
+    assert deadline_of(Violation()) is None
+
+
+def test_an_overturned_share_has_its_interval() -> None:
+    assert share_of(3, 30)[2:] == (10, 4, 23)
+    assert share_of(0, 30)[2:] == (0, 0, 8)
