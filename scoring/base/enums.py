@@ -153,6 +153,24 @@ class LinkState(IntEnum):
     OBSERVED = 1
     CONTESTED = 2
     SEVERED = 3
+    CONFIRMED = 4
+
+
+class LinkKind(IntEnum):
+    BANK_ACCOUNT = 1
+    PAYOUT = 2
+    DEVICE = 3
+    ADDRESS = 4
+    OWNER = 5
+    SUPPLIER = 6
+    OPENED_AFTER_BAN = 7
+    LOGISTICS = 8
+    SOFTWARE = 9
+    BUSINESS_CENTRE = 10
+
+
+SHARED_BY_NATURE = frozenset({LinkKind.LOGISTICS, LinkKind.SOFTWARE, LinkKind.BUSINESS_CENTRE})
+"""Many sellers share them: they link nobody."""
 
 
 class MeasureKind(IntEnum):

@@ -26,6 +26,9 @@ MAX_STOP_DAYS = 180
 PAYOUTS_RULE = "payouts"
 """Replaces the rule in the name of a case if a person stopped payouts."""
 
+LINK_RULE = "link"
+"""Replaces the rule in the name of a case that a link opened."""
+
 
 def name_case(rule: str, entry: str) -> str:
     """Return the case id of a caution, `RULE~ENTRY`; a digest replaces an entry that is too long."""

@@ -1,5 +1,6 @@
 """Checks of a fact: each field by its shape, and rules between several fields."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from operator import attrgetter
@@ -15,6 +16,7 @@ from scoring.base.enums import (
     DepositChange,
     IncidentChange,
     Kind,
+    LinkKind,
     MeasureKind,
     MeasureState,
     Severity,
@@ -22,6 +24,7 @@ from scoring.base.enums import (
 )
 from scoring.base.time import DAY, day_of, format_time
 from scoring.entries.field_types import FactField, list_names
+from scoring.entries.kinds.account import MAX_LINK_DAYS, LinkChanged
 from scoring.entries.kinds.conduct import IncidentChanged, ProductViolationReported, StatusChanged, ViolationReported
 from scoring.entries.kinds.decisions import (
     RULE_MEASURE_PREFIX,
@@ -41,6 +44,8 @@ Problems = Iterator[tuple[str, str]]
 MAX_OVERRIDE_DAYS = 366
 FLOW_VALUES = ("captured", "shipped", "delivered", "disputed", "refunded", "charged_back", "paid_out")
 """Flow states with orders and value, without `_orders` and `_minor`."""
+_IN_THE_CLEAR = re.compile(r"[0-9]{8,}|[A-Z]{2}[0-9]{2}[A-Z0-9]{10,}|([0-9]{1,3}\.){3}[0-9]|([0-9A-Fa-f]{2}:){5}")
+"""An account, a telephone, an IBAN, or the address of a device."""
 _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
@@ -132,6 +137,22 @@ def _check_flow(fact: FlowStated, _: int | None, now: int) -> Problems:
             yield f"{name}_orders", f"must be at least 1 with {name}_minor: a value is of some orders"
 
 
+def _check_link(fact: LinkChanged, occur_time: int | None, now: int) -> Problems:
+    begin = now if occur_time is None else occur_time
+    if bool(fact.other) == bool(fact.identifier):
+        yield "other", "must be stated, or identifier; not both"
+    if fact.identifier and fact.link_kind is None:
+        yield "link_kind", f"is required with an identifier: one of {list_names(LinkKind)}"
+    if fact.link_kind is LinkKind.OPENED_AFTER_BAN and not fact.other:
+        yield "other", "must name the banned seller"
+    if fact.until is not None and not begin < fact.until <= begin + MAX_LINK_DAYS * DAY:
+        yield "until", f"must lie after its begin, and at most {MAX_LINK_DAYS:,} days after"
+    if begin < now - MAX_LINK_DAYS * DAY:
+        yield "state", f"must be observed in the last {MAX_LINK_DAYS:,} days"
+    if _IN_THE_CLEAR.search(fact.basis):
+        yield "basis", "looks like an identifier in the clear; state its keyed digest as identifier"
+
+
 def _check_deposit(fact: DepositChanged, *_: object) -> Problems:
     if fact.change is DepositChange.DRAWN and not fact.claim:
         yield "claim", "is required to draw: the adjudicated claim that it is drawn for"
@@ -218,6 +239,7 @@ CHECKS: Mapping[Kind, Callable[[Any, int | None, int], Problems]] = MappingProxy
         Kind.CORRECTION: _check_correction,
         Kind.FLOW: _check_flow,
         Kind.DEPOSIT: _check_deposit,
+        Kind.LINK: _check_link,
     }
 )
 """By kind: functions of (fact, occur_time, the ledger's now) that yield problems."""

@@ -14,6 +14,7 @@ from scoring.base.time import DAY, SECOND, format_time, parse_time
 from scoring.entries.checks import CHECKS, check_fields, initial_status
 from scoring.entries.field_types import ID_FORM, TIME, fact_fields, is_id
 from scoring.entries.incidents import DERIVED_ID_PREFIX, derived_id
+from scoring.entries.kinds.account import LinkChanged
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import FlowStated
@@ -255,6 +256,8 @@ def _list_problems(entry: Entry, now: int) -> Iterator[tuple[FieldPath, str]]:
     yield from _list_wrong_times(entry, row.occur_time, now)
     for name, text in check_fields(entry.fact):
         yield (row.key, name), text
+    if isinstance(entry.fact, LinkChanged) and entry.fact.other == entry.seller:
+        yield (row.key, "other"), "must be another seller"
     if (check := CHECKS.get(kind)) is not None:
         for name, text in check(entry.fact, entry.occur_time, now):
             yield (row.key, name), text

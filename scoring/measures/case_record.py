@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from scoring.base.enums import CaseState
 from scoring.caution.cautions import Caution
+from scoring.entries.cases import LINK_RULE
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import CaseChanged
@@ -19,6 +20,34 @@ class CaseStatement(NamedTuple):
     entry_id: str
     occur_time: int
     fact: CaseChanged
+
+
+class LinkInForce(NamedTuple):
+    """A link to a confirmed violator, as the ledger states it in a case."""
+
+    entry_id: str
+    start: int
+    end: int
+    """In microseconds."""
+    fact: CaseChanged
+
+    @property
+    def percent(self) -> int:
+        return self.fact.strength_ppm // 10_000
+
+
+def list_links(statements: Iterable[CaseStatement], time: int) -> tuple[LinkInForce, ...]:
+    """Return a seller's links in force at a time (microseconds), the strongest first.
+
+    `statements`: about its cases, by sequence; the last about a case counts. No link counts whose case a person decided.
+    """
+    last = {one.fact.case: one for one in statements if one.fact.case.startswith(f"{LINK_RULE}~")}
+    found = [
+        LinkInForce(one.entry_id, one.occur_time, one.fact.caution_end or 0, one.fact)
+        for one in last.values()
+        if one.fact.state is CaseState.OPENED and one.occur_time <= time < (one.fact.caution_end or 0)
+    ]
+    return tuple(sorted(found, key=lambda one: -one.fact.strength_ppm))
 
 
 def list_case_changes(
@@ -52,7 +81,7 @@ def list_case_changes(
             at_sequence=at_sequence,
         )
         for name, fact in last.items()
-        if fact.state is CaseState.OPENED and name not in current and time < (fact.caution_end or 0)
+        if fact.state is CaseState.OPENED and fact.rule and name not in current and time < (fact.caution_end or 0)
     ]
     facts += [
         CaseChanged(

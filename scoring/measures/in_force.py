@@ -1,13 +1,14 @@
 """Measures in force for a seller, each with its rule, its times and the entries behind it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
+from scoring.measures.case_record import LinkInForce
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import Lift, MeasureStatement, find_lifts, name_measure
@@ -24,7 +25,7 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Asked, Counter, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Asked, Counter, Quantity, Rule, RuleBook, Situation
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import TrustScore
 from scoring.scores.look_back import PastTiers
@@ -54,6 +55,8 @@ class Beside:
     """About its measures, by sequence."""
     deposit_minor: int = 0
     """That is placed, in minor units of the policy's currency."""
+    links: Sequence[LinkInForce] = ()
+    """The strongest first."""
 
 
 NOTHING_BESIDE = Beside()
@@ -162,8 +165,14 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
             marketplace=marketplace,
             tenure_days=tenure_days[case],
             deposit_minor=stated.deposit_minor,
+            link_percent=max((one.percent for one in stated.links), default=0),
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
+        newcomer = policy.rule_book.newcomer_link_percent
+        bans = [one for one in stated.links if one.fact.accounts and newcomer and one.percent >= newcomer]
+        if bans:  # an account of a suspended seller gains nothing over a newcomer
+            shared_by = max(one.fact.accounts for one in bans)
+            situation = replace(situation, settled_minor={}, tenure_days=0, shared_by=shared_by)
         yield _Seller(
             name=name,
             case=case,
@@ -177,6 +186,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
             applied=policy.rule_book.apply(situation),
             statements=stated.statements,
             lifts=find_lifts(stated.statements),
+            links=stated.links,
         )
 
 
@@ -246,6 +256,7 @@ class _Seller:
     applied: Sequence[Applied]
     statements: Sequence[MeasureStatement]
     lifts: Mapping[str, Lift]
+    links: Sequence[LinkInForce]
 
     @property
     def override(self) -> FactRow | None:
@@ -398,6 +409,11 @@ class _Evaluation:
             starts += [] if since is None else [since]
         since_each, until_each = find_bounds(rule.conditions, seller.traced, self.observe_time)
         starts, ends = [*starts, *since_each], [*ends, *until_each]
+        if (least := rule.condition(Quantity.LINK).least) and seller.links:
+            holding = [one for one in seller.links if one.percent >= least]
+            starts.append(min(one.start for one in holding))
+            ends.append(max(one.end for one in holding))
+            found += [one.entry_id for one in holding]
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         entries = tuple(dict.fromkeys([*found, *seller.list_entries(ordered)]))
         return _Basis(max(starts, default=None), min(ends, default=None), facts, ordered, entries)

@@ -70,7 +70,13 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     measures = [measure for rule in rules for measure in rule.measures]
     if trade is None and any(isinstance(measure, DeliveryHold) for measure in measures):
         root.refuse("rules", "state a delivery_hold, which needs [trade]: untracked orders count from the promised day")
-    book = RuleBook(rules, hold_limits=_read_hold_limits(root), seasons=read_seasons(root, measures))
+    newcomer = root.part("links").number("newcomer_from_percent", 50, 100) if "links" in root else 0
+    book = RuleBook(
+        rules,
+        hold_limits=_read_hold_limits(root),
+        seasons=read_seasons(root, measures),
+        newcomer_link_percent=newcomer,
+    )
     amounts = (
         any(isinstance(measure, Deposit | ValueCap | PaidAheadLimit) for measure in measures)
         or Quantity.DEPOSIT in book.asked
@@ -157,6 +163,8 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
     if "failure_rate" in part:
         rate = part.part("failure_rate")
         yield Condition(read_fields(FailureRate, rate), rate.number("from_ppm", 1, PPM))
+    if "linked" in part:
+        yield Condition(Quantity.LINK, part.part("linked").number("from_percent", 50, 100))
     for name, asked, most in (
         ("tenure", Quantity.TENURE, MAX_DAYS),
         ("deposit", Quantity.DEPOSIT, MAX_VALUE_MINOR),
@@ -181,6 +189,8 @@ def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Par
                 "suspends by a model or a tier alone; a suspension needs confirmed facts: state"
                 " standing.from of at least 1, or confirmed",
             )
+        if rule.condition(Quantity.LINK).least and isinstance(measure, Suspension | Waiver):
+            place.refuse("", "must not rest on a link: a link suspends nobody, and waives nothing")
         awaits_deposit = rule.condition(Quantity.DEPOSIT).below is not None
         if stops_all_trade(place) and not (rule.names_confirmed_facts or awaits_deposit):
             place.refuse(

@@ -9,6 +9,8 @@ from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.base.parts import member_of, optional_text, stated, whole
 from scoring.policy.measures import (
     DeliveryHold,
+    IntakeCap,
+    ListingCap,
     Measure,
     PaidAheadLimit,
     RollingReserve,
@@ -32,6 +34,7 @@ class Quantity(StrEnum):
     TENURE = "tenure_days"
     DEPOSIT = "deposit_minor"
     DAY = "day"
+    LINK = "link_percent"
 
 
 def categories() -> Any:
@@ -74,7 +77,7 @@ def is_of_facts(asked: Asked) -> bool:
 
 
 def is_worse_with_more(asked: Asked) -> bool:
-    return is_of_facts(asked) or isinstance(asked, FailureRate)
+    return is_of_facts(asked) or isinstance(asked, FailureRate) or asked is Quantity.LINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,10 @@ class Situation:
     """UTC days since the first exposure or identity."""
     deposit_minor: int = 0
     """The deposit that is placed."""
+    link_percent: int = 0
+    """The strength of the strongest link to a confirmed violator, rounded down."""
+    shared_by: int = 0
+    """For an account linked to a suspended seller: the accounts that are one newcomer together; else 0."""
     rated_by_violation: bool = False
     """Whether only a confirmed violation makes the seller rated: its terms are never laxer than for UNRATED."""
 
@@ -187,8 +194,10 @@ class Situation:
         return found
 
     def list_views(self) -> list["Situation"]:
-        """Return this situation, and one of tier UNRATED if a violation alone makes the seller rated."""
-        if not self.rated_by_violation:
+        """Return this situation, and one of tier UNRATED for a newcomer, and if a violation alone makes the seller
+        rated.
+        """
+        if not (self.rated_by_violation or self.shared_by):
             return [self]
         return [self, replace(self, tier=Tier.UNRATED, standing=0, incidents={})]
 
@@ -213,6 +222,8 @@ class RuleBook:
     """Most days of a hold or a reserve by marketplace, if less than 180."""
     seasons: tuple[Season, ...] = ()
     """By their first day; none overlap."""
+    newcomer_link_percent: int = 0
+    """From this strength of a link to a suspended seller, an account starts as a newcomer; 0: none does."""
 
     def list_edges(self) -> Iterator[tuple[Asked, int]]:
         """Yield (number, value) of each value that may change terms when a seller reaches it."""
@@ -266,6 +277,9 @@ class RuleBook:
         return combine(found)
 
     def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
+        return _share(self._grow(rule, measure, seller), seller.shared_by)
+
+    def _grow(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
             grown = measure.after(seller.value(Settled(measure.product_category)))
             season = None if rule.names_confirmed_facts else find_season(self.seasons, seller.day)
@@ -283,6 +297,19 @@ class RuleBook:
 _HELD_FOR_DAYS = (SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve)
 
 NO_RULES = RuleBook()
+
+
+def _share(measure: Measure, accounts: int) -> Measure:
+    """Return one account's part of a limit that some accounts have together. Worked: 10,000 a day for 3 is 3,333."""
+    if accounts > 1:
+        match measure:
+            case ValueCap(value_minor=limit) | PaidAheadLimit(value_minor=limit):
+                return replace(measure, value_minor=limit // accounts)
+            case ListingCap(listings=limit):
+                return replace(measure, listings=limit // accounts)
+            case IntakeCap(new_listings=limit):
+                return replace(measure, new_listings=limit // accounts)
+    return measure
 
 
 def _is_waived(rule: Rule, measure: Measure, waived: set[MeasureKind]) -> bool:

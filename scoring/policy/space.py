@@ -38,6 +38,7 @@ _SHOWN = {
     Quantity.STANDING: "standing {}",
     Quantity.TENURE: "tenure of {} days",
     Quantity.DEPOSIT: "deposit placed {}",
+    Quantity.LINK: "link of {} percent",
 }
 
 
@@ -212,7 +213,10 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
 
 
 def _rank(axis: Axis) -> int:
-    order = (Quantity.STANDING, Counter, FailureRate, Settled, Quantity.TENURE, Quantity.DEPOSIT, Quantity.DAY)
+    order = (
+        *(Quantity.STANDING, Counter, FailureRate, Settled, Quantity.TENURE, Quantity.DEPOSIT, Quantity.LINK),
+        Quantity.DAY,
+    )
     return order.index(axis.asked if isinstance(axis.asked, Quantity) else type(axis.asked))
 
 

@@ -55,6 +55,10 @@ class Right(Enum):
     """Reads and verifies the audit file, of a marketplace or whole."""
     ERASE = "erase"
     """Erases sellers' sealed texts."""
+    READ_NETWORK = "read_network"
+    """What links sellers, rings, and certificates of links."""
+    REFRESH_LINKS = "refresh_links"
+    """Measures the precision of links, and states what time changed."""
     OPERATE = "operate"
     """Corrects what a faulty clock recorded."""
 
@@ -66,6 +70,7 @@ class Scope(Enum):
     MEASURES = "the seller in `seller`; a `policy` that is stated needs `read_policies` besides"
     AUDIENCE = "the seller in `seller`, by the right of the `audience`"
     SELLERS = "each seller in `sellers`"
+    EVERY_SELLER = "every seller of the marketplace of the seller in `seller`"
     PARENT = "the marketplace or the seller in `parent`"
     MARKETPLACE = "every seller of the marketplace in `parent`"
     VIOLATION = "every seller of the marketplace of the violation in `name`"
@@ -140,6 +145,9 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "ProposalService/ListProposals": MethodRow(Right.PROPOSE, Scope.PROPOSALS),
         "ProposalService/ApproveProposal": MethodRow(Right.APPROVE, Scope.PROPOSAL),
         "ProposalService/WithdrawProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
+        "NetworkService/GetSellerNetwork": MethodRow(Right.READ_NETWORK, Scope.EVERY_SELLER),
+        "NetworkService/ListRings": MethodRow(Right.READ_NETWORK, Scope.MARKETPLACE),
+        "NetworkService/RefreshLinks": MethodRow(Right.REFRESH_LINKS, Scope.MARKETPLACE),
         "AuditService/ListAuditRecords": MethodRow(Right.AUDIT, Scope.PROPOSALS),
         "AuditService/VerifyAudit": MethodRow(Right.AUDIT, Scope.SERVER),
     }
@@ -196,7 +204,7 @@ READS = frozenset(
         *(
             name
             for name, row in METHODS.items()
-            if row.right in {Right.READ_LEDGER, Right.EXPLAIN, Right.READ_MEASURES, Right.AUDIT}
+            if row.right in {Right.READ_LEDGER, Right.READ_NETWORK, Right.EXPLAIN, Right.READ_MEASURES, Right.AUDIT}
         ),
         *("ProposalService/GetProposal", "ProposalService/ListProposals"),
     }

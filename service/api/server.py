@@ -26,6 +26,7 @@ from sellertrust.v1 import (
     ledger_service_pb2,
     measure_service_pb2,
     model_service_pb2,
+    network_service_pb2,
     policy_service_pb2,
     proposal_service_pb2,
     review_service_pb2,
@@ -44,6 +45,7 @@ from service.api.servicers.audit import AuditServicer
 from service.api.servicers.ledger import LedgerServicer
 from service.api.servicers.measure import MeasureServicer
 from service.api.servicers.model import ModelServicer
+from service.api.servicers.network import NetworkServicer
 from service.api.servicers.policy import PolicyServicer
 from service.api.servicers.proposal import ProposalServicer
 from service.api.servicers.review import ReviewServicer
@@ -111,6 +113,7 @@ FILES = (
     policy_service_pb2.DESCRIPTOR,
     audit_service_pb2.DESCRIPTOR,
     answer_service_pb2.DESCRIPTOR,
+    network_service_pb2.DESCRIPTOR,
 )
 
 SCORE_SERVICE = "sellertrust.v1.TrustScoreService"
@@ -173,6 +176,7 @@ class Server:
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
             AnswerServicer(ledger, scorer, reads, recorder, self.settings.laws),
+            NetworkServicer(ledger, scorer, reads),
         )
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())

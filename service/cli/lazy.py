@@ -50,6 +50,7 @@ COMMANDS = {
         "Read and write the ledger of what each seller did.",
         ("ledger", "imports", "feed", "backups", "erasing", "mending", "operate:ledger"),
     ),
+    "network": Row("Digest identifiers for links between sellers, and look at rings.", ("network",)),
     "policy": Row(
         "Check and compare policy files; commit one that every server serves.",
         ("policy", "policy_history", "policy_preview", "certificate"),

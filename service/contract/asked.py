@@ -62,6 +62,10 @@ def _of_seller(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, *parse_seller(request.seller, "seller"))]
 
 
+def _of_every_seller(row: MethodRow, request: Any) -> list[NeededRight]:
+    return [NeededRight(row.right, parse_seller(request.seller, "seller")[0])]
+
+
 def _of_audience(_: MethodRow, request: Any) -> list[NeededRight]:
     if not 0 <= request.audience < len(RIGHT_OF_AUDIENCE):
         raise invalid("audience", "is unknown; use one of Audience")
@@ -121,6 +125,7 @@ def _of_proposals(row: MethodRow, request: Any) -> list[NeededRight]:
 _ASKING: dict[Scope, Callable[[MethodRow, Any], list[NeededRight]]] = {
     Scope.SELLER: _of_seller,
     Scope.MEASURES: _of_measures,
+    Scope.EVERY_SELLER: _of_every_seller,
     Scope.AUDIENCE: _of_audience,
     Scope.SELLERS: _of_sellers,
     Scope.ERASED: _of_erased,
@@ -152,12 +157,12 @@ def asked_of_proposed(request: Any) -> list[NeededRight]:
 
 
 def _entries_asked(marketplace: str, entries: Any) -> list[NeededRight]:
-    """Return the rights to append entries. A link also asks for its other seller."""
+    """Return the rights to append entries. A link to another seller also asks for that one."""
     found = [entry_asked(marketplace, entry) for entry in entries]
     others = [
         asked._replace(seller=entry.link.other or None)
         for asked, entry in zip(found, entries, strict=True)
-        if asked.kind == _LINK
+        if asked.kind == _LINK and not entry.link.identifier
     ]
     return found + others
 

@@ -28,7 +28,7 @@ def measures_message(
         ],
         standing_parts_omitted=found.standing_parts_omitted,
         measures=[_measure_message(measure) for measure in found.measures],
-        terms=_terms_message(found.terms, found.ahead_limit_minor),
+        terms=terms_message(found.terms, found.ahead_limit_minor),
         currency=by.rule_book.currency,
         cautions=caution_messages(score.cautions),
         stamp=stamp_message(stamp),
@@ -75,7 +75,7 @@ def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
     return message
 
 
-def _terms_message(terms: policy.Terms, ahead_limit_minor: int | None) -> measure_service_pb2.Terms:
+def terms_message(terms: policy.Terms, ahead_limit_minor: int | None) -> measure_service_pb2.Terms:
     def caps(stated: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
         return [measure_service_pb2.Terms.Cap(product_category=name, limit=limit) for name, limit in stated]
 

@@ -121,6 +121,9 @@ POOLS: Mapping[str, Pool] = {
     "ProposalService/ListProposals": Pool.SLOW,
     "ProposalService/ApproveProposal": Pool.WRITE,
     "ProposalService/WithdrawProposal": Pool.WRITE,
+    "NetworkService/GetSellerNetwork": Pool.SLOW,
+    "NetworkService/ListRings": Pool.REVIEW,
+    "NetworkService/RefreshLinks": Pool.REVIEW,
     "AuditService/ListAuditRecords": Pool.MODEL,
     "AuditService/VerifyAudit": Pool.MODEL,
 }

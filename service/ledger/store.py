@@ -7,7 +7,7 @@ from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.time import format_time
 from scoring.entries.entry import Entry, prepare, prepare_batch
 from scoring.entries.kinds.decisions import ClockMended, SellerErased
-from service.ledger.append import appending, following
+from service.ledger.append import appending, following, linking
 from service.ledger.append.erasing import erase
 from service.ledger.append.policy_moves import PolicyMoves
 from service.ledger.append.proposals import Proposals
@@ -24,6 +24,7 @@ from service.ledger.queries.changes import ChangeQueries
 from service.ledger.queries.entries import EntryQueries
 from service.ledger.queries.facts import FactQueries
 from service.ledger.queries.identities import IdentityQueries
+from service.ledger.queries.links import LinkQueries
 from service.ledger.queries.measures import AsRecorded, MeasureQueries
 from service.ledger.queries.notifiers import NotifierQueries
 from service.ledger.queries.positions import Positions
@@ -52,6 +53,7 @@ class Ledger:
         self.cases = CaseQueries(clock)
         self.sellers = SellerQueries(clock)
         self.identities = IdentityQueries(clock)
+        self.links = LinkQueries(clock)
         self.notifiers = NotifierQueries(clock)
         self.transparency = TransparencyQueries(clock)
         self.runs = RunQueries(clock, self.sellers, self.violations, self.measures)
@@ -165,6 +167,11 @@ class Ledger:
 
     def suppose(self, marketplace: str, seller: str, entries: Sequence[Entry], cut: Cut) -> Supposed:
         return suppose(self.clock, marketplace, seller, entries, cut)
+
+    def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.Refreshed:
+        """Measure the precision of links anew, and state what time alone changed. Raises InvalidInput."""
+        appending.require_marketplace_id(marketplace)
+        return linking.refresh(self.clock, marketplace, principal=principal)
 
     def finish(self) -> None:
         with self.database.read() as connection:

@@ -21,6 +21,7 @@ from scoring.base.errors import (
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.features.resolved import SellerFacts, resolve_sellers
+from scoring.measures.case_record import list_links
 from scoring.measures.in_force import Beside, InForce, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -190,6 +191,16 @@ class Scorer:
             raise seller_not_found(marketplace, seller)
         return found, asked.policy, asked.stamp
 
+    def without_links(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, InForce]:
+        """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
+        asked = self._ask(marketplace, cut, self.champion.artifact, self.policy.now)
+        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
+        bare = {seller: terms[seller]._replace(cases=[])}
+        found, without = (self._evaluate([seller], asked, of)[1][0] for of in (terms, bare))
+        if found is None or without is None:
+            raise seller_not_found(marketplace, seller)
+        return found, without
+
     def measures_of(
         self,
         marketplace: str,
@@ -213,7 +224,10 @@ class Scorer:
         policies = [asked.policy, *(one.policy for one in asked.served)]
         currencies = sorted({one.rule_book.currency for one in policies if grows_with_value(one)})
         given = self._answer(batch, asked, currencies, looks_back=True)
-        beside = {seller: Beside(terms[seller].statements, terms[seller].deposit.held_in(currency)) for seller in batch}
+        beside = {
+            seller: Beside(of.statements, of.deposit.held_in(currency), list_links(of.cases, asked.cut.observe_time))
+            for seller, of in terms.items()
+        }
         return given, evaluate_measures(given, asked.marketplace, beside, _check)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:

@@ -1,6 +1,7 @@
 """Entries with good defaults, around the time `NOW`."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from scoring.base.enums import (
@@ -10,12 +11,14 @@ from scoring.base.enums import (
     Harm,
     IdentityLevel,
     IncidentChange,
+    LinkKind,
+    LinkState,
     Severity,
     Source,
 )
 from scoring.base.time import DAY, day_of, parse_time
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.account import IdentityVerified
+from scoring.entries.kinds.account import IdentityVerified, LinkChanged
 from scoring.entries.kinds.conduct import (
     AttributionStated,
     IncidentChanged,
@@ -74,6 +77,35 @@ def confirmed(entry_id: str = "v1", seller: str = SELLER, *, occur_time: int = a
     return violation(
         entry_id, seller, source=Source.CUSTOMS, final=True, identifier_verified=True, occur_time=occur_time
     )
+
+
+def link(
+    entry_id: str,
+    seller: str,
+    thing: str,
+    *,
+    state: LinkState = LinkState.OBSERVED,
+    kind: LinkKind | None = LinkKind.BANK_ACCOUNT,
+    other: str = "",
+    strength_ppm: int = 0,
+    until: int | None = None,
+    verified: bool = True,
+    occur_time: int | None = None,
+) -> Entry:
+    """Return a link to the identifier `thing`, in the clear here alone, or to the `other` seller."""
+    fact = LinkChanged(
+        state=state,
+        basis="shared",
+        actor="analyst",
+        reason="seen",
+        other=other,
+        link_kind=kind,
+        identifier="" if other else sha256(thing.encode()).hexdigest(),
+        strength_ppm=strength_ppm,
+        until=until,
+        verified=verified,
+    )
+    return Entry(entry_id, seller, fact, occur_time)
 
 
 def status(

@@ -21,6 +21,7 @@ from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import model_service_pb2 as model_pb
+from sellertrust.v1 import network_service_pb2 as network_pb
 from sellertrust.v1 import policy_service_pb2 as policy_pb
 from sellertrust.v1 import proposal_service_pb2 as proposal_pb
 from sellertrust.v1 import review_service_pb2 as review_pb
@@ -114,6 +115,9 @@ CALLS: dict[str, Message] = {
     "AuditService/ListAuditRecords": audit_pb.ListAuditRecordsRequest(parent=PARENT),
     "AuditService/ListAuditRecords of everything": audit_pb.ListAuditRecordsRequest(),
     "AuditService/VerifyAudit": audit_pb.VerifyAuditRequest(),
+    "NetworkService/GetSellerNetwork": network_pb.GetSellerNetworkRequest(seller=SELLER),
+    "NetworkService/ListRings": network_pb.ListRingsRequest(parent=PARENT),
+    "NetworkService/RefreshLinks": network_pb.RefreshLinksRequest(parent=PARENT),
     "ReviewService/GetNotifier": review_pb.GetNotifierRequest(name=f"{PARENT}/notifiers/brand-1"),
     "ReviewService/ListNotifiers": review_pb.ListNotifiersRequest(parent=PARENT),
     "ReviewService/ListReviewQueue": review_pb.ListReviewQueueRequest(parent=PARENT),
@@ -220,6 +224,8 @@ _OPEN_TO = {
     "approve": {"ProposalService/ApproveProposal"},
     "read_report": {"ReviewService/GetTransparencyReport"},
     "audit": {"AuditService/ListAuditRecords"},
+    "read_network": {"NetworkService/GetSellerNetwork", "NetworkService/ListRings"},
+    "refresh_links": {"NetworkService/RefreshLinks"},
     "erase": {"LedgerService/EraseSeller"},
     "operate": {"LedgerService/MendClock"},
 }
@@ -236,6 +242,8 @@ _TOKEN_MAY = {
     "propose",
     "read_report",
     "audit",
+    "read_network",
+    "refresh_links",
 }
 """Rights that a token carries without a certificate."""
 _PROPOSED = "ProposalService/CreateProposal"

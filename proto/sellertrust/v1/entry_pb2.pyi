@@ -511,6 +511,8 @@ class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.V
     """A seller denies it."""
     LINK_STATE_SEVERED: _LinkState.ValueType  # 3
     """The link does not exist, or no longer."""
+    LINK_STATE_CONFIRMED: _LinkState.ValueType  # 4
+    """A person decided that the link exists. It then counts with its stated strength, whichever seller came first."""
 
 class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
     """The status of a link between two sellers."""
@@ -523,7 +525,65 @@ LINK_STATE_CONTESTED: LinkState.ValueType  # 2
 """A seller denies it."""
 LINK_STATE_SEVERED: LinkState.ValueType  # 3
 """The link does not exist, or no longer."""
+LINK_STATE_CONFIRMED: LinkState.ValueType  # 4
+"""A person decided that the link exists. It then counts with its stated strength, whichever seller came first."""
 Global___LinkState: _TypeAlias = LinkState  # noqa: Y015
+
+class _LinkKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINK_KIND_UNSPECIFIED: _LinkKind.ValueType  # 0
+    """Not stated. Such a link has no effect."""
+    LINK_KIND_BANK_ACCOUNT: _LinkKind.ValueType  # 1
+    """A bank account."""
+    LINK_KIND_PAYOUT: _LinkKind.ValueType  # 2
+    """A means of payout other than a bank account."""
+    LINK_KIND_DEVICE: _LinkKind.ValueType  # 3
+    """A device."""
+    LINK_KIND_ADDRESS: _LinkKind.ValueType  # 4
+    """An address."""
+    LINK_KIND_OWNER: _LinkKind.ValueType  # 5
+    """An owner."""
+    LINK_KIND_SUPPLIER: _LinkKind.ValueType  # 6
+    """A supplier."""
+    LINK_KIND_OPENED_AFTER_BAN: _LinkKind.ValueType  # 7
+    """The account was opened right after the ban of the `other` seller."""
+    LINK_KIND_LOGISTICS: _LinkKind.ValueType  # 8
+    """A carrier or warehouse. Shared by nature: it links nobody."""
+    LINK_KIND_SOFTWARE: _LinkKind.ValueType  # 9
+    """A provider of software. Shared by nature: it links nobody."""
+    LINK_KIND_BUSINESS_CENTRE: _LinkKind.ValueType  # 10
+    """A business centre. Shared by nature: it links nobody."""
+
+class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
+    """What two linked sellers have in common."""
+
+LINK_KIND_UNSPECIFIED: LinkKind.ValueType  # 0
+"""Not stated. Such a link has no effect."""
+LINK_KIND_BANK_ACCOUNT: LinkKind.ValueType  # 1
+"""A bank account."""
+LINK_KIND_PAYOUT: LinkKind.ValueType  # 2
+"""A means of payout other than a bank account."""
+LINK_KIND_DEVICE: LinkKind.ValueType  # 3
+"""A device."""
+LINK_KIND_ADDRESS: LinkKind.ValueType  # 4
+"""An address."""
+LINK_KIND_OWNER: LinkKind.ValueType  # 5
+"""An owner."""
+LINK_KIND_SUPPLIER: LinkKind.ValueType  # 6
+"""A supplier."""
+LINK_KIND_OPENED_AFTER_BAN: LinkKind.ValueType  # 7
+"""The account was opened right after the ban of the `other` seller."""
+LINK_KIND_LOGISTICS: LinkKind.ValueType  # 8
+"""A carrier or warehouse. Shared by nature: it links nobody."""
+LINK_KIND_SOFTWARE: LinkKind.ValueType  # 9
+"""A provider of software. Shared by nature: it links nobody."""
+LINK_KIND_BUSINESS_CENTRE: LinkKind.ValueType  # 10
+"""A business centre. Shared by nature: it links nobody."""
+Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
 
 class _MeasureKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1839,8 +1899,10 @@ Global___ProductViolationReported: _TypeAlias = ProductViolationReported  # noqa
 
 @_typing.final
 class LinkChanged(_message.Message):
-    """A link between two sellers was observed, contested or severed. The last statement about the two sellers counts.
-    Effect on the score: recorded only.
+    """A seller's link to an identifier, or to another seller, was observed, contested, confirmed or severed. The last
+    statement about the seller and the identifier, or the other seller, counts. Two sellers with one identifier are
+    linked. Only links with a `link_kind` have an effect. A seller's erasure ends its links. Effect on the score: none: a
+    link to a confirmed violator opens a case, which a policy may ask about.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1850,16 +1912,40 @@ class LinkChanged(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    LINK_KIND_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    STRENGTH_PPM_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    VERIFIED_FIELD_NUMBER: _builtins.int
     other: _builtins.str
-    """The other seller of the marketplace. Required."""
+    """The other seller of the marketplace. Required without an `identifier`, else empty."""
     state: Global___LinkState.ValueType
     """The state of the link. Required."""
     basis: _builtins.str
-    """The basis of the link, such as `shared_payout_account`. Required."""
+    """The basis of the link, such as `shared_payout_account`; no identifier. Required."""
     actor: _builtins.str
     """The decider. Required."""
     reason: _builtins.str
     """The reason. Required. Sealed."""
+    link_kind: Global___LinkKind.ValueType
+    """The kind of link. Required with an `identifier`."""
+    identifier: _builtins.str
+    """The keyed digest of the identifier, by `sellertrust network digest`. Never the identifier."""
+    source: Global___Source.ValueType
+    """Who observed it."""
+    strength_ppm: _builtins.int
+    """How sure the source is, in parts per million. The measured precision of the kind bounds it. Default 0: as sure as
+    that.
+    """
+    verified: _builtins.bool
+    """True if the source saw the seller control it, such as by a payout that arrived. Other links link nobody, so nobody
+    gains by stating another's.
+    """
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When the link ends by itself, at most 1,830 days from its begin. Default: not."""
+
     def __init__(
         self,
         *,
@@ -1868,10 +1954,16 @@ class LinkChanged(_message.Message):
         basis: _builtins.str = ...,
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
+        link_kind: Global___LinkKind.ValueType = ...,
+        identifier: _builtins.str = ...,
+        source: Global___Source.ValueType = ...,
+        strength_ppm: _builtins.int = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        verified: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "basis", b"basis", "other", b"other", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "basis", b"basis", "identifier", b"identifier", "link_kind", b"link_kind", "other", b"other", "reason", b"reason", "source", b"source", "state", b"state", "strength_ppm", b"strength_ppm", "until", b"until", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2529,12 +2621,12 @@ Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
 
 @_typing.final
 class CaseChanged(_message.Message):
-    """A caution or a stop of payouts opened a case, or a person decided the case. A case is decided once. Confirming it
-    needs confirmed violations. Ending it ends the caution or stop for good on the same facts. The service opens cases.
-    It withdraws the case of a caution that ended early (`rule` is set). A stop's case is `payouts~` and its `entry_id`;
-    until decided, a person may extend it on new facts. Fails with NOT_FOUND and `CASE_NOT_FOUND` if no such case can
-    exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided. Effect on the score: none: ended, it ends
-    the caution.
+    """A caution, a stop of payouts or a link opened a case, or a person decided the case. A case is decided once.
+    Confirming it needs confirmed violations. Ending it ends the caution or stop for good on the same facts. The service
+    opens cases. It withdraws the case of a caution that ended early (`rule` is set). A stop's case is `payouts~` and its
+    `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and `CASE_NOT_FOUND` if no such
+    case can exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided. Effect on the score: none: ended,
+    it ends the caution.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2552,6 +2644,9 @@ class CaseChanged(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     AT_SEQUENCE_FIELD_NUMBER: _builtins.int
     AUTHORITY_ORDER_FIELD_NUMBER: _builtins.int
+    STRENGTH_PPM_FIELD_NUMBER: _builtins.int
+    LINK_KINDS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
     case: _builtins.str
     """The case, as in Caution. Required."""
     state: Global___CaseState.ValueType
@@ -2572,6 +2667,10 @@ class CaseChanged(_message.Message):
     """The ledger's sequence behind it. Only by the service."""
     authority_order: _builtins.str
     """An authority's order for a stop of over 180 days, at most 200 characters."""
+    strength_ppm: _builtins.int
+    """Of a case about a link: the strength of its path. Only by the ledger."""
+    accounts: _builtins.int
+    """If the violator is suspended: the accounts linked to it, this one included. Only by the ledger."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The confirming violations, at most 100. Only, and required, for CASE_STATE_CONFIRMED."""
@@ -2592,6 +2691,10 @@ class CaseChanged(_message.Message):
         the seller since the stop or its last extension.
         """
 
+    @_builtins.property
+    def link_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The kinds of link on the path to the violator, one a hop. Only by the ledger."""
+
     def __init__(
         self,
         *,
@@ -2608,10 +2711,13 @@ class CaseChanged(_message.Message):
         policy: _builtins.str = ...,
         at_sequence: _builtins.int = ...,
         authority_order: _builtins.str = ...,
+        strength_ppm: _builtins.int = ...,
+        link_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        accounts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caution_end", b"caution_end", "decide_by", b"decide_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at_sequence", b"at_sequence", "authority_order", b"authority_order", "case", b"case", "caution_end", b"caution_end", "decide_by", b"decide_by", "ground", b"ground", "policy", b"policy", "reason", b"reason", "rests_on", b"rests_on", "rule", b"rule", "state", b"state", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "actor", b"actor", "at_sequence", b"at_sequence", "authority_order", b"authority_order", "case", b"case", "caution_end", b"caution_end", "decide_by", b"decide_by", "ground", b"ground", "link_kinds", b"link_kinds", "policy", b"policy", "reason", b"reason", "rests_on", b"rests_on", "rule", b"rule", "state", b"state", "strength_ppm", b"strength_ppm", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,8 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scoring.base.enums import BusinessModel, ControlReason, IdentityLevel, LinkState, Source
-from scoring.entries.field_types import ATTRIBUTES, COUNTRY, FLAG, ID, IDS, optional, required
+from scoring.base.enums import BusinessModel, ControlReason, IdentityLevel, LinkKind, LinkState, Source
+from scoring.entries.field_types import (
+    ATTRIBUTES,
+    COUNTRY,
+    FLAG,
+    ID,
+    IDS,
+    TIME,
+    count,
+    optional,
+    pattern,
+    required,
+    word,
+)
 from scoring.entries.kinds.common import actor_field, reason_field, word_field
 
 
@@ -50,20 +62,55 @@ class ControlChanged:
     reason: str = reason_field(3)
 
 
+MAX_LINK_DAYS = 1_830
+
+KEYED_DIGEST = pattern(
+    "[0-9a-f]{64}",
+    "must be the keyed digest of the identifier, 64 lower-case hexadecimal digits, and never the identifier itself: "
+    "`sellertrust network digest` makes it",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """A link between two sellers was observed, contested or severed.
+    """A seller's link to an identifier, or to another seller, was observed, contested, confirmed or severed.
 
-    The last statement about the two sellers counts.
+    The last statement about the seller and the identifier, or the other seller, counts. Two sellers with one identifier
+    are linked. Only links with a `link_kind` have an effect. A seller's erasure ends its links.
     """
 
-    other: str = required(1, ID, "The other seller of the marketplace. Required.", column="target")
     state: LinkState = word_field(2, LinkState, "The state of the link. Required.", "status")
     basis: str = required(
         3,
         ID,
-        "The basis of the link, such as `shared_payout_account`. Required.",
+        "The basis of the link, such as `shared_payout_account`; no identifier. Required.",
         missing_text="must say what the link rests on",
     )
     actor: str = actor_field(4)
     reason: str = reason_field(5)
+    other: str = optional(
+        1, ID, "The other seller of the marketplace. Required without an `identifier`, else empty.", column="target"
+    )
+    link_kind: LinkKind | None = optional(6, word(LinkKind), "The kind of link. Required with an `identifier`.")
+    identifier: str = optional(
+        7,
+        KEYED_DIGEST,
+        "The keyed digest of the identifier, by `sellertrust network digest`. Never the identifier.",
+        column="target",
+    )
+    source: Source | None = optional(8, word(Source), "Who observed it.")
+    strength_ppm: int = optional(
+        9,
+        count(1_000_000),
+        "How sure the source is, in parts per million. The measured precision of the kind bounds it. Default 0: "
+        "as sure as that.",
+    )
+    until: int | None = optional(
+        10, TIME, "When the link ends by itself, at most 1,830 days from its begin. Default: not.", column="until_time"
+    )
+    verified: bool = optional(
+        11,
+        FLAG,
+        "True if the source saw the seller control it, such as by a payout that arrived. Other links link nobody, so "
+        "nobody gains by stating another's.",
+    )

@@ -59,7 +59,7 @@ class MeasureChanged:
 
 @dataclass(frozen=True, slots=True)
 class CaseChanged:
-    """A caution or a stop of payouts opened a case, or a person decided the case.
+    """A caution, a stop of payouts or a link opened a case, or a person decided the case.
 
     A case is decided once. Confirming it needs confirmed violations. Ending it ends the caution or stop for good on the
     same facts. The service opens cases. It withdraws the case of a caution that ended early (`rule` is set). A stop's
@@ -106,6 +106,17 @@ class CaseChanged:
     at_sequence: int = optional(12, count(2**62), "The ledger's sequence behind it. Only by the service.")
     authority_order: str = optional(
         13, GROUND, "An authority's order for a stop of over 180 days, at most 200 characters."
+    )
+    strength_ppm: int = optional(
+        14, count(1_000_000), "Of a case about a link: the strength of its path. Only by the ledger."
+    )
+    link_kinds: tuple[str, ...] = optional(
+        15, IDS, "The kinds of link on the path to the violator, one a hop. Only by the ledger."
+    )
+    accounts: int = optional(
+        16,
+        count(2**31),
+        "If the violator is suspended: the accounts linked to it, this one included. Only by the ledger.",
     )
 
 

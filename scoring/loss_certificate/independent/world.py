@@ -16,11 +16,13 @@ Data = Mapping[str, Any]
 
 KNOWN = {
     "policy": "name version currency clear_days cut_offs thin_file badges standing hold_limits trade rules seasons caution"
-    " notice_days",
+    " notice_days links",
+    "links": "newcomer_from_percent",
     "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor"
     " most_loss_minor",
     "seasons": "name from until times_ppm",
-    "rules": "id reference measures tiers standing confirmed group settled tenure deposit failure_rate",
+    "rules": "id reference measures tiers standing confirmed group settled tenure deposit failure_rate linked",
+    "linked": "from_percent",
     "standing": "from below",
     "confirmed": "categories severity days incidents",
     "group": "product_category from until legal_ground",
@@ -154,8 +156,9 @@ class World:
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
-        # Rules for a missing deposit or a bad rate hold for no seller with the deposit and without failures.
-        self.rules = [rule for rule in policy.get("rules", ()) if not {"group", "deposit", "failure_rate"} & {*rule}]
+        # Rules for a missing deposit, a bad rate or a link hold for no seller with the deposit, without failures or links.
+        beside_all = {"group", "deposit", "failure_rate", "linked"}
+        self.rules = [rule for rule in policy.get("rules", ()) if not beside_all & {*rule}]
         self.notice = self._count_notice_days(days)
         values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
         self.tenure: Sequence[int] = ages

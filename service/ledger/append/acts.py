@@ -24,6 +24,7 @@ class Act(IntEnum):
     POLICY = 1001
     POLICY_TEXT = 1002
     PROPOSAL = 1003
+    PRECISION = 1004
 
 
 class NewAct(NamedTuple):

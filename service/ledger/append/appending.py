@@ -12,7 +12,8 @@ from scoring.base.errors import (
     InvalidInput,
     invalid,
 )
-from scoring.entries.entry import Entry, PreparedEntry, prepare
+from scoring.entries.derivation import NewEntry
+from scoring.entries.entry import Entry, PreparedEntry, prepare, prepare_trusted
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.decisions import CaseChanged, ClockMended, MeasureChanged, SellerErased
 from scoring.entries.kinds.settlement import FlowStated
@@ -20,6 +21,7 @@ from scoring.entries.kinds.table import Fact
 from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.append.batch import Batch
 from service.ledger.append.following import find_unfinished_among, position_after
+from service.ledger.append.linking import find_moved, follow_links, void_links_of_erased
 from service.ledger.append.own_reports import may_decide_own, refuse_own_reports
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
@@ -47,6 +49,7 @@ _STATED_BY = {
 BULK_ID_PREFIX = "bulk~"
 
 _BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
+_OF_LINK = ("strength_ppm", "link_kinds", "accounts")
 _FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 
 
@@ -112,7 +115,7 @@ def _find_rule_fields(fact: Fact) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield ("measure", name), _BY_RULE
     if isinstance(fact, CaseChanged):
         of_extension = () if fact.state is CaseState.EXTENDED else ("decide_by", "rests_on")
-        for name in ("rule", "caution_end", "policy", "at_sequence", *of_extension):
+        for name in ("rule", "caution_end", "policy", "at_sequence", *_OF_LINK, *of_extension):
             if getattr(fact, name):
                 yield ("case", name), _BY_RULE
         if fact.state in {CaseState.OPENED, CaseState.WITHDRAWN}:
@@ -137,7 +140,12 @@ def append_batch(
     refuse_own_reports(reader, fresh)
     new_batch = Batch.load_known(reader, fresh, sequence + 1, last_time, present)
     results = _add_all(reader, batch, known, new_batch)
+    new_entries = new_batch.derivation.new_entries
+    for entry in void_links_of_erased(reader, new_entries):
+        new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
     sequence += new_batch.insert(reader)
+    if moved := find_moved(reader, new_entries):
+        sequence += follow_links(reader, moved, present)
     unfinished = new_batch.known.unfinished
     positions = [position_after(reader.marketplace, entry_id, reached) for entry_id, reached in unfinished.items()]
     for one in positions if position is None else [*positions, position]:

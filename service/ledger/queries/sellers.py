@@ -11,11 +11,12 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut
 
 ORDER_DAYS = 30
-MAX_MARKETPLACES = 2**31
+MAX_MARKETPLACES = MAX_SELLERS = 2**31
 
 _E = ENTRY.c
 _MARKETPLACES = select_distinct(_E.marketplace)
 _SELLERS = select_distinct(_E.seller, HERE)
+_COUNT = select(func.count()).select_from(_SELLERS.subquery())
 _DAYS = (
     select(
         _E.seller,
@@ -55,6 +56,10 @@ class SellerQueries:
         """
         found = self.clock.database.rows(_SELLERS, marketplace=marketplace, after=after, limit=limit)
         return [seller for (seller,) in found]
+
+    def count(self, marketplace: str) -> int:
+        [(number,)] = self.clock.database.rows(_COUNT, marketplace=marketplace, after="", limit=MAX_SELLERS)
+        return int(number)
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
         """Return the orders settled in the 30 days before the cut's day, by seller."""

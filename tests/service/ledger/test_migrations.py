@@ -20,7 +20,7 @@ NEXT = """
 from alembic import op
 import sqlalchemy as sa
 
-revision, down_revision, writable_by = "0101", "0100", "0100"
+revision, down_revision, writable_by = "0102", "0101", "0101"
 
 def upgrade():
     op.add_column("entry", sa.Column("later", sa.BigInteger))
@@ -34,7 +34,7 @@ def test_the_next_migration_carries_the_baseline_over(
         ledger.append(MARKET, [violation("v1"), exposure(), identity()])
         checkpoint = ledger.seals.last()
     shutil.copytree(Path(migrations.__file__).parent, tmp_path / "migrations")
-    (tmp_path / "migrations" / "versions" / "v0101_later.py").write_text(NEXT)
+    (tmp_path / "migrations" / "versions" / "v0102_later.py").write_text(NEXT)
     # The next release has the next migration in its own folder.
     monkeypatch.setattr("service.ledger.database.schema.MIGRATIONS", tmp_path / "migrations")
     assert schema_state(url) is SchemaState.BEHIND

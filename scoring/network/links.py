@@ -1,0 +1,197 @@
+"""The links of sellers: what each seller holds, and which of that links two sellers.
+
+A hold is a seller's live link to an identifier, or to another seller. Two sellers hold one identifier in common. The
+later of the two is linked to the earlier one: taking up an identifier says nothing about who had it before. If a person
+confirmed a hold, its seller is linked to all who share it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from scoring.base.enums import SHARED_BY_NATURE, LinkKind, LinkState
+from scoring.entries.kinds.account import LinkChanged
+
+MAX_SHARING = 20
+"""An identifier that more sellers hold is a hub, and links nobody."""
+
+PPM = 1_000_000
+
+
+class LinkStatement(NamedTuple):
+    """One entry about a link."""
+
+    entry_id: str
+    sequence: int
+    seller: str
+    time: int
+    """When it was known, in microseconds."""
+    fact: LinkChanged
+    is_void: bool = False
+
+    @property
+    def thing(self) -> tuple[str, str]:
+        """Return (identifier, other seller); one is empty."""
+        return self.fact.identifier, self.fact.other
+
+
+class Hold(NamedTuple):
+    seller: str
+    kind: LinkKind
+    identifier: str
+    """Empty for a link to another seller."""
+    other: str
+    entry_id: str
+    """Of the observation."""
+    since: tuple[int, int]
+    """(Time in microseconds, sequence) from which the seller held it."""
+    until: int | None
+    strength_ppm: int
+    verified: bool
+    confirmed: bool
+
+
+class Decided(NamedTuple):
+    """Persons' decisions about the links of one kind."""
+
+    confirmed: int = 0
+    severed: int = 0
+
+
+def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
+    """Return the live holds at a time (microseconds), of statements in any order.
+
+    The last statement about a seller and a thing counts, the last observation states kind, strength and end. A seller
+    holds a thing since its first observation after the last time it was severed.
+    """
+    ordered = _sort_valid(statements)
+    found = []
+    for (seller, (identifier, other)), group in groupby(ordered, key=attrgetter("seller", "thing")):
+        observed: LinkStatement | None = None
+        since, last = (0, 0), LinkState.SEVERED
+        for one in group:
+            if one.fact.state is LinkState.OBSERVED and one.fact.link_kind is not None:
+                if last is LinkState.SEVERED:
+                    since = (one.time, one.sequence)
+                observed = one
+                last = last if last is LinkState.CONFIRMED else LinkState.OBSERVED
+            elif observed is not None:
+                last = one.fact.state
+        if observed is None or last is LinkState.SEVERED:
+            continue
+        fact = observed.fact
+        if fact.link_kind is not None and (fact.until is None or fact.until > time):
+            found.append(
+                Hold(
+                    seller=seller,
+                    kind=fact.link_kind,
+                    identifier=identifier,
+                    other=other,
+                    entry_id=observed.entry_id,
+                    since=since,
+                    until=fact.until,
+                    strength_ppm=fact.strength_ppm or PPM,
+                    verified=fact.verified,
+                    confirmed=last is LinkState.CONFIRMED,
+                )
+            )
+    return found
+
+
+def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
+    valid = (one for one in statements if not one.is_void)
+    return sorted(valid, key=lambda one: (one.seller, one.thing, one.sequence))
+
+
+def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, Decided]:
+    """Return persons' last decisions by kind of link."""
+    ordered = _sort_valid(statements)
+    found: dict[LinkKind, Decided] = {}
+    for _, group in groupby(ordered, key=attrgetter("seller", "thing")):
+        kind, decision = None, None
+        for one in group:
+            kind = one.fact.link_kind or kind
+            decision = one.fact.state if one.fact.state in (LinkState.CONFIRMED, LinkState.SEVERED) else decision
+        if kind is not None and decision is not None:
+            counts = found.get(kind, Decided())
+            found[kind] = Decided(
+                counts.confirmed + (decision is LinkState.CONFIRMED), counts.severed + (decision is LinkState.SEVERED)
+            )
+    return found
+
+
+class Hop(NamedTuple):
+    """A link from one seller to another."""
+
+    seller: str
+    to: str
+    kind: LinkKind
+    strength_ppm: int
+    since: int
+    """When both held it, in microseconds."""
+    until: int | None
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The live holds of some sellers, and those of all who share an identifier with them."""
+
+    holds: Mapping[str, Sequence[Hold]]
+    """By seller."""
+    holders: Mapping[str, Sequence[Hold]]
+    """By identifier, every live hold of it."""
+    low_ppm: Mapping[LinkKind, int] = field(default_factory=dict)
+    """The lower end of each kind's measured precision; missing is 0."""
+    crowded: frozenset[str] = frozenset()
+    """Identifiers with too many statements to read: hubs."""
+
+    @classmethod
+    def of(
+        cls, holds: Iterable[Hold], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
+    ) -> "Graph":
+        by_seller: dict[str, list[Hold]] = {}
+        holders: dict[str, list[Hold]] = {}
+        for one in holds:
+            by_seller.setdefault(one.seller, []).append(one)
+            if one.identifier:
+                holders.setdefault(one.identifier, []).append(one)
+        return cls(by_seller, holders, low_ppm, crowded)
+
+    def is_hub(self, identifier: str) -> bool:
+        return identifier in self.crowded or len(self.holders.get(identifier, ())) > MAX_SHARING
+
+    def bound(self, hold: Hold) -> int:
+        """Return the strength of a hold, bounded by the precision of its kind unless a person confirmed it."""
+        return hold.strength_ppm if hold.confirmed else min(hold.strength_ppm, self.low_ppm.get(hold.kind, 0))
+
+    def hops(self, seller: str, least_ppm: int = 1) -> list[Hop]:
+        """Return the links of a seller to others, of at least a strength."""
+        found = []
+        for mine in self.holds.get(seller, ()):
+            if mine.kind in SHARED_BY_NATURE or not mine.verified:
+                continue
+            if not mine.identifier:
+                found.append(_make_hop(mine.other, (mine,), self.bound(mine)))
+            elif not self.is_hub(mine.identifier):
+                for theirs in self.holders.get(mine.identifier, ()):
+                    is_later = theirs.since < mine.since or mine.confirmed
+                    if theirs.seller != seller and theirs.verified and is_later and theirs.kind is mine.kind:
+                        strength = min(self.bound(mine), self.bound(theirs))
+                        found.append(_make_hop(theirs.seller, (mine, theirs), strength))
+        return [one for one in found if one.strength_ppm >= least_ppm]
+
+
+def _make_hop(to: str, holds: Sequence[Hold], strength_ppm: int) -> Hop:
+    ends = [one.until for one in holds if one.until is not None]
+    return Hop(
+        seller=holds[0].seller,
+        to=to,
+        kind=holds[0].kind,
+        strength_ppm=strength_ppm,
+        since=max(one.since[0] for one in holds),
+        until=min(ends, default=None),
+        entries=tuple(one.entry_id for one in holds),
+    )

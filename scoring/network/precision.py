@@ -1,0 +1,18 @@
+"""How often links of one kind are right, measured from decided cases."""
+
+from scipy.special import betaincinv
+
+from scoring.network.links import PPM, Decided
+
+ALPHA = 0.05
+
+
+def find_precision(decided: Decided) -> tuple[int, int]:
+    """Return the ends of the 95 % interval (Clopper and Pearson), in parts per million.
+
+    Without a decided case it is 0 to 1,000,000. Worked: of 20 decided links 20 exist: 831,566 to 1,000,000.
+    """
+    right, wrong = decided
+    low = betaincinv(right, wrong + 1, ALPHA / 2) if right else 0.0
+    high = betaincinv(right + 1, wrong, 1 - ALPHA / 2) if wrong else 1.0
+    return int(low * PPM), -int(-high * PPM // 1)

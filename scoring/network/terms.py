@@ -1,0 +1,118 @@
+"""The terms that links bring a seller: its strongest path, of at most two hops, to a confirmed violator.
+
+Beside it stands the strongest path to a suspended one. So no strong link to one violator hides another.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from scoring.base.enums import LinkKind, Severity
+from scoring.base.time import DAY
+from scoring.network.links import PPM, Graph, Hop
+
+MIN_STRENGTH_PPM = 500_000
+"""Weaker paths bring no term."""
+
+MAX_CAUSE_DAYS = 365
+"""Days after its confirmation for which a violation reaches linked sellers."""
+
+LEAST_CAUSE = Severity.MAJOR
+"""Lighter violations reach no other seller."""
+
+
+class Violator(NamedTuple):
+    """A seller with a confirmed violation of at least LEAST_CAUSE."""
+
+    violation: str
+    time: int
+    """When it was established, in microseconds."""
+    is_suspended: bool
+
+    @property
+    def until(self) -> int:
+        return self.time + MAX_CAUSE_DAYS * DAY
+
+
+class LinkTerm(NamedTuple):
+    """What a path brings a seller. It ends with any part of the path, or with its cause."""
+
+    seller: str
+    violator: str
+    cause: str
+    """The violation."""
+    strength_ppm: int
+    kinds: tuple[LinkKind, ...]
+    """Of each hop."""
+    start: int
+    until: int
+    """In microseconds."""
+    entries: tuple[str, ...]
+    """Of the path; the cause is last."""
+    is_suspended: bool
+    accounts: int = 0
+    """If the violator is suspended: the accounts with a term of it."""
+
+    def in_force(self, time: int) -> bool:
+        return self.start <= time < self.until
+
+
+def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Violator], time: int) -> list[LinkTerm]:
+    """Return the terms of sellers at a time (microseconds), at most two each.
+
+    `graph`: complete for two hops, also around suspended violators, whose accounts are counted among `sellers`. Worked:
+    s-3 took up the bank account of s-2 (precision 0.9), who took up the device of the violator s-1 (precision 0.8). The
+    path of s-3 has two hops and the strength 0.72.
+    """
+    found: dict[tuple[str, str], LinkTerm] = {}
+    hops: dict[str, list[Hop]] = {}
+    for seller in sellers:
+        paths = [*_list_paths(seller, graph, violators, time, hops)]
+        for among in (paths, [one for one in paths if one.is_suspended]):
+            if among:
+                best = max(among, key=_rank)
+                found[seller, best.cause] = best
+    counts = Counter(one.violator for one in found.values() if one.is_suspended)
+    return [one._replace(accounts=counts[one.violator]) for one in found.values()]
+
+
+def _list_paths(
+    seller: str, graph: Graph, violators: Mapping[str, Violator], time: int, known: dict[str, list[Hop]]
+) -> Iterable[LinkTerm]:
+    def hops_of(name: str) -> list[Hop]:
+        if name not in known:
+            known[name] = graph.hops(name, MIN_STRENGTH_PPM)
+        return known[name]
+
+    for first in hops_of(seller):
+        yield from _reach((first,), violators, time)
+        for second in hops_of(first.to):
+            if second.to != seller:
+                yield from _reach((first, second), violators, time)
+
+
+def _reach(path: tuple[Hop, ...], violators: Mapping[str, Violator], time: int) -> Iterable[LinkTerm]:
+    violator = violators.get(path[-1].to)
+    strength = PPM
+    for hop in path:
+        strength = strength * hop.strength_ppm // PPM
+    if violator is None or strength < MIN_STRENGTH_PPM:
+        return
+    until = min([violator.until, *(hop.until for hop in path if hop.until is not None)])
+    if until > time:
+        yield LinkTerm(
+            seller=path[0].seller,
+            violator=path[-1].to,
+            cause=violator.violation,
+            strength_ppm=strength,
+            kinds=tuple(hop.kind for hop in path),
+            start=max(violator.time, *(hop.since for hop in path)),
+            until=until,
+            entries=(*(entry for hop in path for entry in hop.entries), violator.violation),
+            is_suspended=violator.is_suspended,
+        )
+
+
+def _rank(term: LinkTerm) -> tuple[object, ...]:
+    """Rank by strength, then fewer hops, and names at last, so that equal facts give equal terms."""
+    return (term.strength_ppm, term.is_suspended, -len(term.kinds), term.until, term.violator, term.entries)

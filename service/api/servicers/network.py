@@ -1,0 +1,96 @@
+import numpy as np
+
+from scoring.base.errors import SellerNotFound, invalid
+from scoring.features.resolved import resolve_sellers
+from scoring.measures.case_record import list_links
+from scoring.network.rings import find_rings, list_months
+from scoring.scores.settled_value import add_up_settled
+from sellertrust.v1 import network_service_pb2 as pb
+from service.api.reads import Reads
+from service.call_context import current_call
+from service.contract.network import (
+    certificate_message,
+    month_messages,
+    network_message,
+    precision_messages,
+    ring_message,
+)
+from service.contract.resource_names import parse_marketplace, parse_seller
+from service.ledger.records import Cut
+from service.ledger.store import Ledger
+from service.scores.scorer import Scorer
+
+MAX_STEPS, DEFAULT_STEPS = 4, 2
+MAX_RINGS, DEFAULT_RINGS = 100, 20
+DEFAULT_SIZE = 3
+
+
+class NetworkServicer:
+    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
+        self._ledger = ledger
+        self._scorer = scorer
+        self._reads = reads
+
+    def GetSellerNetwork(self, request: pb.GetSellerNetworkRequest) -> pb.GetSellerNetworkResponse:
+        marketplace, seller = parse_seller(request.seller, "seller")
+        steps = _number(request.steps, "steps", DEFAULT_STEPS, MAX_STEPS)
+        self._reads.reach(request.at_least_sequence)
+        cut = self._ledger.cut()
+        links, around = self._ledger.links, self._ledger.links.around(marketplace, [seller], cut, max(steps, 2))
+        cases = self._ledger.measures.of_seller(marketplace, seller, cut).cases
+        in_force = list_links(cases, cut.observe_time)
+        if len(around.steps) == 1 and not in_force:
+            raise SellerNotFound(f"nothing links the seller {seller!r} to another", {"seller": request.seller})
+        near = {name: far for name, far in around.steps.items() if far <= steps}
+        response = network_message(marketplace, seller, around._replace(steps=near))
+        if in_force:
+            both, precision = self._scorer.without_links(marketplace, seller, cut), links.precision(marketplace, cut)
+            response.certificates.extend(
+                certificate_message(marketplace, seller, one, around, precision, both) for one in in_force
+            )
+        response.ledger_sequence = cut.sequence
+        return response
+
+    def ListRings(self, request: pb.ListRingsRequest) -> pb.ListRingsResponse:
+        marketplace = parse_marketplace(request.parent, "parent")
+        limit = _number(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
+        least = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
+        cut, links = self._ledger.cut(), self._ledger.links
+        rings = find_rings(links.every(marketplace, cut), max(least, 2), cut.observe_time)
+        violators = links.violators(marketplace, [name for ring in rings for name in ring.sellers], cut)
+        ranked = sorted(
+            ((sum(name in violators for name in ring.sellers), len(ring.sellers), ring) for ring in rings),
+            key=lambda one: (-one[0], -one[1], one[2].sellers),
+        )
+        precision = links.precision(marketplace, cut)
+        months = list_months(*links.cases(marketplace, cut))
+        return pb.ListRingsResponse(
+            rings=[
+                ring_message(marketplace, ring, count, self._add_up_settled(marketplace, ring.sellers, cut))
+                for count, _, ring in ranked[:limit]
+            ],
+            ring_count=len(rings),
+            months=month_messages(months, self._ledger.sellers.count(marketplace) if months else 0, precision),
+            precisions=precision_messages(precision),
+            currency=self._scorer.policy.now.rule_book.currency,
+        )
+
+    def RefreshLinks(self, request: pb.RefreshLinksRequest) -> pb.RefreshLinksResponse:
+        marketplace = parse_marketplace(request.parent, "parent")
+        done = self._ledger.refresh_links(marketplace, principal=current_call().caller)
+        return pb.RefreshLinksResponse(statement_count=done.links, violator_count=done.violators, case_count=done.cases)
+
+    def _add_up_settled(self, marketplace: str, sellers: tuple[str, ...], cut: Cut) -> int:
+        """Return the value that sellers settled, in the policy's currency."""
+        currency, total = self._scorer.policy.now.rule_book.currency, 0
+        for batch in self._ledger.facts.batches(marketplace, sellers) if currency else ():
+            table, omitted = self._ledger.facts.table(marketplace, batch, cut, [currency])
+            known = resolve_sellers(batch, table, cut.observe_time, omitted)
+            total += int(np.sum(add_up_settled(known.view().facts, table, currency).get("", 0)))
+        return total
+
+
+def _number(stated: int, name: str, default: int, most: int) -> int:
+    if not 0 <= stated <= most:
+        raise invalid(name, f"must be 1 to {most:,}; 0 is {default:,}")
+    return stated or default

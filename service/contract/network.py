@@ -1,0 +1,118 @@
+from collections.abc import Iterable, Mapping
+
+from scoring.base.enums import LinkKind
+from scoring.measures.case_record import LinkInForce
+from scoring.measures.in_force import InForce
+from scoring.network.links import Hop
+from scoring.network.rings import Month, Ring, bound_innocent
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1 import network_service_pb2 as pb
+from service.contract.fields import timestamp
+from service.contract.measures import terms_message
+from service.contract.resource_names import seller_name
+from service.ledger.queries.links import Precision, Surroundings
+
+MAX_SELLERS = 500
+MAX_MONTHS = 12
+
+
+def network_message(marketplace: str, seller: str, around: Surroundings) -> pb.GetSellerNetworkResponse:
+    response = pb.GetSellerNetworkResponse()
+    ordered = sorted(around.steps.items(), key=lambda item: (item[1], item[0] != seller, item[0]))[:MAX_SELLERS]
+    for name, steps in ordered:
+        violator = around.violators.get(name)
+        response.sellers.add(
+            seller=seller_name(marketplace, name),
+            violation=violator.violation if violator else "",
+            suspended=violator is not None and violator.is_suspended,
+            steps=steps,
+        )
+    shown = {name for name, _ in ordered}
+    for name in sorted(shown):
+        for hop in around.graph.hops(name, least_ppm=0):
+            if hop.to in shown:
+                response.links.append(_link_message(marketplace, hop))
+    return response
+
+
+def _link_message(marketplace: str, hop: Hop) -> pb.NetworkLink:
+    return pb.NetworkLink(
+        seller=seller_name(marketplace, hop.seller),
+        other=seller_name(marketplace, hop.to),
+        link_kind=entry_pb2.LinkKind.ValueType(hop.kind),
+        strength_ppm=hop.strength_ppm,
+        entries=hop.entries,
+        end_time=None if hop.until is None else timestamp(hop.until),
+    )
+
+
+def certificate_message(
+    marketplace: str,
+    seller: str,
+    link: LinkInForce,
+    around: Surroundings,
+    precision: Mapping[LinkKind, Precision],
+    both: tuple[InForce, InForce],
+) -> pb.LinkCertificate:
+    """Return the certificate of a case in force; `both`: the measures with and without links."""
+    fact, (found, without) = link.fact, both
+    kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
+    hops = {entries: hop for name in around.steps for hop in around.graph.hops(name) for entries in [hop.entries]}
+    path, rest = [seller], fact.rests_on[:-1]
+    while rest:
+        step = next(hop for entries, hop in hops.items() if rest[: len(entries)] == entries and hop.seller == path[-1])
+        path, rest = [*path, step.to], rest[len(step.entries) :]
+    return pb.LinkCertificate(
+        case=fact.case,
+        sellers=[seller_name(marketplace, name) for name in path],
+        entries=fact.rests_on,
+        link_kinds=[entry_pb2.LinkKind.ValueType(kind) for kind in kinds],
+        precisions=precision_messages({kind: precision[kind] for kind in dict.fromkeys(kinds) if kind in precision}),
+        strength_ppm=fact.strength_ppm,
+        start_time=timestamp(link.start),
+        end_time=timestamp(link.end),
+        terms=terms_message(found.terms, found.ahead_limit_minor),
+        terms_without=terms_message(without.terms, without.ahead_limit_minor),
+        accounts=fact.accounts,
+    )
+
+
+def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPrecision]:
+    return [
+        pb.LinkPrecision(
+            link_kind=entry_pb2.LinkKind.ValueType(kind),
+            confirmed=one.decided.confirmed,
+            severed=one.decided.severed,
+            low_ppm=one.low_ppm,
+            high_ppm=one.high_ppm,
+        )
+        for kind, one in measured.items()
+    ]
+
+
+def ring_message(marketplace: str, ring: Ring, violators: int, settled_minor: int) -> pb.Ring:
+    return pb.Ring(
+        sellers=[seller_name(marketplace, name) for name in ring.sellers[:MAX_SELLERS]],
+        size=len(ring.sellers),
+        core=ring.core,
+        violators=violators,
+        joined=ring.joined,
+        settled_minor=settled_minor,
+    )
+
+
+def month_messages(
+    months: Iterable[Month], sellers: int, precision: Mapping[LinkKind, Precision]
+) -> list[pb.LinkMonth]:
+    decided = [one.decided for one in precision.values()]
+    return [
+        pb.LinkMonth(
+            month=one.month,
+            clean_touched=one.clean,
+            clean_touched_per_100000=round(100_000 * one.clean / max(sellers, 1), 2),
+            innocent_at_most_per_100000=bound_innocent(one.clean, sellers, decided),
+            warned=one.warned,
+            warning_days=one.warning_days,
+        )
+        for one in [*months][:MAX_MONTHS]
+    ]

@@ -1,0 +1,182 @@
+"""Cases of links: after each append that may change one, the ledger states what its links now bring each seller.
+
+So a term begins and ends with its path and its cause, in the same transaction. What time alone changes follows at
+`refresh`, which also measures the precision of each kind of link anew.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from sqlalchemy import select, text
+
+from scoring.base.enums import CaseState, CorrectionKind, Kind, MeasureKind
+from scoring.base.time import DAY
+from scoring.entries.cases import LINK_RULE, OPEN_STATES, name_case
+from scoring.entries.derivation import NewEntry
+from scoring.entries.entry import Entry, derive_entry, prepare_trusted
+from scoring.entries.incidents import derived_id
+from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
+from scoring.measures.record import MECHANISM
+from scoring.network.links import count_decided
+from scoring.network.terms import LinkTerm, find_terms
+from service.ledger.append.acts import Act, ActWriter, NewAct
+from service.ledger.append.batch import Batch
+from service.ledger.append.known import KnownContext
+from service.ledger.clock.ledger_clock import LedgerClock, last_entry
+from service.ledger.clock.server_clock import Present
+from service.ledger.database.expressions import HERE, among, among_kinds
+from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
+from service.ledger.database.tables import ENTRY, ON_TERMS
+from service.ledger.queries.links import LINKED, read_around, read_every, read_precision, read_violators
+
+DECIDE_DAYS = 30
+REFRESHED_AT_ONCE = 100
+_MOVING = frozenset({Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION, Kind.ERASURE})
+_E = ENTRY.c
+_LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
+_POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
+_CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
+_NAMED = select(_E.seller).where(HERE, among(_E.entry_id))
+_LINKS_OF = RECORDED.where(HERE, among(_E.seller), text(LINKED)).order_by(_E.seller, _E.sequence)
+_OPEN_CASES = select(_E.seller).distinct().where(HERE, among_kinds(Kind.CASE), _E.target.like(f"{LINK_RULE}~%"))
+
+
+class _Stated(NamedTuple):
+    fact: CaseChanged
+    time: int
+    number: int
+    """Of statements about the case."""
+
+
+def void_links_of_erased(reader: RowReader, new_entries: Iterable[NewEntry]) -> Iterator[Entry]:
+    """Yield the corrections that void the links of sellers whose erasure is among new entries."""
+    for new in new_entries:
+        if new.item.kind is Kind.ERASURE:
+            for row in reader.rows(_LINKS_OF, [new.seller]):
+                fact = EntryCorrected(row.entry_id, CorrectionKind.VOID, MECHANISM, "the seller was erased")
+                yield derive_entry(new.item.entry, row.entry_id, fact)
+
+
+def find_moved(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
+    """Return the sellers with links among those whose new entries may change what links bring."""
+    sellers = {new.seller for new in new_entries if new.item.kind in _MOVING or _suspends(new)} - {""}
+    moved = {seller for (seller,) in reader.rows(_LINKED, sellers)}
+    return moved | {seller for (seller,) in reader.rows(_POINTED, sellers)}
+
+
+def _suspends(new: NewEntry) -> bool:
+    fact = new.item.entry.fact
+    return isinstance(fact, MeasureChanged) and fact.measure_kind is MeasureKind.SUSPENSION
+
+
+def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
+    """Append the changed cases of all whom the links of `moved` sellers reach; return the number of entries."""
+    sequence, last_time = last_entry(reader.connection)
+    batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
+    for entry in _list_changes(reader, moved, present.record_time(last_time)):
+        batch.derivation.new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
+    return batch.insert(reader)
+
+
+def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Iterator[Entry]:
+    roots = {*moved, *_find_causes(reader, moved)}
+    while True:
+        around = read_around(reader, roots, time, 4)
+        reached = around.within(2)
+        terms = find_terms(reached, around.graph, around.violators, time)
+        suspended = {one.violator for one in terms if one.is_suspended}
+        if suspended <= roots:
+            break
+        roots |= suspended
+    wanted: dict[str, dict[str, LinkTerm]] = {}
+    for one in terms:
+        wanted.setdefault(one.seller, {})[name_case(LINK_RULE, one.cause)] = one
+    stated = _read_cases(reader, reached)
+    for seller in reached:
+        yield from _list_changes_of_seller(seller, wanted.get(seller, {}), stated.get(seller, {}), time)
+
+
+def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
+    """Return the violators of the open cases of sellers, whose other accounts are counted."""
+    facts = [one.fact for cases in _read_cases(reader, sellers).values() for one in cases.values()]
+    causes = [fact.rests_on[-1] for fact in facts if fact.state in OPEN_STATES and fact.accounts]
+    return {seller for (seller,) in reader.rows(_NAMED, causes)}
+
+
+def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[str, _Stated]]:
+    found: dict[str, dict[str, _Stated]] = {}
+    for row in reader.rows(_CASES, sellers):
+        if row.target.startswith(f"{LINK_RULE}~"):
+            of = found.setdefault(row.seller, {})
+            count = of[row.target].number if row.target in of else 0
+            of[row.target] = _Stated(read_fact(row), row.occur_time, count + 1)
+    return found
+
+
+def _list_changes_of_seller(
+    seller: str, wanted: Mapping[str, LinkTerm], stated: Mapping[str, _Stated], time: int
+) -> Iterator[Entry]:
+    for name, old in stated.items():
+        is_over = (old.fact.caution_end or 0) <= time
+        if name not in wanted and old.fact.state in OPEN_STATES and not is_over:
+            fact = CaseChanged(name, CaseState.WITHDRAWN, MECHANISM, "the link or its cause is gone")
+            yield _entry_of(seller, fact, old.time, old.number)
+    for name, term in wanted.items():
+        known = stated.get(name)
+        if known is not None and known.fact.state not in (CaseState.OPENED, CaseState.WITHDRAWN):
+            continue  # a person decided it
+        fact = _describe(name, term)
+        # The reason is sealed.
+        if known is None or (replace(known.fact, reason=fact.reason), known.time) != (fact, term.start):
+            yield _entry_of(seller, fact, term.start, 0 if known is None else known.number)
+
+
+def _describe(name: str, term: LinkTerm) -> CaseChanged:
+    kinds = [kind.name.lower() for kind in term.kinds]
+    return CaseChanged(
+        name,
+        CaseState.OPENED,
+        MECHANISM,
+        f"linked by {' and '.join(kinds)} to an account with a confirmed violation",
+        decide_by=min(term.start + DECIDE_DAYS * DAY, term.until),
+        caution_end=term.until,
+        rests_on=term.entries,
+        strength_ppm=term.strength_ppm,
+        link_kinds=tuple(kinds),
+        accounts=term.accounts,
+    )
+
+
+def _entry_of(seller: str, fact: CaseChanged, time: int, count: int) -> Entry:
+    return Entry(derived_id(fact.case, f"{seller}\x1f{count + 1}"), seller, fact, time)
+
+
+class Refreshed(NamedTuple):
+    """What a refresh of a marketplace's links did."""
+
+    links: int
+    violators: int
+    cases: int
+    """Statements about cases appended."""
+
+
+def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshed:
+    """Measure the precision of each kind of link, and state every case as the links are now."""
+    with clock.database.read() as connection:
+        reader = RowReader(connection, marketplace)
+        statements = read_every(reader)
+        decided = {kind.name.lower(): [*counts] for kind, counts in sorted(count_decided(statements).items())}
+        before = {kind.name.lower(): [*one.decided] for kind, one in read_precision(reader).items()}
+        linked = sorted({one.seller for one in statements} | {one.fact.other for one in statements} - {""})
+        violators = [*read_violators(reader, linked, clock.now())]
+        cases = {seller for (seller,) in reader.rows(_OPEN_CASES, [""])}
+    if decided != before:
+        with ActWriter.open(clock, marketplace) as acting:
+            acting.append([NewAct(Act.PRECISION, {"decided": decided})], principal=principal)
+    moved, appended = sorted({*violators, *cases}), 0
+    for begin in range(0, len(moved), REFRESHED_AT_ONCE):
+        with clock.locked(clock.present(clock.end())) as (connection, present):
+            part = moved[begin : begin + REFRESHED_AT_ONCE]
+            appended += follow_links(RowReader(connection, marketplace), part, present)
+    return Refreshed(len(statements), len(violators), appended)

@@ -1,0 +1,9 @@
+"""An index of the links of sellers."""
+
+from alembic import op
+
+revision, down_revision, writable_by = "0101", "0100", "0100"
+
+
+def upgrade() -> None:
+    op.execute("CREATE INDEX entry_links ON entry (marketplace, seller, sequence) WHERE kind = 14")

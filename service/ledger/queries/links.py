@@ -1,0 +1,232 @@
+"""Links as the ledger has them: those around some sellers, or all of a marketplace."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Text, bindparam, select, text
+
+from scoring.base.enums import SHARED_BY_NATURE, Attribution, CorrectionKind, Kind, LinkKind, MeasureKind, MeasureState
+from scoring.entries.cases import LINK_RULE
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.lifecycle import COUNTING_STATUSES
+from scoring.network.links import MAX_SHARING, Decided, Graph, Hold, LinkStatement, find_holds
+from scoring.network.precision import find_precision
+from scoring.network.rings import Case
+from scoring.network.terms import LEAST_CAUSE, Violator
+from scoring.policy.history import find_decision_times
+from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, only
+from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
+from service.ledger.database.tables import ACTING, CASES, COUNTING, ENTRY, ON_TERMS
+from service.ledger.queries.resolving import fold_states
+from service.ledger.records import Cut
+
+PRECISION = 1004
+"""The kind of the act that states the measured precision."""
+
+MAX_STATED = 3 * MAX_SHARING
+"""Statements read about one identifier; more make it a hub."""
+
+CHUNK = 5_000
+
+_E = ENTRY.c
+LINKED = f"kind = {int(Kind.LINK)}"
+_OF_SELLERS = RECORDED.where(HERE, among(_E.seller), text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
+_OF_THING = (
+    RECORDED.where(
+        HERE, _E.target.is_not(None), only(_E.target, bindparam("target", type_=Text())), text(f"+{LINKED}"), UP_TO_LAST
+    )
+    .order_by(_E.target, _E.sequence)
+    .limit(MAX_STATED)
+)
+_EVERY = RECORDED.where(HERE, text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
+_CORRECTIONS = (
+    select(_E.target, _E.status, _E.occur_time)
+    .where(HERE, among(_E.target), among_kinds(Kind.CORRECTION), UP_TO_LAST)
+    .order_by(_E.target, _E.sequence)
+)
+_COUNTED = select(_E.violation).where(HERE, among(_E.seller), text(COUNTING), _E.violation.is_not(None), UP_TO_LAST)
+_ABOUT = RECORDED.where(
+    HERE,
+    among(_E.violation),
+    among_kinds(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
+    _E.status.is_not(None),
+    UP_TO_LAST,
+).order_by(_E.violation, _E.sequence)
+_SUSPENDING = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
+    _E.seller, _E.sequence
+)
+_PRECISION = (
+    select(_E.content)
+    .where(HERE, text(f"{ACTING} AND kind = {PRECISION}"), UP_TO_LAST)
+    .order_by(_E.sequence.desc())
+    .limit(1)
+)
+_CASES_OF_LINKS = (
+    select(_E.seller, _E.target, _E.record_time)
+    .where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"), UP_TO_LAST)
+    .order_by(_E.marketplace, _E.sequence)
+)
+
+
+class Precision(NamedTuple):
+    decided: Decided
+    low_ppm: int
+    high_ppm: int
+
+
+class Surroundings(NamedTuple):
+    """What links some sellers, up to some steps away."""
+
+    graph: Graph
+    violators: Mapping[str, Violator]
+    steps: Mapping[str, int]
+    """By seller, how far it is from the nearest of those asked for."""
+
+    def within(self, most: int) -> list[str]:
+        return [seller for seller, steps in self.steps.items() if steps <= most]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkQueries:
+    clock: LedgerClock
+
+    def around(self, marketplace: str, sellers: Collection[str], cut: Cut, steps: int) -> Surroundings:
+        with self.clock.as_of(cut.sequence) as connection:
+            return read_around(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time, steps)
+
+    def every(self, marketplace: str, cut: Cut) -> list[Hold]:
+        """Return all live holds of a marketplace at the cut."""
+        with self.clock.as_of(cut.sequence) as connection:
+            reader = RowReader(connection, marketplace, cut.sequence)
+            return find_holds(read_every(reader), cut.observe_time)
+
+    def violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
+        with self.clock.as_of(cut.sequence) as connection:
+            return read_violators(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time)
+
+    def precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
+        with self.clock.as_of(cut.sequence) as connection:
+            return read_precision(RowReader(connection, marketplace, cut.sequence))
+
+    def cases(self, marketplace: str, cut: Cut) -> tuple[list[Case], dict[str, list[int]]]:
+        """Return the first statement of each case of a link, and when violations of their sellers were confirmed."""
+        with self.clock.as_of(cut.sequence) as connection:
+            reader = RowReader(connection, marketplace, cut.sequence)
+            first: dict[tuple[str, str], Case] = {}
+            for seller, target, record_time in reader.rows(_CASES_OF_LINKS, [""]):
+                first.setdefault((seller, target), Case(seller, record_time))
+            established = read_established(reader, {seller for seller, _ in first})
+            return [*first.values()], {seller: [one.time for one in of] for seller, of in established.items()}
+
+
+def read_every(reader: RowReader) -> list[LinkStatement]:
+    return _read(reader, reader.rows(_EVERY, [""]))
+
+
+def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
+    """Return the precision of each kind of link, as last measured."""
+    for row in reader.rows(_PRECISION, [""]):
+        stated: Mapping[str, Sequence[int]] = json.loads(row.content)["decided"]
+        decided = {LinkKind[name.upper()]: Decided(*counts) for name, counts in stated.items()}
+        return {kind: Precision(counts, *find_precision(counts)) for kind, counts in decided.items()}
+    return {}
+
+
+def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: int) -> Surroundings:
+    """Return what links sellers at a time (microseconds) to others up to `steps` away.
+
+    Links that ended count as steps, too: who was linked a moment ago is affected. No step leads on from a hub, but for
+    the `sellers` themselves.
+    """
+    distance = dict.fromkeys(sellers, 0)
+    statements: dict[str, LinkStatement] = {}
+    sharing: dict[str, set[str]] = {}
+    crowded: set[str] = set()
+    frontier = set(sellers)
+    for step in range(1, steps + 1):
+        found = _read(reader, reader.rows(_OF_SELLERS, frontier))
+        mine = {one.fact.identifier or one.fact.other for one in found if one.fact.link_kind not in SHARED_BY_NATURE}
+        for thing in (mine | frontier) - sharing.keys():
+            rows = reader.rows(_OF_THING, [thing], target=thing)
+            crowded |= {thing} if len(rows) == MAX_STATED else set()
+            sharing[thing] = {row.seller for row in rows}
+            found += _read(reader, rows)
+        statements |= {one.entry_id: one for one in found}
+        things = (mine | frontier) if step == 1 else (mine | frontier) - crowded
+        others = {one.fact.other for one in found} - {""}
+        frontier = {seller for thing in things for seller in sharing[thing]} | others
+        frontier -= distance.keys()
+        distance |= dict.fromkeys(frontier, step)
+        if not frontier:
+            break
+    low = {kind: one.low_ppm for kind, one in read_precision(reader).items()}
+    graph = Graph.of(find_holds(statements.values(), time), low, frozenset(crowded))
+    return Surroundings(graph, read_violators(reader, distance, time), distance)
+
+
+def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> dict[str, Violator]:
+    """Return the sellers with a confirmed violation of their own that reaches others, each with the latest such."""
+    found = {
+        seller: max((one.time, one.violation) for one in of if one.reaches)
+        for seller, of in read_established(reader, sellers).items()
+        if any(one.reaches for one in of)
+    }
+    suspended = _find_suspended(reader, found, time)
+    return {seller: Violator(name, since, seller in suspended) for seller, (since, name) in found.items()}
+
+
+class Established(NamedTuple):
+    violation: str
+    time: int
+    """In microseconds."""
+    reaches: bool
+    """Whether it reaches linked sellers."""
+
+
+def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[Established]]:
+    """Return the confirmed violations of sellers, without those of products."""
+    names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
+    rows = reader.rows(_ABOUT, names)
+    of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}
+    times = find_decision_times(rows)
+    found: dict[str, list[Established]] = {}
+    for name, state in fold_states(rows).items():
+        stands = state.status in COUNTING_STATUSES and state.attribution is not Attribution.ACCEPTED
+        if stands and name not in of_products and name in times:
+            one = Established(name, times[name], state.severity >= LEAST_CAUSE)
+            found.setdefault(state.seller, []).append(one)
+    return found
+
+
+def _find_suspended(reader: RowReader, sellers: Collection[str], time: int) -> set[str]:
+    stated: dict[tuple[str, str], MeasureChanged] = {}
+    for row in reader.rows(_SUSPENDING, sellers):
+        fact: MeasureChanged = read_fact(row)
+        if fact.measure_kind is MeasureKind.SUSPENSION:
+            stated[row.seller, fact.measure] = fact
+    return {
+        seller
+        for (seller, _), fact in stated.items()
+        if fact.state is not MeasureState.LIFTED and (fact.until is None or fact.until > time)
+    }
+
+
+def _read(reader: RowReader, rows: Iterable[Any]) -> list[LinkStatement]:
+    """Return the statements of rows about links, at their right times."""
+    rows = list(rows)
+    last = {row.target: row for chunk in _chunks(rows) for row in reader.rows(_CORRECTIONS, chunk)}
+    found = []
+    for row in rows:
+        moved = last.get(row.entry_id, row)
+        is_void = moved is not row and moved.status == CorrectionKind.VOID
+        time = max(row.occur_time if is_void else moved.occur_time, row.report_time)
+        found.append(LinkStatement(row.entry_id, row.sequence, row.seller, time, read_fact(row), is_void))
+    return found
+
+
+def _chunks(rows: Sequence[Any]) -> Iterator[list[str]]:
+    for begin in range(0, len(rows), CHUNK):
+        yield [row.entry_id for row in rows[begin : begin + CHUNK]]

@@ -1,0 +1,176 @@
+"""Links in the ledger: what begins and ends with them, in the same append."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from scoring.base.enums import Action, CaseState, LinkKind, LinkState
+from scoring.base.errors import InvalidInput
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import LinkChanged
+from scoring.entries.kinds.decisions import CaseChanged
+from scoring.network.terms import MAX_CAUSE_DAYS
+from service.ledger.store import Ledger
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed, correction, identity, link, status
+
+CONFIRMED, SEVERED = LinkState.CONFIRMED, LinkState.SEVERED
+
+
+def last_case(ledger: Ledger, seller: str = "late") -> CaseChanged | None:
+    """Return the last statement about the seller's case of a link, None if it is withdrawn."""
+    terms = ledger.measures.of_seller(MARKET, seller, ledger.cut())
+    fact = terms.cases[-1].fact if terms.cases else None
+    return None if fact is None or fact.state is CaseState.WITHDRAWN else fact
+
+
+def linked(ledger: Ledger, *more: Entry) -> None:
+    """Link `late` to the violator `bad` by a bank account that a person confirmed."""
+    entries = [link("l1", "bad", "iban"), link("l2", "late", "iban"), link("l3", "late", "iban", state=CONFIRMED)]
+    ledger.append(MARKET, [*entries, link("l4", "bad", "iban", state=CONFIRMED), *more])
+
+
+def test_a_link_to_a_confirmed_violator_opens_a_case(ledger: Ledger) -> None:
+    linked(ledger)
+    assert last_case(ledger) is None
+    ledger.append(MARKET, [confirmed("v1", "bad")])
+    case = last_case(ledger)
+    assert case is not None
+    assert case.state is CaseState.OPENED
+    assert case.rests_on == ("l2", "l1", "v1")
+    assert (case.strength_ppm, case.link_kinds, case.accounts) == (1_000_000, ("bank_account",), 0)
+    assert case.caution_end is not None
+    assert case.caution_end <= NOW + MAX_CAUSE_DAYS * DAY + 1
+    assert last_case(ledger, "bad") is None
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [status("v1", Action.OVERTURN)],
+        [correction("l2")],
+        [correction("l1")],
+        [link("l9", "late", "iban", state=SEVERED)],
+        [link("l9", "bad", "iban", state=SEVERED)],
+    ],
+)
+def test_a_term_ends_with_its_cause_or_its_path(ledger: Ledger, ends: Sequence[Entry]) -> None:
+    linked(ledger, confirmed("v1", "bad"))
+    assert last_case(ledger) is not None
+    ledger.append(MARKET, ends)
+    assert last_case(ledger) is None
+
+
+def test_the_erasure_of_one_side_ends_its_links(ledger: Ledger) -> None:
+    linked(ledger, confirmed("v1", "bad"))
+    ledger.erase(MARKET, "late", actor="officer", entry_id="e1")
+    assert last_case(ledger) is None
+
+
+def test_after_a_withdrawal_the_next_strongest_path_counts(ledger: Ledger) -> None:
+    second = [link("m1", "bad", "phone", kind=LinkKind.DEVICE), link("m2", "late", "phone", kind=LinkKind.DEVICE)]
+    weaker = [
+        link(f"{e.entry_id}c", e.seller, "phone", kind=LinkKind.DEVICE, state=CONFIRMED, strength_ppm=1) for e in second
+    ]
+    second = [link(e.entry_id, e.seller, "phone", kind=LinkKind.DEVICE, strength_ppm=800_000) for e in second]
+    linked(ledger, *second, *weaker, confirmed("v1", "bad"))
+    first = last_case(ledger)
+    assert first is not None
+    assert first.link_kinds == ("bank_account",)
+    ledger.append(MARKET, [correction("l2")])
+    case = last_case(ledger)
+    assert case is not None
+    assert (case.link_kinds, case.strength_ppm) == (("device",), 800_000)
+
+
+def test_unmeasured_kinds_link_nobody_until_precision_is_measured(ledger: Ledger) -> None:
+    ledger.append(MARKET, [link("l1", "bad", "iban"), link("l2", "late", "iban"), confirmed("v1", "bad")])
+    assert last_case(ledger) is None
+    known = [link(f"k{n}", f"k{n}", f"other{n}") for n in range(30)]
+    decided = [link(f"d{n}", f"k{n}", f"other{n}", state=CONFIRMED) for n in range(30)]
+    ledger.append(MARKET, [*known, *decided])
+    assert ledger.refresh_links(MARKET).cases == 1
+    case = last_case(ledger)
+    assert case is not None
+    assert 880_000 < case.strength_ppm < 890_000
+    assert ledger.refresh_links(MARKET).cases == 0
+
+
+def test_planting_a_victims_identifier_moves_no_victim(ledger: Ledger) -> None:
+    """A violator takes up the victim's identifier later, or states it first without control of it."""
+    ledger.append(MARKET, [link("v", "victim", "iban"), link("vc", "victim", "iban", state=LinkState.CONTESTED)])
+    ledger.append(MARKET, [link("p", "bad", "iban"), link("pc", "bad", "iban", state=CONFIRMED)])
+    ledger.append(MARKET, [link("q", "bad", "phone", verified=False), link("qc", "bad", "phone", state=CONFIRMED)])
+    ledger.append(MARKET, [link("w", "victim", "phone"), confirmed("v1", "bad")])
+    ledger.refresh_links(MARKET)
+    assert last_case(ledger, "victim") is None
+
+
+def test_a_million_of_one_identifier_is_a_hub(ledger: Ledger) -> None:
+    crowd = [link(f"c{n}", f"c{n}", "iban") for n in range(300)]
+    linked(ledger, *crowd, confirmed("v1", "bad"))
+    assert last_case(ledger) is None
+    assert last_case(ledger, "c1") is None
+
+
+def test_the_term_returns_when_a_hub_ends(ledger: Ledger) -> None:
+    crowd = [link(f"c{n}", f"c{n}", "iban") for n in range(19)]
+    linked(ledger, *crowd, confirmed("v1", "bad"))
+    assert last_case(ledger) is None
+    ledger.append(MARKET, [correction("c3")])
+    assert last_case(ledger) is not None
+
+
+def test_a_person_ends_a_case_of_a_link(ledger: Ledger) -> None:
+    linked(ledger, confirmed("v1", "bad"), identity("i1", "late"))
+    opened = last_case(ledger)
+    assert opened is not None
+    ended = CaseChanged(opened.case, CaseState.ENDED, "analyst", "an accountant of both")
+    ledger.append(MARKET, [Entry("e1", "late", ended)])
+    ledger.append(MARKET, [link("l7", "bad", "phone")])
+    ledger.refresh_links(MARKET)
+    case = last_case(ledger)
+    assert case is not None
+    assert case.state is CaseState.ENDED
+
+
+@pytest.mark.parametrize(
+    ("fact", "field"),
+    [
+        ({"other": "late"}, "entries[0].link.other"),
+        ({"other": "", "identifier": ""}, "entries[0].link.other"),
+        ({"identifier": "DE89370400440532013000"}, "entries[0].link.identifier"),
+        ({"identifier": "someone@example.org"}, "entries[0].link.identifier"),
+        ({"other": "s9", "basis": "DE89370400440532013000"}, "entries[0].link.basis"),
+        ({"other": "marketplaces/other/sellers/s9"}, "entries[0].link.other"),
+        ({"other": "s9", "until": NOW - 1}, "entries[0].link.until"),
+        ({"identifier": "0" * 64, "link_kind": None}, "entries[0].link.link_kind"),
+        ({"other": "s9", "strength_ppm": 1_000_001}, "entries[0].link.strength_ppm"),
+    ],
+)
+def test_wrong_links_are_refused_by_field(ledger: Ledger, fact: dict[str, object], field: str) -> None:
+    values = {"state": LinkState.OBSERVED, "basis": "shared", "actor": "a", "reason": "r"}
+    stated = LinkChanged(**{**values, "link_kind": LinkKind.BANK_ACCOUNT, **fact})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput) as caught:
+        ledger.append(MARKET, [Entry("l1", "late", stated)])
+    assert field in [one.field for one in caught.value.violations]
+
+
+def test_links_dated_ahead_or_far_back_are_refused(ledger: Ledger, clock: Clock) -> None:
+    for time in (clock.now + DAY, clock.now - 2_000 * DAY):
+        with pytest.raises(InvalidInput):
+            ledger.append(MARKET, [link("l1", "late", "iban", occur_time=time)])
+
+
+def test_only_the_ledger_states_cases_of_links(ledger: Ledger) -> None:
+    linked(ledger, confirmed("v1", "bad"))
+    case = last_case(ledger)
+    assert case is not None
+    forged = CaseChanged(case.case, CaseState.OPENED, "a", "b", strength_ppm=1_000_000, link_kinds=("device",))
+    with pytest.raises(InvalidInput):
+        ledger.append(MARKET, [Entry("f1", "late", forged)])
+
+
+def test_a_ledger_without_links_gets_no_case(ledger: Ledger) -> None:
+    ledger.append(MARKET, [confirmed("v1", "bad"), identity("i1", "late")])
+    assert ledger.last()[0] == 2
