@@ -28,7 +28,10 @@ ON_RECORD = (
 
 OF_SERVICE = {
     Kind.MEASURE: ("rule", "policy", "at_sequence"),
-    Kind.CASE: ("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence", "authority_order"),
+    Kind.CASE: (
+        *("rule", "decide_by", "caution_end", "rests_on", "policy", "at_sequence", "authority_order"),
+        *("strength_ppm", "link_kinds", "accounts"),
+    ),
 }
 
 _OF_CALLERS: dict[Kind, tuple[int, ...]] = {Kind.CASE: (CaseState.CONFIRMED, CaseState.ENDED)}
@@ -55,6 +58,8 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
             values["complaint"] = f"c{number}"
         if kind is Kind.MEASURE and member is max(MeasureKind):
             values["state"] = MeasureState.NOTICE_BARRED
+        if kind is Kind.LINK:  # either the one or the other
+            del values["other" if number else "identifier"]
         if "case" in values:
             values["case"] = f"rule~{'v0' if number else 'i0'}"
         yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)
