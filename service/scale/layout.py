@@ -66,7 +66,8 @@ def read_entries(store: Store, files: Sequence[EntryFile], columns: Sequence[str
     """
     frames = read_files(store, files, columns)
     table = pl.concat(frames) if frames else pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
-    return table.filter(pl.col("seller") != "").sort("seller", "sequence")
+    table = table.filter(pl.col("seller") != "")
+    return table if len(files) == 1 else table.sort("seller", "sequence")  # each file is sorted
 
 
 def read_files(store: Store, files: Sequence[EntryFile], columns: Sequence[str]) -> list[pl.DataFrame]:

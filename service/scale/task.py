@@ -181,8 +181,10 @@ def _score(run: OpenRun, task: Task) -> tuple[bytes, int]:
     manifest = run.manifest
     entries = _read(run, task.files)
     midnights = _list_midnights(run, task, entries)
-    rolls_over = pl.col("seller").is_in([*midnights])
-    extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
+    extracts = [Extract(entries)]
+    if midnights:
+        rolls_over = entries["seller"].is_in([*midnights])
+        extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
     served = parse_json(run.store.read(SERVED)) if manifest.head.notice else {"policies": [], "models": []}
     policies, models = ([Move(*move) for move in served[name]] for name in ("policies", "models"))
     # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.

@@ -39,6 +39,7 @@ _NUMBERS = {
     "until": "until_time",
 }
 _SALE_NUMBERS = ("report_time", "day", "revision", "orders", "failures")
+_SALE_COLUMNS = [_NUMBERS[name] for name in _SALE_NUMBERS]
 
 
 class Extract:
@@ -59,7 +60,7 @@ class Extract:
         counts = [int(one) for one in sorted(COUNTING_KINDS - {Kind.EXPOSURE})]
         conduct = entries.filter(kind.is_in(counts) | (kind > int(max(Kind))))
         flow = entries.filter(kind == int(Kind.FLOW))
-        sales = entries.filter(kind == int(Kind.EXPOSURE))
+        sales = entries.select("case", *_SALE_COLUMNS, "product_category").filter(kind == int(Kind.EXPOSURE))
         known = np.array([midnights[seller] for seller in self.sellers], dtype=np.int64).T if midnights else None
         self.facts = _Facts(self.sellers, conduct, sales, known)
         self.measures = _Flows(flow)
@@ -166,7 +167,7 @@ def _make_sales(sales: pl.DataFrame, sellers: int) -> tuple[EntryColumns, Sequen
     nothing = np.zeros(len(sales), dtype=np.int64)
     products = sales["product_category"].unique().sort()
     columns: dict[str, Any] = dict.fromkeys((name for name in EntryColumns.__dataclass_fields__), nothing)
-    columns |= {name: _read(sales[_NUMBERS[name]]) for name in _SALE_NUMBERS}
+    columns |= {name: _read(sales[column]) for name, column in zip(_SALE_NUMBERS, _SALE_COLUMNS, strict=True)}
     columns |= {
         "cases": sellers,
         "case": sales["case"].to_numpy(),
