@@ -46,7 +46,7 @@ class Store:
             raise ConfigurationWrong(f"{self.place}/{name} is missing") from None
 
     def write(self, name: str, data: bytes) -> str:
-        """Write a file, and return its SHA-256."""
+        """Write a file, and return its SHA-256. Raises ConfigurationWrong if a disk is full."""
         if self._fs:
             self._fs.pipe_file(self._path(name), data)
         else:
@@ -90,15 +90,18 @@ class Store:
 
     def _stage(self, name: str, data: bytes) -> Path:
         path = Path(self._path(name))
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with staged.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        except BaseException:
+        except BaseException as error:
             staged.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                problem = f"{path} cannot be written: {(error.strerror or str(error)).lower()}"
+                raise ConfigurationWrong(f"{problem}; see to the disk, and repeat the command") from None
             raise
         return staged
 

@@ -1,4 +1,5 @@
 import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ from scoring.entries.kinds.decisions import OverrideImposed
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scale import export
+from service.scale.local import Line, run_locally
+from service.scale.rescoring import Driver, rescore
 from service.scale.rescoring import Opened as Rescoring
+from service.scale.store import Store
 from service.scores import extract
 from service.scores.book.code_digests import contract_digest, core_digest
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
-from tests.helpers.generations import opened_file, records, rescored, rescored_by
+from tests.helpers.generations import in_process, opened_file, records, rescored, rescored_by
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
@@ -103,3 +107,53 @@ def test_a_folder_that_is_not_this_users_alone_is_refused(ledger: Ledger, tmp_pa
     rescored(ledger, made)
     assert made.stat().st_mode & 0o777 == 0o700
     assert [path.stat().st_mode & 0o777 for path in made.iterdir()] == [0o600]
+
+
+def _stop_after(done: int) -> Driver:
+    def run(lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+        yield from run_locally(lines[:done], 1, memory_bytes)
+        raise InterruptedError
+
+    return run
+
+
+def test_a_midnight_in_the_middle_changes_no_answer(
+    ledger: Ledger, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run for the next day goes on when that day is today; today's run that midnight interrupts gives way."""
+    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
+    fill(ledger, 9)
+    opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
+    own, other, store = tmp_path / "own", tmp_path / "other", Store(tmp_path / "scale")
+    whole = rescore(opened_here, other, Store(tmp_path / "whole"), 1, in_process, lambda *_: None)
+    for days in (0, 1):
+        with pytest.raises(InterruptedError):
+            rescore(opened_here, own, store, days, _stop_after(1), lambda *_: None)
+    assert [*own.iterdir()] == []
+    clock.now += DAY
+    ledger.append(MARKET, known("afterwards"))
+    found = rescore(opened_here, own, store, 0, in_process, lambda *_: None)
+    assert (found.head.day, found.head.sequence) == (whole.head.day, whole.head.sequence)
+    assert dict(records(opened_file(found.path))) == dict(records(opened_file(whole.path)))
+
+
+def test_two_rescorings_at_once_give_one_generation(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins and ends while the first runs; both return the same answers."""
+    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
+    fill(ledger, 9)
+    opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
+    within = []
+
+    def run_both(lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+        yield from run_locally(lines[:1], 1, memory_bytes)
+        within.append(rescored_by(opened_here, tmp_path / "own"))
+        for done in run_locally(lines[1:], 1, memory_bytes):
+            yield 1 + done
+
+    store = Store(tmp_path / "own-scale")
+    found = rescore(opened_here, tmp_path / "own", store, 0, run_both, lambda *_: None)
+    assert within == [found]
+    assert [path.name for path in (tmp_path / "own").iterdir()] == [found.path.name]
+    assert len(dict(records(opened_file(found.path)))) == found.sellers > 8

@@ -1,7 +1,9 @@
 """Tasks: the ledger's answers from files, committed once, whatever happens meanwhile."""
 
 import json
+import resource
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from service.contract.scores import score_message
 from service.ledger.queries import facts
 from service.ledger.store import Ledger
 from service.scale import export
+from service.scale.layout import SCHEMA
 from service.scale.manifest import MANIFEST, POLICY
 from service.scale.rescoring import Run
 from service.scale.task import read_part, run_task
@@ -216,3 +219,43 @@ def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> No
             assert score_message(seller_name(MARKET, seller), score, None).SerializeToString() == body
             kept += score.notice is not None
     assert kept
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"seller": ["a"]}, "cannot be read"),
+        ({name: ["1"] for name in SCHEMA}, "another schema"),
+        ({name: [1 if kind == pl.Int64 else "a"] for name, kind in SCHEMA.items()}, "schema or length"),
+    ],
+)
+def test_a_foreign_file_with_its_own_digest_is_refused(
+    ledger: Ledger, tmp_path: Path, columns: dict[str, list[object]], said: str
+) -> None:
+    """A manifest whose digests are right may still name another program's Parquet."""
+    fill(ledger, 10)
+    run = planned(ledger, tmp_path / "scale")
+    path = entry_files(run.manifest)[0]
+    pl.DataFrame(columns).write_parquet(path)
+    task = run.manifest.task(1)
+    file = task.files[0]._replace(sha256=sha256(path.read_bytes()).hexdigest())
+    tasks = [replace(task, files=(file, *task.files[1:])), *run.manifest.tasks[1:]]
+    run.store.write(MANIFEST, replace(run.manifest, tasks=tasks).encode())
+    with pytest.raises(ConfigurationWrong, match=said):
+        run_task(run.store.place, 1)
+
+
+def test_a_full_disk_leaves_nothing_of_a_line(ledger: Ledger, tmp_path: Path) -> None:
+    """Neither a part nor a receipt, whole or begun; with room again, the line gives what it always gives."""
+    fill(ledger, 10)
+    run, other = planned(ledger, tmp_path / "scale"), planned(ledger, tmp_path / "other")
+    files = set(folder_of(run).rglob("*"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(ConfigurationWrong, match="cannot be written: file too large"):
+            run_task(run.store.place, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path for path in folder_of(run).rglob("*") if path.is_file()} <= files
+    assert run_task(run.store.place, 1).sha256 == run_task(other.store.place, 1).sha256
