@@ -1,7 +1,7 @@
 """What becomes of a seller's score on the next days, by today's rules, if it waits, trades cleanly or is verified."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,16 +11,20 @@ from scoring.base.enums import IdentityLevel, Kind, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, SaleRow
 from scoring.features.facts import Facts
+from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
+from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
-from scoring.scores.look_back import LOOK_BACK_DAYS, look_back
+from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past
 from scoring.scores.score import CoreAnswer, answer
 
 HORIZON_DAYS = LOOK_BACK_DAYS
 VOLUME_DAYS = 90
 """Days whose orders are the settled volume of a seller."""
-MAX_CELLS = 6_000_000
-"""Entries times midnights that one search folds: some seconds."""
+MAX_CELLS = 2_000_000
+"""Entries times midnights up to which every course is followed: about a second."""
+PART_CELLS = 1_000_000
+"""Entries times midnights that are folded at once: about 300 MB."""
 MAX_WAITS = 3
 """Times HORIZON_DAYS that a wait is followed."""
 
@@ -109,14 +113,10 @@ def forecast(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> For
     if given.artifact is None:
         return None
     courses = list(_list_courses(given.facts))
-    cost = len(given.known.table) * (HORIZON_DAYS + given.policy.clear_days)
-    followed = courses[: max(MAX_CELLS // max(cost, 1), 1)]
-    return Forecasts(
-        given,
-        given.artifact,
-        _follow(given, given.artifact, followed, HORIZON_DAYS, check),
-        len(followed) < len(courses),
-    )
+    is_bounded = len(given.known.table) * HORIZON_DAYS > MAX_CELLS
+    followed = courses[:1] if is_bounded else courses
+    found = _follow(given, given.artifact, followed, HORIZON_DAYS, check)
+    return Forecasts(given, given.artifact, found, len(followed) < len(courses))
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
@@ -141,13 +141,59 @@ def _follow(
     *,
     every: bool = True,
 ) -> list[Forecast]:
-    """Return the last HORIZON_DAYS of each course; without `every`, points are 0 where they change no tier."""
-    known = _resolve_courses(given, courses, days)
-    points, past = look_back(known, artifact, given.policy, check, every=every)
-    ahead = slice(HORIZON_DAYS, None, -1)
-    return [
-        Forecast(course, past.tiers[ahead, case], points.midnights[ahead, case]) for case, course in enumerate(courses)
-    ]
+    """Return the days of each course; without `every`, points are 0 where they change no tier.
+
+    Facts are folded once for the courses that trade, once for the others: a verified identity changes a level alone.
+    """
+    bases = list(dict.fromkeys(Course(one.trades) for one in courses))
+    base = [bases.index(Course(one.trades)) for one in courses]
+    policy, known = given.policy, _resolve_courses(given, bases, days)
+    past = collect_past(known, policy, days).take(base)
+    is_needed = np.ones_like(past.exists) if every else past.find_needed(policy)
+    points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
+    ahead = np.flatnonzero(is_needed.any(axis=1))
+    step = max(PART_CELLS // max(len(known.table), 1), 1)
+    for begin in range(0, len(ahead), step):
+        check()
+        part = ahead[begin : begin + step]
+        times = (known.observe_time // DAY - part) * DAY
+        sums, identity_row = _fold_courses(given, artifact, known, courses, base, times)
+        is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
+        chosen = np.flatnonzero(is_needed[part])
+        attributes = None
+        if any(isinstance(feature, AttributeFeature) for feature in artifact.features):
+            attributes = attributes_of(known.table.rows, identity_row[chosen].tolist())
+        x = matrix(sums, artifact.features, attributes, chosen)
+        scored = np.zeros(is_needed[part].shape, dtype=np.int64)
+        scored[is_needed[part]] = artifact.scale.points(artifact.raw_score(x))
+        points[part] = scored
+    tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
+    by_day = slice(days, None, -1)
+    return [Forecast(course, tiers[by_day, case], points[by_day, case]) for case, course in enumerate(courses)]
+
+
+def _fold_courses(
+    given: CoreAnswer,
+    artifact: Artifact,
+    known: SellerFacts,
+    courses: Sequence[Course],
+    base: Sequence[int],
+    times: Ints,
+) -> tuple[Sums, Ints]:
+    """Return the sums of each course at midnights, and the row of its identity.
+
+    `known`: the facts of the bases; `base`: the place of each course's.
+    """
+    n, views = len(known.sellers), known.view(times.tolist())
+    places = (np.arange(1, len(times) + 1)[:, None] * n + np.array(base)).ravel()
+    sums = artifact.folder.fold_views(views).map(lambda values: values[..., places], len(places))
+    stated = np.array([one.level or 0 for one in courses])
+    day, now = times[:, None] // DAY, given.known.observe_time
+    is_verified = ((times[:, None] >= now) & (stated > 0)).ravel()
+    tenure = (is_verified.reshape(len(times), -1) * (day - (now - 1) // DAY)).ravel()
+    level = np.where(is_verified, np.tile(stated, len(times)), sums.level)
+    sums = replace(sums, level=level, tenure_days=np.maximum(sums.tenure_days, tenure))
+    return sums, np.where(is_verified, given.facts.identity_row, views.identity_row.ravel()[places])
 
 
 def _resolve_courses(given: CoreAnswer, courses: Sequence[Course], days: int) -> SellerFacts:
@@ -202,11 +248,7 @@ def _rescore(given: CoreAnswer, course: Course, days: int, tier: Tier, check: Ca
 
 def find_first_better_day(found: Forecasts, check: Callable[[], None] = lambda: None) -> int | None:
     """Return the days until a wait alone gives a better tier; None if not within MAX_WAITS times HORIZON_DAYS."""
-    if (day := found.wait.find_day(found.tier + 1)) is not None:
-        return day
-    for number in range(2, MAX_WAITS + 1):
-        [later] = _follow(found.given, found.artifact, [Course()], number * HORIZON_DAYS, check, every=False)
-        reached = np.flatnonzero(later.tiers > found.tier)
-        if len(reached):
-            return (number - 1) * HORIZON_DAYS + int(reached[0])
-    return None
+    wait = found.wait
+    if wait.find_day(found.tier + 1) is None:
+        [wait] = _follow(found.given, found.artifact, [Course()], MAX_WAITS * HORIZON_DAYS, check, every=False)
+    return wait.find_day(found.tier + 1)

@@ -42,6 +42,14 @@ def last_of_runs(*keys: NDArray[Any]) -> Bools:
     return last
 
 
+def reduce_runs(combine: np.ufunc, values: NDArray[Any], starts: NDArray[np.intp]) -> NDArray[Any]:
+    """Combine the runs that begin at `starts` along the last axis; runs of one value each stay as they are."""
+    if len(starts) == values.shape[-1]:
+        return values
+    found: NDArray[Any] = combine.reduceat(values, starts, axis=-1)
+    return found
+
+
 def _changes(keys: tuple[NDArray[Any], ...]) -> Bools:
     changes: Bools = keys[0][1:] != keys[0][:-1]
     for key in keys[1:]:

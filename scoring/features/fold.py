@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs
+from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs, reduce_runs
 from scoring.base.enums import Category, Severity
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, sum_by_case
 from scoring.features.facts import Facts
@@ -206,16 +206,16 @@ class Folder:
         for first in range(0, len(HALF_LIVES), step):
             weight = self._tables[first : first + step].take(age, axis=1, mode="clip")
             mass = weight * self._severity_weights[severity]
-            largest = np.maximum.reduceat(mass, by_category, axis=-1)
+            largest = reduce_runs(np.maximum, mass, by_category)
             category, case = v.category[by_category] - 1, v.case[by_category]
             part = series[first : first + step]
             part[:, : len(Category)] = _sum_by_place(largest, category, len(Category), case, n)
             counted = np.stack([mass, *(weight * floor for floor in floors)], axis=1)
-            masses = sum_by_case(np.maximum.reduceat(counted, by_incident, axis=-1), None, incident_case, n, MASS_BITS)
+            masses = sum_by_case(reduce_runs(np.maximum, counted, by_incident), None, incident_case, n, MASS_BITS)
             part[:, places] = masses.reshape(*masses.shape[:2], cases) / UNIT
 
         flags = np.stack([*(floors & (age < NEVER)), age < RECENT_DAYS])
-        counts = sum_by_case(np.logical_or.reduceat(flags, by_incident, axis=-1), None, incident_case, n, 0)
+        counts = sum_by_case(reduce_runs(np.logical_or, flags, by_incident), None, incident_case, n, 0)
         counts = counts.reshape(len(flags), cases)
         severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
         worst = -_least_by_case(np.where(age < WORST_DAYS, -severity, 0), v.case, n, 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.base.arrays import Ints, first_of_runs
+from scoring.base.arrays import Ints, first_of_runs, reduce_runs
 from scoring.base.enums import RATED_TIERS, Category, Severity, Tier
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.facts import Facts
@@ -44,26 +44,29 @@ class StandingTable:
         """
         return min((tier for tier, least in self.at_most.items() if standing >= least), default=RATED_TIERS[-1])
 
-    def by_incident(self, violations: Violations, observe_day: Ints) -> tuple[Ints, Ints]:
-        """Return the points of each incident, and the index of its first violation: two arrays of shape (incidents,).
+    def by_case(self, violations: Violations, age: Ints, severity: Ints, cases: int) -> Ints:
+        """Return the standing of each case, int64 of shape (..., cases).
 
-        `observe_day`: of each case, in days since 1970-01-01. Incidents without points are included, with 0. Violations
-        older than `expiry_days` give none.
+        `age`, shape (..., violations): whole days since each violation, NEVER if unseen; from `expiry_days` on it gives
+        no points. `severity`, of a shape that fits: as raised.
         """
         v = violations
-        worth = _table(self.points, len(Category))[v.category, v.severity]
+        standing = np.zeros((*age.shape[:-1], cases), dtype=np.int64)
+        if not len(v.case):
+            return standing
+        worth = _table(self.points, len(Category))[v.category, severity]
         if self.types:
-            of_type = _table(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, v.severity]
+            of_type = _table(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, severity]
             worth = np.where(of_type >= 0, of_type, worth)
-        age = observe_day[v.case] - v.day
         given = np.where(age < self.expiry_days, worth, 0)
         first = np.flatnonzero(first_of_runs(v.case, v.incident))
-        if not len(first):
-            return np.zeros(0, dtype=np.int64), first
         by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
-        largest = np.maximum.reduceat(given, by_category)
-        sums = np.add.reduceat(largest, np.searchsorted(by_category, first))
-        return np.minimum(sums, self.incident_cap), first
+        largest = reduce_runs(np.maximum, given, by_category)
+        sums = np.minimum(reduce_runs(np.add, largest, np.searchsorted(by_category, first)), self.incident_cap)
+        case = v.case[first]
+        starts = np.flatnonzero(first_of_runs(case))
+        standing[..., case[starts]] = reduce_runs(np.add, sums, starts)
+        return standing
 
     def add_up(self, facts: Facts, cases: int | None = None) -> Ints:
         """Return the standing of each case, or of the first `cases`; int64 of shape (cases,).
@@ -74,10 +77,7 @@ class StandingTable:
         """
         cases = facts.cases if cases is None else cases
         mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))
-        points, first = self.by_incident(mine, facts.observe_day)
-        standing = np.zeros(cases, dtype=np.int64)
-        np.add.at(standing, mine.case[first], points)
-        return standing
+        return self.by_case(mine, facts.observe_day[mine.case] - mine.day, mine.severity, cases)
 
     def bound(self, tiers: Ints, standing: Ints) -> Ints:
         """Lower each tier to the best one that its standing allows; return the tiers.

@@ -1,11 +1,11 @@
 """The tiers of sellers at past midnights, by the knowledge of now."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from scoring.base.arrays import Bools, Ints
+from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.time import DAY
 from scoring.features.facts import first_days
@@ -22,7 +22,7 @@ LOOK_BACK_DAYS = 180
 
 @dataclass(frozen=True, slots=True)
 class PastTiers:
-    """The tiers at the last midnights, of shape (LOOK_BACK_DAYS + 1, sellers), today's first."""
+    """The tiers at the last midnights, of shape (midnights, sellers), today's first."""
 
     observe_time: int
     tiers: Ints
@@ -50,7 +50,7 @@ class PastTiers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Past:
+class PastStates:
     """The facts, besides points, that decide past tiers; arrays of shape (midnights, sellers)."""
 
     exists: Bools
@@ -64,18 +64,22 @@ class _Past:
         """Return the midnights whose points limit the tier of now, or one in the past that they can change."""
         window = _window(policy)
         is_fixed = self.is_fixed.copy()
-        is_fixed[LOOK_BACK_DAYS + 1 :] = True  # their points count only for later tiers
+        is_fixed[len(is_fixed) - window + 1 :] = True  # their points count only for later tiers
         fixed_so_far = np.cumsum(np.pad(is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
         needed = np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)
         needed[: policy.clear_days] = True
         return needed
 
-    def trace_tiers(self, known: SellerFacts, policy: Policy, points: SellerPoints) -> PastTiers:
-        lowest = np.lib.stride_tricks.sliding_window_view(points.midnights, _window(policy), axis=0).min(axis=-1)
-        last = slice(LOOK_BACK_DAYS + 1)
-        is_rated, override = self.is_guilty[last] | ~points.is_thin[last], self.override[last]
+    def trace_tiers(self, observe_time: int, policy: Policy, points: Ints, is_thin: Bools) -> PastTiers:
+        """Return the tiers by the points, and by whether the file was thin, at the same midnights."""
+        lowest = np.lib.stride_tricks.sliding_window_view(points, _window(policy), axis=0).min(axis=-1)
+        last = slice(len(lowest))
+        is_rated, override = self.is_guilty[last] | ~is_thin[last], self.override[last]
         tiers = decide_tiers(policy, lowest, self.standing[last], is_rated, override, self.exists[last])
-        return PastTiers(known.observe_time, tiers, override)
+        return PastTiers(observe_time, tiers, override)
+
+    def take(self, cases: Sequence[int]) -> "PastStates":
+        return PastStates(*(getattr(self, field.name)[:, cases] for field in fields(self)))
 
 
 def look_back(
@@ -83,24 +87,19 @@ def look_back(
     artifact: Artifact,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
-    *,
-    every: bool = False,
 ) -> tuple[SellerPoints, PastTiers]:
-    """Return the points of sellers, and the tiers at the last midnights; `check` may raise between parts.
-
-    `every`: also the points of midnights that can change no tier.
-    """
-    past = _collect_past(known, policy)
-    needed = np.ones_like(past.exists) if every else past.find_needed(policy)
-    points = find_points(known, artifact, policy, needed, check)
-    return points, past.trace_tiers(known, policy, points)
+    """Return the points of sellers, and the tiers at the last midnights; `check` may raise between parts."""
+    past = collect_past(known, policy)
+    points = find_points(known, artifact, policy, past.find_needed(policy), check)
+    return points, past.trace_tiers(known.observe_time, policy, points.midnights, points.is_thin)
 
 
-def _collect_past(known: SellerFacts, policy: Policy) -> _Past:
-    days = known.observe_time // DAY - np.arange(LOOK_BACK_DAYS + _window(policy))
+def collect_past(known: SellerFacts, policy: Policy, back: int = LOOK_BACK_DAYS) -> PastStates:
+    """Return the states at today's midnight, those so many days back, and those that limit the tier of the last."""
+    days = known.observe_time // DAY - np.arange(back + _window(policy))
     step = max(MAX_CELLS // max(len(known.table), 1), 1)
     parts = [_collect_columns(known, days[begin : begin + step], policy) for begin in range(0, len(days), step)]
-    return _Past(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return PastStates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _window(policy: Policy) -> int:
@@ -108,7 +107,7 @@ def _window(policy: Policy) -> int:
 
 
 def _collect_columns(known: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
-    """Return the columns of `_Past` at the midnights that begin `days`."""
+    """Return the columns of `PastStates` at the midnights that begin `days`."""
     visible, cases = known.visible, known.columns.cases
     shape, midnights, judged = (len(days), cases), days[:, None], known.visible.judged
     began = np.minimum(first_days(cases, visible.sold, visible.identities), days[0])
@@ -123,21 +122,17 @@ def _collect_columns(known: SellerFacts, days: Ints, policy: Policy) -> tuple[Bo
         override[:, case] = np.where(days * DAY > time, stated, override[:, case])
 
     violations, kept = sort_violations(judged.reports, judged.counts)
-    is_seen = violations.day < midnights
-    day, place = np.nonzero(is_seen)
-    is_guilty: Bools = np.zeros(shape, dtype=bool)
-    is_guilty[day, violations.case[place]] = True
+    earliest = np.full(cases, NEVER)
+    np.minimum.at(earliest, violations.case, violations.day)
+    is_guilty: Bools = midnights > earliest
     standing = np.zeros(shape, dtype=np.int64)
     is_lowest: Bools = np.zeros(shape, dtype=bool)
     if policy.standing is not None:
+        is_seen = violations.day < midnights
         units = np.where(is_seen, judged.units[kept], 0)
         severity = raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept])
-        severity, of_day = np.broadcast_to(severity, is_seen.shape)[day, place], day * cases
-        seen = violations.take(place)
-        points, first = policy.standing.by_incident(
-            replace(seen, case=of_day + seen.case, severity=severity), np.repeat(days, cases)
-        )
-        np.add.at(standing, (day[first], seen.case[first]), points)
+        age = np.where(is_seen, midnights - violations.day, NEVER)
+        standing = policy.standing.by_case(violations, age, severity, cases)
         top = np.full(standing.size, int(RATED_TIERS[-1]))
         best = policy.standing.bound(top, standing.ravel()).reshape(shape)
         is_lowest = is_guilty & (best == int(RATED_TIERS[0]))

@@ -250,9 +250,10 @@ def _build_effects(
     names = list_coded_texts(rows)
     occur_time = dict(zip(corrected.row.tolist(), corrected.occur_time.tolist(), strict=True))
     entries = group_entries_by_violation([rows[row] for row in occur_time])
+    row_of = violations.row.tolist()
     effects = []
     for incident, gain in zip(incidents, gains, strict=True):
-        reports = [(occur_time[row], rows[row]) for row in violations.row[[*incident.places]].tolist()]
+        reports = [(occur_time[row], rows[row]) for row in (row_of[place] for place in incident.places)]
         reports.sort(key=lambda report: (report[0], report[1].entry_id))
         effects.append(
             IncidentEffect(
