@@ -11,8 +11,19 @@ from pathlib import Path
 from sellertrust.aio import METHODS
 
 FOLDER = Path(__file__).parents[1] / "proto" / "sellertrust"
-SOURCES = ("answers", "client", "decisions", "measures", "models")
-HEAD = """from collections.abc import AsyncIterator
+SOURCES = (
+    "answers",
+    "audit",
+    "client",
+    "decisions",
+    "measures",
+    "models",
+    "operations",
+    "policies",
+    "proposals",
+    "review",
+)
+HEAD = """from collections.abc import AsyncIterable, AsyncIterator
 
 from sellertrust.client import OnError, Use
 
@@ -47,16 +58,18 @@ def stub() -> str:
         imports.append(
             f"from sellertrust.{name} import {', '.join(n.name for n in tree.body if isinstance(n, ast.ClassDef))}"
         )
-        constants = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id.isupper()]  # type: ignore[attr-defined]
+        constants = [n.targets[0].id for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id[0] not in "_"]  # type: ignore[attr-defined]
         if constants:
             imports.append(f"from sellertrust.{name} import {', '.join(constants)}")
         functions = (node for kind in tree.body if isinstance(kind, ast.ClassDef) for node in kind.body)
         methods |= {node.name: node for node in functions if isinstance(node, ast.FunctionDef) and node.name in METHODS}
     text = "\n".join([*imports, HEAD])
     for _, node in sorted(methods.items()):
-        lists = any(isinstance(part, ast.YieldFrom) for part in ast.walk(node))
+        lists = ast.unparse(node.returns or node).startswith("Iterator")
         node.body = [ast.Expr(ast.Constant(...))]
-        signature = ast.unparse(node)
+        signature = ast.unparse(node).replace(
+            "batches: Iterable", "batches: AsyncIterable[Sequence[entry_pb2.Entry]] | Iterable"
+        )
         text += "\n" + "\n".join(
             f"    {line}"
             for line in (

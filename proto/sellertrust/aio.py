@@ -4,47 +4,43 @@
         score = await client.get_trust_score("acme", "seller-1", use="badge")
         async for entry in client.list_entries("acme"): ...
 
-Needs the extra `async`. `aio.pyi` has the signatures. Streams, and `wait_for_model`, are for threads: `Client` has them.
+Needs the extra `async`. `aio.pyi` has the signatures. `stream_entries` also takes batches from an asynchronous iterator.
 """
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial, wraps
-from typing import Any, Self
+from typing import Any, Self, get_origin
 
 import grpc.aio
 
 from sellertrust.client import Client
-from sellertrust.scores import TrustScore
-from sellertrust.waiting import run, settle
+from sellertrust.waiting import Loop, run
 
-OF_THREADS = {"close", "stream_entries", "watch_entries", "wait_for_model"}
 METHODS = {
     name: method
     for name, method in inspect.getmembers(Client, inspect.isfunction)
-    if not name.startswith("_") and name not in OF_THREADS
+    if not name.startswith("_") and name != "close"
 }
 
 
 class _LoopClient(Client):
     _grpc = grpc.aio
 
-    @staticmethod
-    def _wait(future: Future[TrustScore]) -> TrustScore:
-        found: TrustScore = settle(asyncio.wrap_future(future))
-        return found
+    _waits = Loop
 
 
 def _awaited(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.isgeneratorfunction(method):
+    if get_origin(inspect.signature(method).return_annotation) is Iterator:
 
         @wraps(method)
         async def iterate(self: "AsyncClient", *arguments: Any, **options: Any) -> AsyncIterator[Any]:
             items, end = getattr(self._client, name)(*arguments, **options), object()
-            while (item := await run(partial(next, items, end))) is not end:
-                yield item
+            try:
+                while (item := await run(partial(next, items, end))) is not end:
+                    yield item
+            finally:
+                items.close()
 
         return iterate
 
@@ -63,7 +59,8 @@ class AsyncClient:
         self.channel = self._client.channel
 
     async def close(self) -> None:
-        """Close the connection, which cancels running calls."""
+        """Close the connection, which cancels running calls and streams."""
+        self._client._closed.set()
         for channel in self._client.channel.held():
             await channel.close()
 

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -6,19 +6,26 @@ from typing import Any, Self, Unpack
 import grpc
 
 from sellertrust.answers import ANSWER_SECONDS
+from sellertrust.audit import AUDIT_SECONDS, VERIFY_SECONDS
 from sellertrust.channel import Token
 from sellertrust.client import (
+    PATIENCE_SECONDS,
     OnError,
     Use,
 )
 from sellertrust.decisions import Decided, Decision
 from sellertrust.measures import MEASURE_SECONDS
 from sellertrust.models import MODEL_SECONDS, PROMOTE_SECONDS
+from sellertrust.operations import OPERATION_SECONDS
+from sellertrust.policies import COMMIT_SECONDS, POLICY_SECONDS
+from sellertrust.proposals import CARRY_OUT_SECONDS, PROPOSAL_SECONDS, Done, Proposable
 from sellertrust.requests import (
     MaxStaleness,
     Time,
 )
+from sellertrust.review import DECIDE_SECONDS, REPORT_SECONDS, REVIEW_SECONDS, CaseDecision
 from sellertrust.scores import ScoreResult, TrustScore
+from sellertrust.streams import Acknowledgement
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from sellertrust.v1.answer_service_pb2 import (
     FindTierPathResponse,
@@ -26,7 +33,15 @@ from sellertrust.v1.answer_service_pb2 import (
     ReplayTrustScoreResponse,
     SimulateTrustScoreResponse,
 )
+from sellertrust.v1.audit_service_pb2 import (
+    AuditRecord,
+    VerifyAuditResponse,
+)
 from sellertrust.v1.entry_pb2 import Entry
+from sellertrust.v1.ledger_service_pb2 import (
+    EraseSellerResponse,
+    MendClockResponse,
+)
 from sellertrust.v1.measure_service_pb2 import (
     DELIVERY_SOURCE_UNSPECIFIED,
     DeliverySource,
@@ -41,6 +56,23 @@ from sellertrust.v1.model_service_pb2 import (
     ModelMove,
     PromoteModelResponse,
     RollbackModelResponse,
+)
+from sellertrust.v1.policy_service_pb2 import (
+    CommitPolicyResponse,
+    GetPolicyResponse,
+    ImmediateGround,
+    PolicyMove,
+    RollbackPolicyResponse,
+)
+from sellertrust.v1.proposal_service_pb2 import (
+    Proposal,
+)
+from sellertrust.v1.review_service_pb2 import (
+    DecideViolationsResponse,
+    GetTransparencyReportResponse,
+    ListReviewQueueResponse,
+    Notifier,
+    QueueItem,
 )
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience, Stamp
 
@@ -71,6 +103,9 @@ class AsyncClient:
         proposal: str = "",
         deadline_seconds: float | None = None,
     ) -> list[ledger_service_pb2.AppendEntriesResponse.Result]: ...
+    async def approve_proposal(
+        self, name: str, digest: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
+    ) -> Proposal: ...
     async def batch_get_trust_scores(
         self,
         marketplace: str,
@@ -81,16 +116,78 @@ class AsyncClient:
         at_least_sequence: int = 0,
         max_staleness: MaxStaleness = "any",
         on_error: OnError = "raise",
+        use: Use | None = None,
         deadline_seconds: float | None = None,
     ) -> list[ScoreResult]: ...
+    async def carry_out(self, proposal: Proposal, *, deadline_seconds: float = CARRY_OUT_SECONDS) -> Done: ...
+    async def commit_policy(
+        self,
+        text: str,
+        *,
+        actor: str,
+        reason: str,
+        expected: str,
+        proposal: str = "",
+        assumptions: str = "",
+        accepted_losses: Mapping[str, int] | None = None,
+        immediate: ImmediateGround.ValueType = ImmediateGround.IMMEDIATE_GROUND_UNSPECIFIED,
+        deadline_seconds: float = COMMIT_SECONDS,
+    ) -> CommitPolicyResponse: ...
+    async def confirm_case(
+        self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
+    ) -> None: ...
     async def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def create_proposal(
+        self,
+        request: Proposable,
+        *,
+        actor: str,
+        reason: str,
+        proposal_id: str | None = None,
+        deadline_seconds: float = PROPOSAL_SECONDS,
+    ) -> Proposal: ...
     async def decide_violation(
         self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]
     ) -> Decided: ...
+    async def decide_violations(
+        self,
+        marketplace: str,
+        action: entry_pb2.Action.ValueType,
+        *,
+        actor: str,
+        reason: str,
+        ground: str = "",
+        decision_id: str | None = None,
+        violation_types: Iterable[str] = (),
+        notifier: str = "",
+        seller: str = "",
+        statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
+        reported_from: Time | None = None,
+        reported_before: Time | None = None,
+        listing: str = "",
+        right: str = "",
+        sample_fraction: float = 0.0,
+        execute: bool = False,
+        expected_count: int = 0,
+        etag: str = "",
+        proposal: str = "",
+        deadline_seconds: float = DECIDE_SECONDS,
+    ) -> DecideViolationsResponse: ...
     async def diff_models(
         self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS
     ) -> DiffModelsResponse: ...
     async def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def end_case(self, marketplace: str, seller: str, case: str, **fields: Unpack[CaseDecision]) -> None: ...
+    async def erase_seller(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        actor: str,
+        ground: str = "",
+        entry_id: str | None = None,
+        deadline_seconds: float = OPERATION_SECONDS,
+    ) -> EraseSellerResponse: ...
     async def evaluate_measures(
         self,
         marketplace: str,
@@ -150,6 +247,19 @@ class AsyncClient:
         self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS
     ) -> GetModelResponse: ...
     async def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes: ...
+    async def get_notifier(
+        self,
+        marketplace: str,
+        notifier: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        deadline_seconds: float = REVIEW_SECONDS,
+    ) -> Notifier: ...
+    async def get_policy(
+        self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS
+    ) -> GetPolicyResponse: ...
+    async def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal: ...
     async def get_restitution(
         self,
         marketplace: str,
@@ -159,6 +269,9 @@ class AsyncClient:
         at_least_sequence: int = 0,
         deadline_seconds: float = MEASURE_SECONDS,
     ) -> GetRestitutionResponse: ...
+    async def get_transparency_report(
+        self, marketplace: str, period: str, *, deadline_seconds: float = REPORT_SECONDS
+    ) -> GetTransparencyReportResponse: ...
     async def get_trust_score(
         self,
         marketplace: str,
@@ -181,6 +294,12 @@ class AsyncClient:
         at_least_sequence: int = 0,
         deadline_seconds: float | None = None,
     ) -> ledger_service_pb2.Violation: ...
+    def list_audit_records(
+        self, marketplace: str = "", *, page_size: int = 1000, deadline_seconds: float = AUDIT_SECONDS
+    ) -> AsyncIterator[AuditRecord]: ...
+    async def list_cases(
+        self, marketplace: str, *, deadline_seconds: float = REVIEW_SECONDS
+    ) -> ListReviewQueueResponse: ...
     def list_entries(
         self,
         marketplace: str,
@@ -196,6 +315,30 @@ class AsyncClient:
         self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS
     ) -> AsyncIterator[ModelMove]: ...
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> AsyncIterator[Model]: ...
+    def list_notifiers(
+        self,
+        marketplace: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        page_size: int = 100,
+        deadline_seconds: float = REVIEW_SECONDS,
+    ) -> AsyncIterator[Notifier]: ...
+    def list_policy_moves(
+        self, *, page_size: int = 100, deadline_seconds: float = POLICY_SECONDS
+    ) -> AsyncIterator[PolicyMove]: ...
+    def list_proposals(
+        self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
+    ) -> AsyncIterator[Proposal]: ...
+    def list_review_queue(
+        self,
+        marketplace: str,
+        *,
+        observe_time: Time | None = None,
+        known_time: Time | None = None,
+        page_size: int = 100,
+        deadline_seconds: float = REVIEW_SECONDS,
+    ) -> AsyncIterator[QueueItem]: ...
     async def list_statements_of_reasons(
         self,
         marketplace: str,
@@ -219,6 +362,17 @@ class AsyncClient:
         page_size: int = 1000,
         deadline_seconds: float | None = None,
     ) -> AsyncIterator[ledger_service_pb2.Violation]: ...
+    async def mend_clock(
+        self,
+        marketplace: str,
+        *,
+        actor: str,
+        reason: str,
+        first_sequence: int = 0,
+        ahead_micros: int = 0,
+        entry_id: str | None = None,
+        deadline_seconds: float = OPERATION_SECONDS,
+    ) -> MendClockResponse: ...
     async def overturn_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def promote_model(
         self,
@@ -245,6 +399,9 @@ class AsyncClient:
     async def rollback_model(
         self, *, actor: str, reason: str, champion: str | None = None, deadline_seconds: float = PROMOTE_SECONDS
     ) -> RollbackModelResponse: ...
+    async def rollback_policy(
+        self, *, actor: str, reason: str, policy: str | None = None, deadline_seconds: float = POLICY_SECONDS
+    ) -> RollbackPolicyResponse: ...
     async def simulate_trust_score(
         self,
         marketplace: str,
@@ -257,4 +414,26 @@ class AsyncClient:
         audience: Audience.ValueType = AUDIENCE_STAFF,
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> SimulateTrustScoreResponse: ...
+    def stream_entries(
+        self,
+        marketplace: str,
+        batches: AsyncIterable[Sequence[entry_pb2.Entry]] | Iterable[Sequence[entry_pb2.Entry]],
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> AsyncIterator[Acknowledgement]: ...
+    async def verify_audit(self, *, deadline_seconds: float = VERIFY_SECONDS) -> VerifyAuditResponse: ...
+    async def wait_for_model(self, digest: str, *, timeout_seconds: float = 60.0) -> bool: ...
+    def watch_entries(
+        self,
+        marketplace: str,
+        seller: str | None = None,
+        *,
+        after_sequence: int = 0,
+        resume_token: str = "",
+        page_size: int = 1000,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> AsyncIterator[ledger_service_pb2.WatchEntriesResponse]: ...
+    async def withdraw_proposal(
+        self, name: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
+    ) -> Proposal: ...
     async def withdraw_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from sellertrust.client import Client
 from sellertrust.requests import invoke, marketplace_name, pages
 from sellertrust.v1.audit_service_pb2 import (
     AuditRecord,
@@ -19,11 +18,10 @@ VERIFY_SECONDS = 120.0
 """A file of a million lines takes some ten seconds."""
 
 
-class AuditClient:
-    """AuditService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+class Audits:
+    """AuditService of the client."""
 
-    def __init__(self, client: Client) -> None:
-        self._stub = AuditServiceStub(client.channel)
+    _audits: AuditServiceStub
 
     def list_audit_records(
         self, marketplace: str = "", *, page_size: int = 1_000, deadline_seconds: float = AUDIT_SECONDS
@@ -34,8 +32,8 @@ class AuditClient:
         """
         parent = marketplace_name(marketplace) if marketplace else ""
         request = ListAuditRecordsRequest(parent=parent, page_size=page_size)
-        yield from pages(self._stub.ListAuditRecords, request, "records", deadline_seconds)
+        yield from pages(self._audits.ListAuditRecords, request, "records", deadline_seconds)
 
     def verify_audit(self, *, deadline_seconds: float = VERIFY_SECONDS) -> VerifyAuditResponse:
         """Return the number of valid lines, the last hash, and the problem of the next line."""
-        return invoke(self._stub.VerifyAudit, VerifyAuditRequest(), deadline_seconds)
+        return invoke(self._audits.VerifyAudit, VerifyAuditRequest(), deadline_seconds)

@@ -14,8 +14,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
@@ -25,11 +24,15 @@ from typing import Any, Literal, Self
 import grpc
 
 from sellertrust.answers import Answers
+from sellertrust.audit import Audits
 from sellertrust.channel import CallerChannel, CallerFiles, Token
 from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
 from sellertrust.measures import Measures
 from sellertrust.models import Models
+from sellertrust.operations import Operations
+from sellertrust.policies import Policies
+from sellertrust.proposals import Proposals
 from sellertrust.remembered import RememberedScores
 from sellertrust.requests import (
     MaxStaleness,
@@ -44,16 +47,22 @@ from sellertrust.requests import (
     staleness,
     violation_name,
 )
+from sellertrust.review import Reviews
 from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
 from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
+from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 from sellertrust.v1.entry_pb2 import Category, Entry, Harm, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
+from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
+from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 from sellertrust.v1.trust_score_service_pb2 import FreshnessState, ScoreState
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
+from sellertrust.waiting import Threads
 
 __all__ = [
     "SERVICE_CONFIG",
@@ -91,6 +100,7 @@ SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text(
 OnError = Literal["raise", "unknown"]
 Use = Literal["badge", "payout"]
 """A badge always gets an answer, at most `badge_seconds` old unless no server answers; a payout a fresh one or an error."""
+_USES: dict[Use | None, tuple[OnError, MaxStaleness]] = {"badge": ("unknown", "any"), "payout": ("raise", "fresh")}
 _Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
 
 _LOG = logging.getLogger("sellertrust.client")
@@ -105,7 +115,7 @@ def unknown_score(name: str) -> TrustScore:
     return TrustScore(seller=name, state=state, badge="unknown", freshness=unknown)
 
 
-class Client(Answers, Decisions, Measures, Models):
+class Client(Answers, Audits, Decisions, Measures, Models, Operations, Policies, Proposals, Reviews):
     """A connection to sellertrust at `target`.
 
     `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. A client's `deadline_seconds`
@@ -119,7 +129,7 @@ class Client(Answers, Decisions, Measures, Models):
 
     _grpc: Any = grpc
     """Makes the channels, as OpenTelemetry has changed it."""
-    _wait: Callable[[Any], TrustScore] = staticmethod(Future.result)
+    _waits = Threads
 
     def __init__(
         self,
@@ -135,7 +145,7 @@ class Client(Answers, Decisions, Measures, Models):
     ) -> None:
         self.target = target
         self._unknown = _UnknownScores()
-        self._badges = RememberedScores(badge_seconds, self._wait)
+        self._badges = RememberedScores(badge_seconds, self._waits)
         self._read_seconds = deadline_seconds or READ_SECONDS
         self._write_seconds = deadline_seconds or WRITE_SECONDS
         config = SERVICE_CONFIG if service_config is None else service_config
@@ -164,6 +174,10 @@ class Client(Answers, Decisions, Measures, Models):
         self._models = ModelServiceStub(self.channel)
         self._measures = MeasureServiceStub(self.channel)
         self._answers = AnswerServiceStub(self.channel)
+        self._audits = AuditServiceStub(self.channel)
+        self._policies = PolicyServiceStub(self.channel)
+        self._proposals = ProposalServiceStub(self.channel)
+        self._reviews = ReviewServiceStub(self.channel)
 
     def __enter__(self) -> Self:
         return self
@@ -203,8 +217,7 @@ class Client(Answers, Decisions, Measures, Models):
         reason `TOO_STALE`. One word says both: `use="badge"` is `on_error="unknown"`, remembered for `badge_seconds`,
         and `use="payout"` is `max_staleness="fresh"` with `on_error="raise"`.
         """
-        if use is not None:
-            on_error, max_staleness = ("unknown", "any") if use == "badge" else ("raise", "fresh")
+        on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         name = seller_name(marketplace, seller)
 
@@ -233,14 +246,16 @@ class Client(Answers, Decisions, Measures, Models):
         at_least_sequence: int = 0,
         max_staleness: MaxStaleness = "any",
         on_error: OnError = "raise",
+        use: Use | None = None,
         deadline_seconds: float | None = None,
     ) -> list[ScoreResult]:
         """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger, one result each, in order.
 
         A result holds a `trust_score` or that seller's `error`. With `on_error="unknown"` each holds a trust score:
         `unknown_score` in place of errors, also if the whole call fails. A seller named twice is asked for once and
-        answered twice. `max_staleness` as in `get_trust_score`, seller by seller.
+        answered twice. `max_staleness` and `use` as in `get_trust_score`, seller by seller; nothing is remembered.
         """
+        on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
         found: dict[str, _Result] = {}
@@ -315,7 +330,7 @@ class Client(Answers, Decisions, Measures, Models):
         broken connection, unacknowledged batches are sent again, which is safe because of `entry_id`. Raises
         SellertrustCallError once that has failed for `patience_seconds`.
         """
-        patience = Patience(patience_seconds, self._closed)
+        patience = Patience(patience_seconds, self._closed, self._waits)
         return stream_entries(self._ledger.StreamEntries, marketplace_name(marketplace), batches, patience)
 
     def watch_entries(
@@ -341,7 +356,7 @@ class Client(Answers, Decisions, Measures, Models):
             page_size=page_size,
             resume_token=resume_token,
         )
-        return watch_entries(self._ledger.WatchEntries, request, Patience(patience_seconds, self._closed))
+        return watch_entries(self._ledger.WatchEntries, request, Patience(patience_seconds, self._closed, self._waits))
 
     def list_entries(
         self,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 
@@ -23,6 +24,7 @@ from sellertrust.v1.model_service_pb2 import (
     RollbackModelResponse,
 )
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.waiting import Threads
 
 MODEL_SECONDS = 15.0
 """Models are read and checked against their digests; people wait for that, no checkout does."""
@@ -42,6 +44,7 @@ class Models:
     """ModelService's methods of the client. A model is named by an alias, a digest, or its beginning."""
 
     _models: ModelServiceStub
+    _waits: type[Threads]
 
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
         """Yield the published models in the order of their digests. `deadline_seconds` is for one page."""
@@ -119,5 +122,5 @@ class Models:
             except SellertrustCallError as error:
                 if error.code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
                     raise
-            time.sleep(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+            self._waits.block(partial(time.sleep, min(LOOK_SECONDS, max(0.0, deadline - time.monotonic()))))
         return False

@@ -2,7 +2,6 @@
 
 import uuid
 
-from sellertrust.client import Client
 from sellertrust.requests import invoke, marketplace_name, seller_name
 from sellertrust.v1.ledger_service_pb2 import (
     EraseSellerRequest,
@@ -16,11 +15,10 @@ OPERATION_SECONDS = 30.0
 """An erasure may wait for readers of the database's journal."""
 
 
-class OperationsClient:
-    """Operators' calls over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+class Operations:
+    """Operators' calls of the client."""
 
-    def __init__(self, client: Client) -> None:
-        self._stub = LedgerServiceStub(client.channel)
+    _ledger: LedgerServiceStub
 
     def erase_seller(
         self,
@@ -36,7 +34,7 @@ class OperationsClient:
         request = EraseSellerRequest(
             seller=seller_name(marketplace, seller), actor=actor, ground=ground, entry_id=entry_id or uuid.uuid4().hex
         )
-        return invoke(self._stub.EraseSeller, request, deadline_seconds)
+        return invoke(self._ledger.EraseSeller, request, deadline_seconds)
 
     def mend_clock(
         self,
@@ -62,4 +60,4 @@ class OperationsClient:
             ahead_micros=ahead_micros,
             entry_id=entry_id or uuid.uuid4().hex,
         )
-        return invoke(self._stub.MendClock, request, deadline_seconds)
+        return invoke(self._ledger.MendClock, request, deadline_seconds)

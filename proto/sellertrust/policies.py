@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-from sellertrust.client import Client
 from sellertrust.requests import invoke, pages, policy_name
 from sellertrust.v1.policy_service_pb2 import (
     AcceptedLoss,
@@ -25,25 +24,24 @@ COMMIT_SECONDS = 60.0
 """A policy is first checked in every situation that it distinguishes."""
 
 
-class PolicyClient:
-    """PolicyService over a client's connection, which the client closes. Methods raise SellertrustCallError.
+class Policies:
+    """PolicyService of the client.
 
     A policy is named by `head` (the served one), its digest, or the digest's beginning.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._stub = PolicyServiceStub(client.channel)
+    _policies: PolicyServiceStub
 
     def get_policy(self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS) -> GetPolicyResponse:
         """Return one policy with its text, and `serving_digest`, the digest of the served policy."""
-        return invoke(self._stub.GetPolicy, GetPolicyRequest(name=policy_name(policy)), deadline_seconds)
+        return invoke(self._policies.GetPolicy, GetPolicyRequest(name=policy_name(policy)), deadline_seconds)
 
     def list_policy_moves(
         self, *, page_size: int = 100, deadline_seconds: float = POLICY_SECONDS
     ) -> Iterator[PolicyMove]:
         """Yield every move of the policy, oldest first. `deadline_seconds` is for one page."""
         request = ListPolicyMovesRequest(page_size=page_size)
-        yield from pages(self._stub.ListPolicyMoves, request, "moves", deadline_seconds)
+        yield from pages(self._policies.ListPolicyMoves, request, "moves", deadline_seconds)
 
     def commit_policy(
         self,
@@ -77,7 +75,7 @@ class PolicyClient:
             ],
             immediate=immediate,
         )
-        return invoke(self._stub.CommitPolicy, request, deadline_seconds)
+        return invoke(self._policies.CommitPolicy, request, deadline_seconds)
 
     def rollback_policy(
         self, *, actor: str, reason: str, policy: str | None = None, deadline_seconds: float = POLICY_SECONDS
@@ -90,4 +88,4 @@ class PolicyClient:
         if policy is None:
             policy = self.get_policy(deadline_seconds=deadline_seconds).policy.digest
         request = RollbackPolicyRequest(actor=actor, reason=reason, policy=policy_name(policy))
-        return invoke(self._stub.RollbackPolicy, request, deadline_seconds)
+        return invoke(self._policies.RollbackPolicy, request, deadline_seconds)

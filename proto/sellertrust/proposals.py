@@ -2,9 +2,9 @@
 
     with Client("trust.example:50051", tls="ca.pem", certificate="anna.pem", key="anna.key") as client:
         request = PromoteModelRequest(name="models/...", actor="anna", reason="...")
-        proposal = ProposalClient(client).create_proposal(request, actor="anna", reason="better on the last quarter")
+        proposal = client.create_proposal(request, actor="anna", reason="better on the last quarter")
         ...  # another person approves it
-        ProposalClient(client).carry_out(proposal)
+        client.carry_out(proposal)
 
 Deadlines, retries and errors are as in `sellertrust.client`.
 """
@@ -12,7 +12,6 @@ Deadlines, retries and errors are as in `sellertrust.client`.
 import uuid
 from collections.abc import Iterator
 
-from sellertrust.client import Client
 from sellertrust.requests import invoke, marketplace_name, pages
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntriesResponse
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -47,12 +46,14 @@ def proposal_name(proposal: str, marketplace: str = "") -> str:
     return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
 
 
-class ProposalClient:
-    """ProposalService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+class Proposals:
+    """ProposalService of the client."""
 
-    def __init__(self, client: Client) -> None:
-        self._channel = client.channel
-        self._stub = ProposalServiceStub(client.channel)
+    _ledger: LedgerServiceStub
+    _models: ModelServiceStub
+    _policies: PolicyServiceStub
+    _proposals: ProposalServiceStub
+    _reviews: ReviewServiceStub
 
     def create_proposal(
         self,
@@ -77,31 +78,31 @@ class ProposalClient:
                 message.append_entries.CopyFrom(request)
             case CommitPolicyRequest():
                 message.commit_policy.CopyFrom(request)
-        return invoke(self._stub.CreateProposal, message, deadline_seconds).proposal
+        return invoke(self._proposals.CreateProposal, message, deadline_seconds).proposal
 
     def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
-        return invoke(self._stub.GetProposal, GetProposalRequest(name=name), deadline_seconds).proposal
+        return invoke(self._proposals.GetProposal, GetProposalRequest(name=name), deadline_seconds).proposal
 
     def list_proposals(
         self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Iterator[Proposal]:
         """Yield the proposals of a marketplace, by default of all marketplaces, the latest first."""
         request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
-        yield from pages(self._stub.ListProposals, request, "proposals", deadline_seconds)
+        yield from pages(self._proposals.ListProposals, request, "proposals", deadline_seconds)
 
     def approve_proposal(
         self, name: str, digest: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Proposal:
         """Approve a proposal; `digest` identifies the request that the approver read."""
         request = ApproveProposalRequest(name=name, digest=digest, actor=actor, reason=reason)
-        return invoke(self._stub.ApproveProposal, request, deadline_seconds).proposal
+        return invoke(self._proposals.ApproveProposal, request, deadline_seconds).proposal
 
     def withdraw_proposal(
         self, name: str, *, actor: str, reason: str, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Proposal:
         """Withdraw a proposal, or decline another person's."""
         request = WithdrawProposalRequest(name=name, actor=actor, reason=reason)
-        return invoke(self._stub.WithdrawProposal, request, deadline_seconds).proposal
+        return invoke(self._proposals.WithdrawProposal, request, deadline_seconds).proposal
 
     def carry_out(self, proposal: Proposal, *, deadline_seconds: float = CARRY_OUT_SECONDS) -> Done:
         """Make the call in an approved proposal, and return its answer.
@@ -113,17 +114,17 @@ class ProposalClient:
             case "promote_model":
                 promotion = PromoteModelRequest(proposal=proposal.name)
                 promotion.MergeFrom(proposal.promote_model)
-                return invoke(ModelServiceStub(self._channel).PromoteModel, promotion, deadline_seconds)
+                return invoke(self._models.PromoteModel, promotion, deadline_seconds)
             case "decide_violations":
                 decision = DecideViolationsRequest(proposal=proposal.name)
                 decision.MergeFrom(proposal.decide_violations)
-                return invoke(ReviewServiceStub(self._channel).DecideViolations, decision, deadline_seconds)
+                return invoke(self._reviews.DecideViolations, decision, deadline_seconds)
             case "append_entries":
                 batch = AppendEntriesRequest(proposal=proposal.name)
                 batch.MergeFrom(proposal.append_entries)
-                return invoke(LedgerServiceStub(self._channel).AppendEntries, batch, deadline_seconds)
+                return invoke(self._ledger.AppendEntries, batch, deadline_seconds)
             case "commit_policy":
                 commit = CommitPolicyRequest(proposal=proposal.name)
                 commit.MergeFrom(proposal.commit_policy)
-                return invoke(PolicyServiceStub(self._channel).CommitPolicy, commit, deadline_seconds)
+                return invoke(self._policies.CommitPolicy, commit, deadline_seconds)
         raise ValueError("the proposal was erased with the seller whom it was about, or is of a newer release")

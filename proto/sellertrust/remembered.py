@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from sellertrust.errors import SellertrustCallError
 from sellertrust.scores import TrustScore
 from sellertrust.v1 import trust_score_service_pb2 as pb
+from sellertrust.waiting import Threads
 
 MAX_SELLERS = 10_000
 """The longest remembered leaves first: some 5 MB in all."""
@@ -20,10 +21,10 @@ MAX_SELLERS = 10_000
 class RememberedScores:
     """A score answers for `seconds`. Then one call asks anew, and others of that seller wait for its answer.
 
-    If the call fails, the last score answers, marked as stale with its age. `wait` returns what a future gets.
+    If the call fails, the last score answers, marked as stale with its age. `wait` says how others wait.
     """
 
-    def __init__(self, seconds: float, wait: "Callable[[Future[TrustScore]], TrustScore]") -> None:
+    def __init__(self, seconds: float, wait: type[Threads]) -> None:
         self._seconds = seconds
         self._wait = wait
         self._lock = threading.Lock()
@@ -39,7 +40,7 @@ class RememberedScores:
                 return known[1]
             asked = self._asked.setdefault(name, mine)
         if asked is not mine:
-            return self._wait(asked)
+            return self._wait.result(asked)
         try:
             score = ask()
         except BaseException as error:

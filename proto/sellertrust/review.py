@@ -1,8 +1,7 @@
 """The client of ReviewService: notifiers, the review queue, and bulk decisions.
 
     with Client("trust.example:50051") as client:
-        review = ReviewClient(client)
-        for item in review.list_review_queue("acme"):
+        for item in client.list_review_queue("acme"):
             print(item.violation.name, item.priority)
 
 Deadlines, retries, errors and times are as in `sellertrust.client`.
@@ -12,9 +11,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, TypedDict, Unpack
 
-from sellertrust.client import Client
 from sellertrust.requests import Time, bounds, invoke, marketplace_name, pages, seller_name, times
 from sellertrust.v1 import entry_pb2
+from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.review_service_pb2 import (
     DecideViolationsRequest,
     DecideViolationsResponse,
@@ -29,7 +29,7 @@ from sellertrust.v1.review_service_pb2 import (
 )
 from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 
-READ_SECONDS = 10.0
+REVIEW_SECONDS = 10.0
 """The queue is sorted for each page; people wait for that, no checkout does."""
 
 DECIDE_SECONDS = 60.0
@@ -60,12 +60,11 @@ class CaseDecision(_RequiredFields, total=False):
     """Replaces the client's deadline."""
 
 
-class ReviewClient:
-    """ReviewService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+class Reviews:
+    """ReviewService of the client."""
 
-    def __init__(self, client: Client) -> None:
-        self._stub = ReviewServiceStub(client.channel)
-        self._client = client
+    _ledger: LedgerServiceStub
+    _reviews: ReviewServiceStub
 
     def get_notifier(
         self,
@@ -74,10 +73,10 @@ class ReviewClient:
         *,
         observe_time: Time | None = None,
         known_time: Time | None = None,
-        deadline_seconds: float = READ_SECONDS,
+        deadline_seconds: float = REVIEW_SECONDS,
     ) -> Notifier:
         request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **bounds(observe_time, known_time))
-        return invoke(self._stub.GetNotifier, request, deadline_seconds).notifier
+        return invoke(self._reviews.GetNotifier, request, deadline_seconds).notifier
 
     def list_notifiers(
         self,
@@ -86,13 +85,13 @@ class ReviewClient:
         observe_time: Time | None = None,
         known_time: Time | None = None,
         page_size: int = 100,
-        deadline_seconds: float = READ_SECONDS,
+        deadline_seconds: float = REVIEW_SECONDS,
     ) -> Iterator[Notifier]:
         """Yield a marketplace's notifiers in the order of their ids, page by page, all as of the first page."""
         request = ListNotifiersRequest(
             parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
         )
-        yield from pages(self._stub.ListNotifiers, request, "notifiers", deadline_seconds)
+        yield from pages(self._reviews.ListNotifiers, request, "notifiers", deadline_seconds)
 
     def list_review_queue(
         self,
@@ -101,21 +100,21 @@ class ReviewClient:
         observe_time: Time | None = None,
         known_time: Time | None = None,
         page_size: int = 100,
-        deadline_seconds: float = READ_SECONDS,
+        deadline_seconds: float = REVIEW_SECONDS,
     ) -> Iterator[QueueItem]:
         """Yield the open violations, the most urgent first, page by page, all as of the first page."""
         request = ListReviewQueueRequest(
             parent=marketplace_name(marketplace), page_size=page_size, **bounds(observe_time, known_time)
         )
-        yield from pages(self._stub.ListReviewQueue, request, "items", deadline_seconds)
+        yield from pages(self._reviews.ListReviewQueue, request, "items", deadline_seconds)
 
-    def list_cases(self, marketplace: str, *, deadline_seconds: float = READ_SECONDS) -> ListReviewQueueResponse:
+    def list_cases(self, marketplace: str, *, deadline_seconds: float = REVIEW_SECONDS) -> ListReviewQueueResponse:
         """Return the undecided cases of cautions, at most 1,000, earliest deadline first, in `cases`.
 
         `open_cases` and `overdue_cases` count all.
         """
         request = ListReviewQueueRequest(parent=marketplace_name(marketplace), page_size=1)
-        return invoke(self._stub.ListReviewQueue, request, deadline_seconds)
+        return invoke(self._reviews.ListReviewQueue, request, deadline_seconds)
 
     def confirm_case(
         self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
@@ -146,7 +145,8 @@ class ReviewClient:
         )
         name = fields.get("entry_id") or f"case-{uuid.uuid4()}"
         entry = entry_pb2.Entry(entry_id=name, seller=seller_name(marketplace, seller), case=stated)
-        self._client.append_entries(marketplace, [entry], deadline_seconds=fields.get("deadline_seconds"))
+        request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=[entry])
+        invoke(self._ledger.AppendEntries, request, fields.get("deadline_seconds") or REVIEW_SECONDS)
 
     def decide_violations(
         self,
@@ -209,14 +209,14 @@ class ReviewClient:
         self, request: DecideViolationsRequest, *, deadline_seconds: float = DECIDE_SECONDS
     ) -> DecideViolationsResponse:
         """Make the call of `decide_violations` by a request of `decide_request`."""
-        return invoke(self._stub.DecideViolations, request, deadline_seconds)
+        return invoke(self._reviews.DecideViolations, request, deadline_seconds)
 
     def get_transparency_report(
         self, marketplace: str, period: str, *, deadline_seconds: float = REPORT_SECONDS
     ) -> GetTransparencyReportResponse:
         """Return the figures of the public report about a year (`2026`) or a month (`2026-03`)."""
         request = GetTransparencyReportRequest(parent=marketplace_name(marketplace), period=period)
-        return invoke(self._stub.GetTransparencyReport, request, deadline_seconds)
+        return invoke(self._reviews.GetTransparencyReport, request, deadline_seconds)
 
 
 def decide_request(
@@ -230,7 +230,7 @@ def decide_request(
     execute: bool = False,
     **fields: Any,
 ) -> DecideViolationsRequest:
-    """Return the request of `ReviewClient.decide_violations`, with the same arguments, to propose it."""
+    """Return the request of `Client.decide_violations`, with the same arguments, to propose it."""
     if execute and not decision_id:
         raise ValueError("decision_id is required to execute: it makes a call again safe")
     return DecideViolationsRequest(

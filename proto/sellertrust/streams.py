@@ -22,6 +22,7 @@ from sellertrust.v1.ledger_service_pb2 import (
     WatchEntriesRequest,
     WatchEntriesResponse,
 )
+from sellertrust.waiting import Threads
 
 IN_FLIGHT = 4
 """Batches that are sent ahead of their acknowledgements, and kept to be sent again."""
@@ -52,7 +53,8 @@ class Acknowledgement:
 class Patience:
     """The limit of a stream's retries: `seconds` after the first of consecutive failures, or until `closed`."""
 
-    def __init__(self, seconds: float, closed: threading.Event) -> None:
+    def __init__(self, seconds: float, closed: threading.Event, waits: type[Threads]) -> None:
+        self.waits = waits
         self._seconds = seconds
         self._closed = closed
         self._has_begun = False
@@ -72,7 +74,7 @@ class Patience:
         if self._until is None:
             self._until = now + self._seconds
             _LOG.info("stream broken: %s %s", error.code.name, error.reason)  # no message, which may name a seller
-        if not self._passes(error) or now + pause > self._until or self._closed.wait(pause):
+        if not self._passes(error) or now + pause > self._until or self.waits.block(lambda: self._closed.wait(pause)):
             raise error
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
@@ -188,15 +190,15 @@ def stream_entries(
     patience: Patience,
 ) -> Iterator[Acknowledgement]:
     """Send batches and yield one acknowledgement each."""
-    outbox = Outbox(parent, batches)
+    waits, outbox = patience.waits, Outbox(parent, patience.waits.batches(batches))
     try:
         while True:
-            outbox.wait_for_batch()
+            waits.block(outbox.wait_for_batch)
             if outbox.is_done():
                 return
-            call = method(outbox.requests(), timeout=CONNECTION_SECONDS)
+            call = method(waits.requests(outbox.requests()), timeout=CONNECTION_SECONDS)
             try:
-                for response in call:
+                for response in waits.messages(call):
                     patience.reset()
                     yield outbox.acknowledge(response)
                 if not outbox.is_done():
@@ -218,7 +220,7 @@ def watch_entries(
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:
-            for response in call:
+            for response in patience.waits.messages(call):
                 patience.reset()
                 request.resume_token = response.resume_token
                 request.after_sequence = 0 if response.resume_token else response.sequence

@@ -8,7 +8,6 @@ import typer
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
-from sellertrust.audit import AuditClient
 from service.access.grants import Grants, load_grants
 from service.access.principals import FORMS, is_principal
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Scope
@@ -90,7 +89,7 @@ def _method_row(
 def _list_audit(marketplace: str, output: Format) -> None:
     with client() as (connection, _):
         rows = []
-        for record in AuditClient(connection).list_audit_records(marketplace):
+        for record in connection.list_audit_records(marketplace):
             if output is Format.JSON:
                 write(record.line + "\n")
                 continue

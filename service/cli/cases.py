@@ -1,6 +1,5 @@
 import typer
 
-from sellertrust.review import ReviewClient
 from service.cli.common import client
 from service.cli.options import Limit, Marketplace
 from service.cli.output import Format, Output, cut_to_limit, emit, format_count, say
@@ -20,7 +19,7 @@ def list_cases(limit: Limit = 100, marketplace: Marketplace = None, output: Outp
     to confirmed violations.
     """
     with client(marketplace) as (connection, where):
-        found = ReviewClient(connection).list_cases(where)
+        found = connection.list_cases(where)
     rows = [row_of(one, FIELDS) for one in cut_to_limit(limit, found.cases)]
     for row in rows:
         more = len(row["entries"]) - MAX_ENTRIES

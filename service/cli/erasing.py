@@ -2,7 +2,6 @@ import uuid
 
 import typer
 
-from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
 from service.cli.common import client
 from service.cli.options import Actor, EntryId, Ground, Marketplace, Seller, Server
@@ -31,11 +30,7 @@ def erase_command(
     name = entry_id or uuid.uuid4().hex
     if server is not None:
         with client(marketplace, server) as (connection, where):
-            sequence = (
-                OperationsClient(connection)
-                .erase_seller(where, seller, actor=actor, ground=ground, entry_id=name)
-                .sequence
-            )
+            sequence = connection.erase_seller(where, seller, actor=actor, ground=ground, entry_id=name).sequence
     else:
         settings = load()
         with open_ledger(settings) as ledger:

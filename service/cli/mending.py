@@ -6,7 +6,6 @@ import typer
 
 from scoring.base.errors import invalid
 from scoring.base.time import SECOND, format_time
-from sellertrust.operations import OperationsClient
 from service.bootstrap import open_ledger
 from service.cli.common import client
 from service.cli.options import Actor, EntryId, Marketplace, Reason, Server
@@ -50,7 +49,7 @@ def mend_clock_command(
     name = entry_id or uuid.uuid4().hex
     if server is not None:
         with client(marketplace, server) as (connection, where):
-            answer = OperationsClient(connection).mend_clock(
+            answer = connection.mend_clock(
                 where,
                 actor=actor,
                 reason=reason,

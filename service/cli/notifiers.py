@@ -2,7 +2,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sellertrust.review import ReviewClient
 from sellertrust.v1.review_service_pb2 import Notifier
 from service.cli.common import client, times_of
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime
@@ -36,7 +35,7 @@ def show_notifiers(
     """
     times = times_of(observe_time, known_time)
     with client(marketplace) as (connection, where):
-        review = ReviewClient(connection)
+        review = connection
         if notifier:
             emit_one(_row(review.get_notifier(where, notifier, **times)), output)
             return

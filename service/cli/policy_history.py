@@ -8,8 +8,8 @@ import typer
 
 from scoring.base.errors import invalid
 from scoring.base.money import format_amount, parse_amount
+from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from sellertrust.policies import PolicyClient
 from sellertrust.requests import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, ImmediateGround, PolicyMove
 from service.cli.common import client
@@ -70,7 +70,7 @@ def commit(
     losses = _read_losses(accept_loss or [], found.rule_book.currency)
     ground = ImmediateGround.Value(f"IMMEDIATE_GROUND_{(immediate.value if immediate else 'unspecified').upper()}")
     with client() as (connection, _):
-        policies = PolicyClient(connection)
+        policies = connection
         replaced = policies.get_policy(expected or "head").policy
         if proposes:
             request = CommitPolicyRequest(
@@ -120,7 +120,7 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
     Servers follow within a second. Only a commit brings back what a rollback removed.
     """
     with client() as (connection, _):
-        policies = PolicyClient(connection)
+        policies = connection
         digest = policies.get_policy(expected).policy.digest if expected else None
         done = policies.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
     _report(done.move, done.serving_digest, output)
@@ -138,7 +138,7 @@ def show(
     if history and policy != "head":
         raise invalid("--history", "lists every policy; leave out POLICY, or --history")
     with client() as (connection, _):
-        policies = PolicyClient(connection)
+        policies = connection
         if history:
             rows = [
                 _make_policy_move_row(one, output, _find_currency(policies, one))
@@ -160,7 +160,7 @@ def show(
     write(shown.text)
 
 
-def _find_currency(policies: PolicyClient, move: PolicyMove) -> str:
+def _find_currency(policies: Client, move: PolicyMove) -> str:
     """Return the currency of a move's amounts; empty without any."""
     has_amounts = move.accepted_losses or move.sequence_losses
     return _read_currency(policies.get_policy(move.policy.rpartition("/")[2]).policy.text) if has_amounts else ""

@@ -8,7 +8,7 @@ import typer
 from scoring.base.errors import invalid
 from scoring.entries.field_types import escape_unprintable
 from sellertrust.client import Client
-from sellertrust.proposals import Proposable, ProposalClient, proposal_name
+from sellertrust.proposals import Proposable, proposal_name
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
 from service.cli.common import client
@@ -52,7 +52,7 @@ def show(
     if proposal and models:
         raise invalid("--models", "lists proposals; leave out PROPOSAL, or --models")
     with client(marketplace) as (connection, where):
-        asking = ProposalClient(connection)
+        asking = connection
         if proposal:
             emit_one(proposal_row(asking.get_proposal(_full_name(proposal, where)), output), output)
             return
@@ -84,7 +84,7 @@ def decide(
             "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
         )
     with client(marketplace) as (connection, where):
-        name, asking = _full_name(proposal, where), ProposalClient(connection)
+        name, asking = _full_name(proposal, where), connection
         if outcome is Outcome.APPROVE:
             present = asking.get_proposal(name).digest
             whole = present if present.startswith(digest) else digest.ljust(64, "0")
@@ -98,7 +98,7 @@ def decide(
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """Make the call in an approved proposal: all of it, once however often called."""
     with client(marketplace) as (connection, where):
-        asking = ProposalClient(connection)
+        asking = connection
         found = asking.get_proposal(_full_name(proposal, where))
         if found.WhichOneof("request") is None:
             raise invalid("PROPOSAL", "was erased with the seller whom it was about, or is of a newer release")
@@ -110,9 +110,7 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
-    found = ProposalClient(connection).create_proposal(
-        request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12]
-    )
+    found = connection.create_proposal(request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12])
     emit_one(proposal_row(found, output), output)
     say(
         f"nothing was done; {format_count(found.persons_missing, 'person')} more to approve it: sellertrust proposal show"

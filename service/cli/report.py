@@ -3,7 +3,6 @@ from typing import Annotated
 
 import typer
 
-from sellertrust.review import ReviewClient
 from service.cli.common import client
 from service.cli.options import Marketplace, require_folder_of
 from service.cli.output import say, write
@@ -38,7 +37,7 @@ def report(
     from service.web.public.report import write_csv, write_html
 
     with client(marketplace) as (connection, where):
-        found = ReviewClient(connection).get_transparency_report(where, period)
+        found = connection.get_transparency_report(where, period)
     if html is not None:
         html.write_text(write_html(found, where, match_language(language) or "en", alone=True), encoding="utf-8")
         say(f"wrote {html}")

@@ -219,14 +219,13 @@ def _verify_ledger(output: Format, file: Path | None, public_key: str | None) ->
 
 
 def _verify_audit(output: Format, file: Path | None, server: str | None) -> None:
-    from sellertrust.audit import AuditClient
     from service.access.audit_reading import verify_audit
 
     if server is not None:
         if file is not None:
             raise invalid("--server", "checks the file of that server; give it or FILE, not both")
         with client(target=server) as (connection, _):
-            found = AuditClient(connection).verify_audit()
+            found = connection.verify_audit()
         if found.problem:
             raise SellertrustError(f"the audit file of {server}: {found.problem}")
         lines, last = found.line_count, found.last_hash

@@ -8,9 +8,9 @@ from scoring.base.enums import Severity as SeverityWord
 from scoring.base.enums import Status
 from scoring.base.errors import invalid
 from scoring.base.money import format_amount
-from sellertrust.client import Decision
+from sellertrust.client import Client, Decision
 from sellertrust.errors import SellertrustCallError
-from sellertrust.review import ReviewClient, decide_request
+from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
 from sellertrust.v1.measure_service_pb2 import GetRestitutionResponse
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
@@ -185,7 +185,7 @@ def queue(
     Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
     """
     with client(marketplace) as (connection, where):
-        review = ReviewClient(connection)
+        review = connection
         times = times_of(observe_time, known_time)
         found = review.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
         rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
@@ -301,7 +301,7 @@ def decide_all(
         if proposes:
             propose(connection, decide_request(where, action, **wanted), actor=actor, reason=reason, output=output)
         else:
-            _show_bulk(_decide_all(ReviewClient(connection), where, action, wanted), wanted, output)
+            _show_bulk(_decide_all(connection, where, action, wanted), wanted, output)
 
 
 def _parse_execute(execute: str, *, proposes: bool) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def _show_bulk(done: DecideViolationsResponse, wanted: dict[str, Any], output: F
 
 
 def _decide_all(
-    review: ReviewClient, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
+    review: Client, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
 ) -> DecideViolationsResponse:
     execute, name = wanted["execute"], wanted["decision_id"]
     try:

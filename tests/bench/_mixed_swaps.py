@@ -16,7 +16,6 @@ from pathlib import Path
 from scoring.scores.answer import MadeBy
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from sellertrust.policies import PolicyClient
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.contract.resource_names import seller_name
 from service.contract.scores import score_message
@@ -108,7 +107,7 @@ def run(show: Show, count: int = SWAPS) -> None:
 
 def _swaps(client: Client, registry: Registry, models: list[str], number: int) -> list[Callable[[], object]]:
     first, second = models
-    policies = PolicyClient(client)
+    policies = client
     shipped = read_policy(SHIPPED_POLICY).digest
 
     def promote() -> None:

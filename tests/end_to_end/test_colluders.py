@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from sellertrust.client import Client
-from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_RATED, TrustScore
 from tests.helpers.databases import BACKENDS, database
@@ -86,7 +85,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp
     with ExitStack() as stack:
         quiet = stack.enter_context(marketplace(backend, tmp_path / "quiet", past))
         client = stack.enter_context(marketplace(backend, tmp_path / "attacked", past))
-        review = ReviewClient(client)
+        review = client
         for one in (quiet, client):
             one.confirm_violation(MARKET, "real", **WHY)
         client.append_entries(MARKET, attack())
@@ -154,7 +153,7 @@ def test_no_answer_depends_on_who_reported(backend: str, tmp_path: Path) -> None
             for other in others:
                 getattr(client, f"{action}_violation")(MARKET, other.entry_id, **WHY)
             if notifier:
-                record = ReviewClient(client).get_notifier(MARKET, notifier)
+                record = client.get_notifier(MARKET, notifier)
                 assert (record.reliability > 0.9) == (action == "confirm") == (record.reliability > 0.3)
             explained = client.explain_trust_score(MARKET, "offender")
             explained.trust_score.ClearField("stamp")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sellertrust.client import Client, seller_name
-from sellertrust.proposals import ProposalClient
 from sellertrust.requests import invoke
-from sellertrust.review import ReviewClient, decide_request
+from sellertrust.review import decide_request
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -66,15 +65,15 @@ class World:
             self._clients[name] = Client(self.address, **shown.options(), service_config="{}", deadline_seconds=60)
         return self._clients[name]
 
-    def proposals(self, name: str) -> ProposalClient:
-        return ProposalClient(self(name))
+    def proposals(self, name: str) -> Client:
+        return self(name)
 
-    def by_token(self, name: str, token: Path) -> ProposalClient:
+    def by_token(self, name: str, token: Path) -> Client:
         self(name)
         both = self._clients[f"{name} {token}"] = Client(
             self.address, **self._shown[name].options(), token=token, service_config="{}", deadline_seconds=60
         )
-        return ProposalClient(both)
+        return both
 
     def raw_append(self, name: str, request: AppendEntriesRequest, proposal: str) -> None:
         request.proposal = proposal
@@ -83,8 +82,8 @@ class World:
     def raw_decide(self, name: str, request: DecideViolationsRequest) -> None:
         invoke(ReviewServiceStub(self(name).channel).DecideViolations, request, 60)
 
-    def review(self, name: str) -> ReviewClient:
-        return ReviewClient(self(name))
+    def review(self, name: str) -> Client:
+        return self(name)
 
     def propose(self, name: str, request: Any, **options: Any) -> Proposal:
         return self.proposals(name).create_proposal(request, **SAID, **options)

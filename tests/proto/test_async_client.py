@@ -1,7 +1,8 @@
 import asyncio
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from sellertrust import channel as channels
 from sellertrust.aio import METHODS, AsyncClient
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
+from sellertrust.v1.entry_pb2 import Entry
+from service.api.server import FILES
 from tests import aio_stub
 from tests.helpers.models import artifact
 from tests.helpers.servers import MARKET, exposure, identity, running_server, violation
@@ -28,7 +31,11 @@ def target() -> Iterator[str]:
 def test_its_signatures_are_the_clients() -> None:
     assert (aio_stub.FOLDER / "aio.pyi").read_text() == aio_stub.formatted(aio_stub.stub()), "python -m tests.aio_stub"
     public = {name for name in dir(Client) if not name.startswith("_")}
-    assert public - METHODS.keys() == {"close", "stream_entries", "watch_entries", "wait_for_model"}
+    assert public - METHODS.keys() == {"close"}
+    services = [file.services_by_name.values() for file in FILES]
+    stated = {method.name for found in services for service in found for method in service.methods}
+    snake = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in stated}
+    assert snake <= METHODS.keys(), "the client lacks a method of the contract"
 
 
 def test_calls_run_side_by_side_on_one_loop(target: str) -> None:
@@ -37,6 +44,7 @@ def test_calls_run_side_by_side_on_one_loop(target: str) -> None:
             scores = await asyncio.gather(*[client.get_trust_score(MARKET, "s1") for _ in range(20)])
             assert {score.points for score in scores} == {scores[0].points}
             assert [entry.entry_id async for entry in client.list_entries(MARKET, page_size=1)] == ["i", "x", "v"]
+            assert await client.wait_for_model((await client.get_model()).serving_digest)
             decided = await client.confirm_violation(MARKET, "v", actor="staff-1", reason="seen")
             seen = await client.get_trust_score(MARKET, "s1", at_least_sequence=decided.sequence)
             assert seen.counted_incidents == 1
@@ -45,6 +53,57 @@ def test_calls_run_side_by_side_on_one_loop(target: str) -> None:
             assert error.value.reason == "SELLER_NOT_FOUND"
 
     asyncio.run(main())
+
+
+def test_streams_run_on_a_loop(tmp_path: Path) -> None:
+    """Batches of an asynchronous generator, and a watch that sees them."""
+
+    async def batches() -> AsyncIterator[list[Entry]]:
+        for number in range(20):
+            await asyncio.sleep(0.01)
+            yield [exposure(f"x{number}", "s1", 1, number + 2)]
+
+    async def main() -> None:
+        with running_server(tmp_path, artifact=artifact()) as running:
+            address = running.address
+            async with AsyncClient(address, deadline_seconds=30) as client:
+                assert await client.append_entries(MARKET, [identity("i", "s1")])
+                assert [one async for one in client.list_review_queue(MARKET)] == []
+                assert (await client.get_policy()).policy.name
+                seen: list[str] = []
+
+                async def watch() -> None:
+                    async for response in client.watch_entries(MARKET):
+                        seen.extend(entry.entry_id for entry in response.entries)
+                        if len(seen) == 21:
+                            return
+
+                watching = asyncio.create_task(watch())
+                acknowledged = [one async for one in client.stream_entries(MARKET, batches())]
+                assert [one.index for one in acknowledged] == list(range(20))
+                again = client.stream_entries(MARKET, [[exposure("x0", "s1", 1, 2)], [Entry()]])
+                assert [one.error is None for one in [one async for one in again]] == [True, False]
+                await asyncio.wait_for(watching, 60)
+                assert seen == ["i", *[f"x{number}" for number in range(20)]]
+                left = asyncio.create_task(watch())
+                await asyncio.sleep(0.1)
+                left.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await left
+
+    asyncio.run(main())
+
+
+def test_one_word_says_what_a_list_of_scores_is_for(target: str) -> None:
+    with Client(target, deadline_seconds=30) as client:
+        known, unknown = client.batch_get_trust_scores(MARKET, ["s1", "s9"], use="badge")
+        assert known.trust_score.points
+        assert unknown.trust_score.badge == "unknown"
+        assert client.batch_get_trust_scores(MARKET, ["s9"], use="payout")[0].error
+    with Client("127.0.0.1:9", deadline_seconds=1) as nobody:
+        assert nobody.batch_get_trust_scores(MARKET, ["s1"], use="badge")[0].trust_score.badge == "unknown"
+        with pytest.raises(SellertrustCallError):
+            nobody.batch_get_trust_scores(MARKET, ["s1"], use="payout")
 
 
 def test_a_cancelled_call_cancels_no_other(target: str) -> None:

@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from scoring.entries.field_types import is_id
 from sellertrust.client import Client
-from sellertrust.review import ReviewClient
 from service.web.frame.rendering import HEADERS
 from service.web.frame.visits import Problem, SignInNeeded, Site, Visit, Visitor
 from service.web.languages import accepted_language, match_language
@@ -65,7 +64,7 @@ class ReportPages:
             try:
                 kept = self._kept.get(key)
                 if kept is None or time.monotonic() >= kept[0]:
-                    report = ReviewClient(self.client).get_transparency_report(marketplace, period)
+                    report = self.client.get_transparency_report(marketplace, period)
                     kept = time.monotonic() + KEPT_SECONDS, report
                     self._kept.pop(key, None)
                     self._kept[key] = kept

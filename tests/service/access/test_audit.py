@@ -9,7 +9,6 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import SellertrustCallError
-from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.proposal_service_pb2 import GetProposalRequest, ListProposalsRequest
@@ -111,7 +110,7 @@ def test_audit_says_what_bulk_decisions_and_refusals_came_to(tmp_path: Path) -> 
     path = tmp_path / "audit.jsonl"
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
-        review = ReviewClient(client)
+        review = client
         wanted = {"decision_id": "case-1", "actor": "a", "reason": "so", "seller": "s"}
         shown = review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **wanted)
         review.decide_violations(
@@ -224,7 +223,7 @@ def test_no_text_of_callers_stands_in_place_of_an_id(tmp_path: Path) -> None:
     path, prose, longest = tmp_path / "audit.jsonl", "Jo Doe of 1 Main Street", "i" * 128
     with running_server(tmp_path) as running, running.client() as client:
         wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}
-        review = ReviewClient(client)
+        review = client
         for decision_id in (prose, "x" * 129, longest):
             refusal(
                 review.decide_violations,

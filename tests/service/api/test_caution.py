@@ -6,7 +6,6 @@ from scoring.base.enums import CautionSignal
 from scoring.caution.cautions import Caution
 from scoring.caution.flow_signals import Measured
 from sellertrust.client import seller_name
-from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
 from service.cli.scores import describe_reason
@@ -117,16 +116,14 @@ def test_the_queue_states_when_a_case_is_due(running: Running, tmp_path: Path) -
             ],
         )
         [caution] = client.get_trust_score(MARKET, "s1").cautions
-        items = {
-            item.violation.name.rsplit("/", 1)[-1]: item for item in ReviewClient(client).list_review_queue(MARKET)
-        }
+        items = {item.violation.name.rsplit("/", 1)[-1]: item for item in client.list_review_queue(MARKET)}
         assert (items["r"].decide_by_time, items["r"].case) == (caution.decide_by_time, caution.case)
         assert [items[name].HasField("decide_by_time") or items[name].case for name in ("other", "third")] == ["", ""]
         rows = {row["violation"]: row for row in shell_of(tmp_path, target=running.address).json("violation", "queue")}
         assert rows["r"]["decide_by"] == caution.decide_by_time.ToJsonString()
         assert rows["other"]["decide_by"] is None
         client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
-        assert not any(item.case for item in ReviewClient(client).list_review_queue(MARKET))
+        assert not any(item.case for item in client.list_review_queue(MARKET))
 
 
 def test_a_caution_names_its_last_hundred_entries() -> None:

@@ -6,9 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sellertrust.audit import AuditClient
 from sellertrust.client import Client
-from sellertrust.operations import OperationsClient
 from sellertrust.v1 import audit_service_pb2, entry_pb2
 from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 from service.access.audit import GENESIS, AuditFile
@@ -35,7 +33,7 @@ def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
     with running.client() as client:
         report(client, "v-1", "s")
         client.confirm_violation(MARKET, "v-1", actor="court", reason="a name in a text")
-        operations = OperationsClient(client)
+        operations = client
         done = operations.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1")
         assert (done.sequence, done.entry_id) == (3, "e-1")
         _, decision, erasure = client.list_entries(MARKET, "s")
@@ -53,7 +51,7 @@ def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
 
 def test_wrong_fields_of_an_erasure_are_named(running: Running) -> None:
     with running.client() as client:
-        operations = OperationsClient(client)
+        operations = client
         absent = refusal(operations.erase_seller, MARKET, "nobody", actor="officer")
         assert (absent.code, absent.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
         report(client, "v-1", "s")
@@ -66,7 +64,7 @@ def test_wrong_fields_of_an_erasure_are_named(running: Running) -> None:
 def test_a_clock_is_mended_by_call(running: Running) -> None:
     with running.client() as client:
         report(client, "v-1", "s")
-        operations = OperationsClient(client)
+        operations = client
         done = operations.mend_clock(MARKET, actor="ops", reason="the ledger rested", entry_id="c-1")
         assert (done.sequence, done.entry_id) == (2, "c-1")
         assert done.record_time.ToMicroseconds() > 0
@@ -90,7 +88,7 @@ def test_the_audit_file_is_listed_and_verifies(running: Running) -> None:
         for number in range(5):
             report(client, f"v-{number}", "s")
             client.confirm_violation(MARKET, f"v-{number}", actor="court", reason="so")
-        audit = AuditClient(client)
+        audit = client
         records = [*audit.list_audit_records(page_size=3)]
         assert [record.event for record in records] == ["call", "end"] * 5
         assert [record.line for record in records] == (running.database.parent / "audit.jsonl").read_text().splitlines()
@@ -117,7 +115,7 @@ def test_a_file_that_was_changed_is_found_by_the_call(running: Running) -> None:
         client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
         client.overturn_violation(MARKET, "v-1", actor="court", reason="so")
         path.write_text(path.read_text().replace("OverturnViolation", "ConfirmViolation"))
-        found = AuditClient(client).verify_audit()
+        found = client.verify_audit()
     assert (found.line_count, found.problem.split(",")[0]) == (2, "line 3 was changed")
 
 
@@ -126,7 +124,7 @@ def test_a_damaged_audit_file_is_named(running: Running) -> None:
     with running.client(service_config="{}") as client:
         report(client, "v-1", "s")
         client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
-        audit, whole = AuditClient(client), path.read_text()
+        audit, whole = client, path.read_text()
         for damage in ("5\n", "[]\n", "{}\n", "no line\n", '{"hash": "x", "time": "yesterday"}\n'):
             path.write_text(damage + whole)
             error = refusal(lambda: [*audit.list_audit_records()])
@@ -153,7 +151,7 @@ def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -
                 report(staff, name, "s", marketplace)
                 staff.review_violation(marketplace, name, actor="a", reason="so", entry_id=f"d-{name}")
         with callers("some") as some:
-            audit = AuditClient(some)
+            audit = some
             own = [*audit.list_audit_records(MARKET, page_size=1)]
             assert [record.event for record in own] == ["call", "end"] * 2
             assert {record.parent for record in own} == {f"marketplaces/{MARKET}"}
@@ -162,10 +160,10 @@ def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -
             assert refusal(audit.verify_audit).reason == "CALLER_NOT_GRANTED"
             first = _page(some)
         with callers("seller") as seller:
-            assert refusal(lambda: [*AuditClient(seller).list_audit_records(MARKET)]).metadata == {"right": "audit"}
+            assert refusal(lambda: [*seller.list_audit_records(MARKET)]).metadata == {"right": "audit"}
         with callers("every") as every:
-            assert len([*AuditClient(every).list_audit_records()]) == 6
-            assert len([*AuditClient(every).list_audit_records(MARKET)]) == 4
+            assert len([*every.list_audit_records()]) == 6
+            assert len([*every.list_audit_records(MARKET)]) == 4
             with pytest.raises(grpc.RpcError, match="page_token"):
                 _page(every, first.next_page_token)
 

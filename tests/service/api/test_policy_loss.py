@@ -14,7 +14,6 @@ from scoring.loss_certificate.certificate import accept, certify, list_losses
 from scoring.loss_certificate.exceptions import Granted
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
-from sellertrust.policies import PolicyClient
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, CommitPolicyResponse
 from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from service.policy import loss_check
@@ -235,12 +234,12 @@ def test_a_policy_that_allows_a_larger_loss_needs_its_acceptance(one: Running) -
 
 def test_accepted_losses_are_part_of_a_proposal(url: str, tmp_path: Path) -> None:
     with world(url, tmp_path, ALL, persons(**PERSONS), EYES) as eyes:
-        head = PolicyClient(eyes("anna")).get_policy().policy.digest
+        head = eyes("anna").get_policy().policy.digest
         asked = CommitPolicyRequest(text=LADDER.text, expected=f"policies/{head}", assumptions=ASSUMED, **SAID)
         refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", eyes.propose, "anna", asked)
         asked.accepted_losses.extend(AcceptedLoss(verdict=name, sum_minor=most) for name, most in LOSSES.items())
         proposal = eyes.agreed(asked)
-        policies = PolicyClient(eyes("robot"))
+        policies = eyes("robot")
         same = {**SAID, "expected": head, "assumptions": ASSUMED, "proposal": proposal.name}
         raised = LOSSES | {"unconditional": 10**12}
         needs_approval(policies.commit_policy, LADDER.text, **same, accepted_losses=raised)

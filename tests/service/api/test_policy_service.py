@@ -9,7 +9,6 @@ import pytest
 
 from scoring.base.errors import PolicyRefused
 from sellertrust.client import Client
-from sellertrust.policies import PolicyClient
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.policy_service_pb2 import IMMEDIATE_GROUND_DANGER, CommitPolicyRequest, PolicyAction
 from service.api.server import Server
@@ -44,7 +43,7 @@ class Running:
         self.scorer: Scorer = build_scorer(self.ledger, TIERS, Shelf(artifact()))
         server = stack.enter_context(Server(settings_of(data_dir=folder), self.ledger, self.scorer))
         self.client = stack.enter_context(Client(server.address))
-        self.policies = PolicyClient(self.client)
+        self.policies = self.client
         self.problems: list[str] = []
         stop = threading.Event()
         follow = threading.Thread(target=self.scorer.policy.follow, args=(stop, self.problems.append))
@@ -274,18 +273,18 @@ def commitment(policy: str, expected: str) -> CommitPolicyRequest:
 
 @pytest.mark.long
 def test_a_policy_needs_a_second_person(eyes: World) -> None:
-    head = PolicyClient(eyes("anna")).get_policy().policy.digest
+    head = eyes("anna").get_policy().policy.digest
     asked = {**SAID, "expected": head}
-    assert needs_approval(PolicyClient(eyes("anna")).commit_policy, GENERAL.text, **asked)["right"] == "policies"
+    assert needs_approval(eyes("anna").commit_policy, GENERAL.text, **asked)["right"] == "policies"
     proposal = eyes.agreed(commitment(GENERAL.text, head))
     assert dict(proposal.basis) == {"policy": head, "policy_moves": "0"}
     for _ in range(2):
-        done = PolicyClient(eyes("robot")).commit_policy(GENERAL.text, **asked, proposal=proposal.name)
+        done = eyes("robot").commit_policy(GENERAL.text, **asked, proposal=proposal.name)
         assert done.serving_digest == GENERAL.digest
     assert done.move.proposal == proposal.name
-    assert PolicyClient(eyes("carl")).rollback_policy(**SAID).serving_digest == head
-    refused("NOT_FOUND", "POLICY_NOT_FOUND", PolicyClient(eyes("carl")).rollback_policy, **SAID, policy=head)
-    again = PolicyClient(eyes("robot")).commit_policy(GENERAL.text, **asked, proposal=proposal.name)
+    assert eyes("carl").rollback_policy(**SAID).serving_digest == head
+    refused("NOT_FOUND", "POLICY_NOT_FOUND", eyes("carl").rollback_policy, **SAID, policy=head)
+    again = eyes("robot").commit_policy(GENERAL.text, **asked, proposal=proposal.name)
     assert again.serving_digest == head
     assert "let in without approval, as an emergency" in eyes.log.getvalue()
 

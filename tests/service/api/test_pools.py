@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
-from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.access.limits import CLASSES
 from service.api.approvals import Approvals
@@ -67,7 +66,7 @@ def test_bulk_decisions_hold_up_no_append(tmp_path: Path, monkeypatch: pytest.Mo
         ExitStack() as stack,
     ):
         stack.callback(release.set)
-        decide = ReviewClient(client).decide_violations
+        decide = client.decide_violations
         asked: Any = {"actor": "a", "reason": "r", "seller": "s", "deadline_seconds": 25}
         for _ in range(12):
             pool.submit(decide, MARKET, entry_pb2.ACTION_DISMISS, **asked)

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sellertrust.review import ReviewClient, notifier_name
+from sellertrust.review import notifier_name
 from sellertrust.v1 import entry_pb2
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, days_ago, running_server, violation
@@ -17,7 +17,7 @@ WHY: dict[str, Any] = {"actor": "staff-7", "reason": "made up"}
 
 def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
-        review = ReviewClient(client)
+        review = client
         client.append_entries(MARKET, [violation(f"v{n}", "s", notifier="brand-1") for n in range(3)])
         [*_, last] = client.list_entries(MARKET)
         client.append_entries(MARKET, [violation("c", "s", notifier="customs-1", source=entry_pb2.SOURCE_CUSTOMS)])
@@ -40,7 +40,7 @@ def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) ->
 
 def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
-        review = ReviewClient(client)
+        review = client
 
         def fields(**options: Any) -> list[str]:
             options = WHY | {"notifier": "n"} | options

@@ -12,11 +12,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from scoring.base.errors import LedgerUnavailable
-from sellertrust.audit import AuditClient
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from sellertrust.policies import PolicyClient
-from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.ledger.clock import tail
@@ -212,14 +209,14 @@ def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path,
         client.get_trust_score(MARKET, "held")
         asked: Any = {"deadline_seconds": PATIENCE}
         decision: Any = {"actor": "a", "reason": "r", "seller": "held"}
-        review, audit = ReviewClient(client), AuditClient(client)
+        review, audit = client, client
         waiting: list[Callable[[], object]] = [
             lambda: client.get_violation(MARKET, "v-held", **asked),
             lambda: client.get_trust_score(MARKET, "unheard-of", **asked),
             lambda: client.batch_get_trust_scores(MARKET, ["unheard-of"], **asked),
             lambda: list(review.list_review_queue(MARKET, **asked)),
             lambda: review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **decision, **asked),
-            lambda: list(PolicyClient(client).list_policy_moves(**asked)),
+            lambda: list(client.list_policy_moves(**asked)),
         ]
         with postgresql.hanging():
             calls = [pool.submit(call) for call in waiting * 8]

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from sellertrust.client import Client, SellertrustCallError
-from sellertrust.policies import PolicyClient
 from sellertrust.v1 import ledger_service_pb2 as pb
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
@@ -132,7 +131,7 @@ def test_what_was_remembered_of_lost_entries_is_dropped(pair: Pair, tmp_path: Pa
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        PolicyClient(client).commit_policy(TIERS.read_text(), expected=policy.digest, actor="anna", reason="lost")
+        client.commit_policy(TIERS.read_text(), expected=policy.digest, actor="anna", reason="lost")
         lost = running.ledger.append(MARKET, [domain_confirmed(f"c{n}", "s1") for n in range(3)])[-1].sequence
         assert lost > kept.sequence + 3
         guilty = client.get_trust_score(MARKET, "s1", at_least_sequence=lost)

@@ -8,7 +8,6 @@ import pytest
 
 from scoring.base.time import parse_time
 from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER
-from sellertrust.review import ReviewClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.servicers.review import ReviewServicer
@@ -53,7 +52,7 @@ def test_a_report_over_grpc_and_its_files(tmp_path: Path) -> None:
         client.append_entries(MARKET, [reported(f"v{n}", "s") for n in range(6)])
         client.append_entries(MARKET, [reported(f"c{n}", "s", source=entry_pb2.SOURCE_COURT) for n in range(2)])
         year = f"{days_ago(0):%Y}"
-        report = ReviewClient(client).get_transparency_report(MARKET, year)
+        report = client.get_transparency_report(MARKET, year)
         assert (counts(report, "known")["notices"], counts(report, "known")["orders"]) == (6, 0)
         assert not report.simulated
         assert not report.HasField("publish_time")
@@ -76,7 +75,7 @@ def test_a_report_over_grpc_and_its_files(tmp_path: Path) -> None:
 def test_a_wrong_period_is_refused(tmp_path: Path, period: str) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [reported("v", "s")])
-        found = refusal(ReviewClient(client).get_transparency_report, MARKET, period)
+        found = refusal(client.get_transparency_report, MARKET, period)
         assert (found.code, found.fields[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, "period")
 
 
@@ -88,8 +87,8 @@ def test_a_report_needs_its_own_right_over_the_marketplace(tmp_path: Path) -> No
     ]
     with granted_server(tmp_path, *tables) as callers:
         with callers("web") as client:
-            assert ReviewClient(client).get_transparency_report(MARKET, "2025").figures
+            assert client.get_transparency_report(MARKET, "2025").figures
         for name in ("seller", "reader"):
             with callers(name) as client:
-                found = refusal(ReviewClient(client).get_transparency_report, MARKET, "2025")
+                found = refusal(client.get_transparency_report, MARKET, "2025")
                 assert found.code is grpc.StatusCode.PERMISSION_DENIED

@@ -11,7 +11,6 @@ from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.entries.kinds.settlement import FlowStated
 from sellertrust.errors import SellertrustCallError
-from sellertrust.review import ReviewClient
 from service.bootstrap import build_scorer, build_worker
 from service.ledger.store import Ledger
 from service.mechanism.metrics import MechanismMetrics
@@ -188,7 +187,7 @@ def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
         running.client() as client,
     ):
         client.append_entries(MARKET, [servers.identity("i1", "s1"), servers.exposure("x1", "s1", 5_000)])
-        review, shell = ReviewClient(client), shell_of(tmp_path / "cli", target=running.address)
+        review, shell = client, shell_of(tmp_path / "cli", target=running.address)
         client.append_entries(MARKET, [servers.violation(name, "s1", source=3) for name in ("r1", "r2")])
         build_worker(running.ledger, running.scorer).look()
         found = review.list_cases(MARKET)
