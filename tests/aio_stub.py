@@ -18,6 +18,7 @@ SOURCES = (
     "decisions",
     "measures",
     "models",
+    "network",
     "operations",
     "policies",
     "proposals",

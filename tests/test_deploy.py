@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sellertrust.client import Client
 from service.access.grants import load_grants
+from service.api.server import FILES
 from service.settings import VARIABLES, load
 from tests.helpers.filled import prepare
 from tests.helpers.servers import MARKET
@@ -116,6 +117,11 @@ def test_kubernetes_takes_what_kustomize_renders(tmp_path: Path) -> None:
         )
     load_grants(DEPLOY / "kubernetes/grants.toml")
     assert found["NetworkPolicy"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_envoy_offers_every_service() -> None:
+    offered = set(re.findall(r"- (sellertrust\.v1\.\w+)", (DEPLOY / "envoy/envoy.yaml").read_text()))
+    assert offered == {service.full_name for file in FILES for service in file.services_by_name.values()}
 
 
 def test_compose_names_only_what_is_there() -> None:

@@ -16,6 +16,7 @@ from sellertrust.client import (
 from sellertrust.decisions import Decided, Decision
 from sellertrust.measures import MEASURE_SECONDS
 from sellertrust.models import MODEL_SECONDS, PROMOTE_SECONDS
+from sellertrust.network import NETWORK_SECONDS, REFRESH_SECONDS
 from sellertrust.operations import OPERATION_SECONDS
 from sellertrust.policies import COMMIT_SECONDS, POLICY_SECONDS
 from sellertrust.proposals import CARRY_OUT_SECONDS, PROPOSAL_SECONDS, Done, Proposable
@@ -57,6 +58,11 @@ from sellertrust.v1.model_service_pb2 import (
     PromoteModelResponse,
     RollbackModelResponse,
 )
+from sellertrust.v1.network_service_pb2 import (
+    GetSellerNetworkResponse,
+    ListRingsResponse,
+    RefreshLinksResponse,
+)
 from sellertrust.v1.policy_service_pb2 import (
     CommitPolicyResponse,
     GetPolicyResponse,
@@ -68,6 +74,7 @@ from sellertrust.v1.proposal_service_pb2 import (
     Proposal,
 )
 from sellertrust.v1.review_service_pb2 import (
+    DecideViolationsRequest,
     DecideViolationsResponse,
     GetTransparencyReportResponse,
     ListReviewQueueResponse,
@@ -146,6 +153,9 @@ class AsyncClient:
         proposal_id: str | None = None,
         deadline_seconds: float = PROPOSAL_SECONDS,
     ) -> Proposal: ...
+    async def decide(
+        self, request: DecideViolationsRequest, *, deadline_seconds: float = DECIDE_SECONDS
+    ) -> DecideViolationsResponse: ...
     async def decide_violation(
         self, action: str, marketplace: str, violation: str, **fields: Unpack[Decision]
     ) -> Decided: ...
@@ -171,6 +181,7 @@ class AsyncClient:
         expected_count: int = 0,
         etag: str = "",
         proposal: str = "",
+        reverses: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
     ) -> DecideViolationsResponse: ...
     async def diff_models(
@@ -260,6 +271,15 @@ class AsyncClient:
         self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS
     ) -> GetPolicyResponse: ...
     async def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal: ...
+    async def get_recorded_violation(
+        self,
+        marketplace: str,
+        violation: str,
+        *,
+        known_time: Time | None = None,
+        at_least_sequence: int = 0,
+        deadline_seconds: float | None = None,
+    ) -> ledger_service_pb2.GetViolationResponse: ...
     async def get_restitution(
         self,
         marketplace: str,
@@ -269,6 +289,15 @@ class AsyncClient:
         at_least_sequence: int = 0,
         deadline_seconds: float = MEASURE_SECONDS,
     ) -> GetRestitutionResponse: ...
+    async def get_seller_network(
+        self,
+        marketplace: str,
+        seller: str,
+        *,
+        steps: int = 0,
+        at_least_sequence: int = 0,
+        deadline_seconds: float = NETWORK_SECONDS,
+    ) -> GetSellerNetworkResponse: ...
     async def get_transparency_report(
         self, marketplace: str, period: str, *, deadline_seconds: float = REPORT_SECONDS
     ) -> GetTransparencyReportResponse: ...
@@ -339,6 +368,9 @@ class AsyncClient:
         page_size: int = 100,
         deadline_seconds: float = REVIEW_SECONDS,
     ) -> AsyncIterator[QueueItem]: ...
+    async def list_rings(
+        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = NETWORK_SECONDS
+    ) -> ListRingsResponse: ...
     async def list_statements_of_reasons(
         self,
         marketplace: str,
@@ -386,6 +418,9 @@ class AsyncClient:
         deadline_seconds: float = PROMOTE_SECONDS,
     ) -> PromoteModelResponse: ...
     async def reduce_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
+    async def refresh_links(
+        self, marketplace: str, *, deadline_seconds: float = REFRESH_SECONDS
+    ) -> RefreshLinksResponse: ...
     async def reinstate_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def replay_trust_score(
         self,

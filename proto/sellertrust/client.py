@@ -30,6 +30,7 @@ from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
 from sellertrust.measures import Measures
 from sellertrust.models import Models
+from sellertrust.network import Networks
 from sellertrust.operations import Operations
 from sellertrust.policies import Policies
 from sellertrust.proposals import Proposals
@@ -57,6 +58,7 @@ from sellertrust.v1.entry_pb2 import Category, Entry, Harm, Severity, Source, Ti
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.v1.network_service_pb2_grpc import NetworkServiceStub
 from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
 from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
@@ -115,7 +117,7 @@ def unknown_score(name: str) -> TrustScore:
     return TrustScore(seller=name, state=state, badge="unknown", freshness=unknown)
 
 
-class Client(Answers, Audits, Decisions, Measures, Models, Operations, Policies, Proposals, Reviews):
+class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations, Policies, Proposals, Reviews):
     """A connection to sellertrust at `target`.
 
     `target` is in gRPC's syntax: `host:port`, `dns:///name:port`, `ipv4:a:1,b:2`. A client's `deadline_seconds`
@@ -175,6 +177,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Operations, Policies,
         self._measures = MeasureServiceStub(self.channel)
         self._answers = AnswerServiceStub(self.channel)
         self._audits = AuditServiceStub(self.channel)
+        self._networks = NetworkServiceStub(self.channel)
         self._policies = PolicyServiceStub(self.channel)
         self._proposals = ProposalServiceStub(self.channel)
         self._reviews = ReviewServiceStub(self.channel)

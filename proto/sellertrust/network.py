@@ -1,6 +1,5 @@
 """The client of NetworkService."""
 
-from sellertrust.client import Client
 from sellertrust.requests import invoke, marketplace_name, seller_name
 from sellertrust.v1.network_service_pb2 import (
     GetSellerNetworkRequest,
@@ -12,18 +11,17 @@ from sellertrust.v1.network_service_pb2 import (
 )
 from sellertrust.v1.network_service_pb2_grpc import NetworkServiceStub
 
-READ_SECONDS = 30.0
+NETWORK_SECONDS = 30.0
 """A marketplace's links are read as a whole; people wait for that, no checkout does."""
 
 REFRESH_SECONDS = 1_800.0
 """For millions of links."""
 
 
-class NetworkClient:
-    """NetworkService over a client's connection, which the client closes. Methods raise SellertrustCallError."""
+class Networks:
+    """NetworkService of the client."""
 
-    def __init__(self, client: Client) -> None:
-        self._stub = NetworkServiceStub(client.channel)
+    _networks: NetworkServiceStub
 
     def get_seller_network(
         self,
@@ -32,23 +30,23 @@ class NetworkClient:
         *,
         steps: int = 0,
         at_least_sequence: int = 0,
-        deadline_seconds: float = READ_SECONDS,
+        deadline_seconds: float = NETWORK_SECONDS,
     ) -> GetSellerNetworkResponse:
         """Return the sellers up to `steps` links away (1 to 4, by default 2), and the certificates of the seller's links."""
         request = GetSellerNetworkRequest(
             seller=seller_name(marketplace, seller), steps=steps, at_least_sequence=at_least_sequence
         )
-        return invoke(self._stub.GetSellerNetwork, request, deadline_seconds)
+        return invoke(self._networks.GetSellerNetwork, request, deadline_seconds)
 
     def list_rings(
-        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = READ_SECONDS
+        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = NETWORK_SECONDS
     ) -> ListRingsResponse:
         """Return the rings of at least `least_size` sellers, and what links did by month."""
         request = ListRingsRequest(parent=marketplace_name(marketplace), page_size=page_size, least_size=least_size)
-        return invoke(self._stub.ListRings, request, deadline_seconds)
+        return invoke(self._networks.ListRings, request, deadline_seconds)
 
     def refresh_links(self, marketplace: str, *, deadline_seconds: float = REFRESH_SECONDS) -> RefreshLinksResponse:
         """Measure the precision of links, and state what time alone changed."""
         return invoke(
-            self._stub.RefreshLinks, RefreshLinksRequest(parent=marketplace_name(marketplace)), deadline_seconds
+            self._networks.RefreshLinks, RefreshLinksRequest(parent=marketplace_name(marketplace)), deadline_seconds
         )

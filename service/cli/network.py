@@ -54,11 +54,10 @@ def show_command(
     output: Output = Format.TABLE,
 ) -> None:
     """Show whom links join to a seller, and why a link brings it terms."""
-    from sellertrust.network import NetworkClient
-    from service.web.network_picture import draw_network
+        from service.web.network_picture import draw_network
 
     with client(marketplace) as (connection, where):
-        found = NetworkClient(connection).get_seller_network(where, seller, steps=steps)
+        found = connection.get_seller_network(where, seller, steps=steps)
     if picture is not None:
         picture.write_text(draw_network(found), encoding="utf-8")
     if output is Format.JSON:
@@ -77,10 +76,9 @@ def rings_command(
     output: Output = Format.TABLE,
 ) -> None:
     """List the rings of a marketplace, what links did by month, and the precision of each kind of link."""
-    from sellertrust.network import NetworkClient
-
+    
     with client(marketplace) as (connection, where):
-        found = NetworkClient(connection).list_rings(where, least_size=least_size)
+        found = connection.list_rings(where, least_size=least_size)
     if output is Format.JSON:
         emit_one(dict_of(found), output)
         return
@@ -93,10 +91,9 @@ def rings_command(
 @app.command("refresh")
 def refresh_command(marketplace: Marketplace = None) -> None:
     """Measure the precision of links from persons' decisions, and state what time alone changed; once a day."""
-    from sellertrust.network import NetworkClient
-
+    
     with client(marketplace) as (connection, where):
-        done = NetworkClient(connection).refresh_links(where)
+        done = connection.refresh_links(where)
     say(
         f"{format_count(done.statement_count, 'statement')} about links; {format_count(done.case_count, 'case')} changed"
     )

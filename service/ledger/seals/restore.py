@@ -35,7 +35,7 @@ _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
     *(struct.error, OverflowError),
 )
-_NO_ROW = (
+_NO_ROW: tuple[type[Exception], ...] = (
     *(*CONFLICT, ValueError, TypeError, OverflowError, sqlite3.InterfaceError),
     *driver_errors("DataError", "ProgrammingError"),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from starlette.responses import Response
 
 from sellertrust.errors import SellertrustCallError
-from sellertrust.proposals import Proposable, ProposalClient
+from sellertrust.proposals import Proposable
 from service.web.frame.rendering import redirect
 from service.web.frame.visits import Visit
 
@@ -17,7 +17,7 @@ def propose_if_needed(visit: Visit, request: Proposable, call: Callable[[], obje
     except SellertrustCallError as error:
         if error.reason != "APPROVAL_REQUIRED":
             raise
-        ProposalClient(visit.visitor.client).create_proposal(
+        visit.visitor.client.create_proposal(
             request, actor=visit.visitor.actor, reason=request.reason if hasattr(request, "reason") else "a decision"
         )
         return redirect("/proposals")

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from starlette.responses import Response
 
-from sellertrust.review import ReviewClient, decide_request
+from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
 from service.web.desk.acting import propose_if_needed
@@ -93,7 +93,7 @@ class BulkPages:
             reverses=given["reverses"],
             **times,
         )
-        outcome = ReviewClient(visit.visitor.client).decide(request)
+        outcome = visit.visitor.client.decide(request)
         request.execute, request.expected_count, request.etag = True, outcome.count, outcome.etag
         return visit.page(
             "bulk_preview.html",
@@ -109,7 +109,7 @@ class BulkPages:
         except ParseError:
             raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
         request.actor, request.execute = visit.visitor.actor, True
-        review = ReviewClient(visit.visitor.client)
+        review = visit.visitor.client
         if (proposed := propose_if_needed(visit, request, lambda: review.decide(request))) is not None:
             return proposed
         for _ in range(MOST_CALLS):

@@ -10,8 +10,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.responses import Response
 
 from sellertrust.models import model_name
-from sellertrust.policies import PolicyClient
-from sellertrust.proposals import ProposalClient
 from sellertrust.requests import policy_name
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
@@ -68,7 +66,7 @@ class ModelPages:
 
 class PolicyPages:
     def show(self, visit: Visit) -> Response:
-        client = PolicyClient(visit.visitor.client)
+        client = visit.visitor.client
         moves = start(lambda: list(islice(client.list_policy_moves(page_size=MOVES), MOVES)))
         asked = visit.asked("policy") or "head"
         answer = client.get_policy(asked)
@@ -88,7 +86,7 @@ class PolicyPages:
         request = CommitPolicyRequest(text=text, actor=actor, reason=reason, expected=policy_name(expected))
         for verdict, sum_minor in losses.items():
             request.accepted_losses.add(verdict=verdict, sum_minor=sum_minor)
-        client = PolicyClient(visit.visitor.client)
+        client = visit.visitor.client
 
         def commit() -> None:
             client.commit_policy(text, actor=actor, reason=reason, expected=expected, accepted_losses=losses)
@@ -96,7 +94,7 @@ class PolicyPages:
         return propose_if_needed(visit, request, commit) or redirect("/policy")
 
     def roll_back(self, visit: Visit) -> Response:
-        PolicyClient(visit.visitor.client).rollback_policy(
+        visit.visitor.client.rollback_policy(
             actor=visit.visitor.actor, reason=_reason(visit), policy=visit.field("policy")
         )
         return redirect("/policy")
@@ -107,7 +105,7 @@ class ProposalPages:
         self._marketplace = marketplace
 
     def list(self, visit: Visit) -> Response:
-        client = ProposalClient(visit.visitor.client)
+        client = visit.visitor.client
         ours = start(lambda: list(islice(client.list_proposals(self._marketplace), 50)))
         all_markets = start(lambda: list(islice(client.list_proposals(), 50)))
         found = [part(ours), part(all_markets)]
@@ -118,7 +116,7 @@ class ProposalPages:
 
     def act(self, visit: Visit) -> Response:
         """Approve, withdraw or carry out a proposal; the server checks who may."""
-        client, name, what = ProposalClient(visit.visitor.client), visit.field("name"), visit.field("what")
+        client, name, what = visit.visitor.client, visit.field("name"), visit.field("what")
         if what == "approve":
             digest = visit.field("digest")
             client.approve_proposal(name, digest, actor=visit.visitor.actor, reason=_reason(visit))

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from scoring.base.enums import AUTHORITIES, Source
-from sellertrust.review import ReviewClient
 from sellertrust.scores import TrustScore
 from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, Category, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
@@ -163,7 +162,7 @@ class QueuePages:
         return reading.result()
 
     def _read(self, visitor: Visitor) -> Queue:
-        made, review = time.monotonic(), ReviewClient(visitor.client)
+        made, review = time.monotonic(), visitor.client
         found = review.list_review_queue(self._marketplace, page_size=MOST, deadline_seconds=QUEUE_CALL_SECONDS)
         items = list(islice(found, MOST))
         cases = review.list_cases(self._marketplace, deadline_seconds=QUEUE_CALL_SECONDS)

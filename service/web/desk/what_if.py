@@ -7,7 +7,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from sellertrust.requests import seller_name
-from sellertrust.review import ReviewClient
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState
 from sellertrust.v1.entry_pb2 import Action, Entry
 from sellertrust.v1.trust_score_service_pb2 import Stamp
@@ -62,7 +61,7 @@ class WhatIfPages:
         seller, reason = seller_of(visit), visit.field("reason")
         if not reason:
             raise Problem(400, "A reason is missing", "Go back and state the reason: the seller reads it.")
-        ReviewClient(visit.visitor.client).end_case(
+        visit.visitor.client.end_case(
             self._marketplace, seller, visit.field("case"), actor=visit.visitor.actor, reason=reason
         )
         return redirect(f"/sellers/{seller}")

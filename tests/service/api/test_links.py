@@ -12,7 +12,6 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.trade import ExposureStated
 from sellertrust.errors import SellertrustCallError
-from sellertrust.network import NetworkClient
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.measure_service_pb2 import Measure, Terms
 from service.policy.policy_file import parse_policy_text
@@ -153,7 +152,7 @@ def test_staff_see_rings_and_a_certificate_of_each_term(running: Running) -> Non
     entries = [*decided("l1", "bad", "iban"), *decided("l2", "late", "iban"), *decided("l3", "third", "iban")]
     running.ledger.append(MARKET, [builders.identity("i1", "late"), *entries, confirmed("v1", "bad")])
     with running.client() as client:
-        network = NetworkClient(client)
+        network = client
         assert network.refresh_links(MARKET).violator_count == 1
         found = network.get_seller_network(MARKET, "late")
         rings = network.list_rings(MARKET)
@@ -180,5 +179,5 @@ def test_the_network_needs_rights_of_its_own(tmp_path: Path) -> None:
         called("desk") as client,
         pytest.raises(SellertrustCallError) as caught,
     ):
-        NetworkClient(client).list_rings(MARKET)
+        client.list_rings(MARKET)
     assert caught.value.metadata == {"right": "read_network"}
