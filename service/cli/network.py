@@ -54,7 +54,7 @@ def show_command(
     output: Output = Format.TABLE,
 ) -> None:
     """Show whom links join to a seller, and why a link brings it terms."""
-        from service.web.network_picture import draw_network
+    from service.web.network_picture import draw_network
 
     with client(marketplace) as (connection, where):
         found = connection.get_seller_network(where, seller, steps=steps)
@@ -76,7 +76,6 @@ def rings_command(
     output: Output = Format.TABLE,
 ) -> None:
     """List the rings of a marketplace, what links did by month, and the precision of each kind of link."""
-    
     with client(marketplace) as (connection, where):
         found = connection.list_rings(where, least_size=least_size)
     if output is Format.JSON:
@@ -91,7 +90,6 @@ def rings_command(
 @app.command("refresh")
 def refresh_command(marketplace: Marketplace = None) -> None:
     """Measure the precision of links from persons' decisions, and state what time alone changed; once a day."""
-    
     with client(marketplace) as (connection, where):
         done = connection.refresh_links(where)
     say(
