@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scoring.answers.leads import GivenBack, Lead
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import AUTHORITIES, Source
+from scoring.base.canonical import parse_json
+from scoring.base.enums import AUTHORITIES, Source, Tier
 from scoring.base.errors import invalid
 from scoring.base.money import format_amount
 from scoring.base.time import DAY, format_day
 from scoring.measures.listed import MeasureInForce
+from scoring.model.artifact import Artifact
 from scoring.policy.measures import (
     Deposit,
     IntakeCap,
@@ -21,6 +24,7 @@ from scoring.policy.measures import (
     ValueCap,
 )
 from scoring.scores.answer import TrustScore
+from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.contract.fields import timestamp
@@ -123,6 +127,38 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.A
         fixed_until_day=until if told.fixed else "",
         given_back=[score_pb.GivenBack(violation=one.violation, points=one.points) for one in told.given_back],
     )
+
+
+@lru_cache(maxsize=4)
+def _read_meanings(artifact: Artifact) -> Mapping[str, score_pb.TierMeaning]:
+    """Return what each tier means, by its name; none of a model without a test."""
+    grades = parse_json(artifact.parts["evaluation.json"]).get("grades", ())
+    bad = parse_json(artifact.parts["lineage.json"]).get("definition", {})
+    return {
+        row["tier"]: score_pb.TierMeaning(
+            tier=entry_pb2.Tier.ValueType(Tier[row["tier"].upper()]),
+            sellers=row["rows"],
+            share=row["observed"],
+            low=row["low"],
+            high=row["high"],
+            bad="; or ".join([*bad.get("bad", ()), *bad.get("bad_asks", ())]),
+            window=bad.get("window", ""),
+        )
+        for row in grades
+    }
+
+
+def add_meaning(message: score_pb.AudienceAnswer, whole: WholeAnswer, texts: Texts) -> None:
+    """Add what the tier means to an answer for staff, if the model states it."""
+    artifact, tier = whole.given.artifact, whole.score.own_tier
+    if artifact is None or tier is None:
+        return
+    meaning = _read_meanings(artifact).get(tier.name.lower())
+    if meaning is not None:
+        message.tier_meaning.CopyFrom(meaning)
+        share, low, high = (f"{100 * value:.1f}" for value in (meaning.share, meaning.low, meaning.high))
+        values = {"sellers": f"{meaning.sellers:,}", "share": share, "low": low, "high": high}
+        message.sentences.append(texts.say("meaning", **values, bad=meaning.bad, window=meaning.window))
 
 
 def _tell_score(score: TrustScore, texts: Texts) -> str:

@@ -971,6 +971,7 @@ class AudienceAnswer(_message.Message):
     FIXED_FIELD_NUMBER: _builtins.int
     FIXED_UNTIL_DAY_FIELD_NUMBER: _builtins.int
     GIVEN_BACK_FIELD_NUMBER: _builtins.int
+    TIER_MEANING_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """The language of the sentences."""
     fixed: _builtins.bool
@@ -989,6 +990,10 @@ class AudienceAnswer(_message.Message):
     def given_back(self) -> _containers.RepeatedCompositeFieldContainer[Global___GivenBack]:
         """Confirmed violations that were overturned, at most 20."""
 
+    @_builtins.property
+    def tier_meaning(self) -> Global___TierMeaning:
+        """For staff: what the tier means. Not set if the model states no test of it."""
+
     def __init__(
         self,
         *,
@@ -998,14 +1003,61 @@ class AudienceAnswer(_message.Message):
         fixed: _builtins.bool = ...,
         fixed_until_day: _builtins.str = ...,
         given_back: _abc.Iterable[Global___GivenBack] | None = ...,
+        tier_meaning: Global___TierMeaning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tier_meaning", b"tier_meaning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed", b"fixed", "fixed_until_day", b"fixed_until_day", "given_back", b"given_back", "language", b"language", "leads", b"leads", "sentences", b"sentences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed", b"fixed", "fixed_until_day", b"fixed_until_day", "given_back", b"given_back", "language", b"language", "leads", b"leads", "sentences", b"sentences", "tier_meaning", b"tier_meaning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AudienceAnswer: _TypeAlias = AudienceAnswer  # noqa: Y015
+
+@_typing.final
+class TierMeaning(_message.Message):
+    """The observed share of bad sellers in a tier, by the test in the report of the served model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    SELLERS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    BAD_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    tier: _entry_pb2.Tier.ValueType
+    """The tier."""
+    sellers: _builtins.int
+    """Sellers of the test in it, one for each observation point."""
+    share: _builtins.float
+    """The share of them that became bad, 0 to 1."""
+    low: _builtins.float
+    """The 95 % interval of the share."""
+    high: _builtins.float
+    """Its upper end."""
+    bad: _builtins.str
+    """Bad by the model's study."""
+    window: _builtins.str
+    """The time in which they became bad."""
+    def __init__(
+        self,
+        *,
+        tier: _entry_pb2.Tier.ValueType = ...,
+        sellers: _builtins.int = ...,
+        share: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        bad: _builtins.str = ...,
+        window: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad", b"bad", "high", b"high", "low", b"low", "sellers", b"sellers", "share", b"share", "tier", b"tier", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierMeaning: _TypeAlias = TierMeaning  # noqa: Y015
 
 @_typing.final
 class LeadingReason(_message.Message):

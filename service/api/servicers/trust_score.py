@@ -8,7 +8,7 @@ from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.audiences import checkout_message, require_audience, score_for_seller, told_message
+from service.contract.audiences import add_meaning, checkout_message, require_audience, score_for_seller, told_message
 from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import (
@@ -106,7 +106,9 @@ class TrustScoreServicer:
         if is_told:
             for_regulator = request.audience == score_pb.AUDIENCE_REGULATOR
             response.audience_answer.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
-            if request.audience != score_pb.AUDIENCE_STAFF:
+            if request.audience == score_pb.AUDIENCE_STAFF:
+                add_meaning(response.audience_answer, told.whole, texts)
+            else:
                 score_for_seller(response.trust_score)
         if request.audience == score_pb.AUDIENCE_SELLER:
             response.ClearField("reasons")

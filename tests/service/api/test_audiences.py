@@ -1,3 +1,4 @@
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ import pytest
 
 import service.contract.texts as texts_module
 from scoring.base.enums import Category, Severity, Source, Tier
+from scoring.model.artifact import load
 from scoring.scores.reasons import REASON_CODES
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.registry import starter
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.policies import GRADED
@@ -76,6 +79,25 @@ def test_flags_are_what_scores_without_the_entries_say(running: Running) -> None
     assert len(found.audience_answer.leads) <= 4
     assert found.reasons
     assert found.trust_score.open_allegations == 1
+
+
+def test_staff_read_what_a_tier_means(tmp_path: Path) -> None:
+    """Beside the tier stands the share of its sellers that became bad in the model's test, with its interval."""
+    folder = Path(starter.__file__).parent / "starter_model"
+    model = load({file.name: file.read_bytes() for file in folder.iterdir() if file.name != starter.GATES})
+    rows = {row["tier"]: row for row in json.loads((folder / "evaluation.json").read_text())["grades"]}
+    with running_server(tmp_path, artifact=model, policy=GRADED) as running, running.client() as client:
+        client.append_entries(MARKET, reported()[:2])
+        found = client.explain_trust_score(MARKET, "s1", audience=STAFF)
+        meaning = found.audience_answer.tier_meaning
+        row = rows[entry_pb.Tier.Name(meaning.tier).removeprefix("TIER_").lower()]
+        assert meaning.tier == found.trust_score.tier
+        assert (meaning.sellers, meaning.share, meaning.window) == (row["rows"], row["observed"], "180 days")
+        assert meaning.low < meaning.share < meaning.high
+        assert f"{100 * meaning.share:.1f} % became bad" in found.audience_answer.sentences[-1]
+        for audience in (SELLER, REGULATOR):
+            other = client.explain_trust_score(MARKET, "s1", audience=audience).audience_answer
+            assert not other.HasField("tier_meaning")
 
 
 def test_a_checkout_gets_one_line(running: Running) -> None:

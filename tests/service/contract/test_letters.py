@@ -1,0 +1,74 @@
+"""Letters and records over random histories."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.answers.statements import list_statements
+from scoring.base.enums import Category, Harm, Severity, Source, Status
+from scoring.entries.violation_types import TYPE_NUMBERS
+from scoring.features.columns import FactRow
+from service.contract.dsa_records import LAWS
+from service.contract.letters import statement_messages
+from service.contract.texts import Texts
+from service.ledger.records import ViolationView
+from tests.bench.answers import answer_whole
+from tests.helpers.dsa_records import list_broken
+from tests.helpers.worlds import numbered, sellers
+from tests.scoring.test_answers import FEW
+from tests.scoring.test_statements import POLICY
+
+
+def view_of(row: FactRow, source: Source, *, automated: bool) -> ViolationView:
+    return ViolationView(
+        violation=row.entry_id,
+        seller="secret-seller",
+        incident=str(row.incident),
+        violation_type=[*TYPE_NUMBERS][(row.violation_type or 1) - 1],
+        category=Category(row.category or 1),
+        severity=Severity(row.severity or 1),
+        harm=Harm.LOW,
+        source=source,
+        notifier="secret-notifier",
+        status=Status(row.status or 1),
+        attribution=None,
+        occur_time=row.occur_time,
+        report_time=row.report_time,
+        record_time=row.report_time,
+        entries=(row.entry_id,),
+        allowed_actions=(),
+        sequence=row.sequence,
+        listing="secret-listing",
+        ground="secret-ground",
+        automated=automated,
+    )
+
+
+@FEW
+@given(sellers(), st.sampled_from([*Source]), st.booleans(), st.sampled_from(["en", "zh"]))
+def test_every_letter_names_the_next_action_and_the_end(
+    rows: list[FactRow], source: Source, automated: bool, language: str
+) -> None:
+    """Each record is as the published rules say and names nobody; each letter says what is next, and until when."""
+    rows = numbered(rows)
+    whole = answer_whole(rows, POLICY)
+    stated, texts = list_statements(whole), Texts(language)
+    views = {row.entry_id: view_of(row, source, automated=automated) for row in rows if row.entry_id == row.violation}
+    found = statement_messages(
+        "marketplaces/m/sellers/secret-seller", whole, stated, views, texts, LAWS, for_seller=False
+    )
+    for one, letter in zip(stated, found, strict=True):
+        assert letter.next_action in letter.text
+        end = one.measure.end
+        said = texts.say("letter.no_end") if end is None else texts.say("letter.end", day=texts.say_day(end))
+        assert said in letter.text
+        assert one.measure.measure in letter.text
+        for other in one.alike:
+            assert other.measure in letter.text
+        assert bool(letter.record) is bool([name for name in one.violations if name in views])
+        if letter.record:
+            assert list_broken(json.loads(letter.record)) == []
+            assert "secret" not in letter.record
+            is_by_software = json.loads(letter.record)["automated_detection"] == "Yes"
+            assert is_by_software is automated
