@@ -2,23 +2,30 @@
 
 import hashlib
 import hmac
+import re
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+import grpc
 import jwt
 from starlette.requests import Request
 from starlette.responses import Response
 
 from scoring.entries.field_types import is_id
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from sellertrust.machine import is_loopback_host
+from service.web.desk.calls import READ_SECONDS
 from service.web.frame.clients import TokenClients
 from service.web.frame.rendering import redirect, render
-from service.web.frame.visits import Problem, Sessions, SignInNeeded, Visit, Visitor, cookie
+from service.web.frame.visits import WAITING, Problem, Sessions, SignInNeeded, Visit, Visitor, cookie
 
 COOKIE = "desk"
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,8192}")
+_INVALID = Problem(401, "Your sign-in is not valid", "Sign in again at the proxy.")
 
 
 @dataclass
@@ -30,21 +37,33 @@ class ProxySignIn:
 
     clients: TokenClients
     _tokens: dict[str, str] = field(default_factory=dict)
-    """Each person's last one."""
+    """Each person's last one, which the server has verified."""
+    _until: dict[str, float] = field(default_factory=dict)
+    """By verified token, when it ends."""
 
     def identify(self, request: Request) -> Visitor:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise SignInNeeded
         token = token.strip()
+        if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
+            raise SignInNeeded
         try:
-            claims = jwt.decode(token, options={"verify_signature": False})  # the server verifies it at every call
-            person = f"{claims['iss']}#{claims['sub']}"
-        except (jwt.InvalidTokenError, KeyError):
-            raise Problem(401, "Your sign-in cannot be read", "Sign in again at the proxy.") from None
+            claims = jwt.decode(token, options={"verify_signature": False})
+            person, until = f"{claims['iss']}#{claims['sub']}", float(claims["exp"])
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError):
+            raise _INVALID from None
+        client = self.clients.client(token)
+        if self._until.get(token, 0.0) <= time.time():
+            self._verify(client)
+            self._until = {name: end for name, end in self._until.items() if end > time.time()} | {token: until}
         self._tokens[person] = token
-        actor = f"staff-{hashlib.sha256(person.encode()).hexdigest()[:12]}"
-        return Visitor(person, actor, self.clients.client(token), person)
+        return Visitor(person, f"staff-{hashlib.sha256(person.encode()).hexdigest()[:12]}", client, person)
+
+    def _verify(self, client: Client) -> None:
+        """Let the server verify a token. Raises Problem if it refuses the token, or would refuse none."""
+        if _accepts(self.clients.client("none")):
+            raise Problem(503, "The server checks no tokens", "Give it a file of grants with an issuer of tokens.")
+        if not _accepts(client):
+            raise _INVALID
 
     def client_of(self, person: str) -> Client | None:
         """Return the client by a person's last token; None until the person comes back."""
@@ -109,3 +128,14 @@ class CodeSignIn:
 def _inside(path: str) -> str:
     """Return a path of this site, so that a sign-in leads nowhere else."""
     return path if path.startswith("/") and path[1:2] not in {"/", "\\"} and path != "/sign-in" else "/"
+
+
+def _accepts(client: Client) -> bool:
+    """Return whether the server knows a client's caller, whatever it may do."""
+    try:
+        client.get_trust_score("desk", "desk", deadline_seconds=READ_SECONDS)
+    except SellertrustCallError as error:
+        if error.code in WAITING:
+            raise
+        return error.code is not grpc.StatusCode.UNAUTHENTICATED
+    return True
