@@ -8,10 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.client import Client
+from sellertrust.client import Client, seller_name
+from sellertrust.v1.entry_pb2 import HARM_EXTREME, SOURCE_BRAND, Entry, ViolationReported
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server, open_ledger, open_registry, run_server
@@ -24,7 +27,7 @@ from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
 from service.cli.output import say, write
 from service.cli.train import finish_job, make_job
-from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER
+from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER, OTHER
 from service.ingest.file_import import import_files
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.database.one_writer import WriterLock
@@ -122,9 +125,10 @@ def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
     from service.web.server import BadgeServer, Options
 
     with Client(server_address) as client:
+        bring_evidence(client, place / "evidence")
         sellers = SellerPages(client, None, EvidenceFolder(place / "evidence"))
         sign_in = CodeSignIn(client)
-        desk = DeskOptions(DESK, sign_in, MARKETPLACE, place / "desk.jsonl")
+        desk = DeskOptions(DESK, sign_in, MARKETPLACE, place / "desk.jsonl", evidence=str(place / "evidence"))
         try:
             web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk, sellers)
         except ConfigurationWrong:
@@ -137,6 +141,41 @@ def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
         finally:
             web.stop()
             thread.join()
+
+
+def bring_evidence(client: Client, folder: Path) -> None:
+    """Report three listings with pictures, for the desk's queue; once."""
+    from service.web.goods import DRAWINGS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, member in enumerate((OFFENDER, ACCUSED, OTHER)):
+        drawing = DRAWINGS[member.seller]
+        picture = (
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 660 290" font-family="sans-serif" font-size="18">'
+            '<rect width="660" height="290" fill="#eef0ed"/><text x="20" y="30">Listing</text>'
+            f'<text x="350" y="30">Reference</text><svg x="0" y="40" width="320" height="240">{drawing}</svg>'
+            f'<svg x="340" y="40" width="320" height="240"><g opacity=".75">{drawing}</g></svg></svg>'
+        )
+        file = folder / f"demo-{member.seller}.svg"
+        file.write_text(picture, encoding="utf-8")
+        entry = Entry(entry_id=f"demo-report-{number}", seller=seller_name(MARKETPLACE, member.seller))
+        entry.occur_time.FromDatetime(NOW - timedelta(days=2 + number))
+        entry.violation.CopyFrom(
+            ViolationReported(
+                violation_type="unsafe_product",
+                harm=HARM_EXTREME,
+                source=SOURCE_BRAND,
+                notifier="brand-of-the-demo",
+                listing=f"listing-{member.seller}",
+                brand="Fernhill",
+                right="EU-018-2231",
+                evidence_uri=str(file),
+                evidence_sha256=sha256(picture.encode()).hexdigest(),
+            )
+        )
+        entries.append(entry)
+    client.append_entries(MARKETPLACE, entries)
 
 
 def _train(settings: Settings) -> None:
