@@ -1,4 +1,4 @@
-"""The share of fakes by a sample of test buys: how often its interval holds the truth, and how wide it is.
+"""Links between sellers (`tests.bench._rings`), and the share of fakes by a sample of test buys.
 
 `coverage.PREVALENCE.BUDGET`: percent of `repetitions` draws whose 95 % interval holds the frame's own share of fakes, by
 listings; `coverage_value.*`: by value. `halfwidth_over_srs.*`: its mean half-width, over that of Jeffreys' interval from
@@ -22,6 +22,7 @@ from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import check_sample
 from scoring.sampling.plan import PPB, draw, draw_plan, find_probabilities
 from scoring.sampling.share import ErrorsOfTest, estimate_shares, find_interval, weigh
+from tests.bench._rings import measure_rings
 
 Say = Callable[[str], None]
 REPETITIONS = 10_000
@@ -33,7 +34,9 @@ SPREAD, NOISE = 1.5, 0.7
 
 
 def run(say: Say) -> dict[str, float]:
-    figures: dict[str, float] = {"repetitions": REPETITIONS}
+    figures: dict[str, float] = {"repetitions": REPETITIONS, **measure_rings()}
+    for name, value in figures.items():
+        say(f"{name}: {value:,}")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for (prevalence, budget), found in zip(CASES, pool.map(try_case, CASES), strict=True):
             figures |= {f"{name}.{prevalence:g}.{budget}": value for name, value in found.items()}

@@ -41,6 +41,11 @@ _OF_THING = (
     .order_by(_E.target, _E.sequence)
     .limit(MAX_STATED)
 )
+_OF_THINGS = (
+    RECORDED.where(HERE, among(_E.target), text(f"+{LINKED}"), UP_TO_LAST)
+    .order_by(_E.target, _E.sequence)
+    .limit(bindparam("most"))
+)
 _EVERY = RECORDED.where(HERE, text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
 _CORRECTIONS = (
     select(_E.target, _E.status, _E.occur_time)
@@ -149,11 +154,13 @@ def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: i
     for step in range(1, steps + 1):
         found = _read(reader, reader.rows(_OF_SELLERS, frontier))
         mine = {one.fact.identifier or one.fact.other for one in found if one.fact.link_kind not in SHARED_BY_NATURE}
-        for thing in (mine | frontier) - sharing.keys():
-            rows = reader.rows(_OF_THING, [thing], target=thing)
-            crowded |= {thing} if len(rows) == MAX_STATED else set()
-            sharing[thing] = {row.seller for row in rows}
-            found += _read(reader, rows)
+        new = (mine | frontier) - sharing.keys()
+        by_thing: dict[str, list[Any]] = {thing: [] for thing in new}
+        for row in _read_about(reader, new):
+            by_thing[row.target].append(row)
+        crowded |= {thing for thing, rows in by_thing.items() if len(rows) >= MAX_STATED}
+        sharing |= {thing: {row.seller for row in rows} for thing, rows in by_thing.items()}
+        found += _read(reader, [row for rows in by_thing.values() for row in rows])
         statements |= {one.entry_id: one for one in found}
         things = (mine | frontier) if step == 1 else (mine | frontier) - crowded
         others = {one.fact.other for one in found} - {""}
@@ -165,6 +172,15 @@ def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: i
     low = {kind: one.low_ppm for kind, one in read_precision(reader).items()}
     graph = Graph.of(find_holds(statements.values(), time), low, frozenset(crowded))
     return Surroundings(graph, read_violators(reader, distance, time), distance)
+
+
+def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
+    """Return the first statements about identifiers and other sellers: all, or MAX_STATED or more of each."""
+    most = MAX_STATED * len(things)
+    rows = reader.rows(_OF_THINGS, things, most=most)
+    if len(rows) < most:
+        return rows
+    return [row for thing in things for row in reader.rows(_OF_THING, [thing], target=thing)]
 
 
 def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> dict[str, Violator]:

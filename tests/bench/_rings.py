@@ -1,0 +1,190 @@
+"""A simulated market with gangs, sellers who share things honestly, hubs, and planted identifiers, on a real ledger.
+
+`rings.found`: percent of the gangs of whom a member gets a case before its own first violation; `rings.false`: percent of
+clean sellers with a case. `warning_days.median`: from the case to that violation. `innocent_touched_per_100000`, with the
+`.upper` end of its 95 % interval. `retracted.*`: violations overturned, and cases left after all. `evader_gain`: what a
+banned seller's accounts may sell a day beyond one newcomer, in percent. `victims_moved`: victims of planted identifiers
+with a case. `incremental_ms.p99`: an append that moves links, over the whole history. `rebuild_seconds`: components of
+`rebuild_sellers`, in memory.
+"""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from scoring.base.enums import Action, CaseState, LinkKind, LinkState, MeasureKind, MeasureState
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.measures.case_record import list_links
+from scoring.network.links import Decided
+from scoring.network.precision import find_precision
+from scoring.network.rings import label_components
+from scoring.policy.rules import Situation
+from service.ledger.store import Ledger
+from service.policy.policy_file import parse_policy_text
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed, link, status
+from tests.helpers.policies import TIERS
+
+GANG = 5
+KINDS = (LinkKind.BANK_ACCOUNT, LinkKind.DEVICE, LinkKind.ADDRESS)
+RIGHT = (0.995, 0.97, 0.8)
+"""How often sellers who share a thing of each kind belong together."""
+POLICY = (
+    'currency = "EUR"\n'
+    + TIERS.read_text(encoding="utf-8")
+    + """
+[[rules]]
+id = "everybody"
+reference = "terms 1"
+measures = [{ kind = "value_cap", value_minor = 10_000, grows = [{ settled_minor = 1, value_minor = 90_000 }] }]
+[links]
+newcomer_from_percent = 80
+"""
+)
+
+
+class Market(NamedTuple):
+    ledger: Ledger
+    clock: Clock
+    chance: random.Random
+    milliseconds: list[float]
+
+    def append(self, *entries: Entry) -> None:
+        begin = perf_counter()
+        self.ledger.append(MARKET, entries)
+        self.milliseconds.append(1_000 * (perf_counter() - begin))
+
+    def cases(self, seller: str) -> list[int]:
+        """Return when cases of links of a seller were opened and stand, in microseconds."""
+        stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
+        return [one.start for one in list_links(stated, self.ledger.cut().observe_time)]
+
+    def was_warned(self, seller: str) -> int | None:
+        stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
+        return min((one.occur_time for one in stated if one.fact.state is CaseState.OPENED), default=None)
+
+
+def measure_rings(gangs: int = 60, honest: int = 2_000, rebuild_sellers: int = 10_000_000) -> dict[str, float]:
+    with TemporaryDirectory() as folder:
+        clock = Clock(NOW)
+        url = f"sqlite:///{Path(folder) / 'ledger.db'}"
+        with Ledger.open(url, create=True, clock=clock) as ledger:
+            market = Market(ledger, clock, random.Random(2_014), [])
+            figures = {"links_per_second": _fill(market, gangs, honest)}
+            figures |= _bust(market, gangs, honest)
+            figures |= _plant(market) | _evade(market) | _overturn(market)
+            figures["incremental_ms.p99"] = round(float(np.percentile(market.milliseconds, 99)), 2)
+    begin = perf_counter()
+    chance = np.random.default_rng(1)
+    sellers, links = rebuild_sellers, rebuild_sellers * 6 // 10
+    label_components(chance.integers(0, sellers, links), chance.integers(0, sellers // 2, links), sellers)
+    figures |= {"rebuild_sellers": sellers, "rebuild_seconds": round(perf_counter() - begin, 2)}
+    return figures
+
+
+def _fill(market: Market, gangs: int, honest: int) -> float:
+    """Link gangs, and honest sellers by chance as often as a kind is wrong; return links appended a second."""
+    chance, entries = market.chance, list[Entry]()
+    for place, (kind, right) in enumerate(zip(KINDS, RIGHT, strict=True)):
+        for number in range(1_000):
+            state = LinkState.CONFIRMED if chance.random() < right else LinkState.SEVERED
+            audited = (f"audited-{place}-{number}", f"audit-{place}-{number}")
+            entries += [link(f"{audited[0]}-{s}", *audited, kind=kind, state=s) for s in (LinkState.OBSERVED, state)]
+    for gang in range(gangs):
+        for member in range(GANG):
+            for place, kind in enumerate(KINDS):
+                if chance.random() < 0.8:
+                    entries.append(
+                        link(f"g{gang}-{member}-{place}", f"g{gang}-{member}", f"of-{gang}-{place}", kind=kind)
+                    )
+    for number in range(honest):
+        thing = chance.choice([("hub", 0), (f"own-{number}", 0), (f"flat-{number // 2}", 2), (f"desk-{number}", 1)])
+        if chance.random() < 0.002:  # shares with a gang by accident
+            thing = (f"of-{chance.randrange(gangs)}-2", 2)
+        entries.append(link(f"h{number}-l", f"h{number}", thing[0], kind=KINDS[thing[1]]))
+    begin = perf_counter()
+    for start in range(0, len(entries), 1_000):
+        market.clock.now += DAY // 100
+        market.ledger.append(MARKET, entries[start : start + 1_000])
+    rate = len(entries) / (perf_counter() - begin)
+    market.ledger.refresh_links(MARKET)
+    return round(rate)
+
+
+def _bust(market: Market, gangs: int, honest: int) -> dict[str, float]:
+    """Confirm violations of gangs one after the other, at random times."""
+    chance, busts, warned, days = market.chance, list[tuple[int, int, int]](), set[int](), list[float]()
+    for gang in range(gangs):
+        first = chance.randrange(60)
+        members = chance.sample(range(GANG), GANG)
+        busts += [(first + place * chance.randrange(5, 30), gang, member) for place, member in enumerate(members)]
+    start = market.clock.now
+    for day, gang, member in sorted(busts):
+        market.clock.now = start + day * DAY
+        seller = f"g{gang}-{member}"
+        since = market.was_warned(seller)
+        if since is not None:
+            warned.add(gang)
+            days.append((market.clock.now - since) / DAY)
+        market.append(confirmed(f"v-{seller}", seller, occur_time=NOW))
+    touched = sum(bool(market.cases(f"h{number}")) for number in range(honest))
+    upper = find_precision(Decided(touched, honest - touched))[1]
+    return {
+        "rings.found": round(100 * len(warned) / gangs, 2),
+        "rings.false": round(100 * touched / honest, 3),
+        "warning_days.median": round(float(np.median(days)), 1) if days else 0.0,
+        "innocent_touched_per_100000": round(100_000 * touched / honest, 1),
+        "innocent_touched_per_100000.upper": round(upper / 10, 1),
+    }
+
+
+def _plant(market: Market, victims: int = 50) -> dict[str, float]:
+    """Have confirmed violators take up, or state without control, what victims hold; before and after."""
+    for number in range(victims):
+        bad, thing = f"g0-{number % GANG}", f"victim-{number}"
+        planted = link(f"p{number}", bad, thing, verified=number % 2 == 0)
+        held = link(f"o{number}", thing, thing)
+        for one in (held, planted) if number % 2 == 0 else (planted, held):
+            market.clock.now += 1_000
+            market.append(one)
+    moved = sum(bool(market.cases(f"victim-{number}")) for number in range(victims))
+    return {"victims.tried": victims, "victims_moved": moved}
+
+
+def _evade(market: Market, accounts: int = 4) -> dict[str, float]:
+    """Ban a seller, who opens accounts and buys old ones; compare what they may sell a day with one newcomer."""
+    policy = parse_policy_text(POLICY)
+    fact = MeasureChanged("ban", MeasureKind.SUSPENSION, MeasureState.IMPOSED, "a", "b", violations=("v-ban",))
+    market.append(confirmed("v-ban", "banned", occur_time=NOW), link("b", "banned", "boss", kind=LinkKind.OWNER))
+    market.append(
+        link("bc", "banned", "boss", kind=LinkKind.OWNER, state=LinkState.CONFIRMED), Entry("ban", "banned", fact)
+    )
+    names = [f"evader-{number}" for number in range(accounts)]
+    for name in names:
+        market.append(link(name, name, "boss", kind=LinkKind.OWNER))
+        market.append(link(f"{name}c", name, "boss", kind=LinkKind.OWNER, state=LinkState.CONFIRMED))
+    newcomer = dict(policy.rule_book.terms(Situation(None)).value_caps)[""]
+    sold = 0
+    for name in names:
+        stated = market.ledger.measures.of_seller(MARKET, name, market.ledger.cut()).cases
+        [held] = list_links(stated, market.ledger.cut().observe_time)
+        situation = replace(Situation(None), shared_by=held.fact.accounts)
+        sold += dict(policy.rule_book.terms(situation).value_caps)[""]
+    return {"evader.accounts": accounts, "evader_gain": round(100 * max(sold - newcomer, 0) / newcomer, 2)}
+
+
+def _overturn(market: Market) -> dict[str, float]:
+    """Overturn every violation, and count the cases that are left."""
+    cut = market.ledger.cut()
+    sellers = sorted({one.seller for one in market.ledger.links.every(MARKET, cut)})
+    violators = market.ledger.links.violators(MARKET, sellers, cut)
+    for one in violators.values():
+        market.append(status(one.violation, Action.OVERTURN))
+    left = sum(bool(market.cases(seller)) for seller in sellers)
+    return {"retracted.tried": len(violators), "retracted.left_traces": left}
