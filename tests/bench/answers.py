@@ -1,5 +1,6 @@
-"""Answers: whether the flags of explanations are true and paths reach their tiers, and how long both take."""
+"""Answers: whether flags, paths, letters and records are true, and how long they take."""
 
+import json
 from collections import Counter
 from time import perf_counter
 
@@ -7,8 +8,9 @@ import numpy as np
 
 from scoring.answers.forecast import Forecasts, TierPath, daily_volume, find_first_better_day, find_paths, forecast
 from scoring.answers.leads import find_leads, list_given_back
+from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import InspectionResult, Kind, Status, Tier
+from scoring.base.enums import InspectionResult, Kind, Source, Status, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, tabulate
 from scoring.features.resolved import resolve_sellers
@@ -17,9 +19,13 @@ from scoring.policy.policy import Policy
 from scoring.scores.answer import MadeBy, Stamp
 from scoring.scores.reasons import LIMIT
 from scoring.scores.score import answer, explain
+from service.contract.dsa_records import LAWS
+from service.contract.letters import statement_messages
+from service.contract.texts import Texts
 from tests.bench._real_data import Say
 from tests.helpers.answers import score
-from tests.helpers.policies import with_standing
+from tests.helpers.dsa_records import list_broken, view_of
+from tests.helpers.policies import shipped, with_standing
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, inspection, numbered, violation
 
 SELLERS, MANY = 10_000, 5_000
@@ -47,6 +53,8 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
         for path in paths:
             found["path.tried"] += 1
             found["path.failed"] += not _reaches(rows, path, daily_volume(whole.given.facts))
+        if number % 10 == 0:
+            _check_statements(rows, found)
         if number % 1_000 == 999:
             say(f"{number + 1:,} of {sellers:,} sellers")
     figures: dict[str, float] = {"faithful.sellers": sellers}
@@ -58,6 +66,9 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
     for name, times in (("explain_ms", explain_ms), ("path_ms", path_ms)):
         for percent in (50, 99):
             figures[f"{name}.p{percent}"] = round(float(np.percentile(times, percent)), 2)
+    names = ("statements.checked", "statements.invalid", "invariants.histories", "invariants.broken")
+    figures |= {name: found[name] for name in names}
+    figures["simulate_over_score"] = round(_compare_simulation(min(sellers, 200)), 2)
     figures["explain_ms.many"] = round(_time_many(many), 1)
     for key, value in figures.items():
         say(f"  {key:24} {value}")
@@ -118,6 +129,37 @@ def _explain(whole: WholeAnswer, found: Counter[str]) -> Forecasts | None:
         found["responsive"] += any(lead.responsive for lead in leads)
         found["fixed"] += forecasts.is_fixed
     return forecasts
+
+
+def _check_statements(rows: list[FactRow], found: Counter[str]) -> None:
+    """Count records that break a published rule, and measures that stand without every violation in their letter."""
+    policy = shipped("general")
+    whole = answer_whole(rows, policy)
+    stated = list_statements(whole)
+    views = {row.entry_id: view_of(row, Source.BRAND, automated=False) for row in rows if row.entry_id == row.violation}
+    letters = statement_messages("marketplaces/m/sellers/s", whole, stated, views, Texts("en"), LAWS, for_seller=False)
+    found["invariants.histories"] += 1
+    for one, letter in zip(stated, letters, strict=True):
+        found["statements.checked"] += 1
+        found["statements.invalid"] += bool(letter.record) and bool(list_broken(json.loads(letter.record)))
+        if not one.reasons and not one.conditions:
+            rest = [row for row in rows if row.violation not in one.violations]
+            after = answer_whole(rest, policy).in_force.measures
+            found["invariants.broken"] += one.measure.measure in {other.measure for other in after}
+
+
+def _compare_simulation(sellers: int) -> float:
+    """Return the time of answers with one hypothetical entry over that of the same answers without, in turn."""
+    plain = supposed = 0.0
+    for number in range(sellers):
+        rows = _make_seller(np.random.default_rng(number))
+        more = numbered([*rows, violation("if", TODAY - 2, 1, 2)])
+        began = perf_counter()
+        answer_whole(rows)
+        middle = perf_counter()
+        answer_whole(more)
+        plain, supposed = plain + middle - began, supposed + perf_counter() - middle
+    return supposed / plain
 
 
 def _reaches(rows: list[FactRow], path: TierPath, volume: int) -> bool:

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+from scoring.base.enums import Category, Harm, Severity, Source, Status
+from scoring.entries.violation_types import TYPE_NUMBERS
+from scoring.features.columns import FactRow
+from service.ledger.records import ViolationView
+
 REQUIRED = (
     *("puid", "decision_ground", "content_type", "category", "content_date", "application_date", "decision_facts"),
     *("source_type", "automated_detection", "automated_decision"),
@@ -54,3 +59,28 @@ def _list_broken(record: dict[str, Any]) -> Iterator[str]:
         yield "the ground is not explained"
     if record["source_type"] == "SOURCE_VOLUNTARY" and "source_identity" in record:
         yield "a voluntary source has no identity"
+
+
+def view_of(row: FactRow, source: Source, *, automated: bool) -> ViolationView:
+    return ViolationView(
+        violation=row.entry_id,
+        seller="secret-seller",
+        incident=str(row.incident),
+        violation_type=[*TYPE_NUMBERS][(row.violation_type or 1) - 1],
+        category=Category(row.category or 1),
+        severity=Severity(row.severity or 1),
+        harm=Harm.LOW,
+        source=source,
+        notifier="secret-notifier",
+        status=Status(row.status or 1),
+        attribution=None,
+        occur_time=row.occur_time,
+        report_time=row.report_time,
+        record_time=row.report_time,
+        entries=(row.entry_id,),
+        allowed_actions=(),
+        sequence=row.sequence,
+        listing="secret-listing",
+        ground="secret-ground",
+        automated=automated,
+    )

@@ -86,4 +86,5 @@ def test_the_benchmark_finds_nothing_untrue() -> None:
     figures = run(lambda _: None, 12, 60)
     for name in ("faithful.sums_wrong", "faithful.signs_wrong", "faithful.not_caused", "path.failed"):
         assert figures[name] == 0
+    assert figures["statements.invalid"] == figures["invariants.broken"] == 0 < figures["statements.checked"]
     assert figures["faithful.leads"] > 0

@@ -6,43 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.answers.statements import list_statements
-from scoring.base.enums import Category, Harm, Severity, Source, Status
-from scoring.entries.violation_types import TYPE_NUMBERS
+from scoring.base.enums import Source
 from scoring.features.columns import FactRow
 from service.contract.dsa_records import LAWS
 from service.contract.letters import statement_messages
 from service.contract.texts import Texts
-from service.ledger.records import ViolationView
 from tests.bench.answers import answer_whole
-from tests.helpers.dsa_records import list_broken
+from tests.helpers.dsa_records import list_broken, view_of
 from tests.helpers.worlds import numbered, sellers
 from tests.scoring.test_answers import FEW
 from tests.scoring.test_statements import POLICY
-
-
-def view_of(row: FactRow, source: Source, *, automated: bool) -> ViolationView:
-    return ViolationView(
-        violation=row.entry_id,
-        seller="secret-seller",
-        incident=str(row.incident),
-        violation_type=[*TYPE_NUMBERS][(row.violation_type or 1) - 1],
-        category=Category(row.category or 1),
-        severity=Severity(row.severity or 1),
-        harm=Harm.LOW,
-        source=source,
-        notifier="secret-notifier",
-        status=Status(row.status or 1),
-        attribution=None,
-        occur_time=row.occur_time,
-        report_time=row.report_time,
-        record_time=row.report_time,
-        entries=(row.entry_id,),
-        allowed_actions=(),
-        sequence=row.sequence,
-        listing="secret-listing",
-        ground="secret-ground",
-        automated=automated,
-    )
 
 
 @FEW
