@@ -31,8 +31,7 @@ class Certificate:
 class Certificates:
     """Thread-safe."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._read: Callable[[bytes], Certificate] = lru_cache(MAX_REMEMBERED)(read_certificate)
 
     def read(self, pem: bytes) -> Certificate:
@@ -42,7 +41,7 @@ class Certificates:
         certificate.
         """
         found = self._read(pem)
-        if not found.begins <= self._clock() < found.principal.expires:
+        if not found.begins <= time.time() < found.principal.expires:
             raise CertificateRefused("its certificate has expired, or is not good yet")
         return found
 

@@ -20,11 +20,11 @@ def read_catalogue() -> dict[str, dict[str, Any]]:
 class Texts:
     """The sentences of one language. Raises InvalidInput for a language that the catalogue lacks."""
 
-    def __init__(self, language: str, field: str = "language") -> None:
+    def __init__(self, language: str) -> None:
         known = read_catalogue()
         self.language = language or DEFAULT_LANGUAGE
         if self.language not in known:
-            raise invalid(field, f"{language!r} is missing in the catalogue; use {' or '.join(known)}")
+            raise invalid("language", f"{language!r} is missing in the catalogue; use {' or '.join(known)}")
         self._sentences = known[self.language]
 
     def say(self, key: str, **values: object) -> str:

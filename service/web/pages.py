@@ -1,7 +1,7 @@
 """The pages of the badge server, by pure functions. No scripts."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -30,9 +30,6 @@ class Award(NamedTuple):
     checked: datetime
 
 
-Show = Callable[[Award, Look], str]
-
-
 def link_badge(award: Award, look: Look) -> str:
     page = f"/badge/{award.marketplace}/{award.seller}.html?lang={look.language}"
     return f'<a class="badge" href="{escape(page)}">{show_picture(award.badge, award.wording, look)}</a>'
@@ -48,17 +45,15 @@ def show_picture(badge: str, wording: Wording, look: Look) -> str:
     )
 
 
-def shop_page(
-    awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str, show: Show = link_badge
-) -> str:
+def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str) -> str:
     """Return the demo's shop; `awards` by seller id."""
     look = Look(language)
     return _fill(
         "shop.html",
         language,
         _TEXTS["shop"][language],
-        cards="\n".join(_card(member, awards.get(member.seller), language, show) for member in CAST),
-        lines="\n".join(_line(member, awards.get(member.seller), language, show) for member in CAST),
+        cards="\n".join(_card(member, awards.get(member.seller), language) for member in CAST),
+        lines="\n".join(_line(member, awards.get(member.seller), language) for member in CAST),
         legend="\n".join(f"<p>{show_picture(badge, wording, look)}</p>" for badge, wording in words.items()),
         count=str(len(CAST)),
         delivery_price=_euro(DELIVERY_MINOR),
@@ -94,9 +89,9 @@ def _fill(name: str, language: str, texts: Mapping[str, str], **values: str) -> 
     return template.substitute(texts, language=language, other=link, **values)
 
 
-def _card(member: Member, award: Award | None, language: str, show: Show) -> str:
+def _card(member: Member, award: Award | None, language: str) -> str:
     about, drawing = _TEXTS["goods"][member.seller][language], DRAWINGS[member.seller]
-    badge = "" if award is None else show(award, Look(language, 16))
+    badge = "" if award is None else link_badge(award, Look(language, 16))
     return (
         f'<li class="card"><div class="goods {member.seller}"><svg viewBox="0 0 320 240" aria-hidden="true">{drawing}'
         f'</svg></div><div class="words"><h2>{_item(member, language)}</h2><p class="about">{escape(about)}</p>'
@@ -105,8 +100,8 @@ def _card(member: Member, award: Award | None, language: str, show: Show) -> str
     )
 
 
-def _line(member: Member, award: Award | None, language: str, show: Show) -> str:
-    badge = "" if award is None else f" {show(award, Look(language, 16, form='mark'))}"
+def _line(member: Member, award: Award | None, language: str) -> str:
+    badge = "" if award is None else f" {link_badge(award, Look(language, 16, form='mark'))}"
     return (
         f'<li><span class="item">{_item(member, language)}</span><span class="price">{_euro(member.price_minor)}</span>'
         f'<span class="shop-name">{_shop_name(member, language)}{badge}</span></li>'

@@ -21,20 +21,19 @@ class ServerHealth:
     `ask` runs in a thread.
     """
 
-    def __init__(self, ask: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], bool]) -> None:
         self._ask = ask
-        self._clock = clock
         self._kept: asyncio.Task[bool] | None = None
         self._until = 0.0
 
     async def answers(self) -> bool:
-        if self._kept is None or (self._kept.done() and self._clock() >= self._until):
+        if self._kept is None or (self._kept.done() and time.monotonic() >= self._until):
             self._kept = asyncio.create_task(self._look())
         return await asyncio.shield(self._kept)
 
     async def _look(self) -> bool:
         answers = await asyncio.to_thread(self._ask)
-        self._until = self._clock() + KEPT_SECONDS
+        self._until = time.monotonic() + KEPT_SECONDS
         return answers
 
 

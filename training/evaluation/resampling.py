@@ -61,18 +61,11 @@ def _by_cluster(cluster: Ints, count: int, rows: Floats) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def bootstrap_auc(
-    scores: Mapping[str, Floats],
-    bad: Floats,
-    seller: Ints,
-    seed: int | list[int] = 1,
-    resamples: int = RESAMPLES,
-    weight: Floats | None = None,
-) -> dict[str, Interval]:
+def bootstrap_auc(scores: Mapping[str, Floats], bad: Floats, seller: Ints) -> dict[str, Interval]:
     """Return each AUC, and each pair's difference as `a-b`, with intervals of a cluster bootstrap by seller."""
     rankings = {name: Ranking.of(score, bad) for name, score in scores.items()}
-    weights = np.ones(len(bad)) if weight is None else weight
-    draws = draw(rankings, {}, seller, weights, bad, seed, resamples)
+    weights = np.ones(len(bad))
+    draws = draw(rankings, {}, seller, weights, bad, 1, RESAMPLES)
     return with_pairs({name: ranking.figures(weights, bad)[0] for name, ranking in rankings.items()}, draws.auc)
 
 

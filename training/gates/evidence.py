@@ -104,7 +104,7 @@ def half_width(interval: Mapping[str, Any]) -> float:
     return float(interval["high"] - interval["low"]) / 2
 
 
-def interval_text(interval: Mapping[str, Any], digits: int = 3) -> str:
+def interval_text(interval: Mapping[str, Any]) -> str:
     if interval["low"] is None or interval["high"] is None:
         return ""
-    return f" (95 % interval {interval['low']:.{digits}f} to {interval['high']:.{digits}f})"
+    return f" (95 % interval {interval['low']:.3f} to {interval['high']:.3f})"
