@@ -39,17 +39,11 @@ _UNKNOWN_END = 0, b""
 class MechanismWorker:
     """Any number may run on one ledger."""
 
-    def __init__(
-        self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0, check: Callable[[], None] = lambda: None
-    ) -> None:
-        """Create the worker.
-
-        `share`: of one core, 0 to 1; `check` is called before each seller, and may raise to end.
-        """
+    def __init__(self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0) -> None:
+        """Create the worker; `share`: of one core, 0 to 1."""
         self._ledger = ledger
         self._recorder = recorder
         self._share = share
-        self._check = check
         self._stop = threading.Event()
         self._done = 0
         self._end: tuple[int, bytes] = (0, GENESIS)
@@ -184,7 +178,6 @@ class MechanismWorker:
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
         """State sellers' changes as of a cut, one by one if not together; note it as missed for refused sellers."""
-        self._check()
         self._behind_since = cut.observe_time
         ready = []
         for seller in sellers:
@@ -200,7 +193,6 @@ class MechanismWorker:
     def _retry(self, now: Cut) -> None:
         """Retry the due sellers, with all missed evaluations in order, until one is rejected again."""
         for (marketplace, seller), refused in self.refusals.list_due():
-            self._check()
             for cut in [*refused.missed] or [now]:
                 if self._stop.is_set() or not self._try_to_record(marketplace, [seller], cut):
                     break

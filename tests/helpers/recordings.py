@@ -22,9 +22,10 @@ from scoring.policy.policy import Policy
 from service.bootstrap import build_scorer
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.mechanism.recorder import Recorder
+from service.mechanism.recorder import Recorded, Recorder
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
+from service.scores.scorer import Scorer
 from tests.helpers.builders import MARKET, SELLER, Clock, confirmed, identity, status
 from tests.helpers.policies import GRADED
 
@@ -125,13 +126,27 @@ def facts_of(record: dict[str, list[MeasureChanged]]) -> dict[str, Sequence[Meas
     return {seller: [replace(fact, at_sequence=0) for fact in facts] for seller, facts in record.items()}
 
 
-def watched(told: Told) -> tuple[MechanismWorker, list[tuple[int, int]]]:
-    made, seen = told.another(), list[tuple[int, int]]()
-    record = made._recorder.record
+class Killed(BaseException):
+    """The process is killed."""
 
-    def noting(marketplace: str, sellers: Sequence[str], cut: Cut) -> object:
-        seen.append((len(sellers), cut.sequence))
-        return record(marketplace, sellers, cut)
 
-    made._recorder.record = noting  # type: ignore[assignment, method-assign]
-    return made, seen
+class WatchedRecorder(Recorder):
+    """Notes each call; the call after `ends_after` calls is killed."""
+
+    def __init__(self, ledger: Ledger, scorer: Scorer, ends_after: int | None = None) -> None:
+        super().__init__(ledger, scorer)
+        self._ends_after = ends_after
+        self.seen: list[tuple[int, int]] = []
+        """(Number of sellers, sequence) of each call."""
+
+    def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, Recorded]:
+        if len(self.seen) == self._ends_after:
+            self._ends_after = None
+            raise Killed
+        self.seen.append((len(sellers), cut.sequence))
+        return super().record(marketplace, sellers, cut)
+
+
+def watched(told: Told, ends_after: int | None = None) -> tuple[MechanismWorker, list[tuple[int, int]]]:
+    recorder = WatchedRecorder(told.ledger, build_scorer(told.ledger, told.policy), ends_after)
+    return MechanismWorker(told.ledger, recorder), recorder.seen

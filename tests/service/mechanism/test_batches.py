@@ -8,8 +8,8 @@ from service.ledger.store import Ledger
 from service.mechanism import recorder, worker
 from service.mechanism.metrics import MechanismMetrics
 from tests.helpers.builders import MARKET, Clock, ago, exposure, identity, status
-from tests.helpers.recordings import Told, watched
-from tests.service.mechanism.test_recording import Killed, killed_after
+from tests.helpers.recordings import Killed, Told, watched
+from tests.service.mechanism.test_recording import killed_after
 
 SELLERS, BATCH = 50, 8
 
@@ -69,8 +69,7 @@ def test_orders_before_a_recall_survive_a_restart(told: Told) -> None:
 
 def test_a_restart_goes_on_inside_one_midnight(told: Told) -> None:
     told.clock.now += DAY
-    one, seen = watched(told)
-    one._check = _ends_after(3)
+    one, seen = watched(told, 3)
     with pytest.raises(Killed):
         one.look()
     done = sum(number for number, _ in seen)
@@ -80,22 +79,10 @@ def test_a_restart_goes_on_inside_one_midnight(told: Told) -> None:
     assert sum(number for number, _ in seen) == SELLERS - done
 
 
-def _ends_after(calls: int):  # type: ignore[no-untyped-def]
-    left = [calls]
-
-    def check() -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
-    return check
-
-
 def test_the_metrics_say_how_far_behind_the_record_is(told: Told) -> None:
     recall(told)
     told.clock.now += 60_000_000
-    one, _ = watched(told)
-    one._check = _ends_after(9)
+    one, _ = watched(told, 9)
 
     def shown() -> tuple[float, float]:
         found = {metric.name: metric.samples[0].value for metric in MechanismMetrics(one).collect()}
@@ -105,7 +92,6 @@ def test_the_metrics_say_how_far_behind_the_record_is(told: Told) -> None:
         one.look()
     seconds, entries = shown()
     assert (round(seconds), 0 < entries < 2 * SELLERS) == (60, True)
-    one._check = lambda: None
     one.look()
     one.look()
     assert shown() == (0, 0)

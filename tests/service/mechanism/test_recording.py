@@ -24,7 +24,7 @@ from scoring.policy.measures import Suspension
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
-from tests.helpers.recordings import RULES, Told, facts_of, history, recorded, undisturbed
+from tests.helpers.recordings import RULES, Killed, Told, facts_of, history, recorded, undisturbed
 from tests.helpers.worlds import policy
 
 SUSPENSION = name_measure(SELLER, "week", Suspension(7))
@@ -182,10 +182,6 @@ def test_only_the_service_states_what_rules_ask_for(told: Told) -> None:
     ]
     with pytest.raises(InvalidInput, match="measures of rules the opposite change"):
         told.append(Entry("c", "", EntryCorrected(entry_id, CorrectionKind.VOID, "staff", "wrong")))
-
-
-class Killed(BaseException):
-    """The end of the worker's process."""
 
 
 @contextmanager
