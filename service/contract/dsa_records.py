@@ -84,7 +84,9 @@ class TransparencyRecord(BaseModel):
     end_date_service_restriction: EndDay | None = None
     end_date_account_restriction: EndDay | None = None
     decision_facts: Annotated[str, Field(min_length=1, max_length=MAX_FACTS)]
-    source_type: Literal["SOURCE_ARTICLE_16", "SOURCE_TYPE_OTHER_NOTIFICATION", "SOURCE_VOLUNTARY"]
+    source_type: Literal[
+        "SOURCE_ARTICLE_16", "SOURCE_TRUSTED_FLAGGER", "SOURCE_TYPE_OTHER_NOTIFICATION", "SOURCE_VOLUNTARY"
+    ]
     source_identity: Text | None = None
     automated_detection: Answer
     automated_decision: Automated
@@ -230,7 +232,9 @@ def _state_ground(one: StatementOfReasons, views: Iterable[ViolationView], facts
 
 
 def _state_source(views: Sequence[ViolationView]) -> dict[str, Any]:
-    """Return where the first notice came from; a notifier is never named, since it may be a person."""
+    """Return the source: a trusted flagger, else the first notice. A notifier may be a person and is not named."""
+    if any(view.trusted_flagger for view in views):
+        return {"source_type": "SOURCE_TRUSTED_FLAGGER"}
     outside = [view.source for view in views if view.source not in OWN_SOURCES]
     if not outside:
         return {"source_type": "SOURCE_VOLUNTARY"}

@@ -71,6 +71,7 @@ class ViolationView:
     listing: str = ""
     ground: str = ""
     automated: bool = False
+    trusted_flagger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1199,6 +1199,7 @@ class ViolationReported(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     EVIDENCE_URI_FIELD_NUMBER: _builtins.int
     EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    TRUSTED_FLAGGER_FIELD_NUMBER: _builtins.int
     violation_type: _builtins.str
     """Key of the table of violation types, such as `counterfeit_goods`. Required."""
     harm: Global___Harm.ValueType
@@ -1245,6 +1246,8 @@ class ViolationReported(_message.Message):
     """The place of the evidence. Sealed."""
     evidence_sha256: _builtins.str
     """SHA-256 of the evidence, in hex."""
+    trusted_flagger: _builtins.bool
+    """True if the notifier is a trusted flagger by the Digital Services Act, which statements of reasons state."""
     @_builtins.property
     def more_listings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further listings, at most 100."""
@@ -1274,10 +1277,11 @@ class ViolationReported(_message.Message):
         batch: _builtins.str = ...,
         evidence_uri: _builtins.str = ...,
         evidence_sha256: _builtins.str = ...,
+        trusted_flagger: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "automated", b"automated", "batch", b"batch", "brand", b"brand", "currency", b"currency", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "final", b"final", "ground", b"ground", "harm", b"harm", "identifier_verified", b"identifier_verified", "incident", b"incident", "listing", b"listing", "more_listings", b"more_listings", "notifier", b"notifier", "orders", b"orders", "product", b"product", "product_category", b"product_category", "right", b"right", "source", b"source", "units", b"units", "violation_type", b"violation_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "automated", b"automated", "batch", b"batch", "brand", b"brand", "currency", b"currency", "evidence_sha256", b"evidence_sha256", "evidence_uri", b"evidence_uri", "final", b"final", "ground", b"ground", "harm", b"harm", "identifier_verified", b"identifier_verified", "incident", b"incident", "listing", b"listing", "more_listings", b"more_listings", "notifier", b"notifier", "orders", b"orders", "product", b"product", "product_category", b"product_category", "right", b"right", "source", b"source", "trusted_flagger", b"trusted_flagger", "units", b"units", "violation_type", b"violation_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

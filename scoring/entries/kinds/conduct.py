@@ -73,6 +73,11 @@ class ViolationReported:
     batch: str = optional(20, ID, "The batch of the product.")
     evidence_uri: str = optional(21, URI, EVIDENCE)
     evidence_sha256: str = optional(22, SHA256, EVIDENCE_HASH)
+    trusted_flagger: bool = optional(
+        23,
+        FLAG,
+        "True if the notifier is a trusted flagger by the Digital Services Act, which statements of reasons state.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,4 +162,5 @@ def _make_view(
         listing=getattr(fact, "listing", ""),
         ground=fact.ground,
         automated=getattr(fact, "automated", False),
+        trusted_flagger=getattr(fact, "trusted_flagger", False),
     )

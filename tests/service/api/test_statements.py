@@ -175,6 +175,7 @@ def test_records_are_as_the_published_rules_say(running: Running) -> None:
     [demotion] = [record for record in records.values() if "CONTENT_DEMOTED" in str(record)]
     assert demotion["automated_detection"] == "Yes"
     assert demotion["end_date_visibility_restriction"] > demotion["application_date"]
+    assert {record["source_type"] for record in records.values()} == {"SOURCE_TRUSTED_FLAGGER"}
     assert records["by-hand"]["automated_decision"] == "AUTOMATED_DECISION_NOT_AUTOMATED"
 
 
