@@ -290,8 +290,11 @@ def _share(part: Shown, whole: Shown) -> Value:
 def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Value]:
     """Return the shares of random inspections in which software was right, each weighted by its probability.
 
-    Accuracy: of all. Precision: of those reported by software before. Recall: of those that failed.
+    Accuracy: of all. Precision: of those reported by software before. Recall: of those that failed. All are hidden if
+    one of the four combinations of failed and reported is small, since a share would tell it.
     """
+    if any(count < LEAST for count in Counter((failed, flagged) for failed, flagged, _ in audits).values()):
+        return dict.fromkeys(("accuracy", "precision", "recall"), Value(Shown(ShownState.HIDDEN)))
     right = [failed == flagged for failed, flagged, _ in audits]
     among = {
         "accuracy": [True] * len(audits),

@@ -107,7 +107,7 @@ class ReviewServiceServicer(object):
 
     def GetTransparencyReport(self, request, context):
         """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-        numbers are hidden, also from differences of totals.
+        numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

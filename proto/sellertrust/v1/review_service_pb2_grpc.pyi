@@ -54,7 +54,7 @@ class ReviewServiceStub:
     """
     GetTransparencyReport: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.GetTransparencyReportRequest, _review_service_pb2.GetTransparencyReportResponse]
     """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-    numbers are hidden, also from differences of totals.
+    numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
     """
 
 @_typing.type_check_only
@@ -83,7 +83,7 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     """
     GetTransparencyReport: _aio.UnaryUnaryMultiCallable[_review_service_pb2.GetTransparencyReportRequest, _review_service_pb2.GetTransparencyReportResponse]  # type: ignore[assignment]
     """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-    numbers are hidden, also from differences of totals.
+    numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
     """
 
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -139,7 +139,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.GetTransparencyReportResponse, _abc.Awaitable[_review_service_pb2.GetTransparencyReportResponse]]:
         """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-        numbers are hidden, also from differences of totals.
+        numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
         """
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

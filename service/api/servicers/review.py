@@ -1,12 +1,13 @@
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 from scoring.base.enums import CaseState
-from scoring.base.errors import NotifierNotFound, invalid
+from scoring.base.errors import NotifierNotFound, TooManyCalls, invalid
 from scoring.base.time import format_time
 from scoring.caution.cautions import Caution
 from scoring.entries.field_types import is_id
-from scoring.transparency.figures import parse_period
+from scoring.transparency.figures import Period, parse_period
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.reads import Reads, is_number
 from service.contract.resource_names import parse_marketplace, parse_notifier
@@ -28,6 +29,8 @@ class ReviewServicer:
         self._ledger = ledger
         self._scorer = scorer
         self._reads = reads
+        self._is_reporting = threading.Lock()
+        """Held during a report, which reads a whole period: a thread of the pool stays free for the queue."""
 
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
         marketplace, notifier = parse_notifier(request.name, "name")
@@ -98,6 +101,16 @@ class ReviewServicer:
         published = self._ledger.cut(known_time=period.publish_time) if period.publish_time <= now.known_time else None
         if published is not None and not published.sequence:
             published = None
+        if not self._is_reporting.acquire(blocking=False):
+            raise TooManyCalls("another report is being made; reports are made one at a time", seconds=10.0)
+        try:
+            return self._report(marketplace, period, now, published)
+        finally:
+            self._is_reporting.release()
+
+    def _report(
+        self, marketplace: str, period: Period, now: Cut, published: Cut | None
+    ) -> review_pb.GetTransparencyReportResponse:
         tally = self._ledger.transparency.tally
         return report_message(
             period,

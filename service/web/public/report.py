@@ -129,7 +129,8 @@ class _View:
             return self._count(value.state, value.count)
         cases = self.say("cases", count=self._count(value.state, value.count))
         if not value.HasField("value"):
-            return cases if value.count or value.state != review_pb.SHOWN_STATE_EXACT else self.say("no_case")
+            hidden = value.state == review_pb.SHOWN_STATE_HIDDEN
+            return self.say("withheld") if hidden else cases if value.count else self.say("no_case")
         if unit == review_pb.TRANSPARENCY_UNIT_HOURS:
             number = round(value.value, 1)
             if number > _DAY_HOURS:

@@ -1,5 +1,6 @@
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import Phase, given, settings
@@ -159,8 +160,8 @@ def test_a_violation_is_followed_to_its_end(ledger: Ledger, clock: Clock) -> Non
 
 def test_software_is_judged_by_random_inspections_alone(ledger: Ledger) -> None:
     entries = []
-    for number in range(20):
-        seller, is_fake, is_flagged = f"s{number}", number < 8, number < 6 or number >= 18
+    for number in range(30):
+        seller, is_fake, is_flagged = f"s{number}", number < 13, number < 8 or number >= 25
         if is_flagged:
             fact = ViolationReported(
                 "counterfeit_goods", Harm.HIGH, Source.PLATFORM_DETECTION, listing="l", automated=True
@@ -174,12 +175,20 @@ def test_software_is_judged_by_random_inspections_alone(ledger: Ledger) -> None:
             entries.append(Entry(f"{source.name}-{number}", seller, inspected, ago(5)))
     ledger.append(MARKET, entries, imported=True)
     shown = tally(ledger).show()
-    assert shown["audited"].shown.count == 20
-    for key, share in (("accuracy", 16 / 20), ("precision", 6 / 8), ("recall", 6 / 8)):
+    assert shown["audited"].shown.count == 30
+    for key, share in (("accuracy", 20 / 30), ("precision", 8 / 13), ("recall", 8 / 13)):
         value = shown[key]
         assert abs((value.value or 0) - share) < 1e-9
         assert (value.low or 0) < share < (value.high or 0)
-    assert shown["precision"].shown.count == 8
+    assert shown["precision"].shown.count == 13
+    audits = [
+        replace(inspected, source=Source.RANDOM_AUDIT, selection_probability_ppm=9_000, result=result)
+        for result in 6 * [InspectionResult.PASSED] + [InspectionResult.FAILED]
+    ]
+    ledger.append(MARKET, [Entry(f"a{n}", f"s{n}", fact, ago(40)) for n, fact in enumerate(audits)])
+    january = tally(ledger, "2026-01").show()
+    assert january["audited"].shown.count == 7
+    assert january["accuracy"].value is None
 
 
 def test_a_correction_moves_or_removes_what_it_names(ledger: Ledger, clock: Clock) -> None:
