@@ -15,12 +15,14 @@ from service.web.desk import journal
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import CODE, desk_site
 from tests.helpers.servers import MARKET, violation
-from tests.service.web.test_in_chromium import CHROMIUM, chromium, opened
+from tests.service.web.test_in_chromium import CHROMIUM, chromium, opened, side_by_side
+from tests.service.web.test_in_chromium import PICTURE as BADGES_PICTURE
 from tests.service.web.test_public_in_chromium import look
 
 __all__ = ["chromium"]
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.long]
 PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><circle cx="9" cy="9" r="8" fill="teal"/></svg>'
+DESK_PICTURE = BADGES_PICTURE.with_name("desk.webp")
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -43,8 +45,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def _report(folder: Path, number: int) -> Any:
-    entry = violation(f"v-{number}", "good", incident=f"i-{number}", listing=f"l-{number}", brand="b-1", ground=HOSTILE)
-    if number % 2:
+    entry = violation(f"v-{number}", "good", incident=f"i-{number}", listing=f"l-{number}", brand="b-1")
+    if not number % 2:
+        entry.violation.ground = HOSTILE
+    else:
         entry.violation.evidence_uri = f"{folder}/evidence/a.svg"
         entry.violation.evidence_sha256 = hashlib.sha256(PICTURE).hexdigest()
     return entry
@@ -127,3 +131,15 @@ def test_a_case_is_decided_without_script(chromium: Browser, place: Place, monke
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("is it true?")
         assert found == []
+
+
+def test_the_picture_of_the_desk_is_made_here(chromium: Browser, place: Place, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("update_docs"):
+        with opened(chromium, f"{place.url}/sign-in?code={CODE}", viewport={"width": 1160, "height": 800}) as (page, _):
+            sign_in(page, "reviewer-7")
+            shots = []
+            for path in ("/cases/v-9", "/sellers/low"):
+                page.goto(place.url + path, wait_until="networkidle")
+                shots.append(page.screenshot())
+        DESK_PICTURE.write_bytes(side_by_side(chromium, shots))
+    assert DESK_PICTURE.stat().st_size < 120_000
