@@ -73,7 +73,8 @@ class _Facts:
         self._midnights = midnights
         self._place_of = {seller: place for place, seller in enumerate(sellers)}
         self._sellers = sellers
-        self._rows = conduct.select(*FactRow._fields[:-2], "content", "listing")
+        listing = pl.when(pl.col("kind") == int(Kind.VIOLATION)).then("listing")
+        self._rows = conduct.select(*FactRow._fields[:-2], "content", listing)
         self._columns = _make_columns(conduct, len(sellers))
         self._sales, self._products = _make_sales(sales, len(sellers))
         places = np.arange(len(sellers) + 1)
@@ -141,10 +142,10 @@ class _Rows(Sequence[FactRow]):
         return self._made[place]
 
 
-def _make_row(row: tuple[Any, ...]) -> FactRow:
-    *columns, content, listing = row
-    attributes = None if content is None else json.loads(content).get("attributes", {})
-    return FactRow._make((*columns, attributes, listing if columns[3] == Kind.VIOLATION else None))
+def _make_row(columns: tuple[Any, ...]) -> FactRow:
+    row = FactRow._make(columns)
+    content: Any = row.attributes
+    return row if content is None else row._replace(attributes=json.loads(content).get("attributes", {}))
 
 
 def _make_columns(rows: pl.DataFrame, sellers: int) -> EntryColumns:

@@ -11,7 +11,7 @@ is the largest over the smallest. `bytes_per_seller` is of the entries, `peak_mb
 `bit_equal.sellers` answers from files compared with single requests to the ledger, `bit_equal.differ`.
 `rollover_over_full`: processor seconds of the next day's run if midnights roll over, over those without;
 `rollover.differing_parts`.
-`fold_over_duckdb`: one thread reads one bucket and folds all its facts, over DuckDB's decayed sums of orders alone from the
+`fold_over_duckdb`: this process reads one bucket and folds all its facts, over DuckDB's decayed sums of orders alone from the
 same file; `duckdb.differ` of these sums. Without the package duckdb, neither is reported.
 
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.

@@ -84,7 +84,7 @@ def test_a_killed_process_costs_time_and_never_results(run: Run) -> None:
     blocked, done = Blocked(entry_files(run.manifest)[0]), []
     thread = threading.Thread(target=lambda: done.extend(run_locally(lines, 2, 1)))
     thread.start()
-    wait_until(blocked.is_read)
+    wait_until(blocked.is_read, 240)
     blocked.mend()
     for pid in set(children()) - before:
         if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -115,7 +115,7 @@ def test_processes_end_with_their_parent(run: Run) -> None:
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "proto")))}
     with subprocess.Popen([sys.executable, "-c", program, run.store.place], env=environment) as parent:
-        wait_until(blocked.is_read)
+        wait_until(blocked.is_read, 240)
         parent.kill()
     wait_until(blocked.is_left)
     os.close(blocked.end)
