@@ -1,4 +1,3 @@
-import random
 import threading
 import tomllib
 from collections.abc import Callable
@@ -6,97 +5,23 @@ from copy import copy
 
 import pytest
 
-from scoring.base.enums import Action, CorrectionKind, Harm, Source, Tier
-from scoring.base.errors import SellerNotFound, SellertrustError
+from scoring.base.enums import Tier
+from scoring.base.errors import SellerNotFound
 from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
-from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
+from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.policy.reading import parse_policy
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import flights
 from service.scores.book.checking import Remembered
 from tests.helpers.books import Opened, known, opened
-from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
+from tests.helpers.builders import MARKET, NOW, Clock, confirmed, violation
 from tests.helpers.policies import GRADED
 from tests.helpers.worlds import artifact
 
 SELLERS = [f"s{number}" for number in range(6)]
 HOUR = DAY // 24
-
-
-class World:
-    def __init__(self, seed: int, clock: Clock, *ledgers: Ledger) -> None:
-        self.chance = random.Random(seed)
-        self.clock = clock
-        self.ledgers = ledgers
-        self.count = 0
-
-    def happen(self) -> None:
-        self.count += 1
-        name, chance = f"e{self.count}", self.chance
-        entry = chance.choice([self.report, self.decide, self.trade, self.recall, self.override, self.correct])(name)
-        self.clock.now += chance.choice([1, SECOND, HOUR])
-        try:
-            chance.choice(self.ledgers).append(MARKET, [entry])
-        except SellertrustError:
-            return
-
-    def seller(self) -> str:
-        return self.chance.choice(SELLERS)
-
-    def report(self, name: str) -> Entry:
-        make = self.chance.choice([violation, confirmed])
-        return make(name, self.seller(), occur_time=ago(self.chance.uniform(0, 60)))
-
-    def decide(self, name: str) -> Entry:
-        about, action = f"e{self.chance.randrange(self.count)}", self.chance.choice([Action.CONFIRM, Action.OVERTURN])
-        return status(about, action, name)
-
-    def trade(self, name: str) -> Entry:
-        revision = self.count
-        return exposure(
-            seller=self.seller(), entry_id=name, settled_orders=self.chance.randrange(5_000), revision=revision
-        )
-
-    def recall(self, name: str) -> Entry:
-        if self.chance.random() < 0.7:
-            return Entry(name, self.seller(), ProductListed("gtin-1"), ago(30))
-        fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1", final=True)
-        return Entry(name, "", fact, ago(20))
-
-    def override(self, name: str) -> Entry:
-        until = self.clock.now + self.chance.randrange(1, 36) * HOUR
-        return Entry(name, self.seller(), OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
-
-    def correct(self, name: str) -> Entry:
-        about = f"e{self.chance.randrange(self.count)}"
-        return Entry(
-            name, "", EntryCorrected(about, CorrectionKind.MOVED, "staff", "mistaken", ago(self.chance.uniform(0, 90)))
-        )
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("seed", range(4))
-def test_every_answer_is_that_of_its_stamp(url: str, clock: Clock, seed: int) -> None:
-    with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
-        for seller in SELLERS:
-            ledger.append(MARKET, known(seller))
-        world = World(seed, clock, ledger, other)
-        with opened(ledger, sellers=4) as over:
-            for _ in range(60):
-                for _ in range(world.chance.randrange(3)):
-                    world.happen()
-                if world.chance.random() < 0.1:
-                    clock.now += world.chance.choice([HOUR, 12 * HOUR])
-                if world.chance.random() < 0.5:
-                    over.book.follower.look()
-                for _ in range(3):
-                    over.get(world.seller(), wanted=ledger.last()[0] if world.chance.random() < 0.2 else 0)
-                if world.chance.random() < 0.3:
-                    over.batch(world.chance.sample(SELLERS, 4))
-            assert over.hits() > 30
 
 
 def test_an_answer_is_remembered_until_an_entry(ledger: Ledger, clock: Clock) -> None:

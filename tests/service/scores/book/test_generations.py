@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from scoring.base.enums import Tier
-from scoring.base.errors import LedgerUnavailable
+from scoring.base.enums import Action, CorrectionKind, Harm, Source, Tier
+from scoring.base.errors import LedgerUnavailable, SellertrustError
 from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
-from scoring.entries.kinds.decisions import OverrideImposed
+from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
+from scoring.entries.kinds.decisions import EntryCorrected, OverrideImposed
 from sellertrust.v1.trust_score_service_pb2 import (
     FRESHNESS_STATE_FRESH,
     FRESHNESS_STATE_STALE,
@@ -19,11 +20,11 @@ from service.ledger.store import Ledger
 from service.scores.book import follower
 from service.scores.book.asked import Asked
 from tests.helpers.books import known, opened
-from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, violation
+from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
 from tests.helpers.databases import database
 from tests.helpers.generations import kept, look, rescored
 from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
-from tests.service.scores.book.test_book import HOUR, SELLERS, World
+from tests.service.scores.book.test_book import HOUR, SELLERS
 
 MIDNIGHT = NOW // DAY * DAY + DAY
 
@@ -115,6 +116,57 @@ def test_very_many_entries_since_are_marked_over_several_looks(
         assert over.get("a").open_allegations == 7
         over.get("b")
         assert over.hits() == 1
+
+
+class World:
+    def __init__(self, seed: int, clock: Clock, *ledgers: Ledger) -> None:
+        self.chance = random.Random(seed)
+        self.clock = clock
+        self.ledgers = ledgers
+        self.count = 0
+
+    def happen(self) -> None:
+        self.count += 1
+        name, chance = f"e{self.count}", self.chance
+        entry = chance.choice([self.report, self.decide, self.trade, self.recall, self.override, self.correct])(name)
+        self.clock.now += chance.choice([1, SECOND, HOUR])
+        try:
+            chance.choice(self.ledgers).append(MARKET, [entry])
+        except SellertrustError:
+            return
+
+    def seller(self) -> str:
+        return self.chance.choice(SELLERS)
+
+    def report(self, name: str) -> Entry:
+        make = self.chance.choice([violation, confirmed])
+        return make(name, self.seller(), occur_time=ago(self.chance.uniform(0, 60)))
+
+    def decide(self, name: str) -> Entry:
+        about, action = f"e{self.chance.randrange(self.count)}", self.chance.choice([Action.CONFIRM, Action.OVERTURN])
+        return status(about, action, name)
+
+    def trade(self, name: str) -> Entry:
+        revision = self.count
+        return exposure(
+            seller=self.seller(), entry_id=name, settled_orders=self.chance.randrange(5_000), revision=revision
+        )
+
+    def recall(self, name: str) -> Entry:
+        if self.chance.random() < 0.7:
+            return Entry(name, self.seller(), ProductListed("gtin-1"), ago(30))
+        fact = ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1", final=True)
+        return Entry(name, "", fact, ago(20))
+
+    def override(self, name: str) -> Entry:
+        until = self.clock.now + self.chance.randrange(1, 36) * HOUR
+        return Entry(name, self.seller(), OverrideImposed(Tier.PROBATION, until, "staff", "asked for"))
+
+    def correct(self, name: str) -> Entry:
+        about = f"e{self.chance.randrange(self.count)}"
+        return Entry(
+            name, "", EntryCorrected(about, CorrectionKind.MOVED, "staff", "mistaken", ago(self.chance.uniform(0, 90)))
+        )
 
 
 def happen_to_generations(chance: random.Random, ledger: Ledger, folder: Path) -> None:
