@@ -1,6 +1,8 @@
 """Amounts of money as people write them: minor units in, `50,400.00 EUR` out, and back."""
 
 import re
+from contextlib import suppress
+from typing import Any
 
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
@@ -31,6 +33,25 @@ def parse_amount(text: str, currency: str) -> int:
         named = f" in {currency}" if currency else ""
         raise ValueError(f"{text!r} is no amount{named}. Write {example!r}, or 5040000 in minor units.")
     return int(found[1].replace(",", "") + (found[2] or "0" * decimals))
+
+
+def read_minor_units(data: Any, currency: str) -> Any:
+    """Return the data of a file with its amounts in minor units: `value_minor = "50,400.00 EUR"` gives 5,040,000.
+
+    Amounts are under names that end with `_minor`, and `below` of a settled value or a deposit. Wrong ones stay texts.
+    """
+    if isinstance(data, list):
+        return [read_minor_units(one, currency) for one in data]
+    if not isinstance(data, dict):
+        return data
+    found = {name: read_minor_units(value, currency) for name, value in data.items()}
+    places = [(found, name) for name in found if str(name).endswith("_minor")]
+    places += [(part, "below") for name in ("settled", "deposit") if isinstance(part := found.get(name), dict)]
+    for part, name in places:
+        if isinstance(text := part.get(name), str) and find_currency(text):
+            with suppress(ValueError):
+                part[name] = parse_amount(text, currency)
+    return found
 
 
 def find_currency(text: str) -> str:

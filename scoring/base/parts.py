@@ -78,7 +78,8 @@ class Part:
             return default
         if type(value) is int and least <= value <= most:
             return value
-        hint = "; state amounts in minor units, such as cents" if isinstance(value, float) and "minor" in name else ""
+        is_amount = isinstance(value, float | str) and name.endswith("_minor")
+        hint = '; write minor units, such as cents, or "100.00 EUR" in the policy\'s currency' if is_amount else ""
         self.refuse(name, f"must be a whole number, {least:,} to {most:,}{self._stated(name)}{hint}")
         return least
 

@@ -35,7 +35,7 @@ from scoring.entries.kinds.decisions import (
 )
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.entries.kinds.table import KINDS
-from scoring.entries.kinds.trade import ExposureStated
+from scoring.entries.kinds.trade import FAILURES, ExposureStated
 from scoring.entries.violation_types import violation_types
 
 Problems = Iterator[tuple[str, str]]
@@ -121,7 +121,7 @@ def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
     values = fact.value_minor or fact.value_in_claim_window_minor or fact.value_held_minor
     if values and not fact.currency:
         yield "currency", "is required with a value, such as CNY"
-    for name in ("cancelled", "late", "returned", "not_received"):
+    for name in FAILURES:
         if getattr(fact, name) > fact.settled_orders:
             yield name, "must be 0 to settled_orders"
 

@@ -35,6 +35,7 @@ class Complaint:
     caller: str = ""
     decided_by: str = ""
     """Empty while open."""
+    filed_by: str = ""
 
 
 def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:
@@ -67,6 +68,12 @@ def require_confirmed(
             {"status": stands, "allowed": "confirmed"},
             path,
         )
+
+
+def build_unknown_measure(name: str, path: FieldPath) -> MeasureNotFound:
+    """Return the error for a measure that no entry states about its seller."""
+    text = f"no measure {name!r} is recorded against this seller; give the id that its entry states as `measure`"
+    return MeasureNotFound(text, {"measure": name}, path)
 
 
 @dataclass(slots=True)
@@ -112,24 +119,20 @@ class Contests:
         field = (*path, "complaint", "measure")
         measure = self._require_measure(fact.measure, entry.seller, field)
         last = measure.contestable_from + COMPLAINT_DAYS * DAY
-        if filed_time > last:
+        if filed_time > last and not fact.plan:
             raise ContestForbids(
                 f"{fact.measure!r} could be contested until {format_time(last)}, six months after what was last stated"
                 " about it was recorded",
                 {"why": "LATE"},
                 field,
             )
-        self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller)
+        self.complaints[entry.entry_id] = Complaint(entry.seller, fact.measure, caller, filed_by=fact.filed_by)
 
     def _require_measure(self, name: str, seller: str, field: FieldPath) -> RecordedMeasure:
         measure = self.measures.get(name)
         # One error for both: the caller may have a grant for this seller alone.
         if measure is None or measure.seller != seller:
-            raise MeasureNotFound(
-                f"no measure {name!r} is recorded against this seller; give the id that its entry states as `measure`",
-                {"measure": name},
-                field,
-            )
+            raise build_unknown_measure(name, field)
         return measure
 
     def decide_complaint(
@@ -156,9 +159,10 @@ class Contests:
             )
         measure = self.measures[complaint.measure]
         deciders = {one for violation in measure.violations for one in self.deciders.get(violation, ())}
-        if fact.actor in measure.actors.union(actor for actor, _ in deciders):
+        if fact.actor in {complaint.filed_by, *measure.actors, *(actor for actor, _ in deciders)}:
+            did = "filed the complaint" if fact.actor == complaint.filed_by else "decided about the measure before"
             raise ContestForbids(
-                f"{fact.actor!r} decided about the measure before; another person decides about the complaint",
+                f"{fact.actor!r} {did}; another person decides about the complaint",
                 {"why": "SAME_PERSON"},
                 (*path, "actor"),
             )

@@ -328,6 +328,7 @@ def _every_terms(
             marketplace=marketplace,
             tenure_days=tenure_days,
             deposit_minor=ANY_VALUE,
+            good_orders=ANY_VALUE,
             day=day,
         )
         yield tier, marketplace, book.terms(seller)

@@ -1,6 +1,6 @@
 """Measures in force for a seller, each with its rule, its times and the entries behind it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,13 +25,13 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Asked, Counter, Quantity, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Asked, Counter, Ladder, Quantity, Rule, RuleBook, Situation
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import TrustScore
 from scoring.scores.look_back import PastTiers
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import CoreAnswer
-from scoring.scores.settled_value import add_up_settled, find_failure_rates
+from scoring.scores.settled_value import add_up_settled, count_good_orders, find_failure_rates
 
 MAX_LISTED_ENTRIES = 1_000
 """Most entries that one measure lists; it counts the others."""
@@ -140,7 +140,9 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
     settled = {
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
-    rates = {rate: values.tolist() for rate, values in find_failure_rates(facts, policy.rule_book.asked).items()}
+    asked_rates = find_failure_rates(facts, known.table, policy.rule_book.asked)
+    rates = {rate: values.tolist() for rate, values in asked_rates.items()}
+    good_orders = count_good_orders(facts).tolist()
     tenure_days = (facts.observe_day - facts.start_day).tolist()
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
@@ -157,7 +159,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
             incidents={
                 asked: value_at(steps, known.observe_time)
                 for asked, steps in traced.items()
-                if isinstance(asked, Counter)
+                if isinstance(asked, Counter | Ladder)
             },
             settled_minor={category: values[case] for category, values in settled.items()},
             failure_ppm={rate: values[case] for rate, values in rates.items()},
@@ -166,6 +168,7 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
             tenure_days=tenure_days[case],
             deposit_minor=stated.deposit_minor,
             link_percent=max((one.percent for one in stated.links), default=0),
+            good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
         newcomer = policy.rule_book.newcomer_link_percent
@@ -197,7 +200,7 @@ def _list_with_points(violations: Sequence[Established], policy: Policy, observe
     return [
         one
         for one in violations
-        if today - one.day < table.expiry_days and table.points_of(one.violation_type, one.category, one.severity)
+        if today < table.find_expiry(one.day) and table.points_of(one.violation_type, one.category, one.severity)
     ]
 
 
@@ -266,12 +269,20 @@ class _Seller:
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         return [entry for one in ordered for entry in self.entries.get(one.violation, ())]
 
+    def see_at(self, time: int) -> Situation:
+        """Return its situation with the confirmed violations that counted at a time, in microseconds."""
+        then = {asked: value_at(steps, time) for asked, steps in self.traced.items()}
+        incidents = {asked: value for asked, value in then.items() if isinstance(asked, Counter | Ladder)}
+        return replace(self.situation, standing=then.get(Quantity.STANDING, 0), incidents=incidents)
+
     def list_facts(self, rule: Rule) -> list[Established]:
         """Return the violations that a rule on confirmed facts counts."""
         found, today = [], self.situation.day
         for asked in rule.facts:
             if isinstance(asked, Counter):
                 found += [v for v in self.established if matches(v, asked) and today - v.day < asked.days]
+            elif isinstance(asked, Ladder):
+                found += [v for v in self.with_points if v.category in asked.categories]
             else:
                 found += self.with_points
         return found
@@ -301,9 +312,8 @@ class _Evaluation:
     def evaluate(self, seller: _Seller, notices: Sequence[Before] = ()) -> InForce:
         rules = {one.rule.id: one.rule for one in seller.applied}
         bases = {name: self._find_basis(rule, seller) for name, rule in rules.items()}
-        by_rules = (
-            (self._measure(applied, bases[applied.rule.id], seller), applied.rule) for applied in seller.applied
-        )
+        given = [*((one, bases[one.rule.id]) for one in seller.applied), *self._list_served(seller, rules)]
+        by_rules = ((self._measure(one, basis, seller), one.rule) for one, basis in given)
         waiting = (None if one is None else wait_for_notice(one, rule, notices) for one, rule in by_rules)
         measures = tuple(
             [one for one in waiting if one is not None]
@@ -324,6 +334,20 @@ class _Evaluation:
             deposit_minor=seller.situation.deposit_minor,
             settled_minor=seller.situation.settled_minor.get("", 0),
         )
+
+    def _list_served(self, seller: _Seller, holding: Collection[str]) -> Iterator[tuple[Applied, _Basis]]:
+        """Yield the suspensions whose rule held when a violation was confirmed, and no longer does since a reset."""
+        table = self.policy.standing
+        for rule in self.policy.rule_book.rules if table is not None and table.reset is not None else ():
+            stated = next((one for one in rule.measures if isinstance(one, Suspension) and not one.terminates), None)
+            if stated is None or rule.id in holding:
+                continue
+            running = [one.time for one in seller.established if one.time + stated.days * DAY > self.observe_time]
+            begun = max((time for time in running if rule.holds(seller.see_at(time))), default=None)
+            if begun is not None and table is not None:
+                facts = [one for one in seller.established if one.time <= begun < table.find_expiry(one.day) * DAY]
+                basis = _Basis(begun, None, facts, facts, tuple(seller.list_entries(facts)))
+                yield Applied(rule, stated, stated, False), basis
 
     def _measure(self, applied: Applied, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
         """Return one measure of a rule that holds; None for a served suspension."""
@@ -429,7 +453,7 @@ def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[
     parts = [
         StandingPart(
             points=add_up_incident(violations, table),
-            until=(max(one.day for one in violations) + table.expiry_days) * DAY,
+            until=int(table.find_expiry(max(one.day for one in violations))) * DAY,
             entries=tuple(seller.list_entries(violations)),
         )
         for violations in by_incident.values()

@@ -16,6 +16,7 @@ from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.policy.measures import (
     FOR_GOOD,
+    UNTIL_PLAN,
     DeliveryHold,
     Deposit,
     IntakeCap,
@@ -159,7 +160,7 @@ def _state_measure(
         case ListingCap(listings=listings) | IntakeCap(new_listings=listings):
             pass
         case Suspension(days=days):
-            days = 0 if days == FOR_GOOD else days
+            days = 0 if days in (FOR_GOOD, UNTIL_PLAN) else days
     return MeasureChanged(
         measure=name,
         measure_kind=one.measure.kind,

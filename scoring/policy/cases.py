@@ -80,7 +80,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     odd = [rate for rate in case.seller.failure_ppm if rate not in book.asked]
     return [
         *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
-        *(f"failure_rates has {rate.days} days and {rate.orders} orders, for which no rule asks" for rate in odd),
+        *(f"failure_rates has {rate}, for which no rule asks" for rate in odd),
     ] + [
         f"{name} is {_shown(name, found[name])}, expected {_shown(name, value)}"
         for name, value in case.expected.items()
@@ -111,6 +111,7 @@ def _read_case(part: Part, now: int) -> Case:
         tier=part.member("tier_set", Tier) if "tier_set" in part else None,
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
         deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
+        good_orders=part.number("good_orders", 0, MAX_VALUE, 0),
         orders=part.number("settled_orders", 0, MAX_VALUE) if "settled_orders" in part else None,
         failure_ppm={
             read_fields(FailureRate, one): one.number("ppm", 0, PPM)

@@ -12,7 +12,7 @@ from scoring.policy.history import add_up_incident, matches
 from scoring.policy.measures import Terms
 from scoring.policy.moved import find_moved
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Counter
+from scoring.policy.rules import Counter, Ladder
 from scoring.policy.sample import Breach, Sample
 from scoring.policy.space import MAX_CELLS, Axis, Cell, Space, build_space
 
@@ -134,11 +134,20 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
 def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
     """Return what an incident adds on an axis of confirmed facts."""
     table = space.policies[axis.places[0]].standing
+    today = _pick_day(space)
     if isinstance(axis.asked, Counter):
         return int(any(matches(b.establish(0), axis.asked) and b.age_days < axis.asked.days for b in incident))
     if table is None:
         return 0
-    return add_up_incident([b.establish(0) for b in incident if b.age_days < table.expiry_days], table)
+    categories = axis.asked.categories if isinstance(axis.asked, Ladder) else frozenset(Category)
+    mine = [b for b in incident if b.category in categories and today < table.find_expiry(today - b.age_days)]
+    return add_up_incident([b.establish(today) for b in mine], table)
+
+
+def _pick_day(space: Space) -> int:
+    """Return the day of examples: the last one before a reset, if a policy has any."""
+    tables = (policy.standing for policy in space.policies if policy.standing is not None)
+    return next((int(table.find_reset_after(0)) - 1 for table in tables if table.reset is not None), 0)
 
 
 def _pairs(singles: Sequence[Breach]) -> Iterator[tuple[Breach, ...]]:
@@ -154,9 +163,19 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
     if cell.thin:
         breaches = breaches or (_find_expired(space),)
         orders, tenure = space.find_thin_file(cell) or (orders, tenure)
-    place = (seller.settled_minor, seller.day, cell.marketplace)
+    if seller.day and _pick_day(space):
+        return None  # a season and a reset: their days differ
+    place = (seller.settled_minor, seller.day or _pick_day(space), cell.marketplace)
     return Sample(
-        cell.points, breaches, *place, cell.tier, tenure, seller.deposit_minor, orders, failure_ppm=seller.failure_ppm
+        cell.points,
+        breaches,
+        *place,
+        cell.tier,
+        tenure,
+        seller.deposit_minor,
+        orders,
+        failure_ppm=seller.failure_ppm,
+        good_orders=seller.good_orders,
     )
 
 

@@ -14,7 +14,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Condition, Counter, Quantity
+from scoring.policy.rules import Asked, Condition, Counter, Ladder, Quantity
 from scoring.policy.standing import StandingTable
 
 
@@ -84,13 +84,16 @@ def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Asked
     """Trace the standing, if the policy has one, and each count that its rules ask about."""
     asked = policy.rule_book.asked
     found: dict[Asked, list[Step]] = {one: trace_counter(violations, one) for one in asked if isinstance(one, Counter)}
-    if policy.standing is not None:
-        found[Quantity.STANDING] = trace_standing(violations, policy.standing)
+    if (table := policy.standing) is not None:
+        found[Quantity.STANDING] = trace_standing(violations, table)
+        for one in asked:
+            if isinstance(one, Ladder):
+                found[one] = trace_standing([v for v in violations if v.category in one.categories], table)
     return found
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    return _trace(violations, table.expiry_days, lambda active: add_up_incident(active, table))
+    return _trace(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 
 def add_up_incident(violations: Iterable[Established], table: StandingTable) -> int:
@@ -103,17 +106,20 @@ def add_up_incident(violations: Iterable[Established], table: StandingTable) -> 
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
-    return _trace([one for one in violations if matches(one, counter)], counter.days, lambda active: int(bool(active)))
+    mine = [one for one in violations if matches(one, counter)]
+    return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
 def matches(one: Established, counter: Counter) -> bool:
     return one.category in counter.categories and one.severity >= counter.severity
 
 
-def _trace(violations: Iterable[Established], days: int, worth: Callable[[Sequence[Established]], int]) -> list[Step]:
+def _trace(
+    violations: Iterable[Established], find_expiry: Callable[[int], int], worth: Callable[[Sequence[Established]], int]
+) -> list[Step]:
     events: list[tuple[int, int, Established]] = []
     for one in violations:
-        expiry = (one.day + days) * DAY
+        expiry = int(find_expiry(one.day)) * DAY
         if one.time < expiry:
             events += [(one.time, 1, one), (expiry, 0, one)]
     events.sort(key=lambda event: event[0])

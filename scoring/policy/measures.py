@@ -26,6 +26,9 @@ MAX_STEPS = 20
 
 FOR_GOOD = 10**6
 
+UNTIL_PLAN = 3_660
+"""Days of a suspension until a plan of action is accepted: no violation counts for longer."""
+
 NO_CAP = 2**63 - 1
 
 PPM = 1_000_000
@@ -299,7 +302,7 @@ class Suspension:
 
     kind: ClassVar[MeasureKind] = MeasureKind.SUSPENSION
     days: int
-    """FOR_GOOD if it terminates the account."""
+    """FOR_GOOD if it terminates the account, UNTIL_PLAN if it waits for a plan of action."""
     notice_days: int = 0
     exception: str = ""
     """Why a termination needs no notice; empty for one with notice."""
@@ -313,6 +316,10 @@ class Suspension:
     @property
     def terminates(self) -> bool:
         return self.days == FOR_GOOD
+
+    @property
+    def until_plan(self) -> bool:
+        return self.days == UNTIL_PLAN
 
     def find_start(self, begun: int | None) -> int | None:
         """Return when a termination takes effect, in microseconds, if its rule holds since `begun`."""
@@ -353,6 +360,8 @@ def show_aspect(name: str, value: object) -> str:
         return " ".join(f"{category or 'all'}: {cap:,}" for category, cap in value) or "none"
     if name == "suspension_days" and value == FOR_GOOD:
         return "for good"
+    if name == "suspension_days" and value == UNTIL_PLAN:
+        return "until a plan is accepted"
     if value is None:
         return "never"
     if value == NO_CAP:

@@ -1,5 +1,6 @@
 """Reading a policy from the data of its TOML file. One error names every wrong part."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -23,6 +24,7 @@ MAX_STANDING_POINTS = 1_000
 MAX_EXPIRY_DAYS = 3_660
 
 MAX_THIN = MAX_VERSION = 1_000_000_000
+_EACH_YEAR = re.compile("(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31")
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
 
 
@@ -94,6 +96,9 @@ def _read_standing(root: Part) -> StandingTable | None:
         incident_cap=cap,
         at_most=MappingProxyType(limits),
         types=MappingProxyType(types),
+        reset=(part.code("reset", _EACH_YEAR, 'a day of each year, such as "01-01"') or None)
+        if "reset" in part
+        else None,
     )
 
 

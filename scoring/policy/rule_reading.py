@@ -16,6 +16,7 @@ from scoring.policy.measures import (
     NOTICE_DAYS,
     PPM,
     RESTRICTIONS,
+    UNTIL_PLAN,
     CapStep,
     DeliveryHold,
     Deposit,
@@ -32,13 +33,25 @@ from scoring.policy.measures import (
     Waiver,
 )
 from scoring.policy.policy import TradeLimits
-from scoring.policy.rules import MAX_DAYS, Condition, Counter, FailureRate, Group, Quantity, Rule, RuleBook, Settled
+from scoring.policy.rules import (
+    MAX_DAYS,
+    Condition,
+    Counter,
+    FailureRate,
+    Group,
+    Ladder,
+    Quantity,
+    Rule,
+    RuleBook,
+    Settled,
+)
 from scoring.policy.seasons import read_seasons
 
 MAX_RULES = 200
 MAX_MEASURES = 20
 MAX_STANDING = 1_000_000
 MAX_INCIDENTS = 1_000
+MAX_GOOD_ORDERS = 1_000_000
 MAX_SUSPENSION_DAYS = 366
 EXCEPTIONS = ("legal_obligation", "imperative_reason", "repeated_infringement")
 
@@ -153,7 +166,8 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
         below = band.number("below", 1, MAX_STANDING) if "below" in band else None
         if below is not None and below <= least:
             band.refuse("below", f"must be more than from, {least:,}")
-        yield Condition(Quantity.STANDING, least, below)
+        asked = read_fields(Ladder, band) if "categories" in band else Quantity.STANDING
+        yield Condition(asked, least, below)
     if "confirmed" in part:
         counted = part.part("confirmed")
         yield Condition(read_fields(Counter, counted), counted.number("incidents", 1, MAX_INCIDENTS, 1))
@@ -168,6 +182,7 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
     for name, asked, most in (
         ("tenure", Quantity.TENURE, MAX_DAYS),
         ("deposit", Quantity.DEPOSIT, MAX_VALUE_MINOR),
+        ("good_orders", Quantity.GOOD_ORDERS, MAX_GOOD_ORDERS),
     ):
         if name in part:
             yield Condition(asked, below=part.part(name).number("below", 1, most))
@@ -183,6 +198,8 @@ def _read_group(group: Part) -> tuple[Group, tuple[Condition]]:
 
 def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Part, Measure]]) -> None:
     for place, measure in read:
+        if isinstance(measure, Suspension) and rule.condition(Quantity.GOOD_ORDERS).below is not None:
+            place.refuse("", "suspends until good orders end it: state good_orders in rules without a suspension")
         if isinstance(measure, Suspension) and not rule.names_confirmed_facts:
             place.refuse(
                 "",
@@ -242,6 +259,11 @@ def _read_measure(part: Part) -> Measure | None:
 
 
 def _read_suspension(part: Part) -> Suspension:
+    if part.flag("until_plan"):
+        for name in ("days", "terminates", "notice_days", "exception"):
+            if name in part:
+                part.refuse(name, "has no meaning beside until_plan = true")
+        return Suspension(UNTIL_PLAN)
     if not part.flag("terminates"):
         for name in ("notice_days", "exception"):
             if name in part:

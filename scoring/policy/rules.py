@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.base.parts import member_of, optional_text, stated, whole
+from scoring.entries.kinds.trade import FAILURES, SERVICE_FAILURES
 from scoring.policy.measures import (
     DeliveryHold,
     IntakeCap,
@@ -33,6 +34,7 @@ class Quantity(StrEnum):
     STANDING = "standing"
     TENURE = "tenure_days"
     DEPOSIT = "deposit_minor"
+    GOOD_ORDERS = "good_orders"
     DAY = "day"
     LINK = "link_percent"
 
@@ -53,6 +55,13 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Ladder:
+    """The standing by the violations of these categories alone."""
+
+    categories: frozenset[Category] = categories()
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The settled value of a product category, or of all together."""
 
@@ -61,19 +70,29 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class FailureRate:
-    """Service failures over settled orders, in parts per million rounded down; 0 below `orders` settled orders."""
+    """Failures over settled orders, in parts per million rounded down; 0 below `orders` settled orders."""
 
     days: int = whole(1, MAX_RATE_DAYS)
     """UTC days before today whose settled orders count."""
     orders: int = whole(1, MAX_RATE_ORDERS)
+    of: tuple[str, ...] = stated(
+        lambda part, name: tuple(sorted(part.words(name, FAILURES))) if name in part else SERVICE_FAILURES,
+        SERVICE_FAILURES,
+    )
+    """The failures, at most one an order."""
+
+    def __str__(self) -> str:
+        """Return text such as `late in a million of at least 50 orders in 30 days`."""
+        names = "failures" if self.of == SERVICE_FAILURES else ", ".join(self.of)
+        return f"{names} in a million of at least {self.orders:,} orders in {self.days:,} days"
 
 
-Asked = Quantity | Counter | Settled | FailureRate
+Asked = Quantity | Counter | Ladder | Settled | FailureRate
 
 
 def is_of_facts(asked: Asked) -> bool:
     """Return whether it follows from confirmed violations alone: more is worse."""
-    return asked is Quantity.STANDING or isinstance(asked, Counter)
+    return asked is Quantity.STANDING or isinstance(asked, Counter | Ladder)
 
 
 def is_worse_with_more(asked: Asked) -> bool:
@@ -143,8 +162,8 @@ class Situation:
     tier: Tier | None
     """None while no model is served."""
     standing: int = 0
-    incidents: Mapping[Counter, int] = field(default_factory=dict)
-    """Number of incidents by counter; a missing counter is 0."""
+    incidents: Mapping[Counter | Ladder, int] = field(default_factory=dict)
+    """Number of incidents by counter, and the standing by ladder; a missing one is 0."""
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     """By product category, and of all under the empty text; a missing value is 0."""
     failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
@@ -155,6 +174,8 @@ class Situation:
     """UTC days since the first exposure or identity."""
     deposit_minor: int = 0
     """The deposit that is placed."""
+    good_orders: int = 0
+    """Settled orders without a service failure since the last confirmed violation."""
     link_percent: int = 0
     """The strength of the strongest link to a confirmed violator, rounded down."""
     shared_by: int = 0
@@ -172,7 +193,7 @@ class Situation:
         """
         return cls(
             tier,
-            incidents={asked: value for asked, value in values.items() if isinstance(asked, Counter)},
+            incidents={asked: value for asked, value in values.items() if isinstance(asked, Counter | Ladder)},
             settled_minor={one.product_category: value for one, value in values.items() if isinstance(one, Settled)},
             failure_ppm={asked: value for asked, value in values.items() if isinstance(asked, FailureRate)},
             marketplace=marketplace,
@@ -184,7 +205,7 @@ class Situation:
         """Return the situation's value of what a rule asks; 0 of a count, a settled value or a rate that it does not
         state.
         """
-        if isinstance(asked, Counter):
+        if isinstance(asked, Counter | Ladder):
             return self.incidents.get(asked, 0)
         if isinstance(asked, Settled):
             return self.settled_minor.get(asked.product_category, 0)

@@ -49,6 +49,7 @@ class Sample:
     earlier: tuple[int, int] | None = None
     """(days ago, points) at an earlier day-end with other points, if any."""
     failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
+    good_orders: int = 0
 
     def situation(self, policy: Policy) -> Situation:
         established = [breach.establish(self.day) for breach in self.breaches]
@@ -66,6 +67,7 @@ class Sample:
             marketplace=self.marketplace,
             tenure_days=self.tenure_days,
             deposit_minor=self.deposit_minor,
+            good_orders=self.good_orders,
             rated_by_violation=self.tier is None and bool(self.breaches) and self._is_thin(policy),
         )
 
@@ -95,11 +97,8 @@ class Sample:
             for name, value in self.settled_minor.items()
             if value
         ]
-        parts += [
-            f"{value:,} failures in a million orders of {rate.days:,} days"
-            for rate, value in self.failure_ppm.items()
-            if value
-        ]
+        parts += [f"{value:,} {rate}" for rate, value in self.failure_ppm.items() if value]
+        parts += [f"{self.good_orders:,} good orders since"] if self.good_orders else []
         parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []
         parts += [f"deposit of {self.deposit_minor:,} placed"] if self.deposit_minor else []
         parts += [f"on {format_day(self.day)}"] if self.day else []

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.time import format_day
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Counter, FailureRate, Quantity, Settled, Situation, is_of_facts
+from scoring.policy.rules import Asked, Counter, FailureRate, Ladder, Quantity, Settled, Situation, is_of_facts
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
@@ -38,6 +38,7 @@ _SHOWN = {
     Quantity.STANDING: "standing {}",
     Quantity.TENURE: "tenure of {} days",
     Quantity.DEPOSIT: "deposit placed {}",
+    Quantity.GOOD_ORDERS: "{} good orders since the last violation",
     Quantity.LINK: "link of {} percent",
 }
 
@@ -59,10 +60,12 @@ class Axis(NamedTuple):
         match self.asked:
             case Counter():
                 return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.asked)}"
+            case Ladder():
+                return f"standing {shown} of {', '.join(sorted(one.name.lower() for one in self.asked.categories))}"
             case Settled(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
-            case FailureRate(days=days, orders=orders):
-                return f"{shown} failures in a million of at least {orders:,} orders in {days} days"
+            case FailureRate():
+                return f"{shown} {self.asked}"
             case Quantity.DAY:
                 return f"from {format_day(value)}" if value else f"before {format_day(self.values[1])}"
         return _SHOWN[self.asked].format(shown)
@@ -100,7 +103,7 @@ class Space:
         nested = [
             (narrow, wide)
             for (narrow, one), (wide, other) in itertools.permutations(enumerate(self.axes), 2)
-            if _is_part_of(one.asked, other.asked)
+            if _is_part_of(one, other)
         ]
         among = itertools.product(*(axis.values for axis in self.axes))
         for cell in itertools.starmap(
@@ -169,13 +172,20 @@ class Space:
         return f" by {self.policies[places[0]].name}" if len(places) < len(self.policies) else ""
 
 
-def _is_part_of(one: Asked, other: Asked) -> bool:
-    """Return whether one number never exceeds another: of fewer categories, graver violations or fewer days."""
+def _is_part_of(narrow: Axis, wide: Axis) -> bool:
+    """Return whether one number never exceeds another: of fewer categories or failures, graver violations, fewer days."""
+    one, other = narrow.asked, wide.asked
     match one, other:
+        case Ladder(), Quantity.STANDING:
+            return narrow.places == wide.places
+        case Ladder(), Ladder():
+            return narrow.places == wide.places and one.categories <= other.categories
         case Counter(), Counter():
             return one.categories <= other.categories and one.severity >= other.severity and one.days <= other.days
         case Settled(), Settled(product_category=""):
             return True
+        case FailureRate(), FailureRate():
+            return {*one.of} <= {*other.of} and (one.days, one.orders) == (other.days, other.orders)
     return False
 
 
@@ -198,7 +208,8 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
         limits = policy.standing.at_most.values() if policy.standing is not None else ()
         of_standing = ((Quantity.STANDING, limit) for limit in limits)
         for asked, value in (*of_standing, *policy.rule_book.list_edges()):
-            places = sharing if asked is Quantity.STANDING else tuple(range(len(policies)))
+            is_of_table = asked is Quantity.STANDING or isinstance(asked, Ladder)
+            places = sharing if is_of_table else tuple(range(len(policies)))
             found.setdefault((asked, places), {0}).add(value)
     axes = [Axis(*key, tuple(sorted(values))) for key, values in found.items() if len(values) > 1]
     cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
@@ -213,10 +224,7 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
 
 
 def _rank(axis: Axis) -> int:
-    order = (
-        *(Quantity.STANDING, Counter, FailureRate, Settled, Quantity.TENURE, Quantity.DEPOSIT, Quantity.LINK),
-        Quantity.DAY,
-    )
+    order = (Quantity.STANDING, Ladder, Counter, FailureRate, Settled, *[*Quantity][1:])
     return order.index(axis.asked if isinstance(axis.asked, Quantity) else type(axis.asked))
 
 

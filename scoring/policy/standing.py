@@ -4,7 +4,7 @@ A violation gives the points of its type and severity, else of its category, for
 incident and category counts; one incident gives at most `incident_cap`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,24 @@ class StandingTable:
     """By tier the lowest standing that limits a seller to it; rises as the tiers fall."""
     types: Mapping[int, Mapping[Severity, int]] = field(default_factory=dict)
     """Points by the number of a violation type, in place of its category's."""
+    reset: str | None = None
+    """Month and day on which earlier violations stop to count each year, as `01-31`; None: `expiry_days` alone."""
+
+    def find_expiry(self, day: Any) -> Any:
+        """Return the first day on which a violation of `day` gives no points; both days since 1970-01-01.
+
+        Takes and returns a number or an array.
+        """
+        expiry = day + self.expiry_days
+        return expiry if self.reset is None else np.minimum(expiry, self.find_reset_after(day))
+
+    def find_reset_after(self, day: Any) -> Any:
+        month, of_month = map(int, (self.reset or "01-01").split("-"))
+        years = np.asarray(day, dtype="datetime64[D]").astype("datetime64[Y]")
+        months = (years + 1).astype("datetime64[M]") + (month - 1)
+        following = (months.astype("datetime64[D]") + (of_month - 1)).astype(np.int64)
+        this = ((months - 12).astype("datetime64[D]") + (of_month - 1)).astype(np.int64)
+        return np.where(this > day, this, following)
 
     def points_of(self, violation_type: int, category: int, severity: int) -> int:
         row = self.types.get(violation_type) or self.points[Category(category)]
@@ -35,7 +53,7 @@ class StandingTable:
 
     @property
     def key(self) -> tuple[object, ...]:
-        return (self.points, self.types, self.expiry_days, self.incident_cap)
+        return (self.points, self.types, self.expiry_days, self.incident_cap, self.reset)
 
     def best_tier(self, standing: int) -> Tier:
         """Return the best tier that a standing allows.
@@ -47,8 +65,8 @@ class StandingTable:
     def by_case(self, violations: Violations, age: Ints, severity: Ints, cases: int) -> Ints:
         """Return the standing of each case, int64 of shape (..., cases).
 
-        `age`, shape (..., violations): whole days since each violation, NEVER if unseen; from `expiry_days` on it gives
-        no points. `severity`, of a shape that fits: as raised.
+        `age`, shape (..., violations): whole days since each violation, NEVER if unseen; an expired one gives no points.
+        `severity`, of a shape that fits: as raised.
         """
         v = violations
         standing = np.zeros((*age.shape[:-1], cases), dtype=np.int64)
@@ -58,7 +76,7 @@ class StandingTable:
         if self.types:
             of_type = _table(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, severity]
             worth = np.where(of_type >= 0, of_type, worth)
-        given = np.where(age < self.expiry_days, worth, 0)
+        given = np.where(age < self.find_expiry(v.day) - v.day, worth, 0)
         first = np.flatnonzero(first_of_runs(v.case, v.incident))
         by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
         largest = reduce_runs(np.maximum, given, by_category)
@@ -68,8 +86,10 @@ class StandingTable:
         standing[..., case[starts]] = reduce_runs(np.add, sums, starts)
         return standing
 
-    def add_up(self, facts: Facts, cases: int | None = None) -> Ints:
-        """Return the standing of each case, or of the first `cases`; int64 of shape (cases,).
+    def add_up(
+        self, facts: Facts, cases: int | None = None, categories: Collection[Category] = frozenset(Category)
+    ) -> Ints:
+        """Return the standing of each case, or of the first `cases`, by some categories; int64 of shape (cases,).
 
         Worked: counterfeit gives 1, 4, 12, 24 by severity, disclosure 1, 1, 2, 4, an incident at most 24, for 365 days.
         A critical counterfeit with a moderate disclosure gives 24, a major counterfeit 364 days ago 12, one 365 days
@@ -77,6 +97,8 @@ class StandingTable:
         """
         cases = facts.cases if cases is None else cases
         mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))
+        if len(categories) < len(Category):
+            mine = mine.take(np.isin(mine.category, [*categories]))
         return self.by_case(mine, facts.observe_day[mine.case] - mine.day, mine.severity, cases)
 
     def bound(self, tiers: Ints, standing: Ints) -> Ints:

@@ -15,11 +15,11 @@ from scoring.model.artifact import Artifact
 from scoring.policy.history import establish, find_bounds, trace_facts
 from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Counter, Quantity, Settled, Situation
+from scoring.policy.rules import Asked, Counter, Ladder, Quantity, Settled, Situation
 from scoring.policy.space import build_space
 from scoring.scores.look_back import look_back
 from scoring.scores.points import find_points
-from scoring.scores.settled_value import add_up_settled, find_failure_rates
+from scoring.scores.settled_value import add_up_settled, count_good_orders, find_failure_rates
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_guilty
 
 
@@ -103,12 +103,16 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         Quantity.STANDING: standing,
         Quantity.TENURE: people.tenure_days,
         Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
+        Quantity.GOOD_ORDERS: count_good_orders(people.facts),
     }
     values |= {Settled(name): value for name, value in settled.items()}
-    values.update(find_failure_rates(people.facts, policy.rule_book.asked).items())
+    values.update(find_failure_rates(people.facts, people.known.table, policy.rule_book.asked).items())
     values |= {
         axis.asked: count_incidents(axis.asked, people.facts, n) for axis in axes if isinstance(axis.asked, Counter)
     }
+    for axis in axes:
+        if isinstance(axis.asked, Ladder) and policy.standing is not None:
+            values[axis.asked] = policy.standing.add_up(people.facts, categories=axis.asked.categories)
     edges = [_find_reached_edges(axis.values, values.get(axis.asked, np.zeros(n, dtype=np.int64))) for axis in axes]
     is_view = (
         (people.points is not None)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from scoring.base.arrays import Ints, add_up_amounts
+from scoring.entries.kinds.trade import SERVICE_FAILURES
 from scoring.features.columns import FactTable
 from scoring.features.facts import Facts
 from scoring.policy.measures import PPM
@@ -12,9 +13,16 @@ from scoring.policy.policy import Policy
 from scoring.policy.rules import Asked, FailureRate, Settled
 
 
-def grows_with_value(policy: Policy) -> bool:
-    """Return whether a rule or a growing cap asks for the settled value."""
-    return any(isinstance(asked, Settled) for asked in policy.rule_book.asked)
+def list_values(policies: Iterable[Policy]) -> set[str]:
+    """Return the values of exposure that rules and growing caps ask for: currencies, and the names of failures."""
+    found: set[str] = set()
+    for policy in policies:
+        for asked in policy.rule_book.asked:
+            if isinstance(asked, Settled):
+                found.add(policy.rule_book.currency)
+            elif isinstance(asked, FailureRate) and asked.of != SERVICE_FAILURES:
+                found.update(asked.of)
+    return found
 
 
 def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str, Ints]:
@@ -33,8 +41,8 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
     return found
 
 
-def find_failure_rates(facts: Facts, asked: Iterable[Asked]) -> dict[FailureRate, Ints]:
-    """Return each seller's service failures over settled orders by requested rate: parts per million, shape (cases,).
+def find_failure_rates(facts: Facts, table: FactTable, asked: Iterable[Asked]) -> dict[FailureRate, Ints]:
+    """Return each seller's failures over settled orders by requested rate: parts per million, shape (cases,).
 
     3 failures of 70 orders are 42,857 ppm; with fewer orders than the rate asks for, 0.
     """
@@ -45,6 +53,22 @@ def find_failure_rates(facts: Facts, asked: Iterable[Asked]) -> dict[FailureRate
             recent = np.flatnonzero(age <= rate.days)
             case = facts.exposure_case[recent]
             orders = add_up_amounts(facts.exposure_orders[recent], case, facts.cases)
-            failures = add_up_amounts(facts.exposure_failures[recent], case, facts.cases)
+            failures = add_up_amounts(_count_failures(facts, table, rate)[recent], case, facts.cases)
             found[rate] = np.where(orders >= rate.orders, failures * PPM // np.maximum(orders, 1), 0)
     return found
+
+
+def count_good_orders(facts: Facts) -> Ints:
+    """Return each seller's settled orders without a service failure on days after its last confirmed violation."""
+    last = np.full(facts.cases, -1, dtype=np.int64)
+    np.maximum.at(last, facts.violations.case, facts.violations.day)
+    since = np.flatnonzero(facts.exposure_day > last[facts.exposure_case])
+    good = (facts.exposure_orders - facts.exposure_failures)[since]
+    return add_up_amounts(good, facts.exposure_case[since], facts.cases)
+
+
+def _count_failures(facts: Facts, table: FactTable, rate: FailureRate) -> Ints:
+    if rate.of == SERVICE_FAILURES:
+        return facts.exposure_failures
+    counts = [table.values[name][facts.exposure_row] for name in rate.of if name in table.values]
+    return np.minimum(sum(counts, np.zeros_like(facts.exposure_orders)), facts.exposure_orders)

@@ -5,7 +5,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.money import format_amount
-from scoring.policy.measures import FOR_GOOD, Valued, combine
+from scoring.policy.measures import FOR_GOOD, UNTIL_PLAN, Valued, combine
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
@@ -120,6 +120,8 @@ def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:
     stated = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
     if stated.pop("terminates", False):
         stated["days"] = FOR_GOOD
+    if stated.pop("until_plan", False):
+        stated["days"] = UNTIL_PLAN
     value_type = next(one for one in get_args(Valued) if one.kind == kind)
     read: Valued = value_type(**stated)
     return read
@@ -162,6 +164,8 @@ def value_text(value: MeasureValue, currency: str) -> str:
 
 
 def _suspension(stated: Any, _: str) -> str:
+    if stated.until_plan:
+        return "until a plan of action is accepted"
     if not stated.terminates:
         return format_count(stated.days, "day")
     return f"for good, {stated.exception or f'{stated.notice_days} days of notice'}"

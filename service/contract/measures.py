@@ -70,7 +70,7 @@ def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
         part.SetInParent()
         for field in part.DESCRIPTOR.fields:
             setattr(part, field.name, getattr(value, field.name))
-    if isinstance(value, policy.Suspension) and value.terminates:
+    if isinstance(value, policy.Suspension) and (value.terminates or value.until_plan):
         message.suspension.days = 0
     return message
 

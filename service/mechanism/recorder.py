@@ -10,9 +10,12 @@ from contextlib import suppress
 from contextvars import Context
 from typing import NamedTuple, TypedDict
 
+from scoring.base.enums import MeasureState
 from scoring.base.errors import InvalidInput
 from scoring.caution.cautions import Caution
+from scoring.entries.contests import build_unknown_measure
 from scoring.entries.entry import MAX_BATCH, Entry
+from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
@@ -130,10 +133,30 @@ class Recorder:
                 Context().run(self.record, marketplace, [seller], cut)  # it is no act of the caller
 
     def record_contested(self, marketplace: str, entries: Iterable[Entry]) -> None:
-        """Call `record_pending` for each seller of an entry about a recorded measure."""
-        contested = {one.seller: None for one in entries if is_contest(one.fact)}
+        """Call `record_pending` for each seller whose measures are contested or lifted among the entries.
+
+        Raise MeasureNotFound for a lift of a measure that nobody stated about its seller.
+        """
+        contested: dict[str, None] = {}
+        lifts: list[tuple[int, str, str]] = []
+        stated: set[tuple[str, str]] = set()
+        for index, (seller, fact) in enumerate((one.seller, one.fact) for one in entries):
+            if is_contest(fact):
+                contested[seller] = None
+            elif isinstance(fact, MeasureChanged) and fact.state is not MeasureState.LIFTED:
+                stated.add((seller, fact.measure))
+            elif isinstance(fact, MeasureChanged) and (seller, fact.measure) not in stated:
+                contested[seller] = None
+                lifts.append((index, seller, fact.measure))
         for seller in contested:
             self.record_pending(marketplace, seller)
+        of = self._read(marketplace, [*{seller for _, seller, _ in lifts}]).of if lifts else {}
+        stated |= {
+            (name, one.fact.measure) for name in of for one in of[name].stated if isinstance(one.fact, MeasureChanged)
+        }
+        for index, seller, name in lifts:
+            if (seller, name) not in stated:
+                raise build_unknown_measure(name, ("entries", index, "measure", "measure"))
 
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
         """Yield the cuts at which a seller is still to be evaluated, in order; the last one is now."""

@@ -1,6 +1,5 @@
 """The loss certificate of a commit: it is valid, or its failed verdicts are accepted with the sum."""
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,6 +17,7 @@ from scoring.loss_certificate.independent.world import NotProven
 from scoring.loss_certificate.states import build_states
 from scoring.policy.policy import MAX_TRADE_DAYS, Policy
 from service.call_context import current_call
+from service.policy.policy_file import read_policy_data
 
 MAX_ASSUMPTIONS_BYTES = 20_000
 
@@ -77,7 +77,7 @@ def check_loss(
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
     try:
-        texts = [tomllib.loads(one.text) for one in (*older, policy)]
+        texts = [read_policy_data(one.text) for one in (*older, policy)]
         check_certificate(texts[-1], found, assumed.data, _require_caller, texts[:-1])
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.base.errors import PolicyRefused
+from scoring.base.money import read_minor_units
 from scoring.base.parts import parse_toml
 from scoring.policy.cases import Case, parse_cases
 from scoring.policy.policy import Policy
@@ -32,10 +33,17 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
     `was_committed`: as for `parse_policy`.
     """
     try:
-        data = parse_toml(text)
+        data = read_policy_data(text)
     except ValueError as error:
         raise PolicyRefused(f"is no TOML: {error}") from None
     return replace(parse_policy(data, was_committed=was_committed), text=text)
+
+
+def read_policy_data(text: str) -> dict[str, Any]:
+    """Read the unchecked data of a policy, its amounts in minor units. Raises ValueError."""
+    data = parse_toml(text)
+    found: dict[str, Any] = read_minor_units(data, str(data.get("currency", "")))
+    return found
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
@@ -50,7 +58,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read unchecked TOML data. Raises PolicyRefused."""
     try:
-        return parse_toml(_read_text(path))
+        return read_policy_data(_read_text(path))
     except ValueError as error:
         raise PolicyRefused(f"{path} is no TOML: {error}") from None
 

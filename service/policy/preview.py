@@ -32,6 +32,7 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import answer
+from scoring.scores.settled_value import list_values
 from scoring.scores.tiers import NO_TIER
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -124,8 +125,8 @@ class Question:
     def policies(self) -> tuple[Policy, Policy]:
         return self.before, self.after
 
-    def list_currencies(self) -> set[str]:
-        return {policy.rule_book.currency for policy in self.policies()} - {""}
+    def list_values(self) -> set[str]:
+        return list_values(self.policies()) | {policy.rule_book.currency for policy in self.policies()} - {""}
 
 
 def preview(
@@ -174,7 +175,7 @@ def _place_part(
 ) -> None:
     """Count sellers' changes, now and at the span's beginning; collect their violations."""
     cut = asked.cut
-    table, _ = ledger.facts.table(marketplace, sellers, cut, asked.list_currencies())
+    table, _ = ledger.facts.table(marketplace, sellers, cut, asked.list_values())
     now = resolve_sellers(sellers, table, cut.observe_time)
     people, before, after = _place_both(ledger, marketplace, now, asked)
     there = people.exists
@@ -348,7 +349,7 @@ def _look_back(
     ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
     """Return whether each policy would have stopped a violation's seller, as far as was known then."""
-    table, _ = ledger.facts.table(marketplace, [seller], asked.cut, asked.list_currencies())
+    table, _ = ledger.facts.table(marketplace, [seller], asked.cut, asked.list_values())
     known = resolve_as_reported([seller], table, time)
     cut = replace(asked.cut, observe_time=time)
     deposit = ledger.measures.of_seller(marketplace, seller, cut).deposit

@@ -101,11 +101,11 @@ class _Facts:
         marketplace: str,
         sellers: Sequence[str],
         cut: Cut,
-        currencies: Collection[str] = (),
+        values: Collection[str] = (),
         supposed: Supposed = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return the facts of consecutive sellers, as `FactQueries.table` does."""
-        if currencies or supposed != NOTHING_SUPPOSED:
+        if values or supposed != NOTHING_SUPPOSED:
             raise ValueError(f"files give the scores of {marketplace}, no values and nothing supposed")
         first = self._place_of[sellers[0]]
         last = first + len(sellers)

@@ -28,7 +28,7 @@ from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
 from scoring.scores.notice import Ended, Move, Served, answer_within_notice, list_ended
 from scoring.scores.score import CoreAnswer, explain
-from scoring.scores.settled_value import grows_with_value
+from scoring.scores.settled_value import list_values
 from service.call_context import current_call
 from service.contract.audiences import Told
 from service.ledger.queries.measures import SellerTerms
@@ -222,8 +222,7 @@ class Scorer:
     ) -> tuple[CoreAnswer, list[InForce | None]]:
         currency = asked.policy.rule_book.currency
         policies = [asked.policy, *(one.policy for one in asked.served)]
-        currencies = sorted({one.rule_book.currency for one in policies if grows_with_value(one)})
-        given = self._answer(batch, asked, currencies, looks_back=True)
+        given = self._answer(batch, asked, sorted(list_values(policies)), looks_back=True)
         beside = {
             seller: Beside(of.statements, of.deposit.held_in(currency), list_links(of.cases, asked.cut.observe_time))
             for seller, of in terms.items()
@@ -244,18 +243,18 @@ class Scorer:
         return found
 
     def _answer(
-        self, batch: Sequence[str], asked: "_Asked", currencies: Sequence[str] = (), *, looks_back: bool = False
+        self, batch: Sequence[str], asked: "_Asked", values: Sequence[str] = (), *, looks_back: bool = False
     ) -> CoreAnswer:
         _check()
-        known = self._resolve(asked, batch, currencies)
+        known = self._resolve(asked, batch, values)
         cautions = read_cautions(self._ledger, asked.marketplace, known, asked.cut, asked.policy, _check)
         return answer_within_notice(
             known, asked.artifact, asked.policy, cautions, _check, looks_back=looks_back, served=asked.served
         )
 
-    def _resolve(self, asked: "_Asked", batch: Sequence[str], currencies: Sequence[str] = ()) -> SellerFacts:
+    def _resolve(self, asked: "_Asked", batch: Sequence[str], values: Sequence[str] = ()) -> SellerFacts:
         cut = asked.cut
-        table, omitted = self._ledger.facts.table(asked.marketplace, batch, cut, currencies, asked.supposed)
+        table, omitted = self._ledger.facts.table(asked.marketplace, batch, cut, values, asked.supposed)
         return resolve_sellers(batch, table, cut.observe_time, omitted)
 
 

@@ -79,6 +79,7 @@ def sample(chance: random.Random) -> Sample:
     breaches = tuple(breach(chance) for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9])))
     points = chance.choice([0, 499, 500, 599, 600, 699, 700, 1000, chance.randrange(1001)])
     toys = chance.choice([0, 899, 900, chance.randrange(2_000)])
+    failed = chance.choice([0, 49_999, 50_000, 900_000])
     return Sample(
         points=points if breaches or chance.random() < 0.8 else None,
         breaches=breaches,
@@ -89,7 +90,8 @@ def sample(chance: random.Random) -> Sample:
         tenure_days=chance.choice([0, 89, 90, 500]),
         deposit_minor=chance.choice([0, 0, 3, 5, 699, 700, 10**9]),
         orders=chance.choice([None, 0, 9, 10, 20]) if breaches else None,
-        failure_ppm={FailureRate(30, 10): chance.choice([0, 49_999, 50_000, 900_000])},
+        good_orders=chance.choice([0, 99, 100, 5_000]),
+        failure_ppm={FailureRate(30, 10): failed, FailureRate(30, 10, ("late",)): chance.choice([0, failed])},
     )
 
 
@@ -114,7 +116,7 @@ def rule(name: str, *measures: dict[str, Any], **conditions: Any) -> dict[str, A
 
 
 def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
-    return parse_policy(data(standing=standing(), currency="EUR", rules=list(rules), **parts))
+    return parse_policy(data(**{"standing": standing(), "currency": "EUR", "rules": list(rules)} | parts))
 
 
 def shipped(name: str) -> Policy:

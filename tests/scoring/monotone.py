@@ -6,7 +6,7 @@ from typing import Any
 
 from scoring.base.enums import Category, Severity, Status
 from scoring.base.errors import PolicyRefused
-from scoring.base.time import DAY
+from scoring.base.time import DAY, format_day
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import Beside, InForce, evaluate_measures
 from scoring.policy.measures import Terms
@@ -20,6 +20,7 @@ TIERS = ("unrated", "probation", "standard", "trusted", "exemplary")
 MARKETPLACES = ("acme", "other")
 LATER = (0, 1, 5, 7, 8, 13, 14, 15, 21, 28, 29, 30, 31, 45, 59, 60, 61, 90, 180, 364, 365, 400)
 """Days after a violation's confirmation on which terms are compared."""
+RESETS = tuple(format_day(TODAY + days)[5:] for days in (-3, 0, 4, 20, 40, 200))
 
 
 def draw_policies(chance: random.Random) -> Iterator[Policy]:
@@ -96,7 +97,9 @@ def _draw_data(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.3:
         parts["hold_limits"] = {"acme": chance.choice([5, 20, 90])}
     thin = {"settled_orders": chance.choice([0, 10, 200]), "tenure_days": chance.choice([0, 30, 300])}
-    expiry = {"expiry_days": chance.choice([60, 365])}
+    expiry: dict[str, Any] = {"expiry_days": chance.choice([60, 365])}
+    if chance.random() < 0.3:
+        expiry["reset"] = chance.choice(RESETS)
     return data(standing=standing() | expiry, thin_file=thin, currency="EUR", rules=rules, clear_days=2, **parts)
 
 
@@ -108,13 +111,16 @@ def _draw_rule(chance: random.Random, number: int) -> dict[str, Any]:
         if chance.random() < 0.1:
             rule["tiers"] = [chance.choice(TIERS)]
     elif kind == "below":
-        rule[chance.choice(["settled", "tenure", "deposit"])] = {"below": chance.choice([40, 200, 400])}
+        asked = chance.choice(["settled", "tenure", "deposit", "good_orders"])
+        rule[asked] = {"below": chance.choice([40, 200, 400])}
     elif kind == "facts":
         if chance.random() < 0.7:
             first = chance.choice([1, 4, 12, 24, 36])
             rule["standing"] = {"from": first}
             if chance.random() < 0.4:
                 rule["standing"]["below"] = first + chance.choice([3, 12, 24])
+            if chance.random() < 0.3:
+                rule["standing"]["categories"] = chance.choice([["counterfeit"], ["counterfeit", "service"]])
         if chance.random() < 0.4 or "standing" not in rule:
             rule["confirmed"] = {
                 "categories": chance.choice([["counterfeit"], ["counterfeit", "service"]]),

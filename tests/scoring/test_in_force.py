@@ -17,7 +17,7 @@ from scoring.base.enums import (
     Status,
     Tier,
 )
-from scoring.base.time import DAY
+from scoring.base.time import DAY, format_day
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import InForce
@@ -25,9 +25,9 @@ from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
 from scoring.policy.measures import Deposit, Suspension, Terms
 from scoring.policy.policy import Policy
-from scoring.scores.settled_value import grows_with_value
+from scoring.scores.settled_value import list_values
 from tests.helpers.answers import evaluate_measures
-from tests.helpers.policies import policy_of, rule, shipped
+from tests.helpers.policies import policy_of, rule, shipped, standing
 from tests.helpers.worlds import (
     NOW,
     TODAY,
@@ -261,8 +261,8 @@ def test_a_rule_by_value_or_tenure_holds_below_it() -> None:
     def held(settled: int, moment: int) -> set[str]:
         return {m.rule for m in evaluated(sold, moment, policy, {"x": settled}).measures}
 
-    assert grows_with_value(policy)
-    assert not grows_with_value(policy_of(rule("young", deposit, tenure={"below": 31})))
+    assert list_values([policy]) == {"EUR"}
+    assert not list_values([policy_of(rule("young", deposit, tenure={"below": 31}))])
     assert held(299, NOW) == {"all", "toys", "young"}
     assert held(300, NOW) == {"toys", "young"}
     assert held(300, NOW + DAY) == {"toys"}
@@ -281,6 +281,47 @@ def test_a_rule_by_failures_holds_while_many_orders_fail() -> None:
     assert not holds(late, exposure("few", TODAY - 1, 79, failures=79))
     assert not holds(late, exposure("good", TODAY - 1, 80), moment=NOW + DAY)
     assert not holds(exposure("older", TODAY - 31, 900, failures=900), exposure("good", TODAY - 1, 100))
+
+
+def test_good_orders_since_the_last_violation_earn_terms_back() -> None:
+    at_risk = rule("at-risk", {"kind": "manual_review"}, standing={"from": 1}, good_orders={"below": 100})
+    policy = policy_of(at_risk)
+    guilty = [*SOLD, violation("v", TODAY - 30, COUNTERFEIT, MAJOR), exposure("before", TODAY - 30, 900)]
+
+    def holds(*more: FactRow) -> bool:
+        return bool(evaluated([*guilty, *more], NOW, policy).measures)
+
+    assert holds(exposure("good", TODAY - 29, 49))  # with the 50 of SOLD
+    assert not holds(exposure("good", TODAY - 29, 50))
+    assert holds(exposure("good", TODAY - 29, 60, failures=11))
+    again = violation("again", TODAY - 9, Category.SERVICE, Severity.MINOR)
+    assert holds(exposure("good", TODAY - 29, 50), again)
+
+
+def test_a_ladder_counts_the_standing_of_its_categories() -> None:
+    goods = {"from": 12, "categories": ["counterfeit", "safety"]}
+    policy = policy_of(rule("goods", {"kind": "suspension", "days": 7}, standing=goods))
+    service = [violation(f"s{n}", TODAY - 1, Category.DISCLOSURE, CRITICAL) for n in range(4)]
+    assert not evaluated([*SOLD, *service], NOW, policy).measures
+    found = evaluated([*SOLD, *service, violation("v", TODAY - 2, COUNTERFEIT, MAJOR)], NOW, policy)
+    assert [(m.rule, m.entries) for m in found.measures] == [("goods", ("v",))]
+
+
+def test_a_suspension_is_served_through_a_reset() -> None:
+    """The standing begins at 0 again, and a suspension that runs still ends on its day."""
+    reset = format_day(TODAY + 2)[5:]
+    policy = policy_of(
+        rule("suspended", {"kind": "suspension", "days": 7}, {"kind": "manual_review"}, standing={"from": 12}),
+        standing=standing() | {"reset": reset},
+    )
+    rows = [*SOLD, violation("v", TODAY - 2, COUNTERFEIT, MAJOR)]
+    before, after, ended = (evaluated(rows, NOW + days * DAY, policy) for days in (0, 3, 5))
+    assert [m.measure for m in after.measures] == [m.measure for m in before.measures if m.end is not None][:1]
+    assert [(m.start, m.end) for m in after.measures] == [(m.start, (m.start or 0) + 7 * DAY) for m in after.measures]
+    assert (after.score.standing, after.terms.suspension_days, after.terms.manual_review) == (0, 7, False)
+    assert not ended.measures
+    overturned = [*rows, status("o", "v", Status.OVERTURNED, TODAY + 2)]
+    assert not evaluated(overturned, NOW + 3 * DAY, policy).measures
 
 
 def test_a_set_tier_asks_for_its_measures_until_it_ends() -> None:

@@ -810,7 +810,7 @@ class _ComplaintOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Comp
     COMPLAINT_OUTCOME_UNSPECIFIED: _ComplaintOutcome.ValueType  # 0
     """Rejected on append."""
     COMPLAINT_OUTCOME_UPHELD: _ComplaintOutcome.ValueType  # 1
-    """The measure is lifted."""
+    """The measure is lifted, or a plan of action accepted."""
     COMPLAINT_OUTCOME_REJECTED: _ComplaintOutcome.ValueType  # 2
     """The measure stays."""
 
@@ -820,7 +820,7 @@ class ComplaintOutcome(_ComplaintOutcome, metaclass=_ComplaintOutcomeEnumTypeWra
 COMPLAINT_OUTCOME_UNSPECIFIED: ComplaintOutcome.ValueType  # 0
 """Rejected on append."""
 COMPLAINT_OUTCOME_UPHELD: ComplaintOutcome.ValueType  # 1
-"""The measure is lifted."""
+"""The measure is lifted, or a plan of action accepted."""
 COMPLAINT_OUTCOME_REJECTED: ComplaintOutcome.ValueType  # 2
 """The measure stays."""
 Global___ComplaintOutcome: _TypeAlias = ComplaintOutcome  # noqa: Y015
@@ -1368,6 +1368,7 @@ class ExposureStated(_message.Message):
     NOT_RECEIVED_FIELD_NUMBER: _builtins.int
     VALUE_IN_CLAIM_WINDOW_MINOR_FIELD_NUMBER: _builtins.int
     VALUE_HELD_MINOR_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`, not in the future. Required."""
     product_category: _builtins.str
@@ -1394,6 +1395,8 @@ class ExposureStated(_message.Message):
     """Value paid out inside its claim window."""
     value_held_minor: _builtins.int
     """Value held back at the day's end."""
+    claims: _builtins.int
+    """Orders with a granted claim or a chargeback. Only policies read it."""
     def __init__(
         self,
         *,
@@ -1410,10 +1413,11 @@ class ExposureStated(_message.Message):
         not_received: _builtins.int = ...,
         value_in_claim_window_minor: _builtins.int = ...,
         value_held_minor: _builtins.int = ...,
+        claims: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "currency", b"currency", "day", b"day", "late", b"late", "not_received", b"not_received", "product_category", b"product_category", "returned", b"returned", "revision", b"revision", "settled_orders", b"settled_orders", "units", b"units", "value_held_minor", b"value_held_minor", "value_in_claim_window_minor", b"value_in_claim_window_minor", "value_minor", b"value_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "claims", b"claims", "currency", b"currency", "day", b"day", "late", b"late", "not_received", b"not_received", "product_category", b"product_category", "returned", b"returned", "revision", b"revision", "settled_orders", b"settled_orders", "units", b"units", "value_held_minor", b"value_held_minor", "value_in_claim_window_minor", b"value_in_claim_window_minor", "value_minor", b"value_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2564,19 +2568,27 @@ class ComplaintFiled(_message.Message):
 
     MEASURE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    FILED_BY_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """The measure's id. Required."""
     reason: _builtins.str
     """The seller's statement. Required. Sealed."""
+    plan: _builtins.bool
+    """True if it states a plan of action, at any time. A complaint that is upheld accepts the plan."""
+    filed_by: _builtins.str
+    """The person who files it for the seller, a pseudonym: another one decides."""
     def __init__(
         self,
         *,
         measure: _builtins.str = ...,
         reason: _builtins.str = ...,
+        plan: _builtins.bool = ...,
+        filed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["measure", b"measure", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filed_by", b"filed_by", "measure", b"measure", "plan", b"plan", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2584,9 +2596,9 @@ Global___ComplaintFiled: _TypeAlias = ComplaintFiled  # noqa: Y015
 
 @_typing.final
 class ComplaintDecided(_message.Message):
-    """A person decided a complaint about a measure. Only once, and not by a person who imposed or changed the measure or
-    confirmed its violations; else FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the measure.
-    Effect on the score: none: upheld, it lifts the measure.
+    """A person decided a complaint about a measure. Only once, and not by a person who filed it, imposed or changed the
+    measure or confirmed its violations; else FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the
+    measure. Effect on the score: none: upheld, it lifts the measure.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -977,14 +977,17 @@ class SuspensionValue(_message.Message):
     TERMINATES_FIELD_NUMBER: _builtins.int
     NOTICE_DAYS_FIELD_NUMBER: _builtins.int
     EXCEPTION_FIELD_NUMBER: _builtins.int
+    UNTIL_PLAN_FIELD_NUMBER: _builtins.int
     days: _builtins.int
-    """0 if it terminates the account."""
+    """0 if it terminates the account or waits for a plan."""
     terminates: _builtins.bool
     """True if it has no end."""
     notice_days: _builtins.int
     """Days of notice before a termination."""
     exception: _builtins.str
     """Why no notice is needed: `legal_obligation`, `imperative_reason`, `repeated_infringement`, or empty."""
+    until_plan: _builtins.bool
+    """True if it ends when a plan of action is accepted."""
     def __init__(
         self,
         *,
@@ -992,10 +995,11 @@ class SuspensionValue(_message.Message):
         terminates: _builtins.bool = ...,
         notice_days: _builtins.int = ...,
         exception: _builtins.str = ...,
+        until_plan: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "exception", b"exception", "notice_days", b"notice_days", "terminates", b"terminates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "exception", b"exception", "notice_days", b"notice_days", "terminates", b"terminates", "until_plan", b"until_plan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.enums import ClaimChange, ComplaintOutcome, DepositChange, PayoutsChange
-from scoring.entries.field_types import CURRENCY, DAY, ID, count, optional, required
+from scoring.entries.field_types import CURRENCY, DAY, FLAG, ID, count, optional, required
 from scoring.entries.kinds.common import (
     MAX_REVISION,
     ORDERS,
@@ -127,13 +127,17 @@ class ComplaintFiled:
         1, ID, "The measure's id. Required.", column="target", missing_text="must name the measure by its id"
     )
     reason: str = required(2, REASON, "The seller's statement. Required. Sealed.", missing_text=REASON_MISSING)
+    plan: bool = optional(
+        3, FLAG, "True if it states a plan of action, at any time. A complaint that is upheld accepts the plan."
+    )
+    filed_by: str = optional(4, ID, "The person who files it for the seller, a pseudonym: another one decides.")
 
 
 @dataclass(frozen=True, slots=True)
 class ComplaintDecided:
     """A person decided a complaint about a measure.
 
-    Only once, and not by a person who imposed or changed the measure or confirmed its violations; else
+    Only once, and not by a person who filed it, imposed or changed the measure or confirmed its violations; else
     FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the measure.
     """
 

@@ -20,6 +20,10 @@ from scoring.entries.kinds.common import (
     word_field,
 )
 
+SERVICE_FAILURES = ("cancelled", "late", "not_received", "returned")
+FAILURES = (*SERVICE_FAILURES, "claims")
+"""The counts of `ExposureStated` that a rate may ask about."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExposureStated:
@@ -50,11 +54,13 @@ class ExposureStated:
     not_received: int = optional(11, ORDERS, "Orders paid for and not received.")
     value_in_claim_window_minor: int = optional(12, VALUE, "Value paid out inside its claim window.")
     value_held_minor: int = optional(13, VALUE, "Value held back at the day's end.")
+    claims: int = optional(14, ORDERS, "Orders with a granted claim or a chargeback. Only policies read it.")
 
     @property
     def service_failures(self) -> int:
         """Return the orders with a service failure: the sum of the four counts, at most all settled orders."""
-        return min(self.cancelled + self.late + self.returned + self.not_received, self.settled_orders)
+        failed: int = sum(getattr(self, name) for name in SERVICE_FAILURES)
+        return min(failed, self.settled_orders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,18 @@ KNOWN = {
     "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor"
     " most_loss_minor",
     "seasons": "name from until times_ppm",
-    "rules": "id reference measures tiers standing confirmed group settled tenure deposit failure_rate linked",
+    "rules": "id reference measures tiers standing confirmed group settled tenure deposit failure_rate linked good_orders",
     "linked": "from_percent",
-    "standing": "from below",
+    "good_orders": "below",
+    "standing": "from below categories",
     "confirmed": "categories severity days incidents",
     "group": "product_category from until legal_ground",
     "settled": "below product_category",
     "tenure": "below",
     "deposit": "below",
-    "failure_rate": "from_ppm days orders",
+    "failure_rate": "from_ppm days orders of",
     "measures": "kind amount_minor days ppm value_minor grows product_category listings new_listings waives terminates"
-    " notice_days exception at_most_minor",
+    " notice_days exception at_most_minor until_plan",
     "grows": "settled_minor value_minor",
 }
 """The known names in a policy, and in each part of it that terms rest on."""
@@ -156,8 +157,8 @@ class World:
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
-        # Rules for a missing deposit, a bad rate or a link hold for no seller with the deposit, without failures or links.
-        beside_all = {"group", "deposit", "failure_rate", "linked"}
+        # Rules for a missing deposit, a bad rate, a link or too few good orders hold for no seller without these.
+        beside_all = {"group", "deposit", "failure_rate", "linked", "good_orders"}
         self.rules = [rule for rule in policy.get("rules", ()) if not beside_all & {*rule}]
         self.notice = self._count_notice_days(days)
         values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
@@ -173,7 +174,7 @@ class World:
         for rule in rules:
             notice = max([0, *(m.get("notice_days", 0) for m in rule["measures"])])
             beside = (other for other in rules if _suspends_with(other, rule))
-            days = notice - max([0, *(m["days"] for one in beside for m in one["measures"] if _is_served(m))])
+            days = notice - max([0, *(m.get("days", HIGH) for one in beside for m in one["measures"] if _is_served(m))])
             if not notice or days <= 0:
                 continue
             holds = (m["days"] for m in rule["measures"] if m["kind"] == "settlement_hold")
@@ -228,8 +229,9 @@ class World:
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
 
     def _laxest(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> Terms:
-        standings = {0, *(v for rule in self.rules for v in rule.get("standing", {}).values())}
-        counted = [rule["id"] for rule in self.rules if "confirmed" in rule]
+        bands = [rule["standing"] for rule in self.rules if "standing" in rule and not _counts_incidents(rule)]
+        standings = {0, *(v for band in bands for v in band.values())}
+        counted = [rule["id"] for rule in self.rules if _counts_incidents(rule)]
         confirmed = [set(), set(counted), *({name} for name in counted)]
         limits = [180, *self.policy.get("hold_limits", {}).values()]
         found = [
@@ -360,15 +362,20 @@ def _check_assumptions(stated: Data) -> None:
 
 
 def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled: int, tenure: int) -> bool:
-    band = rule.get("standing", {})
+    band = {} if _counts_incidents(rule) else rule.get("standing", {})
     return (
         (not rule.get("tiers") or tier in rule["tiers"])
         and standing >= band.get("from", 0)
         and standing < band.get("below", HIGH)
-        and ("confirmed" not in rule or rule["id"] in facts)
+        and (not _counts_incidents(rule) or rule["id"] in facts)
         and settled < rule.get("settled", {"below": HIGH})["below"]
         and tenure < rule.get("tenure", {"below": HIGH})["below"]
     )
+
+
+def _counts_incidents(rule: Data) -> bool:
+    """Return whether a rule asks for a count or a standing of its own, which may be anything beside other rules'."""
+    return "confirmed" in rule or "categories" in rule.get("standing", {})
 
 
 def _is_served(measure: Data) -> bool:
@@ -379,8 +386,8 @@ def _suspends_with(other: Data, rule: Data) -> bool:
     """Return whether a rule suspends whenever another begins to hold."""
     if other is rule:
         return not rule.get("tiers")
-    asks = {*other} - {"id", "reference", "measures"} == {"standing"} and "below" not in other["standing"]
-    is_plain = not rule.get("tiers") and "confirmed" not in rule and "standing" in rule
+    asks = {*other} - {"id", "reference", "measures"} == {"standing"} and {*other["standing"]} == {"from"}
+    is_plain = not rule.get("tiers") and not _counts_incidents(rule) and "standing" in rule
     return asks and is_plain and other["standing"]["from"] <= rule["standing"]["from"]
 
 

@@ -65,7 +65,8 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
     contests = context.contests
     for row in reader.rows(_COMPLAINTS, decided, sellers=sellers):
         filed: ComplaintFiled = read_fact(row)
-        contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, row.principal or "")
+        caller, by = row.principal or "", filed.filed_by
+        contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, caller, filed_by=by)
         about.add(filed.measure)
     for row in reader.rows(_DECIDED, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)

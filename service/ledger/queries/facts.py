@@ -20,13 +20,14 @@ from sqlalchemy import (
 
 from scoring.base.arrays import NEVER
 from scoring.base.enums import INSPECTORS, Kind, Source, Status
+from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read_content
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
-from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, SALE_VALUES, Supposed
 from service.ledger.records import Cut
 
 MAX_BATCH_ROWS = 16_000
@@ -67,7 +68,6 @@ _NUMBERS = union_all(
         for which, number in ((COUNTING, "0"), (FOUND, "0"), (EXPOSED, "0"), (ALLEGED, "1"))
     ),
 )
-_VALUE = (read_content("currency"), read_content("value_minor"))
 [_ALLEGATIONS] = _select_facts(_OF_SELLER, ALLEGED)
 _GRAVEST = _ALLEGATIONS.order_by(_E.severity.desc(), _E.sequence.desc()).limit(bindparam("limit"))
 _FACTS_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER), select(_GRAVEST.subquery()))
@@ -114,13 +114,14 @@ class FactQueries:
         marketplace: str,
         sellers: Sequence[str],
         cut: Cut,
-        currencies: Collection[str] = (),
+        asked: Collection[str] = (),
         supposed: Supposed = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
         At most `max_allegations` allegations of a single seller are read, besides those that a decision, correction or
-        split names. `currencies`: those whose settled values are read, too. `supposed`: of the only seller.
+        split names. `asked`: currencies whose settled values are read, too, and names of failures. `supposed`: of
+        the only seller.
         """
         is_alone = len(sellers) == 1
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
@@ -129,11 +130,13 @@ class FactQueries:
             values |= {"seller": sellers[0], "observe_time": cut.observe_time, "limit": limit}
         else:
             values |= {"sellers": sellers}
-        sales = _SALES_OF_SELLER if is_alone else _SALES
+        sales, width = (_SALES_OF_SELLER if is_alone else _SALES), len(_SALE_COLUMNS) + (not is_alone)
+        failures = [name for name in FAILURES if name in asked]
+        names = [*(SALE_VALUES[:2] if len(failures) < len(asked) else ()), *failures]
         omitted: dict[str, Omitted] = {}
         with self.clock.as_of(cut.sequence) as connection:
             rows = _fact_rows(connection.execute(_FACTS_OF_SELLER if is_alone else _FACTS, values))
-            sold = _sale_rows(connection, sales.add_columns(*_VALUE) if currencies else sales, values)
+            sold = _sale_rows(connection, sales.add_columns(*map(read_content, names)), values)
             if is_alone and len(rows) > self.max_allegations and sum(map(_alleges, rows)) > self.max_allegations:
                 others = [*(row for row in rows if not _alleges(row)), *supposed.facts]
                 allegations = _read_gravest(connection, values | {"limit": self.max_allegations}, others)
@@ -142,14 +145,16 @@ class FactQueries:
             else:
                 rows += supposed.facts
             if supposed.sales:
-                sold = [*sold, *(sale if currencies else sale[:-2] for sale in supposed.sales)]
-        if not currencies:
+                places = [*range(width), *(width + SALE_VALUES.index(name) for name in names)]
+                sold = [*sold, *(tuple(sale[place] for place in places) for sale in supposed.sales)]
+        if not names:
             return tabulate(rows, sellers, sold), omitted
-        by_currency = {
-            currency: [int(value or 0) if stated == currency else 0 for *_, stated, value in sold]
-            for currency in currencies
-        }
-        return tabulate(rows, sellers, [sale[:-2] for sale in sold], by_currency), omitted
+        stated = {name: [sale[width + place] for sale in sold] for place, name in enumerate(names)}
+        by_name = {name: [int(count or 0) for count in stated[name]] for name in failures}
+        for currency in {*asked} - {*failures}:
+            pairs = zip(stated["currency"], stated["value_minor"], strict=True)
+            by_name[currency] = [int(value or 0) if of == currency else 0 for of, value in pairs]
+        return tabulate(rows, sellers, [sale[:width] for sale in sold], by_name), omitted
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
         """Split sellers into batches that fit in memory; a seller with very many allegations is alone."""

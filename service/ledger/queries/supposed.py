@@ -7,6 +7,7 @@ from typing import Any
 
 from scoring.base.enums import Kind, Source
 from scoring.entries.entry import entry_from_content
+from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, SaleRow
 from scoring.features.facts import COUNTING_KINDS
@@ -14,6 +15,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.queries.measures import TermStatement
 
 _COLUMNS = FactRow._fields[:-4]
+SALE_VALUES = ("currency", "value_minor", *FAILURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Supposed:
     facts: Sequence[FactRow] = ()
     """All but exposure."""
     sales: Sequence[SaleRow] = ()
-    """With currency and value, without the seller."""
+    """With `SALE_VALUES`, without the seller."""
     terms: Sequence[TermStatement] = ()
 
 
@@ -41,7 +43,7 @@ def read_supposed(rows: Iterable[Sequence[Any]]) -> Supposed:
         if row["kind"] == Kind.EXPOSURE:
             day = (row[name] for name in ("report_time", "exposure_day", "product_category", "revision"))
             counts = (row["settled_orders"], row["service_failures"])
-            sales.append((*day, *counts, content.get("currency"), content.get("value_minor")))
+            sales.append((*day, *counts, *map(content.get, SALE_VALUES)))
         elif row["kind"] in COUNTING_KINDS:
             source = None
             if row["kind"] in (Kind.VIOLATION, Kind.INSPECTION) and "source" in content:

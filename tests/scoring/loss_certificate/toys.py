@@ -93,13 +93,17 @@ def make_world(number: Callable[[int, int], int]) -> World:
         rules.append(rule("young", young, tenure={"below": number(1, 90)}))
     if number(0, 1):
         held = {"kind": "settlement_hold", "days": number(1, 9)}, {"kind": "value_cap", "value_minor": number(0, 200)}
-        rules.append(rule("facts", *held, standing={"from": number(1, 30)}))
+        ladder = {"categories": ["counterfeit"]} if number(0, 1) else {}
+        rules.append(rule("facts", *held, standing={"from": number(1, 30)} | ladder))
+    if number(0, 1):
+        rules.append(rule("earning", {"kind": "settlement_hold", "days": number(1, 9)}, good_orders={"below": 9}))
     if number(0, 1):
         counted = {"categories": ["counterfeit"], "severity": "major", "incidents": number(1, 2), "days": 365}
         rules.append(rule("counted", {"kind": "deposit", "amount_minor": number(1, 300)}, confirmed=counted))
     if number(0, 1):
         held = {"kind": "settlement_hold", "days": number(1, 9)}
-        rules.append(rule("failing", held, failure_rate={"from_ppm": number(1, 9), "days": 30, "orders": 1}))
+        rate = {"from_ppm": number(1, 9), "days": 30, "orders": 1, "of": ["claims", "late"]}
+        rules.append(rule("failing", held, failure_rate=rate))
     first, last = (("2026-11-01", "2026-11-12"), ("1969-12-30", "1970-01-02"))[number(0, 1)]
     season = {"name": "sales", "from": first, "until": last, "times_ppm": number(1, 30) * 100_000}
     data = ({"seasons": [season]} if number(0, 1) else {}) | toy(

@@ -44,6 +44,7 @@ def grouped() -> Policy:
         rule("hold", {"kind": "settlement_hold", "days": 90}, confirmed=soon),
         rule("later", {"kind": "settlement_hold", "days": 30}, confirmed=soon | {"days": 200}),
         rule("cap", cap),
+        rule("ladder", {"kind": "search_demotion"}, standing={"from": 4, "categories": ["ip", "service"]}),
         hold_limits={"acme": 60},
         clear_days=7,
     )
@@ -55,7 +56,13 @@ def growing() -> Policy:
         rule("young", {"kind": "settlement_hold", "days": 9}, tenure={"below": 90}),
         rule("small", {"kind": "deposit", "amount_minor": 5}, settled={"below": 900, "product_category": "toys"}),
         rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),
+        rule("earning", {"kind": "campaign_exclusion"}, standing={"from": 1}, good_orders={"below": 100}),
         rule("failing", {"kind": "manual_review"}, failure_rate={"from_ppm": 50_000, "days": 30, "orders": 10}),
+        rule(
+            "late",
+            {"kind": "search_demotion"},
+            failure_rate={"from_ppm": 50_000, "days": 30, "orders": 10, "of": ["late"]},
+        ),
     )
 
 
@@ -67,7 +74,7 @@ def typed() -> Policy:
     }
     return parse_policy(
         data(
-            standing=standing() | {"types": types},
+            standing=standing() | {"types": types, "reset": "06-01"},
             currency="EUR",
             rules=[rule("review", {"kind": "manual_review"}, standing={"from": 20})],
         )
@@ -105,7 +112,8 @@ def test_a_type_named_anew_changes_cells_with_its_example() -> None:
     changes = find_changes(plain, typed())
     examples = [str(one.example) for one in changes if one.example is not None]
     assert any("major order_fraud" in text for text in examples)
-    assert "standing.types.order_fraud.major none -> 20" in list_part_changes(plain, typed())
+    parts = list_part_changes(plain, typed())
+    assert {"standing.types.order_fraud.major none -> 20", "standing.reset none -> 06-01"} <= {*parts}
 
 
 @pytest.mark.long
@@ -265,7 +273,8 @@ def test_a_case_of_a_rate_that_no_rule_asks_for_fails() -> None:
     rate = {"ppm": 500_000, "days": 31, "orders": 50}
     case = {"name": "a", "failure_rates": [rate], "expect": {"suspension_days": 0}}
     [outcome] = run_cases(shipped("health"), parse_cases({"now": "2026-03-01", "cases": [case]}))
-    assert outcome.faults == ("failure_rates has 31 days and 50 orders, for which no rule asks",)
+    rate_ = "failures in a million of at least 50 orders in 31 days"
+    assert outcome.faults == (f"failure_rates has {rate_}, for which no rule asks",)
 
 
 def test_a_sample_of_a_season_names_its_day() -> None:

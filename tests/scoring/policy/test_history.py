@@ -1,3 +1,6 @@
+from dataclasses import replace
+from datetime import date
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,12 +13,15 @@ from scoring.policy.history import (
     find_decision_times,
     holds_between,
     trace_counter,
+    trace_facts,
     trace_standing,
     value_at,
 )
-from scoring.policy.rules import Counter
-from tests.helpers.policies import POINTS, with_standing
+from scoring.policy.rules import Counter, Ladder
+from tests.helpers.policies import POINTS, policy_of, rule, with_standing
 from tests.helpers.worlds import TODAY, numbered, status, violation
+
+EPOCH = date(1970, 1, 1).toordinal()
 
 violations = st.lists(
     st.tuples(
@@ -35,26 +41,63 @@ violations = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(violations, st.integers(-520, 400), st.sampled_from([1, 30, 365]), st.sampled_from([*Severity]))
+@given(
+    violations,
+    st.integers(-520, 400),
+    st.sampled_from([1, 30, 365]),
+    st.sampled_from([*Severity]),
+    st.sampled_from([None, "01-01", "02-28", "12-31"]),
+    st.sets(st.sampled_from([*Category]), min_size=1),
+)
 def test_a_sum_is_of_violations_established_and_not_expired(
-    mine: list[Established], ahead: int, days: int, severity: Severity
+    mine: list[Established],
+    ahead: int,
+    days: int,
+    severity: Severity,
+    reset: str | None,
+    categories: set[Category],
 ) -> None:
+    """The standing of a ladder is of its categories; a reset ends what happened before it."""
     time = (TODAY + ahead) * DAY + 9
-    table = with_standing().standing
-    assert table is not None
+    policy = with_standing()
+    assert policy.standing is not None
+    table = replace(policy.standing, reset=reset)
+    today = date.fromordinal(time // DAY + EPOCH)
+    resets = (
+        [
+            d
+            for d in (
+                today.replace(year=y, month=int(reset[:2]), day=int(reset[3:])) for y in (today.year, today.year - 1)
+            )
+            if d <= today
+        ]
+        if reset
+        else []
+    )
+    since = resets[0].toordinal() - EPOCH if resets else 0
     sums: dict[int, dict[int, int]] = {}
+    ladder: dict[int, dict[int, int]] = {}
     counted: set[int] = set()
     for one in mine:
         age = time // DAY - one.day
         if one.time > time:
             continue
-        if age < 365:
+        if age < 365 and one.day >= since:
             given_points = POINTS[Category(one.category).name.lower()][one.severity - 1]
             of_incident = sums.setdefault(one.incident, {})
             of_incident[one.category] = max(of_incident.get(one.category, 0), given_points)
+            if one.category in categories:
+                of_ladder = ladder.setdefault(one.incident, {})
+                of_ladder[one.category] = max(of_ladder.get(one.category, 0), given_points)
         if age < days and one.severity >= severity:
             counted.add(one.incident)
     assert value_at(trace_standing(mine, table), time) == sum(min(sum(one.values()), 24) for one in sums.values())
+    asked = Ladder(frozenset(categories))
+    counting = policy_of(
+        rule("a", {"kind": "manual_review"}, standing={"from": 1, "categories": [c.name.lower() for c in categories]})
+    )
+    traced = trace_facts(mine, replace(counting, standing=table))
+    assert value_at(traced[asked], time) == sum(min(sum(one.values()), 24) for one in ladder.values())
     counter = Counter(frozenset(Category), severity, days)
     assert value_at(trace_counter(mine, counter), time) == len(counted)
 

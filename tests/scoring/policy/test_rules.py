@@ -12,7 +12,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Quantity, Situation
 from scoring.policy.space import Cell, build_space
-from tests.helpers.policies import data, policy_of, rule, shipped
+from tests.helpers.policies import data, policy_of, rule, shipped, standing
 from tests.scoring.monotone import draw_policies
 
 SUSPENDED = {"kind": "suspension", "days": 7}
@@ -126,7 +126,7 @@ def test_groups_of_one_product_category_last_at_most_30_days() -> None:
 @pytest.mark.parametrize(
     ("measure", "fault"),
     [
-        ({"kind": "deposit", "amount_minor": 10.5}, "state amounts in minor units, such as cents"),
+        ({"kind": "deposit", "amount_minor": 10.5}, "write minor units, such as cents, or"),
         ({"kind": "rolling_reserve", "ppm": 10}, "days must be a whole number"),
         ({"kind": "settlement_hold", "days": 1, "dayz": 2}, "dayz is not a part of a policy"),
         ({"kind": "waiver", "waives": "suspension"}, "waives must be one of"),
@@ -141,6 +141,17 @@ def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str
     [text] = error.value.faults
     assert text.startswith(f"rules[x].measures[{measure['kind']}]")
     assert fault in text
+
+
+def test_terms_of_programmes_that_cannot_be_meant_are_refused() -> None:
+    for reset in ("02-29", "04-31", "13-01", "1-1", 101):
+        with pytest.raises(PolicyRefused, match=r"standing\.reset must be a day of each year, such as"):
+            policy_of(standing=standing() | {"reset": reset})
+    with pytest.raises(PolicyRefused, match="days has no meaning beside until_plan = true"):
+        policy_of(rule("x", {"kind": "suspension", "days": 7, "until_plan": True}, standing={"from": 1}))
+    suspended = rule("x", {"kind": "suspension", "days": 7}, standing={"from": 1}, good_orders={"below": 5})
+    with pytest.raises(PolicyRefused, match="suspends until good orders end it: state good_orders in rules without"):
+        policy_of(suspended)
 
 
 def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
@@ -171,7 +182,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         "rules[z].failure_rate.from_ppm must be a whole number, 1 to 1,000,000",
         "rules[z].failure_rate.days must be a whole number, 1 to 366",
         "rules[z].failure_rate.orders must be a whole number, 1 to 1,000,000",
-        "rules[z].failure_rate.of is not a part of a policy",
+        "rules[z].failure_rate.of must be a list of one or more of cancelled, late, not_received, returned, claims",
         "rules has two rules with the id x",
         "currency must be the ISO 4217 code of all amounts: three capital letters, such as EUR",
     ):
