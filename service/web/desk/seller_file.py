@@ -7,12 +7,15 @@ from itertools import islice
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
+from google.protobuf.json_format import MessageToDict
 from starlette.responses import Response
 
 from scoring.entries.field_types import ID_FORM, is_id
 from sellertrust.client import Client
+from sellertrust.requests import invoke, seller_name
 from sellertrust.v1.entry_pb2 import Action, Category, Entry, Severity, Source, Tier, ViolationStatus
-from sellertrust.v1.ledger_service_pb2 import Violation
+from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
+from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Stamp, TrustScore
 from service.web.desk.calls import READ_SECONDS, Part, found, part, start
 from service.web.desk.measure_words import measure_rows
@@ -22,6 +25,7 @@ from service.web.frame.visits import Problem, Visit
 
 CURVE_WEEKS = 52
 CURVE_STEP_WEEKS = 4
+ENTRIES_ON_PAGE = 50
 MARKED_ENTRIES = 1_000
 """Of them the curve shows the decisions."""
 
@@ -134,6 +138,18 @@ class SellerPages:
             deposit_placed=measures.value.deposit_placed_minor if measures.value else 0,
         )
 
+    def entries(self, visit: Visit) -> Response:
+        """Show every entry of a seller, page by page as of the first page."""
+        seller = seller_of(visit)
+        request = ListEntriesRequest(
+            parent=seller_name(self._marketplace, seller), page_size=ENTRIES_ON_PAGE, page_token=visit.asked("page")
+        )
+        answer = invoke(LedgerServiceStub(visit.visitor.client.channel).ListEntries, request, READ_SECONDS)
+        rows = [(entry, entry.WhichOneof("fact") or "", _fact_text(entry)) for entry in answer.entries]
+        following = f"?{urlencode({'page': answer.next_page_token})}" if answer.next_page_token else ""
+        first = "?" if visit.asked("page") else ""
+        return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
+
     def _samples(self, client: Client, seller: str, answer: ExplainTrustScoreResponse) -> list[Sample]:
         """Ask for the points of the last year by today's knowledge, at day-ends."""
         now = time_of(answer.trust_score.stamp.observe_time)
@@ -231,6 +247,12 @@ def replay_address(seller: str, stamp: Stamp) -> str:
         "core_version": stamp.core_version,
     }
     return f"/sellers/{quote(seller)}/replay?{urlencode(parts)}"
+
+
+def _fact_text(entry: Entry) -> str:
+    fact = getattr(entry, str(entry.WhichOneof("fact")))
+    stated = MessageToDict(fact, preserving_proto_field_name=True)
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in stated.items())
 
 
 def seller_of(visit: Visit) -> str:

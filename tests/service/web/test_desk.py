@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sellertrust.client import Client
+from service.web.desk import seller_file
 from service.web.frame.rendering import POLICY, SCRIPT
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
@@ -116,6 +117,19 @@ def test_the_file_simulates_and_replays(desk: Site, running: Running) -> None:
     [replay] = re.findall(r'href="(/sellers/low/replay[^"]+)"', shown)
     assert b"All its ingredients are there" in someone.get(replay.replace("&amp;", "&")).body
     assert someone.get("/sellers/low/replay?observe_time=x").status == 400
+
+
+def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seller_file, "ENTRIES_ON_PAGE", 2)
+    someone, path, seen = person(desk), "/sellers/low/entries", []
+    while path:
+        shown = someone.get(path).body.decode()
+        seen += re.findall(r'<th scope="row">(\d+)<br>', shown)
+        following = re.findall(r'rel="next" href="([^"]+)"', shown)
+        path = f"/sellers/low/entries{following[0]}" if following else ""
+    with running.client() as client:
+        assert seen == [str(entry.sequence) for entry in client.list_entries(MARKET, "low")]
+    assert len(seen) > 2
 
 
 def test_policy_proposals_and_operations_are_served(desk: Site) -> None:

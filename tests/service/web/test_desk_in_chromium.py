@@ -69,6 +69,7 @@ def test_every_page_of_the_desk_is_for_all(chromium: Browser, place: Place, sche
     pages = {
         "search": "/search?q=nobody",
         "seller": "/sellers/low",
+        "entries": "/sellers/good/entries",
         "what-if": "/sellers/low/if?violation=v-low&action=overturn",
         "replay": "/sellers/low/replay",
         "queue": "/queue",

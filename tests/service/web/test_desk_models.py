@@ -1,0 +1,35 @@
+"""Models and operations at the desk: buttons make the calls, and the server's checks decide."""
+
+from pathlib import Path
+
+import pytest
+
+from service.registry.registry import Registry
+from tests.helpers.desk_sites import desk_site, person
+from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.service.api.test_model_service import served
+
+
+@pytest.mark.long
+def test_a_model_is_promoted_and_rolled_back_by_buttons(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    first = publish(registry, parts=evaluated(0, 0.7))
+    beside = {"gates.json": gates_json(gate("size", ok=False)), "report.html": b"<script>alert(1)</script>"}
+    failed = publish(registry, parts=evaluated(1, 0.8), attachments=beside)
+    second = publish(registry, 2, attachments={"gates.json": gates_json(gate("size"))})
+    with served(tmp_path, Path(registry.place)) as client, desk_site(client, tmp_path) as site:
+        someone = person(site)
+        shown = someone.get("/models").body.decode()
+        assert all(digest[:12] in shown for digest in (first, failed, second))
+        report = someone.get(f"/models/{failed}/report")
+        assert "sandbox" in (report.header("content-security-policy") or "")
+        someone.get(f"/models/{failed}")
+        assert someone.post(f"/models/{failed}/promote", {"reason": "a test"}).status == 409
+        assert someone.post(f"/models/{second}/promote", {"reason": ""}).status == 400
+        assert someone.post(f"/models/{second}/promote", {"reason": "a test"}).status == 303
+        assert client.get_model("champion").model.digest == second
+        someone.get(f"/models/{second}")
+        assert someone.post("/models/roll-back", {"reason": "a test", "champion": second}).status == 303
+        assert client.get_model("champion").model.digest == first
+        assert "reviewer-1" in someone.get("/models").body.decode()
+        assert b"the champion" in someone.get("/operations").body
