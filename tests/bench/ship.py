@@ -1,4 +1,4 @@
-"""Ways to a first score, the clients for threads and for event loops, the memory of badges, servers on one address, Envoy.
+"""Ways to a first score, the clients, the memory of badges, servers on one address, traces, rolling restarts.
 
 Compose's steps are not timed: no engine runs here. Its image's size and the checkout's way (`./dev`) are stated elsewhere.
 """
@@ -19,6 +19,7 @@ from sellertrust.aio import AsyncClient
 from sellertrust.client import Client
 from tests.bench._processes import free_address
 from tests.bench._real_data import Say
+from tests.bench._restarts import run as run_restarts
 from tests.helpers.databases import database
 from tests.helpers.filled import SELLERS, prepare
 from tests.helpers.load import Plan, loading
@@ -30,6 +31,14 @@ CALLS = 2_000
 AT_A_TIME = 32
 SHARED_SECONDS = 5.0
 PROCESSES = 2
+RESTARTS = 20
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--all"]
+PROOFS = {
+    "curl.ok": ["tests/test_envoy.py"],
+    "node.ok": ["tests/end_to_end/test_node.py"],
+    "panels_and_alerts.ok": ["tests/test_deploy.py", "-k", "alert"],
+}
+"""By figure: the tests that prove it, 1 if they pass."""
 FIRST_SCORE = (
     "import sellertrust\n"
     "from sellertrust.client import Entry, seller_name\n"
@@ -40,7 +49,7 @@ FIRST_SCORE = (
 )
 
 
-def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS) -> dict[str, float]:
+def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS, restarts: int = RESTARTS) -> dict[str, float]:
     figures: dict[str, float] = {}
 
     def show(name: str, value: float) -> None:
@@ -57,7 +66,28 @@ def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS) -> dict[s
             _measure_clients(client.target, show, calls)
         for servers in (1, 2):
             show(f"shared.calls_per_s.{servers}", _measure_shared(folder / str(servers), servers, seconds))
+        _measure_traces(folder, show, seconds)
+    for name, tests in PROOFS.items():
+        show(name, subprocess.run([*PYTEST, *tests], cwd=ROOT, check=False, capture_output=True).returncode == 0)
+    run_restarts(show, restarts)
     return figures
+
+
+def _measure_traces(folder: Path, show: Callable[[str, float], None], seconds: float) -> None:
+    """Show calls a second without traces, and with a sampled trace for each call and no collector that takes them."""
+    found = {}
+    for name, variables in (("off", {}), ("collector_away", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})):
+        place = folder / name
+        prepare(place)
+        shell = shell_of(place)
+        shell.environment.update(variables)
+        with serving(shell, place) as address:
+            plan = Plan(address, seconds, at_a_time=8, deadline_seconds=20, sellers=SELLERS, is_past=True)
+            with loading([plan]) as loads:
+                pass
+        found[name] = loads[0].codes["OK"] / seconds
+        show(f"traces.{name}.computed_per_s", found[name])
+    show("traces.away_over_off", found["collector_away"] / found["off"])
 
 
 def seconds_of(work: Callable[[], object]) -> float:
