@@ -26,10 +26,14 @@ def doctor(output: Output = Format.TABLE) -> None:
         {"check": one.variable, "ok": True, "found": one.value + (" (default)" if one.source == "default" else "")}
         for one in describe(settings)
     ]
-    rows += [_run_check(name, check, settings) for name, check in _CHECKS.items()]
+    rows += run_checks(CHECKS, settings)
     emit(rows, output)
     if any(not row["ok"] for row in rows):
         raise typer.Exit(Exit.CONFIGURATION)
+
+
+def run_checks(checks: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    return [_run_check(name, check, settings) for name, check in checks.items()]
 
 
 def _run_check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def _server(settings: Settings) -> str:
     return f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
 
 
-_CHECKS: dict[str, Any] = {
+CHECKS: dict[str, Any] = {
     "lightgbm": _lightgbm,
     "grants": _grants,
     "policy": _policy,

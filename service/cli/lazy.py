@@ -23,7 +23,9 @@ COMMANDS = {
     "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", ("operate",), False),
     "doctor": Row("Show the settings in force, and check everything that a server needs.", ("doctor",), False),
     "verify": Row(
-        "Verify the ledger, the audit file, a backup, remembered scores or a loss certificate.", ("verify",), False
+        "Verify the ledger, the audit file, a backup, remembered scores, a loss certificate or a recovery.",
+        ("verify",),
+        False,
     ),
     "score": Row("Show the trust scores of sellers.", ("scores",), False),
     "measures": Row("Show the measures in force for a seller by the policy, and their terms.", ("measures",), False),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from service.cli.options import Assumptions, Marketplace, OlderPolicies, PublicK
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
+
+if TYPE_CHECKING:
+    from service.ledger.seals.verifying import VerificationReport
 
 
 def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
@@ -130,6 +133,7 @@ class Subject(StrEnum):
     BOOK = "book"
     RESCORED = "rescored"
     CERTIFICATE = "certificate"
+    RECOVERY = "recovery"
 
 
 @app.command("verify")
@@ -158,7 +162,9 @@ def verify(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the ledger, the audit file, a backup, remembered scores or a loss certificate. Exit code 4 on a mismatch.
+    """Verify the ledger, the audit file, a backup, remembered scores, a loss certificate or a recovery.
+
+    Exit code 4 on a mismatch.
 
     With book and rescored, exit code 3 if there is nothing to verify, and 5 if nothing could be compared.
 
@@ -179,6 +185,9 @@ def verify(
 
     certificate: proves a loss certificate again, edge by edge, with code that shares nothing with its maker. It needs
     --policy. It lists what no file can prove: assumptions, grants by persons, and acceptances.
+
+    recovery: shows for each part of an installation that was restored whether it is sound: ledger (as above, with FILE),
+    policy, champion, grants, key of pseudonyms, audit file.
     """
     check = _CHECKS[subject]
     given: dict[str, Any] = {"file": file, "public_key": public_key, "sample": sample, "policy": policy}
@@ -191,7 +200,38 @@ def verify(
     check(output, **{name: value for name, value in given.items() if name in taken})
 
 
-def _verify_ledger(output: Format, file: Path | None, public_key: str | None) -> None:
+def _verify_recovery(output: Format, file: Path | None, public_key: str | None) -> None:
+    from service.cli.doctor import CHECKS, run_checks
+
+    def ledger(_: Settings) -> str:
+        row, found = _compare_ledger(file, public_key)
+        if found.faults:
+            raise SellertrustError(f"entry {found.faults[0].sequence}: {found.faults[0].problem}")
+        return f"{row['entries']:,} entries, {row['checkpoints']} checkpoints, chain {row['chain'][:12]}"
+
+    def audit(settings: Settings) -> str:
+        lines, last = _read_audit(settings.audit_file)
+        return f"{lines:,} lines, hash {last}"
+
+    def key(settings: Settings) -> str:
+        if not settings.pseudonym_key.exists():
+            raise SellertrustError(
+                f"{settings.pseudonym_key} is missing, so sellers of older logs cannot be found: restore it"
+            )
+        return str(settings.pseudonym_key)
+
+    checks = {"ledger": ledger, **{name: CHECKS[name] for name in ("policy", "champion", "grants")}}
+    rows = run_checks(checks | {"pseudonym-key": key, "audit": audit}, load())
+    emit(rows, output)
+    failed = [row for row in rows if not row["ok"]]
+    for row in failed:
+        say(f"error: {row['check']}: {row['found']}")
+    if failed:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _compare_ledger(file: Path | None, public_key: str | None) -> "tuple[dict[str, Any], VerificationReport]":
+    """Compare the ledger with its seals and exported checkpoints."""
     from service.ledger.seals.checkpoints import read_checkpoints
 
     if (file is None) != (public_key is None):
@@ -206,6 +246,11 @@ def _verify_ledger(output: Format, file: Path | None, public_key: str | None) ->
         "checkpoints": len(exported),
         "intact": not found.faults,
     }
+    return row, found
+
+
+def _verify_ledger(output: Format, file: Path | None, public_key: str | None) -> None:
+    row, found = _compare_ledger(file, public_key)
     if found.faults:
         row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
     emit_one(row, output)
@@ -218,9 +263,16 @@ def _verify_ledger(output: Format, file: Path | None, public_key: str | None) ->
         raise typer.Exit(Exit.REFUSED)
 
 
-def _verify_audit(output: Format, file: Path | None, server: str | None) -> None:
+def _read_audit(path: Path) -> tuple[int, str]:
     from service.access.audit_reading import verify_audit
 
+    try:
+        return verify_audit(path)
+    except ValueError as error:
+        raise SellertrustError(f"{path}: {error}") from None
+
+
+def _verify_audit(output: Format, file: Path | None, server: str | None) -> None:
     if server is not None:
         if file is not None:
             raise invalid("--server", "checks the file of that server; give it or FILE, not both")
@@ -230,11 +282,7 @@ def _verify_audit(output: Format, file: Path | None, server: str | None) -> None
             raise SellertrustError(f"the audit file of {server}: {found.problem}")
         lines, last = found.line_count, found.last_hash
     else:
-        path = file or load().audit_file
-        try:
-            lines, last = verify_audit(path)
-        except ValueError as error:
-            raise SellertrustError(f"{path}: {error}") from None
+        lines, last = _read_audit(file or load().audit_file)
     emit([{"lines": lines, "hash": last}], output)
 
 
@@ -289,5 +337,6 @@ _CHECKS: dict[Subject, Callable[..., None]] = {
     Subject.BOOK: _verify_book,
     Subject.RESCORED: _verify_rescored,
     Subject.CERTIFICATE: _verify_certificate,
+    Subject.RECOVERY: _verify_recovery,
 }
 """The parameters of a check are the options that belong to it."""
