@@ -33,8 +33,8 @@ PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
     "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, simulate, path,"
-    " replay, statements, badge, case, violation, network show, network rings, network refresh, notifier, report,"
-    " proposal, policy commit, policy rollback, policy show,"
+    " replay, statements, badge, case, violation, network show, network rings, network refresh, network export,"
+    " notifier, report, proposal, policy commit, policy rollback, policy show,"
     " ledger append, ledger list, verify book, access --audit",
     "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
     " monitor` read a file with `--export`": "rescore, task plan, policy preview, ledger export, ledger backup,"
@@ -43,7 +43,8 @@ WHERE = {
     " mend-clock` ask a server instead": "ledger import, ledger feed, ledger erase, ledger mend-clock, ledger restore,"
     " ledger upgrade, serve",
     "The others need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the"
-    " database": "access, audit check, network digest, verify backup, verify certificate, model, policy, doctor, task run",
+    " database": "access, audit check, network digest, network check,"
+    " verify backup, verify certificate, model, policy, doctor, task run",
 }
 
 KINDS_FIELDS = (

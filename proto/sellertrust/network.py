@@ -2,6 +2,8 @@
 
 from sellertrust.requests import invoke, marketplace_name, seller_name
 from sellertrust.v1.network_service_pb2 import (
+    ExportCaseRequest,
+    ExportCaseResponse,
     GetSellerNetworkRequest,
     GetSellerNetworkResponse,
     ListRingsRequest,
@@ -50,3 +52,9 @@ class Networks:
         return invoke(
             self._networks.RefreshLinks, RefreshLinksRequest(parent=marketplace_name(marketplace)), deadline_seconds
         )
+
+    def export_case(
+        self, request: ExportCaseRequest, *, deadline_seconds: float = NETWORK_SECONDS
+    ) -> ExportCaseResponse:
+        """Return the signed case of sellers; `request` names its approved proposal, as `Client.carry_out` does."""
+        return invoke(self._networks.ExportCase, request, deadline_seconds)

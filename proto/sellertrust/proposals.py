@@ -17,6 +17,8 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntrie
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest, PromoteModelResponse
 from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
+from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
+from sellertrust.v1.network_service_pb2_grpc import NetworkServiceStub
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, CommitPolicyResponse
 from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from sellertrust.v1.proposal_service_pb2 import (
@@ -37,8 +39,12 @@ PROPOSAL_SECONDS = 10.0
 CARRY_OUT_SECONDS = 120.0
 """For a promotion, which loads the model in a temporary process, or up to 10,000 decisions."""
 
-Proposable = PromoteModelRequest | DecideViolationsRequest | AppendEntriesRequest | CommitPolicyRequest
-Done = PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse | CommitPolicyResponse
+Proposable = (
+    PromoteModelRequest | DecideViolationsRequest | AppendEntriesRequest | CommitPolicyRequest | ExportCaseRequest
+)
+Done = (
+    PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse | CommitPolicyResponse | ExportCaseResponse
+)
 
 
 def proposal_name(proposal: str, marketplace: str = "") -> str:
@@ -51,6 +57,7 @@ class Proposals:
 
     _ledger: LedgerServiceStub
     _models: ModelServiceStub
+    _networks: NetworkServiceStub
     _policies: PolicyServiceStub
     _proposals: ProposalServiceStub
     _reviews: ReviewServiceStub
@@ -78,6 +85,8 @@ class Proposals:
                 message.append_entries.CopyFrom(request)
             case CommitPolicyRequest():
                 message.commit_policy.CopyFrom(request)
+            case ExportCaseRequest():
+                message.export_case.CopyFrom(request)
         return invoke(self._proposals.CreateProposal, message, deadline_seconds).proposal
 
     def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
@@ -127,4 +136,8 @@ class Proposals:
                 commit = CommitPolicyRequest(proposal=proposal.name)
                 commit.MergeFrom(proposal.commit_policy)
                 return invoke(self._policies.CommitPolicy, commit, deadline_seconds)
+            case "export_case":
+                case = ExportCaseRequest(proposal=proposal.name)
+                case.MergeFrom(proposal.export_case)
+                return invoke(self._networks.ExportCase, case, deadline_seconds)
         raise ValueError("the proposal was erased with the seller whom it was about, or is of a newer release")

@@ -59,6 +59,8 @@ class Right(Enum):
     """What links sellers, rings, and certificates of links."""
     REFRESH_LINKS = "refresh_links"
     """Measures the precision of links, and states what time changed."""
+    EXPORT_CASES = "export_cases"
+    """Exports sellers' cases for an authority; two persons approve each."""
     OPERATE = "operate"
     """Corrects what a faulty clock recorded."""
 
@@ -148,6 +150,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "NetworkService/GetSellerNetwork": MethodRow(Right.READ_NETWORK, Scope.EVERY_SELLER),
         "NetworkService/ListRings": MethodRow(Right.READ_NETWORK, Scope.MARKETPLACE),
         "NetworkService/RefreshLinks": MethodRow(Right.REFRESH_LINKS, Scope.MARKETPLACE),
+        "NetworkService/ExportCase": MethodRow(Right.EXPORT_CASES, Scope.MARKETPLACE),
         "AuditService/ListAuditRecords": MethodRow(Right.AUDIT, Scope.PROPOSALS),
         "AuditService/VerifyAudit": MethodRow(Right.AUDIT, Scope.SERVER),
     }
@@ -195,6 +198,7 @@ BOUND = frozenset(
     {
         *(Right.DECIDE, Right.BULK_DECIDE, Right.OVERRIDE, Right.IMPOSE_MEASURES, Right.DECIDE_COMPLAINTS),
         *(Right.MODELS, Right.POLICIES, Right.APPROVE, Right.ERASE, Right.OPERATE),
+        Right.EXPORT_CASES,
     }
 )
 """They need a client certificate, because a bearer token can be replayed."""
@@ -215,7 +219,7 @@ MAY_BE_WRITTEN = READS | {
     name for name, row in METHODS.items() if row.right in BOUND or row.scope in {Scope.ENTRIES, Scope.PROPOSED}
 }
 
-NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE})
+NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE, Right.EXPORT_CASES})
 """A grants file may put them under four eyes."""
 
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES, Right.OPERATE})

@@ -176,7 +176,7 @@ class Server:
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
             AnswerServicer(ledger, scorer, reads, recorder, self.settings.laws),
-            NetworkServicer(ledger, scorer, reads),
+            NetworkServicer(ledger, scorer, reads, settings.data_dir / "checkpoint-key.pem"),
         )
         health = self._pools[Pool.HEALTH]
         self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())

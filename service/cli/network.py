@@ -1,4 +1,5 @@
 import hmac
+import json
 import sys
 import unicodedata
 from hashlib import sha256
@@ -7,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from scoring.base.enums import LinkKind
+from scoring.base.enums import LinkKind, Source
 from scoring.base.errors import invalid
 from scoring.entries.field_types import parse_word
 from service.cli.common import client
 from service.cli.options import Marketplace
-from service.cli.output import Format, Output, emit, emit_one, format_count, say, write
+from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say, write
 from service.cli.rows import dict_of, row_of
 from service.settings import load
 
@@ -95,3 +96,69 @@ def refresh_command(marketplace: Marketplace = None) -> None:
     say(
         f"{format_count(done.statement_count, 'statement')} about links; {format_count(done.case_count, 'case')} changed"
     )
+
+
+@app.command("export")
+def export_command(
+    sellers: Annotated[list[str], typer.Argument(help="The sellers of the case, at most 100.")],
+    authority: Annotated[str, typer.Option("--authority", help="Who receives it, such as customs.")],
+    legal_basis: Annotated[str, typer.Option("--legal-basis", help="The law that allows it.")],
+    actor: Annotated[str, typer.Option("--actor", help="Who exports it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    proposal: Annotated[str, typer.Option("--proposal", help="The approved proposal; without it, one is made.")] = "",
+    folder: Annotated[Path, typer.Option("--folder", help="Where case.json and case.html go.")] = Path(),
+    marketplace: Marketplace = None,
+) -> None:
+    """Propose the export of a case for an authority; once two persons approved it, write the signed bundle.
+
+    Call it first without --proposal, have another person approve the proposal, then repeat the call with --proposal.
+    """
+    from sellertrust.proposals import proposal_name
+    from sellertrust.requests import marketplace_name, seller_name
+    from sellertrust.v1 import entry_pb2
+    from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
+
+    try:
+        source = parse_word(Source, authority)
+    except ValueError as error:
+        raise invalid("--authority", str(error)) from None
+    with client(marketplace) as (connection, where):
+        request = ExportCaseRequest(
+            parent=marketplace_name(where),
+            sellers=[seller_name(where, one) for one in sellers],
+            authority=entry_pb2.Source.ValueType(source),
+            legal_basis=legal_basis,
+            actor=actor,
+            reason=reason,
+        )
+        if not proposal:
+            made = connection.create_proposal(request, actor=actor, reason=reason)
+            say(f"{made.name} is proposed; another person approves it: sellertrust proposal approve")
+            return
+        done = connection.carry_out(connection.get_proposal(proposal_name(proposal.rpartition("/")[2], where)))
+    if not isinstance(done, ExportCaseResponse):
+        raise invalid("--proposal", "is of another request")
+    signed = {name: getattr(done, name) for name in ("bundle", "signature", "public_key")}
+    (folder / "case.json").write_text(json.dumps(signed), encoding="utf-8")
+    (folder / "case.html").write_text(done.html, encoding="utf-8")
+    say(f"{folder / 'case.json'} and case.html written, signed by {done.public_key}")
+
+
+@app.command("check")
+def check_command(
+    file: Annotated[Path, typer.Argument(help="A case.json.")],
+    public_key: Annotated[str, typer.Option("--public-key", help="Who signed it, in hex.")],
+) -> None:
+    """Check an exported case: its signature, and the proof of each entry. Exit code 4 if anything is wrong."""
+    from service.contract.case_export import find_faults
+
+    try:
+        signed = json.loads(file.read_text(encoding="utf-8"))
+        faults = find_faults(signed["bundle"].encode(), signed["signature"], public_key)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise invalid("FILE", f"{file} is no exported case") from None
+    for fault in faults:
+        say(f"error: {fault}")
+    if faults:
+        raise typer.Exit(Exit.REFUSED)
+    say("signed by this key, and each entry is proven to be in its ledger")

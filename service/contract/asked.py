@@ -26,6 +26,7 @@ PROPOSABLE = {
     "decide_violations": "ReviewService/DecideViolations",
     "append_entries": "LedgerService/AppendEntries",
     "commit_policy": "PolicyService/CommitPolicy",
+    "export_case": "NetworkService/ExportCase",
 }
 
 _NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {

@@ -10,6 +10,7 @@ from scoring.entries.kinds.common import REASON, REASON_MISSING
 from sellertrust.v1 import proposal_service_pb2
 from service.access.four_eyes import PERSONS
 from service.contract.asked import PROPOSABLE
+from service.contract.case_export import case_of
 from service.contract.entries import entries_of
 from service.contract.fields import FieldErrors, timestamp
 from service.contract.resource_names import (
@@ -147,11 +148,17 @@ def _check_commit(request: Any, _: int) -> str:
     return ""
 
 
+def _check_export(request: Any, _: int) -> str:
+    case_of(request)
+    return ""
+
+
 _CHECKS = {
     "promote_model": _check_promotion,
     "decide_violations": _check_decision,
     "append_entries": _check_entries,
     "commit_policy": _check_commit,
+    "export_case": _check_export,
 }
 
 

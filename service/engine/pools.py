@@ -124,6 +124,7 @@ POOLS: Mapping[str, Pool] = {
     "NetworkService/GetSellerNetwork": Pool.SLOW,
     "NetworkService/ListRings": Pool.REVIEW,
     "NetworkService/RefreshLinks": Pool.REVIEW,
+    "NetworkService/ExportCase": Pool.REVIEW,
     "AuditService/ListAuditRecords": Pool.MODEL,
     "AuditService/VerifyAudit": Pool.MODEL,
 }

@@ -1,11 +1,11 @@
 """A simulated market with gangs, sellers who share things honestly, hubs, and planted identifiers, on a real ledger.
 
 `rings.found`: percent of the gangs of whom a member gets a case before its own first violation; `rings.false`: percent of
-clean sellers with a case. `warning_days.median`: from the case to that violation. `innocent_touched_per_100000`, with the
-`.upper` end of its 95 % interval. `retracted.*`: violations overturned, and cases left after all. `evader_gain`: what a
-banned seller's accounts may sell a day beyond one newcomer, in percent. `victims_moved`: victims of planted identifiers
-with a case. `incremental_ms.p99`: an append that moves links, over the whole history. `rebuild_seconds`: components of
-`rebuild_sellers`, in memory.
+clean sellers with one. Cases count from FROM_PERCENT on. `warning_days.median`: from the case to that violation.
+`innocent_touched_per_100000`, with the `.upper` end of its 95 % interval. `retracted.*`: violations overturned, and cases
+left after all. `evader_gain`: what a banned seller's accounts may sell a day beyond one newcomer, in percent.
+`victims_moved`: victims of planted identifiers with a case. `incremental_ms.p99`: an append that moves links, over the
+whole history. `rebuild_seconds`: components of `rebuild_sellers`, in memory.
 """
 
 import random
@@ -32,6 +32,8 @@ from tests.helpers.builders import MARKET, NOW, Clock, confirmed, link, status
 from tests.helpers.policies import TIERS
 
 GANG = 5
+FROM_PERCENT = 80
+"""What the policy asks of a link."""
 KINDS = (LinkKind.BANK_ACCOUNT, LinkKind.DEVICE, LinkKind.ADDRESS)
 RIGHT = (0.995, 0.97, 0.8)
 """How often sellers who share a thing of each kind belong together."""
@@ -61,13 +63,14 @@ class Market(NamedTuple):
         self.milliseconds.append(1_000 * (perf_counter() - begin))
 
     def cases(self, seller: str) -> list[int]:
-        """Return when cases of links of a seller were opened and stand, in microseconds."""
+        """Return since when links of at least FROM_PERCENT of a seller stand, in microseconds."""
         stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
-        return [one.start for one in list_links(stated, self.ledger.cut().observe_time)]
+        return [one.start for one in list_links(stated, self.ledger.cut().observe_time) if one.percent >= FROM_PERCENT]
 
     def was_warned(self, seller: str) -> int | None:
         stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
-        return min((one.occur_time for one in stated if one.fact.state is CaseState.OPENED), default=None)
+        opened = [one for one in stated if one.fact.state is CaseState.OPENED]
+        return min((one.occur_time for one in opened if one.fact.strength_ppm >= 10_000 * FROM_PERCENT), default=None)
 
 
 def measure_rings(gangs: int = 60, honest: int = 2_000, rebuild_sellers: int = 10_000_000) -> dict[str, float]:

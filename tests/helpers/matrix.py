@@ -117,6 +117,9 @@ CALLS: dict[str, Message] = {
     "AuditService/VerifyAudit": audit_pb.VerifyAuditRequest(),
     "NetworkService/GetSellerNetwork": network_pb.GetSellerNetworkRequest(seller=SELLER),
     "NetworkService/ListRings": network_pb.ListRingsRequest(parent=PARENT),
+    "NetworkService/ExportCase": network_pb.ExportCaseRequest(
+        parent=PARENT, sellers=[SELLER], authority=3, legal_basis="law 1", **_SAID
+    ),
     "NetworkService/RefreshLinks": network_pb.RefreshLinksRequest(parent=PARENT),
     "ReviewService/GetNotifier": review_pb.GetNotifierRequest(name=f"{PARENT}/notifiers/brand-1"),
     "ReviewService/ListNotifiers": review_pb.ListNotifiersRequest(parent=PARENT),
@@ -225,6 +228,7 @@ _OPEN_TO = {
     "read_report": {"ReviewService/GetTransparencyReport"},
     "audit": {"AuditService/ListAuditRecords"},
     "read_network": {"NetworkService/GetSellerNetwork", "NetworkService/ListRings"},
+    "export_cases": {"NetworkService/ExportCase"},
     "refresh_links": {"NetworkService/RefreshLinks"},
     "erase": {"LedgerService/EraseSeller"},
     "operate": {"LedgerService/MendClock"},

@@ -500,3 +500,85 @@ class RefreshLinksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshLinksResponse: _TypeAlias = RefreshLinksResponse  # noqa: Y015
+
+@_typing.final
+class ExportCaseRequest(_message.Message):
+    """Request of ExportCase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    SELLERS_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`marketplaces/{marketplace}`."""
+    authority: _entry_pb2.Source.ValueType
+    """The authority that receives it, such as SOURCE_CUSTOMS."""
+    legal_basis: _builtins.str
+    """The law that allows it, 1 to 200 characters. Required."""
+    actor: _builtins.str
+    """Who exports it. Required."""
+    reason: _builtins.str
+    """The reason. Required."""
+    proposal: _builtins.str
+    """The approved proposal of this request."""
+    @_builtins.property
+    def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`marketplaces/{marketplace}/sellers/{seller}`, 1 to 100."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        sellers: _abc.Iterable[_builtins.str] | None = ...,
+        authority: _entry_pb2.Source.ValueType = ...,
+        legal_basis: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        proposal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "authority", b"authority", "legal_basis", b"legal_basis", "parent", b"parent", "proposal", b"proposal", "reason", b"reason", "sellers", b"sellers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportCaseRequest: _TypeAlias = ExportCaseRequest  # noqa: Y015
+
+@_typing.final
+class ExportCaseResponse(_message.Message):
+    """Response of ExportCase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    HTML_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.str
+    """JSON in UTF-8: the bytes that are signed, after the line `sellertrust-case 1`."""
+    signature: _builtins.str
+    """Ed25519, in hex."""
+    public_key: _builtins.str
+    """The key of the marketplace's checkpoints, in hex."""
+    html: _builtins.str
+    """The same for people to read, as one page of HTML."""
+    def __init__(
+        self,
+        *,
+        bundle: _builtins.str = ...,
+        signature: _builtins.str = ...,
+        public_key: _builtins.str = ...,
+        html: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "html", b"html", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportCaseResponse: _TypeAlias = ExportCaseResponse  # noqa: Y015

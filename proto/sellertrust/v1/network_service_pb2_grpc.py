@@ -51,6 +51,11 @@ class NetworkServiceStub(object):
                 request_serializer=sellertrust_dot_v1_dot_network__service__pb2.RefreshLinksRequest.SerializeToString,
                 response_deserializer=sellertrust_dot_v1_dot_network__service__pb2.RefreshLinksResponse.FromString,
                 _registered_method=True)
+        self.ExportCase = channel.unary_unary(
+                '/sellertrust.v1.NetworkService/ExportCase',
+                request_serializer=sellertrust_dot_v1_dot_network__service__pb2.ExportCaseRequest.SerializeToString,
+                response_deserializer=sellertrust_dot_v1_dot_network__service__pb2.ExportCaseResponse.FromString,
+                _registered_method=True)
 
 
 class NetworkServiceServicer(object):
@@ -81,6 +86,15 @@ class NetworkServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportCase(self, request, context):
+        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+        between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+        exactly this request, also if the grants file asks for none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NetworkServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +112,11 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.RefreshLinks,
                     request_deserializer=sellertrust_dot_v1_dot_network__service__pb2.RefreshLinksRequest.FromString,
                     response_serializer=sellertrust_dot_v1_dot_network__service__pb2.RefreshLinksResponse.SerializeToString,
+            ),
+            'ExportCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportCase,
+                    request_deserializer=sellertrust_dot_v1_dot_network__service__pb2.ExportCaseRequest.FromString,
+                    response_serializer=sellertrust_dot_v1_dot_network__service__pb2.ExportCaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +202,33 @@ class NetworkService(object):
             '/sellertrust.v1.NetworkService/RefreshLinks',
             sellertrust_dot_v1_dot_network__service__pb2.RefreshLinksRequest.SerializeToString,
             sellertrust_dot_v1_dot_network__service__pb2.RefreshLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sellertrust.v1.NetworkService/ExportCase',
+            sellertrust_dot_v1_dot_network__service__pb2.ExportCaseRequest.SerializeToString,
+            sellertrust_dot_v1_dot_network__service__pb2.ExportCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,11 @@ class NetworkServiceStub:
     """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
     once a day. A repetition changes nothing.
     """
+    ExportCase: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ExportCaseRequest, _network_service_pb2.ExportCaseResponse]
+    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+    between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+    exactly this request, also if the grants file asks for none.
+    """
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
@@ -62,6 +67,11 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     RefreshLinks: _aio.UnaryUnaryMultiCallable[_network_service_pb2.RefreshLinksRequest, _network_service_pb2.RefreshLinksResponse]  # type: ignore[assignment]
     """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
     once a day. A repetition changes nothing.
+    """
+    ExportCase: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ExportCaseRequest, _network_service_pb2.ExportCaseResponse]  # type: ignore[assignment]
+    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+    between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+    exactly this request, also if the grants file asks for none.
     """
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +105,17 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_network_service_pb2.RefreshLinksResponse, _abc.Awaitable[_network_service_pb2.RefreshLinksResponse]]:
         """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
         once a day. A repetition changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportCase(
+        self,
+        request: _network_service_pb2.ExportCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_service_pb2.ExportCaseResponse, _abc.Awaitable[_network_service_pb2.ExportCaseResponse]]:
+        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+        between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+        exactly this request, also if the grants file asks for none.
         """
 
 def add_NetworkServiceServicer_to_server(servicer: NetworkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

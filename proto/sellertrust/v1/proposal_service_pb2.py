@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sellertrust.v1 import ledger_service_pb2 as sellertrust_dot_v1_dot_ledger__service__pb2
 from sellertrust.v1 import model_service_pb2 as sellertrust_dot_v1_dot_model__service__pb2
+from sellertrust.v1 import network_service_pb2 as sellertrust_dot_v1_dot_network__service__pb2
 from sellertrust.v1 import policy_service_pb2 as sellertrust_dot_v1_dot_policy__service__pb2
 from sellertrust.v1 import review_service_pb2 as sellertrust_dot_v1_dot_review__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sellertrust/v1/proposal_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sellertrust/v1/ledger_service.proto\x1a\"sellertrust/v1/model_service.proto\x1a#sellertrust/v1/policy_service.proto\x1a#sellertrust/v1/review_service.proto\"\x85\x06\n\x08Proposal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.sellertrust.v1.ProposalState\x12\x17\n\x0fpersons_missing\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x05steps\x18\x06 \x03(\x0b\x32\x1d.sellertrust.v1.Proposal.Step\x12\x32\n\x05\x62\x61sis\x18\x07 \x03(\x0b\x32#.sellertrust.v1.Proposal.BasisEntry\x12\x0e\n\x06\x65rased\x18\x08 \x01(\x08\x12<\n\rpromote_model\x18\t \x01(\x0b\x32#.sellertrust.v1.PromoteModelRequestH\x00\x12\x44\n\x11\x64\x65\x63ide_violations\x18\n \x01(\x0b\x32\'.sellertrust.v1.DecideViolationsRequestH\x00\x12>\n\x0e\x61ppend_entries\x18\x0b \x01(\x0b\x32$.sellertrust.v1.AppendEntriesRequestH\x00\x12<\n\rcommit_policy\x18\x0c \x01(\x0b\x32#.sellertrust.v1.CommitPolicyRequestH\x00\x1a\xb5\x01\n\x04Step\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.sellertrust.v1.ProposalState\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x04 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12-\n\tstep_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a,\n\nBasisEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07request\"\xd8\x02\n\x15\x43reateProposalRequest\x12\x13\n\x0bproposal_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12<\n\rpromote_model\x18\x04 \x01(\x0b\x32#.sellertrust.v1.PromoteModelRequestH\x00\x12\x44\n\x11\x64\x65\x63ide_violations\x18\x05 \x01(\x0b\x32\'.sellertrust.v1.DecideViolationsRequestH\x00\x12>\n\x0e\x61ppend_entries\x18\x06 \x01(\x0b\x32$.sellertrust.v1.AppendEntriesRequestH\x00\x12<\n\rcommit_policy\x18\x07 \x01(\x0b\x32#.sellertrust.v1.CommitPolicyRequestH\x00\x42\t\n\x07request\"D\n\x16\x43reateProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal\"\"\n\x12GetProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x13GetProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal\"M\n\x14ListProposalsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x15ListProposalsResponse\x12+\n\tproposals\x18\x01 \x03(\x0b\x32\x18.sellertrust.v1.Proposal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x16\x41pproveProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"E\n\x17\x41pproveProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal\"F\n\x17WithdrawProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"F\n\x18WithdrawProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal*\xb8\x01\n\rProposalState\x12\x1e\n\x1aPROPOSAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROPOSAL_STATE_OPEN\x10\x01\x12\x1b\n\x17PROPOSAL_STATE_APPROVED\x10\x02\x12\x17\n\x13PROPOSAL_STATE_USED\x10\x03\x12\x1c\n\x18PROPOSAL_STATE_WITHDRAWN\x10\x04\x12\x1a\n\x16PROPOSAL_STATE_EXPIRED\x10\x05\x32\xf3\x03\n\x0fProposalService\x12_\n\x0e\x43reateProposal\x12%.sellertrust.v1.CreateProposalRequest\x1a&.sellertrust.v1.CreateProposalResponse\x12V\n\x0bGetProposal\x12\".sellertrust.v1.GetProposalRequest\x1a#.sellertrust.v1.GetProposalResponse\x12\\\n\rListProposals\x12$.sellertrust.v1.ListProposalsRequest\x1a%.sellertrust.v1.ListProposalsResponse\x12\x62\n\x0f\x41pproveProposal\x12&.sellertrust.v1.ApproveProposalRequest\x1a\'.sellertrust.v1.ApproveProposalResponse\x12\x65\n\x10WithdrawProposal\x12\'.sellertrust.v1.WithdrawProposalRequest\x1a(.sellertrust.v1.WithdrawProposalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sellertrust/v1/proposal_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sellertrust/v1/ledger_service.proto\x1a\"sellertrust/v1/model_service.proto\x1a$sellertrust/v1/network_service.proto\x1a#sellertrust/v1/policy_service.proto\x1a#sellertrust/v1/review_service.proto\"\xbf\x06\n\x08Proposal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.sellertrust.v1.ProposalState\x12\x17\n\x0fpersons_missing\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x05steps\x18\x06 \x03(\x0b\x32\x1d.sellertrust.v1.Proposal.Step\x12\x32\n\x05\x62\x61sis\x18\x07 \x03(\x0b\x32#.sellertrust.v1.Proposal.BasisEntry\x12\x0e\n\x06\x65rased\x18\x08 \x01(\x08\x12<\n\rpromote_model\x18\t \x01(\x0b\x32#.sellertrust.v1.PromoteModelRequestH\x00\x12\x44\n\x11\x64\x65\x63ide_violations\x18\n \x01(\x0b\x32\'.sellertrust.v1.DecideViolationsRequestH\x00\x12>\n\x0e\x61ppend_entries\x18\x0b \x01(\x0b\x32$.sellertrust.v1.AppendEntriesRequestH\x00\x12<\n\rcommit_policy\x18\x0c \x01(\x0b\x32#.sellertrust.v1.CommitPolicyRequestH\x00\x12\x38\n\x0b\x65xport_case\x18\r \x01(\x0b\x32!.sellertrust.v1.ExportCaseRequestH\x00\x1a\xb5\x01\n\x04Step\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.sellertrust.v1.ProposalState\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x04 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12-\n\tstep_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a,\n\nBasisEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07request\"\x92\x03\n\x15\x43reateProposalRequest\x12\x13\n\x0bproposal_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12<\n\rpromote_model\x18\x04 \x01(\x0b\x32#.sellertrust.v1.PromoteModelRequestH\x00\x12\x44\n\x11\x64\x65\x63ide_violations\x18\x05 \x01(\x0b\x32\'.sellertrust.v1.DecideViolationsRequestH\x00\x12>\n\x0e\x61ppend_entries\x18\x06 \x01(\x0b\x32$.sellertrust.v1.AppendEntriesRequestH\x00\x12<\n\rcommit_policy\x18\x07 \x01(\x0b\x32#.sellertrust.v1.CommitPolicyRequestH\x00\x12\x38\n\x0b\x65xport_case\x18\x08 \x01(\x0b\x32!.sellertrust.v1.ExportCaseRequestH\x00\x42\t\n\x07request\"D\n\x16\x43reateProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal\"\"\n\x12GetProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x13GetProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal\"M\n\x14ListProposalsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x15ListProposalsResponse\x12+\n\tproposals\x18\x01 \x03(\x0b\x32\x18.sellertrust.v1.Proposal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x16\x41pproveProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"E\n\x17\x41pproveProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal\"F\n\x17WithdrawProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"F\n\x18WithdrawProposalResponse\x12*\n\x08proposal\x18\x01 \x01(\x0b\x32\x18.sellertrust.v1.Proposal*\xb8\x01\n\rProposalState\x12\x1e\n\x1aPROPOSAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROPOSAL_STATE_OPEN\x10\x01\x12\x1b\n\x17PROPOSAL_STATE_APPROVED\x10\x02\x12\x17\n\x13PROPOSAL_STATE_USED\x10\x03\x12\x1c\n\x18PROPOSAL_STATE_WITHDRAWN\x10\x04\x12\x1a\n\x16PROPOSAL_STATE_EXPIRED\x10\x05\x32\xf3\x03\n\x0fProposalService\x12_\n\x0e\x43reateProposal\x12%.sellertrust.v1.CreateProposalRequest\x1a&.sellertrust.v1.CreateProposalResponse\x12V\n\x0bGetProposal\x12\".sellertrust.v1.GetProposalRequest\x1a#.sellertrust.v1.GetProposalResponse\x12\\\n\rListProposals\x12$.sellertrust.v1.ListProposalsRequest\x1a%.sellertrust.v1.ListProposalsResponse\x12\x62\n\x0f\x41pproveProposal\x12&.sellertrust.v1.ApproveProposalRequest\x1a\'.sellertrust.v1.ApproveProposalResponse\x12\x65\n\x10WithdrawProposal\x12\'.sellertrust.v1.WithdrawProposalRequest\x1a(.sellertrust.v1.WithdrawProposalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,34 +39,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROPOSAL_BASISENTRY']._loaded_options = None
   _globals['_PROPOSAL_BASISENTRY']._serialized_options = b'8\001'
-  _globals['_PROPOSALSTATE']._serialized_start=2010
-  _globals['_PROPOSALSTATE']._serialized_end=2194
-  _globals['_PROPOSAL']._serialized_start=238
-  _globals['_PROPOSAL']._serialized_end=1011
-  _globals['_PROPOSAL_STEP']._serialized_start=773
-  _globals['_PROPOSAL_STEP']._serialized_end=954
-  _globals['_PROPOSAL_BASISENTRY']._serialized_start=956
-  _globals['_PROPOSAL_BASISENTRY']._serialized_end=1000
-  _globals['_CREATEPROPOSALREQUEST']._serialized_start=1014
-  _globals['_CREATEPROPOSALREQUEST']._serialized_end=1358
-  _globals['_CREATEPROPOSALRESPONSE']._serialized_start=1360
-  _globals['_CREATEPROPOSALRESPONSE']._serialized_end=1428
-  _globals['_GETPROPOSALREQUEST']._serialized_start=1430
-  _globals['_GETPROPOSALREQUEST']._serialized_end=1464
-  _globals['_GETPROPOSALRESPONSE']._serialized_start=1466
-  _globals['_GETPROPOSALRESPONSE']._serialized_end=1531
-  _globals['_LISTPROPOSALSREQUEST']._serialized_start=1533
-  _globals['_LISTPROPOSALSREQUEST']._serialized_end=1610
-  _globals['_LISTPROPOSALSRESPONSE']._serialized_start=1612
-  _globals['_LISTPROPOSALSRESPONSE']._serialized_end=1705
-  _globals['_APPROVEPROPOSALREQUEST']._serialized_start=1707
-  _globals['_APPROVEPROPOSALREQUEST']._serialized_end=1792
-  _globals['_APPROVEPROPOSALRESPONSE']._serialized_start=1794
-  _globals['_APPROVEPROPOSALRESPONSE']._serialized_end=1863
-  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_start=1865
-  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_end=1935
-  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_start=1937
-  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_end=2007
-  _globals['_PROPOSALSERVICE']._serialized_start=2197
-  _globals['_PROPOSALSERVICE']._serialized_end=2696
+  _globals['_PROPOSALSTATE']._serialized_start=2164
+  _globals['_PROPOSALSTATE']._serialized_end=2348
+  _globals['_PROPOSAL']._serialized_start=276
+  _globals['_PROPOSAL']._serialized_end=1107
+  _globals['_PROPOSAL_STEP']._serialized_start=869
+  _globals['_PROPOSAL_STEP']._serialized_end=1050
+  _globals['_PROPOSAL_BASISENTRY']._serialized_start=1052
+  _globals['_PROPOSAL_BASISENTRY']._serialized_end=1096
+  _globals['_CREATEPROPOSALREQUEST']._serialized_start=1110
+  _globals['_CREATEPROPOSALREQUEST']._serialized_end=1512
+  _globals['_CREATEPROPOSALRESPONSE']._serialized_start=1514
+  _globals['_CREATEPROPOSALRESPONSE']._serialized_end=1582
+  _globals['_GETPROPOSALREQUEST']._serialized_start=1584
+  _globals['_GETPROPOSALREQUEST']._serialized_end=1618
+  _globals['_GETPROPOSALRESPONSE']._serialized_start=1620
+  _globals['_GETPROPOSALRESPONSE']._serialized_end=1685
+  _globals['_LISTPROPOSALSREQUEST']._serialized_start=1687
+  _globals['_LISTPROPOSALSREQUEST']._serialized_end=1764
+  _globals['_LISTPROPOSALSRESPONSE']._serialized_start=1766
+  _globals['_LISTPROPOSALSRESPONSE']._serialized_end=1859
+  _globals['_APPROVEPROPOSALREQUEST']._serialized_start=1861
+  _globals['_APPROVEPROPOSALREQUEST']._serialized_end=1946
+  _globals['_APPROVEPROPOSALRESPONSE']._serialized_start=1948
+  _globals['_APPROVEPROPOSALRESPONSE']._serialized_end=2017
+  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_start=2019
+  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_end=2089
+  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_start=2091
+  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_end=2161
+  _globals['_PROPOSALSERVICE']._serialized_start=2351
+  _globals['_PROPOSALSERVICE']._serialized_end=2850
 # @@protoc_insertion_point(module_scope)

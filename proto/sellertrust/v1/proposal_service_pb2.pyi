@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sellertrust.v1 import ledger_service_pb2 as _ledger_service_pb2
 from sellertrust.v1 import model_service_pb2 as _model_service_pb2
+from sellertrust.v1 import network_service_pb2 as _network_service_pb2
 from sellertrust.v1 import policy_service_pb2 as _policy_service_pb2
 from sellertrust.v1 import review_service_pb2 as _review_service_pb2
 import builtins as _builtins
@@ -148,6 +149,7 @@ class Proposal(_message.Message):
     DECIDE_VIOLATIONS_FIELD_NUMBER: _builtins.int
     APPEND_ENTRIES_FIELD_NUMBER: _builtins.int
     COMMIT_POLICY_FIELD_NUMBER: _builtins.int
+    EXPORT_CASE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`marketplaces/{marketplace}/proposals/{proposal}` or `proposals/{proposal}`."""
     state: Global___ProposalState.ValueType
@@ -188,6 +190,10 @@ class Proposal(_message.Message):
     def commit_policy(self) -> _policy_service_pb2.CommitPolicyRequest:
         """A policy to serve."""
 
+    @_builtins.property
+    def export_case(self) -> _network_service_pb2.ExportCaseRequest:
+        """A case for an authority."""
+
     def __init__(
         self,
         *,
@@ -203,12 +209,13 @@ class Proposal(_message.Message):
         decide_violations: _review_service_pb2.DecideViolationsRequest | None = ...,
         append_entries: _ledger_service_pb2.AppendEntriesRequest | None = ...,
         commit_policy: _policy_service_pb2.CommitPolicyRequest | None = ...,
+        export_case: _network_service_pb2.ExportCaseRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "expire_time", b"expire_time", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "expire_time", b"expire_time", "export_case", b"export_case", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "basis", b"basis", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "digest", b"digest", "erased", b"erased", "expire_time", b"expire_time", "name", b"name", "persons_missing", b"persons_missing", "promote_model", b"promote_model", "request", b"request", "state", b"state", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "basis", b"basis", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "digest", b"digest", "erased", b"erased", "expire_time", b"expire_time", "export_case", b"export_case", "name", b"name", "persons_missing", b"persons_missing", "promote_model", b"promote_model", "request", b"request", "state", b"state", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries", "commit_policy"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries", "commit_policy", "export_case"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -227,6 +234,7 @@ class CreateProposalRequest(_message.Message):
     DECIDE_VIOLATIONS_FIELD_NUMBER: _builtins.int
     APPEND_ENTRIES_FIELD_NUMBER: _builtins.int
     COMMIT_POLICY_FIELD_NUMBER: _builtins.int
+    EXPORT_CASE_FIELD_NUMBER: _builtins.int
     proposal_id: _builtins.str
     """The id; makes a retry safe. Required."""
     actor: _builtins.str
@@ -249,6 +257,10 @@ class CreateProposalRequest(_message.Message):
     def commit_policy(self) -> _policy_service_pb2.CommitPolicyRequest:
         """A policy to serve; none may move before the call."""
 
+    @_builtins.property
+    def export_case(self) -> _network_service_pb2.ExportCaseRequest:
+        """A case for an authority."""
+
     def __init__(
         self,
         *,
@@ -259,12 +271,13 @@ class CreateProposalRequest(_message.Message):
         decide_violations: _review_service_pb2.DecideViolationsRequest | None = ...,
         append_entries: _ledger_service_pb2.AppendEntriesRequest | None = ...,
         commit_policy: _policy_service_pb2.CommitPolicyRequest | None = ...,
+        export_case: _network_service_pb2.ExportCaseRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "export_case", b"export_case", "promote_model", b"promote_model", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "promote_model", b"promote_model", "proposal_id", b"proposal_id", "reason", b"reason", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "append_entries", b"append_entries", "commit_policy", b"commit_policy", "decide_violations", b"decide_violations", "export_case", b"export_case", "promote_model", b"promote_model", "proposal_id", b"proposal_id", "reason", b"reason", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries", "commit_policy"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["promote_model", "decide_violations", "append_entries", "commit_policy", "export_case"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 

@@ -1,13 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 
-from scoring.base.errors import SellerNotFound, invalid
+from scoring.base.errors import ApprovalRequired, SellerNotFound, invalid
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.network.rings import find_rings, list_months
 from scoring.scores.settled_value import add_up_settled
 from sellertrust.v1 import network_service_pb2 as pb
+from service.access.rights import Right
 from service.api.reads import Reads
 from service.call_context import current_call
+from service.contract.case_export import MAX_ENTRIES, bundle_of, case_of, describe_case, signed_bytes, write_html
 from service.contract.network import (
     certificate_message,
     month_messages,
@@ -17,6 +21,7 @@ from service.contract.network import (
 )
 from service.contract.resource_names import parse_marketplace, parse_seller
 from service.ledger.records import Cut
+from service.ledger.seals.checkpoints import load_or_make_key
 from service.ledger.store import Ledger
 from service.scores.scorer import Scorer
 
@@ -26,7 +31,9 @@ DEFAULT_SIZE = 3
 
 
 class NetworkServicer:
-    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
+    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, key: Path) -> None:
+        """`key`: the file of the key that signs cases, made if absent."""
+        self._key = key
         self._ledger = ledger
         self._scorer = scorer
         self._reads = reads
@@ -79,6 +86,26 @@ class NetworkServicer:
         marketplace = parse_marketplace(request.parent, "parent")
         done = self._ledger.refresh_links(marketplace, principal=current_call().caller)
         return pb.RefreshLinksResponse(statement_count=done.links, violator_count=done.violators, case_count=done.cases)
+
+    def ExportCase(self, request: pb.ExportCaseRequest) -> pb.ExportCaseResponse:
+        case, approval = case_of(request), current_call().approval
+        if approval is None or not approval.approvers:
+            text = "needs the approval of two persons; propose this request, and name the approved proposal in it"
+            raise ApprovalRequired(text, {"right": Right.EXPORT_CASES.value, "proposal": "", "persons_missing": "2"})
+        cut, marketplace = self._ledger.cut(), case.marketplace
+        entries = self._ledger.entries.list(marketplace, cut, sellers=case.sellers, limit=MAX_ENTRIES + 1)
+        if len(entries) > MAX_ENTRIES:
+            raise invalid("sellers", f"have over {MAX_ENTRIES:,} entries; export fewer sellers at once")
+        violations, _ = self._ledger.violations.list(marketplace, cut, sellers=case.sellers, limit=MAX_ENTRIES)
+        proofs = self._ledger.seals.prove([one.sequence for one in entries])
+        described = describe_case(case, entries, violations, proofs, approval, cut.observe_time)
+        bundle, key = bundle_of(described), load_or_make_key(self._key)
+        return pb.ExportCaseResponse(
+            bundle=bundle.decode(),
+            signature=key.sign(signed_bytes(bundle)).hex(),
+            public_key=key.public_key().public_bytes_raw().hex(),
+            html=write_html(described),
+        )
 
     def _add_up_settled(self, marketplace: str, sellers: tuple[str, ...], cut: Cut) -> int:
         """Return the value that sellers settled, in the policy's currency."""

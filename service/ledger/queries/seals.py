@@ -1,11 +1,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.tables import SEAL
-from service.ledger.seals.chain import GENESIS, LAST_SEAL
+from service.ledger.database.tables import ENTRY, SEAL
+from service.ledger.seals.chain import GENESIS, LAST_SEAL, leaf_of
+from service.ledger.seals.merkle import merkle_path
 from service.ledger.seals.verifying import Mismatch, VerificationReport, verify
 
 _SEAL_AT = (
@@ -14,6 +16,43 @@ _SEAL_AT = (
     .order_by(SEAL.c.first_sequence.desc())
     .limit(1)
 )
+
+
+_COVERING = (
+    select(SEAL.c.first_sequence, SEAL.c.last_sequence, SEAL.c.root, SEAL.c.chain)
+    .where(SEAL.c.first_sequence <= bindparam("sequence"))
+    .order_by(SEAL.c.first_sequence.desc())
+    .limit(1)
+)
+_SEALED = (
+    select(ENTRY).where(ENTRY.c.sequence.between(bindparam("first"), bindparam("last"))).order_by(ENTRY.c.sequence)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Why one entry is in the ledger: its leaf leads to the root of a seal, and that to the chain."""
+
+    sequence: int
+    leaf: bytes
+    path: tuple[tuple[bool, bytes], ...]
+    """From the leaf on: whether the other node is on the right, and its hash."""
+    first: int
+    last: int
+    before: bytes
+    """The chain before this seal."""
+    chain: bytes
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "sequence": self.sequence,
+            "leaf": self.leaf.hex(),
+            "path": [["right" if is_right else "left", node.hex()] for is_right, node in self.path],
+            "first_sequence": self.first,
+            "last_sequence": self.last,
+            "chain_before": self.before.hex(),
+            "chain": self.chain.hex(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +74,21 @@ class SealQueries:
         if found.mismatch is None and found.sequence < seen:
             problem = f"the ledger ends before it, and held {seen:,} entries when this process read it before"
             found = replace(found, mismatch=Mismatch(found.sequence + 1, problem))
+        return found
+
+    def prove(self, sequences: Sequence[int]) -> list[Proof]:
+        """Return the proof of each entry, by sequence."""
+        found: list[Proof] = []
+        leaves: list[bytes] = []
+        first = last = 0
+        before = chain = GENESIS
+        for sequence in sorted(sequences):
+            if sequence > last:
+                [(first, last, _, stated)] = self.clock.database.rows(_COVERING, sequence=sequence)
+                before, chain = (self._seal_over(first - 1)[1] if first > 1 else GENESIS), bytes(stated)
+                leaves = [leaf_of(row) for row in self.clock.database.rows(_SEALED, first=first, last=last)]
+            path = merkle_path(leaves, sequence - first)
+            found.append(Proof(sequence, leaves[sequence - first], path, first, last, before, chain))
         return found
 
     def last(self) -> tuple[int, bytes]:

@@ -1,0 +1,173 @@
+"""A case for an authority: a signed bundle about some sellers and nobody else, and the same for people to read."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from google.protobuf.json_format import MessageToDict
+
+from scoring.base.canonical import canonical_json
+from scoring.base.enums import AUTHORITIES, Source
+from scoring.base.errors import FieldViolation, InvalidInput
+from scoring.base.time import format_time
+from scoring.entries.field_types import ID_FORM, describe_line_error, is_id
+from scoring.entries.kinds.common import MAX_GROUND, MAX_REASON
+from sellertrust.v1 import network_service_pb2 as pb
+from service.call_context import Approval
+from service.contract.entries import entry_message
+from service.contract.resource_names import parse_marketplace, seller_of
+from service.ledger.queries.seals import Proof
+from service.ledger.records import RecordedEntry, ViolationView
+from service.ledger.seals.chain import chain_of
+from service.ledger.seals.merkle import node_hash
+
+FORMAT = "sellertrust.case@1"
+MAX_SELLERS = 100
+MAX_ENTRIES = 20_000
+SIGNED = b"sellertrust-case 1\n"
+_OF_OTHERS = ("notifier", "actor", "principal")
+
+
+class Case(NamedTuple):
+    marketplace: str
+    sellers: tuple[str, ...]
+    authority: Source
+    legal_basis: str
+    actor: str
+    reason: str
+
+
+def case_of(request: pb.ExportCaseRequest) -> Case:
+    """Raise InvalidInput for each wrong field."""
+    marketplace = parse_marketplace(request.parent, "parent")
+    wrong = []
+    known = {int(one): one for one in AUTHORITIES}
+    if request.authority not in known:
+        wrong.append(
+            FieldViolation(
+                ("authority",), f"must be one of {', '.join(one.name.lower() for one in sorted(AUTHORITIES))}"
+            )
+        )
+    if not is_id(request.actor):
+        wrong.append(FieldViolation(("actor",), f"must say who, by {ID_FORM}"))
+    for name, text, most in (
+        ("legal_basis", request.legal_basis, MAX_GROUND),
+        ("reason", request.reason, MAX_REASON),
+    ):
+        if not text or describe_line_error(text, most):
+            wrong.append(FieldViolation((name,), f"must be one line of 1 to {most} characters"))
+    if not 1 <= len(request.sellers) <= MAX_SELLERS:
+        wrong.append(FieldViolation(("sellers",), f"must name 1 to {MAX_SELLERS} sellers"))
+    if wrong:
+        raise InvalidInput(wrong)
+    sellers = tuple(seller_of(name, marketplace, ("sellers", n)) for n, name in enumerate(request.sellers))
+    authority = known[request.authority]
+    return Case(marketplace, sellers, authority, request.legal_basis, request.actor, request.reason)
+
+
+def describe_case(
+    case: Case,
+    entries: Sequence[RecordedEntry],
+    violations: Sequence[ViolationView],
+    proofs: Iterable[Proof],
+    approval: Approval,
+    time: int,
+) -> dict[str, Any]:
+    """Return the bundle's content. It leaves out reporters, staff, and every other seller."""
+    ids = {one.entry.entry_id for one in entries}
+    return {
+        "format": FORMAT,
+        "marketplace": case.marketplace,
+        "made_time": format_time(time),
+        "authority": case.authority.name.lower(),
+        "legal_basis": case.legal_basis,
+        "reason": case.reason,
+        "proposal": approval.proposal,
+        "persons": 1 + len(approval.approvers),
+        "sellers": list(case.sellers),
+        "entries": [_describe_entry(case, one, ids) for one in entries],
+        "violations": [
+            {
+                "violation": one.violation,
+                "seller": one.seller,
+                "type": one.violation_type,
+                "severity": one.severity.name.lower(),
+                "status": one.status.name.lower(),
+                "occur_time": format_time(one.occur_time),
+                "entries": [name for name in one.entries if name in ids],
+            }
+            for one in violations
+        ],
+        "proofs": [one.describe() for one in proofs],
+    }
+
+
+def _describe_entry(case: Case, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
+    stated = MessageToDict(entry_message(case.marketplace, recorded), preserving_proto_field_name=True)
+    for part in (stated, *(value for value in stated.values() if isinstance(value, dict))):
+        for name in _OF_OTHERS:
+            part.pop(name, None)
+        if part.get("other") not in (None, *case.sellers):
+            part["other"] = "(another seller)"
+        for name in ("rests_on", "entries"):
+            if isinstance(part.get(name), list):
+                part[name] = [one for one in part[name] if one in ids]
+    return stated
+
+
+def write_html(described: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(str(one[name]))}</td>' for name in _SHOWN)}</tr>"
+        for one in described["violations"]
+    )
+    head = "".join(f"<th>{name}</th>" for name in _SHOWN)
+    facts = "".join(
+        f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(str(described[name]))}</dd>"
+        for name in ("marketplace", "authority", "legal_basis", "reason", "made_time", "persons")
+    )
+    sellers = "".join(f"<li>{escape(name)}</li>" for name in described["sellers"])
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Case</title><h1>Case for an authority</h1>'
+        f"<dl>{facts}</dl><h2>Sellers</h2><ul>{sellers}</ul><h2>Violations</h2><table><tr>{head}</tr>{rows}</table>"
+        f"<p>{len(described['entries']):,} entries, each with a proof that the ledger holds it, are in the bundle.</p></html>"
+    )
+
+
+_SHOWN = ("violation", "seller", "type", "severity", "status", "occur_time")
+
+
+def signed_bytes(bundle: bytes) -> bytes:
+    return SIGNED + bundle
+
+
+def find_faults(bundle: bytes, signature: str, public_key: str) -> list[str]:
+    """Return what is wrong with a bundle: its signature, or the proof of an entry."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(
+            bytes.fromhex(signature), signed_bytes(bundle)
+        )
+        described = json.loads(bundle)
+        proofs = {one["sequence"]: one for one in described["proofs"]}
+        missing = [one["entry_id"] for one in described["entries"] if int(one["sequence"]) not in proofs]
+        unproven = [str(sequence) for sequence, one in proofs.items() if not _is_proven(one)]
+    except (InvalidSignature, ValueError, KeyError, TypeError):
+        return ["the bundle is damaged, or was not signed by this key"]
+    return [f"entry {name} has no proof" for name in missing] + [
+        f"the proof of entry {one} is wrong" for one in unproven
+    ]
+
+
+def _is_proven(proof: Mapping[str, Any]) -> bool:
+    node = bytes.fromhex(proof["leaf"])
+    for side, other in proof["path"]:
+        pair = (node, bytes.fromhex(other)) if side == "right" else (bytes.fromhex(other), node)
+        node = node_hash(*pair)
+    before, first, last = bytes.fromhex(proof["chain_before"]), proof["first_sequence"], proof["last_sequence"]
+    return bool(first <= proof["sequence"] <= last and chain_of(before, node, first, last).hex() == proof["chain"])
+
+
+def bundle_of(described: Mapping[str, Any]) -> bytes:
+    return canonical_json(described)

@@ -1,0 +1,82 @@
+"""A case for an authority: two persons approve it, it holds nobody else, and every change of it is found."""
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring.base.enums import LinkState
+from sellertrust.v1 import entry_pb2
+from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
+from service.contract.case_export import find_faults
+from tests.bench.network import list_paths
+from tests.helpers.builders import MARKET, confirmed, link, violation
+from tests.helpers.four_eyes import SAID, World, world
+from tests.helpers.refusals import refused, refused_fields
+
+PARENT = f"marketplaces/{MARKET}"
+REQUEST = ExportCaseRequest(
+    parent=PARENT,
+    sellers=[f"{PARENT}/sellers/bad"],
+    authority=entry_pb2.SOURCE_CUSTOMS,
+    legal_basis="regulation 608/2013, article 18",
+    **SAID,
+)
+
+
+@pytest.fixture
+def eyes(tmp_path: Path) -> Iterator[World]:
+    with world(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path) as found:
+        entries = [link("l1", "bad", "iban"), link("l2", "bad", "", other="honest"), confirmed("v1", "bad")]
+        more = [violation("v2", "bad", notifier="brand-7"), violation("v3", "honest", notifier="brand-7")]
+        found.ledger.append(MARKET, [*entries, *more, link("l3", "honest", "iban", state=LinkState.OBSERVED)])
+        yield found
+
+
+def exported(eyes: World) -> ExportCaseResponse:
+    done = eyes("anna").carry_out(eyes.agreed(REQUEST))
+    assert isinstance(done, ExportCaseResponse)
+    return done
+
+
+def test_a_case_needs_two_persons_whatever_the_grants_say(eyes: World) -> None:
+    refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", eyes("anna").export_case, REQUEST)
+    proposal = eyes.propose("anna", REQUEST)
+    refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", eyes("anna").carry_out, proposal)
+    assert exported(eyes).bundle
+
+
+def test_a_case_holds_its_sellers_and_nobody_else(eyes: World) -> None:
+    found = exported(eyes)
+    bundle = json.loads(found.bundle)
+    assert {one["seller"].rpartition("/")[2] for one in bundle["entries"]} == {"bad"}
+    assert {one["violation"]: one["status"] for one in bundle["violations"]} == {"v1": "confirmed", "v2": "alleged"}
+    for text in (found.bundle, found.html):
+        assert not any(word in text for word in ("honest", "brand-7", "analyst", "l3", "v3"))
+    assert (bundle["authority"], bundle["persons"], len(bundle["proofs"])) == ("customs", 2, len(bundle["entries"]))
+    assert "regulation 608/2013" in found.html
+
+
+def test_every_change_of_a_case_is_found(eyes: World) -> None:
+    found = exported(eyes)
+    assert find_faults(found.bundle.encode(), found.signature, found.public_key) == []
+    bundle = json.loads(found.bundle)
+    accepted = 0
+    for path in list_paths(bundle):
+        changed: Any = deepcopy(bundle)
+        part = changed
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = f"{part[path[-1]]}x"
+        text = json.dumps(changed, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        accepted += not find_faults(text, found.signature, found.public_key)
+    assert accepted == 0
+
+
+def test_a_wrong_case_is_refused_by_field(eyes: World) -> None:
+    request = ExportCaseRequest(parent=PARENT, authority=entry_pb2.SOURCE_BRAND)
+    fields = refused_fields(eyes("anna").create_proposal, request, **SAID)
+    assert {"export_case.authority", "export_case.sellers", "export_case.legal_basis"} <= set(fields)
