@@ -133,7 +133,7 @@ def export_command(
         )
         if not proposal:
             made = connection.create_proposal(request, actor=actor, reason=reason)
-            say(f"{made.name} is proposed; another person approves it: sellertrust proposal approve")
+            say(f"{made.name} is proposed; another person approves it: sellertrust proposal decide")
             return
         done = connection.carry_out(connection.get_proposal(proposal_name(proposal.rpartition("/")[2], where)))
     if not isinstance(done, ExportCaseResponse):
