@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from scoring.answers.forecast import forecast
 from scoring.answers.leads import find_leads
-from scoring.base.enums import MeasureKind, MeasureState
+from scoring.base.enums import Kind, MeasureKind, MeasureState
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
@@ -42,26 +42,39 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
             assert without.points - (whole.score.points or 0) == -lead.points
 
 
-@FEW
-@given(sellers())
-def test_what_the_mechanism_records_is_no_evidence(rows: list[FactRow]) -> None:
-    before = evaluated(rows, [])
-    assert before is not None
+def changes_to(found: InForce | None, stated: list[MeasureStatement]) -> list[MeasureStatement]:
+    """Return what the mechanism states beside what it stated before."""
+    assert found is not None
     wanted = [
         Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
-        for one in before.measures
+        for one in found.measures
         if one.rule and one.has_effect and not isinstance(one.current, Waiver)
     ]
     changes = list_changes(
-        "s", wanted, read_record([]), time=NOW - DAY, at_sequence=1, policy=POLICY.digest, currency="EUR"
+        "s", wanted, read_record(stated), time=NOW - DAY, at_sequence=1, policy=POLICY.digest, currency="EUR"
     )
-    stated = [
+    return [
         MeasureStatement(entry.entry_id, number, NOW - DAY, entry.fact)
         for number, entry in enumerate(changes, 10_000)
         if isinstance(entry.fact, MeasureChanged)
     ]
-    after = evaluated(rows, stated)
-    assert after == before
+
+
+@FEW
+@given(sellers())
+def test_what_the_mechanism_records_is_no_evidence(rows: list[FactRow]) -> None:
+    before = evaluated(rows, [])
+    assert evaluated(rows, changes_to(before, [])) == before
+
+
+@FEW
+@given(sellers())
+def test_an_edge_is_stated_once_however_often_facts_are(rows: list[FactRow]) -> None:
+    """A restated day of exposure, or a fact without effect, gives no other statement, and so no other letter."""
+    stated = changes_to(evaluated(rows, []), [])
+    sold = [row for row in rows if row.kind == Kind.EXPOSURE]
+    again = [row._replace(entry_id=f"{row.entry_id}-again", revision=(row.revision or 0) + 1) for row in sold]
+    assert changes_to(evaluated([*rows, *again], stated), stated) == []
 
 
 @FEW
