@@ -104,15 +104,17 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
 
     with start("demo", "--serve", "--folder", folder, SELLERTRUST_ADDRESS="127.0.0.1:0") as serving:
         assert serving.stdout is not None
-        lines = [next(serving.stdout) for _ in range(8)]
+        lines = [next(serving.stdout) for _ in range(11)]
         url = lines[1].split()[-1]
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert GOOD.shop_name in answer.read().decode()
-        card = shlex.split(lines[7])[1:]
+        with urllib.request.urlopen(lines[4].split()[-1], timeout=30) as answer:
+            assert "Sign in to the trust desk" in answer.read().decode()
+        card = shlex.split(lines[10])[1:]
         code, answer_text, problem = ended(start(*card))
         assert (code, "points of one row of each" in answer_text) == (0, True), problem
         said = ""
-        for line in lines[3:6]:
+        for line in lines[6:9]:
             target, _, *call = shlex.split(line)
             code, answer_text, problem = ended(start(*call, SELLERTRUST_TARGET=target.partition("=")[2]))
             assert code == 0, problem
