@@ -11,7 +11,7 @@ from scoring.base.money import format_amount
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.policy.history import find_decision_times
-from scoring.policy.measures import Deposit
+from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.rules import Asked, FailureRate, Quantity
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2
@@ -164,6 +164,8 @@ class _Letters:
         if isinstance(one.measure.current, Deposit):
             currency = self._whole.policy.rule_book.currency
             return self._say("letter.deposit", amount=format_amount(one.measure.current.amount_minor, currency))
+        if isinstance(one.measure.current, Suspension) and one.measure.current.until_plan:
+            return self._say("letter.plan")
         if one.path is not None:
             orders, today = daily_volume(self._whole.given.facts), self._time // DAY
             return path_message(one.path, orders, today, self._texts).sentence
