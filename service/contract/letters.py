@@ -206,5 +206,5 @@ def _tell_bodies(texts: Texts, laws: Collection[str]) -> list[str]:
 def _name_condition(asked: Asked) -> str:
     if isinstance(asked, FailureRate):
         return "failures"
-    names: dict[Asked, str] = {Quantity.TENURE: "tenure", Quantity.DEPOSIT: "deposit"}
+    names: dict[Asked, str] = {Quantity.TENURE: "tenure", Quantity.DEPOSIT: "deposit", Quantity.LINK: "linked"}
     return names.get(asked, "settled")

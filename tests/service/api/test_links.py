@@ -14,6 +14,7 @@ from scoring.entries.kinds.trade import ExposureStated
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.measure_service_pb2 import Measure, Terms
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER
 from service.policy.policy_file import parse_policy_text
 from service.web.network_picture import draw_network
 from tests.helpers import builders
@@ -78,6 +79,16 @@ def test_measures_rest_on_a_link_and_end_with_it(running: Running) -> None:
     terms, measures = seen(running, "late")
     assert (terms.manual_review, terms.deposit_minor, measures) == (False, 0, [])
     assert running.ledger.last()[0] == before + 2
+
+
+def test_a_letter_names_the_link_and_no_other_seller(running: Running) -> None:
+    entries = [*decided("l1", "wicked", "iban"), *decided("l2", "late", "iban"), confirmed("v1", "wicked")]
+    running.ledger.append(MARKET, [builders.identity("i1", "late"), *entries])
+    with running.client() as client:
+        found = client.list_statements_of_reasons(MARKET, "late", audience=AUDIENCE_SELLER)
+    assert len(found.statements) == 2
+    assert all("shares a sign of who runs it" in one.text for one in found.statements)
+    assert not any(name in str(found) for name in ("wicked", "l1", "v1"))
 
 
 def test_points_and_badge_never_move_by_a_link(running: Running) -> None:
