@@ -59,6 +59,8 @@ from sellertrust.v1.model_service_pb2 import (
     RollbackModelResponse,
 )
 from sellertrust.v1.network_service_pb2 import (
+    ExportCaseRequest,
+    ExportCaseResponse,
     GetSellerNetworkResponse,
     ListRingsResponse,
     RefreshLinksResponse,
@@ -244,6 +246,9 @@ class AsyncClient:
         language: str = "",
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse: ...
+    async def export_case(
+        self, request: ExportCaseRequest, *, deadline_seconds: float = NETWORK_SECONDS
+    ) -> ExportCaseResponse: ...
     async def find_tier_path(
         self,
         marketplace: str,
