@@ -118,7 +118,7 @@ CALLS: dict[str, Message] = {
     "NetworkService/GetSellerNetwork": network_pb.GetSellerNetworkRequest(seller=SELLER),
     "NetworkService/ListRings": network_pb.ListRingsRequest(parent=PARENT),
     "NetworkService/ExportCase": network_pb.ExportCaseRequest(
-        parent=PARENT, sellers=[SELLER], authority=3, legal_basis="law 1", **_SAID
+        parent=PARENT, sellers=[SELLER], authority=entry_pb.SOURCE_CUSTOMS, legal_basis="law 1", **_SAID
     ),
     "NetworkService/RefreshLinks": network_pb.RefreshLinksRequest(parent=PARENT),
     "ReviewService/GetNotifier": review_pb.GetNotifierRequest(name=f"{PARENT}/notifiers/brand-1"),
