@@ -89,10 +89,10 @@ class Forecasts:
     def is_fixed(self) -> bool:
         """Return whether no act of the seller gives a better tier sooner than a wait; False in the best tier."""
         acting = (one.course for one in self.all if one.course.acts)
-        return self.tier < max(Tier) and not any(self.moves_tier(course) for course in acting)
+        return self.tier < max(Tier) and not any(self.reaches_better_tier(course) for course in acting)
 
-    def moves_tier(self, course: Course) -> bool:
-        """Return whether a course reaches a better tier in the days ahead, and sooner than a wait."""
+    def reaches_better_tier(self, course: Course) -> bool:
+        """Return whether a course reaches a better tier in the days ahead; sooner than a wait if it takes acts."""
         found = [one.find_day(self.tier + 1) for one in self.all if one.course == course]
         waited = self.wait.find_day(self.tier + 1)
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)

@@ -21,7 +21,7 @@ MAX_GIVEN_BACK = 20
 
 _LEVELS = (IdentityLevel.BASIC, IdentityLevel.BUSINESS, IdentityLevel.ENHANCED)
 
-_ACT = {
+_COURSES = {
     Subject.FAILURES: Course(trades=True),
     Subject.INSPECTIONS: Course(trades=True),
     Subject.DISPUTES: Course(trades=True),
@@ -86,14 +86,14 @@ def find_leads(
     scores = iter(_score_variants(whole, tested, check))
     found = []
     for lead, variant in zip(leads, without, strict=True):
-        act = _act_of(lead)
+        courses = _find_courses(lead)
         if variant is None:
-            caused = forecasts is not None and _can_gain(act, forecasts)
+            caused = forecasts is not None and _can_gain(courses, forecasts)
         else:
             caused = _differs_as_said(lead, whole.score, next(scores))
         if lead.entries and not caused:  # as when points end at 0 without it too
             continue
-        responsive = forecasts is not None and any(forecasts.moves_tier(one) for one in act)
+        responsive = forecasts is not None and any(forecasts.reaches_better_tier(one) for one in courses)
         found.append(replace(lead, caused=caused, responsive=responsive))
     return found
 
@@ -172,16 +172,16 @@ def _differs_as_said(lead: Lead, now: TrustScore, without: TrustScore | None) ->
     return (without.points or 0) > (now.points or 0)
 
 
-def _act_of(lead: Lead) -> list[Course]:
+def _find_courses(lead: Lead) -> list[Course]:
     if lead.reason_code in {Subject.IDENTITY, Subject.ATTRIBUTES}:
         return [Course(level=level) for level in _LEVELS]
     if lead.reason_code == OVERRIDDEN:
         return []
-    return [_ACT.get(lead.reason_code, Course(trades=True))]
+    return [_COURSES.get(lead.reason_code, Course(trades=True))]
 
 
-def _can_gain(acts: Sequence[Course], forecasts: Forecasts) -> bool:
-    return any(forecasts.moves_tier(act) or forecasts.gains_points(act) for act in acts)
+def _can_gain(courses: Sequence[Course], forecasts: Forecasts) -> bool:
+    return any(forecasts.reaches_better_tier(one) or forecasts.gains_points(one) for one in courses)
 
 
 @dataclass(frozen=True, slots=True)

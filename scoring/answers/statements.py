@@ -101,11 +101,12 @@ def _find_bar(bar: MeasureStatement | None, time: int) -> MeasureStatement | Non
 
 
 def _restricts(one: MeasureInForce, rule: Rule | None) -> bool:
-    is_placed = isinstance(one.current, Deposit) and not one.current.amount_minor
-    if not one.has_effect or isinstance(one.current, Waiver) or is_placed:
+    """Return whether a measure restricts the seller; `rule`: the present rule that imposed it."""
+    is_fully_placed = isinstance(one.current, Deposit) and not one.current.amount_minor
+    if not one.has_effect or isinstance(one.current, Waiver) or is_fully_placed:
         return False
     if rule is None or _list_conditions(rule) or rule.names_confirmed_facts:
-        return True
+        return True  # it is about this seller, whatever its tier
     return bool(rule.tiers) and max(rule.tiers) < Tier.TRUSTED
 
 

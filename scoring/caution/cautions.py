@@ -148,7 +148,7 @@ def _find_cautions_of_seller(
     signs = [sign for sign in signs if sign.time <= observe_time]
     known = KnownSigns(signs, flow, choose_first_day(observe_time, stated), (), ended)
     known = take_back_ended_cases(stated, known) if ended else known
-    begun = [*OnsetsBySigns(stated, known).list(), *list_onsets_by_flow(stated, known)]
+    begun = [*OnsetsBySigns(stated, known).list_onsets(), *list_onsets_by_flow(stated, known)]
     if not any(one.time <= observe_time < one.end for one in begun if one.ended == NEVER):
         return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.

@@ -102,7 +102,7 @@ def choose_first_day(observe_time: int, stated: CautionTable) -> int:
 def find_spans(
     stated: CautionTable, known: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
 ) -> list[tuple[Onset, Span]]:
-    """Return each caution of `begun` in force at a time with its span, cut to the days left when it began.
+    """Return the cautions of `begun` in force at a time, each with its span, at most the days left when it began.
 
     `check` may raise between parts.
     """
@@ -110,7 +110,8 @@ def find_spans(
     in_force = [one for one in standing if one.time <= observe_time < one.end]
     if not any(_may_be_cut(one, known.confirmed) for one in in_force):
         return [(one, Span(one.time, one.end)) for one in in_force]
-    served, since = _trace_earlier_spans(stated, known, [one for one in begun if not one.signs], check)
+    by_flow = [one for one in begun if not one.signs]
+    served, since = _trace_earlier_spans(stated, known, by_flow, check)
     spans = _cut_to_days_left(standing, served, since, known.confirmed)
     return [(one, span) for one, span in spans if span.start <= observe_time < span.end]
 
@@ -127,13 +128,13 @@ class OnsetsBySigns:
         self._signs = [(rule, _choose_signs(rule, signs, stated)) for rule, signs in self._signs]
         self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
 
-    def list(self, since: int = NEVER - 1) -> list[Onset]:
-        """Return the onsets rule by rule, without signs taken back until `since`, by default ever."""
+    def list_onsets(self, since: int = NEVER - 1) -> list[Onset]:
+        """Return the onsets rule by rule, from signs not taken back by `since`; by default never taken back."""
         found: list[Onset] = []
         for rule, signs in self._signs:
             standing = [sign for sign in signs if sign.taken_back > since]
             number, onsets = self._found.get(rule.id, (0, ()))
-            if number != len(standing):
+            if number != len(standing):  # a later `since` only takes signs away, so their number identifies them
                 onsets = [*_list_onsets_of_rule(rule, standing, self._stated)]
                 self._found[rule.id] = len(standing), onsets
             found += onsets
@@ -288,7 +289,7 @@ def _trace_earlier_spans(
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
     signs = OnsetsBySigns(stated, known)
     changes = find_relevant_changes(known.flow, triggers, stated.currency)
-    taken_back = sorted({one.taken_back for one in signs.list(0)} - {NEVER})
+    taken_back = sorted({one.taken_back for one in signs.list_onsets(0)} - {NEVER})
     first = max([0, *changes[:-MAX_TRACED], *taken_back[:-MAX_TRACED]])
     served: list[Span] = []
     since = 0
@@ -296,7 +297,7 @@ def _trace_earlier_spans(
         by_flow = [*list_onsets_by_flow(stated, known, 0)]
     while True:
         check()
-        by_signs = (one for one in signs.list(since) if one.imposes)
+        by_signs = (one for one in signs.list_onsets(since) if one.imposes)
         found = [*by_signs, *(one for one in by_flow if one.ended > since)]
         spans = _cut_to_days_left(found, served, since, known.confirmed)
         ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
@@ -330,7 +331,7 @@ def _cut_to_days_left(
             spans.append((one, Span(start, end)))
             continue
         if _may_be_cut(one, confirmed):
-            end = min(end, start + _ALLOWED - _measure_overlap(under, start - _SPAN, start))
+            end = min(end, start + _ALLOWED - _measure_covered(under, start - _SPAN, start))
         if start < end:
             spans.append((one, Span(start, end)))
             _add_span(under, Span(max(start, since), end))
@@ -352,10 +353,10 @@ def _add_span(under: list[Span], span: Span) -> None:
         under.append(span)
 
 
-def _measure_overlap(under: Sequence[Span], start: int, end: int) -> int:
-    """Return how much of a span disjoint sorted ones cover, in microseconds."""
+def _measure_covered(covering: Sequence[Span], start: int, end: int) -> int:
+    """Return how many microseconds from `start` to `end` the sorted, disjoint spans cover."""
     found = 0
-    for span in reversed(under):
+    for span in reversed(covering):
         if span.end <= start:
             break
         found += max(min(span.end, end) - max(span.start, start), 0)

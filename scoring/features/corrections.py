@@ -53,21 +53,21 @@ def find_final_incidents(reports: EntryColumns, changes: EntryColumns, judged: J
 def _apply_moves(
     reports: EntryColumns, moves: EntryColumns, regroupings: EntryColumns, retracted: Collection[tuple[int, int]]
 ) -> EntryColumns:
-    """Return the reports; a report moved by a correction gets the incident of the new week.
+    """Return the reports, each with the incident that the corrections of its time moved it to.
 
-    A later move does not undo `regroupings`. `retracted`: (case, code) of violations whose splits name no incident.
+    A move does not undo an earlier merge or split. `retracted`: (case, code) of violations whose splits do not count.
     """
     mentions: dict[int, list[IncidentMention[int]]] = {}
     for place in range(len(regroupings.case)):
         case, violation = int(regroupings.case[place]), int(regroupings.violation[place])
         if regroupings.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
             continue
-        names = (int(regroupings.incident[place]), int(regroupings.target[place]))
-        mentions.setdefault(case, []).append(IncidentMention(int(regroupings.sequence[place]), names))
+        incidents = (int(regroupings.incident[place]), int(regroupings.target[place]))
+        mentions.setdefault(case, []).append(IncidentMention(int(regroupings.sequence[place]), incidents))
     moved_to: dict[tuple[int, int], list[ReportMove[int]]] = {}
     for place in range(len(moves.case)):
-        key = int(moves.case[place]), int(moves.target[place])
-        moved_to.setdefault(key, []).append(ReportMove(int(moves.sequence[place]), int(moves.incident[place])))
+        report = int(moves.case[place]), int(moves.target[place])
+        moved_to.setdefault(report, []).append(ReportMove(int(moves.sequence[place]), int(moves.incident[place])))
     incident = reports.incident.copy()
     for place in np.flatnonzero(np.isin(reports.entry, moves.target)).tolist():
         case = int(reports.case[place])

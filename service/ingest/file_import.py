@@ -281,7 +281,7 @@ class _Run:
                         batch = []
                         self._progress(step, *self._done())
             self._append(batch, attempt, resumable)
-            attempt.end()
+            attempt.mark_read()
         _, total = self._done()
         self._progress(step, total, total)
 

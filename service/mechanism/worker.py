@@ -89,7 +89,7 @@ class MechanismWorker:
 
     def _look(self) -> int:
         before, now = self.appended, self._ledger.cut()
-        if self._catch_up(now) and self._follow(now.sequence) and self._renew(now):
+        if self._catch_up(now) and self._follow(now.sequence) and self._record_every_if_new(now):
             ended = {one: 0 for one, end in self._ends.items() if end < now.observe_time}
             for (marketplace, sellers), _ in _list_batches(ended):
                 self._record(marketplace, sellers, now)
@@ -116,15 +116,17 @@ class MechanismWorker:
             self._mark(now, self._recorder.follows_from_at(time + 1))
         return True
 
-    def _renew(self, now: Cut) -> bool:
-        """Evaluate every seller if the model or day is new; return whether it is done."""
+    def _record_every_if_new(self, now: Cut) -> bool:
+        """Evaluate every seller if another model or policy serves; return False if `stop` interrupted it."""
         follows_from = self._recorder.follows_from
         if follows_from == self._follows_from:
             return True
-        is_known = self._ledger.positions.find(_name_marker(now, follows_from), 0) is not None
-        if (self._follows_from or not is_known) and not self._record_every(now):
+        is_restart = not self._follows_from
+        is_marked = self._ledger.positions.find(_name_marker(now, follows_from), 0) is not None
+        # Without a restart a marker of today may be older than the model or policy that served between.
+        if not (is_restart and is_marked) and not self._record_every(now):
             return False
-        if self._ledger.positions.find(TIME_SOURCE, 0) is None:
+        if self._ledger.positions.find(TIME_SOURCE, 0) is None:  # `_catch_up` begins after the first evaluation
             self._ledger.positions.advance(Position(TIME_SOURCE, 0, now.observe_time - 1))
         self._mark(now, follows_from)
         return True

@@ -185,11 +185,12 @@ class Registry:
         sign_off: str = "",
         approval: Approval | None = None,
     ) -> str:
-        """Make a published model champion if its gates allow it; return its whole digest.
+        """Make a published model champion if its gates allow it; return the champion's digest.
 
         `override` and `sign_off` name persons who answer for failed hard and advisory gates, or for a model without
-        gates that was never champion. With an `approval` a repeated call changes nothing, and ProposalClosed says that
-        its basis changed. Also raises GatesFailed, PromiseGivenUp, ModelNotFound, ArtifactRefused, InvalidInput.
+        gates that was never champion. With an `approval` a repeated call changes nothing, even if another model
+        became champion since. Raises ProposalClosed if what was approved has changed. Also raises GatesFailed,
+        PromiseGivenUp, ModelNotFound, ArtifactRefused, InvalidInput.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)

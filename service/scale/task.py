@@ -46,7 +46,7 @@ from service.scores.scorer import Scorer
 from service.scores.served_policy import ServedPolicy
 from service.scores.shadow import Answered
 
-SCHEMA: dict[str, Any] = {
+_SELLER_SCHEMA: dict[str, Any] = {
     "seller": pl.String,
     "day": pl.Int64,
     "points": pl.Int64,
@@ -54,12 +54,8 @@ SCHEMA: dict[str, Any] = {
     "valid_until": pl.Int64,
     "answer": pl.Binary,
     "midnights": pl.List(pl.Int64),
-    "model": pl.String,
-    "policy": pl.String,
-    "core": pl.String,
-    "sequence": pl.Int64,
 }
-"""A part: the day since 1970, microseconds UTC, the TrustScore on the wire, and the points at the last midnights, the
+"""The day since 1970, microseconds UTC, the TrustScore on the wire, and the points at the last midnights, the
 latest first.
 """
 
@@ -122,7 +118,7 @@ def run_task(place: str, line: int) -> Receipt:
     task = run.manifest.task(line)
     if run.store.exists(task.receipt):
         return read_receipt(run.store, run.manifest, task)
-    data, sellers = _score(run, task)
+    data, sellers = _score_task(run, task)
     part = f"{SCORES}/bucket={task.bucket:04d}/{uuid.uuid4().hex}.parquet"
     receipt = Receipt(line, run.manifest.digest, part, run.store.write(part, data), sellers, len(data))
     if run.store.create(task.receipt, canonical_json(receipt._asdict())):
@@ -176,13 +172,13 @@ def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
     return pl.read_parquet(BytesIO(data))
 
 
-def _score(run: OpenRun, task: Task) -> tuple[bytes, int]:
-    """Return (the part as Parquet, its sellers)."""
+def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
+    """Return (the scores of a task as Parquet, their number)."""
     manifest = run.manifest
     entries = _read(run, task.files)
     midnights = _list_midnights(run, task, entries)
     extracts = [Extract(entries)]
-    if midnights:
+    if midnights:  # a scorer reuses earlier points for all sellers of an extract or for none
         rolls_over = entries["seller"].is_in([*midnights])
         extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
     served = parse_json(run.store.read(SERVED)) if manifest.head.notice else {"policies": [], "models": []}
@@ -193,7 +189,7 @@ def _score(run: OpenRun, task: Task) -> tuple[bytes, int]:
     rows: list[tuple[Any, ...]] = []
     for extract in extracts:
         rows += _list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)
-    frame = pl.DataFrame(rows, schema=dict(list(SCHEMA.items())[:7]), orient="row").sort("seller")
+    frame = pl.DataFrame(rows, schema=_SELLER_SCHEMA, orient="row").sort("seller")
     head = manifest.head
     fixed = {"model": head.model, "policy": head.policy, "core": head.core}
     frame = frame.with_columns(

@@ -50,7 +50,7 @@ class Payouts:
             order = replace(order, untracked_day=order.capture_day + count_untracked_days(at_capture.trade))
         stops = trace_stops(
             self._ledger.measures.of_seller(marketplace, seller, cut).on_payouts,
-            lambda violation: self._counts(marketplace, seller, violation, cut),
+            lambda violation: self._counts_against(marketplace, seller, violation, cut),
         )
         stopped = [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops]
         currency = at_capture.rule_book.currency
@@ -74,7 +74,7 @@ class Payouts:
             return 0
         return found.settled_minor if policy.rule_book.currency == currency else 0
 
-    def _counts(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
+    def _counts_against(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
         try:
             view = self._ledger.violations.find(marketplace, violation, cut, seller)
         except ViolationNotFound:
@@ -120,11 +120,12 @@ class Payouts:
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.
 
-        Raises ViolationNotFound if the seller has no violation of this id; LifecycleForbids while it is valid.
+        Raises ViolationNotFound if the seller has no violation of this id; LifecycleForbids while it is open or valid,
+        unless it is attributed to another seller.
         """
         view = self._ledger.violations.find(marketplace, violation, cut, seller)
-        is_elsewhere = view.attribution is Attribution.ACCEPTED
-        if view.status in COUNTING_STATUSES | OPEN_STATUSES and not is_elsewhere:
+        is_of_another = view.attribution is Attribution.ACCEPTED
+        if view.status in COUNTING_STATUSES | OPEN_STATUSES and not is_of_another:
             status = view.status.name.lower()
             raise LifecycleForbids(
                 f"{violation!r} is {status}; there is restitution once it is overturned, dismissed or withdrawn",

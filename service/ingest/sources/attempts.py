@@ -17,7 +17,7 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 
 READ = 1 << 62
-
+"""A position after every line."""
 FINISHED = READ + 1
 
 
@@ -81,7 +81,8 @@ class Attempt:
             self._write(self._path, self.rejects[self._kept :])
             self._kept = len(self.rejects)
 
-    def end(self) -> None:
+    def mark_read(self) -> None:
+        """Note that the whole file was read, if the attempt is remembered."""
         self.keep()
         if self._path is not None:
             self._ledger.positions.advance(Position(self._source, self._number, READ))
