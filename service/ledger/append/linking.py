@@ -27,7 +27,7 @@ from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.expressions import HERE, among, among_kinds
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import ENTRY, ON_TERMS
+from service.ledger.database.tables import CASES, ENTRY, ON_TERMS
 from service.ledger.queries.links import LINKED, read_around, read_every, read_precision, read_violators
 
 DECIDE_DAYS = 30
@@ -39,7 +39,7 @@ _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kind
 _CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
 _NAMED = select(_E.seller).where(HERE, among(_E.entry_id))
 _LINKS_OF = RECORDED.where(HERE, among(_E.seller), text(LINKED)).order_by(_E.seller, _E.sequence)
-_OPEN_CASES = select(_E.seller).distinct().where(HERE, among_kinds(Kind.CASE), _E.target.like(f"{LINK_RULE}~%"))
+_OPEN_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 
 class _Stated(NamedTuple):

@@ -46,7 +46,7 @@ _OF_THINGS = (
     .order_by(_E.target, _E.sequence)
     .limit(bindparam("most"))
 )
-_EVERY = RECORDED.where(HERE, text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
+_EVERY = RECORDED.where(HERE, text(LINKED), text("+sequence <= :last")).order_by(_E.seller, _E.sequence)
 _CORRECTIONS = (
     select(_E.target, _E.status, _E.occur_time)
     .where(HERE, among(_E.target), among_kinds(Kind.CORRECTION), UP_TO_LAST)
