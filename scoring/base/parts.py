@@ -188,6 +188,7 @@ class Part:
         return []
 
     def part(self, name: str) -> "Part":
+        """Return a table within this part; note an error if there is none."""
         value = self.value(name)
         if not isinstance(value, Mapping):
             self.refuse(name, f"must be a table{self._stated(name)}")

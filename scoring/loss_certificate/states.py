@@ -140,7 +140,7 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     trade = _join_trade(trades)
     run_days = count_run_days(trade, assumptions)
     thresholds, tenure = (sorted({0}.union(*axis)) for axis in zip(*map(_thresholds, policies), strict=True))
-    grants = [_grant_all(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
+    grants = [_grant_by_bucket(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
     deposits = sorted({0, *(one.deposit_minor for grant in grants for row in grant for one in row)})
     notices = [
         count_notice_days(policy.rule_book, count_run_days(own, assumptions))
@@ -219,17 +219,18 @@ def _always_beside(other: Rule, rule: Rule) -> bool:
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
     thresholds, tenure = _thresholds(policy)
-    by_threshold = _grant_all(policy, assumptions, thresholds, tenure, (tier,))
+    by_threshold = _grant_by_bucket(policy, assumptions, thresholds, tenure, (tier,))
     return replace(states, granted=_spread(by_threshold, thresholds, states.settled))
 
 
-def _grant_all(
+def _grant_by_bucket(
     policy: Policy,
     assumptions: Assumptions,
     thresholds: Sequence[int],
     tenure: Sequence[int],
     tiers: Sequence[Tier | None],
 ) -> tuple[tuple[Granted, ...], ...]:
+    """Return grants at the upper end of each bucket of settled value (rows) and tenure (columns)."""
     return tuple(
         tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
         for top in (*thresholds[1:], ANY_VALUE)

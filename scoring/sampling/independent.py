@@ -6,12 +6,16 @@ It shares nothing with what makes a sample, and uses only Python's own arithmeti
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 BILLION, MILLION = 10**9, 10**6
 CLOSE = 1e-6
 LEAST_RESULTS = 10
 
+CATEGORY: Final = 2
+UNITS: Final = 3
+VALUE: Final = 4
+PROBABILITY: Final = 5
 Row = tuple[str, str, str, int, int, int]
 """Listing, seller, category, units, value, and expected probability in parts per million."""
 
@@ -54,10 +58,11 @@ def _check_draw(plan: Any, rows: Sequence[Row]) -> Iterator[str]:
 
 def _chances(rows: Sequence[Row], budget: int, floor_ppm: int) -> list[int]:
     many = len(rows)
-    sold, value = sum(row[3] for row in rows) or 1, sum(row[4] for row in rows) or 1
+    sold, value = sum(row[UNITS] for row in rows) or 1, sum(row[VALUE] for row in rows) or 1
     least = budget * BILLION * floor_ppm // MILLION // many
     pull = [
-        math.isqrt(row[5] * (MILLION - row[5])) * (sold * value + many * (row[3] * value + row[4] * sold))
+        math.isqrt(row[PROBABILITY] * (MILLION - row[PROBABILITY]))
+        * (sold * value + many * (row[UNITS] * value + row[VALUE] * sold))
         for row in rows
     ]
     chance: list[int | None] = [None] * many
@@ -87,6 +92,7 @@ def _check_results(document: Any) -> Iterator[str]:
 
 
 def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a fault for each stated share that does not follow from the results."""
     results = document["results"]
     tested = [one for one in document["plan"]["drawn"] if one["listing"] in results]
     expected = {("all", by) for by in ("listings", "units", "value")}
@@ -96,8 +102,8 @@ def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
         yield "shares are missing, doubled, or of a category without results"
     for (category, by), share in stated.items():
         own = [one for one in tested if category in ("all", one["category"])]
-        frame = [row for row in rows if category in ("all", row[2])]
-        column = {"listings": None, "units": 3, "value": 4}[by]
+        frame = [row for row in rows if category in ("all", row[CATEGORY])]
+        column = {"listings": None, "units": UNITS, "value": VALUE}[by]
         sizes = [1.0 if column is None else float(row[column]) for row in frame]
         field = {"listings": None, "units": "units", "value": "value_minor"}[by]
         counts = (len(own), sum(results[one["listing"]] == "failed" for one in own))
@@ -110,7 +116,7 @@ def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
 def _weights(
     own: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], own_sizes: Sequence[float]
 ) -> list[tuple[tuple[str, ...], float]]:
-    single: list[tuple[str, ...]] = [(name,) for name in sorted({row[2] for row in frame})]
+    single: list[tuple[str, ...]] = [(name,) for name in sorted({row[CATEGORY] for row in frame})]
     groups = [(sum(one["category"] in names for one in own), names) for names in single]
     while len(groups) > 1 and min(groups)[0] < LEAST_RESULTS:
         groups.sort(key=lambda group: (group[0], list(group[1])))
@@ -120,7 +126,7 @@ def _weights(
     found = []
     for one, size in zip(own, own_sizes, strict=True):
         names = next(names for _, names in groups if one["category"] in names)
-        share = math.fsum(s for row, s in zip(frame, sizes, strict=True) if row[2] in names) / whole
+        share = math.fsum(s for row, s in zip(frame, sizes, strict=True) if row[CATEGORY] in names) / whole
         expanded = math.fsum(
             s / other["probability_ppb"] for other, s in zip(own, own_sizes, strict=True) if other["category"] in names
         )

@@ -105,7 +105,7 @@ def answer(
     """Return the trust scores of sellers, the same for the same facts, model and policy.
 
     Without an artifact the state is UNKNOWN. `looks_back`: also find the tiers at past midnights, for measures. `check`
-    may raise between parts.
+    is called between parts and may raise, as at a deadline.
     """
     check()
     if artifact is None:

@@ -42,7 +42,7 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
 
 
 def find_failure_rates(facts: Facts, table: FactTable, asked: Iterable[Asked]) -> dict[FailureRate, Ints]:
-    """Return each seller's failures over settled orders by requested rate: parts per million, shape (cases,).
+    """Return each seller's failures over orders settled in `rate.days` days, by rate: parts per million, shape (cases,).
 
     3 failures of 70 orders are 42,857 ppm; with fewer orders than the rate asks for, 0.
     """

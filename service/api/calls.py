@@ -329,7 +329,7 @@ class _CallScope:
 
 
 def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    if method.client_streaming:
+    if method.client_streaming:  # each of these also streams its answers
         return grpc.stream_stream_rpc_method_handler(behaviour, None, None)
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(behaviour, None, None)

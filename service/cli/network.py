@@ -72,7 +72,7 @@ def show_command(
 
 @app.command("rings")
 def rings_command(
-    least_size: Annotated[int, typer.Option("--least-size", min=2, help="Only rings of so many sellers.")] = 3,
+    least_size: Annotated[int, typer.Option("--least-size", min=2, help="Only rings of at least so many sellers.")] = 3,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:

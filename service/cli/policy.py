@@ -136,9 +136,9 @@ def _describe_aspect(aspect: str, by_change: dict[str, list[int]]) -> str:
 
 def _run_cases(policy: "ReadPolicy", file: Path) -> None:
     from scoring.policy.cases import run_cases
-    from service.policy.policy_file import read_cases
+    from service.policy.policy_file import read_policy_cases
 
-    outcomes = run_cases(policy, read_cases(file))
+    outcomes = run_cases(policy, read_policy_cases(file))
     failed = [one for one in outcomes if one.faults]
     for one in failed:
         say(f"{one.name}: {'; '.join(one.faults)}")

@@ -31,12 +31,12 @@ def rescore(
 ) -> None:
     """Score all sellers of all marketplaces for one day into one file.
 
-    Servers of this machine with the same data folder use it within seconds. Their answers are exactly those that they
-    would compute; sellers with later entries are computed again. Run it each night for `tomorrow`, and with `--model`
+    Servers of this machine with the same data folder use it within seconds. They answer from it exactly as if they had
+    computed; sellers with later entries are computed again. Run it each night for `tomorrow`, and with `--model`
     or `--policy` before a promotion, so that servers always have scores. A file can be deleted at any time, at the cost
     of computing. Files of days before yesterday are deleted here.
 
-    The scores come from exported entries by the tasks of task plan. They also stay as Parquet in the store. An
+    It exports entries and scores them in tasks, as task plan does. The scores also stay as Parquet in the store. An
     interrupted command goes on when you repeat it.
     """
     from service.scale.drivers import find_driver

@@ -49,10 +49,10 @@ def queue_messages(
     Leaves out items without a view in `views`: they are no violation as of the page's cut. `cautions`: in force, by
     seller.
     """
-    cases: dict[str, Caution] = {}
+    first_due: dict[str, Caution] = {}
     for one in sorted((one for found in cautions.values() for one in found), key=lambda one: one.decide_by):
         for entry in one.entries:
-            cases.setdefault(entry, one)
+            first_due.setdefault(entry, one)
     return [
         review_service_pb2.QueueItem(
             violation=violation_message(marketplace, views[item.violation]),
@@ -62,8 +62,8 @@ def queue_messages(
             harm_weight=item.harm_weight,
             recent_orders=item.recent_orders,
             held_back=item.held_back,
-            decide_by_time=timestamp(cases[item.violation].decide_by) if item.violation in cases else None,
-            case=cases[item.violation].case if item.violation in cases else "",
+            decide_by_time=timestamp(first_due[item.violation].decide_by) if item.violation in first_due else None,
+            case=first_due[item.violation].case if item.violation in first_due else "",
         )
         for item in items
         if item.violation in views

@@ -30,7 +30,7 @@ def read_policy(path: Path) -> Policy:
 def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
     """Parse the TOML text of a policy. Raises PolicyRefused with every fault.
 
-    `was_committed`: as for `parse_policy`.
+    A policy that `was_committed` is not searched for contradictions.
     """
     try:
         data = read_policy_data(text)
@@ -46,8 +46,8 @@ def read_policy_data(text: str) -> dict[str, Any]:
     return found
 
 
-def read_cases(path: Path) -> tuple[Case, ...]:
-    """Read a file of cases. Raises PolicyRefused."""
+def read_policy_cases(path: Path) -> tuple[Case, ...]:
+    """Read the test cases of a policy. Raises PolicyRefused."""
     data = read_toml(path)
     try:
         return parse_cases(data)

@@ -46,7 +46,7 @@ def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[
     for chosen in split_sizes(count[seller], AT_ONCE):
         ids, days = seller[chosen], day[chosen]
         latest = int(days.max())
-        columns = _move_columns(table.columns, first[ids], count[ids], latest - days)
+        columns = _copy_later(table.columns, first[ids], count[ids], latest - days)
         names = [table.sellers[i] for i in ids.tolist()]
         yield MovedCases(replace(table, columns=columns, sellers=names), study.point_at(latest), ids, days)
 
@@ -62,7 +62,8 @@ def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tup
     return pairs[1].astype(np.int64), pairs[0].astype(np.int64)
 
 
-def _move_columns(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
+def _copy_later(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
+    """Return for each case a copy of `count` rows from `first`, `days` later."""
     case, index = spread(first, count)
     later = days[case]
     values = {f.name: getattr(columns, f.name)[index] for f in fields(columns) if f.name not in ("cases", "case")}

@@ -52,7 +52,7 @@ class Calibrated:
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Train the model on all training points; a recalibration keeps the champion's tables.
+    """Train the model on all training points; a recalibration keeps the champion's curves.
 
     ConfigurationWrong if fewer than two features vary, or if all golden rows get the same score.
     """

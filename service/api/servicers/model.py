@@ -69,6 +69,8 @@ class ModelServicer:
         return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def RollbackModel(self, request: model_pb.RollbackModelRequest) -> model_pb.RollbackModelResponse:
+        # A rollback never waits for approval: where one is needed, the gate lets it in as an emergency.
+        is_emergency = current_call().approval is not None
         champion = parse_model(request.champion, "champion") if request.champion else ""
         registry = self._registry()
         digest = registry.rollback(
@@ -76,7 +78,7 @@ class ModelServicer:
             reason=request.reason,
             now=_now(),
             champion=champion,
-            is_emergency=current_call().approval is not None,
+            is_emergency=is_emergency,
         )
         return model_pb.RollbackModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 

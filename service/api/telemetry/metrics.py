@@ -30,8 +30,8 @@ class MetricsPort:
     """Serves a registry's metrics from `__init__` until `close`. Raises OSError if it cannot listen."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(place[:2], family=family, backlog=128)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=128)
         self.port: int = listener.getsockname()[1]
         self._registry = registry
         self._open: dict[asyncio.Task[None], None] = {}

@@ -220,7 +220,7 @@ def _text(constant: object) -> str:
 def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
     """Compile a part's `when`, one table or a list of tables, into tests of a row, which must all hold.
 
-    Empty without a `when`. A wrong condition is refused in `part`. A test raises RowRejected for an unreadable cell.
+    Empty without a `when`. `part` notes a wrong condition. A test raises RowRejected for an unreadable cell.
     """
     if "when" not in part:
         return ()

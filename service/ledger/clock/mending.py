@@ -59,6 +59,7 @@ class Mending(NamedTuple):
     last: int
     ahead: int
     stated_time: int
+    """When the mending was recorded."""
     taken: tuple[int, int]
     """The first and last uncorrected record times."""
 
@@ -107,10 +108,11 @@ def require_possible(connection: Connection, mendings: Mendings, stated: ClockMe
 def find_last_before(connection: Connection, mendings: Mendings, known_time: int) -> tuple[int, int]:
     """Return (sequence, record time) of the last entry recorded before `known_time`; (0, 0) without one.
 
-    It uses corrected times, but a `known_time` from a clock that ran ahead keeps its answer.
+    It uses corrected times. A `known_time` that the wrong clock itself gave is compared with uncorrected ones.
     """
     for mending in mendings.all:
-        if mending.taken[0] < known_time <= mending.taken[1] + 1:
+        begin, end = mending.taken
+        if begin < known_time <= end + 1:
             return _read_before(connection, known_time, mending.first, mending.last)
     for first, last, ahead in _list_stretches(mendings.all):
         if first > 1 and _record_time_of(connection, first) - ahead >= known_time:

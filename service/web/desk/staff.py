@@ -60,13 +60,13 @@ class ProxySignIn:
 
     def _verify(self, client: Client) -> None:
         """Let the server verify a token. Raises Problem if it refuses the token, or would refuse none."""
-        if _accepts(self.clients.client("none")):
+        if _authenticates(self.clients.client("none")):
             raise Problem(503, "The server checks no tokens", "Give it a file of grants with an issuer of tokens.")
-        if not _accepts(client):
+        if not _authenticates(client):
             raise _INVALID
 
     def client_of(self, person: str) -> Client | None:
-        """Return the client by a person's last token; None until the person comes back."""
+        """Return a client with the person's last token; None if none came since the start."""
         token = self._tokens.get(person)
         return None if token is None else self.clients.client(token)
 
@@ -130,8 +130,8 @@ def _inside(path: str) -> str:
     return path if path.startswith("/") and path[1:2] not in {"/", "\\"} and path != "/sign-in" else "/"
 
 
-def _accepts(client: Client) -> bool:
-    """Return whether the server knows a client's caller, whatever it may do."""
+def _authenticates(client: Client) -> bool:
+    """Return whether the server accepts a client's token, whatever the token permits."""
     try:
         client.get_trust_score("desk", "desk", deadline_seconds=READ_SECONDS)
     except SellertrustCallError as error:
