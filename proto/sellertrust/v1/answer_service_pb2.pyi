@@ -39,7 +39,7 @@ class _AutomationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Automation
     """All: the seller can ask for a person by a `complaint`."""
 
 class Automation(_Automation, metaclass=_AutomationEnumTypeWrapper):
-    """How much of a decision software made."""
+    """How much software decided."""
 
 AUTOMATION_UNSPECIFIED: Automation.ValueType  # 0
 """Never returned."""
@@ -64,7 +64,7 @@ class _ReplayStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReplaySta
     REPLAY_STATE_REPEATED: _ReplayState.ValueType  # 2
     """All ingredients are there, and the request has no old answer to compare."""
     REPLAY_STATE_DIFFERS: _ReplayState.ValueType  # 3
-    """The replay differs from the old answer, or another core version made that answer: see `differing`."""
+    """The replay differs, or another core version gave the answer: see `differing`."""
 
 class ReplayState(_ReplayState, metaclass=_ReplayStateEnumTypeWrapper):
     """Whether a replay is the old answer."""
@@ -76,7 +76,7 @@ REPLAY_STATE_SAME: ReplayState.ValueType  # 1
 REPLAY_STATE_REPEATED: ReplayState.ValueType  # 2
 """All ingredients are there, and the request has no old answer to compare."""
 REPLAY_STATE_DIFFERS: ReplayState.ValueType  # 3
-"""The replay differs from the old answer, or another core version made that answer: see `differing`."""
+"""The replay differs, or another core version gave the answer: see `differing`."""
 Global___ReplayState: _TypeAlias = ReplayState  # noqa: Y015
 
 class _Ingredient:
@@ -117,7 +117,7 @@ Global___Ingredient: _TypeAlias = Ingredient  # noqa: Y015
 
 @_typing.final
 class ListStatementsOfReasonsRequest(_message.Message):
-    """Request of ListStatementsOfReasons."""
+    """See ListStatementsOfReasons."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -131,7 +131,7 @@ class ListStatementsOfReasonsRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     audience: _trust_score_service_pb2.Audience.ValueType
-    """Who reads the answer: AUDIENCE_SELLER, AUDIENCE_STAFF or AUDIENCE_REGULATOR. All read the same letters."""
+    """AUDIENCE_SELLER, AUDIENCE_STAFF or AUDIENCE_REGULATOR; all read the same letters."""
     language: _builtins.str
     """The language of the letters: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
     measure: _builtins.str
@@ -155,7 +155,7 @@ Global___ListStatementsOfReasonsRequest: _TypeAlias = ListStatementsOfReasonsReq
 
 @_typing.final
 class ListStatementsOfReasonsResponse(_message.Message):
-    """Response of ListStatementsOfReasons."""
+    """See ListStatementsOfReasons."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,25 +215,25 @@ class StatementOfReasons(_message.Message):
     BAR_GROUND_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
-    """As in Measure: the case that a complaint names. Empty for the notice of a tier."""
+    """As in Measure: the case that a complaint names; empty for a tier's notice."""
     kind: _entry_pb2.MeasureKind.ValueType
     """As in Measure."""
     language: _builtins.str
     """The language of the letter."""
     title: _builtins.str
-    """The measure in one line."""
+    """The measure in a line."""
     text: _builtins.str
-    """The whole letter as plain text."""
+    """The whole letter as text."""
     html: _builtins.str
-    """The whole letter as an HTML document, without links to other files."""
+    """The whole letter as a self-contained HTML document."""
     automation: Global___Automation.ValueType
-    """How much of the decision software made."""
+    """How much software decided."""
     automated_detection: _builtins.bool
-    """True if software detected one of the violations."""
+    """Whether software detected a violation."""
     credit_risk: _builtins.bool
-    """True if it rests on no violation, only on the risk of loss."""
+    """Whether it rests on no violation, only on risk of loss."""
     next_action: _builtins.str
-    """What the seller can do next in one sentence, or that there is nothing."""
+    """The seller's next step in a sentence, or that there is none."""
     bar_ground: _builtins.str
     """The legal basis of the bar."""
     record: _builtins.str
@@ -262,19 +262,19 @@ class StatementOfReasons(_message.Message):
 
     @_builtins.property
     def contest_until_time(self) -> _timestamp_pb2.Timestamp:
-        """When the time ends to contest it by a `complaint`."""
+        """The end of the time for a `complaint`."""
 
     @_builtins.property
     def alike(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other measures of this kind in force: they hold on if this one ends."""
+        """Other measures of this kind in force, which outlast this one."""
 
     @_builtins.property
     def notice_sent_time(self) -> _timestamp_pb2.Timestamp:
-        """When the letter was sent, by a `measure` entry since its last change. Not set: not yet."""
+        """When a `measure` entry states that the letter was sent, since its last change. Not set: not yet."""
 
     @_builtins.property
     def barred_until_time(self) -> _timestamp_pb2.Timestamp:
-        """While the letter is barred: until when. A seller gets no such statement."""
+        """The end of a bar on the letter; a seller gets no such statement."""
 
     def __init__(
         self,
@@ -311,7 +311,7 @@ Global___StatementOfReasons: _TypeAlias = StatementOfReasons  # noqa: Y015
 
 @_typing.final
 class SimulateTrustScoreRequest(_message.Message):
-    """Request of SimulateTrustScore."""
+    """See SimulateTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -356,7 +356,7 @@ Global___SimulateTrustScoreRequest: _TypeAlias = SimulateTrustScoreRequest  # no
 
 @_typing.final
 class SimulateTrustScoreResponse(_message.Message):
-    """Response of SimulateTrustScore."""
+    """See SimulateTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -374,7 +374,7 @@ class SimulateTrustScoreResponse(_message.Message):
 
     @_builtins.property
     def simulated(self) -> _trust_score_service_pb2.TrustScore:
-        """The hypothetical score, without a stamp: nobody can replay it as a fact."""
+        """The hypothetical score, without a stamp: it cannot be replayed as fact."""
 
     @_builtins.property
     def present_measures(self) -> _measure_service_pb2.EvaluateMeasuresResponse:
@@ -408,7 +408,7 @@ Global___SimulateTrustScoreResponse: _TypeAlias = SimulateTrustScoreResponse  # 
 
 @_typing.final
 class FindTierPathRequest(_message.Message):
-    """Request of FindTierPath."""
+    """See FindTierPath."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -442,7 +442,7 @@ Global___FindTierPathRequest: _TypeAlias = FindTierPathRequest  # noqa: Y015
 
 @_typing.final
 class FindTierPathResponse(_message.Message):
-    """Response of FindTierPath."""
+    """See FindTierPath."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -462,26 +462,26 @@ class FindTierPathResponse(_message.Message):
     tier: _entry_pb2.Tier.ValueType
     """The tier now; unspecified without a model, and then nothing else is set."""
     deposit_minor: _builtins.int
-    """Apart, since a deposit buys terms and never a tier: what is still to be placed, in minor units of `currency`."""
+    """The deposit still to be placed, in minor units of `currency`; it buys terms, never a tier."""
     currency: _builtins.str
     """ISO 4217 code."""
     stopped: _builtins.bool
-    """True if the seller has so many entries that some ways were not searched; those shown are exact."""
+    """Whether so many entries left some ways unsearched; those shown are exact."""
     fixed: _builtins.bool
     """As in AudienceAnswer."""
     fixed_until_day: _builtins.str
     """As in AudienceAnswer."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierPath]:
-        """The shortest way to each better tier that is reached within 180 days; the nearest tier first."""
+        """The shortest way to each better tier reached within 180 days, nearest first."""
 
     @_builtins.property
     def healing(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealingDay]:
-        """If nothing new happens: today's UTC midnight, and the next 180."""
+        """If nothing new happens: today's UTC midnight and the next 180."""
 
     @_builtins.property
     def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppealEffect]:
-        """Apart, since it is not in the seller's power: what an appeal gives if it succeeds. At most four incidents."""
+        """What a successful appeal gives, apart since it is not in the seller's power; at most four incidents."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
@@ -531,15 +531,15 @@ class TierPath(_message.Message):
     days: _builtins.int
     """Days from today."""
     trades_cleanly: _builtins.bool
-    """True if the seller trades cleanly on these days, at its settled volume of the last 90 days."""
+    """Whether it trades cleanly until then, at its settled volume of the last 90 days."""
     orders_in_90_days: _builtins.int
-    """That volume, in orders in 90 days."""
+    """That volume, in orders."""
     identity_level: _entry_pb2.IdentityLevel.ValueType
-    """The level to which its identity is verified today; unspecified: as it is."""
+    """The level verified today; unspecified: as it is."""
     points: _builtins.int
     """The points on that day."""
     sentence: _builtins.str
-    """The way in plain words."""
+    """The way in words."""
     def __init__(
         self,
         *,
@@ -592,7 +592,7 @@ Global___HealingDay: _TypeAlias = HealingDay  # noqa: Y015
 
 @_typing.final
 class AppealEffect(_message.Message):
-    """What an appeal gives if it succeeds."""
+    """The effect of a successful appeal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -610,7 +610,7 @@ class AppealEffect(_message.Message):
 
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its violations that can be appealed now."""
+        """Its violations open to appeal."""
 
     def __init__(
         self,
@@ -672,7 +672,7 @@ Global___ReplayTrustScoreRequest: _TypeAlias = ReplayTrustScoreRequest  # noqa: 
 
 @_typing.final
 class ReplayTrustScoreResponse(_message.Message):
-    """Response of ReplayTrustScore."""
+    """See ReplayTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -696,11 +696,11 @@ class ReplayTrustScoreResponse(_message.Message):
 
     @_builtins.property
     def differing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Fields of the old answer with another value in the replay."""
+        """Fields whose value differs in the replay."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayStep]:
-        """Why today's answer is another one: each ingredient in turn is replaced by today's, from the old answer on."""
+        """Why today's answer differs: from the old answer on, each ingredient in turn becomes today's."""
 
     def __init__(
         self,
@@ -722,7 +722,7 @@ Global___ReplayTrustScoreResponse: _TypeAlias = ReplayTrustScoreResponse  # noqa
 
 @_typing.final
 class ReplayStep(_message.Message):
-    """The answer once one more ingredient is today's."""
+    """The answer with one more of today's ingredients."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -738,7 +738,7 @@ class ReplayStep(_message.Message):
     now: _builtins.str
     """Its value today."""
     points: _builtins.int
-    """The points after the step. Only if rated."""
+    """The points after the step, if rated."""
     tier: _entry_pb2.Tier.ValueType
     """The tier after the step."""
     def __init__(

@@ -70,7 +70,7 @@ class AnswerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FindTierPath(self, request, context):
-        """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+        """Returns the shortest way to each better tier that a seller can go alone, by today's rules, and how it heals if
         nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
         `SELLER_NOT_FOUND` without valid entries.
         """
@@ -80,17 +80,17 @@ class AnswerServiceServicer(object):
 
     def ReplayTrustScore(self, request, context):
         """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
-        NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
-        INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+        NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` for a deleted model or a policy never served.
+        INVALID_ARGUMENT for `stamp` if this ledger has not given it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStatementsOfReasons(self, request, context):
-        """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
-        rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
-        with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
+        """Returns a statement of reasons, with its letter, for each measure that restricts one seller. Terms that every
+        seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND with `SELLER_NOT_FOUND`
+        without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,19 +38,19 @@ class AnswerServiceStub:
     `SELLER_NOT_FOUND` without valid entries. An entry that the ledger would refuse has the same error here.
     """
     FindTierPath: _grpc.UnaryUnaryMultiCallable[_answer_service_pb2.FindTierPathRequest, _answer_service_pb2.FindTierPathResponse]
-    """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+    """Returns the shortest way to each better tier that a seller can go alone, by today's rules, and how it heals if
     nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
     `SELLER_NOT_FOUND` without valid entries.
     """
     ReplayTrustScore: _grpc.UnaryUnaryMultiCallable[_answer_service_pb2.ReplayTrustScoreRequest, _answer_service_pb2.ReplayTrustScoreResponse]
     """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
-    NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
-    INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+    NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` for a deleted model or a policy never served.
+    INVALID_ARGUMENT for `stamp` if this ledger has not given it.
     """
     ListStatementsOfReasons: _grpc.UnaryUnaryMultiCallable[_answer_service_pb2.ListStatementsOfReasonsRequest, _answer_service_pb2.ListStatementsOfReasonsResponse]
-    """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
-    rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
-    with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
+    """Returns a statement of reasons, with its letter, for each measure that restricts one seller. Terms that every
+    seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND with `SELLER_NOT_FOUND`
+    without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
     """
 
 @_typing.type_check_only
@@ -63,19 +63,19 @@ class AnswerServiceAsyncStub(AnswerServiceStub):
     `SELLER_NOT_FOUND` without valid entries. An entry that the ledger would refuse has the same error here.
     """
     FindTierPath: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.FindTierPathRequest, _answer_service_pb2.FindTierPathResponse]  # type: ignore[assignment]
-    """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+    """Returns the shortest way to each better tier that a seller can go alone, by today's rules, and how it heals if
     nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
     `SELLER_NOT_FOUND` without valid entries.
     """
     ReplayTrustScore: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.ReplayTrustScoreRequest, _answer_service_pb2.ReplayTrustScoreResponse]  # type: ignore[assignment]
     """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
-    NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
-    INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+    NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` for a deleted model or a policy never served.
+    INVALID_ARGUMENT for `stamp` if this ledger has not given it.
     """
     ListStatementsOfReasons: _aio.UnaryUnaryMultiCallable[_answer_service_pb2.ListStatementsOfReasonsRequest, _answer_service_pb2.ListStatementsOfReasonsResponse]  # type: ignore[assignment]
-    """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
-    rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
-    with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
+    """Returns a statement of reasons, with its letter, for each measure that restricts one seller. Terms that every
+    seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND with `SELLER_NOT_FOUND`
+    without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
     """
 
 class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -97,7 +97,7 @@ class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _answer_service_pb2.FindTierPathRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_answer_service_pb2.FindTierPathResponse, _abc.Awaitable[_answer_service_pb2.FindTierPathResponse]]:
-        """Returns the shortest way to each better tier that a seller can go by itself, by today's rules, and how it heals if
+        """Returns the shortest way to each better tier that a seller can go alone, by today's rules, and how it heals if
         nothing new happens. A forecast, no promise: entries, models and policies to come may change it. NOT_FOUND with
         `SELLER_NOT_FOUND` without valid entries.
         """
@@ -109,8 +109,8 @@ class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_answer_service_pb2.ReplayTrustScoreResponse, _abc.Awaitable[_answer_service_pb2.ReplayTrustScoreResponse]]:
         """Answers again from the stamp of an old answer, and names each ingredient that has changed since with its effect.
-        NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` if the model is deleted or the policy was never served.
-        INVALID_ARGUMENT for `stamp` if this ledger has not given it. There is never another answer unsaid: see `state`.
+        NOT_FOUND with `MODEL_NOT_FOUND` or `POLICY_NOT_FOUND` for a deleted model or a policy never served.
+        INVALID_ARGUMENT for `stamp` if this ledger has not given it.
         """
 
     @_abc_1.abstractmethod
@@ -119,9 +119,9 @@ class AnswerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _answer_service_pb2.ListStatementsOfReasonsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_answer_service_pb2.ListStatementsOfReasonsResponse, _abc.Awaitable[_answer_service_pb2.ListStatementsOfReasonsResponse]]:
-        """Returns the statement of reasons for each measure that restricts one seller: the letter to the seller, and what it
-        rests on. Terms that every seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND
-        with `SELLER_NOT_FOUND` without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
+        """Returns a statement of reasons, with its letter, for each measure that restricts one seller. Terms that every
+        seller has, or every seller of a tier from TIER_TRUSTED on, restrict nobody. NOT_FOUND with `SELLER_NOT_FOUND`
+        without valid entries, with `MEASURE_NOT_FOUND` for a `measure` that restricts no more.
         """
 
 def add_AnswerServiceServicer_to_server(servicer: AnswerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -79,7 +79,7 @@ Global___AuditRecord: _TypeAlias = AuditRecord  # noqa: Y015
 
 @_typing.final
 class ListAuditRecordsRequest(_message.Message):
-    """Request of ListAuditRecords."""
+    """See ListAuditRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,7 +91,7 @@ class ListAuditRecordsRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -109,7 +109,7 @@ Global___ListAuditRecordsRequest: _TypeAlias = ListAuditRecordsRequest  # noqa: 
 
 @_typing.final
 class ListAuditRecordsResponse(_message.Message):
-    """Response of ListAuditRecords."""
+    """See ListAuditRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -137,7 +137,7 @@ Global___ListAuditRecordsResponse: _TypeAlias = ListAuditRecordsResponse  # noqa
 
 @_typing.final
 class VerifyAuditRequest(_message.Message):
-    """Request of VerifyAudit."""
+    """See VerifyAudit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -154,7 +154,7 @@ Global___VerifyAuditRequest: _TypeAlias = VerifyAuditRequest  # noqa: Y015
 
 @_typing.final
 class VerifyAuditResponse(_message.Message):
-    """Response of VerifyAudit."""
+    """See VerifyAudit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

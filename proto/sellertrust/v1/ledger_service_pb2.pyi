@@ -117,7 +117,7 @@ Global___Violation: _TypeAlias = Violation  # noqa: Y015
 
 @_typing.final
 class AppendEntriesRequest(_message.Message):
-    """Request of AppendEntries."""
+    """See AppendEntries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -151,7 +151,7 @@ Global___AppendEntriesRequest: _TypeAlias = AppendEntriesRequest  # noqa: Y015
 
 @_typing.final
 class AppendEntriesResponse(_message.Message):
-    """Response of AppendEntries."""
+    """See AppendEntries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,7 +285,7 @@ Global___StreamEntriesResponse: _TypeAlias = StreamEntriesResponse  # noqa: Y015
 
 @_typing.final
 class ListEntriesRequest(_message.Message):
-    """Request of ListEntries."""
+    """See ListEntries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -300,7 +300,7 @@ class ListEntriesRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000, at most 8 MB. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     @_builtins.property
@@ -309,7 +309,7 @@ class ListEntriesRequest(_message.Message):
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries recorded before this time. Default: now."""
+        """Only entries recorded earlier. Default: now."""
 
     def __init__(
         self,
@@ -331,7 +331,7 @@ Global___ListEntriesRequest: _TypeAlias = ListEntriesRequest  # noqa: Y015
 
 @_typing.final
 class ListEntriesResponse(_message.Message):
-    """Response of ListEntries."""
+    """See ListEntries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,7 +359,7 @@ Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
 
 @_typing.final
 class WatchEntriesRequest(_message.Message):
-    """Request of WatchEntries."""
+    """See WatchEntries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -397,7 +397,7 @@ Global___WatchEntriesRequest: _TypeAlias = WatchEntriesRequest  # noqa: Y015
 
 @_typing.final
 class WatchEntriesResponse(_message.Message):
-    """Response of WatchEntries."""
+    """See WatchEntries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -429,7 +429,7 @@ Global___WatchEntriesResponse: _TypeAlias = WatchEntriesResponse  # noqa: Y015
 
 @_typing.final
 class GetViolationRequest(_message.Message):
-    """Request of GetViolation."""
+    """See GetViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -442,7 +442,7 @@ class GetViolationRequest(_message.Message):
     """As in GetTrustScoreRequest."""
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries recorded before this time. Default: now."""
+        """Only entries recorded earlier. Default: now."""
 
     def __init__(
         self,
@@ -461,7 +461,7 @@ Global___GetViolationRequest: _TypeAlias = GetViolationRequest  # noqa: Y015
 
 @_typing.final
 class GetViolationResponse(_message.Message):
-    """Response of GetViolation."""
+    """See GetViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -491,7 +491,7 @@ Global___GetViolationResponse: _TypeAlias = GetViolationResponse  # noqa: Y015
 
 @_typing.final
 class ListViolationsRequest(_message.Message):
-    """Request of ListViolations."""
+    """See ListViolations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -507,7 +507,7 @@ class ListViolationsRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     @_builtins.property
@@ -520,7 +520,7 @@ class ListViolationsRequest(_message.Message):
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries recorded before this time. Default: now."""
+        """Only entries recorded earlier. Default: now."""
 
     def __init__(
         self,
@@ -543,7 +543,7 @@ Global___ListViolationsRequest: _TypeAlias = ListViolationsRequest  # noqa: Y015
 
 @_typing.final
 class ListViolationsResponse(_message.Message):
-    """Response of ListViolations."""
+    """See ListViolations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -571,7 +571,7 @@ Global___ListViolationsResponse: _TypeAlias = ListViolationsResponse  # noqa: Y0
 
 @_typing.final
 class ConfirmViolationRequest(_message.Message):
-    """Request of ConfirmViolation."""
+    """See ConfirmViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -613,7 +613,7 @@ Global___ConfirmViolationRequest: _TypeAlias = ConfirmViolationRequest  # noqa: 
 
 @_typing.final
 class ConfirmViolationResponse(_message.Message):
-    """Response of ConfirmViolation."""
+    """See ConfirmViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -641,7 +641,7 @@ Global___ConfirmViolationResponse: _TypeAlias = ConfirmViolationResponse  # noqa
 
 @_typing.final
 class DismissViolationRequest(_message.Message):
-    """Request of DismissViolation."""
+    """See DismissViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -657,7 +657,7 @@ class DismissViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal or policy ground."""
     def __init__(
@@ -679,7 +679,7 @@ Global___DismissViolationRequest: _TypeAlias = DismissViolationRequest  # noqa: 
 
 @_typing.final
 class DismissViolationResponse(_message.Message):
-    """Response of DismissViolation."""
+    """See DismissViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -707,7 +707,7 @@ Global___DismissViolationResponse: _TypeAlias = DismissViolationResponse  # noqa
 
 @_typing.final
 class WithdrawViolationRequest(_message.Message):
-    """Request of WithdrawViolation."""
+    """See WithdrawViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -723,7 +723,7 @@ class WithdrawViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal or policy ground."""
     def __init__(
@@ -745,7 +745,7 @@ Global___WithdrawViolationRequest: _TypeAlias = WithdrawViolationRequest  # noqa
 
 @_typing.final
 class WithdrawViolationResponse(_message.Message):
-    """Response of WithdrawViolation."""
+    """See WithdrawViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -773,7 +773,7 @@ Global___WithdrawViolationResponse: _TypeAlias = WithdrawViolationResponse  # no
 
 @_typing.final
 class OverturnViolationRequest(_message.Message):
-    """Request of OverturnViolation."""
+    """See OverturnViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -789,7 +789,7 @@ class OverturnViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal or policy ground."""
     def __init__(
@@ -811,7 +811,7 @@ Global___OverturnViolationRequest: _TypeAlias = OverturnViolationRequest  # noqa
 
 @_typing.final
 class OverturnViolationResponse(_message.Message):
-    """Response of OverturnViolation."""
+    """See OverturnViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -839,7 +839,7 @@ Global___OverturnViolationResponse: _TypeAlias = OverturnViolationResponse  # no
 
 @_typing.final
 class ReviewViolationRequest(_message.Message):
-    """Request of ReviewViolation."""
+    """See ReviewViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -855,7 +855,7 @@ class ReviewViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal or policy ground."""
     def __init__(
@@ -877,7 +877,7 @@ Global___ReviewViolationRequest: _TypeAlias = ReviewViolationRequest  # noqa: Y0
 
 @_typing.final
 class ReviewViolationResponse(_message.Message):
-    """Response of ReviewViolation."""
+    """See ReviewViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -905,7 +905,7 @@ Global___ReviewViolationResponse: _TypeAlias = ReviewViolationResponse  # noqa: 
 
 @_typing.final
 class AppealViolationRequest(_message.Message):
-    """Request of AppealViolation."""
+    """See AppealViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -921,7 +921,7 @@ class AppealViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal or policy ground."""
     def __init__(
@@ -943,7 +943,7 @@ Global___AppealViolationRequest: _TypeAlias = AppealViolationRequest  # noqa: Y0
 
 @_typing.final
 class AppealViolationResponse(_message.Message):
-    """Response of AppealViolation."""
+    """See AppealViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -971,7 +971,7 @@ Global___AppealViolationResponse: _TypeAlias = AppealViolationResponse  # noqa: 
 
 @_typing.final
 class ReduceViolationRequest(_message.Message):
-    """Request of ReduceViolation."""
+    """See ReduceViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -988,7 +988,7 @@ class ReduceViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal or policy ground."""
     severity: _entry_pb2.Severity.ValueType
@@ -1013,7 +1013,7 @@ Global___ReduceViolationRequest: _TypeAlias = ReduceViolationRequest  # noqa: Y0
 
 @_typing.final
 class ReduceViolationResponse(_message.Message):
-    """Response of ReduceViolation."""
+    """See ReduceViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1041,7 +1041,7 @@ Global___ReduceViolationResponse: _TypeAlias = ReduceViolationResponse  # noqa: 
 
 @_typing.final
 class ReinstateViolationRequest(_message.Message):
-    """Request of ReinstateViolation."""
+    """See ReinstateViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1058,7 +1058,7 @@ class ReinstateViolationRequest(_message.Message):
     reason: _builtins.str
     """The reason, as in Entry. Required."""
     entry_id: _builtins.str
-    """As `Entry.entry_id`. Without one, a retry may fail with `LIFECYCLE_FORBIDS`."""
+    """As in ConfirmViolationRequest."""
     ground: _builtins.str
     """The legal order, 1 to 200 characters. Required."""
     units: _builtins.int
@@ -1083,7 +1083,7 @@ Global___ReinstateViolationRequest: _TypeAlias = ReinstateViolationRequest  # no
 
 @_typing.final
 class ReinstateViolationResponse(_message.Message):
-    """Response of ReinstateViolation."""
+    """See ReinstateViolation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1111,7 +1111,7 @@ Global___ReinstateViolationResponse: _TypeAlias = ReinstateViolationResponse  # 
 
 @_typing.final
 class EraseSellerRequest(_message.Message):
-    """Request of EraseSeller."""
+    """See EraseSeller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1145,7 +1145,7 @@ Global___EraseSellerRequest: _TypeAlias = EraseSellerRequest  # noqa: Y015
 
 @_typing.final
 class EraseSellerResponse(_message.Message):
-    """Response of EraseSeller."""
+    """See EraseSeller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1171,7 +1171,7 @@ Global___EraseSellerResponse: _TypeAlias = EraseSellerResponse  # noqa: Y015
 
 @_typing.final
 class MendClockRequest(_message.Message):
-    """Request of MendClock."""
+    """See MendClock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1213,7 +1213,7 @@ Global___MendClockRequest: _TypeAlias = MendClockRequest  # noqa: Y015
 
 @_typing.final
 class MendClockResponse(_message.Message):
-    """Response of MendClock."""
+    """See MendClock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -153,7 +153,7 @@ Global___EvaluatePayoutRequest: _TypeAlias = EvaluatePayoutRequest  # noqa: Y015
 
 @_typing.final
 class EvaluatePayoutResponse(_message.Message):
-    """Response of EvaluatePayout."""
+    """See EvaluatePayout."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -260,7 +260,7 @@ Global___EvaluatePayoutResponse: _TypeAlias = EvaluatePayoutResponse  # noqa: Y0
 
 @_typing.final
 class GetRestitutionRequest(_message.Message):
-    """Request of GetRestitution."""
+    """See GetRestitution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -392,7 +392,7 @@ Global___GetRestitutionResponse: _TypeAlias = GetRestitutionResponse  # noqa: Y0
 
 @_typing.final
 class EvaluateMeasuresRequest(_message.Message):
-    """Request of EvaluateMeasures."""
+    """See EvaluateMeasures."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -436,7 +436,7 @@ Global___EvaluateMeasuresRequest: _TypeAlias = EvaluateMeasuresRequest  # noqa: 
 
 @_typing.final
 class EvaluateMeasuresResponse(_message.Message):
-    """Response of EvaluateMeasures."""
+    """See EvaluateMeasures."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

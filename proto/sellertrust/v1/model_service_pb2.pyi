@@ -278,7 +278,7 @@ Global___ModelMove: _TypeAlias = ModelMove  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Request of ListModels."""
+    """See ListModels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -287,7 +287,7 @@ class ListModelsRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -304,7 +304,7 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """Response of ListModels."""
+    """See ListModels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -332,7 +332,7 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Request of GetModel."""
+    """See GetModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -354,7 +354,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """Response of GetModel."""
+    """See GetModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,7 +382,7 @@ Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 
 @_typing.final
 class DiffModelsRequest(_message.Message):
-    """Request of DiffModels."""
+    """See DiffModels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -408,7 +408,7 @@ Global___DiffModelsRequest: _TypeAlias = DiffModelsRequest  # noqa: Y015
 
 @_typing.final
 class DiffModelsResponse(_message.Message):
-    """Response of DiffModels."""
+    """See DiffModels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -481,7 +481,7 @@ Global___DiffModelsResponse: _TypeAlias = DiffModelsResponse  # noqa: Y015
 
 @_typing.final
 class PromoteModelRequest(_message.Message):
-    """Request of PromoteModel."""
+    """See PromoteModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -494,7 +494,7 @@ class PromoteModelRequest(_message.Message):
     name: _builtins.str
     """As in GetModelRequest. Required."""
     actor: _builtins.str
-    """The actor, at most 128 characters. Required."""
+    """At most 128 characters. Required."""
     reason: _builtins.str
     """The reason, at most 500 characters, of an `override` too. Required."""
     override: _builtins.str
@@ -527,7 +527,7 @@ Global___PromoteModelRequest: _TypeAlias = PromoteModelRequest  # noqa: Y015
 
 @_typing.final
 class PromoteModelResponse(_message.Message):
-    """Response of PromoteModel."""
+    """See PromoteModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -553,7 +553,7 @@ Global___PromoteModelResponse: _TypeAlias = PromoteModelResponse  # noqa: Y015
 
 @_typing.final
 class RollbackModelRequest(_message.Message):
-    """Request of RollbackModel."""
+    """See RollbackModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -561,9 +561,9 @@ class RollbackModelRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CHAMPION_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """The actor, at most 128 characters. Required."""
+    """At most 128 characters. Required."""
     reason: _builtins.str
-    """The reason, at most 500 characters. Required."""
+    """At most 500 characters. Required."""
     champion: _builtins.str
     """`models/{digest}` to roll back: a retry then changes nothing. Default: the present champion; a second call would
     bring it back.
@@ -585,7 +585,7 @@ Global___RollbackModelRequest: _TypeAlias = RollbackModelRequest  # noqa: Y015
 
 @_typing.final
 class RollbackModelResponse(_message.Message):
-    """Response of RollbackModel."""
+    """See RollbackModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -611,7 +611,7 @@ Global___RollbackModelResponse: _TypeAlias = RollbackModelResponse  # noqa: Y015
 
 @_typing.final
 class ListModelMovesRequest(_message.Message):
-    """Request of ListModelMoves."""
+    """See ListModelMoves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -620,7 +620,7 @@ class ListModelMovesRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -637,7 +637,7 @@ Global___ListModelMovesRequest: _TypeAlias = ListModelMovesRequest  # noqa: Y015
 
 @_typing.final
 class ListModelMovesResponse(_message.Message):
-    """Response of ListModelMoves."""
+    """See ListModelMoves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -665,7 +665,7 @@ Global___ListModelMovesResponse: _TypeAlias = ListModelMovesResponse  # noqa: Y0
 
 @_typing.final
 class GetModelReportRequest(_message.Message):
-    """Request of GetModelReport."""
+    """See GetModelReport."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -687,7 +687,7 @@ Global___GetModelReportRequest: _TypeAlias = GetModelReportRequest  # noqa: Y015
 
 @_typing.final
 class GetModelReportResponse(_message.Message):
-    """Response of GetModelReport."""
+    """See GetModelReport."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

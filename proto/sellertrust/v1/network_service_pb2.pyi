@@ -34,11 +34,11 @@ class NetworkSeller(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     violation: _builtins.str
-    """Its latest confirmed violation of at least SEVERITY_MAJOR in the last year; empty if none."""
+    """Its latest confirmed violation of at least SEVERITY_MAJOR in the last year, if any."""
     suspended: _builtins.bool
     """Whether it is suspended."""
     steps: _builtins.int
-    """Links away from the seller asked for."""
+    """Links away from the requested seller."""
     def __init__(
         self,
         *,
@@ -70,18 +70,18 @@ class NetworkLink(_message.Message):
     seller: _builtins.str
     """The later seller."""
     other: _builtins.str
-    """The earlier seller, or the one named."""
+    """The earlier or named seller."""
     link_kind: _entry_pb2.LinkKind.ValueType
     """What they have in common."""
     strength_ppm: _builtins.int
-    """In parts per million, bounded by the precision of the kind; 0: undecided, and of an unmeasured kind."""
+    """Parts per million, bounded by the kind's precision; 0: undecided and unmeasured."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The entries of both."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends by itself. Not set: not."""
+        """When it ends by itself, if it does."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ Global___NetworkLink: _TypeAlias = NetworkLink  # noqa: Y015
 
 @_typing.final
 class LinkPrecision(_message.Message):
-    """How often links of one kind are right, by persons' decisions."""
+    """Precision of one kind of link, by persons' decisions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -119,7 +119,7 @@ class LinkPrecision(_message.Message):
     severed: _builtins.int
     """Links decided not to exist."""
     low_ppm: _builtins.int
-    """The lower end of the 95 % interval, in parts per million."""
+    """The lower end of the 95 % interval, in ppm."""
     high_ppm: _builtins.int
     """The upper end."""
     def __init__(
@@ -141,7 +141,7 @@ Global___LinkPrecision: _TypeAlias = LinkPrecision  # noqa: Y015
 
 @_typing.final
 class LinkCertificate(_message.Message):
-    """Why a link brings a seller terms, and what they would be without it."""
+    """Why a link brings a seller terms, and its terms without links."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,24 +159,24 @@ class LinkCertificate(_message.Message):
     case: _builtins.str
     """The case."""
     strength_ppm: _builtins.int
-    """Of the path, in parts per million."""
+    """The path's, in parts per million."""
     accounts: _builtins.int
-    """The accounts that share limits with this one; 0: none."""
+    """Accounts that share limits with this one; 0: none."""
     @_builtins.property
     def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The sellers of the path, this one first, the violator last."""
+        """The path, from this seller to the violator."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The entries of the path; the violation is last."""
+        """The path's entries; the violation is last."""
 
     @_builtins.property
     def link_kinds(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.LinkKind.ValueType]:
-        """The kind of each link on the path."""
+        """The path's kinds."""
 
     @_builtins.property
     def precisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkPrecision]:
-        """The precision of these kinds."""
+        """Their precision."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -192,7 +192,7 @@ class LinkCertificate(_message.Message):
 
     @_builtins.property
     def terms_without(self) -> _measure_service_pb2.Terms:
-        """The terms without any link."""
+        """The terms without links."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ Global___LinkCertificate: _TypeAlias = LinkCertificate  # noqa: Y015
 
 @_typing.final
 class GetSellerNetworkRequest(_message.Message):
-    """Request of GetSellerNetwork."""
+    """See GetSellerNetwork."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -229,7 +229,7 @@ class GetSellerNetworkRequest(_message.Message):
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     steps: _builtins.int
-    """How many links away, 1 to 4. Default 2."""
+    """Links away, 1 to 4; default 2."""
     at_least_sequence: _builtins.int
     """The answer reflects at least this sequence. Default: the last one."""
     def __init__(
@@ -249,7 +249,7 @@ Global___GetSellerNetworkRequest: _TypeAlias = GetSellerNetworkRequest  # noqa: 
 
 @_typing.final
 class GetSellerNetworkResponse(_message.Message):
-    """Response of GetSellerNetwork."""
+    """See GetSellerNetwork."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -261,7 +261,7 @@ class GetSellerNetworkResponse(_message.Message):
     """The sequence of the answer."""
     @_builtins.property
     def sellers(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkSeller]:
-        """The seller asked for is first; at most 500."""
+        """The requested seller first; at most 500."""
 
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkLink]:
@@ -269,7 +269,7 @@ class GetSellerNetworkResponse(_message.Message):
 
     @_builtins.property
     def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkCertificate]:
-        """Of the seller's cases of a link in force."""
+        """Of its cases of a link in force."""
 
     def __init__(
         self,
@@ -304,11 +304,11 @@ class Ring(_message.Message):
     core: _builtins.int
     """Sellers with at least two links to others of these."""
     violators: _builtins.int
-    """Sellers with a confirmed violation, as in NetworkSeller."""
+    """With a confirmed violation, as in NetworkSeller."""
     joined: _builtins.int
-    """Sellers linked for the first time in the last 30 days."""
+    """First linked in the last 30 days."""
     settled_minor: _builtins.int
-    """The value that they settled, in minor units of the policy's currency."""
+    """The settled value, in minor units of the policy's currency."""
     @_builtins.property
     def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """By id; at most 500."""
@@ -333,7 +333,7 @@ Global___Ring: _TypeAlias = Ring  # noqa: Y015
 
 @_typing.final
 class LinkMonth(_message.Message):
-    """What links did in one month."""
+    """What links did in a month."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -348,15 +348,15 @@ class LinkMonth(_message.Message):
     clean_touched: _builtins.int
     """Sellers without a confirmed violation who got a case of a link."""
     clean_touched_per_100000: _builtins.float
-    """The same for each 100,000 sellers."""
+    """Per 100,000 sellers."""
     innocent_at_most_per_100000: _builtins.float
-    """The most of them whose link does not exist, for each 100,000 sellers: by the upper end of the share of severed links
-    among the decided ones.
+    """At most so many of them, per 100,000 sellers, have no real link: the upper end of the share of severed links among
+    decided ones.
     """
     warned: _builtins.int
-    """Sellers with a case of that month who had a violation confirmed later."""
+    """Sellers with a case of that month and a later confirmed violation."""
     warning_days: _builtins.float
-    """The median of days between the case and that violation."""
+    """The median days between both."""
     def __init__(
         self,
         *,
@@ -377,7 +377,7 @@ Global___LinkMonth: _TypeAlias = LinkMonth  # noqa: Y015
 
 @_typing.final
 class ListRingsRequest(_message.Message):
-    """Request of ListRings."""
+    """See ListRings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,9 +387,9 @@ class ListRingsRequest(_message.Message):
     parent: _builtins.str
     """`marketplaces/{marketplace}`."""
     page_size: _builtins.int
-    """1 to 100 rings. Default 20."""
+    """1 to 100 rings; default 20."""
     least_size: _builtins.int
-    """Only rings of at least so many sellers. Default 3."""
+    """Only rings of at least so many sellers; default 3."""
     def __init__(
         self,
         *,
@@ -407,7 +407,7 @@ Global___ListRingsRequest: _TypeAlias = ListRingsRequest  # noqa: Y015
 
 @_typing.final
 class ListRingsResponse(_message.Message):
-    """Response of ListRings."""
+    """See ListRings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -451,7 +451,7 @@ Global___ListRingsResponse: _TypeAlias = ListRingsResponse  # noqa: Y015
 
 @_typing.final
 class RefreshLinksRequest(_message.Message):
-    """Request of RefreshLinks."""
+    """See RefreshLinks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -473,7 +473,7 @@ Global___RefreshLinksRequest: _TypeAlias = RefreshLinksRequest  # noqa: Y015
 
 @_typing.final
 class RefreshLinksResponse(_message.Message):
-    """Response of RefreshLinks."""
+    """See RefreshLinks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -483,9 +483,9 @@ class RefreshLinksResponse(_message.Message):
     statement_count: _builtins.int
     """Statements about links."""
     violator_count: _builtins.int
-    """Linked sellers with a confirmed violation, as in NetworkSeller."""
+    """Linked violators, as in NetworkSeller."""
     case_count: _builtins.int
-    """Statements about cases that were appended."""
+    """Appended statements about cases."""
     def __init__(
         self,
         *,
@@ -503,7 +503,7 @@ Global___RefreshLinksResponse: _TypeAlias = RefreshLinksResponse  # noqa: Y015
 
 @_typing.final
 class ExportCaseRequest(_message.Message):
-    """Request of ExportCase."""
+    """See ExportCase."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -519,7 +519,7 @@ class ExportCaseRequest(_message.Message):
     authority: _entry_pb2.Source.ValueType
     """The authority that receives it, such as SOURCE_CUSTOMS."""
     legal_basis: _builtins.str
-    """The law that allows it, 1 to 200 characters. Required."""
+    """The law that allows it, 1 to 200 characters; required."""
     actor: _builtins.str
     """Who exports it. Required."""
     reason: _builtins.str
@@ -551,7 +551,7 @@ Global___ExportCaseRequest: _TypeAlias = ExportCaseRequest  # noqa: Y015
 
 @_typing.final
 class ExportCaseResponse(_message.Message):
-    """Response of ExportCase."""
+    """See ExportCase."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -560,13 +560,13 @@ class ExportCaseResponse(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     HTML_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
-    """JSON in UTF-8: the bytes that are signed, after the line `sellertrust-case 1`."""
+    """JSON in UTF-8: the signed bytes, after the line `sellertrust-case 1`."""
     signature: _builtins.str
     """Ed25519, in hex."""
     public_key: _builtins.str
     """The key of the marketplace's checkpoints, in hex."""
     html: _builtins.str
-    """The same for people to read, as one page of HTML."""
+    """The same as one page of HTML."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class NetworkServiceStub(object):
-    """Shows what links a seller to others, and the rings of a marketplace. To be in a ring says nothing about a seller: only
-    a path to a confirmed violator opens a case. For staff alone, by rights of their own.
+    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    only a path to a confirmed violator opens a case. For staff alone.
     """
 
     def __init__(self, channel):
@@ -59,20 +59,20 @@ class NetworkServiceStub(object):
 
 
 class NetworkServiceServicer(object):
-    """Shows what links a seller to others, and the rings of a marketplace. To be in a ring says nothing about a seller: only
-    a path to a confirmed violator opens a case. For staff alone, by rights of their own.
+    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    only a path to a confirmed violator opens a case. For staff alone.
     """
 
     def GetSellerNetwork(self, request, context):
-        """Returns the sellers around one, what links them, and a certificate of each of its cases of a link. NOT_FOUND with
-        `SELLER_NOT_FOUND` if nothing links the seller.
+        """Returns a seller's network, with a certificate of each of its cases of a link. NOT_FOUND with `SELLER_NOT_FOUND` if
+        nothing links the seller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRings(self, request, context):
-        """Lists the rings of a marketplace, those with the most violators first, and what links did by month.
+        """Lists rings, those with the most violators first, and what links did by month.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,16 +80,16 @@ class NetworkServiceServicer(object):
 
     def RefreshLinks(self, request, context):
         """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
-        once a day. A repetition changes nothing.
+        daily; a repetition changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportCase(self, request, context):
-        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
         between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
-        exactly this request, also if the grants file asks for none.
+        exactly this request, whatever the grants ask.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,8 +127,8 @@ def add_NetworkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NetworkService(object):
-    """Shows what links a seller to others, and the rings of a marketplace. To be in a ring says nothing about a seller: only
-    a path to a confirmed violator opens a case. For staff alone, by rights of their own.
+    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    only a path to a confirmed violator opens a case. For staff alone.
     """
 
     @staticmethod

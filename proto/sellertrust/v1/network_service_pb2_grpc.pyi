@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NetworkServiceStub:
-    """Shows what links a seller to others, and the rings of a marketplace. To be in a ring says nothing about a seller: only
-    a path to a confirmed violator opens a case. For staff alone, by rights of their own.
+    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    only a path to a confirmed violator opens a case. For staff alone.
     """
 
     @_typing.overload
@@ -36,47 +36,47 @@ class NetworkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> NetworkServiceAsyncStub: ...
     GetSellerNetwork: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetSellerNetworkRequest, _network_service_pb2.GetSellerNetworkResponse]
-    """Returns the sellers around one, what links them, and a certificate of each of its cases of a link. NOT_FOUND with
-    `SELLER_NOT_FOUND` if nothing links the seller.
+    """Returns a seller's network, with a certificate of each of its cases of a link. NOT_FOUND with `SELLER_NOT_FOUND` if
+    nothing links the seller.
     """
     ListRings: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ListRingsRequest, _network_service_pb2.ListRingsResponse]
-    """Lists the rings of a marketplace, those with the most violators first, and what links did by month."""
+    """Lists rings, those with the most violators first, and what links did by month."""
     RefreshLinks: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.RefreshLinksRequest, _network_service_pb2.RefreshLinksResponse]
     """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
-    once a day. A repetition changes nothing.
+    daily; a repetition changes nothing.
     """
     ExportCase: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ExportCaseRequest, _network_service_pb2.ExportCaseResponse]
-    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
     between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
-    exactly this request, also if the grants file asks for none.
+    exactly this request, whatever the grants ask.
     """
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
-    """Shows what links a seller to others, and the rings of a marketplace. To be in a ring says nothing about a seller: only
-    a path to a confirmed violator opens a case. For staff alone, by rights of their own.
+    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    only a path to a confirmed violator opens a case. For staff alone.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetSellerNetwork: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetSellerNetworkRequest, _network_service_pb2.GetSellerNetworkResponse]  # type: ignore[assignment]
-    """Returns the sellers around one, what links them, and a certificate of each of its cases of a link. NOT_FOUND with
-    `SELLER_NOT_FOUND` if nothing links the seller.
+    """Returns a seller's network, with a certificate of each of its cases of a link. NOT_FOUND with `SELLER_NOT_FOUND` if
+    nothing links the seller.
     """
     ListRings: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ListRingsRequest, _network_service_pb2.ListRingsResponse]  # type: ignore[assignment]
-    """Lists the rings of a marketplace, those with the most violators first, and what links did by month."""
+    """Lists rings, those with the most violators first, and what links did by month."""
     RefreshLinks: _aio.UnaryUnaryMultiCallable[_network_service_pb2.RefreshLinksRequest, _network_service_pb2.RefreshLinksResponse]  # type: ignore[assignment]
     """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
-    once a day. A repetition changes nothing.
+    daily; a repetition changes nothing.
     """
     ExportCase: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ExportCaseRequest, _network_service_pb2.ExportCaseResponse]  # type: ignore[assignment]
-    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
     between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
-    exactly this request, also if the grants file asks for none.
+    exactly this request, whatever the grants ask.
     """
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows what links a seller to others, and the rings of a marketplace. To be in a ring says nothing about a seller: only
-    a path to a confirmed violator opens a case. For staff alone, by rights of their own.
+    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    only a path to a confirmed violator opens a case. For staff alone.
     """
 
     @_abc_1.abstractmethod
@@ -85,8 +85,8 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _network_service_pb2.GetSellerNetworkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.GetSellerNetworkResponse, _abc.Awaitable[_network_service_pb2.GetSellerNetworkResponse]]:
-        """Returns the sellers around one, what links them, and a certificate of each of its cases of a link. NOT_FOUND with
-        `SELLER_NOT_FOUND` if nothing links the seller.
+        """Returns a seller's network, with a certificate of each of its cases of a link. NOT_FOUND with `SELLER_NOT_FOUND` if
+        nothing links the seller.
         """
 
     @_abc_1.abstractmethod
@@ -95,7 +95,7 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _network_service_pb2.ListRingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.ListRingsResponse, _abc.Awaitable[_network_service_pb2.ListRingsResponse]]:
-        """Lists the rings of a marketplace, those with the most violators first, and what links did by month."""
+        """Lists rings, those with the most violators first, and what links did by month."""
 
     @_abc_1.abstractmethod
     def RefreshLinks(
@@ -104,7 +104,7 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.RefreshLinksResponse, _abc.Awaitable[_network_service_pb2.RefreshLinksResponse]]:
         """Measures the precision of each kind of link from persons' decisions, and states what time alone changed. Call it
-        once a day. A repetition changes nothing.
+        daily; a repetition changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -113,9 +113,9 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _network_service_pb2.ExportCaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.ExportCaseResponse, _abc.Awaitable[_network_service_pb2.ExportCaseResponse]]:
-        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and the links
+        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
         between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
-        exactly this request, also if the grants file asks for none.
+        exactly this request, whatever the grants ask.
         """
 
 def add_NetworkServiceServicer_to_server(servicer: NetworkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -221,7 +221,7 @@ Global___AcceptedLoss: _TypeAlias = AcceptedLoss  # noqa: Y015
 
 @_typing.final
 class GetPolicyRequest(_message.Message):
-    """Request of GetPolicy."""
+    """See GetPolicy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -243,7 +243,7 @@ Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
 
 @_typing.final
 class GetPolicyResponse(_message.Message):
-    """Response of GetPolicy."""
+    """See GetPolicy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -277,7 +277,7 @@ Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
 
 @_typing.final
 class ListPolicyMovesRequest(_message.Message):
-    """Request of ListPolicyMoves."""
+    """See ListPolicyMoves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,7 +286,7 @@ class ListPolicyMovesRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -303,7 +303,7 @@ Global___ListPolicyMovesRequest: _TypeAlias = ListPolicyMovesRequest  # noqa: Y0
 
 @_typing.final
 class ListPolicyMovesResponse(_message.Message):
-    """Response of ListPolicyMoves."""
+    """See ListPolicyMoves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -331,7 +331,7 @@ Global___ListPolicyMovesResponse: _TypeAlias = ListPolicyMovesResponse  # noqa: 
 
 @_typing.final
 class CommitPolicyRequest(_message.Message):
-    """Request of CommitPolicy."""
+    """See CommitPolicy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -348,9 +348,9 @@ class CommitPolicyRequest(_message.Message):
     expected: _builtins.str
     """`policies/{digest}` to replace, in full: it protects another person's commit. Required."""
     actor: _builtins.str
-    """The actor, at most 128 characters. Required."""
+    """At most 128 characters. Required."""
     reason: _builtins.str
-    """The reason, at most 500 characters. Required."""
+    """At most 500 characters. Required."""
     proposal: _builtins.str
     """`proposals/{proposal}`, approved for exactly this request. Required if the server asks for four eyes
     (FAILED_PRECONDITION with `APPROVAL_REQUIRED`). It commits once.
@@ -389,7 +389,7 @@ Global___CommitPolicyRequest: _TypeAlias = CommitPolicyRequest  # noqa: Y015
 
 @_typing.final
 class CommitPolicyResponse(_message.Message):
-    """Response of CommitPolicy."""
+    """See CommitPolicy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -417,7 +417,7 @@ Global___CommitPolicyResponse: _TypeAlias = CommitPolicyResponse  # noqa: Y015
 
 @_typing.final
 class RollbackPolicyRequest(_message.Message):
-    """Request of RollbackPolicy."""
+    """See RollbackPolicy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -425,9 +425,9 @@ class RollbackPolicyRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """The actor, at most 128 characters. Required."""
+    """At most 128 characters. Required."""
     reason: _builtins.str
-    """The reason, at most 500 characters. Required."""
+    """At most 500 characters. Required."""
     policy: _builtins.str
     """`policies/{digest}` to roll back: a retry then changes nothing. Default: the served policy; a second call goes
     further back.
@@ -449,7 +449,7 @@ Global___RollbackPolicyRequest: _TypeAlias = RollbackPolicyRequest  # noqa: Y015
 
 @_typing.final
 class RollbackPolicyResponse(_message.Message):
-    """Response of RollbackPolicy."""
+    """See RollbackPolicy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

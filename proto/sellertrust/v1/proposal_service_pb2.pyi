@@ -223,7 +223,7 @@ Global___Proposal: _TypeAlias = Proposal  # noqa: Y015
 
 @_typing.final
 class CreateProposalRequest(_message.Message):
-    """Request of CreateProposal."""
+    """See CreateProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,7 +285,7 @@ Global___CreateProposalRequest: _TypeAlias = CreateProposalRequest  # noqa: Y015
 
 @_typing.final
 class CreateProposalResponse(_message.Message):
-    """Response of CreateProposal."""
+    """See CreateProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -309,7 +309,7 @@ Global___CreateProposalResponse: _TypeAlias = CreateProposalResponse  # noqa: Y0
 
 @_typing.final
 class GetProposalRequest(_message.Message):
-    """Request of GetProposal."""
+    """See GetProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -331,7 +331,7 @@ Global___GetProposalRequest: _TypeAlias = GetProposalRequest  # noqa: Y015
 
 @_typing.final
 class GetProposalResponse(_message.Message):
-    """Response of GetProposal."""
+    """See GetProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,7 +355,7 @@ Global___GetProposalResponse: _TypeAlias = GetProposalResponse  # noqa: Y015
 
 @_typing.final
 class ListProposalsRequest(_message.Message):
-    """Request of ListProposals."""
+    """See ListProposals."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -367,7 +367,7 @@ class ListProposalsRequest(_message.Message):
     page_size: _builtins.int
     """1 to 100. Default and maximum 100."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     def __init__(
         self,
         *,
@@ -385,7 +385,7 @@ Global___ListProposalsRequest: _TypeAlias = ListProposalsRequest  # noqa: Y015
 
 @_typing.final
 class ListProposalsResponse(_message.Message):
-    """Response of ListProposals."""
+    """See ListProposals."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -413,7 +413,7 @@ Global___ListProposalsResponse: _TypeAlias = ListProposalsResponse  # noqa: Y015
 
 @_typing.final
 class ApproveProposalRequest(_message.Message):
-    """Request of ApproveProposal."""
+    """See ApproveProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -447,7 +447,7 @@ Global___ApproveProposalRequest: _TypeAlias = ApproveProposalRequest  # noqa: Y0
 
 @_typing.final
 class ApproveProposalResponse(_message.Message):
-    """Response of ApproveProposal."""
+    """See ApproveProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,7 +471,7 @@ Global___ApproveProposalResponse: _TypeAlias = ApproveProposalResponse  # noqa: 
 
 @_typing.final
 class WithdrawProposalRequest(_message.Message):
-    """Request of WithdrawProposal."""
+    """See WithdrawProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -501,7 +501,7 @@ Global___WithdrawProposalRequest: _TypeAlias = WithdrawProposalRequest  # noqa: 
 
 @_typing.final
 class WithdrawProposalResponse(_message.Message):
-    """Response of WithdrawProposal."""
+    """See WithdrawProposal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

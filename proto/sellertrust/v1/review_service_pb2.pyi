@@ -61,7 +61,7 @@ class _ShownStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShownState
     SHOWN_STATE_EXACT: _ShownState.ValueType  # 1
     """Exact."""
     SHOWN_STATE_AT_LEAST: _ShownState.ValueType  # 2
-    """The sum of the months that are shown. A month with a number from 1 to 4 is left out."""
+    """The sum of the shown months, without those from 1 to 4."""
     SHOWN_STATE_HIDDEN: _ShownState.ValueType  # 3
     """From 1 to 4."""
 
@@ -73,7 +73,7 @@ SHOWN_STATE_UNSPECIFIED: ShownState.ValueType  # 0
 SHOWN_STATE_EXACT: ShownState.ValueType  # 1
 """Exact."""
 SHOWN_STATE_AT_LEAST: ShownState.ValueType  # 2
-"""The sum of the months that are shown. A month with a number from 1 to 4 is left out."""
+"""The sum of the shown months, without those from 1 to 4."""
 SHOWN_STATE_HIDDEN: ShownState.ValueType  # 3
 """From 1 to 4."""
 Global___ShownState: _TypeAlias = ShownState  # noqa: Y015
@@ -181,13 +181,13 @@ class QueueItem(_message.Message):
     priority: _builtins.float
     """`probability_upheld` x `harm_weight` x (`recent_orders` + 1)."""
     safety_first: _builtins.bool
-    """Whether it is of safety, before all others."""
+    """Whether it concerns safety, before all others."""
     probability_upheld: _builtins.float
     """0 to 1: 1 for an authority, else the notifier's reliability, else the source's prior mean."""
     harm_weight: _builtins.int
     """By severity: minor 1, moderate 3, major 9, critical 27."""
     recent_orders: _builtins.int
-    """The seller's settled orders of the last 30 days, in place of those in transit."""
+    """The seller's settled orders of the last 30 days, for those in transit."""
     held_back: _builtins.bool
     """Whether a bulk decision left it."""
     case: _builtins.str
@@ -198,8 +198,8 @@ class QueueItem(_message.Message):
 
     @_builtins.property
     def decide_by_time(self) -> _timestamp_pb2.Timestamp:
-        """When a person must have decided its caution's case, by the served policy; the earliest of several. Only while a
-        caution is in force.
+        """Its caution's deadline for a person, by the served policy; the earliest of several. Only while a caution is in
+        force.
         """
 
     def __init__(
@@ -255,11 +255,11 @@ class OpenCase(_message.Message):
 
     @_builtins.property
     def caution_end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the caution ends by itself. The case stays open."""
+        """When the caution ends by itself; the case stays open."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Entries behind the caution, at most 100, the latest."""
+        """The caution's latest entries, at most 100."""
 
     def __init__(
         self,
@@ -283,7 +283,7 @@ Global___OpenCase: _TypeAlias = OpenCase  # noqa: Y015
 
 @_typing.final
 class GetNotifierRequest(_message.Message):
-    """Request of GetNotifier."""
+    """See GetNotifier."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -298,7 +298,7 @@ class GetNotifierRequest(_message.Message):
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries recorded before this time. Default: now."""
+        """Only entries recorded earlier. Default: now."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ Global___GetNotifierRequest: _TypeAlias = GetNotifierRequest  # noqa: Y015
 
 @_typing.final
 class GetNotifierResponse(_message.Message):
-    """Response of GetNotifier."""
+    """See GetNotifier."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,7 +341,7 @@ Global___GetNotifierResponse: _TypeAlias = GetNotifierResponse  # noqa: Y015
 
 @_typing.final
 class ListNotifiersRequest(_message.Message):
-    """Request of ListNotifiers."""
+    """See ListNotifiers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,14 +355,14 @@ class ListNotifiersRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """As in GetNotifierRequest."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries recorded before this time. Default: now."""
+        """Only entries recorded earlier. Default: now."""
 
     def __init__(
         self,
@@ -383,7 +383,7 @@ Global___ListNotifiersRequest: _TypeAlias = ListNotifiersRequest  # noqa: Y015
 
 @_typing.final
 class ListNotifiersResponse(_message.Message):
-    """Response of ListNotifiers."""
+    """See ListNotifiers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -411,7 +411,7 @@ Global___ListNotifiersResponse: _TypeAlias = ListNotifiersResponse  # noqa: Y015
 
 @_typing.final
 class ListReviewQueueRequest(_message.Message):
-    """Request of ListReviewQueue."""
+    """See ListReviewQueue."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -425,14 +425,14 @@ class ListReviewQueueRequest(_message.Message):
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the previous page; only `page_size` may differ."""
+    """The previous `next_page_token`; only `page_size` may differ."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """Only violations that occurred and were reported before. Default: no bound."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """Only entries recorded before this time. Default: now."""
+        """Only entries recorded earlier. Default: now."""
 
     def __init__(
         self,
@@ -453,7 +453,7 @@ Global___ListReviewQueueRequest: _TypeAlias = ListReviewQueueRequest  # noqa: Y0
 
 @_typing.final
 class ListReviewQueueResponse(_message.Message):
-    """Response of ListReviewQueue."""
+    """See ListReviewQueue."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -468,9 +468,9 @@ class ListReviewQueueResponse(_message.Message):
     truncated: _builtins.bool
     """Whether only the newest open violations were sorted: 20,000 of safety and 20,000 others."""
     open_cases: _builtins.int
-    """All undecided cases. Only on the first page."""
+    """All undecided cases, only on the first page."""
     overdue_cases: _builtins.int
-    """Cases past their deadline. Only on the first page."""
+    """Those past their deadline, only on the first page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueItem]:
         """Most urgent first."""
@@ -619,7 +619,7 @@ Global___DecideViolationsRequest: _TypeAlias = DecideViolationsRequest  # noqa: 
 
 @_typing.final
 class DecideViolationsResponse(_message.Message):
-    """Response of DecideViolations."""
+    """See DecideViolations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,7 +709,7 @@ Global___DecideViolationsResponse: _TypeAlias = DecideViolationsResponse  # noqa
 
 @_typing.final
 class GetTransparencyReportRequest(_message.Message):
-    """Request of GetTransparencyReport."""
+    """See GetTransparencyReport."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -735,7 +735,7 @@ Global___GetTransparencyReportRequest: _TypeAlias = GetTransparencyReportRequest
 
 @_typing.final
 class GetTransparencyReportResponse(_message.Message):
-    """Response of GetTransparencyReport."""
+    """See GetTransparencyReport."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -752,11 +752,11 @@ class GetTransparencyReportResponse(_message.Message):
     period: _builtins.str
     """As requested."""
     published_sequence: _builtins.int
-    """The last entry's sequence that `published` counts."""
+    """The last entry of `published`."""
     known_sequence: _builtins.int
-    """The last entry's sequence that `known` counts."""
+    """The last entry of `known`."""
     simulated: _builtins.bool
-    """Whether the ledger runs on a clock of its own, as a demo's does: no figure is about real sellers."""
+    """Whether the ledger runs on its own clock, as a demo does: no figure is about real sellers."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """The begin of the period."""
@@ -767,8 +767,8 @@ class GetTransparencyReportResponse(_message.Message):
 
     @_builtins.property
     def publish_time(self) -> _timestamp_pb2.Timestamp:
-        """Two months after the end: `published` holds what was known then. Not set if that is to come, or if the ledger
-        knew nothing by then.
+        """Two months after the end: `published` holds what was known then. Not set if that is to come, or if the ledger knew
+        nothing by then.
         """
 
     @_builtins.property
@@ -777,11 +777,11 @@ class GetTransparencyReportResponse(_message.Message):
 
     @_builtins.property
     def figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencyFigure]:
-        """The figures, in the order of the report."""
+        """In the order of the report."""
 
     @_builtins.property
     def not_from_ledger(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Figures of the regulation that no entry tells, such as `recipients`. None of them is 0."""
+        """Figures of the regulation that entries do not hold, such as `recipients`; none is 0."""
 
     def __init__(
         self,
@@ -824,7 +824,7 @@ class TransparencyFigure(_message.Message):
     """The unit of its values."""
     @_builtins.property
     def published(self) -> Global___TransparencyValue:
-        """As known at `publish_time`. Only with that."""
+        """As known at `publish_time`, if that is set."""
 
     @_builtins.property
     def known(self) -> Global___TransparencyValue:
@@ -863,20 +863,20 @@ class TransparencyValue(_message.Message):
     state: Global___ShownState.ValueType
     """Whether `count` is shown."""
     count: _builtins.int
-    """The count; of a median or a share, the cases behind it. 0 if hidden."""
+    """The count, or the cases behind a median or share; 0 if hidden."""
     value: _builtins.float
-    """The median or the share. Not set if hidden, or without a case."""
+    """The median or share, unless hidden or without a case."""
     low: _builtins.float
-    """Lower end of a 95 % interval. Only of shares by random inspections."""
+    """Lower end of a 95 % interval, only of shares by random inspections."""
     high: _builtins.float
-    """Upper end of that interval."""
+    """Upper end."""
     @_builtins.property
     def splits(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencySplit]:
-        """What adds up to `count`, by dimension."""
+        """The parts of `count`, by dimension."""
 
     @_builtins.property
     def months(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencyMonth]:
-        """Of a year, the count of each month."""
+        """The months of a year."""
 
     def __init__(
         self,
@@ -910,7 +910,7 @@ Global___TransparencyValue: _TypeAlias = TransparencyValue  # noqa: Y015
 
 @_typing.final
 class TransparencySplit(_message.Message):
-    """One way in which a count is divided."""
+    """A division of a count."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -924,11 +924,11 @@ class TransparencySplit(_message.Message):
     """Their sum."""
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransparencyCell]:
-        """The parts that are shown each for itself."""
+        """The parts shown singly."""
 
     @_builtins.property
     def together(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Parts that are stated only together, since one of them is from 1 to 4."""
+        """Parts stated only together, since one is from 1 to 4."""
 
     def __init__(
         self,

@@ -106,8 +106,8 @@ class ReviewServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetTransparencyReport(self, request, context):
-        """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-        numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
+        """Returns the figures of a public report on a month or year, by Regulation (EU) 2024/2835. Small numbers are hidden,
+        also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,8 +53,8 @@ class ReviewServiceStub:
     run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
     """
     GetTransparencyReport: _grpc.UnaryUnaryMultiCallable[_review_service_pb2.GetTransparencyReportRequest, _review_service_pb2.GetTransparencyReportResponse]
-    """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-    numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
+    """Returns the figures of a public report on a month or year, by Regulation (EU) 2024/2835. Small numbers are hidden,
+    also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
     """
 
 @_typing.type_check_only
@@ -82,8 +82,8 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     run. FAILED_PRECONDITION with `SELECTION_CHANGED` if other violations than its dry run's would be decided.
     """
     GetTransparencyReport: _aio.UnaryUnaryMultiCallable[_review_service_pb2.GetTransparencyReportRequest, _review_service_pb2.GetTransparencyReportResponse]  # type: ignore[assignment]
-    """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-    numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
+    """Returns the figures of a public report on a month or year, by Regulation (EU) 2024/2835. Small numbers are hidden,
+    also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
     """
 
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -138,8 +138,8 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_service_pb2.GetTransparencyReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_service_pb2.GetTransparencyReportResponse, _abc.Awaitable[_review_service_pb2.GetTransparencyReportResponse]]:
-        """Returns the figures of a public report about a month or a year, along the parts of Regulation (EU) 2024/2835. Small
-        numbers are hidden, also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
+        """Returns the figures of a public report on a month or year, by Regulation (EU) 2024/2835. Small numbers are hidden,
+        also from differences of totals. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` during another report.
         """
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -685,7 +685,7 @@ Global___ThinFile: _TypeAlias = ThinFile  # noqa: Y015
 
 @_typing.final
 class GetTrustScoreRequest(_message.Message):
-    """Request of GetTrustScore."""
+    """See GetTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -735,7 +735,7 @@ Global___GetTrustScoreRequest: _TypeAlias = GetTrustScoreRequest  # noqa: Y015
 
 @_typing.final
 class GetTrustScoreResponse(_message.Message):
-    """Response of GetTrustScore."""
+    """See GetTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -759,7 +759,7 @@ Global___GetTrustScoreResponse: _TypeAlias = GetTrustScoreResponse  # noqa: Y015
 
 @_typing.final
 class BatchGetTrustScoresRequest(_message.Message):
-    """Request of BatchGetTrustScores."""
+    """See BatchGetTrustScores."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -809,7 +809,7 @@ Global___BatchGetTrustScoresRequest: _TypeAlias = BatchGetTrustScoresRequest  # 
 
 @_typing.final
 class BatchGetTrustScoresResponse(_message.Message):
-    """Response of BatchGetTrustScores."""
+    """See BatchGetTrustScores."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -867,7 +867,7 @@ Global___BatchGetTrustScoresResponse: _TypeAlias = BatchGetTrustScoresResponse  
 
 @_typing.final
 class ExplainTrustScoreRequest(_message.Message):
-    """Request of ExplainTrustScore."""
+    """See ExplainTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -913,7 +913,7 @@ Global___ExplainTrustScoreRequest: _TypeAlias = ExplainTrustScoreRequest  # noqa
 
 @_typing.final
 class ExplainTrustScoreResponse(_message.Message):
-    """Response of ExplainTrustScore."""
+    """See ExplainTrustScore."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
