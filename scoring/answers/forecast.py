@@ -1,4 +1,4 @@
-"""What becomes of a seller's score on the next days, by today's rules, if it waits, trades cleanly or is verified."""
+"""A seller's score on the next days, by today's rules, if it waits, trades cleanly or is verified."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,19 +20,16 @@ from scoring.scores.score import CoreAnswer, answer
 
 HORIZON_DAYS = LOOK_BACK_DAYS
 VOLUME_DAYS = 90
-"""Days whose orders are the settled volume of a seller."""
 MAX_CELLS = 2_000_000
-"""Entries times midnights up to which every course is followed: about a second."""
+"""Entries times midnights, up to which every course is followed: about a second."""
 PART_CELLS = 1_000_000
-"""Entries times midnights that are folded at once: about 300 MB."""
+"""Entries times midnights folded at once: about 300 MB."""
 MAX_WAITS = 3
 """Times HORIZON_DAYS that a wait is followed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What the seller does from today on."""
-
     trades: bool = False
     """Cleanly, at its settled volume."""
     level: IdentityLevel | None = None
@@ -52,7 +49,6 @@ class Forecast:
     points: Ints
 
     def find_day(self, tier: int) -> int | None:
-        """Return the first day ahead with at least a tier, or None."""
         reached = np.flatnonzero(self.tiers[1:] >= tier)
         return int(reached[0]) + 1 if len(reached) else None
 
@@ -62,7 +58,6 @@ class TierPath:
     tier: Tier
     course: Course
     days: int
-    """From today; it is reached at that UTC midnight."""
     points: int
     orders_a_day: float
 
@@ -87,7 +82,7 @@ class Forecasts:
 
     @property
     def is_fixed(self) -> bool:
-        """Return whether no act of the seller gives a better tier sooner than a wait; False in the best tier."""
+        """Return whether no act gives a better tier sooner than a wait; False in the best tier."""
         acting = (one.course for one in self.all if one.course.acts)
         return self.tier < max(Tier) and not any(self.reaches_better_tier(course) for course in acting)
 
@@ -103,7 +98,6 @@ class Forecasts:
 
 
 def daily_volume(facts: Facts) -> int:
-    """Return the orders settled in the last VOLUME_DAYS days."""
     recent = facts.exposure_day >= facts.observe_day[0] - VOLUME_DAYS
     return int(facts.exposure_orders[recent].sum())
 
@@ -197,7 +191,6 @@ def _fold_courses(
 
 
 def _resolve_courses(given: CoreAnswer, courses: Sequence[Course], days: int) -> SellerFacts:
-    """Return the facts of each course at the UTC midnight so many days ahead."""
     today = given.known.observe_time // DAY
     variants = [_variant_of(given, course, days) for course in courses]
     return resolve_variants(given.known, variants, max((today + days) * DAY, given.known.observe_time))

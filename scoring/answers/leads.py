@@ -44,7 +44,7 @@ class Lead:
     caused: bool = False
     """Whether the answer changes as said without these entries, or once the lack ends."""
     responsive: bool = False
-    """Whether one act of the seller about it moves the tier within the days ahead."""
+    """Whether one act of the seller moves the tier within the days ahead."""
     contestable: bool = False
     """Whether an appeal is open or pending."""
     ends: int | None = None
@@ -59,8 +59,6 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """A decision that was taken back."""
-
     violation: str
     points: int
     """That the score would lose if the decision still stood."""
@@ -99,7 +97,6 @@ def find_leads(
 
 
 def list_reasons(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
-    """Yield every reason, with flags that are still to be computed."""
     score, rows = whole.score, whole.given.known.table.rows
     ends = {entry: part.until for part in whole.in_force.standing_parts for entry in part.entries}
     status = _last_statuses(rows)
@@ -186,19 +183,17 @@ def _can_gain(courses: Sequence[Course], forecasts: Forecasts) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AppealEffect:
-    """What an appeal gives if it succeeds."""
-
     entries: tuple[str, ...]
     points: int
     tier: Tier | None
     violations: tuple[str, ...]
-    """Those that can be appealed now."""
+    """Open to appeal."""
 
 
 def list_appeals(
     whole: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
 ) -> list[AppealEffect]:
-    """Return the incidents that can be appealed, those with the largest effect on the points first, at most MAX_LEADS."""
+    """Return the incidents open to appeal, those with the largest effect first, at most MAX_LEADS."""
     leads = [lead for lead in list_reasons(whole, explanation) if lead.contestable and lead.category is not None]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
     scores = _score_variants(whole, [Variant(without=frozenset(lead.entries)) for lead in leads], check)

@@ -32,11 +32,10 @@ class StatementOfReasons:
     alike: tuple[MeasureInForce, ...] = ()
     """Others of its kind in force: they hold on if it ends."""
     path: TierPath | None = None
-    """The shortest way out of a measure by tier that the seller can go by itself."""
+    """The shortest way out of a measure by tier."""
     statement: MeasureStatement | None = None
     """The last one on record."""
     notice: MeasureStatement | None = None
-    """That the letter was sent since."""
     bar: MeasureStatement | None = None
     """That keeps the letter from the seller."""
 
@@ -92,7 +91,7 @@ def list_statements(whole: WholeAnswer, check: Callable[[], None] = lambda: None
 
 
 def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -> MeasureStatement | None:
-    """Return the sent letter if the measure did not change since."""
+    """Return the sent letter unless the measure changed since."""
     return None if sent is None or last is None or sent.sequence < last.sequence else sent
 
 
@@ -123,7 +122,6 @@ def _find_automation(one: MeasureInForce, rule: Rule | None) -> Automation:
 
 
 def _list_reasons_of_tier(whole: WholeAnswer, check: Callable[[], None]) -> list[Lead]:
-    """Return the reasons for a tier that are no violation."""
     explanation, facts, policy = explain(whole.given, check), whole.given.facts, whole.policy
     found = [] if explanation is None else [one for one in list_reasons(whole, explanation) if one.category is None]
     orders, days = int(facts.exposure_orders.sum()), int(facts.observe_day[0] - facts.start_day[0])

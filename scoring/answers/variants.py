@@ -15,14 +15,12 @@ _CHANGING = (Kind.STATUS, Kind.ATTRIBUTION)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One change of a seller's facts; by default none."""
-
     without: frozenset[str] = frozenset()
-    """Ids of removed entries; with a report everything about its violation goes."""
+    """Removed ids; with a report everything about its violation goes."""
     without_failures: bool = False
     added: Sequence[FactRow] = ()
     sold: Sequence[SaleRow] = ()
-    """Added exposure, without the seller, currency and value."""
+    """Added exposure."""
 
 
 def resolve_variants(known: SellerFacts, variants: Sequence[Variant], observe_time: int) -> SellerFacts:

@@ -1,5 +1,3 @@
-"""One seller's answer with all that explains it: score, measures, their facts, and the stamp."""
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +17,6 @@ class WholeAnswer:
     policy: Policy
     stamp: Stamp
     notices: Sequence[MeasureStatement] = ()
-    """That a letter about a measure was sent or barred, by sequence."""
 
     @property
     def score(self) -> TrustScore:

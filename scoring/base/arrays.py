@@ -1,5 +1,3 @@
-"""Types of arrays, sums of amounts, and runs of equal values."""
-
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ MAX_TOTAL = 10**18
 
 
 def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:
-    """Return the sum of the amounts of each case, at most MAX_TOTAL; amounts are from 0 to 10^15."""
+    """Add up amounts of 0 to 10^15 by case, at most MAX_TOTAL."""
     high, low = np.zeros((2, cases), dtype=np.int64)
     np.add.at(high, case, amounts >> 30)
     np.add.at(low, case, amounts & (1 << 30) - 1)

@@ -19,7 +19,6 @@ def field_name(path: FieldPath) -> str:
 
 
 def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
-    """Return (index, rest of the path) for a path into a list; else (None, the whole path)."""
     if len(path) > 1 and isinstance(path[1], int):
         return path[1], path[2:]
     return None, path
@@ -175,8 +174,6 @@ class AuditUnavailable(SellertrustError):
 
 
 class ApprovalRequired(SellertrustError):
-    """No proposal of exactly this call has two persons."""
-
     reason = "APPROVAL_REQUIRED"
 
 
@@ -300,7 +297,7 @@ class PolicyMoved(SellertrustError):
 
 
 class LossNotAccepted(SellertrustError):
-    """By the committed assumptions a verdict of the policy's loss certificate fails, and no person accepted the sum."""
+    """A verdict of the loss certificate fails, and no person accepted the sum."""
 
     reason = "LOSS_NOT_ACCEPTED"
 

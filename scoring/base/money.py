@@ -1,5 +1,3 @@
-"""Amounts of money as people write them: minor units in, `50,400.00 EUR` out, and back."""
-
 import re
 from contextlib import suppress
 from typing import Any
@@ -55,7 +53,6 @@ def read_minor_units(data: Any, currency: str) -> Any:
 
 
 def find_currency(text: str) -> str:
-    """Return the currency that an amount in units states, or an empty text."""
     found = _UNITS.fullmatch(text)
     return found[3] if found else ""
 

@@ -62,7 +62,6 @@ class Part:
         return name in self.data
 
     def refuse(self, name: str, text: str) -> None:
-        """Note an error about a value, or about the whole part if the name is empty."""
         self._read.add(name)
         if self.is_missing:
             return
@@ -72,7 +71,6 @@ class Part:
         self.errors.append(f"{place} {text}" if place else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        """Read a whole number from `least` to `most`."""
         value = self.value(name)
         if value is None and default is not None:
             return default
@@ -84,7 +82,6 @@ class Part:
         return least
 
     def decimal(self, name: str, least: float, most: float, default: float) -> float:
-        """Read a number from `least` to `most`, whole or not."""
         value = self.value(name)
         if value is None:
             return default
@@ -106,7 +103,6 @@ class Part:
         return ""
 
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
-        """Read a text that a pattern matches whole; an error states that it must be `what`."""
         value = self.value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
@@ -123,7 +119,6 @@ class Part:
             return 0
 
     def flag(self, name: str) -> bool:
-        """Read true or false; a missing value is false."""
         value = self.value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
@@ -148,7 +143,6 @@ class Part:
         return found
 
     def names(self, name: str, is_name: Callable[[str], bool], what: str) -> list[str]:
-        """Read a list of one or more texts that `is_name` accepts; an error states that they must be of `what`."""
         value = self.value(name)
         items = value if isinstance(value, list) else []
         found = [item for item in items if isinstance(item, str) and is_name(item)]
@@ -164,7 +158,6 @@ class Part:
         return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
-        """Read a list of one or more different members."""
         by_name = {member.name.lower(): member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 
@@ -195,7 +188,6 @@ class Part:
         return self._make_part(value, name)
 
     def optional_part(self, name: str) -> "Part":
-        """Read a table that may be missing; it is empty then."""
         return self.part(name) if name in self else self._make_part({}, name)
 
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
@@ -230,11 +222,9 @@ class Part:
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
 
     def skip_others(self) -> None:
-        """Mark all values of this part as read for `refuse_what_is_left`."""
         self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:
-        """Note an error for each unread value, in this part and the parts below."""
         for name in [str(name) for name in self.data if name not in self._read]:
             known = sorted(self._read | self._known)
             remedy = ""
@@ -247,7 +237,6 @@ class Part:
             part.refuse_what_is_left()
 
     def value(self, name: str) -> Any:
-        """Return a value as it is stated, or None."""
         self._read.add(name)
         return self.data.get(name)
 
@@ -261,7 +250,6 @@ class Part:
 
 
 def stated(read: Callable[[Part, str], Any], default: Any = MISSING) -> Any:
-    """Return a dataclass field that a part states under the field's name."""
     return field(default=default, metadata={"read": read})
 
 
@@ -275,12 +263,10 @@ def member_of(members: Iterable[IntEnum], default: IntEnum | None = None) -> Any
 
 
 def optional_text() -> Any:
-    """Return the field of a text that a part may leave out."""
     return stated(lambda part, name: part.text(name, 1) if name in part else "", "")
 
 
 def read_fields(kind: type[T], part: Part, **known: Any) -> T:
-    """Read a dataclass from a part, but for the `known` fields."""
     declared = [f for f in fields(kind) if f.name not in known and "read" in f.metadata]  # type: ignore[arg-type]
     return kind(**known, **{f.name: f.metadata["read"](part, f.name) for f in declared})
 

@@ -1,5 +1,3 @@
-"""The callback by which long work reports its progress."""
-
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]

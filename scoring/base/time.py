@@ -6,7 +6,6 @@ from functools import lru_cache
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-"""Microseconds of a second and of a day."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DATE = _EPOCH.date()

@@ -94,7 +94,7 @@ def find_cautions(
 
 
 def _find_possible_cases(known: SellerFacts, stated: CautionTable) -> Bools:
-    """Return, by case, whether its entries could set off a caution in force; never misses one."""
+    """Return whether a case's entries could set off a caution in force; never miss one."""
     columns = known.table.columns
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
@@ -117,12 +117,10 @@ def _find_possible_cases(known: SellerFacts, stated: CautionTable) -> Bools:
 
 
 def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
-    """Return the first day of flow that can set off a caution in force at a time."""
     return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - stated.flow_days
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    """Return whether flow since `choose_first_recent_day` may set off a caution in force at a time."""
     first = choose_first_recent_day(observe_time, stated)
     table = FlowTable(flow, stated.currency, has_earlier=True)
     return any(

@@ -17,9 +17,8 @@ from scoring.policy.measures import PPM
 class ReachedDay(NamedTuple):
     day: int
     known_time: int
-    """When the day was first stated, in microseconds."""
     entries: tuple[str, ...]
-    """First statements of the considered days, by day."""
+    """First statements, by day."""
     measured: "Measured"
     refunded_time: int = NEVER
     """When refunds undid a jump, in microseconds, or NEVER."""
@@ -57,7 +56,6 @@ class FlowTable:
         return until[last - start + 1] - until[first - start]
 
     def find_first_known(self, first: int) -> int:
-        """Return the day if the seller sold before it, else the first stated day."""
         return first if self._has_earlier else _find_first_known(self.stated, first)
 
 

@@ -1,5 +1,3 @@
-"""Moments at which rules of caution are reached, and their spans, also by earlier knowledge."""
-
 import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +27,7 @@ from scoring.policy.caution import (
 )
 
 MAX_LATE_DAYS = 7
-"""Days within which a day of flow must be first stated to set anything off."""
+"""A day of flow stated later sets nothing off."""
 
 MAX_RESTATED = 2_000
 """Most superseded statements of one seller's flow, the latest."""
@@ -43,8 +41,6 @@ _ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
 class Onset(NamedTuple):
-    """A moment at which a rule's trigger is reached."""
-
     time: int
     rule: CautionRule
     signs: tuple[Sign, ...]
@@ -63,7 +59,6 @@ class Onset(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Return when the caution ends if it is not cut, in microseconds."""
         return self.time + self.rule.days * DAY
 
     @property
@@ -80,7 +75,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownSigns:
-    """All facts of one seller that may reach a rule, also those taken back."""
+    """Facts that may reach a rule, also those taken back."""
 
     signs: Sequence[Sign]
     flow: Sequence[FlowDay]
@@ -339,7 +334,6 @@ def _cut_to_days_left(
 
 
 def _may_be_cut(one: Onset, confirmed: Sequence[int]) -> bool:
-    """Return whether a caution imposes something, and no violation was confirmed in the SPAN_DAYS before it."""
     place = bisect_right(confirmed, one.time)
     return one.imposes and (not place or confirmed[place - 1] <= one.time - _SPAN)
 

@@ -1,5 +1,3 @@
-"""Signs of one seller that may reach a rule of caution, also those taken back."""
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -76,7 +74,7 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
 
 
 def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
-    """Yield the changes of control and of lower identity of one seller; arguments as of `list_signs`."""
+    """Yield changes of control and of lower identity; arguments as of `list_signs`."""
     known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
     order = np.lexsort((known.sequence, known.occur_time))
     before = 0
@@ -93,7 +91,6 @@ def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Ite
 
 
 def find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Return when each entry was last taken back, by id."""
     times: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.sequence):
         if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:

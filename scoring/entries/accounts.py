@@ -19,12 +19,11 @@ class DepositAccount:
 
     held_minor: int = 0
     currency: str = ""
-    """The deposit's one currency; empty if the balance is 0."""
+    """Empty if the balance is 0."""
     placed_minor: int = 0
     drawn_minor: int = 0
 
     def held_in(self, currency: str) -> int:
-        """Return the balance in a currency, in minor units."""
         return self.held_minor if self.currency == currency else 0
 
     def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
@@ -68,7 +67,7 @@ class ClaimBalance:
     """One adjudicated claim against one seller."""
 
     currency: str = ""
-    """The claim's one currency; empty if the claim is not recorded."""
+    """Empty if the claim is not recorded."""
     paid_minor: int = 0
     recovered_minor: int = 0
     """Draws from the deposit included."""

@@ -1,5 +1,3 @@
-"""Cases: the allowed statements about the case of a caution or of a stop of payouts."""
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256

@@ -63,9 +63,7 @@ def check_fields(fact: Any) -> Problems:
 
 
 def initial_status(fact: ViolationReported | ProductViolationReported) -> Status:
-    """Return the status of a new report: CONFIRMED for an authority's final act with a verified identifier, else
-    ALLEGED.
-    """
+    """Return CONFIRMED for an authority's final act with a verified identifier, else ALLEGED."""
     final_act = fact.final and fact.identifier_verified and fact.source in AUTHORITIES
     return Status.CONFIRMED if final_act else Status.ALLEGED
 

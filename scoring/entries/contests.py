@@ -1,5 +1,3 @@
-"""Contests: the allowed statements about a measure, its complaints, and their decisions."""
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -71,7 +69,6 @@ def require_confirmed(
 
 
 def build_unknown_measure(name: str, path: FieldPath) -> MeasureNotFound:
-    """Return the error for a measure that no entry states about its seller."""
     text = f"no measure {name!r} is recorded against this seller; give the id that its entry states as `measure`"
     return MeasureNotFound(text, {"measure": name}, path)
 
@@ -84,7 +81,6 @@ class Contests:
     """By violation, the (actor, authenticated caller) of each decision."""
 
     def state_measure(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
-        """Record a statement about a measure; the time is in microseconds."""
         before = self.measures.get(fact.measure)
         actors, callers, violations = {fact.actor}, {caller} - {""}, {*fact.violations}
         if before is not None:
@@ -108,7 +104,7 @@ class Contests:
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
     def record_decider(self, violation: str, actor: str, caller: str) -> None:
-        """Record a decider of a violation, who must not decide about measures that rest on it."""
+        """Record that this decider must not decide measures that rest on the violation."""
         self.deciders.setdefault(violation, set()).add((actor, caller))
 
     def file_complaint(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
@@ -177,7 +173,6 @@ class Contests:
         self.mark_decided(fact.complaint, entry.entry_id)
 
     def lift_measure(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
-        """Return the entry that lifts the measure of an upheld complaint, or None."""
         name = self.complaints[fact.complaint].measure
         measure = self.measures[name]
         if fact.outcome is not ComplaintOutcome.UPHELD or measure.state is MeasureState.LIFTED:

@@ -233,7 +233,7 @@ class Derivation:
         return new
 
     def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
-        """Add a decision; it is pending if the violation is not recorded and the entry names a seller."""
+        """Add a decision, pending if the violation is unrecorded and the entry names a seller."""
         entry, known = item.entry, self._context
         decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
         # The ledger's own ids are either recorded or mistaken: no caller can know one before.
@@ -265,7 +265,7 @@ class Derivation:
         return added
 
     def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
-        """Return the state of the entry's violation; another seller's counts as missing."""
+        """Return the state; another seller's counts as missing."""
         state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
         if state is None or seller not in {"", state.seller}:
@@ -295,7 +295,6 @@ class Derivation:
             balances.claims[seller, fact.claim] = claim.apply(fact, path)
 
     def _find_corrected_seller(self, fact: EntryCorrected, seller: str, path: FieldPath) -> str:
-        """Check that an entry may be corrected this way; return its seller."""
         if fact.entry not in self._context.correction_targets:
             raise EntryNotFound(
                 f"no entry {fact.entry!r} is recorded; append it first",

@@ -1,4 +1,4 @@
-"""The recorded data that concerns a batch: the ledger loads it, derivation reads it."""
+"""Recorded data about a batch, loaded by the ledger and read by derivation."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -43,7 +43,7 @@ class DerivationContext:
     states: dict[str, ViolationState] = field(default_factory=dict)
     """The batch's violations, and those derived from them."""
     waiting_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)
-    """By violation, the decisions appended before it, applied or not."""
+    """By violation, those appended before it, applied or not."""
     listings: dict[str, list[Listing]] = field(default_factory=dict)
     reports: dict[str, list[ProductReport]] = field(default_factory=dict)
     product_decisions: dict[str, list[TimedDecision]] = field(default_factory=dict)

@@ -176,7 +176,6 @@ def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
 
 
 Member = tuple[str, str]
-"""One member of a JSON object: ('"key":', value as JSON)."""
 
 
 def _join_members(members: Sequence[Member]) -> str:
@@ -184,7 +183,6 @@ def _join_members(members: Sequence[Member]) -> str:
 
 
 def _encode_members(entry: Entry) -> list[Member]:
-    """Return every non-default field as a JSON member, by key."""
     values_of, layout = _LAYOUTS[type(entry.fact)]
     return [
         (key, write(value))
@@ -220,7 +218,7 @@ ERASED_TEXT = "[erased]"
 
 
 def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
-    """Return the readers by key, and the values of absent required fields: 0 or erased."""
+    """Return readers by key, and the values of absent required fields: 0 or erased."""
     fields = KINDS[kind].fields
     omissible = [f for f in fields if f.required and (f.shape.sealed or f.shape.kind == "count")]
     defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}
@@ -236,7 +234,6 @@ def is_by_rule(fact: Fact) -> bool:
 
 
 def derive_entry(origin: Entry, about: str, fact: Fact) -> Entry:
-    """Return the entry that follows from another about the same seller, at the same time; `about`: its own thing."""
     entry_id = derived_id(origin.entry_id, about)
     return Entry(entry_id, origin.seller, fact, origin.occur_time, origin.report_time, origin=origin.entry_id)
 

@@ -68,7 +68,6 @@ def parse_word(words: type[Word], text: str) -> Word:
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
-    """Return the shape for members of `words`; `proto`: the contract's name."""
     known = frozenset(words)
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
@@ -85,7 +84,6 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
 
 
 def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
-    """Return the shape for whole numbers; `proto`: the contract's type."""
     text = f"must be {minimum:,} to {maximum:,}"
     return Shape(
         "count", proto, lambda v: None if minimum <= v <= maximum else text, int.__repr__, parse=parse_whole_number
@@ -103,7 +101,7 @@ def text(max_length: int, *, sealed: bool = False) -> Shape:
 
 
 def pattern(regex: str, error: str) -> Shape:
-    """Return the shape for text that fully matches; `error`: what a wrong text should be."""
+    """Return a shape for a full match; `error`: what a wrong text should be."""
     compiled = re.compile(regex)
     return Shape("text", "string", lambda value: None if compiled.fullmatch(value) else error)
 
@@ -139,7 +137,7 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_line_error(value: str, max_length: int) -> str | None:
-    """Return what is wrong with a text as one line; None if valid.
+    """Return why a text is no line; None if valid.
 
     Wrong are characters beyond `max_length`, and those that move the cursor, break the line or turn its direction.
     """
@@ -248,7 +246,7 @@ def required(number: int, shape: Shape, text: str, *, column: str = "", missing_
 
 
 def optional(number: int, shape: Shape, text: str, *, column: str = "") -> Any:
-    """Return a dataclass field that may be left out: then it is empty or 0; a word, a time or a day is None."""
+    """Return a field that is empty or 0 if left out; a word, a time or a day is None."""
     metadata = _describe_field(number, shape, text, column)
     if shape.kind == "attributes":
         return field(default_factory=dict, metadata=metadata)

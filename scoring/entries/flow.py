@@ -1,5 +1,3 @@
-"""Recorded flow by day, for caution and the terms of trade."""
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

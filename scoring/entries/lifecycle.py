@@ -1,4 +1,4 @@
-"""The lifecycle of a violation as one table, for code, contract comments, CLI and docs."""
+"""A violation's lifecycle as one table, for code, contract comments, CLI and docs."""
 
 from types import MappingProxyType
 
@@ -40,7 +40,6 @@ RETRACTED_STATUSES = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERT
 
 
 def allowed_actions(status: Status) -> tuple[Action, ...]:
-    """Return the actions that `status` allows, in the order of their numbers."""
     return tuple(action for (known, action) in TRANSITIONS if known is status)
 
 

@@ -60,12 +60,10 @@ class ViolationState:
 
     @property
     def is_of_another_seller(self) -> bool:
-        """Return whether it was accepted that the goods were another seller's."""
         return self.attribution is Attribution.ACCEPTED
 
     @property
     def is_retracted(self) -> bool:
-        """Return whether it counts as if never reported."""
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
@@ -125,9 +123,7 @@ class ViolationState:
         )
 
     def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
-        """Return the pending decisions that may still be applied, in order: an earlier one than the last valid is
-        never.
-        """
+        """Return those that may still be applied, in order: one earlier than the last valid is never."""
         mine = [decision for decision in waiting if decision.seller == self.seller]
         last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
         last = max(last, self.own_decision_time or 0)
@@ -136,7 +132,6 @@ class ViolationState:
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
-    """Return whether the last decision is a bulk decision that left the violation to a person."""
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 
@@ -145,8 +140,6 @@ Incident = TypeVar("Incident", str, int)
 
 
 class ReportMove(NamedTuple, Generic[Incident]):
-    """A correction that moved a report in time."""
-
     sequence: int
     incident: Incident
 

@@ -99,7 +99,6 @@ def category_of_type(number: int) -> Category:
 
 
 def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
-    """Return the table of violation types in force at `occur_time` (microseconds), by key."""
     for since, table in reversed(TABLES):
         if since <= occur_time:
             return table

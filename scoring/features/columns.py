@@ -90,13 +90,12 @@ class EntryColumns:
     violation_type: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
-        """Return the entries at `index` (a mask, indices or a slice); columns are copied when first read."""
+        """Select by mask, indices or slice; columns are copied when first read."""
         if isinstance(index, slice):
             return _Lazy(self, index)
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
-        """Return the entries with entry i in case `case[i]`, out of `cases`."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_columns(self, **columns: Ints) -> "EntryColumns":
@@ -160,7 +159,6 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
 
 
 def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
-    """Return the ids of entries, incidents and targets by their codes in `columns_of`."""
     texts = (text for row in rows for text in (row.incident, row.entry_id, row.target) if text is not None)
     return list(dict.fromkeys(texts))
 
@@ -185,7 +183,7 @@ class FactTable:
     products: Sequence[str] = ()
     """The product categories of `sales` by code."""
     values: Mapping[str, Ints] = field(default_factory=dict)
-    """By currency, the value in minor units of each statement in `sales`, by its `row`; empty if nobody asked."""
+    """By currency, in minor units, of each statement in `sales`, by its `row`; empty if nobody asked."""
     midnights: Ints | None = None
     """Points at the last midnights by an answer of the same model on the same facts, of shape (midnights, sellers); -1:
     unknown.
@@ -207,7 +205,7 @@ def tabulate(
     sold: Sequence[SaleRow] | None = None,
     values: Mapping[str, Sequence[int]] = NO_VALUES,
 ) -> FactTable:
-    """Turn rows about `sellers` into a table; `sold`: exposure outside the rows; `values`: of `sold` by currency."""
+    """Turn rows into a table; `sold`: exposure outside the rows; `values`: of `sold` by currency."""
     if sold is None:
         return FactTable(rows, columns_of(rows, sellers))
     by_currency = {currency: np.array(of_sales, dtype=np.int64) for currency, of_sales in values.items()}
@@ -215,7 +213,6 @@ def tabulate(
 
 
 def _make_sale_columns(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
-    """Return statements of exposure as columns, and their product categories by code."""
     nothing = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
     products: Sequence[str] = ()

@@ -55,7 +55,6 @@ class Facts:
     override_until: Ints
 
     def part(self, cases: slice) -> "Facts":
-        """Return the facts of consecutive cases, renumbered from 0."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -99,8 +98,6 @@ _IS_OF_MANY = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """The visible entries of each case at its observe time, before counting."""
-
     observe_day: Ints
     judged: Judged
     """The violations, each in its final incident."""
@@ -216,7 +213,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
 
 
 def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
-    """Return the first day with settled orders or a stated identity, by case, or NEVER."""
+    """Return the first day of settled orders or a stated identity, or NEVER."""
     start = np.full(cases, NEVER)
     np.minimum.at(start, sold.case, sold.day)
     np.minimum.at(start, known.case, known.occur_time // DAY)
@@ -266,7 +263,6 @@ def _find_highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
 
 
 def _sort_by_case(entries: EntryColumns, *keys: str) -> EntryColumns:
-    """Return the entries by case, then by the columns `keys`."""
     if len(entries.case) < 2:
         return entries
     return entries.take(np.lexsort([getattr(entries, key) for key in (*reversed(keys), "case")]))

@@ -1,9 +1,3 @@
-"""Findings: the inspections and disputes that enter a score.
-
-An inspection counts if its source is one of `INSPECTORS`. A dispute counts if the buyer won: a seller can stage one
-that it wins.
-"""
-
 from dataclasses import dataclass
 from enum import IntEnum
 

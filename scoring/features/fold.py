@@ -37,7 +37,7 @@ SQUARE_BITS = 10
 """Weights are squared in steps of 2^-10."""
 
 CACHED = 60000
-"""Ages of exposure that are folded at once, so that what they need stays in the processor's cache."""
+"""Folded at once, to stay in the processor's cache."""
 
 SMALL = 4_096
 """Up to so many ages, all half-lives are folded at once, else one by one."""
@@ -104,13 +104,12 @@ class Sums:
         return found
 
     def map(self, change: Callable[[NDArray[Any]], NDArray[Any]], cases: int) -> "Sums":
-        """Return the sums of other cases: each array is changed along its last axis."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {name: change(value) for name, value in values.items() if isinstance(value, np.ndarray)}
         return Sums(**values | changed | {"cases": cases})
 
     def without_conduct(self, n: int) -> "Sums":
-        """Return the sums of the first n cases without violations, failed orders, inspections and disputes."""
+        """Return the sums of the first n cases without any conduct."""
         first = self.map(lambda values: values[..., :n], n)
         names = ("series", "ever", "recent", "worst", "total_failures", "findings")
         nothing = {name: np.zeros_like(getattr(first, name)) for name in names}
@@ -228,7 +227,7 @@ class Folder:
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
-    """Return tables by age as rows of one array; the last column, for all higher ages, is 0."""
+    """Return rows of one array; the last column, for all higher ages, is 0."""
     stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
     for row, table in zip(stacked, tables, strict=True):
         row[: len(table)] = table

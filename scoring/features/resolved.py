@@ -1,5 +1,3 @@
-"""The facts of sellers, resolved once: scores, explanations, cautions, measures and previews all take them."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +23,6 @@ class SellerFacts:
     visible: Visible
 
     def view(self, midnights: Sequence[int] = ()) -> Views:
-        """Return the views of now, of UTC midnights before it, and of now with open allegations upheld."""
         return view_often(self.visible, [self.observe_time, *midnights, self.observe_time])
 
 
@@ -35,7 +32,6 @@ def resolve_sellers(
     observe_time: int,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> SellerFacts:
-    """Resolve the facts of `sellers`, whose places are the cases of `table`, at a time in microseconds."""
     columns = apply_changes(table.columns)
     now = np.full(columns.cases, observe_time, dtype=np.int64)
     visible = find_visible(columns, now, reported_before=observe_time, sales=table.sales)

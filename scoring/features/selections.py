@@ -120,7 +120,6 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
 
 
 def _find_largest_of_others(values: Ints, nothing: int) -> Ints:
-    """Return, by row and column, the largest value of the other rows; `nothing` for a single row."""
     if len(values) < 2:
         return np.full_like(values, nothing)
     second, first = np.partition(values, len(values) - 2, axis=0)[-2:]

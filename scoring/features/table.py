@@ -159,8 +159,6 @@ _FAILURES_EVER = Feature(
 
 
 def _finding_features(half_life: int) -> list[Feature]:
-    """Return the features of findings: 0, the best value, without inspections."""
-
     def share_failed(sums: Sums) -> Floats:
         passed, failed, _ = sums.findings[FINDING_HALF_LIVES.index(half_life)]
         return np.asarray(failed / (failed + passed + 1.0))
@@ -272,7 +270,6 @@ class AttributeFeature:
         return number if np.isfinite(number) else self.default
 
     def values(self, texts: "NDArray[np.object_]") -> Floats:
-        """Return the values of n cases from their texts, shape (n,)."""
         known: dict[str | None, float] = {}
         return np.array(
             [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float

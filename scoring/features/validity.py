@@ -1,5 +1,3 @@
-"""The one definition of how long an answer is valid."""
-
 import numpy as np
 
 from scoring.base.arrays import Ints

@@ -50,7 +50,6 @@ class Judged(NamedTuple):
 
     @property
     def counts(self) -> Bools:
-        """Return which violations are confirmed, appealed or reduced."""
         found: Bools = self.is_reported & _COUNTS[self.status]
         return found
 
@@ -69,7 +68,6 @@ class Judged(NamedTuple):
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
     def list_retracted(self) -> set[tuple[int, int]]:
-        """Return (case, code) of the violations that count as if never reported, visible or not."""
         gone = self.reports.take(~_STANDS[self.status])
         return set(zip(gone.case.tolist(), gone.violation.tolist(), strict=True))
 
@@ -126,9 +124,6 @@ def _find_statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
 
 
 def _find_adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:
-    """Return the units of each violation from the last decision that states units, from entries by (violation,
-    sequence).
-    """
     if not entries.units.any():
         return np.zeros(len(starts), dtype=np.int64)
     adjudicated = (entries.kind == Kind.STATUS) | (

@@ -1,5 +1,3 @@
-"""Assumptions of a loss certificate, stated by the marketplace with sources."""
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,14 +35,14 @@ class Assumptions:
     """Least price of an account with a history, without its share of its settled value."""
     aged_account_ppm: int
     runners: int
-    """Most sellers that begin a run on one day."""
+    """Sellers that begin a run on one day, at most."""
     overturned_ppm: int
     """Share of confirmed violations that are overturned later."""
     data: Mapping[str, Any]
 
 
 def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
-    """Parse the data of a TOML file; raise CertificateRefused naming every missing, wrong or unknown part."""
+    """Parse a TOML file's data; raise CertificateRefused naming every missing, wrong or unknown part."""
     root = Part(data, whole="assumptions")
     stop, confirm = (_sourced(root, name) for name in ("stop", "confirm"))
     carrier = _sourced(root, "carrier") if "carrier" in root else None

@@ -41,7 +41,7 @@ class RunDay:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """The most profitable life of one name; costs are negative."""
+    """One name's most profitable life; costs are negative."""
 
     entered_with_minor: int
     """Settled value at entry, as of a bought history."""
@@ -207,7 +207,7 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
 
 
 def digest_certificate(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of its canonical JSON without the digest, in hex."""
+    """Hash its canonical JSON without the digest; hex."""
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 

@@ -27,7 +27,7 @@ class RunCase:
     """The day when its payouts were stopped, or None."""
 
     def days_by(self, today: int) -> int:
-        """Return the days of the run, the first included, until its stop or `today`."""
+        """Count the days from the first to its stop or `today`."""
         return max((today if self.stop_day is None else self.stop_day) - self.start_day, 0) + 1
 
 
@@ -64,9 +64,7 @@ def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
 
 
 def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradiction]:
-    """Return the assumptions that a ledger contradicts beyond chance: slow stops, overturned violations, or runs on
-    one day.
-    """
+    """Return the assumptions contradicted beyond chance: slow stops, overturned violations, or runs on one day."""
     found = []
     slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)
     if _is_too_many(slow, len(seen.cases), 1 - COVERED):

@@ -20,7 +20,7 @@ class GrantedSeller:
     seller: str
     tier: Tier | None
     until: int | None
-    """End of the tier that a person set, in microseconds."""
+    """The end of a person's tier, in microseconds."""
     lifted: frozenset[tuple[str, MeasureKind]]
     """(rule, kind) of each measure."""
 
@@ -80,7 +80,7 @@ def _is_within(take: Take, largest: Take) -> bool:
 
 
 def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
-    """Return the largest take of a seller with lifted measures, of any tier and history; None if unbounded."""
+    """Return the largest take with lifted measures, at any tier and history; None if unbounded."""
     lifted = {*lifted} | {
         (rule.secures, MeasureKind.DEPOSIT)  # a deposit that no rule awaits may be missing
         for rule in policy.rule_book.rules

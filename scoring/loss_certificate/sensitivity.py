@@ -1,5 +1,3 @@
-"""Margins of assumptions: the limits at which a verdict holds."""
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 

@@ -61,14 +61,13 @@ NOTHING_AHEAD = Ahead()
 
 
 def find_laxest(limits: Iterable[Ahead]) -> Ahead:
-    """Return the largest of each part, and the shortest holds."""
     minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
     return Ahead(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The most that a model grants in a state, in minor units."""
+    """The most that a model grants, in minor units."""
 
     cap_minor: int
     deposit_minor: int
@@ -135,7 +134,7 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
 
 
 def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
-    """Return the states under each of several policies, in the same buckets, with the longest run and laxest limits."""
+    """Return states in the same buckets, with the longest run and laxest limits."""
     trades = [_require_trade(policy, assumptions) for policy in policies]
     trade = _join_trade(trades)
     run_days = count_run_days(trade, assumptions)
@@ -208,7 +207,6 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
 
 
 def _always_beside(other: Rule, rule: Rule) -> bool:
-    """Return whether a rule holds and suspends again whenever another one begins to hold."""
     if other is rule:
         return not rule.tiers
     least = rule.condition(Quantity.STANDING).least

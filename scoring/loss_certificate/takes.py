@@ -1,5 +1,3 @@
-"""Takes of a run: gross, after refunds, and of several sellers on one day."""
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,13 +10,11 @@ from scoring.loss_certificate.states import TIERS, States, restrict_to_tier
 from scoring.policy.policy import Policy
 
 NO_TIER = "none"
-"""Name for all sellers while no model is served."""
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
     gross_minor: int
-    """Value of the orders that it does not keep."""
     after_refunds_minor: int
     """Less held money and deposit; at least 0."""
 

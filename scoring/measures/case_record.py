@@ -1,5 +1,3 @@
-"""The record of cases: cautions' cases and their states as statements in the ledger."""
-
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -23,8 +21,6 @@ class CaseStatement(NamedTuple):
 
 
 class LinkInForce(NamedTuple):
-    """A link to a confirmed violator, as the ledger states it in a case."""
-
     entry_id: str
     start: int
     end: int

@@ -48,8 +48,6 @@ class Imposed:
 
 @dataclass(frozen=True, slots=True)
 class ImpositionContext:
-    """Where and when persons' measures are asked for."""
-
     observe_time: int
     """In microseconds."""
     rules: RuleBook
@@ -93,7 +91,6 @@ def list_imposed(
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
-    """Yield the statements without void ones, moved ones at their new time."""
     corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
     for one in statements:
         correction = corrections.get(one.entry_id)
@@ -108,7 +105,7 @@ def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
 
 
 def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
-    """Return the ids of violations that were dismissed, withdrawn or overturned, or attributed to somebody else."""
+    """Return violations dismissed, withdrawn or overturned, or attributed to somebody else."""
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}
     for row in _by_sequence(rows):

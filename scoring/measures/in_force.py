@@ -205,7 +205,6 @@ def _list_with_points(violations: Sequence[Established], policy: Policy, observe
 
 
 def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
-    """Merge what has begun, and closures whose notice runs."""
     found: list[Measure] = []
     for one in measures:
         if isinstance(one.current, Suspension):
@@ -243,8 +242,6 @@ def _list_caution_measures(seller: "_Seller", rules: RuleBook) -> Iterator[Measu
 
 @dataclass(frozen=True, slots=True)
 class _Seller:
-    """One seller, with all that its measures rest on."""
-
     name: str
     case: int
     rows: Sequence[FactRow]
@@ -276,7 +273,6 @@ class _Seller:
         return replace(self.situation, standing=then.get(Quantity.STANDING, 0), incidents=incidents)
 
     def list_facts(self, rule: Rule) -> list[Established]:
-        """Return the violations that a rule on confirmed facts counts."""
         found, today = [], self.situation.day
         for asked in rule.facts:
             if isinstance(asked, Counter):
@@ -290,8 +286,6 @@ class _Seller:
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """Why and when a rule holds for a seller."""
-
     start: int | None
     """In microseconds; None for before the days looked back."""
     end: int | None

@@ -1,5 +1,3 @@
-"""One measure in force, as it is listed."""
-
 from dataclasses import dataclass
 
 from scoring.policy.measures import Measure
@@ -41,5 +39,4 @@ class MeasureInForce:
         return not self.waived and not self.lifted
 
     def has_begun(self, observe_time: int) -> bool:
-        """Return whether it has an effect at a time, in microseconds."""
         return self.has_effect and (self.start is None or self.start <= observe_time)

@@ -1,5 +1,3 @@
-"""The payout of one order on a day, with the terms and the stamps behind it."""
-
 from dataclasses import dataclass
 
 from scoring.entries.cases import PayoutStop

@@ -54,7 +54,7 @@ class MeasureRecord(NamedTuple):
     """By measure, the last statement if it is not lifted."""
     counts: Mapping[str, int]
     at_sequence: int
-    """The ledger's sequence that the last statement follows from; 0 without one."""
+    """The sequence it follows from; 0 without one."""
     time: int
     """Time of the state behind the last statement, in microseconds; 0 without one."""
 
@@ -96,7 +96,6 @@ def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
 
 
 def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
-    """Return the service's statements about one seller's measures; `statements`: by sequence."""
     active: dict[str, MeasureChanged] = {}
     counts: dict[str, int] = {}
     at_sequence = last_time = 0

@@ -64,8 +64,6 @@ class RestitutionItem:
 
 @dataclass(frozen=True, slots=True)
 class Restitution:
-    """Measures that rested on a violation taken back."""
-
     violation: str
     status: Status
     items: tuple[RestitutionItem, ...]

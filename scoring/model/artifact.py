@@ -120,7 +120,6 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Verify a whole artifact and return it; raise ArtifactRefused naming the part that does not match."""
     return open_verified(parts, verify(parts))
 
 
@@ -177,7 +176,6 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
-    """Raise ArtifactRefused if all golden vectors have the same raw scores or points."""
     golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
@@ -202,7 +200,6 @@ def _refusing_damage() -> Iterator[None]:
 
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
-    """Verify the bounds on which the certificate's directions rest."""
     constants, reference = manifest["constants"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
     for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
@@ -279,7 +276,6 @@ def _write_feature(feature: AnyFeature) -> dict[str, object]:
 
 
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
-    """Return a manifest's features in order; raise ArtifactRefused for an unknown or wrong one."""
     return tuple(map(_read_feature, manifest["features"]))
 
 

@@ -1,4 +1,4 @@
-"""The card of a model: its page in words and numbers, to repeat the sum of a seller's points by hand."""
+"""A model's page in words, to repeat a sum of points by hand."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
@@ -12,7 +12,6 @@ BAR = 24
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
-    """Return a page as JSON values: `base`, and each table with features, rows in words, and points."""
     tables = []
     for table in page.tables:
         mine = [features[place] for place in table.features]

@@ -45,7 +45,6 @@ class Table:
 
 
 def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tuple[Ints, ...]:
-    """Return, by feature of a table, the row of each input, (n,), for `x`, (n, columns)."""
     values = (np.where(np.abs(x[:, place]) > NEARLY_ZERO, x[:, place], 0.0) for place in features)
     return tuple(np.searchsorted(own, value) for own, value in zip(edges, values, strict=True))
 
@@ -73,7 +72,6 @@ class Page:
         return sum(table.points.size for table in self.tables)
 
     def raw_score(self, x: Floats) -> Floats:
-        """Return the whole points that the tables take from the base, (n,)."""
         return np.asarray(-self.parts(x).sum(axis=1), dtype=np.float64)
 
     def parts(self, x: Floats) -> Ints:
@@ -110,14 +108,12 @@ def page_model_text(tables: Sequence[Table], features: int) -> str:
 
 
 def _write_tree(table: Table) -> str:
-    """Return a table as one tree, its leaves in the order of the rows."""
     splits: list[tuple[int, float]] = []
     left: list[int] = []
     right: list[int] = []
     inner = table.points[0].size if len(table.features) > 1 else 1
 
     def split(depth: int, first: int, last: int, leaf: int) -> int:
-        """Split rows `first` to `last`; `leaf` is row 0's leaf."""
         if first == last:
             begin = leaf + first * (inner if depth == 0 else 1)
             if depth + 1 < len(table.features):

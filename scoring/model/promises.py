@@ -39,7 +39,6 @@ def is_freed(feature: AnyFeature) -> bool:
 
 
 def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
-    """Return the promises with a freed direction among the model's features, in table order."""
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]
 

@@ -1,5 +1,3 @@
-"""The scale: from raw score to points and, for display, to a probability."""
-
 import math
 from dataclasses import dataclass
 
@@ -29,7 +27,6 @@ class Scale:
         return round(BASE_POINTS - POINTS_PER_LOGIT * (math.log(BASE_ODDS) + log_odds))
 
     def points(self, raw: Floats) -> Ints:
-        """Return the points (0 to 1000) of raw scores, shape (n,)."""
         return np.asarray(np.clip(self.base - raw, 0, MAX_POINTS), dtype=np.int64)
 
     def log_odds(self, raw: Floats) -> Floats:

@@ -1,8 +1,8 @@
-"""The links of sellers: what each seller holds, and which of that links two sellers.
+"""The links of sellers.
 
 A hold is a seller's live link to an identifier, or to another seller. Two sellers hold one identifier in common. The
-later of the two is linked to the earlier one: taking up an identifier says nothing about who had it before. If a person
-confirmed a hold, its seller is linked to all who share it.
+later is linked to the earlier: taking up an identifier says nothing about who had it before. If a person confirmed a
+hold, its seller is linked to all who share it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from scoring.base.enums import SHARED_BY_NATURE, LinkKind, LinkState
 from scoring.entries.kinds.account import LinkChanged
 
 MAX_SHARING = 20
-"""An identifier that more sellers hold is a hub, and links nobody."""
+"""Above it, an identifier is a hub, and links nobody."""
 
 PPM = 1_000_000
 
@@ -63,8 +63,8 @@ class Decided(NamedTuple):
 def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
     """Return the live holds at a time (microseconds), of statements in any order.
 
-    The last statement about a seller and a thing counts, the last observation states kind, strength and end. A seller
-    holds a thing since its first observation after the last time it was severed.
+    The last statement counts; the last observation states kind, strength and end. A seller holds a thing since its
+    first observation after the last time it was severed.
     """
     ordered = _sort_valid(statements)
     found = []
@@ -123,30 +123,26 @@ def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, Decided
 
 
 class Hop(NamedTuple):
-    """A link from one seller to another."""
-
     seller: str
     to: str
     kind: LinkKind
     strength_ppm: int
     since: int
-    """When both held it, in microseconds."""
+    """When both held it."""
     until: int | None
     entries: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The live holds of some sellers, and those of all who share an identifier with them."""
-
     holds: Mapping[str, Sequence[Hold]]
     """By seller."""
     holders: Mapping[str, Sequence[Hold]]
     """By identifier, every live hold of it."""
     low_ppm: Mapping[LinkKind, int] = field(default_factory=dict)
-    """The lower end of each kind's measured precision; missing is 0."""
+    """Lower ends of measured precision; missing is 0."""
     crowded: frozenset[str] = frozenset()
-    """Identifiers with too many statements to read: hubs."""
+    """Hubs: identifiers with too many statements to read."""
 
     @classmethod
     def of(

@@ -1,5 +1,3 @@
-"""How often links of one kind are right, measured from decided cases."""
-
 from scipy.special import betaincinv
 
 from scoring.network.links import PPM, Decided

@@ -23,7 +23,7 @@ class Ring(NamedTuple):
     core: int
     """Sellers with at least two links to others of the ring."""
     joined: int
-    """Sellers linked for the first time in the last JOINED_DAYS."""
+    """First linked in the last JOINED_DAYS."""
 
 
 class Case(NamedTuple):
@@ -88,7 +88,6 @@ def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
 
 
 def _count_links(seller: Ints, thing: Ints, sellers: int) -> Ints:
-    """Return the number of things that each seller shares with others, hubs aside."""
     pairs = np.unique(np.stack([seller, thing]), axis=1)
     sharing = np.bincount(pairs[1])[pairs[1]]
     shared = pairs[0, (sharing > 1) & (sharing <= MAX_SHARING)]
@@ -113,9 +112,9 @@ def list_months(cases: Iterable[Case], confirmed: Mapping[str, Sequence[int]]) -
 
 
 def bound_innocent(clean: int, sellers: int, decided: Iterable[Decided]) -> float:
-    """Return the most clean sellers per 100,000 whose link does not exist, by the decided links (95 %).
+    """Return the most clean sellers per 100,000 whose link is not real, by the decided links (95 %).
 
-    Worked: 40 of 100,000 touched, and of 99 decided links one does not exist: at most 2.2.
+    Worked: 40 of 100,000 touched, 1 of 99 decided links severed: at most 2.2.
     """
     counts = [*decided]
     wrong = find_precision(Decided(sum(one.severed for one in counts), sum(one.confirmed for one in counts)))[1]

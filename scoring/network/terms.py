@@ -1,6 +1,5 @@
-"""The terms that links bring a seller: its strongest path, of at most two hops, to a confirmed violator.
-
-Beside it stands the strongest path to a suspended one. So no strong link to one violator hides another.
+"""The terms that links bring a seller: by the strongest path of at most two hops to a confirmed violator, and by that
+to a suspended one.
 """
 
 from collections import Counter
@@ -22,8 +21,6 @@ LEAST_CAUSE = Severity.MAJOR
 
 
 class Violator(NamedTuple):
-    """A seller with a confirmed violation of at least LEAST_CAUSE."""
-
     violation: str
     time: int
     """When it was established, in microseconds."""
@@ -35,7 +32,7 @@ class Violator(NamedTuple):
 
 
 class LinkTerm(NamedTuple):
-    """What a path brings a seller. It ends with any part of the path, or with its cause."""
+    """Ends with any part of the path, or with its cause."""
 
     seller: str
     violator: str
@@ -61,8 +58,8 @@ def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Vio
     """Return the terms of sellers at a time (microseconds), at most two each.
 
     `graph`: complete for two hops, also around suspended violators, whose accounts are counted among `sellers`. Worked:
-    s-3 took up the bank account of s-2 (precision 0.9), who took up the device of the violator s-1 (precision 0.8). The
-    path of s-3 has two hops and the strength 0.72.
+    s-3 took up the bank account of s-2 (precision 0.9), who took up the device of violator s-1 (0.8). The path of s-3
+    has strength 0.72.
     """
     found: dict[tuple[str, str], LinkTerm] = {}
     hops: dict[str, list[Hop]] = {}
@@ -114,5 +111,5 @@ def _reach(path: tuple[Hop, ...], violators: Mapping[str, Violator], time: int) 
 
 
 def _rank(term: LinkTerm) -> tuple[object, ...]:
-    """Rank by strength, then fewer hops, and names at last, so that equal facts give equal terms."""
+    """Rank by strength, fewer hops, then names, so that equal facts give equal terms."""
     return (term.strength_ppm, term.is_suspended, -len(term.kinds), term.until, term.violator, term.entries)

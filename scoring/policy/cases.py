@@ -39,14 +39,11 @@ class Case:
 class Outcome:
     name: str
     faults: tuple[str, ...]
-    """Differences such as `hold_days is 7, expected 14`; empty if the case holds."""
+    """Such as `hold_days is 7, expected 14`."""
 
 
 def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
-    """Parse the data of a TOML file into cases.
-
-    Raise PolicyRefused, which names every wrong part, also if the file holds no case.
-    """
+    """Parse a TOML file's data. Raise PolicyRefused, which names every wrong part, also if it holds no case."""
     root = Part(data, whole="a case")
     now = root.day("now")
     parts = root.list_of_parts("cases", MAX_CASES, "name")
@@ -130,7 +127,7 @@ def _read_settled(part: Part) -> dict[str, int]:
 
 
 def _read_breach(part: Part, now: int, number: int) -> Breach:
-    """Read one violation. Without `incident` it is an incident of its own; its type must belong to its category."""
+    """Read one violation: without `incident` an incident of its own; its type must belong to its category."""
     number_of_type = 0
     if "violation_type" in part:
         number_of_type = TYPE_NUMBERS[part.word("violation_type", [*TYPE_NUMBERS])]

@@ -1,5 +1,3 @@
-"""Caution as a policy states it: triggers, and reversible protections for a few days."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,8 +48,6 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class ControlSign:
-    """A sign that the account came into other hands."""
-
     signs: frozenset[str]
 
     signal = CautionSignal.CONTROL
@@ -124,6 +120,6 @@ class CautionTable:
 
     @property
     def flow_days(self) -> int:
-        """Return the most days of flow that a rule looks at; 0 if none does."""
+        """Return the most days of flow that a rule looks at, or 0."""
         triggers = (rule.trigger for rule in self.rules)
         return max((one.window_days for one in triggers if isinstance(one, Burst | Jump)), default=0)

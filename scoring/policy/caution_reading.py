@@ -1,5 +1,3 @@
-"""Reading a policy's table of caution. Each error names the path of the wrong value."""
-
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -29,7 +27,7 @@ REVERSIBLE_KINDS = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE, MeasureKind.VALUE_CAP, MeasureKind.INTAKE_CAP),
     *RESTRICTIONS,
 )
-"""Kinds of measures that leave no trace when they end."""
+"""Kinds that leave no trace when they end."""
 
 
 def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
@@ -108,7 +106,7 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
 
 
 def _read_trigger(part: Part) -> Trigger:
-    """Read the only stated trigger. Otherwise note an error, and return a trigger that never fires."""
+    """Read the only trigger; else note an error, and return one that never fires."""
     stated = [name for name in _READERS if name in part]
     if len(stated) != 1:
         for name in stated or [""]:

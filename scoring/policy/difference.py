@@ -33,7 +33,7 @@ class Change:
     """A seller in the cell; None if it takes more than a few incidents of at most two violations."""
 
     def aspects(self) -> list[str]:
-        """Return the changes, such as `hold_days 7 -> 14`."""
+        """Return changes such as `hold_days 7 -> 14`."""
         found = []
         for name in ("tier", "badge"):
             one, other = (
@@ -62,7 +62,7 @@ def answer_in(space: Space, place: int, cell: Cell) -> Answer:
 
 
 def find_changes(before: Policy, after: Policy) -> list[Change]:
-    """Return every cell whose tier, badge or terms change, in order; then sellers who change cells.
+    """List every cell whose tier, badge or terms change, in order; then sellers who change cells.
 
     Sellers change cells by thin file and clear days (`scoring.policy.moved`).
     """
@@ -132,7 +132,6 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
 
 
 def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
-    """Return what an incident adds on an axis of confirmed facts."""
     table = space.policies[axis.places[0]].standing
     today = _pick_day(space)
     if isinstance(axis.asked, Counter):
@@ -145,7 +144,7 @@ def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
 
 
 def _pick_day(space: Space) -> int:
-    """Return the day of examples: the last one before a reset, if a policy has any."""
+    """Return the last day before a reset, if any."""
     tables = (policy.standing for policy in space.policies if policy.standing is not None)
     return next((int(table.find_reset_after(0)) - 1 for table in tables if table.reset is not None), 0)
 

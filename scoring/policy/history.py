@@ -32,7 +32,7 @@ class Established(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The value of a sum from a time on, in microseconds, until the next step."""
+    """A sum's value from a time on, in microseconds, until the next step."""
 
     time: int
     value: int
@@ -81,7 +81,6 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Asked, list[Step]]:
-    """Trace the standing, if the policy has one, and each count that its rules ask about."""
     asked = policy.rule_book.asked
     found: dict[Asked, list[Step]] = {one: trace_counter(violations, one) for one in asked if isinstance(one, Counter)}
     if (table := policy.standing) is not None:
@@ -142,7 +141,7 @@ def _trace(
 
 
 def value_at(steps: Sequence[Step], time: int) -> int:
-    """Return the value of the last step at or before a time; 0 before the first."""
+    """Return the last step's value; 0 before the first."""
     return next((step.value for step in reversed(steps) if step.time <= time), 0)
 
 

@@ -46,7 +46,7 @@ Caps = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The strictest measure of each kind. The default is no measure at all."""
+    """The strictest measure of each kind; by default none."""
 
     deposit_minor: int = 0
     hold_days: int = 0
@@ -83,11 +83,11 @@ class Terms:
         return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
 
     def stricter_of(self, other: "Terms") -> "Terms":
-        """Return the stricter value of each aspect of two terms; caps by product category."""
+        """Return the stricter value of each aspect; caps by product category."""
         return _strictest([self, other])
 
     def laxer_of(self, other: "Terms") -> "Terms":
-        """Return the laxer value of each aspect of two terms; only caps that both have, by product category."""
+        """Return the laxer value of each aspect; only caps that both have."""
         notices = [one.closes_in_days for one in (self, other) if one.closes_in_days is not None]
         values: dict[str, Any] = {name: min(getattr(self, name), getattr(other, name)) for name in _NUMBERS}
         values |= {name: max(getattr(self, name), getattr(other, name)) for name in _CEILINGS}
@@ -97,7 +97,6 @@ class Terms:
         return Terms(**values, closes_in_days=max(notices) if len(notices) == 2 else None)
 
     def list_changes(self, after: "Terms") -> list[str]:
-        """Return changes by aspect, such as `hold_days 7 -> 14`."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
         return [
             f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
@@ -171,8 +170,6 @@ class SettlementHold:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryHold:
-    """An order's value is held for some days after its confirmed delivery."""
-
     kind: ClassVar[MeasureKind] = MeasureKind.DELIVERY_HOLD
     days: int = whole(1, MAX_HOLD_DAYS)
 
@@ -190,7 +187,7 @@ class PaidAheadLimit:
     value_minor: int = whole(0, MAX_VALUE_MINOR)
     """The limit of a seller who settled nothing."""
     ppm: int = whole(0, PPM)
-    """The share of the settled value that is added."""
+    """Growth, as a share of the settled value."""
     at_most_minor: int = whole(1, MAX_VALUE_MINOR)
     """The largest limit."""
 
@@ -225,7 +222,7 @@ class CapStep:
 
 @dataclass(frozen=True, slots=True)
 class ValueCap:
-    """A limit on the value captured in one UTC day, which grows with the settled value."""
+    """A limit on the value captured in a UTC day, growing with the settled value."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.VALUE_CAP
     value_minor: int = whole(0, MAX_VALUE_MINOR)
@@ -234,7 +231,7 @@ class ValueCap:
     grows: tuple[CapStep, ...] = stated(
         lambda part, name: tuple(read_fields(CapStep, step) for step in part.list_of_parts(name, MAX_STEPS)), ()
     )
-    """Steps, rising in both values: the last step reached gives the cap."""
+    """Rising in both values: the last one reached gives the cap."""
 
     @property
     def terms(self) -> Terms:
@@ -289,7 +286,7 @@ class Restriction:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A kind of measure that does not apply if it rests on the tier alone."""
+    """A kind that does not apply if it rests on the tier alone."""
 
     kind: ClassVar[MeasureKind] = MeasureKind.WAIVER
     terms: ClassVar[Terms] = NO_TERMS

@@ -1,5 +1,3 @@
-"""Sellers moved between cells by thin file or clear days, and changed parts that no cell has."""
-
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -58,7 +56,7 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:
-    """Return each changed value of the parts that no cell has, such as `caution.rules[disputed].days 14 -> 7`."""
+    """Return changes such as `caution.rules[disputed].days 14 -> 7`."""
     old, new = (dict(_list_values(policy)) for policy in (before, after))
     return [
         f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"

@@ -33,7 +33,6 @@ class Stamp:
 
     @property
     def made_by(self) -> MadeBy:
-        """Return the digests of model and policy, and the notice."""
         return MadeBy(self.model_digest, self.policy_digest, self.notice)
 
 
@@ -119,8 +118,6 @@ class ExposureDay:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """The effect of one group of facts on the page's base."""
-
     reason_code: str
     points: int
     """At most 0 by a certified page, but for LIMIT."""
@@ -143,8 +140,6 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class ThinFile:
-    """The history of an unrated seller, and the required history."""
-
     settled_orders: int
     settled_orders_needed: int
     tenure_days: int

@@ -34,7 +34,7 @@ from scoring.transparency.hiding import LEAST, Amount, Shown, ShownState, show
 HOUR = 3_600 * SECOND
 PPM = 1_000_000
 MONTHS_TO_PUBLISH = 2
-"""A report is published two months after its period at the latest (Article 2 of the regulation)."""
+"""Article 2 of the regulation."""
 
 NOTICED = frozenset({Source.BRAND, Source.BUYER, Source.PARTNER})
 """Sources of notices. Authorities order; the other sources are the marketplace's own."""
@@ -108,13 +108,11 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "recall": Figure("automated", Unit.SHARE),
     }
 )
-"""In the order of the report."""
 
 NOT_FROM_LEDGER = (
     *("trusted_flaggers", "information_orders", "removed_listings", "dispute_bodies", "suspended_notifiers"),
     *("human_resources", "recipients", "qualitative"),
 )
-"""Figures of the regulation that no entry tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +157,6 @@ def start_of_month(month: int) -> int:
 
 
 class Exposed(NamedTuple):
-    """What exposure entries state about a period."""
-
     active_sellers: int
     """Sellers with a settled order."""
     settled_orders: int
@@ -180,8 +176,6 @@ class Value(NamedTuple):
 
 @dataclass(slots=True)
 class _Case:
-    """A report, and what became of it."""
-
     report: ReportRow
     source: Source
     is_automated: bool
@@ -229,7 +223,7 @@ class Tally:
         self._hours: dict[str, list[float]] = {}
         self._sellers: dict[int, set[str]] = {}
         self.audits: list[tuple[bool, bool, float]] = []
-        """(failed, reported by software before, probability of its draw)."""
+        """(failed, reported by software, probability of its draw)."""
 
     def add(self, key: str, time: int, cells: Mapping[str, str], amount: int = 1) -> None:
         """Count in the month of a time (microseconds), if it is in the period."""
@@ -264,7 +258,6 @@ class Tally:
         ]
 
     def show(self) -> dict[str, Value]:
-        """Return what may be shown of each figure, by key."""
         found = {key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is Unit.COUNT}
         # A seller of two months is one of the year, so the months do not add up to it.
         sellers = {name for month in self.period.months for name in self._sellers.get(month, ())}
@@ -288,10 +281,10 @@ def _share(part: Shown, whole: Shown) -> Value:
 
 
 def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Value]:
-    """Return the shares of random inspections in which software was right, each weighted by its probability.
+    """Return the shares of random inspections in which software was right, weighted by 1 / probability of the draw.
 
     Accuracy: of all. Precision: of those reported by software before. Recall: of those that failed. All are hidden if
-    one of the four combinations of failed and reported is small, since a share would tell it.
+    one of the four combinations is small, since a share would tell it.
     """
     if any(count < LEAST for count in Counter((failed, flagged) for failed, flagged, _ in audits).values()):
         return dict.fromkeys(("accuracy", "precision", "recall"), Value(Shown(ShownState.HIDDEN)))
@@ -411,7 +404,7 @@ def _count_terms(tally: Tally, rows: Sequence[ReportRow]) -> None:
 
 
 def _correct(rows: Iterable[ReportRow], corrected: Mapping[str | None, ReportRow]) -> Iterator[ReportRow]:
-    """Yield the rows that are not void, at the times that their last corrections state."""
+    """Yield the rows that are not void, at their last corrected times."""
     for row in rows:
         correction = corrected.get(row.entry_id)
         if correction is None:

@@ -1,8 +1,7 @@
 """Small numbers are hidden, so that neither a cell nor a difference of totals shows a single seller.
 
-A total from 1 to 4 is hidden. Cells below 5 of a total are stated together if one of them is from 1 to 4, and the next
-larger ones join them. A month is divided by BY_MONTH alone, and a year divides so the sum of its months as they were
-shown: it tells nothing about one of them.
+A total from 1 to 4 is hidden. If a cell is from 1 to 4, cells below 5 are stated together with the next larger ones. A
+month is divided by BY_MONTH alone; a year divides the sum of its shown months, so it tells nothing about one.
 """
 
 from collections import Counter
@@ -13,7 +12,6 @@ from enum import Enum
 BY_MONTH = frozenset({"source"})
 """The dimensions of a month."""
 LEAST = 5
-"""The least number that is shown; also 0 is."""
 
 
 class ShownState(Enum):
@@ -27,14 +25,13 @@ class ShownState(Enum):
 @dataclass(frozen=True, slots=True)
 class Split:
     cells: Mapping[str, int]
-    """The cells that are shown each for itself."""
     together: tuple[str, ...] = ()
     """The names of the cells that are stated only together, as the rest of the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A number of one month, with its splits: by dimension, the cells that add up to it."""
+    """One month's number; `splits`: by dimension, the cells that add up to it."""
 
     total: int = 0
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -53,7 +50,7 @@ class Shown:
 
 
 def find_together(cells: Mapping[str, int]) -> frozenset[str]:
-    """Return the names of the cells that may be shown only together; empty if no cell is from 1 to 4.
+    """Return the cells that may be shown only together.
 
     The next larger cells join, all that are equal, so each cell of the group may have the number of any other.
     """
@@ -66,8 +63,8 @@ def find_together(cells: Mapping[str, int]) -> frozenset[str]:
 def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown:
     """Return what may be shown of one month, or of the sum of several.
 
-    Months that are hidden count if their sum does not tell any of them; else the sum is of the others. Worked: 3 and 4
-    are shown as 7; 3 alone, or 4 and 4, are left out.
+    Hidden months count if their sum tells none of them; else the sum leaves them out. Worked: 3 and 4 are shown as 7; 3
+    alone, or 4 and 4, are left out.
     """
     parts, small = [one for one in months if not one.is_small], [one for one in months if one.is_small]
     if _hides_each([one.total for one in small]):
@@ -98,6 +95,6 @@ def add_up(months: Iterable[Amount]) -> Amount:
 
 
 def _hides_each(hidden: Sequence[int]) -> bool:
-    """Return whether numbers from 1 to 4 leave each of them open if their sum is known."""
+    """Return whether numbers from 1 to 4 stay open if their sum is known."""
     total = sum(hidden)
     return len(hidden) >= 2 and total >= LEAST and len(hidden) < total < len(hidden) * (LEAST - 1)

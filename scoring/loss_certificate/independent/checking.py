@@ -130,7 +130,7 @@ def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> 
 
 
 def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
-    """Yield the cost of entering each state with a name, without its deposit."""
+    """Yield the cost of entering each state, without its deposit."""
     if b == 0 and j == 0:
         yield world.identity
     yield world.aged[0] + world.settled[b] * world.aged[1] // MILLION

@@ -73,7 +73,7 @@ class Unbounded(NotProven):
 
 
 def digest_of(content: Data) -> str:
-    """Return the SHA-256 of canonical JSON: keys sorted, no blanks, UTF-8."""
+    """Hash canonical JSON: keys sorted, no blanks, UTF-8."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -104,14 +104,12 @@ def need(holds: bool, text: str) -> None:
 
 
 def whole(value: object, least: int = 0) -> int:
-    """Return a value that must be a whole number of at least `least`."""
     if type(value) is not int or value < least:
         raise NotProven(f"{value!r} must be a whole number of at least {least}")
     return value
 
 
 def complete(policy: Data) -> Data:
-    """Return a policy's data with implied rules and measures."""
     trade, rules = policy["trade"], []
     for rule in policy.get("rules", ()):
         measures = list(rule["measures"])
@@ -129,7 +127,6 @@ def complete(policy: Data) -> Data:
 
 
 def awaiting(rule: str) -> str:
-    """Return the name of the rule that stops sales until a deposit is placed."""
     return f"{rule[:49]}-awaits-deposit"
 
 
@@ -196,7 +193,6 @@ class World:
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
     def grant(self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]) -> list[list[Terms]]:
-        """Return the laxest terms for any of these tiers, by bucket."""
         values, days = self.thresholds()
         known: dict[tuple[int, int], Terms] = {}
         table = []
@@ -308,7 +304,6 @@ class World:
         return found
 
     def released(self, terms: Terms, day: int) -> int:
-        """Return the payout of one run day's orders until the stop."""
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
@@ -374,7 +369,7 @@ def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled
 
 
 def _counts_incidents(rule: Data) -> bool:
-    """Return whether a rule asks for a count or a standing of its own, which may be anything beside other rules'."""
+    """Return whether a rule's count or standing may be anything beside other rules'."""
     return "confirmed" in rule or "categories" in rule.get("standing", {})
 
 
@@ -383,7 +378,6 @@ def _is_served(measure: Data) -> bool:
 
 
 def _suspends_with(other: Data, rule: Data) -> bool:
-    """Return whether a rule suspends whenever another begins to hold."""
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and {*other["standing"]} == {"from"}
