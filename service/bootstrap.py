@@ -57,7 +57,7 @@ def is_absent(settings: Settings) -> bool:
 
 
 def prepare_database(settings: Settings, *, create: bool) -> None:
-    """Check that a SQLite ledger can be opened; make its folder if `create`. Ignores PostgreSQL.
+    """Check a SQLite file; make its folder if `create`. Ignores PostgreSQL.
 
     Raises ConfigurationWrong if the folder cannot be made, or the file is unusable, or missing without `create`.
     """
@@ -167,10 +167,7 @@ def follow_moves(scorer: "Scorer", report: Callable[[str, str], object]) -> None
 
 
 def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "MechanismWorker":
-    """Return an unstarted worker that records changes of sellers' measures by the scorer's model and policy.
-
-    `share`: of one core, 0 to 1.
-    """
+    """Return an unstarted worker; `share`: of one core, 0 to 1."""
     from service.mechanism.recorder import Recorder
     from service.mechanism.worker import MechanismWorker
 

@@ -1,5 +1,3 @@
-"""Facts about the current call for servicers, without gRPC."""
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,8 +22,6 @@ class Approval:
 
 
 class Call:
-    """A call: its deadline, its caller, its log counts, and whether anyone awaits it."""
-
     def __init__(
         self,
         seconds_left: Callable[[], float] = lambda: inf,
@@ -45,7 +41,6 @@ class Call:
         Empty until the call is granted and outside of a call, so that work without its call shows nothing.
         """
         self.approval: Approval | None = None
-        """The call's approval, if it needs one."""
         self._add_callback = add_callback
         self._waking: set[Callable[[], None]] = set()
 

@@ -1,5 +1,3 @@
-"""Files that outlive a crash, and private files, which only their owner can read."""
-
 import fcntl
 import os
 import stat
@@ -18,7 +16,7 @@ def owner_only_opener(path: str, flags: int) -> int:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, as other processes see it."""
+    """Write all or nothing, as other processes see it."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_bytes(data)
     beside.replace(path)

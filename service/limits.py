@@ -18,8 +18,8 @@ class Limits:
     book_sellers: int = 100_000
     """Sellers with remembered scores; 0: none."""
     book_fresh_seconds: float = 2.0
-    """Age of the last read of the ledger beyond which a remembered score is stale."""
+    """An older read of the ledger makes a remembered score stale."""
     book_stale_hours: float = 168.0
-    """Age up to which a remembered score is answered, as stale, while the database is away."""
+    """Such a score is still answered, as stale, while the database is away."""
     drain_seconds: float = 0.5
     """Time from NOT_SERVING to refusing calls on SIGTERM, in which balancers notice."""

@@ -110,7 +110,6 @@ class Settings(BaseModel):
 
     @property
     def audit_file(self) -> Path:
-        """Return the path of the audit file, a line for each privileged call."""
         return self.data_dir / "audit.jsonl"
 
     @property
@@ -124,7 +123,6 @@ class Settings(BaseModel):
 
     @property
     def scale(self) -> Path:
-        """Return the folder of exported entries and of the runs that score them."""
         return self.data_dir / "scale"
 
     @property
@@ -204,7 +202,6 @@ def is_loopback(address: str) -> bool:
 
 
 def _is_this_machine(target: str) -> bool:
-    """Return whether a target is a Unix socket or a loopback address."""
     return target.startswith("unix:") or (bool(ADDRESS.fullmatch(target)) and is_loopback(target))
 
 
@@ -213,7 +210,6 @@ def _validate(values: Mapping[str, str]) -> Settings:
 
 
 def _read_file(given: dict[str, str], variable: str) -> str:
-    """Replace a variable's `@FILE` by the file's content; return the problem, if any."""
     path = Path(given[variable][1:])
     try:
         given[variable] = path.read_text(encoding="utf-8").strip()
@@ -255,7 +251,6 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
 
 def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    """Yield settings that let in everyone: (settings, problem and remedy)."""
     tls = _variable("tls")
     if settings.is_mesh and settings.grants is None:
         yield (

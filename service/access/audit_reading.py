@@ -58,7 +58,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
 
 
 def verify_lines(lines: Iterable[bytes]) -> AuditVerdict:
-    """Return the number of valid lines, the last one's hash, and the problem of the next line, if any."""
+    """Return the number of valid lines, the last hash, and the next line's problem."""
     before, count = GENESIS, 0
     for number, text in enumerate(lines, 1):
         try:

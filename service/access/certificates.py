@@ -25,7 +25,7 @@ class Certificate:
     thumbprint: str
     """SHA-256 of the certificate in base64url without padding, as in RFC 8705."""
     begins: float
-    """In seconds since 1970; its principal has the end."""
+    """In seconds since 1970."""
 
 
 class Certificates:
@@ -37,8 +37,7 @@ class Certificates:
     def read(self, pem: bytes) -> Certificate:
         """Parse a client certificate in PEM, once.
 
-        Raises CertificateRefused if it names no principal or is not valid now: a connection may outlive its
-        certificate.
+        Raises CertificateRefused without a principal, or outside its validity: a connection may outlive it.
         """
         found = self._read(pem)
         if not found.begins <= time.time() < found.principal.expires:

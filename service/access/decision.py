@@ -23,7 +23,7 @@ class NeededRight(NamedTuple):
     seller: str | None = None
     """None: every seller, or unknown before the work."""
     kind: str | None = None
-    """The appended entry's kind; None for other calls, like the next three fields."""
+    """None for other calls than appends, like the next three."""
     source: str | None = None
     notifier: str | None = None
     entry_id: str | None = None
@@ -48,7 +48,6 @@ class Grant:
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def to(self, principal: str) -> "Grant":
-        """Return the grant as it holds for a principal that it names."""
         return replace(self, sellers=frozenset({re.split("[#/:]", principal)[-1]})) if self.sellers == OWN else self
 
     def covers(self, asked: NeededRight) -> bool:
@@ -139,12 +138,10 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    """Return whether there is a principal, and each is local or has a grant."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 
 def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
-    """Return whether every principal has at least one of the rights, over any place."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

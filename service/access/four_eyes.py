@@ -44,15 +44,12 @@ class FourEyes:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The calls that need two persons, and the persons by the names of their principals."""
-
     rules: tuple[FourEyes, ...] = ()
     person_of: Mapping[str, str] = field(default_factory=dict)
     grants: GrantList = field(default_factory=GrantList)
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def right_in_need(self, call: Sequence[NeededRight]) -> Right | None:
-        """Return the first requested right that needs two persons, or None."""
         found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
         return found[min(found)] if found else None
 

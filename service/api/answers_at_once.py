@@ -21,7 +21,7 @@ FindAtOnce = Callable[[Any], Callable[[], bytes | None] | None]
 """Returns, for a request, a function that looks for its response without waiting, or None; may raise."""
 
 MAX_BYTES = 512
-"""The longest request that is remembered; one about a seller with the longest names has 300 bytes."""
+"""A request about a seller with the longest names has 300 bytes."""
 
 MAX_REQUESTS = 65_536
 """Parsed requests that are remembered, some 60 MB."""
@@ -30,7 +30,7 @@ MAX_REQUESTS = 65_536
 @runtime_checkable
 class AnswersAtOnce(Protocol):
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return a method's finder of immediate answers; None if all its calls need a thread."""
+        """Return a finder of immediate answers; None if all calls need a thread."""
 
 
 class _Request:

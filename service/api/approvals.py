@@ -1,8 +1,8 @@
-"""Check that a call that needs two persons has them, after it is found to be granted.
+"""Checks that a granted call that needs two persons has them.
 
-The grants file says which calls need two persons. Such a call names a proposal, which must be approved, unexpired, not
-withdrawn, and hold exactly this request. Persons count by the grants in force. The check and the record of use share
-the ledger's lock: approvals, withdrawals and uses come one after the other.
+Such a call names a proposal, which must be approved, unexpired, not withdrawn, and hold exactly this request. Persons
+count by the grants in force. The check and the record of use share the ledger's lock: approvals, withdrawals and uses
+come one after the other.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,8 +36,6 @@ Report = Callable[..., object]
 
 
 class Approvals:
-    """Rejects calls that lack a second person, if there is a grants file."""
-
     def __init__(self, grants: GrantsFile | None, ledger: Ledger, report: Report) -> None:
         self._grants = grants
         self._ledger = ledger
@@ -46,7 +44,7 @@ class Approvals:
 
     @property
     def agreement(self) -> Agreement:
-        """Return what the grants file says now about calls that need two persons; without a file, no call needs two."""
+        """Return the grants file's calls that need two persons; without a file, none."""
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
@@ -98,7 +96,6 @@ class Approvals:
         return right
 
     def _corrects_override(self, marketplace: str, entries: Any) -> bool:
-        """Return whether an entry corrects an override, or an unrecorded entry that may be one."""
         kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
         unknown = corrected - kinds.keys()
@@ -183,7 +180,6 @@ def require_open(found: Proposal) -> None:
 
 @contextmanager
 def add_name_to_not_found(name: str) -> Iterator[None]:
-    """Put a proposal's resource name into the metadata of ProposalNotFound."""
     try:
         yield
     except ProposalNotFound as error:
@@ -192,7 +188,7 @@ def add_name_to_not_found(name: str) -> Iterator[None]:
 
 
 def _asked_by(proposal: Proposal) -> list[NeededRight]:
-    """Return what a proposal's request asks for; an erased one asks for what no one is granted."""
+    """Return what a proposal's request asks for; nobody is granted what an erased one asks for."""
     if proposal.content is None:
         return []
     method = proposal.content.method

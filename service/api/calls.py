@@ -156,7 +156,6 @@ class Calls:
         return _handler_of(descriptor, behaviour)
 
     def _traced(self, method: MethodDescriptor, behaviour: Any) -> Any:
-        """Return a behaviour in a span, if calls are traced."""
         if self._tracing is None:
             return behaviour
         path = f"/{method.containing_service.full_name}/{method.name}"
@@ -194,7 +193,7 @@ class Calls:
     ) -> Message:
         """Return a parsed request.
 
-        Raises InvalidInput about `request`. `parent`: the stream's, which later messages may omit.
+        Raises InvalidInput about `request`. `parent`: the stream's, for messages without one.
         """
         method = served.method
         require_few_fields(data, method.nested)
@@ -229,7 +228,7 @@ class Calls:
         served.rules = rules
 
     def _recheck(self, served: ServedCall, context: grpc.ServicerContext) -> None:
-        """Raise as `_authorise` if a waiting stream's caller may no longer have it open."""
+        """Raise as `_authorise` if a waiting stream may no longer be open."""
         served.caller = self._gate.identify(context)
         if self._gate.rules is not served.rules:
             self._gate.require_anything(served.caller, served.method.name)
@@ -258,8 +257,8 @@ class Calls:
 class _CallScope:
     """The work before and after every call, as a context manager.
 
-    Before: make the call current, set its deadline, count and admit it. After: turn an exception into a status, log one
-    line, count. A generator-based manager takes a tenth of the time of a remembered score.
+    It makes the call current, sets its deadline, counts and admits it; then it turns an exception into a status, logs
+    one line, and counts. A generator-based manager takes a tenth of the time of a remembered score.
     """
 
     __slots__ = ("_calls", "_context", "_held", "_served", "_streams", "_token")
@@ -322,7 +321,7 @@ class _CallScope:
         return self._calls.records.failure(error, self._served.request)
 
     def _record_refusal(self, error: Exception) -> None:
-        """Let the gate count the caller's refusal, if the error is one: further calls may then be held."""
+        """Let the gate count a refusal; further calls may then be held."""
         if isinstance(error, Unauthenticated | PermissionDenied):
             method = self._served.method
             self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)
@@ -358,7 +357,7 @@ def _class_of(name: str, *, is_stream: bool) -> str:
 
 
 def _client_of(context: grpc.ServicerContext) -> str:
-    """Return a stream's client, over all its connections: the name in its certificate, or its host."""
+    """Return a stream's client, over all connections: its certificate's name, or its host."""
     if names := context.peer_identities():
         return b" ".join(names).decode("utf-8", "replace")
     return str(context.peer()).rpartition(":")[0]

@@ -62,10 +62,10 @@ def unauthenticated(problem: str) -> Unauthenticated:
 
 
 MAX_KNOWN = 2_000
-"""Callers known by what they show; one more makes it forget all."""
+"""One more makes it forget all callers."""
 
 MAX_MARKETPLACES = 1_000
-"""(Marketplace, right) pairs of a caller whose visible sellers are kept; one more makes it forget all."""
+"""One more (marketplace, right) makes it forget all of a caller."""
 
 ENTRIES_A_REFUSAL = 500
 """This many entries parsed in vain cost as much as one refused call."""
@@ -87,7 +87,6 @@ class Caller:
         return " ".join(self.names)
 
     def visible(self, right: Right, marketplace: str) -> frozenset[str]:
-        """Return the sellers of a marketplace over whom the caller has a right, as `visible_sellers`; cached."""
         found = self._visible.get((right, marketplace))
         if found is None:
             found = visible_sellers(self.principals, self.grants, right, marketplace)
@@ -115,7 +114,7 @@ class _Known:
 class AuditedCall(NamedTuple):
     line: str
     where: Mapping[str, str]
-    """The call's marketplace; empty if the call concerns the server."""
+    """Empty if the call concerns the server."""
 
 
 class Gate:
@@ -147,7 +146,6 @@ class Gate:
 
     @property
     def rules(self) -> Rules | None:
-        """Return the rules in force, an immutable object; None if there is no grants file."""
         return None if self._grants is None else self._grants.rules
 
     @property
@@ -157,8 +155,8 @@ class Gate:
     def identify(self, context: grpc.ServicerContext) -> Caller:
         """Return the caller, by its certificate and its token.
 
-        `local` without a grants file, and by the server's own Unix socket. Raises Unauthenticated without credentials,
-        or if any credential proves no one.
+        Return `local` without a grants file, and by the server's own Unix socket. Raises Unauthenticated without
+        credentials, or if any credential proves no one.
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
@@ -174,7 +172,7 @@ class Gate:
         return known.caller
 
     def _is_plausible(self, shown: str) -> bool:
-        """Return whether a header has a token that a known issuer may have made; its signature is not checked."""
+        """Return whether a known issuer may have made the token; its signature is not checked."""
         scheme, _, token = shown.partition(" ")
         return self._grants is not None and scheme.lower() == "bearer" and self._grants.rules.tokens.is_plausible(token)
 
@@ -281,7 +279,6 @@ class Gate:
     def admit_entries(
         self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
     ) -> None:
-        """Charge `count` entries to their caller's limits; raises as `admit`."""
         if self._grants is not None and caller is not LOCAL_CALLER:
             limits = self._grants.rules.limits
             seconds = limits.take_entries(caller.names, call_class, count)
@@ -322,7 +319,7 @@ class Gate:
             self.turnstile.note_stranger(str(context.peer()), token, pems[0] if pems else b"", name)
 
     def stream_limits(self, caller: Caller) -> Mapping[str, int]:
-        """Return the most open streams of each of a caller's principals, by name; 0: no limit."""
+        """Return the most open streams by principal; 0: no limit."""
         limits = None if self._grants is None else self._grants.rules.limits
         return {name: limits.streams(name) if limits else 0 for name in caller.names}
 
@@ -358,7 +355,6 @@ class Gate:
         return AuditedCall(line, where)
 
     def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
-        """Write the outcome of a call whose line `audit_request` returned. Raises AuditUnavailable if the write fails."""
         if self._audit is not None:
             done = {} if response is None else list_results(response)
             self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)

@@ -34,7 +34,7 @@ class Reads:
         return self._ledger.clock.settled() or 0
 
     def doubt(self) -> int:
-        """Return the possible age of an answer while the clock is in doubt, in microseconds; else 0."""
+        """Return the possible age while the clock is in doubt, in microseconds; else 0."""
         return self._ledger.clock.doubt()
 
     def reach(self, sequence: int) -> None:
@@ -65,7 +65,6 @@ class Reads:
         return cut
 
     def page(self, request: Any, is_after: Callable[[str], bool]) -> "Page":
-        """Return the page of a ledger list. `is_after`: whether a page may go on after a text. Raises InvalidInput."""
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
     def has_given(self, cut: Cut) -> bool:
@@ -88,7 +87,6 @@ class Page:
     request: Any
     cut: Cut
     after: str
-    """The item to go on after; empty for the first page."""
     limit: int
 
     @property

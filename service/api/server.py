@@ -130,7 +130,7 @@ class Server:
         self.scorer = scorer
         self.address = ""
         self.metrics_address = ""
-        """The address of /metrics, once started; empty if turned off."""
+        """Empty if turned off."""
         self.unfinished: dict[str, int] = {}
         """Unended calls by method, once stopped; this process then cannot end by itself."""
         self.log = log or make_log(level=settings.log_level, is_deferred=True)
@@ -337,7 +337,7 @@ class Server:
             )
 
     def _require_names(self, grants: GrantsFile) -> None:
-        """Raise ConfigurationWrong if a server with grants has no way to identify callers."""
+        """Raise ConfigurationWrong if grants cannot identify callers."""
         settings = self.settings
         has_other_door = settings.socket is not None and is_loopback(settings.address)
         if not settings.server_file("client-ca.crt") and not grants.rules.has_issuers and not has_other_door:

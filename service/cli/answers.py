@@ -1,5 +1,3 @@
-"""What would be, which way leads back, and what an old answer rested on."""
-
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -196,13 +194,12 @@ def statements(
 
 
 def _find_restricted(connection: Client, where: str) -> Iterable[str]:
-    """Return the sellers with a measure on record; it reads the whole ledger of the marketplace."""
+    """Return sellers with a measure on record, by a read of the whole marketplace."""
     entries = connection.list_entries(where)
     return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.WhichOneof("fact") == "measure")
 
 
 def _read_answer(file: Path) -> TrustScore | EvaluateMeasuresResponse:
-    """Return the old answer in a file; its fields tell which one it is. Raises InvalidInput."""
     try:
         values = parse_json(file.read_text())
         values = values.get("trust_score", values)

@@ -92,7 +92,6 @@ def run() -> int:
 
 
 def _explain(error: Exception) -> tuple[Exit, str, str]:
-    """Return (exit code, problem, remedy or empty) of an error."""
     from sellertrust.errors import SellertrustCallError
 
     if isinstance(error, SellertrustCallError):
@@ -150,7 +149,6 @@ def _malformed_id(fields: Sequence[tuple[str, str]]) -> str:
 
 
 _NAMED_BY_ID = {"name", "parent", "seller", "sellers", "first", "second"}
-"""Fields of requests whose names the command line makes from ids."""
 
 _NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
 
@@ -172,4 +170,3 @@ _NEXT_OF = {
     "AUDIT_UNAVAILABLE": "ask the server's operator to make audit.jsonl in its data folder writable, and send it again",
     "OCCUR_TIME_AHEAD": "send it again in some seconds; the clock behind the stated time runs fast",
 }
-"""The next command by the reason of an error."""

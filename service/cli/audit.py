@@ -34,7 +34,6 @@ NEEDED = ("listing", "seller")
 SUMS = ("units", "value_minor")
 COLUMNS = (*NEEDED, "category", *SUMS, "expected")
 OF_PLAN = "audit_plan"
-"""The attribute of an inspection that names its plan."""
 
 SCORED_AT_ONCE = 1_000
 UNSCORED = 0.05

@@ -32,7 +32,6 @@ class KnowledgeOption(StrEnum):
 
 
 NOBODY = "none"
-"""Used in place of a model to compare with."""
 
 Knowing = Annotated[
     KnowledgeOption,
@@ -187,7 +186,6 @@ def _step_row(step: "BacktestDay") -> dict[str, Any]:
 
 
 def _up_and_down(matrix: "Ints | None", up: str, down: str) -> dict[str, int | None]:
-    """Count the sellers who moved to a better and to a worse rated tier; None without a matrix."""
     import numpy as np
 
     if matrix is None:

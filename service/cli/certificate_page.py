@@ -109,7 +109,6 @@ def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: di
 
 
 def _list_limits(assumed: Assumptions, limits: Sensitivity) -> Iterator[str]:
-    """Yield how wrong each assumption may be, the others right."""
     for name, limit_name, field, text in _LIMITS:
         limit, value = getattr(limits, limit_name), getattr(assumed, field)
         stated = f"assumed: {format_value(field, value, assumed.currency)}"
@@ -169,8 +168,6 @@ def format_value(name: str, value: int, currency: str) -> str:
 
 
 def describe_attack(attack: dict[str, Any], currency: str) -> str:
-    """Return an attack in one line: entry, build-up and run, each step's gain, and the sum."""
-
     def gain(minor: int) -> str:
         return f"{'+' if minor > 0 else ''}{format_amount(minor, currency)}"
 

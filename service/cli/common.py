@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
-    """Yield a client of a server, and the marketplace that the command means."""
     settings = load()
     with connect(settings, target) as connection:
         yield connection, marketplace or settings.marketplace
@@ -54,7 +53,6 @@ def parse_option(option: str, words: type[Word], text: str) -> Word:
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
-    """Return a seller's entries with these ids, by id, as far as they exist."""
     wanted = {*names}
     found: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():
@@ -66,6 +64,5 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def write_address(ready_file: Path | None, address: str) -> None:
-    """Write the server's address to a file, if one is named."""
     if ready_file is not None:
         write_whole(ready_file, f"{address}\n".encode())

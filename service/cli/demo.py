@@ -71,7 +71,6 @@ def import_history(ledger: Ledger, files: Path) -> int:
 
 
 def show(settings: Settings, ledger: Ledger) -> Story:
-    """Tell the story on a demo's open ledger with a published model, and return it."""
     place = settings.data_dir
     with _serving(settings, ledger) as client:
         return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, place / "files")[1], place)
@@ -117,7 +116,6 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
 
 @contextmanager
 def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
-    """Serve all pages; yield the address of the badges and the link to the desk."""
     from service.web.desk.app import DeskOptions
     from service.web.desk.staff import CodeSignIn
     from service.web.public.evidence import EvidenceFolder
@@ -241,5 +239,4 @@ def make_room(place: Path) -> None:
 
 
 def _command() -> str:
-    """Return how this command is called: `./dev` with its environment, or as installed."""
     return "./dev" if "DEV_VENV" in os.environ else "sellertrust"

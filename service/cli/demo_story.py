@@ -1,5 +1,3 @@
-"""The demo's story, over gRPC: a seizure, a badge that falls, a recall, and an exact restoration."""
-
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

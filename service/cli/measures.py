@@ -149,7 +149,6 @@ def _notes(measure: Measure) -> list[str]:
 
 
 def _time(time: Timestamp) -> str:
-    """Return a time to the minute in the form of `--observe-time`: `2026-11-22T00:00Z`."""
     return time.ToJsonString()[:16] + "Z"
 
 
@@ -158,7 +157,6 @@ def kind_text(kind: "MeasureKind.ValueType") -> str:
 
 
 def value_text(value: MeasureValue, currency: str) -> str:
-    """Return a measure's value as text, such as `10 % for 90 days`; "" if it has none."""
     which = value.WhichOneof("value")
     return "" if which is None else _TEXTS[which](getattr(value, which), currency)
 

@@ -181,8 +181,6 @@ def rollback(reason: Reason, actor: Operator = "", server: Server = None) -> Non
 
 
 class _Local(Models):
-    """The client's methods on the registry: the servicer without a server."""
-
     def __init__(self, registry: "Registry") -> None:
         from service.api.servicers.model import ModelServicer
 
@@ -337,7 +335,6 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def login_name() -> str:
-    """Return this process's user; `unnamed` if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

@@ -81,7 +81,6 @@ def _show_report(report: "MonitorReport", output: Format) -> None:
 
 
 def _calibration_row(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Return a table's row from the JSON values of a basis or, with an indented name, of a tier within one."""
     ratio = found["ratio"]
     shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else found["why_not"]
     return {

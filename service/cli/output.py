@@ -58,7 +58,6 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
     ),
     INTERRUPTED: ("interrupted", "Ctrl-C; what was acknowledged is kept"),
 }
-"""Meaning of each exit code, and when it comes."""
 
 WAITS = "kept, without effect until the report is on record"
 
@@ -123,7 +122,6 @@ EXTRAS = {
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
-    """Return what to install for a package that is missing, such as one of an extra."""
     package = (error.name or "").partition(".")[0]
     extra = next((f"[{name}]" for name, packages in EXTRAS.items() if package in packages), "")
     return f"this needs the package {package}; install it: pip install 'sellertrust{extra}'"
@@ -174,7 +172,6 @@ class Column(NamedTuple):
     fields: tuple[str, ...] = ()
     """By default the field named like the heading. If one is None, the cell is empty."""
     text: Callable[..., str] | None = None
-    """Combines the fields into one text; by default the first field is shown."""
 
     def cell(self, row: Mapping[str, Any]) -> Any:
         values = [row.get(name) for name in self.names]

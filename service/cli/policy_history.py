@@ -106,7 +106,6 @@ def commit(
 
 
 def _list_accepting(losses: str, currency: str) -> str:
-    """Return the options that accept losses such as `unconditional=1980000`."""
     stated = (loss.split("=") for loss in losses.split())
     return " ".join(
         f"--accept-loss '{name}={format_amount(int(sum_), currency)}'" for name, sum_ in stated if sum_ != "any"
@@ -161,7 +160,6 @@ def show(
 
 
 def _find_currency(policies: Client, move: PolicyMove) -> str:
-    """Return the currency of a move's amounts; empty without any."""
     has_amounts = move.accepted_losses or move.sequence_losses
     return _read_currency(policies.get_policy(move.policy.rpartition("/")[2]).policy.text) if has_amounts else ""
 

@@ -101,7 +101,6 @@ def _print_sample(asked: "Question", found: "Preview") -> None:
 
 
 def _list_segments(asked: "Question", found: "Preview", times: float = 1) -> list[dict[str, Any]]:
-    """Return the segments for a person: counts, and money in units if both policies have one currency."""
     before, after = (policy.rule_book.currency for policy in asked.policies())
     rows = []
     for kind, name, counts in found.segment_rows():

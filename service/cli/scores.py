@@ -179,7 +179,6 @@ def describe_reason(caution: Caution) -> str:
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    """Return an explanation as JSON: the score's row, reasons and incidents, or an unrated seller's thin file."""
     row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)

@@ -118,7 +118,6 @@ def make_job(
 
 
 def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> "Artifact | None":
-    """Return the champion if it is of the study's marketplace, or too old to state one."""
     from training.monitoring.outcomes import lineage_of
 
     registry = open_registry(settings)
@@ -142,7 +141,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
 
 
 def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish: bool) -> dict[str, Any]:
-    """Make the report, publish the model if `publish`; return a summary as JSON."""
+    """Make the report, publish if asked; return a summary as JSON."""
     from training.report.page import render
 
     row: dict[str, Any] = {"study": job.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
@@ -169,7 +168,6 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
 
 
 def takes_over(gates: Mapping[str, Any], study: "Study") -> bool:
-    """Return whether a registry without a champion makes the model champion at once."""
     return all(gate["ok"] for gate in gates["gates"]) and not broken_promises(study.features)
 
 

@@ -231,7 +231,6 @@ def _verify_recovery(output: Format, file: Path | None, public_key: str | None) 
 
 
 def _compare_ledger(file: Path | None, public_key: str | None) -> "tuple[dict[str, Any], VerificationReport]":
-    """Compare the ledger with its seals and exported checkpoints."""
     from service.ledger.seals.checkpoints import read_checkpoints
 
     if (file is None) != (public_key is None):
@@ -312,7 +311,7 @@ def _verify_rescored(output: Format, sample: int) -> None:
 
 
 def _conclude(found: int, same: int, *, is_mismatch: bool) -> None:
-    """End with 4 on a mismatch, with 3 if there was nothing to verify, with 5 if nothing of it could be compared."""
+    """End with 4 on a mismatch, 3 if nothing was there, 5 if nothing could be compared."""
     if is_mismatch:
         raise typer.Exit(Exit.REFUSED)
     if not same:

@@ -24,7 +24,7 @@ UNCOMPARED = frozenset({"freshness", "stamp"})
 def simulation_message(
     name: str, present: WholeAnswer, simulated: WholeAnswer, *, for_seller: bool
 ) -> answer_pb.SimulateTrustScoreResponse:
-    """Return the answer now and the simulated one, without what sellers must not see if it is `for_seller`."""
+    """Return both answers; `for_seller`: without what sellers must not see."""
     scores, measures = [], []
     for one in (present, simulated):
         score, found = score_message(name, one.score, None), unstamped_measures(name, one)
@@ -80,7 +80,6 @@ def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.Appea
 
 
 def sum_deposit(whole: WholeAnswer) -> int:
-    """Return what is still to be placed, in minor units."""
     return max(
         (
             one.current.amount_minor
@@ -92,7 +91,6 @@ def sum_deposit(whole: WholeAnswer) -> int:
 
 
 def list_differing(old: Message, new: Message) -> list[str]:
-    """Return the fields with different values, but for UNCOMPARED ones."""
     return [
         field.name
         for field in new.DESCRIPTOR.fields

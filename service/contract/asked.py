@@ -209,6 +209,5 @@ def _bulk_action(row: MethodRow, request: Any) -> str | None:
 
 
 def action_name(number: int) -> str:
-    """Return the word of an action; "*" for an unspecified or unknown one."""
     names = entry_pb2.Action.DESCRIPTOR.values_by_number
     return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

@@ -64,8 +64,6 @@ def measures_for_seller(found: measure_pb.EvaluateMeasuresResponse) -> measure_p
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an answer in plain words rests on."""
-
     whole: WholeAnswer
     leads: Sequence[Lead]
     given_back: Sequence[GivenBack]
@@ -88,7 +86,6 @@ def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts)
 
 
 def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.AudienceAnswer:
-    """Return an answer in plain words: score, leading reasons, what was given back, measures, and whether it is fixed."""
     until = format_day(told.whole.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
     sentences = [_tell_score(told.whole.score, texts)]
     if (notice := told.whole.score.notice) is not None:
@@ -131,7 +128,6 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.A
 
 @lru_cache(maxsize=4)
 def _read_meanings(artifact: Artifact) -> Mapping[str, score_pb.TierMeaning]:
-    """Return what each tier means, by its name; none of a model without a test."""
     grades = parse_json(artifact.parts["evaluation.json"]).get("grades", ())
     bad = parse_json(artifact.parts["lineage.json"]).get("definition", {})
     return {
@@ -191,7 +187,6 @@ def _tell_lead(
 
 
 def tell_reason(lead: Lead, texts: Texts) -> str:
-    """Return the sentence of a reason that is no incident."""
     values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
     return texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
 
@@ -221,7 +216,6 @@ def _tell_measure(one: MeasureInForce, currency: str, texts: Texts) -> str:
 
 
 def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
-    """Return what a measure does, without a full stop."""
     name = measure.kind.name
     values: dict[str, object] = {"days": getattr(measure, "days", 0)}
     category = getattr(measure, "product_category", "")

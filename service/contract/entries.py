@@ -165,14 +165,12 @@ def _write(message: Any, name: str, shape: str, value: Any) -> None:
 
 
 def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
-    """Return the response to an append of at least one entry; its `sequence` is the highest."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )
 
 
 def appended_message(appended: AppendedEntry) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    """Return an entry's sequence, its record time, and whether it was recorded before."""
     return ledger_service_pb2.AppendEntriesResponse.Result(
         entry_id=appended.entry_id,
         sequence=appended.sequence,

@@ -1,5 +1,3 @@
-"""An entry from fields of a command line, by the table of kinds: `field=value`."""
-
 import json
 from collections.abc import Callable, Sequence
 from typing import Any

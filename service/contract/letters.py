@@ -100,7 +100,6 @@ class _Letters:
         return _set_letter(message, self._title(one), paragraphs, self._texts)
 
     def write_record(self, seller: str, one: StatementOfReasons) -> str:
-        """Return the record of a statement as JSON; empty without one."""
         views = self._list_views(one)
         told = self._tell_caution(one)
         for view in views:
@@ -126,7 +125,6 @@ class _Letters:
         return [self._say(f"signal.{one.caution.signal.name}"), self._say("letter.caution", day=decide_by)]
 
     def _tell_facts(self, one: StatementOfReasons, views: Sequence[ViolationView]) -> list[list[str]]:
-        """Return a paragraph about what is no violation, then one about each violation."""
         told: list[str] = []
         if one.reasons:
             tier = self._whole.score.own_tier
@@ -188,7 +186,6 @@ class _Letters:
 def _set_letter(
     message: answer_pb.StatementOfReasons, title: str, sentences: Sequence[Sequence[str]], texts: Texts
 ) -> answer_pb.StatementOfReasons:
-    """Set the letter in a message, of paragraphs of sentences; return the message."""
     paragraphs = [texts.join(one) for one in sentences if one]
     body = "".join(f"<p>{escape(one)}</p>\n" for one in paragraphs)
     head = f'<!doctype html>\n<html lang="{texts.language}">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'

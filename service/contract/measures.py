@@ -14,7 +14,6 @@ from service.contract.scores import caution_messages, notice_message, stamp_mess
 def measures_message(
     name: str, found: in_force.InForce, by: Policy, stamp: answer.Stamp
 ) -> measure_service_pb2.EvaluateMeasuresResponse:
-    """Return a seller's measures in force, with their stamp; `name`: the seller's; `by`: the policy behind them."""
     score = found.score
     return measure_service_pb2.EvaluateMeasuresResponse(
         seller=name,

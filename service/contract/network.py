@@ -54,7 +54,6 @@ def certificate_message(
     precision: Mapping[LinkKind, Precision],
     both: tuple[InForce, InForce],
 ) -> pb.LinkCertificate:
-    """Return the certificate of a case in force; `both`: the measures with and without links."""
     fact, (found, without) = link.fact, both
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
     hops = {entries: hop for name in around.steps for hop in around.graph.hops(name) for entries in [hop.entries]}

@@ -130,7 +130,6 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
 
 
 def _action(number: int) -> Action:
-    """Return the action of this number; an unknown number as it is, to be reported with all other errors."""
     return Action(number) if number in Action.__members__.values() else cast(Action, number)
 
 

@@ -70,7 +70,6 @@ MAX_DETAIL_BYTES = 4_000
 
 
 def code_of(error: SellertrustError) -> int:
-    """Return the `google.rpc.Code` of a domain error's class; INTERNAL for errors that no request can cause."""
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 

@@ -1,5 +1,3 @@
-"""The catalogue of sentences, in every language that it has."""
-
 import tomllib
 from collections.abc import Iterable
 from functools import cache
@@ -49,5 +47,4 @@ class Texts:
 
 
 def day_text(time: int) -> str:
-    """Return the UTC day of a time in microseconds."""
     return format_day(time // DAY)

@@ -14,7 +14,7 @@ _STATES = {
 def report_message(
     period: Period, now: Cut, known: Tally, then: Cut | None, published: Tally | None, *, is_simulated: bool
 ) -> review_pb.GetTransparencyReportResponse:
-    """Return a report; `then` and `published`: the cut and the counts at its publication, None before that."""
+    """Return a report; `then` and `published` are None before its publication."""
     message = review_pb.GetTransparencyReportResponse(
         period=period.text,
         start_time=timestamp(period.start),

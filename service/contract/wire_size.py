@@ -18,7 +18,6 @@ _BATCH_FIELD = "append_entries"
 
 
 def nested_batch(request: Descriptor) -> int:
-    """Return the number of the request's field that holds a whole AppendEntries request; 0 if none."""
     field = request.fields_by_name.get(_BATCH_FIELD)
     return 0 if field is None else field.number
 

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.2
 
 class Observer(Protocol):
     def waited(self, pool: str, seconds: float) -> None:
-        """Record how long a call waited for a thread."""
+        """Record a call's wait for a thread."""
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
         """Record a call that was refused before its work began."""
@@ -46,7 +46,7 @@ def taken_call() -> GrpcCall | None:
 
 
 class CallPool(ThreadPoolExecutor):
-    """Threads for one class of calls, as gRPC takes them (`experimental_thread_pool`)."""
+    """Threads for a class of calls, as gRPC takes them (`experimental_thread_pool`)."""
 
     def __init__(
         self, name: str, threads: int, rules: LineRules, observer: Observer, turnstile: Turnstile | None = None
@@ -69,7 +69,6 @@ class CallPool(ThreadPoolExecutor):
         self._watch.start()
 
     def counts(self) -> tuple[int, int, dict[str, int]]:
-        """Return (waiting calls, running calls, calls by connection)."""
         of_connection = Counter(call.connection for call in list(self._here.values()))
         with self._lock:
             return len(self._line) + len(self._receiving), self._running, dict(of_connection)
@@ -117,7 +116,7 @@ class CallPool(ThreadPoolExecutor):
             self._receive_request(call)
 
     def _hold_call(self, call: GrpcCall) -> None:
-        """Refuse a call later, but early enough that the refusal arrives before its deadline."""
+        """Refuse a call later, but so that the refusal arrives before its deadline."""
         seconds = self._turnstile.start_holding(call.connection)
         if not seconds:
             self._turn_away([(call, Cause.LIMIT)])
@@ -134,7 +133,7 @@ class CallPool(ThreadPoolExecutor):
         call.receive(self)
 
     def answer_at_once(self, call: GrpcCall, data: bytes | None) -> bytes | None:
-        """Return the response that needs no thread, or None: then the call needs `take_request`."""
+        """Return the response, or None for a call that needs `take_request`."""
         call.has_arrived = self._receiving.pop(id(call), None) is not None
         if not call.has_arrived or data is None or call.at_once is None:
             return None
@@ -171,7 +170,7 @@ class CallPool(ThreadPoolExecutor):
             self._turn_away(turned_away)
 
     def _work_on_next(self) -> None:
-        """Do the work of the next call. It is submitted once for each call that has waited."""
+        """Do the next call's work; submitted once for each call that has waited."""
         with self._lock:
             found, turned_away = self._line.take()
             self._running += found is not None
@@ -211,7 +210,7 @@ class CallPool(ThreadPoolExecutor):
         call.set_ended()
 
     def _end_overdue_calls(self) -> None:
-        """End calls whose requests do not arrive, and refuse held calls that are due."""
+        """End calls whose requests do not arrive, and due held calls."""
         while not self._is_ending.wait(LOOK_SECONDS):
             now = monotonic()
             late = now - self._rules.message_seconds

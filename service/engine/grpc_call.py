@@ -32,7 +32,7 @@ class Receiver(Protocol):
         """Take a request that needs a thread; None if the client sent none."""
 
     def finish(self, call: "GrpcCall") -> None:
-        """Note that a call was answered at once."""
+        """Note a call answered at once."""
 
 
 def is_handed_over(arguments: tuple[Any, ...]) -> bool:
@@ -71,7 +71,7 @@ class GrpcCall(WaitingCall):
         )
         self.takes_stream = method is not None and method.takes_stream
         self.at_once: AtOnce | None = getattr(self._behave, "at_once", None)
-        """Answers calls of this method that need no thread; None if all need one."""
+        """None if all calls need a thread."""
         self.caller = ""
         self.has_arrived = False
         self.is_begun = False
@@ -97,7 +97,7 @@ class GrpcCall(WaitingCall):
         return self._state.client is not inside._CANCELLED and not self._state.statused
 
     def receive(self, receiver: "Receiver") -> None:
-        """Receive the request for `receiver`. The caller holds the condition of the state."""
+        """Receive the request; the caller holds the condition of the state."""
         state, call = self._state, self._event.call
         finish = inside._receive_message(state, call, self._parse)
 
@@ -144,7 +144,7 @@ class GrpcCall(WaitingCall):
             inside._abort(state, self._event.call, cygrpc.StatusCode.unknown, status.details.encode())
 
     def add_done_callback(self, called: Callable[[Any], object]) -> None:
-        """Call `called` once, when the call has ended; immediately if it already has."""
+        """Call `called` once, at the call's end; at once if it is over."""
         self._on_end.append(called)
         if self.has_ended:
             self._note_end()

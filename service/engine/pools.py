@@ -1,4 +1,4 @@
-"""The pool of threads of each method, so that slow methods do not hold up quick ones."""
+"""A pool of threads for each class of methods, so that slow ones do not hold up quick ones."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -10,8 +10,6 @@ from service.limits import Limits
 
 
 class Pool(Enum):
-    """A pool of threads. Calls wait only for threads of their own pool."""
-
     READ = "read"
     """Scores of one seller, which checkouts wait for.
 
@@ -20,7 +18,6 @@ class Pool(Enum):
     BATCH = "batch"
     """Scores of many sellers. Half of the threads are reserved for calls without the database."""
     SLOW = "slow"
-    """Reads of the database, up to seconds each."""
     WRITE = "write"
     """Appends."""
     REVIEW = "review"
@@ -30,7 +27,6 @@ class Pool(Enum):
     STREAM = "stream"
     """Streams. Each holds a thread while it is open."""
     HEALTH = "health"
-    """Health, which takes microseconds and waits for no other class."""
 
 
 FEW_THREADS = 2
@@ -71,7 +67,7 @@ def threads_of(limits: Limits) -> dict[Pool, int]:
 
 
 def max_calls(limits: Limits) -> int:
-    """Return the most calls that the server may hold at once: running, waiting, held or arriving."""
+    """Return the most calls at once: running, waiting, held or arriving."""
     return sum(threads_of(limits).values()) + sum(2 * rules.limit for rules in RULES.values()) + MAX_HELD
 
 

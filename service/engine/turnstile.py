@@ -40,7 +40,7 @@ MAX_TOKENS = 256
 """Tokens of one connection whose callers are known; one more makes it forget all."""
 
 NOBODY = "nobody"
-"""The name in the log of callers who prove no one and show no certificate with a name."""
+"""Logged for callers who prove no one and show no certificate with a name."""
 
 EVERY_METHOD = "*"
 _PROOF = "proof"

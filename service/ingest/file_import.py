@@ -57,7 +57,6 @@ class Spans:
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Count entries by kind, with their first and last time."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:
@@ -77,7 +76,6 @@ class Spans:
                 span.last = happened
 
     def rows(self) -> list[dict[str, object]]:
-        """Return a table row per kind: entries, first and last occur time (RFC 3339)."""
         return [
             {
                 "kind": KINDS[kind].key,
@@ -109,11 +107,11 @@ class ImportReport(AppendCounts):
     """(file, line, reason)."""
     unmatched: list[UnmatchedRow] = field(default_factory=list)
     left_out: int = 0
-    """Listed entries that a ledger derives by itself."""
+    """Listed entries that a ledger derives."""
     resumed: dict[str, int] = field(default_factory=dict)
     """The line of each file where an interrupted import continues."""
     read_before: list[str] = field(default_factory=list)
-    """Files that the interrupted import had finished; only their rejects are counted here."""
+    """Files finished before; only their rejects count."""
     spans: Spans = field(default_factory=Spans)
 
 
@@ -125,7 +123,7 @@ def import_files(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import every file of a mapping found below `data`; return the outcome of all rows.
+    """Import every file of a mapping found below `data`.
 
     Raises InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is
     imported then. `journal` is the folder for resuming; None begins again. `dry_now` appends nothing and checks each
@@ -139,7 +137,7 @@ def import_files(
         _require_columns(file, data / file.path)
     run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
-        # Matches change with time, and unmatched rows are listed at the end, so the file begins again.
+        # Matches change with time, and unmatched rows come last, so the file begins again.
         remembers = None if file.matched.rules else journal
         path = data / file.path
         reading = _identify_reading(mapping, file, data) if remembers else ""
@@ -160,7 +158,7 @@ def import_entries(
     journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import a file of the contract's entries, one JSON object per line, plain or gzip.
+    """Import the contract's entries, one JSON object per line, plain or gzip.
 
     `journal` and `dry_now` as in `import_files`.
     """
@@ -181,7 +179,7 @@ def import_rows(
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
-    """Write the rejects as private CSV (file, line, reason); replace an existing file."""
+    """Write rejects as private CSV (file, line, reason); replace an existing file."""
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
@@ -223,9 +221,9 @@ class _Run:
     def rows(
         self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
     ) -> Iterator[tuple[int, Row]]:
-        """Return a file's remaining rows as (line, row).
+        """Return remaining (line, row).
 
-        `header` has the columns of a CSV file without a header.
+        `header`: the columns of a CSV file without one.
         """
 
         def show(row: int, total: int) -> None:
@@ -260,7 +258,7 @@ class _Run:
                 yield line, entry
 
     def append(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
-        """Append a file's entries, by line, in batches that hold all entries of a row; note rejected ones."""
+        """Append by line, in batches that hold all entries of a row; note rejected ones."""
         step = f"import {name}"
         reject = _reject_to(attempt)
         batch: list[tuple[int, Entry]] = []
@@ -331,7 +329,7 @@ def _identify_reading(mapping: ForeignMapping, file: MappedFile, data: Path) -> 
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a joined file. Raises ConfigurationWrong for an unreadable row."""
+    """Yield a joined file's rows. Raises ConfigurationWrong for an unreadable one."""
 
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")

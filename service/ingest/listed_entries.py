@@ -21,7 +21,7 @@ def append_messages(
     messages: Sequence[entry_pb2.Entry],
     prepare: Callable[[str, Sequence[Entry]], None],
 ) -> list[AppendedEntry]:
-    """Convert a batch of messages and append it as AppendEntries: all or none.
+    """Append a batch of messages as AppendEntries does: all or none.
 
     `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field, and the other
     errors of `Ledger.append`.
@@ -34,7 +34,7 @@ def append_messages(
 def strip_listed_defaults(
     ledger: Ledger, marketplace: str, entries: Sequence[Entry], *, keeps_report_time: bool
 ) -> list[Entry]:
-    """Return entries, those that this ledger listed without the defaults it added: it then recognises them.
+    """Return entries without the defaults that this ledger added when it listed them: it then recognises them.
 
     Entries that another ledger listed lose their report time unless `keeps_report_time`.
     """

@@ -26,10 +26,10 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._~:-]")
 class AppendCounts:
     appended: int = 0
     waiting: int = 0
-    """Appended entries that wait for their violation's report."""
+    """Waiting for their violation's report."""
     already_present: int = 0
     repeated: int = 0
-    """Present entries that this import appended itself before."""
+    """Appended by this import before."""
 
     def add(self, other: "AppendCounts") -> None:
         for name in AppendCounts.__slots__:
@@ -42,7 +42,7 @@ class AppendResult(AppendCounts):
 
 
 def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
-    """Format a wrong field for a file of rejects; `path` leads from the entry to the field."""
+    """Format an error for the rejects; `path` leads from the entry to the field."""
     field = field_name(path)
     if field != "entry_id":
         return f"{field}: {description}"
@@ -64,8 +64,8 @@ def accept(
 
     `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
     so that they outlive a crash; then the position is committed. After LedgerUnavailable the batch may be given again.
-    `rows` says which row made each entry: entries about a violation whose report on the same row is refused are refused
-    too. `begun` is the ledger's sequence when the import began; None: nothing counts as repeated.
+    `rows`: the row of each entry; entries about a violation whose report on the same row is refused are refused too.
+    `begun` is the ledger's sequence when the import began; None: nothing counts as repeated.
     """
     appending = _PartialAppend(ledger, marketplace, rows, begun)
     indexed = list(enumerate(strip_listed_defaults(ledger, marketplace, entries, keeps_report_time=True)))
@@ -85,7 +85,7 @@ class _PartialAppend:
     result: AppendResult = field(default_factory=AppendResult)
 
     def append_all(self, batch: Sequence[tuple[int, Entry]], position: Position | None = None) -> bool:
-        """Append a batch of (index, entry); return False after refusing some, and appending the others."""
+        """Append (index, entry) pairs; return False after refusing some, and appending the others."""
         try:
             self._count(self._append([entry for _, entry in batch], position))
         except InvalidInput as error:
@@ -115,7 +115,7 @@ class _PartialAppend:
         return False
 
     def _append(self, entries: Sequence[Entry], position: Position | None) -> list[AppendedEntry]:
-        """Append entries; wait once for those that are seconds ahead of the ledger's clock."""
+        """Append; wait once for entries that are seconds ahead of the ledger's clock."""
         try:
             return self.ledger.append(self.marketplace, entries, imported=True, position=position)
         except OccurTimeAhead as error:

@@ -48,14 +48,13 @@ class Group:
     number: int
     """How many lines were rejected."""
     line: int
-    """The first of these lines, with its reason."""
     reason: str
     remedy: str
     """Empty if no pattern applies."""
 
 
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
-    """Group rejects (file, line, reason) by file and reason, largest group first.
+    """Group rejects (file, line, reason), largest group first.
 
     Reasons are equal if they differ only in quoted texts and numbers.
     """

@@ -28,10 +28,6 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 def import_and_queue(
     ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
 ) -> ImportReport:
-    """Import a mapping's files, try the queue's rows again, and write the queue.
-
-    `journal` as in `import_files`.
-    """
     waiting = read_queue(queue, mapping)
     report = import_files(ledger, mapping, data, progress, journal)
     fresh = {_key(row) for row in report.unmatched}
@@ -45,7 +41,7 @@ def import_and_queue(
 
 
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
-    """Import the queue's filled-in rows and record them beside the queue.
+    """Import filled-in rows and record them beside the queue.
 
     Raises InvalidInput without the file, ConfigurationWrong if it is no queue.
     """
@@ -99,7 +95,6 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
 
 
 def _find_wrong_answer(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRow) -> str:
-    """Return what is wrong with a person's entry; empty if it is sound."""
     if not row.seller:
         return "seller: is empty, though decided_by or verified is filled in: name the seller, or empty them too"
     if not is_id(row.decided_by):
@@ -131,7 +126,6 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
 
 
 def _list_rows_left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows that were not imported: rejected, or of a file that left the mapping."""
     rejected = {(file, line) for file, line, _ in report.rejects}
     paths = {file.path for file in mapping.files}
     return [row for row in rows if (row.file, row.line) in rejected or row.file not in paths]

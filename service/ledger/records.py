@@ -81,7 +81,7 @@ class AsSeen:
     decision_id: str
     prefix: str
     own: str
-    """The prefix with its parameters; other recorded parameters are rejected."""
+    """Other recorded parameters are rejected."""
     decisions: Mapping[str, tuple[str, int]]
     """Per entry id, its violation and the number of decisions seen; after a newer one the entry is left out."""
 

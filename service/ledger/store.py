@@ -40,7 +40,7 @@ from service.ledger.records import AppendedEntry, AsSeen, Cut, Position
 class Ledger:
     """The ledger in one database. Thread-safe; any number of processes may share it.
 
-    Every method may raise LedgerUnavailable, after which the call may be repeated.
+    Every method may raise LedgerUnavailable, after which it may be called again.
     """
 
     def __init__(self, database: Database, server_clock: ServerClock) -> None:
@@ -112,7 +112,6 @@ class Ledger:
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def last(self) -> tuple[int, int]:
-        """Return (sequence, record_time in microseconds) of the last entry; (0, 0) without one."""
         end = self.clock.end()
         return end.sequence, end.record_time
 
@@ -169,7 +168,7 @@ class Ledger:
         return suppose(self.clock, marketplace, seller, entries, cut)
 
     def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.Refreshed:
-        """Measure the precision of links anew, and state what time alone changed. Raises InvalidInput."""
+        """Measure precision anew, and state what time alone changed. Raises InvalidInput."""
         appending.require_marketplace_id(marketplace)
         return linking.refresh(self.clock, marketplace, principal=principal)
 

@@ -9,7 +9,7 @@ SOURCE = "mechanism"
 """Partition 0 holds the next sequence."""
 
 TIME_SOURCE = "mechanism:time"
-"""The time up to which every seller was evaluated, in microseconds."""
+"""The time of every seller's last evaluation, in microseconds."""
 
 MAX_DAYS_LATE = 31
 """They are recorded afterwards if no worker ran."""
@@ -27,7 +27,7 @@ LATELY = frozenset({Kind.EXPOSURE, Kind.FLOW})
 
 
 def list_times(since: int, now: int, find_moves: Callable[[int, int], Sequence[int]]) -> list[int]:
-    """Return the midnights and policy moves after a time, of the last MAX_DAYS_LATE days, in order.
+    """Return the midnights and policy moves of the last MAX_DAYS_LATE days, in order.
 
     `find_moves`: the moves after a time, up to another; all in microseconds.
     """

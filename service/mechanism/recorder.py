@@ -56,7 +56,7 @@ class _Known(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return (sequence, time) of the last evaluation; (0, 0) without one."""
+        """Return (sequence, time) of the last evaluation, or (0, 0)."""
         places = [(one.fact.at_sequence, one.occur_time) for one in self.cases if one.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
@@ -85,7 +85,6 @@ class Recorder:
         self._scorer = scorer
 
     def policy_moves(self, since: int, until: int) -> list[int]:
-        """Return the times of moves to another policy after a time, up to another, in microseconds."""
         policy = self._scorer.policy
         moves = policy.move_times(since, until)  # it records the policy that was served already
         return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
@@ -95,7 +94,7 @@ class Recorder:
 
     @property
     def follows_from(self) -> str:
-        """Return MODEL:POLICY of what is served, 16 digits of each digest."""
+        """Return MODEL:POLICY as served, 16 digits of each digest."""
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
@@ -122,7 +121,7 @@ class Recorder:
         return found
 
     def record_pending(self, marketplace: str, seller: str) -> None:
-        """State all changes of a seller's measures up to now that the worker has not stated yet, in the same order.
+        """State changes of a seller up to now that the worker has not stated, in the same order.
 
         So a measure on show can be contested. The worker handles a seller whose statement is rejected.
         """
@@ -179,7 +178,7 @@ class Recorder:
     def _append_statements(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read
     ) -> tuple[_Read, Counter[str]]:
-        """State sellers' changes as of one cut, in one append; return the new state, and the appends by seller."""
+        """State changes as of one cut, in one append; return the new state, and the appends by seller."""
         for _ in range(_MAX_TRIES):
             entries = self._list_entries(marketplace, sellers, cut, known)
             if not entries:
@@ -211,7 +210,7 @@ class Recorder:
     def _evaluate_measures(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, SellerTerms]
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
-        """Yield each seller with the rules' measures that shall be on record, and the cautions in force, at a cut."""
+        """Yield each seller's measures due on record and cautions in force, at a cut."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return

@@ -1,6 +1,6 @@
-"""Sellers whose measures could not be recorded: the worker retries each later.
+"""Sellers whose measures were refused: the worker retries each.
 
-The ledger keeps the rejection, so that a restart retries the seller and `sellertrust doctor` shows it.
+The ledger keeps the refusal for restarts and `sellertrust doctor`.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 
 PREFIX = "mechanism:refused:"
-"""Prefix of a rejected seller's source in the ledger; an odd position means rejected."""
+"""Followed by the seller; an odd position means rejected."""
 
 FIRST_RETRY_SECONDS = 10.0
 LAST_RETRY_SECONDS = 3_600.0
@@ -51,7 +51,7 @@ class Refusals:
         return len(self._held)
 
     def load(self) -> None:
-        """Read the sellers that an earlier worker left rejected, once: they are due at once."""
+        """Read once the sellers left rejected: they are due at once."""
         if not self._is_loaded:
             self._held = {seller: Refused(0.0) for seller in read_refused(self._ledger)}
             self._is_loaded = True
@@ -60,7 +60,7 @@ class Refusals:
         return self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
-        """Note a rejected seller, after `load`; it is due after 10 s, then 20 s, up to an hour. Raises TooManyRefused."""
+        """Note a rejected seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused."""
         if seller not in self._held and len(self._held) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
         found = self._held.setdefault(seller, Refused(0.0))

@@ -51,7 +51,7 @@ class MechanismWorker:
         self._follows_from = ""
         self._ends: dict[Seller, int] = {}
         self.report: Callable[[str], None] = lambda _: None
-        """Gets a sentence about each rejected seller, without its name; `run` sets it."""
+        """Gets a sentence about each rejected seller, without its name."""
         self.refusals = Refusals(ledger)
         self.appended = 0
         self.behind = 0
@@ -106,7 +106,6 @@ class MechanismWorker:
         self._ends.clear()
 
     def _catch_up(self, now: Cut) -> bool:
-        """Evaluate every seller at each midnight and policy move; return whether it is done."""
         since = self._ledger.positions.find(TIME_SOURCE, 0)
         for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
@@ -137,7 +136,6 @@ class MechanismWorker:
         self._keep(self._done)
 
     def _follow(self, last: int) -> bool:
-        """Evaluate the decisions since the last look; return whether it is done."""
         begin = self._ledger.positions.find(SOURCE, 0)
         if begin is None:
             self._keep(last)
@@ -163,9 +161,8 @@ class MechanismWorker:
         self._done = done
 
     def _record_every(self, cut: Cut, name: str = "") -> bool:
-        """Evaluate every seller as of a cut; return whether it is done.
-
-        `name`: the source of the number done, behind which a restart resumes; empty: none.
+        """Evaluate every seller as of a cut; return whether it is done. `name`: the source of the number done, behind
+        which a restart resumes; empty: none.
         """
         done, count = (self._ledger.positions.find(name, 0) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
@@ -179,7 +176,6 @@ class MechanismWorker:
         return True
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
-        """State sellers' changes as of a cut, one by one if not together; note it as missed for refused sellers."""
         self._behind_since = cut.observe_time
         ready = []
         for seller in sellers:

@@ -19,7 +19,7 @@ def read_cautions(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> Cautions:
-    """Return the cautions in force for sellers at a cut; `known`: their facts at its time."""
+    """Return the cautions in force at a cut; `known`: sellers' facts at its time."""
     stated, time, sellers = policy.caution, known.observe_time, known.sellers
     if stated is None:
         return {}

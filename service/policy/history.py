@@ -45,11 +45,9 @@ class PolicyHistory:
         self._ledger = ledger
 
     def last(self) -> PolicyMove | None:
-        """Return the last move; None before the first commit."""
         return self._ledger.policies.last()
 
     def moves(self, after: int, count: int) -> Sequence[PolicyMove]:
-        """Return the next `count` moves after a number, oldest first."""
         return self._ledger.policies.list(after, count)
 
     def load(self, digest: str) -> Policy:
@@ -139,8 +137,8 @@ class PolicyHistory:
         """Check that a commit of a policy would be accepted by its loss certificate.
 
         `assumptions`: their TOML text, by default the last committed ones; without any it checks nothing.
-        `accepted_losses`: (failed verdict, the sum in minor units) that the actor accepts. Raises LossNotAccepted for
-        each other failed verdict; InvalidInput for each impossible field.
+        `accepted_losses`: accepted (failed verdict, sum in minor units). Raises LossNotAccepted for each other failed
+        verdict; InvalidInput for each impossible field.
         """
         stated = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.moves(0, 2**31), served)
@@ -157,12 +155,10 @@ class PolicyHistory:
         return self._ledger.runs.granted(self._ledger.cut())
 
     def assumptions(self) -> str:
-        """Return the last committed assumptions' text; empty if none."""
         digest = _last_assumptions(self.moves(0, 2**31))
         return (self._ledger.policies.assumptions(digest) or "") if digest else ""
 
     def committed(self, digest: str) -> PolicyMove | None:
-        """Return the last move that began a policy, by its whole digest: a commit, or the first file policy; or None."""
         found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
         return found[-1] if found else None
 
@@ -191,12 +187,10 @@ class PolicyHistory:
         return self._ledger.policies.move(principal, decide)
 
     def basis(self, served: Policy) -> dict[str, str]:
-        """Return the present digest and the number of its moves, for a proposal."""
         return basis_of(self.moves(0, 2**31), served)
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
-    """Return the digest served after these moves (`served` without any), and their number."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
 
 

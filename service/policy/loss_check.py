@@ -22,7 +22,7 @@ from service.policy.policy_file import read_policy_data
 MAX_ASSUMPTIONS_BYTES = 20_000
 
 RAISED = "most_loss"
-"""Names the acceptance of a policy that allows one run to cost more than the served policy does."""
+"""Accepts that one run may cost more than under the served policy."""
 
 
 @dataclass(frozen=True, slots=True)

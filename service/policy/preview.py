@@ -1,7 +1,7 @@
-"""The changes that a policy brings for a ledger's sellers, by segment, now and in a past span.
+"""Changes that a policy brings for a ledger's sellers, by segment, now and in a past span, in bounded memory.
 
-Memory is bounded. The past span shows, by the knowledge of then, violations that the new policy would have stopped, and
-good sellers that it would have burdened.
+The past span shows, by the knowledge of then, violations that the new policy would have stopped, and good sellers that
+it would have burdened.
 """
 
 from collections import Counter
@@ -85,23 +85,21 @@ class Preview:
     rules: Counter[str] = field(default_factory=Counter)
     """Sellers by the new policy's rule, of caution as `caution~ID`; for a group's rule, sellers in its category."""
     examples: list[Moved] = field(default_factory=list)
-    """At most MAX_EXAMPLES for each change of tier, or of terms alone."""
     violations: list[PastViolation] = field(default_factory=list)
     violations_omitted: int = 0
     good: int = 0
-    """Sellers recorded at the span's beginning without a violation since."""
+    """Recorded at the span's beginning, without a violation since."""
     hurt: int = 0
     """Those whose terms would have been stricter then."""
     hurt_examples: list[Moved] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
-        """Return (kind of segment, name, counts), by kind, the largest first."""
         order = list(dict.fromkeys(kind for kind, _ in self.segments))
         rows = [(kind, name, counts) for (kind, name), counts in self.segments.items()]
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
 
     def rule_rows(self) -> list[tuple[str, int, str]]:
-        """Return (rule, sellers, a warning if it is true for none or all), in the policy's order."""
+        """Return (rule, sellers, a warning if true for none or all), in the policy's order."""
         return [(rule, count, self._note(count)) for rule, count in self.rules.items()]
 
     def _note(self, count: int) -> str:
@@ -132,7 +130,7 @@ class Question:
 def preview(
     ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress, most: int | None = None
 ) -> Preview:
-    """Return the changes for all sellers, or for a sample of about `most`, evenly by id."""
+    """Return the changes for all, or for about `most` sellers, evenly by id."""
     found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
@@ -173,7 +171,6 @@ def _place_part(
     found: Preview,
     happened: list[tuple[int, str, str, str]],
 ) -> None:
-    """Count sellers' changes, now and at the span's beginning; collect their violations."""
     cut = asked.cut
     table, _ = ledger.facts.table(marketplace, sellers, cut, asked.list_values())
     now = resolve_sellers(sellers, table, cut.observe_time)
@@ -348,7 +345,6 @@ def _tier(number: int) -> str:
 def _look_back(
     ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
-    """Return whether each policy would have stopped a violation's seller, as far as was known then."""
     table, _ = ledger.facts.table(marketplace, [seller], asked.cut, asked.list_values())
     known = resolve_as_reported([seller], table, time)
     cut = replace(asked.cut, observe_time=time)
@@ -365,7 +361,6 @@ def _look_back(
 
 
 def keep_stopping(policy: Policy) -> Policy:
-    """Return a policy with only the rules that can stop a seller, or waive that; it needs no model."""
     rules = [
         rule
         for rule in policy.rule_book.rules

@@ -26,7 +26,6 @@ class FigureRow:
 
 
 def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
-    """Return the test's `auc` and `log_loss`, if stated."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
     found = {name: _at(evaluation, place) for name, place in places.items()}
@@ -38,7 +37,6 @@ def features_of(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _key(row: Mapping[str, Any]) -> str:
-    """Return a feature's key; for an unknown feature, the manifest's own words."""
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
@@ -89,7 +87,7 @@ def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
-    """Return nested JSON as one level with dotted names.
+    """Return one level with dotted names.
 
     Lists become JSON text if `with_lists`; otherwise they are left out.
     """

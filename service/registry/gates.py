@@ -70,7 +70,6 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
 
 
 def verdict(gates: Sequence[GateResult] | None) -> str:
-    """Return `passed` if every hard gate passed, else `failed`; `none` if gates are missing."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
@@ -82,7 +81,7 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     `override` and `sign_off` name persons who answer for failed hard and failed advisory gates. Missing gates (None)
     count as a failed hard gate, except for a model `served` as champion before. Raises GatesFailed if a name is missing
     or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an
-    override `override` and `overridden`; with a signature `sign_off` and `signed_off`.
+    override `override`, `overridden`; with a signature `sign_off`, `signed_off`.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]

@@ -52,7 +52,7 @@ def line_of(move: Move) -> bytes:
 
 
 def parse_move(line: bytes) -> Move:
-    """Parse a line of the log; ignore unknown fields.
+    """Parse a line of the log, ignoring unknown fields.
 
     It must be a JSON object with an alias of ALIASES, a digest of 64 hexadecimal digits, texts for actor, reason and
     time, and texts or numbers as figures. Otherwise raises ValueError, TypeError or RecursionError.
@@ -69,7 +69,6 @@ def is_move(line: bytes) -> bool:
 
 
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
-    """Return each alias's digest after these moves; `previous` is the last champion before the present one."""
     aliases: dict[str, str] = {}
     for move in moves:
         before = aliases.get(CHAMPION)
@@ -81,7 +80,6 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
-    """Return a model's figure from its last move that states it, or None."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 

@@ -119,12 +119,11 @@ MAX_ATTACHMENT_BYTES = 8 << 20
 """A report should stay under 2 MB."""
 
 MIN_BEGINNING = 6
-"""Characters of a digest that name a model."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
 class Registry:
-    """Any unique beginning of a digest, at least 6 characters, names a model."""
+    """A unique beginning of a digest, at least 6 characters, names a model."""
 
     def __init__(self, place: Path | str) -> None:
         self._storage = storage_of(place)
@@ -187,10 +186,9 @@ class Registry:
     ) -> str:
         """Make a published model champion if its gates allow it; return the champion's digest.
 
-        `override` and `sign_off` name persons who answer for failed hard and advisory gates, or for a model without
-        gates that was never champion. With an `approval` a repeated call changes nothing, even if another model
-        became champion since. Raises ProposalClosed if what was approved has changed. Also raises GatesFailed,
-        PromiseGivenUp, ModelNotFound, ArtifactRefused, InvalidInput.
+        `override` and `sign_off` as in `gates.allow`. With an `approval` a repeated call changes nothing, even if
+        another model became champion since. Raises ProposalClosed if what was approved has changed. Also raises
+        GatesFailed, PromiseGivenUp, ModelNotFound, ArtifactRefused, InvalidInput.
         """
         check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
         digest = self.resolve(model)
@@ -211,7 +209,6 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
-        """Return the basis of a promotion. Raises what `promote` would."""
         self._require_promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
@@ -249,7 +246,7 @@ class Registry:
     def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
         """Move `challenger` or `shadow` to a published model; return its digest.
 
-        Raises InvalidInput for another alias, actor or reason; ModelNotFound; ArtifactRefused if damaged.
+        Raises InvalidInput, ModelNotFound, or ArtifactRefused if damaged.
         """
         if alias not in (CHALLENGER, SHADOW):
             raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
@@ -260,7 +257,6 @@ class Registry:
         return digest
 
     def champion(self) -> str | None:
-        """Return the champion's digest; None before the first publication."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
@@ -311,14 +307,14 @@ class Registry:
         return data
 
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
-        """Return the published gates, or None. Raises ArtifactRefused if altered."""
+        """Return the gates, or None. Raises ArtifactRefused if altered."""
         try:
             return gates_of(self.attachment(digest, GATES, moves))
         except ModelNotFound:
             return None
 
     def content(self, digest: str) -> dict[str, bytes]:
-        """Return a model's parts by name, compared with its digest, without LightGBM.
+        """Return parts by name, compared with the digest, without LightGBM.
 
         Raises ArtifactRefused if a part is missing or altered.
         """
@@ -356,7 +352,6 @@ class Registry:
         )
 
     def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
-        """Return what the log records about a promotion, with the gates' SHA-256. Raises as `allow`."""
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = figure_of(moves, digest, _sha_name(GATES))

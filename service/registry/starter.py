@@ -1,5 +1,3 @@
-"""The starter model: the demo's, trained on a simulated market, so that a first score needs no training."""
-
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +10,7 @@ STARTER_NAME = "starter"
 
 
 def publish_starter(registry: Registry, now: int) -> None:
-    """Make the starter model champion of an empty registry; change no other. `now`: in microseconds."""
+    """Make the starter model champion of an empty registry only. `now`: in microseconds."""
     if not registry.digests():
         parts = {file.name: file.read_bytes() for file in _FOLDER.iterdir()}
         gates = {GATES: parts.pop(GATES)}

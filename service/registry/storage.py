@@ -30,10 +30,10 @@ class Storage(Protocol):
     """A follower may call `stamp` so often."""
 
     def digests(self) -> list[str]:
-        """Return the digests of the models that are stored whole, sorted."""
+        """Return the digests of whole models, sorted."""
 
     def read(self, digest: str, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the stored parts of a model by name. Raises ArtifactRefused if a part exceeds MAX_PART_BYTES."""
+        """Return a model's stored parts by name. Raises ArtifactRefused if a part exceeds MAX_PART_BYTES."""
 
     def store(self, digest: str, parts: Mapping[str, bytes]) -> None:
         """Write all of a model's parts or none, replacing damaged ones."""
@@ -45,14 +45,13 @@ class Storage(Protocol):
         """Return every move, oldest first. Raises ConfigurationWrong for a damaged line."""
 
     def append(self, decide: Decide) -> Move | None:
-        """Append the move that `decide` returns for all earlier moves, if any; no other move comes between."""
+        """Append the move, if any, that `decide` returns for all earlier ones; none comes between."""
 
     def stamp(self) -> object:
-        """Return a value that changes with the log; cheap."""
+        """Return a cheap value that changes with the log."""
 
 
 def refuse_size(digest: str, name: str, size: int) -> None:
-    """Raise ArtifactRefused if a part is larger than MAX_PART_BYTES."""
     if size > MAX_PART_BYTES:
         raise ArtifactRefused(f"{name} of model {digest[:12]} is larger than {MAX_PART_BYTES >> 20} MB")
 
@@ -67,7 +66,7 @@ MAX_TRIES = 100
 class ObjectStorage:
     """The storage at an fsspec URL: `s3://bucket/registry`, `gs://...`, `memory://name`.
 
-    Raises ConfigurationWrong if the URL's package is not installed, or (at the first move) if the store does not create
+    Raises ConfigurationWrong without the URL's package, or (at the first move) if the store does not create
     exclusively.
     """
 
@@ -151,7 +150,7 @@ class ObjectStorage:
         raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
 
     def stamp(self) -> object:
-        """Return the number of the last move, by one request for the next move."""
+        """Return the last move's number, by one request for the next."""
         last = max(self._read, default=0)
         self._fs.invalidate_cache()
         if self._fs.exists(self._path(last + 1)):
@@ -170,7 +169,7 @@ class ObjectStorage:
         return sorted(int(match[1]) for name in names if (match := _NUMBER.fullmatch(str(name).rsplit("/", 1)[-1])))
 
     def _refuse_half(self, numbers: list[int], attempt: int) -> None:
-        """Wait for a last object that is not yet a whole move; reject it if it stays so."""
+        """Wait for an incomplete last object; reject it if it stays so."""
         if attempt >= MAX_TRIES // 2:
             raise ConfigurationWrong(f"{self._path(numbers[-1])} is half written; if no command runs, remove it")
         time.sleep(0.02)

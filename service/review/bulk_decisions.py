@@ -82,7 +82,7 @@ class BulkOutcome:
     selected: Sequence[Selected]
     """In the order of their reports."""
     etag: str
-    """Covers the set of violations and all parameters except the id."""
+    """Covers the violations and all parameters but the id."""
     appended: set[str] = field(default_factory=set)
     changed: list[str] = field(default_factory=list)
     """Violations that another call decided meanwhile."""
@@ -101,7 +101,6 @@ class BulkOutcome:
 
     @property
     def decided(self) -> int:
-        """Return how many violations were decided so far, without the sample."""
         return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
 
     @property
@@ -111,12 +110,11 @@ class BulkOutcome:
 
     @property
     def reach(self) -> int:
-        """Return how many sellers' violations are decided with products' violations, without the sample."""
         return sum(one.reach for one in self.selected if not one.held_back)
 
 
 def parameters_of(decision: BulkDecision) -> str:
-    """Return a digest, 16 hexadecimal digits, of all parameters except the id."""
+    """Return 16 hexadecimal digits of a digest of all but the id."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     if not decision.selection.changed_by:  # as before there was this condition
         del stated["selection"]["changed_by"]
@@ -124,7 +122,6 @@ def parameters_of(decision: BulkDecision) -> str:
 
 
 def prefix_of(decision: BulkDecision) -> str:
-    """Return the beginning of a decision's entry ids: `bulk~`, a digest of its id, and `~`."""
     return prefix_of_id(decision.decision_id)
 
 
@@ -133,7 +130,6 @@ def prefix_of_id(decision_id: str) -> str:
 
 
 def own_prefix_of(decision: BulkDecision) -> str:
-    """Return the beginning of the entry ids of a decision with exactly these parameters."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
@@ -184,7 +180,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOut
         group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
         if group:
             sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
-    # Decided violations stay decided, although a later one may draw a lower lot.
+    # A later one may draw a lower lot.
     chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in found]
     names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in found)])
     return BulkOutcome(chosen, _digest(names, 16))
@@ -200,7 +196,7 @@ def execute(
 ) -> BulkOutcome:
     """Append at most `limit` entries of a bulk decision; return its progress.
 
-    Call again while entries remain. Raises SelectionChanged if the set or the `etag` differs from the dry run;
+    Call it again while entries remain. Raises SelectionChanged if the set or the `etag` differs from the dry run;
     InvalidInput and EntryContentDiffers as in `dry_run`.
     """
     outcome = dry_run(ledger, marketplace, decision)
@@ -248,7 +244,6 @@ def _require_same(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
 
 
 def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
-    """Yield what is wrong with the change, checked on a made-up violation."""
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
@@ -275,7 +270,6 @@ def _lot(report: SelectedReport) -> float:
 
 
 def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) -> Iterator[Selected]:
-    """Yield the violations that this decision may change or has changed, in the order of their reports."""
     wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
     after = count = 0

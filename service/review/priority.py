@@ -7,7 +7,7 @@ from scoring.base.enums import Category, Severity
 HARM_WEIGHTS: Mapping[Severity, int] = MappingProxyType(
     {Severity.MINOR: 1, Severity.MODERATE: 3, Severity.MAJOR: 9, Severity.CRITICAL: 27}
 )
-"""Harm of one order that ships in spite of a violation; only the queue uses it."""
+"""Harm of an order that ships in spite of a violation; only for the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,6 @@ class QueueItem:
     recent_orders: int
     """Settled in the last 30 days, as an estimate of orders in transit."""
     held_back: bool
-    """A bulk decision left it to a person."""
 
     @property
     def harm_weight(self) -> int:
@@ -41,5 +40,4 @@ class QueueItem:
 
 
 def rank_items(items: Iterable[QueueItem]) -> list[QueueItem]:
-    """Sort by safety, then by falling priority, then by report."""
     return sorted(items, key=lambda item: (not item.is_safety, -item.priority, item.sequence))

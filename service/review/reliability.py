@@ -56,8 +56,6 @@ TAIL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The probability that a decided report is upheld."""
-
     mean: float
     low: float
     """The 90 % interval, to `high`."""
@@ -73,17 +71,16 @@ class Assessment:
     authority_reports: int
     """Not judged."""
     source: Source | None
-    """None if it reported only as an authority."""
+    """None for authorities alone."""
     reliability: Reliability | None
-    """None if it reported only as an authority."""
 
 
 def reliability_of(record: Record, source: Source) -> Reliability:
     """Return a notifier's reliability, with its 90 % interval, from its record and the prior of its source.
 
-    A withdrawn report counts as half a failed one. Raises KeyError for an authority, which has no prior. Worked: a
-    buyer's prior is Beta(4, 4), mean 0.5. With 20 dismissed reports: Beta(4, 24), mean 0.143, interval 0.052 to 0.263.
-    With 3 upheld, 1 overturned and 2 withdrawn: Beta(7, 6), mean 0.538, interval 0.315 to 0.755.
+    Raises KeyError for an authority, which has no prior. Worked: a buyer's prior is Beta(4, 4), mean 0.5. With 20
+    dismissed reports: Beta(4, 24), mean 0.143, interval 0.052 to 0.263. With 3 upheld, 1 overturned and 2 withdrawn:
+    Beta(7, 6), mean 0.538, interval 0.315 to 0.755.
     """
     prior = PRIORS[source]
     upheld = prior.upheld + record.upheld

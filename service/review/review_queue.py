@@ -13,7 +13,7 @@ MAX_OPEN = 20_000
 def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OPEN) -> tuple[list[QueueItem], bool]:
     """Return (open violations, most urgent first; whether some were left out), as of the cut.
 
-    It reads the `limit` newest of safety, and the `limit` newest others.
+    It reads the `limit` newest of safety, and as many others.
     """
     found = [
         ledger.violations.list_open(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)

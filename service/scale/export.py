@@ -1,5 +1,3 @@
-"""Incremental export of a marketplace's entries into the layout."""
-
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -41,13 +39,10 @@ Progress = Callable[[str, int, int], None]
 
 
 class Exported(NamedTuple):
-    """What is exported, as one commit states it."""
-
     number: int
     marketplace: str
     buckets: int
     sequence: int
-    """All entries up to this one are exported."""
     target: int
     chain: str
     """The chain of the seal that ends at `target`, in hex; another ledger has another one."""
@@ -114,7 +109,7 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
 
 
 def forget_foreign(ledger: Ledger, store: Store, marketplace: str) -> None:
-    """Delete the commits of an export that is of another ledger, such as entries that a promoted standby lacks."""
+    """Delete the commits of another ledger's export, such as entries that a promoted standby lacks."""
     done = find_exported(store)
     if done is not None and not _is_of(ledger, done, marketplace):
         for name in store.list("_export"):

@@ -45,7 +45,6 @@ def find_bucket(seller: str, buckets: int) -> int:
 
 
 def make_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
-    """Turn the ledger's rows, in the order of EXPORT_COLUMNS, into a frame of SCHEMA."""
     frame = pl.DataFrame(rows, schema=LEDGER_SCHEMA, orient="row")
     content = pl.col("content").str.replace(r',"sealed":"[^"]*"', "")
     is_read = pl.col("kind").is_in([int(Kind.VIOLATION), int(Kind.INSPECTION)])

@@ -1,4 +1,4 @@
-"""The local driver: the lines of runs in several processes, spawned, not forked, and ended with their parent."""
+"""The local driver: processes are spawned, not forked, and end with their parent."""
 
 import os
 import signal
@@ -14,7 +14,6 @@ from typing import NamedTuple
 from scoring.base.errors import ProcessEnded
 
 ATTEMPTS = 3
-"""Pools that are tried while processes of theirs die."""
 
 
 class Line(NamedTuple):

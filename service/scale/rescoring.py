@@ -167,7 +167,6 @@ def _find_earlier(
 
 
 def write_run(run: Store, manifest: Manifest, artifact: Artifact, policy: Policy) -> None:
-    """Write a run's manifest, after the model and policy that its tasks score with."""
     for name, data in artifact.parts.items():
         run.write(f"{MODEL}/{name}", data)
     run.write(POLICY, policy.text.encode())
@@ -235,7 +234,7 @@ def _make_head(opened: Opened, days: int) -> GenerationHead:
 def _list_answers(
     opened: Opened, cut: Cut, marketplace: str, sellers: Sequence[str]
 ) -> Iterator[tuple[str, int, bytes]]:
-    """Yield (resource name, until in microseconds, TrustScore on the wire) of each seller that has a score."""
+    """Yield (resource name, until in microseconds, TrustScore on the wire)."""
     outcomes, _ = opened.scorer.scores(marketplace, sellers, cut)
     for seller, outcome in zip(sellers, outcomes, strict=True):
         if not isinstance(outcome, SellertrustError):
@@ -244,7 +243,6 @@ def _list_answers(
 
 
 def _delete_older(folder: Path, first: int) -> None:
-    """Delete generations, damaged and partial ones too, of days before `first` (since 1970)."""
     for path in folder.iterdir():
         name, suffix, _ = path.name.partition(SUFFIX)
         day = day_of(name + suffix)

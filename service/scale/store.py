@@ -39,7 +39,6 @@ class Store:
         return bool(self._fs.exists(self._path(name))) if self._fs else Path(self._path(name)).exists()
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes. Raises ConfigurationWrong if it is missing."""
         try:
             return bytes(self._fs.cat_file(self._path(name))) if self._fs else Path(self._path(name)).read_bytes()
         except FileNotFoundError:
@@ -73,7 +72,6 @@ class Store:
         return True
 
     def list(self, under: str) -> list[str]:
-        """Return the sorted names of files below a folder, the folder included."""
         if self._fs:
             self._fs.invalidate_cache()
             found = [str(path) for path in self._fs.find(self._path(under))]

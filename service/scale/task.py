@@ -70,8 +70,6 @@ class Receipt(NamedTuple):
 
 
 class _FixedPolicy(NamedTuple):
-    """What a scorer of files reads of a served policy."""
-
     now: Policy
     changes: Sequence[Move]
     store: Store
@@ -173,7 +171,6 @@ def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
 
 
 def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
-    """Return (the scores of a task as Parquet, their number)."""
     manifest = run.manifest
     entries = _read(run, task.files)
     midnights = _list_midnights(run, task, entries)
@@ -201,7 +198,6 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
 
 
 def _read(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
-    """Read entries up to the run's sequence, with the content of the kinds that need it."""
     reads_content = run.policy.caution is not None and run.policy.caution.flow_days
     reads_content |= any(isinstance(feature, AttributeFeature) for feature in run.artifact.features)
     store = Store(run.manifest.entries)

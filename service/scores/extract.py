@@ -1,4 +1,4 @@
-"""The facts of whole sellers from exported files: it gives a scorer what the ledger's queries would."""
+"""Facts from exported files: gives a scorer what the ledger's queries would."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -83,7 +83,6 @@ class _Facts:
         self._alleged = np.bincount(self._columns.case[reports], minlength=len(sellers))
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:  # noqa: ARG002
-        """Split consecutive sellers into batches; a seller with very many allegations is alone."""
         sizes = (np.diff(self._ends[0]) + np.diff(self._ends[1])).tolist()
         begin = self._place_of[sellers[0]] if sellers else 0
         end, rows = begin + len(sellers), 0
@@ -104,7 +103,6 @@ class _Facts:
         values: Collection[str] = (),
         supposed: Supposed = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, Omitted]]:
-        """Return the facts of consecutive sellers, as `FactQueries.table` does."""
         if values or supposed != NOTHING_SUPPOSED:
             raise ValueError(f"files give the scores of {marketplace}, no values and nothing supposed")
         first = self._place_of[sellers[0]]
@@ -194,7 +192,6 @@ def _number(texts: pl.Series) -> Ints:
 
 
 def _leave_out(columns: EntryColumns, rows: Sequence[FactRow], observe_time: int) -> tuple[EntryColumns, Omitted]:
-    """Leave out all but the first MAX_ALLEGATIONS allegations of a seller, and those that its other rows name."""
     alleges = (columns.kind == Kind.VIOLATION) & (columns.status == Status.ALLEGED)
     seen_after = np.maximum(columns.occur_time, columns.report_time)
     is_seen = alleges & (seen_after < observe_time)

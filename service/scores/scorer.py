@@ -158,7 +158,6 @@ class Scorer:
         return WholeAnswer(given, found, of.statements, policy, asked.stamp, of.notices)
 
     def tell(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
-        """Return what an answer in plain words rests on, and the explanation; raises as `whole`."""
         whole = self.whole(marketplace, seller, cut)
         explanation = explain(whole.given, _check)
         if explanation is None:

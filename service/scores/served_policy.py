@@ -78,7 +78,6 @@ class ServedPolicy:
         return before[-1].digest if before else now.digest
 
     def move_times(self, since: int, until: int) -> list[int]:
-        """Return the times of moves after one time up to another, in microseconds."""
         with suppress(PolicyRefused):
             self.refresh()
         return [one.move_time for one in self.moves if since < one.move_time <= until]
@@ -99,7 +98,6 @@ class ServedPolicy:
         return self.configured if digest == self.configured.digest else self._load_committed(digest)
 
     def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
-        """Call `refresh` again and again until `stop` is set; blocks the thread."""
         repeat(self.refresh, stop, LOOK_SECONDS, report, silent=(LedgerUnavailable,))
 
 

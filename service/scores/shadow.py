@@ -42,8 +42,6 @@ class Answered(NamedTuple):
 
 
 class Shadow:
-    """Follows the alias `shadow`; `report` gets each new problem once."""
-
     def __init__(self, folder: Path, registry: Registry, report: Callable[[str], None]) -> None:
         self._folder = folder
         self._registry = registry

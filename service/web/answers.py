@@ -1,5 +1,3 @@
-"""The finished responses of the badge server, each made once."""
-
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,8 +14,8 @@ from service.web.words import Wording
 class Age(Enum):
     """An answer's age, with the directive for caches.
 
-    Caches show a withdrawn badge for 6 minutes at most while they can ask, and for an hour while they cannot; an older
-    answer they do not keep.
+    Caches show a withdrawn badge for at most 6 minutes while they can ask, an hour while they cannot, and keep no older
+    one.
     """
 
     CURRENT = "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
@@ -53,7 +51,7 @@ class Finished:
     etag: str
 
     def to(self, if_none_match: str) -> Response:
-        """Return the response for a request's If-None-Match; "" if the header is absent."""
+        """Return the response for If-None-Match; "" if absent."""
         if if_none_match and (if_none_match.strip() == "*" or self.etag in if_none_match):
             return self.unchanged
         return self.whole
@@ -77,7 +75,6 @@ def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> C
 
 
 def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
-    """Return the headers that tell caches the language, and whether it follows from Accept-Language."""
     return {"Content-Language": language} | ({"Vary": "Accept-Language"} if is_negotiated else {})
 
 
@@ -109,7 +106,6 @@ class Pictures:
 
 
 def refuse(status: int, field: str, problem: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an error as JSON that names the wrong part of the request and what it must be."""
     body = json.dumps({"error": {"field": field, "problem": problem}}) + "\n"
     stated = EMBEDDED | {"Cache-Control": "no-store"} | dict(headers or {})
     return Response(body, status_code=status, headers=stated, media_type="application/json")

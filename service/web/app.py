@@ -44,7 +44,7 @@ def build_app(
     """Return the ASGI application of the badge server.
 
     `report` gets a line about each unexpected error. `pages` are served beside the badges. With `demo_marketplace` it
-    also has `/demo`, a shop, and `/` leads there.
+    also has `/demo`, a shop.
     """
     routes = _BadgeRoutes(badges, words)
 
@@ -97,7 +97,6 @@ class _BadgeRoutes:
         return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(_held(request))
 
     async def answer_list(self, request: Request) -> Response:
-        """Answer with the badges of many sellers as text; leave out sellers without a badge."""
         query, marketplace = _query(request), request.path_params["marketplace"]
         if not 1 <= len(query.sellers) <= MAX_SELLERS:
             raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times")
@@ -160,7 +159,6 @@ def _held(request: Request) -> str:
 
 
 def _seller(request: Request) -> Seller:
-    """Return the seller in a path. Raises RequestWrong for a malformed id."""
     marketplace, seller = request.path_params["marketplace"], request.path_params["seller"]
     _require_ids(("marketplace", marketplace), ("seller", seller))
     return marketplace, seller
@@ -178,7 +176,7 @@ def _page(html: str, query: Query, caching: str, request: Request) -> Response:
 
 
 async def _answer_root(_: Request) -> Response:
-    """Redirect to the demo's shop by path, never by the request's host."""
+    """Redirect by path, never by the request's host."""
     return Response(status_code=307, headers=EVERYWHERE | {"Cache-Control": "no-store", "Location": "/demo"})
 
 
@@ -199,10 +197,7 @@ async def _fail(_request: Request, _error: Exception) -> Response:
 
 
 def _without_traces(app: Starlette, report: Callable[[str], None]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the application without traces in its answers.
-
-    An unexpected error is reported by its kind.
-    """
+    """Report an unexpected error by its kind; answer without its trace."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -24,7 +24,7 @@ CALL_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 """After a failed call. Then one reader asks first."""
 BUSY_SECONDS = 0.1
-"""After a busy answer about a seller, until CALL_SECONDS have passed."""
+"""After a busy answer about a seller."""
 CALLS = 4
 BATCH = 50
 """The most sellers per call. A timeout halves it; each answer doubles it."""
@@ -35,7 +35,7 @@ Others get the remembered badge.
 """
 
 ABSENT = ""
-"""The seller is unknown to the server or hidden from this caller."""
+"""Unknown to the server or hidden from this caller."""
 
 _SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
 """Another call at once would give the same."""
@@ -88,9 +88,9 @@ class Badges:
     """Finds sellers' badges and remembers them.
 
     Sellers requested while calls are running share the next call. `ask` runs in threads; it returns each seller's
-    outcome or raises SellertrustCallError. `max_sellers` bounds the remembered badges, and separately the unknown ids,
-    so that invented ids displace no badge. A badge is shown for `stale_seconds` after its check if no new answer comes.
-    `report` gets a line when the server stops answering and when it answers again.
+    outcome or raises SellertrustCallError. `max_sellers` bounds remembered badges and, apart, unknown ids, so that
+    invented ids displace no badge. A badge is shown for `stale_seconds` after its check if no new answer comes.
+    `report` gets a line when the server stops and resumes answering.
     """
 
     def __init__(
@@ -115,7 +115,6 @@ class Badges:
         self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
         """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
-        """By whether their badge is kept."""
         self._is_kept_lane_next = True
         """The lanes take turns, so that invented ids hold up no kept badge."""
         self._calls: set[asyncio.Task[None]] = set()
@@ -131,7 +130,7 @@ class Badges:
         return len(self._sellers.rows) + len(self._strangers.rows)
 
     def kept(self, seller: Seller) -> Row | None:
-        """Return a seller's badge if it was asked for within FRESH_SECONDS, else None."""
+        """Return a badge asked for within FRESH_SECONDS."""
         row = self._row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
             return None
@@ -142,7 +141,7 @@ class Badges:
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
-        """Return each seller's badge: a new answer, else the last one, else None. Takes at most one call's time."""
+        """Return each badge: new, else the last one, else None. Takes at most one call's time."""
         began = self._clock()
         flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
         if flights:

@@ -22,8 +22,6 @@ def bounded_protocol(
     max_connections: int = MAX_CONNECTIONS,
     connection_seconds: float = CONNECTION_SECONDS,
 ) -> type[H11Protocol]:
-    """Return uvicorn's protocol with bounds; it keeps the open connections in `oldest_first`."""
-
     class BoundedProtocol(H11Protocol):
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 SIZES = {16: 12, 20: 14, 24: 16}
 """Height and font size of each badge size, in CSS pixels. The baseline is a quarter above the lower edge."""
 WIDTHS = {"en": {16: 176, 20: 204, 24: 232}, "zh": {16: 96, 20: 112, 24: 128}}
-"""Width in CSS pixels of every badge with a label, so that pages do not shift."""
+"""Every labelled badge has it, so that pages do not shift."""
 COLOURS = {"light": {"tick": "#0b6b4a", "star": "#8a5200"}, "dark": {"tick": "#56d3a2", "star": "#f3c04b"}}
 """Contrast at least 4.5 to 1 on white, and on #24282d and darker."""
 FORMS = ("label", "mark")
@@ -35,12 +35,10 @@ class Look(NamedTuple):
     form: str = "label"
 
     def box(self) -> tuple[int, int]:
-        """Return width and height, in CSS pixels."""
         return self.size if self.form == "mark" else WIDTHS[self.language][self.size], self.size
 
 
 def draw_badge(mark: str, label: str, look: Look) -> str:
-    """Draw a badge: its mark, and its label unless the look is the mark only."""
     colour, size = COLOURS[look.theme][mark], look.size
     shown = escape(label)
     scale = "" if size == 20 else f' transform="scale({size / 20:g})"'
@@ -55,7 +53,6 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
 
 
 def draw_nothing(look: Look) -> str:
-    """Draw an empty picture of a badge's size."""
     return _svg(look, ' aria-hidden="true"', "")
 
 
@@ -64,7 +61,6 @@ def label_fits(label: str, language: str) -> bool:
 
 
 def _ems(label: str) -> float:
-    """Return the width of a bold label in font sizes."""
     return sum(_letter_ems(letter) for letter in label)
 
 

@@ -1,5 +1,3 @@
-"""A seller's network as SVG, by a pure function: rings of steps around the seller, links as lines."""
-
 import math
 from html import escape
 
@@ -44,7 +42,6 @@ def draw_network(found: GetSellerNetworkResponse) -> str:
 
 
 def _place(found: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
-    """Return the place of each seller, on a circle by its steps, in the order of the answer."""
     by_step: dict[int, list[str]] = {}
     for seller in found.sellers:
         by_step.setdefault(seller.steps, []).append(seller.seller)

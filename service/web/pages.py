@@ -46,7 +46,6 @@ def show_picture(badge: str, wording: Wording, look: Look) -> str:
 
 
 def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str) -> str:
-    """Return the demo's shop; `awards` by seller id."""
     look = Look(language)
     return _fill(
         "shop.html",

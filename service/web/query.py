@@ -8,7 +8,6 @@ from service.web.languages import LANGUAGES, accepted_language, match_language
 MAX_SELLERS = 50
 """The longest list: this many of the longest ids fit into a request's head."""
 _SHORT = 128
-"""Bytes of a query worth remembering."""
 
 _ALLOWED = {"size": [str(size) for size in SIZES], "theme": list(COLOURS), "form": list(FORMS)}
 
@@ -28,10 +27,6 @@ class Query(NamedTuple):
 
 
 def read_query(query: bytes, accept_language: str) -> Query:
-    """Parse the query of a request. Raises RequestWrong for the first wrong part.
-
-    `lang` alone decides if it names a language; English is used for languages without labels.
-    """
     if len(query) + len(accept_language) <= _SHORT:
         return _read_short(query, accept_language)
     return _parse_query(query, accept_language)

@@ -31,21 +31,19 @@ from service.web.words import SHIPPED_WORDS, read_words
 @dataclass(frozen=True)
 class Options:
     address: str = "127.0.0.1:8080"
-    """HOST:PORT for plain HTTP; port 0: any free port."""
+    """Plain HTTP; port 0: any free port."""
     demo_marketplace: str | None = None
-    """Without it there is no `/demo`."""
     words: Path = SHIPPED_WORDS
     max_sellers: int = 100_000
     stale_hours: float = 1.0
     """A badge is shown so long after its check without a new answer."""
     call_seconds: float = CALL_SECONDS
-    """For one call, and for a reader's wait."""
 
 
 class BadgeServer:
     """It listens from its construction on; `run` answers until `stop`.
 
-    `report` gets lines for the operator. Raises ConfigurationWrong if the words are wrong or it cannot listen.
+    `report` gets lines for the operator. Raises ConfigurationWrong for wrong words, or if it cannot listen.
     """
 
     def __init__(
@@ -119,8 +117,6 @@ class BadgeServer:
 
 
 class _Site:
-    """One application at one address, with bounds on its connections."""
-
     def __init__(self, address: str, app: Any, tls: Path | None = None) -> None:
         self._connections: dict[H11Protocol, None] = {}
         bounded = uvicorn_options(bounded_protocol(self._connections))
@@ -159,7 +155,6 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _listen(address: str) -> socket.socket:
-    """Return a listening socket at HOST:PORT. Raises ConfigurationWrong."""
     try:
         host, port = host_and_port(address)
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -1,5 +1,3 @@
-"""Health of the server behind the badges, asked only on request."""
-
 import asyncio
 import time
 from collections.abc import Callable
@@ -38,7 +36,6 @@ class ServerHealth:
 
 
 def is_serving(client: Client, seconds: float) -> bool:
-    """Return whether the server says within `seconds` that it returns scores, stale ones included."""
     request = health_pb2.HealthCheckRequest(service=_SERVICE)
     try:
         found = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=seconds)

@@ -1,5 +1,3 @@
-"""The streams of LedgerService: batches in, entries out."""
-
 import re
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -153,7 +151,7 @@ def list_sellers(parent: Parent) -> Collection[str] | None:
 
 
 def cut_to_message(items: list[M]) -> list[M]:
-    """Return the first items that fit into one message, at least one (AIP-158 allows short pages)."""
+    """Return the first items that fit, at least one (AIP-158 allows short pages)."""
     total = 0
     for place, item in enumerate(items):
         total += item.ByteSize()

@@ -152,8 +152,6 @@ def _of_this_request() -> Iterator[None]:
 
 
 def _of_request(wrong: FieldViolation) -> FieldViolation:
-    """Return a decision's field as its request names it: `actor` for `entries[0].status.actor`, `name` for the
-    violation.
-    """
+    """Return `actor` for `entries[0].status.actor`, `name` for the violation."""
     field = wrong.path[-1]
     return FieldViolation(("name" if field == "violation" else field,), wrong.description)

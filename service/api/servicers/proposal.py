@@ -144,7 +144,7 @@ class ProposalServicer:
             )
 
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts that a promotion is decided on. Raises ModelNotFound, InvalidInput for the champion itself.
+        """Return the facts of the decision. Raises ModelNotFound, InvalidInput for the champion itself.
 
         For a new one, raises what its gates, promises and bytes would raise at execution: the gates must be the same
         then.
@@ -165,7 +165,7 @@ class ProposalServicer:
                 raise
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts that a commit is decided on. Raises PolicyMoved if the expected policy is not served.
+        """Return the facts of the decision. Raises PolicyMoved if the expected policy is not served.
 
         For a new one, raises what its loss certificate would raise at execution.
         """

@@ -52,7 +52,6 @@ class TrustScoreServicer:
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
     def at_once(self, name: str) -> FindAtOnce | None:
-        """Return a method's finder of answers that need no thread; None if all its calls need one."""
         return self._find_score if name == "GetTrustScore" and self._book is not None else None
 
     def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
@@ -138,7 +137,7 @@ def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustSc
 
 
 def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
-    """Return the error for a seller not found while the clock is in doubt, who may be recorded."""
+    """Return the error for an unknown seller while the clock is in doubt, who may be recorded."""
     if not isinstance(error, SellerNotFound) or freshness.state == score_pb.FRESHNESS_STATE_FRESH:
         return error
     text = "the clock is in doubt, and no such seller was recorded by then; set the clock right (NTP), then ask again"
@@ -150,7 +149,7 @@ def _refused(name: str) -> bytes:
 
 
 def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
-    """Return 1 to 1,000 distinct sellers' ids of the marketplace; InvalidInput names each wrong one."""
+    """Return 1 to 1,000 distinct ids; InvalidInput names each wrong one."""
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
     wrong = FieldErrors()

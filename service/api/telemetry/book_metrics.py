@@ -1,5 +1,3 @@
-"""Metrics of the score book (`sellertrust_book_*`), read at each scrape."""
-
 from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric

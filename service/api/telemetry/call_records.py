@@ -59,7 +59,7 @@ class Method:
     gives_stream: bool
     call_class: str
     nested: int = 0
-    """The number of the request's field that holds a batch of entries; 0 if none."""
+    """The field's number of a batch of entries; 0 if none."""
     has_entries: bool = False
 
 
@@ -91,7 +91,7 @@ class FewLines:
         self._shown = self._left_out = 0
 
     def take(self) -> int | None:
-        """Return the number of lines omitted before this one; None if this one is omitted too."""
+        """Return the number omitted before this line; None if it is omitted too."""
         with self._lock:
             second = int(self._clock())
             if second != self._second:
@@ -181,7 +181,6 @@ class CallRecords:
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
     def count_message(self, served: ServedCall, direction: str) -> None:
-        """Count a stream's message in metrics and log line; `direction`: `received` or `sent`."""
         served.call.counts[direction] += 1
         self._messages.add(served.method.name, direction)
 
@@ -256,7 +255,6 @@ class CallRecords:
         )
 
     def pseudonym_of(self, request: Message) -> str:
-        """Return the pseudonym of a request's seller; "" for none or several."""
         names = {*_sellers(request)}
         return self._pseudonyms(*names) if len(names) == 1 else ""
 
@@ -287,7 +285,6 @@ _TOO_MANY = (
         "calls",
     ),
 )
-"""The text and the limit for refusals by the server's load and by the caller's excess."""
 
 
 @cache

@@ -40,10 +40,9 @@ MAX_PSEUDONYMS = 65_536
 """Cached pseudonyms, some 15 MB; computing one takes longer than the rest of a line."""
 
 MAX_LINES = 10_000
-"""Lines that may wait to be written; further lines are dropped and counted."""
 
 GATHER_SECONDS = 0.02
-"""Lines are gathered this long: waking a thread for each costs more than the line."""
+"""Waking a thread for each line costs more than the line."""
 
 FLUSH_SECONDS = 2.0
 
@@ -117,13 +116,11 @@ def _hide_subject(name: str, pseudonyms: Pseudonyms) -> str:
 
 
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
-    """Return the text with each seller's id that is a separate word replaced by its pseudonym."""
     known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
     return _WORD.sub(lambda word: _replace_word(word[0], known), text) if known else text
 
 
 def _replace_word(word: str, known: Mapping[str, str]) -> str:
-    """Replace a word or its parts: an id may hold marks that end a sentence or follow a label."""
     return known.get(word) or _PART.sub(lambda part: known.get(part[0], part[0]), word)
 
 
@@ -152,7 +149,7 @@ def render_json(_: object, __: str, event: EventDict) -> str:
 
 
 def _console(out: TextIO) -> Renderer:
-    """Return a renderer for people. Tracebacks are plain: pretty ones show local variables, hence personal data."""
+    """Return a renderer for people. Pretty tracebacks would show local variables, hence personal data."""
     render = structlog.dev.ConsoleRenderer(
         colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=12
     )

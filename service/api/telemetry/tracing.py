@@ -38,7 +38,6 @@ class _CallDetails(NamedTuple):
 
 
 def is_wanted() -> bool:
-    """Return whether this process's environment names a collector."""
     return os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and any(map(os.environ.get, ENDPOINTS))
 
 
@@ -73,7 +72,6 @@ class Tracing:
         self._tracer = self._provider.get_tracer(__name__)
 
     def traced(self, method: str, handler: "RpcMethodHandler[bytes, bytes]") -> Any:
-        """Return a handler's behaviour in a span of `/package.Service/Method`."""
         wrapped: Any = self._interceptor.intercept_service(lambda _: handler, _CallDetails(method))  # type: ignore[arg-type]
         return wrapped.unary_unary or wrapped.unary_stream or wrapped.stream_stream
 
@@ -130,13 +128,11 @@ class Tracing:
 
 
 def is_sampled(metadata: Any) -> bool:
-    """Return whether a call belongs to a trace that its caller records."""
+    """Return whether its caller records the trace."""
     return any(key == "traceparent" and int(value[-2:], 16) & 1 for key, value in metadata or ())
 
 
 def _report_to(log: Log) -> None:
-    """Make OpenTelemetry report in `log`, instead of on stderr."""
-
     class Reporter(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             log.warning("traces", problem=record.getMessage())

@@ -31,7 +31,6 @@ def cell(row: Row, column: str) -> str:
 
 
 def column_of(part: Part, name: str = "column") -> str:
-    """Read the name of a column, which may hold any character; "" after an error."""
     stated = part.value(name)
     if isinstance(stated, str) and stated:
         return stated
@@ -75,7 +74,7 @@ class Reading(NamedTuple):
 def value_of(part: Part, name: str, reading: Reading) -> Value:
     """Compile a mapping's value into a function from row to text.
 
-    It is a constant, a text with `{COLUMN}`, or a table with column, map, bands and so on.
+    It is a constant, a text with `{COLUMN}`, or a table.
     """
     stated = part.value(name)
     if isinstance(stated, Mapping):
@@ -109,10 +108,8 @@ Change = Callable[[str], str | None]
 
 
 def _read_column_by_table(part: Part, reading: Reading) -> Value:
-    """Return a column's text by a table of the mapping.
-
-    The table looks it up in `map` or in the `bands` of a number (else `default`), moves a date by `plus_days`, or
-    multiplies a number by `multiply`, rounded.
+    """Look up a column's text in `map` or the `bands` of a number (else `default`); `plus_days` moves a date,
+    `multiply` multiplies a number and rounds it.
     """
     column, stated = column_of(part), part.value("default")
     default = None if stated is None else reading.read_constant(part, "default", stated)
@@ -209,7 +206,7 @@ MAX_CONDITIONS = 100
 
 
 def whole(value: Decimal) -> str:
-    """Round to the nearest integer, halves to even, as text: `whole(Decimal("58.9") * 100) == "5890"`."""
+    """Round halves to even: `whole(Decimal("58.9") * 100) == "5890"`."""
     return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 
@@ -218,7 +215,7 @@ def _text(constant: object) -> str:
 
 
 def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
-    """Compile a part's `when`, one table or a list of tables, into tests of a row, which must all hold.
+    """Compile a part's `when` into tests of a row, which must all hold.
 
     Empty without a `when`. `part` notes a wrong condition. A test raises RowRejected for an unreadable cell.
     """
@@ -230,7 +227,7 @@ def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
 
 
 def _condition(part: Part, dates: Dates) -> Test:
-    """Return one condition as a test of a row; after an error, one that never holds.
+    """Return a test of a row; after an error, one that never holds.
 
     Conditions: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date as text,
     `{column}`, or `{ column = "...", plus_days = 3 }`).

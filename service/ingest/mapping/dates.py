@@ -108,7 +108,7 @@ def day_text(text: str) -> str:
 
 
 def parse_dates(part: Part, usual: Dates) -> Dates:
-    """Read the date formats and the offset from UTC that a mapping or a file states as `dates`; by default `usual`.
+    """Read `dates` of a mapping or a file; by default `usual`.
 
     It is a format, a list of formats, or a table of `format` and `offset`. A format is an epoch or has a %. If it has
     hours, it needs %z or a stated offset.

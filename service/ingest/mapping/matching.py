@@ -1,4 +1,4 @@
-"""Finds a foreign row's seller by the identifiers that the marketplace has recorded. Pure.
+"""Finds a foreign row's seller by recorded identifiers. Pure.
 
 An authority's file gives a licence, a registration or a shop's name. A mapping states which attribute of a seller's
 identity each is, in the order of trial:
@@ -10,8 +10,8 @@ identity each is, in the order of trial:
     ]
 
 Two identifiers are the same if they have the same letters and digits (`normalise`). The first identifier that any
-seller has decides. If several sellers have it, the row has no match, and a person decides. A match is verified if its
-identifier says `verified = true` and the seller's identity was verified at level business or better.
+seller has decides. If several sellers have it, a person decides. A match is verified if its identifier says `verified =
+true` and the seller's identity was verified at level business or better.
 """
 
 import unicodedata
@@ -64,14 +64,14 @@ class IdentityIndex:
                     self._found.setdefault((attribute, text), []).append((identity.seller, is_verified))
 
     def sellers(self, attribute: str, identifier: str) -> list[tuple[str, bool]]:
-        """Return (seller, whether its identity was verified) for a normalised identifier."""
+        """Return (seller, whether verified) for a normalised identifier."""
         return self._found.get((attribute, identifier), [])
 
 
 def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
     """Find a row's seller by the first identifier that any seller has.
 
-    Returns Unmatched, with the reason, if no seller or several have it. Raises RowRejected without a column.
+    Returns Unmatched, with the reason, if none or several fit. Raises RowRejected without a column.
     """
     tried = []
     for identifier in identifiers:
@@ -92,7 +92,6 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
 
 
 def identifiers_of(part: Part) -> tuple[Identifier, ...]:
-    """Read the identifiers of a mapping's or a file's `match`, in the order of trial."""
     if "match" not in part:
         return ()
     return tuple(

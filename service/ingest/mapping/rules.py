@@ -147,7 +147,7 @@ def make_field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
 
     Without a parser the text is taken as it is; without a maker the field is left out. The maker of a required word or
     day raises RowRejected, unless empty text is allowed. `is_mapped`: whether the rule names the field. An identity's
-    level is NONE if not.
+    level is NONE if unnamed.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":
@@ -267,7 +267,6 @@ class MappedFile:
 
     @property
     def matched(self) -> "MappedFile":
-        """Return the file with only the rules that need its rows' sellers."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
@@ -339,7 +338,6 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
 
 
 def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Identifier, ...]) -> MappedFile:
-    """Compile a mapping's `files` table, which may state dates and identifiers of its own; note errors in `part`."""
     path, dates = part.text("path", 1), parse_dates(part, usual_dates)
     if not part.value("entries"):
         part.refuse("entries", "must be a list of one or more tables")
@@ -360,7 +358,6 @@ def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Ident
 
 
 def _of_match(data: object) -> bool:
-    """Return whether a mapping's value names a column of the match."""
     if isinstance(data, Mapping):
         return any(map(_of_match, data.values()))
     if isinstance(data, list | tuple):
@@ -369,7 +366,7 @@ def _of_match(data: object) -> bool:
 
 
 class Rule:
-    """Turns rows into entries of one kind. It keeps what it counted until the last row."""
+    """Turns rows into entries, and keeps counts until the last row."""
 
     def __init__(self, part: Part, dates: Dates) -> None:
         kind, data = part.value("kind"), part.data
@@ -412,11 +409,10 @@ class Rule:
         return name in self._values
 
     def may_apply(self, row: Row) -> bool:
-        """Return whether no condition of the rule fails; an unreadable one does not."""
+        """Return whether no condition fails; an unreadable one does not."""
         return all(read_or_none(test, row) is not False for test in self._when)
 
     def read_id(self, name: str, row: Row) -> str:
-        """Return a row's `entry_id` or `violation`; "" if it is unreadable."""
         return (read_or_none(self._values[name], row) or "").strip()
 
     def read_row(self, row: Row) -> Entry | None:
@@ -444,7 +440,6 @@ class Rule:
             read_or_none(read, row)
 
     def name_report(self, row: Row, error: RowRejected) -> RowRejected:
-        """Return the error of a row without an entry; for a violation with the report's id."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = self.read_id("entry_id", row) if is_report else ""
         return ReportRejected(str(error), name) if name else error

@@ -1,4 +1,4 @@
-"""Progress of a file's import, so that an interrupted import continues with its rejects.
+"""Lets an interrupted import continue, with its rejects.
 
 The ledger has the line, a file the rejects before it, both by the SHA-256 of the file, of joined files and of the
 mapping.
@@ -51,7 +51,6 @@ class Attempt:
         return attempt
 
     def _resume(self, folder: Path) -> None:
-        """Find where an unfinished attempt goes on, with its rejects so far in `folder`; else begin a new attempt."""
         while (position := self._ledger.positions.find(self._source, self._number)) == FINISHED:
             self._number += 1
         path = folder / f"{self._source.removeprefix('file:')}-{self._number}.jsonl"
@@ -71,11 +70,10 @@ class Attempt:
         return None
 
     def position(self, line: int) -> Position | None:
-        """Return the position to commit with the entries before `line`, if remembered."""
         return None if self._path is None else Position(self._source, self._number, line)
 
     def keep(self, rejects: Iterable[tuple[int, str]] = ()) -> None:
-        """Add rejects (line, reason) and write new ones to disk, before reading passes their lines."""
+        """Add rejects (line, reason); write new ones to disk before reading passes their lines."""
         self.rejects += rejects
         if self._path is not None and len(self.rejects) > self._kept:
             self._write(self._path, self.rejects[self._kept :])
@@ -100,5 +98,5 @@ class Attempt:
 
 
 def _read_complete_lines(path: Path) -> list[str]:
-    """Return a file's lines except a last line that a crash cut; empty if the file is missing."""
+    """Return lines without a last one that a crash cut."""
     return path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

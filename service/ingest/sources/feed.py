@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 PARTITIONS_SECONDS = 60.0
 
 POSITIONS_SECONDS = 2.0
-"""Between two looks, without messages, whether the ledger has lost what was read: a promoted standby may lag."""
+"""Between two looks, without messages, for lost positions: a promoted standby may lag."""
 
 RETRY_SECONDS = (0.1, 5.0)
 """The first and the longest wait for a silent ledger or source."""
@@ -113,7 +113,7 @@ class Feed:
             self.report.positions[partition] = position
 
     def _is_kept(self, partition: int) -> bool:
-        """Return whether the ledger has what was read of a partition; otherwise go back to where it is."""
+        """Return whether the ledger has what was read of a partition; else go back."""
         kept = self._ledger.positions.find(self._source.name, partition)
         if (kept or 0) >= self.report.positions.get(partition, 0):
             return True
@@ -121,7 +121,6 @@ class Feed:
         return False
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Append one partition's messages together with its new position; keep rejected ones in the file of rejects."""
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
         places: list[int] = []

@@ -105,7 +105,7 @@ class NatsSource:
         return await (await self._stream_context()).stream_info(self._stream)
 
     async def _begin(self) -> JetStreamContext.PullSubscription:
-        """Return a consumer from the next sequence on. Raises ConfigurationWrong if the stream lacks it."""
+        """Return a consumer from the next sequence on, or raise ConfigurationWrong if the stream lacks it."""
         context = await self._stream_context()
         state = (await context.stream_info(self._stream)).state
         if self._next is not None:
@@ -157,7 +157,6 @@ class NatsSource:
         return found
 
     async def _look_for_lost(self, consumer: JetStreamContext.PullSubscription) -> None:
-        """Begin again if a delivered message never arrived, or the consumer is gone."""
         try:
             info = await consumer.consumer_info()
         except jetstream_errors.NotFoundError:

@@ -20,7 +20,7 @@ def entry_from_payload(payload: bytes, marketplace: str) -> Entry:
 
 
 def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
-    """Parse a JSON object as `entry_from_payload` does. Raises InvalidInput."""
+    """Parse a JSON object as `entry_from_payload` does."""
     try:
         message = entry_of_json(text, marketplace)
     except ValueError as error:

@@ -29,7 +29,7 @@ class RejectFile:
             self._file.close()
 
     def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
-        """Write messages with a reason, by index; wait until they are on disk. Raises ConfigurationWrong."""
+        """Write messages with a reason; wait until they are on disk. Raises ConfigurationWrong."""
         if not reasons:
             return
         lines = [
@@ -56,7 +56,6 @@ class RejectFile:
 
 
 def _open_file(path: Path) -> Any:
-    """Open the file for appending, after ending a line that a crash cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+b", opener=owner_only_opener)  # noqa: SIM115 `Path.open` takes no opener
     if file.seek(0, os.SEEK_END):

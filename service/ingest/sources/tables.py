@@ -1,5 +1,3 @@
-"""Rows of texts by column from CSV, CSV.gz and Parquet."""
-
 import csv
 import gzip
 import io
@@ -61,7 +59,7 @@ def columns_of(path: Path) -> list[str]:
 
 
 def advise_commas(columns: Sequence[str]) -> str:
-    """Return what a message about a missing column adds if semicolons or tabs separate the columns; else ""."""
+    """Return advice if semicolons or tabs separate the columns, else ""."""
     alone = columns[0] if len(columns) == 1 else ""
     return ". Separate the columns by commas" if ";" in alone or "\t" in alone else ""
 

@@ -1,5 +1,3 @@
-"""The deposits, claims, complaints and cases that a batch changes, read under the lock."""
-
 from collections.abc import Sequence
 from typing import cast
 
@@ -45,7 +43,6 @@ _NO_NEW_FACTS = frozenset(
 
 
 def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Load into the context the deposits and claims that new entries change."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in reader.rows(_DEPOSITS, sellers):
@@ -57,7 +54,6 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Load into the context the complaints, measures and deciders that new entries about complaints refer to."""
     entries = [item.entry for item in fresh if is_contest(item.entry.fact)]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
@@ -86,14 +82,14 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def is_contest(fact: Fact) -> bool:
-    """Return whether a fact is about a recorded measure: a complaint, its decision, or the letter's notice."""
+    """Return whether it is a complaint, its decision, or a measure's notice."""
     return isinstance(fact, ComplaintFiled | ComplaintDecided) or (
         isinstance(fact, MeasureChanged) and fact.state in NOTICE_STATES
     )
 
 
 def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add to `context` the last statement about each case that a batch decides.
+    """Add the last statement about each decided case.
 
     An unrecorded case is open if its namesake entry is of the same seller.
     """

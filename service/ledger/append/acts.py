@@ -44,8 +44,6 @@ def is_act(act: Act) -> TextClause:
 
 
 class ActWriter:
-    """Appends acts of a marketplace, or of all (""), under the ledger's lock."""
-
     def __init__(self, reader: RowReader, present: Present) -> None:
         self.reader = reader
         self.now = present.clock

@@ -156,7 +156,6 @@ def append_batch(
 def _add_all(
     reader: RowReader, batch: Sequence[PreparedEntry], known: dict[str, _Stored], new_batch: Batch
 ) -> list[AppendedEntry]:
-    """Add the unknown entries to the new batch, and to `known`; return one result per entry."""
     resealed = _find_resealed_duplicates(reader, batch, known)
     _refuse_differing(batch, known, resealed)
     results: list[AppendedEntry] = []

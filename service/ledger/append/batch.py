@@ -20,7 +20,7 @@ MAX_ROWS = 50_000
 
 
 def insert_sealed(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
-    """Insert rows of consecutive sequences and their seals, with texts (by the row's index) encrypted."""
+    """Insert consecutive rows and their seals; texts, by the row's index, are encrypted."""
     seal_texts(reader, rows, texts)
     insert_entries(reader.connection, rows)
     seal(reader.connection, rows[0][PLACE["sequence"]], [leaf_of(row) for row in rows])

@@ -50,7 +50,6 @@ class Unfinished(NamedTuple):
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return the position of progress up to the listing or violation `sequence`; 0: the end."""
     return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 
@@ -69,7 +68,6 @@ def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[U
 
 
 def follow_on(connection: Connection, left: Unfinished, present: Present) -> None:
-    """Append the next part of what is derived from an entry, and record the progress, under the caller's lock."""
     sequence, last_time = last_entry(connection)
     reader = RowReader(connection, left.marketplace)
     batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)
@@ -94,7 +92,6 @@ def _derive_violations(reader: RowReader, batch: Batch, after: int, entry: Any) 
 
 
 def _repeat_decisions(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:
-    """Repeat a product's decisions for the next violations; return the last one's sequence (0 at the end)."""
     report: str = read_fact(entry).violation
     batch.known.product_decisions = load_decisions(reader, CHANGES, [report])
     reached = load_reached(reader, batch.known, report, after)

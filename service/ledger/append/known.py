@@ -62,7 +62,7 @@ class KnownContext(DerivationContext):
 
 
 def load_known(reader: RowReader, fresh: Sequence[PreparedEntry]) -> KnownContext:
-    """Load all records that deriving needs, but at most CHUNK consequences of an entry; note the rest as `unfinished`."""
+    """Load at most CHUNK consequences of an entry; note the rest as `unfinished`."""
     context = KnownContext()
     entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
     facts = [entry.fact for entry in entries]
@@ -86,7 +86,6 @@ def load_known(reader: RowReader, fresh: Sequence[PreparedEntry]) -> KnownContex
 
 
 def _load_consequences(reader: RowReader, context: KnownContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Load the first consequences of products' reports and of decisions about them; note the rest as `unfinished`."""
     rest: dict[str, int] = {}
     for item in fresh:
         fact = item.entry.fact
@@ -131,7 +130,6 @@ def load_reached_sellers(
 
 
 def load_listings(reader: RowReader, product: str, after: int = 0) -> tuple[list[Listing], int]:
-    """Return the next CHUNK listings of a product, and the last sequence (0 at the end)."""
     rows = _next_of(reader, product, Kind.PRODUCT, after)
     found = [Listing(row.seller, row.occur_time, row.report_time, read_fact(row)) for row in rows[:CHUNK]]
     return found, rows[CHUNK - 1].sequence if len(rows) > CHUNK else 0
@@ -173,5 +171,4 @@ def _load_corrected(reader: RowReader, context: DerivationContext) -> None:
 
 
 def _next_of(reader: RowReader, target: str, kind: Kind, after: int) -> Sequence[Any]:
-    """Return the next CHUNK + 1 entries of a kind about a target."""
     return reader.rows(_NEXT_OF_TARGET, [target], target=target, kind=int(kind), after=after, limit=CHUNK + 1)

@@ -1,7 +1,7 @@
-"""Cases of links: after each append that may change one, the ledger states what its links now bring each seller.
+"""After each append that may change links, the ledger states what they now bring each seller.
 
-So a term begins and ends with its path and its cause, in the same transaction. What time alone changes follows at
-`refresh`, which also measures the precision of each kind of link anew.
+So a term begins and ends with its path and cause, in one transaction. `refresh` states what time alone changes, and
+measures the precision of each kind of link.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -50,7 +50,6 @@ class _Stated(NamedTuple):
 
 
 def void_links_of_erased(reader: RowReader, new_entries: Iterable[NewEntry]) -> Iterator[Entry]:
-    """Yield the corrections that void the links of sellers whose erasure is among new entries."""
     for new in new_entries:
         if new.item.kind is Kind.ERASURE:
             for row in reader.rows(_LINKS_OF, [new.seller]):
@@ -71,7 +70,6 @@ def _suspends(new: NewEntry) -> bool:
 
 
 def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
-    """Append the changed cases of all whom the links of `moved` sellers reach; return the number of entries."""
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     for entry in _list_changes(reader, moved, present.record_time(last_time)):
@@ -98,7 +96,6 @@ def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Itera
 
 
 def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
-    """Return the violators of the open cases of sellers, whose other accounts are counted."""
     facts = [one.fact for cases in _read_cases(reader, sellers).values() for one in cases.values()]
     causes = [fact.rests_on[-1] for fact in facts if fact.state in OPEN_STATES and fact.accounts]
     return {seller for (seller,) in reader.rows(_NAMED, causes)}
@@ -153,8 +150,6 @@ def _entry_of(seller: str, fact: CaseChanged, time: int, count: int) -> Entry:
 
 
 class Refreshed(NamedTuple):
-    """What a refresh of a marketplace's links did."""
-
     links: int
     violators: int
     cases: int
@@ -162,7 +157,7 @@ class Refreshed(NamedTuple):
 
 
 def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshed:
-    """Measure the precision of each kind of link, and state every case as the links are now."""
+    """State every case as the links are now, and measure the precision of each kind."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
         statements = read_every(reader)

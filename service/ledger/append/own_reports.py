@@ -73,7 +73,7 @@ def _name_decided(fact: Fact) -> str:
 def _find_own_reports(
     reader: RowReader, names: Collection[str], own_names: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return the named violations that the caller reported, and those recorded.
+    """Return the caller's own reports among the named, and those recorded.
 
     A derived violation has the reporter of the product's.
     """

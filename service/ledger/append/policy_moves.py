@@ -51,7 +51,7 @@ class _Move:
     owed_until: int = 0
     """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
     immediate: str = ""
-    """Why it gives no notice: `law` or `danger`; empty for a move with notice."""
+    """`law` or `danger`; empty for a move with notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +95,10 @@ class PolicyMoves:
             return _read_moves(connection, after, count)
 
     def text(self, digest: str) -> str | None:
-        """Return a served policy's text, by its digest; None if unknown."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _POLICY, digest)
 
     def assumptions(self, digest: str) -> str | None:
-        """Return a commit's assumptions, by their digest; None if unknown."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 

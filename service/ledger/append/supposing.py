@@ -1,5 +1,3 @@
-"""What the ledger would record of hypothetical entries."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""A demo's clock: each opening starts at the same time."""
-
 from pathlib import Path
 
 from scoring.base.errors import ConfigurationWrong
@@ -18,7 +16,6 @@ class DemoClock:
         return steady_clock() + self._ahead
 
     def go_on_after(self, record_time: int) -> None:
-        """Advance the clock to the ledger's last record time if that is later."""
         self._ahead += max(0, record_time - self())
 
 

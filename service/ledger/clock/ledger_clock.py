@@ -129,6 +129,5 @@ class LedgerClock:
 
 
 def last_entry(connection: Connection) -> tuple[int, int]:
-    """Return (sequence, record_time in microseconds) of the last entry; (0, 0) without one."""
     row = connection.execute(_LAST).first()
     return (0, 0) if row is None else (row[0], row[1])

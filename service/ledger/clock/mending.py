@@ -66,7 +66,6 @@ class Mending(NamedTuple):
 
 class Mendings(NamedTuple):
     through: int = 0
-    """The last entry of the kind `clock`; 0 without one."""
     all: tuple[Mending, ...] = ()
 
     def as_of(self, sequence: int) -> tuple[Mending, ...]:
@@ -124,7 +123,7 @@ def find_last_before(connection: Connection, mendings: Mendings, known_time: int
 
 
 def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
-    """Return a query that reads corrected times.
+    """Return a query of corrected times.
 
     Record times between a mending's `first` and `last` go back by its `ahead`. Occur and report times of those entries
     become the corrected record time if they equal the recorded one or lie after `stated_time`.
@@ -148,7 +147,6 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
-    """Let queries of this connection read corrected record times, within the block."""
     if not mendings:
         yield
         return
@@ -164,7 +162,7 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
 
 
 def _list_stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    """Yield (first sequence, last sequence, how far ahead) for all entries, the last first."""
+    """Yield (first sequence, last sequence, how far ahead), the last first."""
     end = _END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0

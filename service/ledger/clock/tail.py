@@ -1,4 +1,4 @@
-"""The moving end of the ledger: one thread polls it for all readers that wait."""
+"""One thread polls the ledger's end for all readers that wait."""
 
 import threading
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Tail:
         self._thread: threading.Thread | None = None
         self._last = 0
         self.losses = 0
-        """Times that the ledger lost entries, as after the promotion of a standby that lagged."""
+        """Times that the ledger lost entries, as by a standby that lagged."""
         self._waiting = 0
         self._urgent = False
         self._failures = 0
@@ -65,7 +65,6 @@ class Tail:
                 self._moved.notify_all()
 
     def restart(self, sequence: int) -> None:
-        """Start again at the end of a ledger that lost entries; waits end."""
         with self._lock:
             self._last = sequence
             self.losses += 1

@@ -1,5 +1,3 @@
-"""The ledger's connections on SQLite and PostgreSQL: many that read, one that writes."""
-
 import os
 import sqlite3
 import time
@@ -68,7 +66,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _parse_url(url)
         self.listeners: list[Callable[[Sequence[Sequence[Any]]], None]] = []
-        """They get the committed entries of each write of this object."""
+        """Called with committed entries of this object's writes."""
         self._closed = False
         self._lock = WriterLock(Path(self.url.database or "")) if self.is_sqlite else None
         if self._lock is None:
@@ -94,7 +92,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection for reading. Each statement sees what is committed when it begins."""
+        """Open a read; each statement sees what is committed when it begins."""
         with self._translate_errors(), self._readers.connect() as connection:
             try:
                 yield connection
@@ -151,7 +149,6 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a connection for reading whose statements all see one moment."""
         with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
@@ -393,7 +390,7 @@ def _cause(error: Exception) -> BaseException | None:
 
 
 def _forget_rows(error: Exception) -> None:
-    """Keep a PostgreSQL error's class, code and constraint: the rest quotes rows."""
+    """Keep class, code and constraint: the rest quotes rows."""
     cause: Any = _cause(error)
     if code := sqlstate_of(cause):
         problem = cause.diag.message_primary if code.startswith("23") else type(cause).__name__

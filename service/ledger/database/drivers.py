@@ -1,5 +1,3 @@
-"""The errors of the drivers; those of PostgreSQL's driver if the extra `postgres` is installed."""
-
 import sqlite3
 from typing import Any
 
@@ -22,5 +20,4 @@ def driver_errors(*names: str) -> tuple[type[Exception], ...]:
 
 
 def sqlstate_of(error: BaseException | None) -> str:
-    """Return PostgreSQL's code of an error; "" for others."""
     return getattr(error, "sqlstate", None) or ""

@@ -1,5 +1,3 @@
-"""Conditions that queries share, and expressions that SQLite and PostgreSQL write differently."""
-
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -125,7 +123,6 @@ def among_kinds(*kinds: Kind) -> ColumnElement[bool]:
 
 
 def read_content(key: str) -> ColumnElement[str]:
-    """Return the text under a key of an entry's content, or NULL."""
     return _Member(ENTRY.c.content, literal_column(f"'{key}'"))
 
 

@@ -50,13 +50,12 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Take the lock for a server. Raises ConfigurationWrong if anything else has it."""
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
-        """Release the lock; its last holder removes the file."""
+        """Release it; the last holder removes the file."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return

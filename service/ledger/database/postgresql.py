@@ -1,5 +1,3 @@
-"""Connections to PostgreSQL that give up a silent server."""
-
 import threading
 from collections.abc import Callable, Generator
 from math import inf

@@ -12,7 +12,6 @@ _NAMES = (
     *("report_time", "record_time", "principal", "content"),
 )
 RECORDED = select(*(ENTRY.c[name] for name in _NAMES))
-"""What deriving and resolving read of an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class RowReader:
     last: int = 2**63 - 1
 
     def rows(self, query: Select[Any], names: Collection[str], **values: Any) -> Sequence[Any]:
-        """Return the rows about the names; without names no query is made."""
+        """Return rows about the names; without names no query is made."""
         if not names:
             return ()
         named = {"marketplace": self.marketplace, "last": self.last, "names": list(names)}
@@ -32,5 +31,4 @@ class RowReader:
 
 
 def read_fact(row: Any) -> Any:
-    """Return the fact of a row with `entry_id` and `content`."""
     return entry_from_content(row.entry_id, row.content).fact

@@ -1,5 +1,3 @@
-"""Links as the ledger has them: those around some sellers, or all of a marketplace."""
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +22,10 @@ from service.ledger.queries.resolving import fold_states
 from service.ledger.records import Cut
 
 PRECISION = 1004
-"""The kind of the act that states the measured precision."""
+"""An act that states measured precision."""
 
 MAX_STATED = 3 * MAX_SHARING
-"""Statements read about one identifier; more make it a hub."""
+"""Statements read per identifier; more make it a hub."""
 
 CHUNK = 5_000
 
@@ -83,12 +81,10 @@ class Precision(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What links some sellers, up to some steps away."""
-
     graph: Graph
     violators: Mapping[str, Violator]
     steps: Mapping[str, int]
-    """By seller, how far it is from the nearest of those asked for."""
+    """Links to the nearest requested seller."""
 
     def within(self, most: int) -> list[str]:
         return [seller for seller, steps in self.steps.items() if steps <= most]
@@ -103,7 +99,6 @@ class LinkQueries:
             return read_around(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time, steps)
 
     def every(self, marketplace: str, cut: Cut) -> list[Hold]:
-        """Return all live holds of a marketplace at the cut."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
             return find_holds(read_every(reader), cut.observe_time)
@@ -132,7 +127,6 @@ def read_every(reader: RowReader) -> list[LinkStatement]:
 
 
 def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
-    """Return the precision of each kind of link, as last measured."""
     for row in reader.rows(_PRECISION, [""]):
         stated: Mapping[str, Sequence[int]] = json.loads(row.content)["decided"]
         decided = {LinkKind[name.upper()]: Decided(*counts) for name, counts in stated.items()}
@@ -143,8 +137,7 @@ def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
 def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: int) -> Surroundings:
     """Return what links sellers at a time (microseconds) to others up to `steps` away.
 
-    Links that ended count as steps, too: who was linked a moment ago is affected. No step leads on from a hub, but for
-    the `sellers` themselves.
+    Ended links count, too: who was linked a moment ago is affected. No step leads on from a hub, except from `sellers`.
     """
     distance = dict.fromkeys(sellers, 0)
     statements: dict[str, LinkStatement] = {}
@@ -175,7 +168,7 @@ def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: i
 
 
 def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
-    """Return the first statements about identifiers and other sellers: all, or MAX_STATED or more of each."""
+    """Return first statements: all, or at least MAX_STATED of each."""
     most = MAX_STATED * len(things)
     rows = reader.rows(_OF_THINGS, things, most=most)
     if len(rows) < most:
@@ -184,7 +177,7 @@ def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
 
 
 def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> dict[str, Violator]:
-    """Return the sellers with a confirmed violation of their own that reaches others, each with the latest such."""
+    """Return sellers with a confirmed violation of their own that reaches others, each with its latest."""
     found = {
         seller: max((one.time, one.violation) for one in of if one.reaches)
         for seller, of in read_established(reader, sellers).items()
@@ -203,7 +196,6 @@ class Established(NamedTuple):
 
 
 def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[Established]]:
-    """Return the confirmed violations of sellers, without those of products."""
     names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
     rows = reader.rows(_ABOUT, names)
     of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}
@@ -231,7 +223,6 @@ def _find_suspended(reader: RowReader, sellers: Collection[str], time: int) -> s
 
 
 def _read(reader: RowReader, rows: Iterable[Any]) -> list[LinkStatement]:
-    """Return the statements of rows about links, at their right times."""
     rows = list(rows)
     last = {row.target: row for chunk in _chunks(rows) for row in reader.rows(_CORRECTIONS, chunk)}
     found = []

@@ -34,7 +34,7 @@ from service.scores.scorer import Scorer
 from service.tally import Tally
 
 CATCH_UP_SECONDS = 1.0
-"""A batch waits this long for the watermark; then the batch is computed whole."""
+"""A batch waits so long for the watermark, and is then computed whole."""
 
 
 class Book:
@@ -172,7 +172,6 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _remembered(self, name: str, wanted: int) -> bytes | None:
-        """Return the response as `remembered`, else from a generation; None if it must be computed."""
         found = self.remembered(name, wanted)
         if found is not None:
             return found
@@ -297,7 +296,6 @@ class Book:
         return self._without_ledger(name, standing)
 
     def _read_batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
-        """Return results as of the watermark, or all computed if it lags."""
         wanted = asked.sequence
         if wanted and not self.follower.has(wanted):
             with self.batch_seats.require():
@@ -381,7 +379,6 @@ class Book:
         return wanted == 0 or self.follower.has(wanted)
 
     def _require_reached(self, wanted: int) -> None:
-        """Raise LedgerUnavailable for a sequence that no remembered answer reflects."""
         if not self._reaches(wanted):
             mark = self.follower.watermark
             raise LedgerUnavailable(

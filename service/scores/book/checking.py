@@ -1,5 +1,3 @@
-"""Recomputes a sample of remembered answers at low priority; a difference is a fault and is counted."""
-
 import threading
 import time
 from collections.abc import Callable
@@ -58,7 +56,6 @@ class Checker:
         self._samples.put(remembered)
 
     def check(self, remembered: Remembered) -> bool:
-        """Return whether a recomputed answer is equal, or its model or policy is gone; count and report."""
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.made_by:
             return True

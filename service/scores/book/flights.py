@@ -1,5 +1,3 @@
-"""Running computations: one per seller for all callers, and the number of callers that compute or wait."""
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

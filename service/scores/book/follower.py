@@ -128,7 +128,7 @@ class Follower:
         return self._is_refused or (asked is not None and steady_clock() - asked > SILENT_SECONDS * SECOND)
 
     def reach(self, sequence: int, seconds: float) -> bool:
-        """Wait at most `seconds` for the watermark to have a sequence; return whether it has."""
+        """Wait at most `seconds`; return whether the watermark has the sequence."""
         self.wake()
         with self._changed:
             return self._changed.wait_for(lambda: self.has(sequence) or self._is_ending, seconds) and self.has(sequence)
@@ -271,6 +271,5 @@ def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
 
 
 def sellers_of(changes: Sequence[Change]) -> list[tuple[str, int]]:
-    """Return (resource name, newest sequence) of the changes' sellers."""
     found = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
     return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in found.items()]

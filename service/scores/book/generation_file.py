@@ -99,7 +99,7 @@ class Records(NamedTuple):
 
 
 def pack_records(answers: Iterable[tuple[str, int, bytes]]) -> Records:
-    """Pack answers (resource name, until in microseconds, TrustScore on the wire) as records."""
+    """Pack (resource name, until in microseconds, TrustScore on the wire)."""
     data, keys = bytearray(), bytearray()
     sizes = []
     for name, until, body in answers:
@@ -153,7 +153,6 @@ class GenerationWriter:
         self._sizes.extend(records.sizes)
 
     def finish(self) -> Path:
-        """Write the rest, flush it to disk, rename the file, and return its name."""
         sizes = np.frombuffer(self._sizes, dtype=np.uint64)
         index_start = self._file.tell()
         offsets = np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(len(MAGIC))

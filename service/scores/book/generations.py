@@ -28,7 +28,6 @@ class Generation:
         self._ended = bytearray(file.sellers)
 
     def end(self, name: str, sequence: int) -> None:
-        """End a seller's answer, if the sequence is after the generation's."""
         if sequence <= self.head.sequence or self.problem:
             return
         try:
@@ -72,7 +71,7 @@ class Generations:
         return iter(self._all)
 
     def add(self, generation: Generation) -> None:
-        """Add a generation; of one day, model and policy the latest sequence comes first."""
+        """Put the latest sequence of one day, model and policy first."""
         generation.is_joined = True
         with self._lock:
             self._all = tuple(sorted((*self._all, generation), key=_order, reverse=True))

@@ -80,7 +80,7 @@ class Keeper:
                 self._open_generation(identity)
 
     def _list_files(self) -> Iterator[Identity]:
-        """Yield the generations from the last day before today to tomorrow; none in a folder that others may change."""
+        """Yield those from the last day before today to tomorrow; none in a folder that others may change."""
         if not self._folder.exists():
             return
         exposure = find_exposure(self._folder)
@@ -100,7 +100,6 @@ class Keeper:
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
     def _let_go(self, found: list[Identity]) -> None:
-        """Close damaged and foreign generations, and those whose file is gone or has a complete successor."""
         named = {identity.name: identity for identity in found}
         for identity, generation in list(self._open.items()):
             if generation.problem:
@@ -118,7 +117,6 @@ class Keeper:
         return identity in self._open and self._open[identity].is_complete
 
     def _open_generation(self, identity: Identity) -> None:
-        """Open a generation's file and hand it over; pass over an unusable one, and set a damaged one aside."""
         path = self._folder / identity.name
         try:
             file = GenerationFile(path)

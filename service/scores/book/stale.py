@@ -1,5 +1,3 @@
-"""A seller's last known answer and its age, while the ledger's database is away."""
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -47,7 +47,7 @@ class Table:
         self._floor = UNKNOWN
         self._lock = threading.Lock()
         self.epoch = 0
-        """The newest entry that concerns every seller: no earlier answer is exact."""
+        """The newest entry about every seller: no earlier answer is exact."""
         self.life = 0
         """Times that the table was emptied for another ledger; a computation reads it first."""
         self.dropped = self.evicted = self.late = self.adopted = 0

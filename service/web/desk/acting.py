@@ -1,5 +1,3 @@
-"""Acts that may need a second person."""
-
 from collections.abc import Callable
 
 from starlette.responses import Response

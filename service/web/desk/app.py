@@ -37,11 +37,10 @@ class DeskOptions(NamedTuple):
     sign_in: SignIn
     marketplace: str
     journal: Path
-    """The desk's own file; one desk holds it."""
     tls: Path | None = None
     """Folder with tls.crt, tls.key, and client-ca.crt of the proxy in front; None on loopback."""
     evidence: str = ""
-    """The folder or URL that evidence lies in; empty: none is shown."""
+    """Folder or URL; empty: none is shown."""
 
     def link(self, address: str) -> str:
         """Return the link for a browser on this machine, or the desk's address behind the proxy."""
@@ -121,7 +120,6 @@ class Desk:
         ]
 
     def _context(self, visitor: Visitor) -> Mapping[str, Any]:
-        """Return what every page shows: the decision that can still be undone, and those that were refused."""
         mine = [one for one in self.journal.decisions() if one.actor.split("~")[-1] == visitor.actor]
         pending = next((one for one in mine if one.state == "pending"), None)
         since = time.time() - REFUSED_SECONDS

@@ -1,5 +1,3 @@
-"""Many decisions at once: a dry run first, a sample left to persons, and a reversal by the decision's id."""
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -61,7 +59,6 @@ class BulkPages:
         )
 
     def preview(self, visit: Visit) -> Response:
-        """Show what would be decided, and what a person would be left."""
         given = {name: visit.field(name) for name in _FIELDS}
         problems = [
             (name, text)
@@ -103,7 +100,6 @@ class BulkPages:
         )
 
     def execute(self, visit: Visit) -> Response:
-        """Decide what the dry run showed: the service refuses if it would be anything else."""
         try:
             request = Parse(visit.field("request"), DecideViolationsRequest())
         except ParseError:

@@ -1,5 +1,3 @@
-"""Calls of the service side by side, and what a page shows of a refused one."""
-
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -37,7 +35,6 @@ def part(call: "Future[Any]") -> Part:
 
 
 def found(call: Callable[[], T]) -> T | None:
-    """Return a call's answer; None if nothing is recorded under the name."""
     try:
         return call()
     except SellertrustCallError as error:

@@ -1,4 +1,4 @@
-"""One case in two steps: first the fact, without anything that could sway; then the consequence, which revises nothing."""
+"""First the fact, without anything that could sway; then the consequence, which revises nothing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -148,7 +148,6 @@ class CasePages:
         return Response(file.body, headers=headers, media_type=file.media_type)
 
     def hand_on(self, visit: Visit) -> Response:
-        """Claim a case, give it back, or assign it to another person."""
         name, to = self._case(visit)[0], visit.field("to")
         actor, holder = visit.visitor.actor, self._journal.claimant(name)
         if to and not is_id(to):
@@ -186,7 +185,6 @@ class CasePages:
         )
 
     def decide(self, visit: Visit) -> Response:
-        """Begin the undo window, or ask a second person; then lead to the next case."""
         name, violation, recorded = self._case(visit)
         decision_id, actor = visit.field("id"), visit.visitor.actor
         if not is_id(decision_id) or not decision_id.startswith("desk-"):
@@ -285,7 +283,6 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
 
 
 def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
-    """Return what the seller said: its appeals, and its contests of the goods."""
     found = []
     for entry in recorded:
         kind = entry.WhichOneof("fact")

@@ -1,5 +1,3 @@
-"""What a decision would change, by the service's own simulation."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +8,7 @@ from service.web.desk.measure_words import describe_value
 from service.web.frame.rendering import word
 
 LARGE_SUM_MINOR = 1_000_000
-"""A deposit or a limit that moves by so much needs two persons: 10,000.00 in most currencies."""
+"""A deposit or limit that moves so much needs two persons: 10,000.00 in most currencies."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Effect:
     sum_minor: int
     currency: str
     is_grave: bool
-    """A suspension or closure begins, or a large sum moves: two persons decide, by opened evidence."""
+    """A suspension or closure, or a large sum: two persons decide, by opened evidence."""
 
 
 def effect_of(answer: SimulateTrustScoreResponse) -> Effect:

@@ -1,5 +1,3 @@
-"""Evidence of a report: read by the server from one place, compared with its digest, and shown as a picture."""
-
 import hashlib
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -11,17 +9,18 @@ from service.web.frame.visits import Problem
 MAX_BYTES = 10 << 20
 _KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-"""A file of others runs nothing, wherever it is opened."""
+"""A stranger's file runs nothing."""
 
 
 class File(NamedTuple):
     body: bytes
     media_type: str
-    """Of a picture, or `application/octet-stream` to be saved."""
 
 
 def read_evidence(root: str, uri: str, sha256: str) -> File:
-    """Return evidence below `root`. Raises Problem if it lies elsewhere, is missing, too long, or was changed."""
+    """Return evidence below `root`. Raises Problem if it lies elsewhere, is missing, too long, or differs from its
+    digest.
+    """
     base = root.rstrip("/") + "/"
     if not root or not uri.startswith(base) or ".." in unquote(uri[len(base) :]).split("/"):
         raise Problem(

@@ -1,5 +1,3 @@
-"""Models, policy, proposals and operations: what exists is linked and served, and acts are calls with their own checks."""
-
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -22,7 +20,6 @@ from service.web.frame.rendering import HEADERS, redirect
 from service.web.frame.visits import Problem, Visit
 
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-"""A model's report is one file with its styles inside, and without scripts."""
 SERVICES = ("TrustScoreService", "LedgerService", "ReviewService", "MeasureService", "ModelService", "PolicyService")
 MOVES = 20
 
@@ -115,7 +112,6 @@ class ProposalPages:
         return visit.page("proposals.html", proposals=proposals, problem=problem, state=ProposalState.Name, asks=_asks)
 
     def act(self, visit: Visit) -> Response:
-        """Approve, withdraw or carry out a proposal; the server checks who may."""
         client, name, what = visit.visitor.client, visit.field("name"), visit.field("what")
         if what == "approve":
             digest = visit.field("digest")
@@ -165,7 +161,6 @@ def _reason(visit: Visit) -> str:
 
 
 def _losses(text: str) -> dict[str, int]:
-    """Read accepted losses, one a line: the verdict and its sum in minor units."""
     found = {}
     for line in text.splitlines():
         verdict, _, amount = line.strip().rpartition(" ")

@@ -1,8 +1,7 @@
 """What the desk remembers of its own: claims, findings, opened evidence, and decisions before they become entries.
 
-Each event is a line of JSON, on disk before its page is answered. After a crash the file is read again: a decision
-within its undo window can still be undone, and a later one is sent with the same entry id, which the ledger records
-once. One process holds the file.
+Each event is a line of JSON, on disk before its page is answered. After a crash, decisions within their undo window can
+still be undone; later ones are sent under the same entry id, which the ledger records once. One process holds the file.
 """
 
 import fcntl
@@ -24,7 +23,6 @@ CLAIM_SECONDS = 1_200.0
 QUEUE_SECONDS = 120.0
 """A remembered queue is younger."""
 KEPT_DECISIONS = 5_000
-"""Sent decisions that a restart keeps."""
 
 
 class Taken(Exception):
@@ -37,7 +35,7 @@ class Taken(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one reviewer found in the first step. It is not revised."""
+    """One reviewer's first step. It is not revised."""
 
     violation: str
     actor: str
@@ -56,14 +54,14 @@ class Decision:
     violation: str
     seller: str
     person: str
-    """The key of the visitor whose rights it needs."""
+    """The visitor whose rights it needs."""
     actor: str
     action: str
     reason: str
     ground: str
     severity: str
     due: float
-    """When the undo window ends, in seconds since 1970."""
+    """The undo window's end, in seconds since 1970."""
     state: str = "pending"
     """`pending`, `sent`, `undone`, or `refused`."""
     problem: str = ""
@@ -74,13 +72,13 @@ class Case:
     claimed_by: str = ""
     claimed_until: float = 0.0
     finding: dict[str, Finding] = field(default_factory=dict)
-    """By actor: found, and the consequence not yet looked at."""
+    """By actor, until they look at the consequence."""
     votes: dict[str, Finding] = field(default_factory=dict)
     """By actor, while a second person is needed."""
     opened: set[str] = field(default_factory=set)
     """Actors who opened the evidence."""
     waiting: str = ""
-    """The information that is asked for."""
+    """The requested information."""
 
 
 class Journal:
@@ -129,7 +127,7 @@ class Journal:
             return self._decisions.get(name)
 
     def decided(self) -> set[str]:
-        """Return violations that a remembered queue may still list although a decision is made."""
+        """Return decided violations that a remembered queue may still list."""
         since = self._clock() - QUEUE_SECONDS
         with self._lock:
             decided = [one for one in self._decisions.values() if one.state == "pending" or one.due > since]
@@ -150,7 +148,7 @@ class Journal:
     # --- writing
 
     def claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
-        """Claim a case, or assign it. Raises Taken if another person holds it, unless that person hands it on."""
+        """Claim or assign a case. Raises Taken if another person holds it, unless that person hands it on."""
         with self._lock:
             self._claim(violation, actor, by_other=by_other)
 
@@ -183,7 +181,7 @@ class Journal:
             self._write({"kind": "finding", **asdict(finding)})
 
     def vote(self, finding: Finding) -> None:
-        """Keep a finding for the comparison with other persons', and give the case back."""
+        """Keep a finding for comparison, and give the case back."""
         with self._lock:
             self._write({"kind": "vote", **asdict(finding)})
 
@@ -271,7 +269,6 @@ class Journal:
             case.votes = {name: one for name, one in case.votes.items() if name != people[-1]}
 
     def _rewrite(self, path: Path) -> None:
-        """Write anew what is still of use, in one step."""
         fresh = path.with_name(f"{path.name}.new")
         with open(fresh, "w", encoding="utf-8", opener=owner_only_opener) as file:
             for event in self._events():

@@ -1,5 +1,3 @@
-"""Measures in plain words."""
-
 from datetime import datetime
 from typing import NamedTuple
 

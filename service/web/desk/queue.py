@@ -1,5 +1,3 @@
-"""The review queue as the desk shows it: remembered for seconds, with deadlines, filtered and paged by URL."""
-
 import threading
 import time
 from collections import OrderedDict
@@ -22,7 +20,7 @@ from service.web.frame.rendering import redirect, time_of
 from service.web.frame.visits import Problem, Visit, Visitor
 
 FRESH_SECONDS = 10.0
-"""An older queue is shown, and read again meanwhile."""
+"""An older queue is shown while it is read again."""
 OLD_SECONDS = 110.0
 """An older queue is never shown."""
 MOST = 1_000
@@ -89,7 +87,6 @@ class QueuePages:
         )
 
     def take_next(self, visit: Visit) -> Response:
-        """Claim the most urgent case that nobody works on, and lead to it."""
         row = self.next_row(visit.visitor)
         return redirect("/queue?done=1") if row is None else redirect(f"/cases/{row.id}")
 
@@ -113,12 +110,10 @@ class QueuePages:
         return [row for row in self._rows(visitor)[1] if row.seller == seller and row.id != violation]
 
     def summary(self, visitor: Visitor) -> tuple[int, int, int, TrustScore | None]:
-        """Return the number of cases, of undecided cautions, and of overdue ones, and the queue's score."""
         queue, rows = self._rows(visitor)
         return len(rows), queue.open_cases, sum(one.overdue for one in queue.cases), queue.score
 
     def now(self, visitor: Visitor) -> datetime:
-        """Return the present by the service's clock."""
         return self._queue(visitor).now()
 
     def _rows(self, visitor: Visitor) -> tuple[Queue, list[Row]]:
@@ -144,7 +139,6 @@ class QueuePages:
         return queue, rows
 
     def _queue(self, visitor: Visitor) -> Queue:
-        """Return the queue by this visitor's rights; read it again in the background if it is not fresh."""
         key, now = id(visitor.client), time.monotonic()
         with self._lock:
             kept, reading = self._kept.pop(key, (None, None))

@@ -14,7 +14,6 @@ from service.web.frame.visits import Visit
 
 LEAST_CASES = 30
 LATEST = 200
-"""Confirmed cases that the share is of."""
 _Z = 1.6449
 """Of a 90 % interval."""
 

@@ -27,7 +27,7 @@ CURVE_WEEKS = 52
 CURVE_STEP_WEEKS = 4
 ENTRIES_ON_PAGE = 50
 MARKED_ENTRIES = 1_000
-"""Of them the curve shows the decisions."""
+"""The curve shows decisions of these."""
 
 SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")
 _AGAINST = {"ACTION_CONFIRM", "ACTION_REINSTATE"}
@@ -68,7 +68,6 @@ class ViolationRow(NamedTuple):
     category: str
     source: str
     given_back: int | None
-    """Points that overturning it gives back."""
     supposed: Sequence[str]
     """Decisions to simulate."""
 
@@ -78,7 +77,6 @@ class SellerPages:
         self._marketplace = marketplace
 
     def search(self, visit: Visit) -> Response:
-        """Lead to the seller, or to the seller of the violation, of this id."""
         asked = visit.asked("q")
         if not asked:
             return visit.page("search.html", asked="", problems=[], marketplace=self._marketplace)
@@ -139,7 +137,6 @@ class SellerPages:
         )
 
     def entries(self, visit: Visit) -> Response:
-        """Show every entry of a seller, page by page as of the first page."""
         seller = seller_of(visit)
         request = ListEntriesRequest(
             parent=seller_name(self._marketplace, seller), page_size=ENTRIES_ON_PAGE, page_token=visit.asked("page")
@@ -151,7 +148,6 @@ class SellerPages:
         return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
 
     def _samples(self, client: Client, seller: str, answer: ExplainTrustScoreResponse) -> list[Sample]:
-        """Ask for the points of the last year by today's knowledge, at day-ends."""
         now = time_of(answer.trust_score.stamp.observe_time)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         times = [midnight - timedelta(weeks=week) for week in range(CURVE_WEEKS, 0, -CURVE_STEP_WEEKS)]
@@ -165,7 +161,6 @@ class SellerPages:
 
 
 def first_violations(client: Client, marketplace: str, seller: str) -> list[Violation]:
-    """Return a seller's first thousand violations, the latest report first."""
     listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
 
@@ -176,7 +171,6 @@ def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
-    """Return the reports and decisions since a time, as marks on the curve."""
     marks = []
     for entry in entries:
         time = time_of(entry.occur_time)
@@ -195,7 +189,7 @@ def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
 
 
 def waterfall(answer: ExplainTrustScoreResponse) -> list[Step]:
-    """Return the steps from the page's base to the points; the steps add up to the points."""
+    """Return steps from the page's base that add up to the points."""
     if not answer.HasField("baseline_points"):
         return []
     total = base = answer.baseline_points
@@ -210,7 +204,7 @@ def waterfall(answer: ExplainTrustScoreResponse) -> list[Step]:
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
-    """Return where the waterfall's bars begin, so that small steps can be seen."""
+    """Return where bars begin, so that small steps show."""
     lost = sum(-reason.points for reason in answer.reasons)
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 
@@ -237,7 +231,6 @@ def _sample(time: datetime, score: TrustScore) -> Sample:
 
 
 def replay_address(seller: str, stamp: Stamp) -> str:
-    """Return the address of the replay of a stamp."""
     parts = {
         "observe_time": stamp.observe_time.ToJsonString(),
         "known_time": stamp.known_time.ToJsonString(),

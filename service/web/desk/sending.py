@@ -13,7 +13,7 @@ from service.web.desk.journal import Decision, Journal
 
 LOOK_SECONDS = 0.2
 _AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAUTHENTICATED})
-"""After these it is unknown or undecided whether the entry is recorded; the same entry id makes another try safe."""
+"""The entry may be recorded; the same entry id makes another try safe."""
 
 
 class Sender:
@@ -50,7 +50,6 @@ class Sender:
                 self._report(f"decisions wait: {type(error).__name__}")
 
     def send(self, decision: Decision) -> None:
-        """Make a decision an entry, or note why the service refuses it."""
         client = self._client_of(decision.person)
         if client is None:
             return

@@ -1,4 +1,4 @@
-"""How staff sign in: by a bearer token that a proxy passes on over mTLS, or by a code on loopback."""
+"""Staff sign in by a bearer token that a proxy passes on over mTLS, or by a code on loopback."""
 
 import hashlib
 import hmac
@@ -30,14 +30,13 @@ _INVALID = Problem(401, "Your sign-in is not valid", "Sign in again at the proxy
 
 @dataclass
 class ProxySignIn:
-    """Each request carries its person's token; the server checks it, and grants must cover it and this process.
+    """The server checks each request's token; grants must cover its person and this process.
 
     Connections come from the proxy alone: the listener asks for its client certificate.
     """
 
     clients: TokenClients
     _tokens: dict[str, str] = field(default_factory=dict)
-    """Each person's last one, which the server has verified."""
     _until: dict[str, float] = field(default_factory=dict)
     """By verified token, when it ends."""
 
@@ -78,7 +77,7 @@ class ProxySignIn:
 
 @dataclass
 class CodeSignIn:
-    """People on this machine sign in by a code that the command prints; they then act as the process itself."""
+    """The command prints the code; people then act as the process itself."""
 
     client: Client
     code: str = field(default_factory=lambda: secrets.token_urlsafe(18))
@@ -100,7 +99,6 @@ class CodeSignIn:
         return redirect(f"/sign-in?next={quote(request.url.path)}")
 
     def page(self, visit: Visit) -> Response:
-        """Show the form, or begin a new session, whatever cookie came with it."""
         if visit.request.method == "GET":
             return self._form(visit, visit.asked("code"), "", visit.asked("next"))
         code, name, after = visit.field("code"), visit.field("name"), _inside(visit.field("next"))
@@ -131,7 +129,7 @@ def _inside(path: str) -> str:
 
 
 def _authenticates(client: Client) -> bool:
-    """Return whether the server accepts a client's token, whatever the token permits."""
+    """Return whether the server accepts the token, whatever it permits."""
     try:
         client.get_trust_score("desk", "desk", deadline_seconds=READ_SECONDS)
     except SellertrustCallError as error:

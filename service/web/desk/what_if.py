@@ -1,5 +1,3 @@
-"""Questions about one seller that record nothing: what if this were decided, and what did an old answer rest on."""
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +40,6 @@ class WhatIfPages:
         )
 
     def replay(self, visit: Visit) -> Response:
-        """Replay the answer of a stamp, which is in the address."""
         seller = seller_of(visit)
         given = {name: visit.asked(name) for name in STAMP_FIELDS}
         shown: dict[str, Any] = {"seller": seller, "given": given, "ingredient": Ingredient.Name}
@@ -57,7 +54,6 @@ class WhatIfPages:
         return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
-        """Decide a caution's case: its suspicion is false."""
         seller, reason = seller_of(visit), visit.field("reason")
         if not reason:
             raise Problem(400, "A reason is missing", "Go back and state the reason: the seller reads it.")

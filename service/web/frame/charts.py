@@ -31,7 +31,6 @@ class Mark(NamedTuple):
 
 
 def draw_curve(samples: Sequence[Sample], marks: Sequence[Mark], summary: str) -> Markup:
-    """Draw points over time with the reports and decisions on the line; the first and last sample bound the axis."""
     begin, end = samples[0].time, samples[-1].time
     rated = [sample for sample in samples if sample.points is not None]
     low, high = _bounds([sample.points or 0 for sample in rated])
@@ -65,8 +64,6 @@ def draw_curve(samples: Sequence[Sample], marks: Sequence[Mark], summary: str) -
 
 
 def draw_scale(points: int, low: int, high: int) -> Markup:
-    """Draw points with their interval on the scale from 0 to 1000."""
-
     def x(value: int) -> float:
         return 8 + 584 * value / 1000
 
@@ -84,7 +81,6 @@ def draw_scale(points: int, low: int, high: int) -> Markup:
 
 
 def draw_step(before: int, after: int, bounds: tuple[int, int]) -> Markup:
-    """Draw one step of a waterfall between its bounds: the base, or what this step takes."""
     floor, top = bounds
     left, right = sorted((max(floor, before), max(floor, after)))
     kind = "loss" if after < before else "rest"
@@ -116,7 +112,6 @@ def _stretches(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def _points_at(rated: Sequence[Sample], time: datetime, default: int) -> float:
-    """Return the line's height at a time, between its samples."""
     if not rated:
         return default
     later = next((place for place, sample in enumerate(rated) if sample.time >= time), len(rated) - 1)

@@ -1,5 +1,3 @@
-"""Clients by bearer token, beside the process's own certificate."""
-
 import hashlib
 import threading
 import time

@@ -1,5 +1,3 @@
-"""The files that every page loads."""
-
 from starlette.routing import Route
 
 from service.web.answers import file_endpoint

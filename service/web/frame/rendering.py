@@ -1,5 +1,3 @@
-"""Pages from templates, with the headers that keep scripts and frames of others out."""
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -119,7 +117,6 @@ def short_id(text: str) -> str:
 
 
 def last(name: str) -> str:
-    """Return the id at the end of a resource name."""
     return name.rpartition("/")[2]
 
 

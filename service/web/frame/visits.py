@@ -1,6 +1,6 @@
-"""One visit of a page: who comes, with which form, and what is shown if the service cannot answer.
+"""Pages run in threads and raise; `Site` turns errors into pages.
 
-Pages run in threads and raise; `Site` turns errors into pages. No page holds a trace, or another visitor's data.
+No page holds a trace, or another visitor's data.
 """
 
 import hashlib
@@ -47,8 +47,6 @@ class Visitor(NamedTuple):
 
 
 class Problem(Exception):
-    """A page that says what is wrong and what to do next."""
-
     def __init__(self, status: int, title: str, text: str, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(status, title, text)
         self.status, self.title, self.text = status, title, text
@@ -60,8 +58,6 @@ class SignInNeeded(Exception):
 
 
 class FormGuard:
-    """Tokens that bind a form to its visitor, for this process."""
-
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
 
@@ -69,7 +65,6 @@ class FormGuard:
         return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
     def require(self, request: Request, key: str, given: str) -> None:
-        """Raise Problem unless a form was sent by our own page to this visitor."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site != "same-origin" or not hmac.compare_digest(self.token(key), given):
             raise Problem(403, "This form is out of date", "Open the page again and send the form from there.")
@@ -82,21 +77,17 @@ class Visit:
     form: Mapping[str, list[str]]
     csrf: str
     context: Mapping[str, Any] = field(default_factory=dict)
-    """What every page of the site shows."""
 
     def field(self, name: str) -> str:
         return self.form.get(name, [""])[0].strip()
 
     def file_of(self, name: str) -> bytes:
-        """Return a file of the form; empty without one."""
         return self.form.get(name, [""])[0].encode("latin-1", "replace")
 
     def asked(self, name: str) -> str:
-        """Return a parameter of the URL."""
         return self.request.query_params.get(name, "").strip()
 
     def part(self, name: str) -> str:
-        """Return a part of the path."""
         return str(self.request.path_params[name])
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
@@ -233,7 +224,6 @@ def _parse_parts(body: bytes, content_type: str) -> Mapping[str, list[str]]:
 
 
 def explain(error: SellertrustCallError) -> Problem:
-    """Return the page for a failed call: the service is away, slow, denies, or names wrong fields."""
     status, title, text = _PROBLEMS.get(error.code, (400, "The service refuses this", ""))
     right = error.metadata.get("right")
     if right and error.code is grpc.StatusCode.PERMISSION_DENIED:
@@ -262,7 +252,7 @@ _PROBLEMS = {
 
 @dataclass
 class Sessions:
-    """Sessions by random ids, which this process makes anew at each sign-in. Thread-safe; a restart ends all."""
+    """Random ids, made anew at each sign-in. Thread-safe; a restart ends all."""
 
     seconds: float = 12 * 3_600.0
     most: int = 10_000
@@ -291,6 +281,6 @@ class Sessions:
 
 
 def cookie(name: str, value: str, *, secure: bool, ends: timedelta | None = None) -> str:
-    """Return a Set-Cookie header. Scripts cannot read the cookie, and other sites' forms do not send it."""
+    """Return a Set-Cookie header for a cookie that scripts cannot read and other sites' forms do not send."""
     end = "" if ends is None else f"; Max-Age={int(ends.total_seconds())}"
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{end}{'; Secure' if secure else ''}"

@@ -28,8 +28,6 @@ _STATES = {review_pb.SHOWN_STATE_EXACT: "exact", review_pb.SHOWN_STATE_AT_LEAST:
 
 
 class Line(NamedTuple):
-    """A line of a table: its name and its two values."""
-
     name: str
     published: str
     known: str
@@ -70,7 +68,6 @@ def _rows(value: Value) -> Iterator[tuple[object, ...]]:
 
 
 def write_html(report: Report, marketplace: str, language: str = "en", *, alone: bool = False) -> str:
-    """Return the page; `alone`: with its styles inside, as a file that needs no server."""
     view = _View(report, language)
     style = STYLESHEET.decode() if alone else ""
     return (
@@ -148,7 +145,6 @@ class _View:
         return self.say("at_least", count=text) if state == review_pb.SHOWN_STATE_AT_LEAST else text
 
     def splits(self, figure: Any) -> Iterator[tuple[str, list[Line]]]:
-        """Yield each division of a figure, without parts that are 0 in both columns."""
         for place, split in enumerate(figure.known.splits):
             before = figure.published.splits[place : place + 1] if figure.HasField("published") else []
             columns = [self._cells(figure.key, one, is_known=one is split) for one in (*before, split)]

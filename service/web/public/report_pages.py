@@ -1,5 +1,3 @@
-"""The public report over HTTP: the page and the CSV that the command writes."""
-
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +22,7 @@ WAIT_SECONDS = 20.0
 
 @dataclass
 class ReportPages:
-    """A report reads a whole period, so one is made at a time and kept for KEPT_SECONDS."""
+    """A report reads a whole period: one is made at a time, and kept for KEPT_SECONDS."""
 
     client: Client
     _kept: dict[tuple[str, str], tuple[float, Report]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The seller's page: what is held, why, until when, and what to do. A plain client of the service."""
+"""The seller's page, a plain client of the service."""
 
 import hashlib
 import re
@@ -47,17 +47,15 @@ _FORMS = {"appeal": "violation", "complaint": "measure", "evidence": "violation"
 
 
 class _SellerSite(Site):
-    """Shows problems in the reader's language."""
-
     def _problem_page(self, request: Request, visitor: Visitor | None, problem: Problem) -> Response:
         return _problem_page(request, problem, visitor, self.guard.token(visitor.key) if visitor else "")
 
 
 @dataclass
 class SellerPages:
-    """Pages by a token for one seller. `client`: the process, which appends what sellers state.
+    """Pages by a token for one seller. `client`: the process.
 
-    `tokens` is None in a demo: then a reader on this machine sees every seller's page.
+    Without `tokens` (a demo), a reader on this machine sees every seller's page.
     """
 
     client: Client
@@ -65,7 +63,7 @@ class SellerPages:
     evidence: EvidenceFolder
     sessions: Sessions = field(default_factory=partial(Sessions, SESSION_SECONDS))
     _sent: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
-    """Where each recorded form led, so that a second press leads there too."""
+    """A second press of a recorded form leads to the same place."""
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
         place = "/my/{marketplace}/{seller}"
@@ -216,8 +214,6 @@ class SellerPages:
 
 
 class _Answers:
-    """What the seller may know, by its own token."""
-
     def __init__(self, visit: Visit) -> None:
         client, ids = visit.visitor.client, _ids(visit)
         asked: dict[str, Any] = {"audience": AUDIENCE_SELLER, "language": language_of(visit.request)}
@@ -227,24 +223,19 @@ class _Answers:
 
     @property
     def measures(self) -> dict[str, str]:
-        """Return the measures that can be contested, with their names."""
         return {one.measure: one.title for one in self.letters.statements if one.measure}
 
     @property
     def actions(self) -> list[str]:
-        """Return what the seller can do about what is held, each once."""
         return list(dict.fromkeys(one.next_action for one in self.letters.statements if one.next_action))
 
     @property
     def violations(self) -> dict[str, str]:
-        """Return the violations that can be contested, each with the points that an appeal gives."""
         gains = {name: f"{one.points:+}" for one in self.path.appeals for name in one.violations}
         return gains | {name: "" for one in self.letters.statements for name in one.violations if name not in gains}
 
 
 class Place:
-    """The links of a seller's page, and the language of its reader."""
-
     def __init__(self, request: Request, language: str = "") -> None:
         self._request = request
         self.seller = str(request.path_params["seller"])
@@ -284,7 +275,6 @@ def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Respo
 
 
 def _problem_page(request: Request, problem: Problem, visitor: Visitor | None = None, csrf: str = "") -> Response:
-    """Show a problem by its status, in the reader's language, without the service's own words."""
     language = language_of(request)
     texts = TEXTS[language]
     title, text = texts["problem"].get(str(problem.status), texts["problem"]["500"])
