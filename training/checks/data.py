@@ -86,7 +86,7 @@ def _exceeds(found: float, of: float, limit: float) -> bool:
 
 
 def report_before_occur(table: LedgerTable) -> Check:
-    """Check that hardly any entry was reported before it happened; an exposure happens at the beginning of its day."""
+    """Check that hardly any entry was reported before it happened (an exposure: before its day)."""
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     found = int((columns.report_time < happened).sum())
@@ -216,7 +216,6 @@ def _find_extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, 
 
 
 def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
-    """Count the values of features that are not finite or outside the range of the feature's unit."""
     wrong, where = 0, []
     lowest, highest = _find_extremes(study, observed)
     for place, feature in enumerate(study.features):

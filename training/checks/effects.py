@@ -103,7 +103,6 @@ def _rank(study: Study, rows: Snapshot, score: Floats) -> EqualVolume:
 
 
 def _p_value(found: EqualVolume) -> float:
-    """Return the one-sided p-value of an AUC of at most MAX_AUC, in the better direction."""
     error = float(np.sqrt((found.influence**2).sum()))
     above = max(found.value, 1 - found.value) - MAX_AUC
     return float(ndtr(-above / max(error, 1e-12)))

@@ -1,4 +1,4 @@
-"""Check for leaks into the rows from the future or from the outcome, each on at most SAMPLE rows."""
+"""Checks for leaks from the future or the outcome, each on at most SAMPLE rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,9 +89,8 @@ def _hash_identities(table: LedgerTable) -> NDArray[np.uint64]:
 @dataclass(frozen=True, slots=True)
 class Agreement:
     observed: float
-    """Chance that two rows of a group have one outcome."""
     expected: float
-    """The same chance if the two outcomes were independent."""
+    """The same if outcomes were independent."""
     kappa: Interval
 
 
@@ -151,7 +150,7 @@ def agreement(group: Ints, bad: Floats, p_bad: Floats, seller: Ints) -> Agreemen
     expected = 2 * (chance * (size - chance) - by_group(p_bad * (1 - p_bad))) / (size - 1)
     total = max(float(expected.sum()), 1e-12)
     ratio = float(differ.sum()) / total
-    # Two names of one seller are alike on many days, so groups with the same first seller are drawn together.
+    # Two names of one seller are alike on many days: groups with the same first seller are drawn together.
     first = np.full(len(size), np.iinfo(np.int64).max)
     np.minimum.at(first, place, seller)
     _, cluster = np.unique(first, return_inverse=True)
@@ -178,7 +177,7 @@ def early_reports(table: LedgerTable, study: Study) -> Check:
     """Check that no kind and source of reports, and not what makes bad, thins out in the last 45 days of sales.
 
     The ratio of the last 45 days to the 45 before is compared with up to six earlier cuts, by sellers resampled and by
-    the spread of the cuts; Holm over them all.
+    the spread of the cuts; Holm over all.
     """
     name, columns = "early_reports", table.columns
     sold = columns.day[(columns.kind == Kind.EXPOSURE) & (columns.orders > 0)]
@@ -276,8 +275,7 @@ def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
 
 
 def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
-    """Check that sampled rows keep their features, bit by bit, if `build` computes them without the entries from the
-    point on.
+    """Check that sampled rows keep their features, bit by bit, if `build` reads no entries from the point on.
 
     Context of the window is left out. The number counts rows that differ.
     """
@@ -306,8 +304,8 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
 def cliff(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
     """Check that features read up to 60 days earlier rank nearly as well, by models of their own.
 
-    If facts are dated early, reading earlier loses them. It looks at the last training day, at sellers that are older
-    than the longest lag. Studies at inspections are not looked at.
+    If facts are dated early, reading earlier loses them. It looks at the last training day, at sellers older than the
+    longest lag. Studies at inspections are not looked at.
     """
     name, day = "cliff", int(rows.day.max())
     part = rows.take((rows.day == day) & (rows.tenure_days >= max(LAGS)))
@@ -338,8 +336,8 @@ def cliff(table: LedgerTable, study: Study, rows: Snapshot, build: Build = featu
 
 
 def cut_before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
-    """Return the table with only `sellers` (ascending codes, then numbered from 0) and entries that happened and were
-    reported before a day.
+    """Keep only `sellers` (ascending codes, then numbered from 0) and entries that happened and were reported before a
+    day.
     """
     columns = table.columns
     place = np.full(columns.cases, -1)

@@ -21,7 +21,6 @@ class Look:
     study_digest: str
     ledger_digest: str
     first_day: int
-    """First day of the span of the test windows (days since 1970-01-01)."""
     end_day: int
     why: str
 

@@ -40,7 +40,6 @@ class Interval:
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def cut(self, least: float, most: float) -> "Interval":
-        """Limit the ends to `least` and `most`; NaN and the value stay."""
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 

@@ -41,7 +41,7 @@ class Case:
     """Observation day, in days since 1970."""
     weight: Floats
     loss: Floats
-    """Cost of a bad row, at least 0; 0 for good rows."""
+    """At least 0; 0 for good rows."""
     orders: Floats
     """Orders settled before the observation."""
     tenure_days: Floats
@@ -52,7 +52,7 @@ class Case:
     inspected: Bools
     """The seller was chosen for inspection by chance."""
     unrated: Bools
-    """The policy gives no tier at any points."""
+    """No tier at any points."""
     x: Floats
     """Shape (n, features), in the order of `features`."""
     features: tuple[str, ...]
@@ -71,7 +71,7 @@ class Case:
     at_equal_volume: bool = True
     """Models are judged over pairs of like window volume; otherwise over all pairs of a day."""
     pair_day: Ints | None = None
-    """Rows are compared within one of these; None: within `day`."""
+    """Pairs are within one of these; None: within `day`."""
     rankings: Mapping[str, Floats] = field(default_factory=dict)
     """By model without probabilities: its scores; higher is worse."""
     champion_points: Ints | None = None
@@ -93,7 +93,7 @@ class Case:
     def compare(
         self, scores: Mapping[str, Floats], index: Ints | None = None, *, at_equal_volume: bool = True
     ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-        """Return `at_equal_volume` of scores, of the rows at `index`; over all pairs of a day if not `at_equal_volume`."""
+        """Return `at_equal_volume` of scores, of the rows at `index`; else over all pairs of a day."""
         rows = np.arange(len(self.bad)) if index is None else index
         volume = self.window_orders if at_equal_volume else np.ones(len(self.bad))
         day = self.day if self.pair_day is None else self.pair_day
@@ -102,7 +102,7 @@ class Case:
         )
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return the probability of bad by model and row, over the row's own exposure.
+        """Return probabilities of bad by model, over the row's own exposure.
 
         Models that only rank are left out.
         """

@@ -1,4 +1,4 @@
-"""The curves of a report: ROC, lift, precision and KS with at most 101 points a line, and the reliability diagram."""
+"""The curves of a report, with at most 101 points a line."""
 
 from typing import Any
 

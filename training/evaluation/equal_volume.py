@@ -82,9 +82,7 @@ def at_equal_volume(
     candidate: str,
     day: Ints | None = None,
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC at equal volume by name, and the candidate's differences to the others
-    (`candidate-other`), with paired intervals.
-    """
+    """Return each score's AUC, and the candidate's differences (`candidate-other`), with paired intervals."""
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
     own = found[candidate]
     differences = {

@@ -67,7 +67,7 @@ def compare_models(case: Case) -> dict[str, Any]:
     """Return AUCs over pairs of rows of one day and of like window volume, weighted by `case.weight`: `equal_volume`.
 
     `judged` are the pairs that the case is judged by: the same, or all pairs of a day. `pairs`: their weight; `bad`:
-    bad rows in a pair; `difference`: the candidate's AUC less each other model's.
+    bad rows in one; `difference`: the candidate's AUC less another's.
     """
     found = {"equal_volume": _compare(case, at_equal_volume=True)}
     judged = found["equal_volume"] if case.at_equal_volume else _compare(case, at_equal_volume=False)

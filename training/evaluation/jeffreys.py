@@ -50,7 +50,7 @@ class Rate:
     """Jeffreys' 95 % interval of `observed`, to `high`."""
     high: float
     effective_rows: float
-    """Number of independent rows with as much information: fewer than `rows` if sellers repeat or weights differ."""
+    """Independent rows of as much information: fewer than `rows` if sellers repeat or weights differ."""
 
     @staticmethod
     def of(index: Ints, predicted: Floats, bad: Floats, weight: Floats, seller: Ints) -> "Rate":
@@ -66,7 +66,6 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def test(self) -> tuple[float, float]:
-        """Return the two p-values of `jeffreys_test` for the prediction: too low, too high."""
         return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:

@@ -25,7 +25,6 @@ class Brier:
     """
 
     value: float
-    """Weighted mean of the squared difference of prediction and outcome."""
     reliability: float
     """Weighted mean over bins of (predicted - observed)^2."""
     resolution: float

@@ -7,7 +7,6 @@ import numpy as np
 from scoring.base.arrays import Floats, Ints
 
 HARM = 0.05
-"""Default share of the good rows that may be rejected when the recall of loss is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,6 @@ class Ranking:
 
 
 def auc(score: Floats, bad: Floats, weight: Floats | None = None) -> float:
-    """Return the AUC of `Ranking.figures`; NaN without both outcomes."""
     return Ranking.of(score, bad).figures(np.ones(len(bad)) if weight is None else weight, bad)[0]
 
 
@@ -88,7 +86,7 @@ class Shares:
 
     @property
     def ks(self) -> float:
-        """Return the Kolmogorov-Smirnov distance: the largest difference of bad and good rows' shares.
+        """Return the Kolmogorov-Smirnov distance of bad and good rows' shares.
 
         Worked: 1 in the example of `of`.
         """

@@ -62,7 +62,6 @@ def _by_cluster(cluster: Ints, count: int, rows: Floats) -> Floats:
 
 
 def bootstrap_auc(scores: Mapping[str, Floats], bad: Floats, seller: Ints) -> dict[str, Interval]:
-    """Return each AUC, and each pair's difference as `a-b`, with intervals of a cluster bootstrap by seller."""
     rankings = {name: Ranking.of(score, bad) for name, score in scores.items()}
     weights = np.ones(len(bad))
     draws = draw(rankings, {}, seller, weights, bad, 1, RESAMPLES)
@@ -70,9 +69,7 @@ def bootstrap_auc(scores: Mapping[str, Floats], bad: Floats, seller: Ints) -> di
 
 
 def with_pairs(points: Mapping[str, float], draws: Mapping[str, Floats]) -> dict[str, Interval]:
-    """Return each figure by name, and each pair's difference as `a-b`, with intervals from the same figures of each
-    draw.
-    """
+    """Return each figure, and each pair's difference as `a-b`, from the same figures of each draw."""
     found = {name: Interval.of(point, draws[name]) for name, point in points.items()}
     names = list(points)
     for i, a in enumerate(names):

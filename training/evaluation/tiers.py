@@ -104,7 +104,7 @@ def swap(case: Case) -> dict[str, Any] | None:
 
 
 def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
-    """Count good and bad rows in bands of 20 points, from `edges[k]` up to but excluding `edges[k + 1]`."""
+    """Count bands of 20 points, from `edges[k]` up to but excluding `edges[k + 1]`."""
     first, last = int(points.min()) // STEP, int(points.max()) // STEP
     band = points // STEP - first
     count = last - first + 1

@@ -48,9 +48,7 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Return the unpenalised slope of the log-odds of bad in one more column, `own`, fitted together with all
-    features.
-    """
+    """Fit `own` unpenalised, together with all features; return its slope."""
     some = _thin_rows(len(x))
     columns = _make_columns(x[some], directions)
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
@@ -75,7 +73,7 @@ class _Columns:
     tables: list[tuple[Floats, NDArray[np.intp]]]
     """From `_make_table`."""
     signs: Ints
-    """By column of `design`: +1 if its weight is at least 0, -1 if at most 0, 0 if it is free."""
+    """By column: +1 if its weight is at least 0, -1 if at most 0, 0 if free."""
     design: Floats
     """Shape (n, 2 * used): the logarithm and the rank of each used feature."""
 
@@ -113,9 +111,7 @@ def log1p(x: Floats) -> Floats:
 
 
 def _fit_weights(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
-    """Return the weights of the columns that minimise the penalised log-loss; a free constant is fitted and not
-    returned.
-    """
+    """Minimise the penalised log-loss; a free constant is fitted and not returned."""
     bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
 
     def loss(beta: Floats) -> tuple[float, Floats]:
@@ -126,7 +122,7 @@ def _fit_weights(design: Floats, bad: Floats, start: Floats, weight: Floats, sig
         return value, np.concatenate([[gone.sum()], design.T @ gone + 2 * PENALTY * beta[1:]])
 
     begin = np.zeros(design.shape[1] + 1)
-    # One thread: two took two to five times as long on a busy machine.
+    # Two threads took two to five times as long on a busy machine.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
     return np.asarray(found.x[1:], dtype=np.float64)

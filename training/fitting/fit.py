@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "feature_fraction": 0.5,
     "extra_trees": True,
 }
-"""Chosen inside the training periods of real ledgers (docs/benchmarks.md)."""
+"""Chosen inside training periods of real ledgers (docs/benchmarks.md)."""
 
 FIXED: dict[str, Any] = {
     "objective": "binary",
@@ -179,8 +179,6 @@ MAX_ESTABLISHED = 100_000
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
-    """Return up to `count` training rows at even steps, the inputs of the golden vectors: float64 of shape (count,
-    features).
-    """
+    """Return up to `count` training rows at even steps: float64 of shape (count, features)."""
     index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
     return rows.x[list(index)]

@@ -58,7 +58,7 @@ class Logistic:
 
 
 def _choose_penalty(design: Floats, rows: Snapshot, start: Floats, seed: int) -> float:
-    """Return the penalty with the least log-loss on sellers left out of the fit; the middle one with too few bad rows."""
+    """Return the penalty with the least held-out log-loss; the middle one with too few bad rows."""
     tried = np.sort(np.random.default_rng(seed).permutation(len(design))[:MAX_TRIED])
     design, bad, start, weight = design[tried], rows.bad[tried], start[tried], rows.weight[tried]
     fold = folds(rows.seller[tried], FOLDS, seed)
@@ -82,7 +82,7 @@ class LogisticFit:
     beta: Floats
     hessian: Floats
     ended: bool
-    """The steps converged; otherwise the weights mean nothing."""
+    """Otherwise the weights mean nothing."""
 
 
 def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = 5.0) -> LogisticFit:

@@ -1,5 +1,3 @@
-"""Findings of the gates of calibration: distance of observed from predicted rates, over all rows, tiers and segments."""
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +16,7 @@ NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
 def calibration(evidence: GateEvidence) -> tuple[GateFinding, ...]:
-    """Find how far the level and the slope of the predictions are from 1, as ratios of at least 1."""
+    """Find how far level and slope are from 1, as ratios of at least 1."""
     return _judge_level(evidence), _judge_slope(evidence)
 
 

@@ -33,7 +33,7 @@ class GateEvidence:
 
     @property
     def reference(self) -> str:
-        """Return the name of the model that the candidate must match: the champion, else the logistic regression."""
+        """Return the champion's name, else the logistic regression's."""
         return CHAMPION if self.has_champion else "logistic"
 
 
@@ -53,7 +53,6 @@ class GateFinding:
     passes: str = ""
     """The condition for passing, as a sentence with `{limit}`; empty if the text needs none."""
     remedy: str = ""
-    """What to do if it does not pass, as a sentence."""
 
     def verdict(self, limit: float, bad: int) -> "Verdict":
         """Judge the number by its limit, as far as `bad` bad test rows can show it.
@@ -88,7 +87,6 @@ class Verdict:
 
     @property
     def rank(self) -> int:
-        """Order verdicts, the worst first: failed or not measured, undecided, passed."""
         return 2 if self.ok else 1 if self.signed else 0
 
 

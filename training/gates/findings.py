@@ -1,5 +1,3 @@
-"""Findings of the gates: one number that must not be large, and a sentence about it."""
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +24,6 @@ def certificate(evidence: GateEvidence) -> GateFinding:
 
 
 def parity(evidence: GateEvidence) -> GateFinding:
-    """Count the rows whose features, as served, differ from the trained ones, if measured."""
     rows, differing = evidence.measured.parity_rows, evidence.measured.parity_mismatches
     if differing is None or rows <= 0:
         return GateFinding(None, "No row was compared: features read as a server reads them.")
@@ -44,7 +41,6 @@ def data(evidence: GateEvidence) -> GateFinding:
 
 
 def _count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
-    """Count the checks that do not hold; a signature is enough if each of them asks for no more."""
     rows = evidence.evaluation.get("checks", {}).get(kind, [])
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")
@@ -124,7 +120,6 @@ def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
 
 
 def _p_below(figure: Mapping[str, Any], base: float) -> float:
-    """Return the one-sided p-value for a figure of at least `base`; 1 if it has no interval."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
@@ -132,7 +127,6 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 
 
 def migration(evidence: GateEvidence) -> GateFinding:
-    """Find the share of rated rows whose tier moves by more than one from the champion's, if there is a champion."""
     found = evidence.evaluation["migration"]
     if found is None or found["within_one"] is None:
         return GateFinding(None, "There is no champion whose tiers could change.")

@@ -108,9 +108,7 @@ def _draw_fates(rng: np.random.Generator, violations: Columns, bad_faith: Flags)
 
 
 def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Echo) -> Columns:
-    """Draw the echoes of one kind: rows like their primaries, reported no earlier, decided alike on a day fixed by
-    both.
-    """
+    """Draw second reports: reported no earlier, and decided alike on a day fixed by both."""
     is_primary = (
         (violations["type"] == tables.type_names.index(echo.type))
         & (violations["source"] == tables.source_names.index(echo.source))

@@ -1,5 +1,3 @@
-"""Write a market as a marketplace's plain files, with the knowledge at its end."""
-
 from __future__ import annotations
 
 import gzip

@@ -15,7 +15,7 @@ CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
 
 @dataclass(frozen=True)
 class Market:
-    """A simulated market. Days count from `start` (day 0), seconds from midnight UTC."""
+    """Days count from `start` (day 0), seconds from midnight UTC."""
 
     start: date
     days: int
@@ -61,6 +61,6 @@ class Drawn:
     country: Ints
     size: Floats
     spree: Ints
-    """1 in months of the spree regime: [n, months]."""
+    """[n, months]."""
     failure_rates: Floats
-    """Rates of cancelled, not received, late and returned orders: [n, 4]."""
+    """Cancelled, not received, late and returned: [n, 4]."""

@@ -71,7 +71,6 @@ def _simulate_block(
     tables: Tables,
     calendar: Calendar,
 ) -> dict[str, pl.DataFrame]:
-    """Return the frames of a market of BLOCK_SELLERS sellers; the first column counts from 0 in the block."""
     drawn = _draw_sellers(rng, calendar)
     exposure = _draw_exposure(rng, drawn, calendar)
     violations, decisions = draw_breaches(rng, tables, calendar, exposure, drawn)

@@ -1,5 +1,3 @@
-"""The parameters as arrays, the calendar as indices, and draws from them."""
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -27,7 +25,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tables:
-    """Probabilities by index: C classes, V violation types, H harms, S sources."""
+    """C classes, V violation types, H harms, S sources."""
 
     type_share: Floats
     """[C, V]."""
@@ -57,7 +55,7 @@ def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
 
 
 def build_tables() -> Tables:
-    """Turn the market's parameters into arrays of probabilities. Raise KeyError for an undeclared source."""
+    """Turn the market's parameters into arrays. Raise KeyError for an undeclared source."""
     type_names = tuple(t.name for t in TYPES)
     source_names = tuple(s.name for s in SOURCES)
     source_at = {name: i for i, name in enumerate(source_names)}

@@ -81,13 +81,13 @@ class BacktestDay:
     moved: Ints | None
     """Sellers by (state at the step before, state now), shape (6, 6); None at the first step."""
     changed: int
-    """Sellers whose tier differs from the step before, among sellers with a tier at both."""
+    """Among sellers with a tier at both steps."""
     against: Ints | None
     """Sellers by (state by the other model, state now), shape (6, 6); None if alone."""
     in_sample: bool
-    """The day begins before the last outcome that the model learned from: its figures flatter the model."""
+    """The day precedes an outcome that the model learned from: its figures flatter the model."""
     figures: Figures | None
-    """None without a study, or before the window is mature."""
+    """None without a study, or before maturity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Backtest:
     moved: Ints
     affected: int
     months: float
-    """Total time of the sellers under a tier, in seller months."""
+    """The sellers' months under a tier."""
 
     @property
     def promotions(self) -> int:
@@ -104,7 +104,6 @@ class Backtest:
 
     @property
     def demotions(self) -> int:
-        """Count moves from one rated tier to a worse one between days, over all days."""
         return int(np.tril(self.moved[_RATED, _RATED], -1).sum())
 
     @property
@@ -120,9 +119,6 @@ _RATED = slice(int(RATED_TIERS[0]), int(RATED_TIERS[-1]) + 1)
 def answers_at(
     table: LedgerTable, artifact: Artifact, policy: Policy, day: int, knowledge: Knowledge = Knowledge.THEN
 ) -> Answers:
-    """Compute the answer of model and policy about every seller of the table at the beginning of `day`, in days since
-    1970-01-01.
-    """
     asked = _Question(table.attributes, artifact, policy, day * DAY, as_reported=knowledge is Knowledge.THEN)
     parts = [_answer(columns, asked) for _, columns in split_by_sellers(table.columns, MAX_ENTRIES)]
     names = Answers.__dataclass_fields__
@@ -196,7 +192,6 @@ def days_between(first: int, last: int, step: int) -> list[int]:
 
 
 def migration(before: Ints, now: Ints) -> Ints:
-    """Count sellers by (state before, state now): a matrix of shape (6, 6)."""
     return np.bincount(before * len(STATES) + now, minlength=len(STATES) ** 2).reshape(len(STATES), len(STATES))
 
 
@@ -245,7 +240,6 @@ class _Question:
     """Only with what was reported by then."""
 
     def resolve(self, columns: EntryColumns, moment: int) -> Facts:
-        """Resolve the facts at a moment, with the knowledge of the question's."""
         times = np.full(columns.cases, moment)
         return resolve(columns, times, reported_before=self.moment, as_reported=self.as_reported)
 
@@ -281,7 +275,6 @@ def _answer(columns: EntryColumns, asked: _Question) -> Answers:
 
 
 def _find_lowest_points(columns: EntryColumns, cases: NDArray[np.intp], asked: _Question) -> Ints:
-    """Return the lowest points of the given cases on the day-ends before the day, with its knowledge."""
     place = np.full(columns.cases, -1, dtype=np.int64)
     place[cases] = np.arange(len(cases))
     chosen = columns.take(place[columns.case] >= 0)

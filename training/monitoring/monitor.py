@@ -38,7 +38,7 @@ from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import MonitorTable, Study
 
 MAX_SELLERS = 20_000
-"""Most sellers, drawn by chance, whose drift is measured: the index of two equal samples is then 0.001 and less."""
+"""Drawn by chance to measure drift: the index of two equal samples is then at most 0.001."""
 
 DRAWS = 500
 MIN_BAD = 10
@@ -109,8 +109,7 @@ def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, fin
 def drift(
     reference: Snapshot, today: Snapshot, artifact: Artifact, limits: MonitorTable, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
-    """Return (drift of the score, drifts of the features) from `reference` to `today`, the features with the largest
-    first.
+    """Return drifts of the score and, the largest first, of features.
 
     A drift alerts above both the critical value and the threshold in `limits`.
     """
@@ -268,7 +267,6 @@ def _count_open_window(
 
 
 def _weigh_cases(labels: Labels, study: Study, is_row: Bools) -> Floats:
-    """Return the weights of all cases as the study weighs its rows: 1 on average over the rows."""
     if study.bad.weigh_by != "orders" or not is_row.any():
         return np.ones(len(is_row))
     return np.asarray(labels.window_orders / labels.window_orders[is_row].mean())
@@ -294,7 +292,7 @@ def _label_days(table: LedgerTable, study: Study, first: int, end: int, moment: 
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
-    """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first."""
+    """Return at most `points` mature days, `step_days` apart, the newest first."""
     first = table.first_day
     latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
     if latest is None:

@@ -1,5 +1,3 @@
-"""Sellers' outcomes after a day, by a study's definition, and a model's expectation of them."""
-
 import json
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +23,7 @@ class DayOutcomes:
     seller: Ints
     bad: Floats
     start: Floats
-    """The log-odds that each seller's own exposure adds."""
+    """What each seller's own exposure adds."""
     weight: Floats
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
@@ -50,7 +48,6 @@ def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
 
 
 def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
-    """Return whether the window after `day` and the maturity are over by the table's end."""
     return study.point_at(day).window_end + study.window.maturity_days <= table.as_of
 
 
@@ -64,7 +61,6 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = No
 
 
 def reported_before(table: LedgerTable, day: int) -> LedgerTable:
-    """Return the table with only the entries reported before the beginning of `day`, with their row numbers."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
@@ -99,7 +95,7 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
 
 
 def slope_of(artifact: Artifact) -> float:
-    """Return the slope of the log-odds of bad in ln(orders) in the model's lineage; 1 without it."""
+    """Return the slope of exposure in the model's lineage; 1 without it."""
     return float(lineage_of(artifact).get("slope") or 1.0)
 
 
@@ -110,7 +106,6 @@ def training_points(artifact: Artifact) -> list[tuple[int, int]]:
 
 
 def last_training_day(artifact: Artifact) -> int:
-    """Return the day after the last window that the model learned from; 0 if unknown."""
     return max((window_end for _, window_end in training_points(artifact)), default=0)
 
 

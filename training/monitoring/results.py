@@ -18,13 +18,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Observed over expected bad sellers, in mature or open windows."""
-
     days: tuple[int, ...]
     """The observation days: mature windows newest first, open windows oldest first."""
     rows: int
     bad: int
-    """Sellers known as bad, in open windows so far."""
     expected: float
     """Weighted as the study weighs sellers; in open windows, for the part that has passed."""
     ratio: Interval | None
@@ -33,7 +30,7 @@ class Calibration:
     Observed is `bad`, weighted, and lifted in open windows.
     """
     factors: tuple[float, ...] = ()
-    """In open windows, each day's factor from the known bad sellers to those that will be known."""
+    """In open windows, by day: finally known over known bad sellers."""
     in_sample: bool = False
     why_not: str = ""
     alert: bool = False
@@ -41,7 +38,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class MonitorReport:
-    """The findings about a model on day `as_of`; `tiers` are of mature windows: unrated, then worst to best."""
+    """`tiers` are of mature windows: unrated, then worst to best."""
 
     as_of: int
     model: str

@@ -49,13 +49,13 @@ def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bo
 
 
 def severity_weights(study: Study) -> Ints:
-    """Return the study's weights indexed by severity; index 0, no severity, has weight 0."""
+    """Return weights by severity; index 0, none, has weight 0."""
     weights = study.constants.severity_weights
     return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
-    """Return each violation's amount in minor units, 0 without one; all 0 if the study needs no amount.
+    """Return minor units, 0 without an amount; all 0 if the study needs none.
 
     ConfigurationWrong for another currency: there is no exchange rate.
     """
@@ -72,7 +72,7 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
 
 
 def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Counted:
-    """Group violations, sorted by (case, incident), into incidents with first day, largest amount and largest weight."""
+    """Return incidents with first day, largest amount and largest weight; violations are sorted by (case, incident)."""
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
     return Counted(
         case=v.case[starts],
@@ -146,7 +146,7 @@ def required_count(study: Study, orders: Ints, cut: float) -> Ints:
 
 
 def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
-    """Return the day on which each case reached `enough` and, if the study needs it, the amount; else NEVER."""
+    """Return the day on which each case reached `enough` and any needed amount; else NEVER."""
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)

@@ -1,4 +1,4 @@
-"""A ledger's entries in parts of whole sellers: each fits the processor's cache, and memory is bounded."""
+"""Entries in parts of whole sellers: each fits the processor's cache."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,7 @@ from scoring.features.columns import EntryColumns
 
 
 def split_sizes(sizes: Ints, most: int) -> Iterator[slice]:
-    """Yield slices of consecutive items, at most `most` items with a total size of at most `most`; a larger item is
-    alone.
+    """Yield slices of at most `most` items with a total size of at most `most`; a larger item is alone.
 
     Worked: sizes 2, 3, 4 with at most 5 give 0 to 2 and 2 to 3.
     """

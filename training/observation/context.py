@@ -45,7 +45,6 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
 
 
 def _read_number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Return the value of each case; NaN if unknown."""
     if source.source == DETECTIONS:
         return _count_detections(table, entries, source, point) / (source.days / MONTH_DAYS)
     if source.source == MEASURES:
@@ -88,7 +87,6 @@ def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSo
 def _read_inspections(
     table: LedgerTable, entries: EntryColumns, source: str, point: Observation
 ) -> NDArray[np.object_]:
-    """Return, by case, what the first inspection in the window states; None without one."""
     inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
     inspections = entries.take((entries.kind == Kind.INSPECTION) & inside)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]

@@ -1,7 +1,4 @@
-"""Days from report to decision.
-
-Decided cases alone make it look too short, because slow decisions are still open.
-"""
+"""Days from report to decision. Decided cases alone make it look short: slow decisions are still open."""
 
 from dataclasses import dataclass
 
@@ -30,7 +27,7 @@ class DecisionDelay:
 
 
 def decision_delay(table: LedgerTable, as_of: int | None = None) -> DecisionDelay:
-    """Return the decision delay by Kaplan and Meier, with open violations censored at `as_of` (default: the table's).
+    """Estimate by Kaplan and Meier, with open violations censored at `as_of` (default: the table's).
 
     Violations confirmed on arrival are left out.
     """

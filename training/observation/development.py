@@ -44,7 +44,7 @@ class Development:
     cohort: Ints
     """First day of each month, in days since 1970, shape (cohorts,)."""
     triangle: Floats
-    """Bad sellers known within each age in months after their window, shape (cohorts, ages + 1); NaN in the future."""
+    """Bad sellers known by age in months after their window, shape (cohorts, ages + 1); NaN in the future."""
     share: Floats
     """Share of the final number known at each age, shape (ages + 1,)."""
     ultimate: Floats
@@ -77,7 +77,7 @@ class _Windows:
     month: Ints
 
     def holding(self, day: Ints) -> tuple[Ints, Ints]:
-        """Return each pair of a day and a window that contains it, as two index arrays."""
+        """Return each pair of a day and a window around it, as two index arrays."""
         first = np.searchsorted(self.end, day, side="right")
         count = np.maximum(np.searchsorted(self.start, day, side="right") - first, 0)
         return spread(first, count)
@@ -163,9 +163,7 @@ def _first_day(month: int) -> int:
 
 
 def _find_known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
-    """Return (seller, window index, delay in whole days from the window's end) of each finally bad seller, once per
-    pair.
-    """
+    """Return each pair of finally bad seller and window once, with whole days from the window's end."""
     known = _find_known_days(table, final)
     enough = _find_enough_counted(table, study, windows, final, known)
     if study.bad.suspended:
@@ -216,7 +214,7 @@ def _count_orders(final: Facts, study: Study, start: int, end: int) -> Ints:
 
 
 def _date_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
-    """Return finally failed orders dated by the day when that many were known, and the days of their settlement."""
+    """Return failed orders dated by the day when that many were known, and the days of settlement."""
     counted = count_failures(final, final, study)
     failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
     if not len(failed.day):
@@ -249,9 +247,7 @@ def _find_known_days(table: LedgerTable, final: Facts) -> Ints:
 
 
 def _find_first_month(days: Ints, share: Floats, least: float) -> Floats:
-    """Return the share of the first month's knowledge known by each day; a straight line with fewer than `least`
-    sellers.
-    """
+    """Return the share known by each day; a straight line with fewer than `least` sellers."""
     if len(days) < least:
         at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
         return np.linspace(at_once, 1.0, FIRST_DAYS)

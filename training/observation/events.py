@@ -1,6 +1,6 @@
 """Observation at events: each inspection of a seller is an observation point, at the beginning of its day.
 
-Every case, a (seller, day), is moved in time so that one snapshot observes all.
+Each case, a (seller, day), is moved in time so that one snapshot observes all.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[
 
 
 def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
-    """Return the sellers and days of the span's events, by (day, seller), each pair once and without void events."""
+    """Return sellers and days by (day, seller), each pair once, without void events."""
     entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day

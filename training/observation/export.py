@@ -1,4 +1,4 @@
-"""The ledger's export as Parquet, and back as columns: training's only source."""
+"""The ledger's export as Parquet: training's only source."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,6 @@ class Stated:
     """For identities, the index in `countries`, shape (n,); 0 if not stated."""
     countries: NDArray[np.object_]
     is_random: Bools
-    """Whether an inspection drew its seller at random, shape (n,)."""
     suspensions: Ints
     """Rows of each imposed suspension and each report behind it, shape (k, 2)."""
 
@@ -44,9 +43,7 @@ def read_stated(table: pl.DataFrame) -> Stated:
 
 
 def _find_random(table: pl.DataFrame) -> Bools:
-    """Return whether each row is a random inspection: with a stated probability above 0, or by a source of random
-    audits.
-    """
+    """Return which inspections are random: by a stated probability above 0, or by a source of random audits."""
     inspections = table.filter(pl.col("kind") == Kind.INSPECTION)
     drawn = inspections["content"].str.json_path_match("$.selection_probability_ppm").cast(pl.Int64).fill_null(0) > 0
     audit = inspections["content"].str.json_path_match("$.source").fill_null("") == Source.RANDOM_AUDIT.name.lower()
@@ -104,7 +101,7 @@ SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class LedgerTable:
-    """A ledger's export in memory; arrays are by row unless stated otherwise."""
+    """Arrays are by row unless stated otherwise."""
 
     columns: EntryColumns
     """One case per seller, sorted by seller."""
@@ -119,7 +116,6 @@ class LedgerTable:
     statements: pl.Series
     """Canonical content of the entries at `statement_rows`."""
     as_of: int
-    """The day after the last event; 0 without an entry."""
     digest: str
     shown: pl.DataFrame
 
@@ -130,7 +126,7 @@ class LedgerTable:
         return int(reports.min() // DAY) if len(reports) else self.as_of
 
     def read_stated(self, rows: Ints, path: str) -> pl.Series:
-        """Return what violations, inspections or measures at `rows` state at a JSON path, as texts; null without."""
+        """Return texts at a JSON path of what `rows` state; null without."""
         return self.statements.gather(np.searchsorted(self.statement_rows, rows)).str.json_path_match(path)
 
 
@@ -202,7 +198,7 @@ def read_export(path: Path) -> LedgerTable:
 
 
 def _list_files(path: Path) -> list[Path]:
-    """Return the files of an export; those that the last commit of a folder names."""
+    """Return an export's files, of a folder those that its last commit names."""
     if not path.is_dir():
         return [path]
     commit = parse_json(sorted((path / "_export").glob("*.json"))[-1].read_bytes())
@@ -210,7 +206,6 @@ def _list_files(path: Path) -> list[Path]:
 
 
 def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
-    """Return a seller's (case number's) entries for a person: id, kind, times, and what was reported or decided."""
     return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
 
 

@@ -6,7 +6,7 @@ from scoring.base.arrays import Ints
 
 
 def find_places(keys: Ints, wanted: Ints) -> Ints:
-    """Return the place of each wanted number among keys in any order, the first of equal keys; -1 if it is missing."""
+    """Return places among keys in any order, the first of equal keys; -1 if missing."""
     if not len(keys):
         return np.full(len(wanted), -1)
     order = np.argsort(keys, kind="stable")
@@ -15,7 +15,7 @@ def find_places(keys: Ints, wanted: Ints) -> Ints:
 
 
 def spread(first: Ints, count: Ints) -> tuple[Ints, Ints]:
-    """Return every number of some ranges: the index of its range, and the number.
+    """Return (index of the range, number) of every number of some ranges.
 
     Worked: `count` 2 and 1 numbers from `first` 5 and 9 on give the ranges 0, 0, 1 and the numbers 5, 6, 9.
     """

@@ -50,7 +50,7 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Each case's performance window, in days of shape (cases,)."""
+    """Performance windows in days, shape (cases,)."""
 
     day: Ints
     end: Ints
@@ -75,7 +75,7 @@ class Labels:
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Resolve all recorded entries into facts, alike for every observation point.
+    """Resolve all entries, alike for every observation point.
 
     Changes of control are left out: orders count in the window in which they were sold.
     """
@@ -86,7 +86,7 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the table's rate from which sellers are among the worst (`badness.market_cut`); infinity without a share."""
+    """Return the `badness.market_cut` of the table; infinity without a share."""
     if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
@@ -154,7 +154,7 @@ def _find_mature(
 def _find_suspended(
     mature: Violations, table: LedgerTable, study: Study, windows: Windows, truth_time: Ints
 ) -> tuple[Ints, Floats]:
-    """Return each case's first suspension in the window on a counted violation (else NEVER), and its gravest weight."""
+    """Return each case's first suspension in the window on a counted violation, else NEVER, and its gravest weight."""
     first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
     imposed, entry, place = pair_suspensions_with_violations(mature, table)
     case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
@@ -181,7 +181,7 @@ def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple
 
 
 def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
-    """Return the entries of one kind by row, with the times of their last corrections; void ones are left out."""
+    """Return entries that are not void, with the times of last corrections."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)
@@ -189,7 +189,7 @@ def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
 
 
 def _count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
-    """Return the day after each case's last settled order in the window (the first day without one), and the orders."""
+    """Return the day after the last settled order in the window (the first day without one), and the orders."""
     inside = windows.hold(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]
     orders = np.bincount(case, weights=final.exposure_orders[inside], minlength=final.cases)
@@ -201,7 +201,7 @@ def _count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
 def _find_open_claims(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools, enough: Ints
 ) -> Bools:
-    """Return which leavers would be bad if the open allegations were upheld; none if bad counts service failures."""
+    """Return which leavers would be bad if open allegations were upheld; none if bad counts service failures."""
     if not has_left.any() or study.bad.count == "service_failures":
         return np.zeros(len(has_left), dtype=bool)
     columns = columns.take(has_left[columns.case])

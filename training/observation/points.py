@@ -1,5 +1,3 @@
-"""A study's observation points on a ledger: stated, or the latest ones that can compare models."""
-
 from dataclasses import dataclass
 
 import numpy as np

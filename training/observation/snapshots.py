@@ -1,4 +1,4 @@
-"""Snapshots: what was known of each seller at an observation point, and its outcome.
+"""What was known of each seller at an observation point, and its outcome.
 
 Features use what was reported before the point. Labels use the truth at one fixed maturity after the window. A fact
 that occurred before the point and was reported after it enters neither.
@@ -41,7 +41,7 @@ window).
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """n observed sellers by (observation point, seller); arrays of shape (n,)."""
+    """Observed sellers by (observation point, seller); arrays of shape (n,)."""
 
     x: Floats
     """The model's input, shape (n, features)."""
@@ -71,7 +71,6 @@ class Snapshot:
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def settled(self) -> "Snapshot":
-        """Return the good and bad rows: those that models learn from and are judged by."""
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
@@ -93,7 +92,7 @@ def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts 
 
 
 def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> EligibleRows:
-    """Compute features and labels of each eligible seller at a point, or at a span's events.
+    """Observe each eligible seller at a point, or at a span's events.
 
     `final`: from `final_facts`.
     """
@@ -105,7 +104,7 @@ def observe(table: LedgerTable, study: Study, point: Observation, final: Facts |
 
 
 def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts) -> EligibleRows:
-    """Observe every eligible seller on one day, in parts of bounded memory; weights by orders come later."""
+    """Observe in parts of bounded memory; weights by orders come later."""
     everyone = _windows_at(table.columns.cases, point)
     cut = find_market_cut(table, study, everyone, final)
     parts = []
@@ -174,13 +173,13 @@ def _observe_part(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
-    """Return every seller's facts and sums, from reports before the observation point."""
+    """Return facts and sums from reports before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 
 
 def features_of(known: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> Floats:
-    """Return sellers' model input, shape (n, features), with the actual context."""
+    """Return the model input, shape (n, features), with the actual context."""
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
@@ -236,7 +235,7 @@ def _find_eligible(
 
 
 def find_active(facts: Facts, first: int, end: int, violations: Violations | None = None) -> Bools:
-    """Return which sellers have settled orders, or a violation (by default a counted one), on a day in [first, end)."""
+    """Return which sellers have settled orders, or a violation (by default a counted one), in [first, end)."""
     inside = (facts.exposure_day >= first) & (facts.exposure_day < end) & (facts.exposure_orders > 0)
     active = np.zeros(facts.cases, dtype=bool)
     active[facts.exposure_case[inside]] = True
@@ -247,7 +246,7 @@ def find_active(facts: Facts, first: int, end: int, violations: Violations | Non
 
 
 def _find_reported(columns: EntryColumns, day: int) -> Violations:
-    """Return the violations that were confirmed or open before a day, without those that were taken back since."""
+    """Return violations confirmed or open before a day, without those taken back since."""
     upheld = np.ones(columns.cases, dtype=bool)
     then = resolve(columns, np.full(columns.cases, day * DAY), as_reported=True, upheld=upheld).violations
     now = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations

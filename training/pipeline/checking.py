@@ -37,7 +37,6 @@ class LeakageChecked:
 
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
-    """Run the data checks (order, gaps, duplicates, undecided reports), and measure the delay of decisions and labels."""
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(check_volume(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
     step(1, 3)
@@ -116,7 +115,6 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> dict[str, Any]:
-    """Return the evaluation's part about checks, labels and looks."""
     checks = {
         name: [check.as_dict() for check in found.checks] for name, found in (("data", data), ("leakage", leakage))
     }

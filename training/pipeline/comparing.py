@@ -40,13 +40,13 @@ MAX_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The figures of an evaluation and their n test rows. Arrays of shape (n,)."""
+    """Arrays of shape (n,)."""
 
     test: Snapshot
     scores: Mapping[str, Floats]
     """By model, the served ranking."""
     log_odds: Mapping[str, Floats]
-    """By model, the log-odds of bad at the maturity, over each row's own exposure."""
+    """By model, at the maturity, over each row's own exposure."""
     p_bad: Floats
     points: Ints
     tiers: NDArray[np.str_]
@@ -55,7 +55,6 @@ class Compared:
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
-    """Score the test rows by every model, with context at its reference, and compute the evaluation's figures."""
     study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
     rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)
@@ -106,7 +105,6 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
 
 
 def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
-    """Return one day for all rows if each inspection is a point of its own."""
     return None if study.observation.events is None else np.zeros(len(rows.bad), dtype=np.int64)
 
 
@@ -138,7 +136,6 @@ def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, poin
 
 
 def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[str, Any]]:
-    """Return each feature's share of the spread of points over the test rows, the largest first."""
     spread = page.parts(test.x).std(axis=0)
     shares = spread / max(spread.sum(), 1e-12)
     order = np.argsort(-shares, kind="stable").tolist()
@@ -240,9 +237,7 @@ def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> 
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
-    """Return the log-odds that each row's own exposure adds to the champion's reference exposure, which may differ
-    from the study's.
-    """
+    """Return what each row's exposure adds to the champion's reference exposure, which may differ from the study's."""
     reference, slope = champion.manifest["reference_exposure"], slope_of(champion)
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 

@@ -155,7 +155,6 @@ def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Flo
 
 
 def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
-    """Return the champion's page with a base moved by whole points to the level of the latest outcomes."""
     raw = champion.raw_score(at_reference(latest, job.study).x)
     moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift
     base = champion.page.base - round(POINTS_PER_LOGIT * moved)

@@ -40,7 +40,7 @@ class Job:
     """Keep the champion's tables, and fit only the level."""
     verify: bool = True
     slope: Slope | None = None
-    """The slope of exposure once known; None if bad is a plain count."""
+    """None if bad is a plain count."""
     shell: Shell = field(default_factory=Shell)
 
 
@@ -52,7 +52,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A trained model and its n test rows. Arrays of shape (n,)."""
+    """Arrays of shape (n,)."""
 
     parts: dict[str, bytes]
     gates: Mapping[str, Any]

@@ -188,7 +188,6 @@ def _describe_migration(evaluation: Mapping[str, Any]) -> str:
 
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
-    """Measure parity and the digests of repeated trainings, and judge all by the study's gates."""
     sample = _draw_sample(job, observed)
     mismatches = job.shell.parity(sample) if job.shell.parity else None
     digests = _find_digests(step, job, calibrated)
@@ -202,7 +201,6 @@ def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated
 
 
 def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
-    """Return the failed hard gates, and the advisory gates that need a signature, in words."""
     failed, unsigned = ([g["gate"] for g in gates if g["kind"] == kind and not g["ok"]] for kind in (HARD, ADVISORY))
     if not failed and not unsigned:
         return f"all {len(gates)} passed"
@@ -219,7 +217,6 @@ def _draw_sample(job: Job, observed: Observed) -> Sample:
 
 
 def _find_digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
-    """Return the digest of the page and, if the job verifies, of a second training's."""
     found = [_digest_page(job, calibrated)]
     if job.verify:
         seen = observe(step, job)

@@ -1,5 +1,3 @@
-"""Context and events of a study: circumstances of detection, and observation points at events."""
-
 from dataclasses import dataclass
 
 from scoring.base.enums import Kind, MeasureKind
@@ -22,16 +20,16 @@ DAYS = ("train_from", "train_to", "test_from", "test_to")
 
 @dataclass(frozen=True, slots=True)
 class ContextSource:
-    """One `[[context]]` of a study: a circumstance of an observation, fixed to a reference when serving."""
+    """A circumstance of an observation, fixed to a reference when serving."""
 
     name: str
     source: str
     """Origin of its value: one of LOOK_BACK, `inspection.FIELD` or `inspection.attributes.NAME`."""
     reference: str | float
     one_of: tuple[str, ...] | None = None
-    """The texts that training distinguishes; None: the value is a number."""
+    """Texts that training distinguishes; None: a number."""
     days: int = 365
-    """Number of days before the point in which detections are counted."""
+    """Days before the point in which detections count."""
     measure_kind: MeasureKind | None = None
 
     @property
@@ -62,7 +60,6 @@ class EventPoints:
 
 
 def read_context(root: Part) -> tuple[ContextSource, ...]:
-    """Read every `[[context]]` of a study, in order."""
     return tuple(map(_read_source, root.list_of_parts("context", MAX_DECLARED, "name")))
 
 

@@ -23,7 +23,7 @@ MAX_ROUNDS = 20_000
 MAX_SLOPE = 10.0
 """The largest absolute slope of the log-odds in ln(orders): a count of k incidents rises by at most k."""
 FINEST_SHARE = 1_000_000
-"""Shares are fractions with denominators up to this, so that 0.07 of 100 orders is exactly 7."""
+"""Denominators of shares, so that 0.07 of 100 orders is exactly 7."""
 
 _VIOLATION_TYPES = frozenset(key for _, table in TABLES for key in table)
 
@@ -33,7 +33,6 @@ def decimal(least: float, most: float, default: float) -> Any:
 
 
 def optional_whole(most: int = MAX_NUMBER) -> Any:
-    """Return the field of a whole number from 1 to `most`; None if a part leaves it out."""
     return stated(lambda part, name: part.number(name, 1, most) if name in part else None, None)
 
 
@@ -51,7 +50,6 @@ def flag(default: bool) -> Any:
 
 
 def word_of(words: tuple[str, ...]) -> Any:
-    """Return the field of one of `words`, by default the first."""
     return stated(lambda part, name: part.word(name, words, words[0]), words[0])
 
 
@@ -83,13 +81,13 @@ class BadRule:
 COUNTS = ("incidents", "service_failures")
 
 WEIGHTS = ("sellers", "orders")
-"""Each seller the same, or each settled order in the window the same."""
+"""Each seller, or each settled order in the window, weighs the same."""
 
 VOLUMES = ("chance", "answer")
-"""Orders in the window are chances to be bad, or an answer to it, such as inspections that follow a bad one."""
+"""Orders are chances to be bad, or an answer to it, such as inspections after a bad one."""
 
 LEFT = ("keep", "exclude")
-"""Treatment of sellers that leave: they are labelled by what was seen, or left out."""
+"""Sellers that leave are labelled by what was seen, or left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +102,6 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class ObservationTable:
-    """The table `[observation]` of a study: when sellers are observed."""
-
     train: tuple[str, ...] = optional_texts(_is_day, "days")
     """Dates; empty: found by `Study.find_points`."""
     test: tuple[str, ...] = optional_texts(_is_day, "days")
@@ -121,7 +117,7 @@ class ObservationTable:
 
 @dataclass(frozen=True, slots=True)
 class WindowTable:
-    """The table `[window]` of a study: the performance window, stated by exactly one of `days` and `months`."""
+    """Stated by exactly one of `days` and `months`."""
 
     days: int | None = optional_whole(MAX_DAYS)
     months: int | None = optional_whole(MAX_DAYS // 30)
@@ -131,10 +127,10 @@ class WindowTable:
 
 @dataclass(frozen=True, slots=True)
 class BadTable:
-    """The table `[bad]` of a study: what makes a seller bad, and the weights of rows.
+    """What makes a seller bad, and the weights of rows.
 
-    A part that is None is free. A seller is bad by its count if all of `at_least`, `share`, `worst` and
-    `amount_minor` hold.
+    A part that is None is free. A seller is bad by its count if all of `at_least`, `share`, `worst` and `amount_minor`
+    hold.
     """
 
     rules: tuple[BadRule, ...]
@@ -143,9 +139,9 @@ class BadTable:
     """A suspension in the window that rests on a counted violation makes bad."""
     count: str = word_of(COUNTS)
     share: float | None = optional_decimal(1 / FINEST_SHARE, 1)
-    """Least share of the count in the settled orders of the window."""
+    """Least share of the window's settled orders."""
     amount_minor: int | None = optional_whole(MAX_VALUE_MINOR)
-    """Least sum of the counted amounts, in minor units of `currency`."""
+    """Least sum, in minor units of `currency`."""
     currency: str = optional_text()
     worst: float | None = optional_decimal(1 / FINEST_SHARE, 1)
     """Share of the market, the worst by count over orders."""
@@ -157,8 +153,6 @@ class BadTable:
 
 @dataclass(frozen=True, slots=True)
 class ExposureTable:
-    """The table `[exposure]` of a study: how the chance of bad depends on the orders in the window."""
-
     reference_orders: float | None = optional_decimal(0.001, MAX_NUMBER)
     """In settled orders; None: bad counts over the window at any exposure."""
     slope: float | None = optional_decimal(-MAX_SLOPE, MAX_SLOPE)
@@ -170,10 +164,8 @@ class ExposureTable:
 
 @dataclass(frozen=True, slots=True)
 class EligibleTable:
-    """The table `[eligible]` of a study: which sellers are observed."""
-
     active_before_months: int | None = optional_whole(MAX_DAYS // 30)
-    """Only sellers with an exposure or violation in so many months before are observed; None: all sellers are."""
+    """Observed sellers had an exposure or violation so many months before; None: all are."""
     active_in_window: bool = flag(False)
     left: str = word_of(LEFT)
     least_share: float = decimal(1 / FINEST_SHARE, 1, 0.5)
@@ -191,12 +183,10 @@ class ModelTable:
 
 @dataclass(frozen=True, slots=True)
 class MonitorTable:
-    """The table `[monitor]` of a study: limits of alerts."""
-
     psi: float = decimal(0, MAX_NUMBER, 0.1)
     """The least index of the score that alerts, if it also passes its critical value."""
     csi: float = decimal(0, MAX_NUMBER, 0.2)
-    """The same for the index of a feature."""
+    """The same for a feature."""
     calibration: float = decimal(1, MAX_NUMBER, 1.25)
     """Tolerated factor of observed over expected, either way; the whole 95 % interval must exceed it to alert."""
     points: int = whole(1, 24, 3)
@@ -229,7 +219,6 @@ class Study:
 
     @property
     def is_rate(self) -> bool:
-        """Return whether bad depends on the count over the settled orders, not on the count alone."""
         return self.bad.share is not None or self.bad.worst is not None
 
     @property
@@ -239,7 +228,7 @@ class Study:
         return self.bad.volume == "chance" and (is_free or not self.is_rate)
 
     def with_exposure_slope(self, slope: float | None) -> "Study":
-        """Return a copy of the study with another slope of exposure; None: to be estimated."""
+        """Return a copy with another slope; None: to be estimated."""
         return replace(self, exposure=replace(self.exposure, slope=slope))
 
     @property
@@ -253,7 +242,6 @@ class Study:
 
     @property
     def reads_orders(self) -> bool:
-        """Return whether orders in the window decide which sellers are rows or bad."""
         return self.orders_needed > 0 or self.bad.count == "service_failures"
 
     def ahead(self) -> "Study":
@@ -321,9 +309,7 @@ class Study:
         return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
-        """Return the latest point whose window and maturity are over by `day`, by a search, since months differ in
-        length.
-        """
+        """Search the latest point that is over by `day`, since months differ in length."""
         about = 2 * day - self.point_at(day).window_end - self.window.maturity_days
         candidates = map(self.point_at, range(about + 6, about - 7, -1))
         return next(point for point in candidates if point.window_end + self.window.maturity_days <= day)

@@ -45,7 +45,7 @@ OURS: Mapping[str, str] = {
     " max_iter",
     "device_type": "device",
 }
-"""Parameters that training sets itself, with LightGBM's other names for each."""
+"""Set by training, with LightGBM's other names."""
 
 BREAKING: Mapping[str, str] = {
     "early_stopping_round": "early_stopping_rounds early_stopping n_iter_no_change",
@@ -70,11 +70,10 @@ DEFAULTED: Mapping[str, str] = {
     "extra_trees": "extra_tree",
     "boosting": "boosting_type boost",
 }
-"""Parameters that a study may set, over the defaults, with their other names."""
+"""Defaults that a study may replace, with their other names."""
 
 
 def refuse_wrong_parameters(part: Part) -> None:
-    """Note an error for each wrong value in a study's `model.parameters`."""
     part.skip_others()
     given, ours, breaking = set(part.data), _names(OURS), _names(BREAKING)
     if theirs := sorted(given & ours):

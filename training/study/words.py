@@ -33,9 +33,9 @@ LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity
 
 
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
-    """Return, in words, the parts of the label that `theirs` defines otherwise.
+    """Return, in words, where `theirs`, of `describe_definition`, defines the label otherwise.
 
-    `theirs`: a result of `describe_definition`; parts that it lacks (earlier releases) are not compared.
+    Parts that it lacks (earlier releases) are not compared.
     """
     own = describe_definition(study)
     return [
