@@ -15,7 +15,6 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def pages() -> dict[str, str]:
-    """Return the generated pages by their path below `docs/`: the reference, OpenAPI, and the tour's links."""
     tour = DOCS / "tour.md"
     return (
         reference_pages()

@@ -1,5 +1,3 @@
-"""A folder with an authority, an issuer of tokens and a table of grants."""
-
 from pathlib import Path
 
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants

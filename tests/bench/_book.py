@@ -54,7 +54,6 @@ def _visible(book: Book, other: Ledger) -> dict[str, float]:
 
 
 def _batches(client: Client) -> dict[str, float]:
-    """Return the median time of a batch of remembered scores over a single score's, and the gain in scores a second."""
     single: list[float] = []
     batch: list[float] = []
     for _ in range(ROUNDS * 20):

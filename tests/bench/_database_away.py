@@ -28,7 +28,6 @@ CATCH_UP_SECONDS = 120.0
 
 
 def run(show: Show, seconds: float = SECONDS) -> None:
-    """Count calls for known sellers without a score, by outage, and measure seconds until answers were fresh again."""
     with tempfile.TemporaryDirectory() as name, hanging_postgresql() as postgresql:
         folder, url = Path(name), postgresql.urls["tcp"]
         prepare(folder, url)
@@ -42,9 +41,7 @@ def run(show: Show, seconds: float = SECONDS) -> None:
 
 
 def _hang(show: Show, away: AbstractContextManager[None], plan: Plan, address: str) -> None:
-    """Count failed checkouts with a deadline of a second, beside 16 readers of violations that wait for a hanging
-    database.
-    """
+    """Count failed checkouts beside 16 readers that wait for a hanging database."""
 
     def read() -> None:
         with suppress(SellertrustCallError):

@@ -56,7 +56,6 @@ def breaches(ledger: Ledger, acknowledged: set[int]) -> dict[str, int]:
 
 
 def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -> dict[str, int]:
-    """Kill a writer at random points, and restart it from its acknowledged entries."""
     last = entries // BATCH
     acknowledged = killed = 0
     with database(backend, folder) as url:

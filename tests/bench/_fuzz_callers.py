@@ -68,7 +68,7 @@ def grants_text(issuer: TokenIssuer) -> str:
 
 
 def identities_of(authority: Authority, issuer: TokenIssuer) -> dict[str, Identity]:
-    """Return each caller's credentials, by its name; all but the last three have a certificate of that name."""
+    """Return credentials by name; all but the last three have a certificate of that name."""
     names = {
         name: authority.certificate(dns=[f"{name}.example"]).certificate.read_bytes() for name in (*_MAY, "stranger")
     }

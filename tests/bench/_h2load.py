@@ -1,5 +1,3 @@
-"""Load by h2load, and a proxy that shows a certificate for it."""
-
 import re
 import shutil
 import socket
@@ -28,16 +26,13 @@ def write_body(path: Path, message: bytes) -> Path:
 
 
 def h2load(address: str, method: str, body: Path, *, count: int, at_a_time: int, connections: int = 1) -> float:
-    """Return calls a second of `Service/Method`, so many in flight on each connection; raise unless all have the HTTP
-    status 200.
-    """
+    """Return calls a second; raise unless all have the HTTP status 200."""
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
     load = ("-c", str(connections), "-m", str(at_a_time), "-d", str(body))
     return _run(count, *load, *headers, f"http://{address}/{method}")
 
 
 def h2load_http1(address: str, *, count: int, connections: int) -> float:
-    """Return requests a second of HTTP/1.1, one in flight on each connection."""
     return _run(count, "--h1", "-c", str(connections), f"http://{address}")
 
 
@@ -60,7 +55,6 @@ def _run(count: int, *arguments: str) -> float:
 
 @contextmanager
 def showing(target: str, shown: Shown, folder: Path) -> Iterator[str]:
-    """Yield the address of a plain-text proxy that shows a certificate to a server, a connection for a connection."""
     options = (
         f"--cacert={shown.tls}",
         f"--client-cert-file={shown.certificate}",
@@ -72,7 +66,6 @@ def showing(target: str, shown: Shown, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def meshed(target: str, shown: Shown, folder: Path) -> Iterator[str]:
-    """Yield the address of a proxy that ends TLS, by this certificate, before a server without TLS."""
     with _proxy(target, "", "proto=h2", folder, str(shown.key), str(shown.certificate)) as address:
         yield address
 

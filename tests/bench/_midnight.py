@@ -45,7 +45,6 @@ class Asked(NamedTuple):
 
 
 def run(show: Show, seconds: float = SECONDS, sellers: int = SELLERS) -> None:
-    """Return failed calls, and the 99th percentile of the time `seconds` after midnight over that before."""
     for kind in ("without_generation", "with_generation"):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -37,7 +37,6 @@ def miss_figures(ledger: Ledger, artifact: Artifact, policy: Policy) -> dict[str
 
 
 def file_of(seller: str, entries: int) -> list[Entry]:
-    """Return a file of exactly so many entries: an identity, orders day by day, a tenth about violations."""
     about = entries // 10
     found: list[Entry] = ordinary(seller, entries - about - 4)
     for k in range(about // 2):

@@ -105,9 +105,7 @@ def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
 
 
 def _by_h2load(show: Show, address: str, metrics: str, seconds: float) -> None:
-    """Return goodput over the peak with h2load as callers, if it is installed, for remembered scores and for computed
-    ones (`.computed`).
-    """
+    """Return goodput over the peak, of remembered and computed scores (`.computed`)."""
     if shutil.which("h2load") is None:
         return
     for name, is_past in (("overload", False), ("overload.computed", True)):

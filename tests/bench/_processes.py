@@ -26,7 +26,7 @@ ROUNDS, CALLS, CONNECTIONS, AT_A_TIME = 5, 6_000, 16, 4
 
 
 def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequence[str]) -> dict[str, float]:
-    """Return scores a second and a core second, of calls for one seller and for three, by the number of processes.
+    """Return scores a second and a core second, for one seller and three a call, by the number of processes.
 
     `url`: of PostgreSQL.
     """
@@ -70,7 +70,6 @@ def measure_processes(folder: Path, url: str, marketplace: str, sellers: Sequenc
 
 @contextmanager
 def free_address() -> Iterator[str]:
-    """Yield an address that servers may share; no other program gets it meanwhile."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))

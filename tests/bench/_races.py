@@ -222,7 +222,6 @@ def _microseconds(time: Timestamp) -> int:
 def two_servers(
     folder: Path, url: str, clocks: Sequence[Callable[[], int]] = (wall_clock, wall_clock)
 ) -> Iterator[tuple[list[str], Ledger, Scorer]]:
-    """Yield the addresses of two servers of one ledger with their own clocks, and a separate ledger and scorer."""
     settings = settings_of(data_dir=folder, database_url=url, log_level="error")
     with ExitStack() as stack:
         made = []

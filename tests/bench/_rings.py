@@ -1,11 +1,10 @@
-"""A simulated market with gangs, sellers who share things honestly, hubs, and planted identifiers, on a real ledger.
+"""A simulated market with gangs, honest sharers, hubs and planted identifiers, on a real ledger.
 
-`rings.found`: percent of the gangs of whom a member gets a case before its own first violation; `rings.false`: percent of
-clean sellers with one. Cases count from FROM_PERCENT on. `warning_days.median`: from the case to that violation.
-`innocent_touched_per_100000`, with the `.upper` end of its 95 % interval. `retracted.*`: violations overturned, and cases
-left after all. `evader_gain`: what a banned seller's accounts may sell a day beyond one newcomer, in percent.
-`victims_moved`: victims of planted identifiers with a case. `incremental_ms.p99`: an append that moves links, over the
-whole history. `rebuild_seconds`: components of `rebuild_sellers`, in memory.
+`rings.found`, `rings.false`: percent of gangs with a member's case before its own first violation, and of clean sellers
+with one. Cases count from FROM_PERCENT on. `warning_days.median`: from case to violation.
+`innocent_touched_per_100000`, and `.upper` of its 95 % interval. `retracted.*`: overturned violations, and cases left.
+`evader_gain`: percent that a banned seller's accounts may sell a day beyond one newcomer. `victims_moved`: victims with
+a case. `incremental_ms.p99`: an append that moves links. `rebuild_seconds`: components of `rebuild_sellers`, in memory.
 """
 
 import random
@@ -36,7 +35,7 @@ FROM_PERCENT = 80
 """What the policy asks of a link."""
 KINDS = (LinkKind.BANK_ACCOUNT, LinkKind.DEVICE, LinkKind.ADDRESS)
 RIGHT = (0.995, 0.97, 0.8)
-"""How often sellers who share a thing of each kind belong together."""
+"""Share of true links by kind."""
 POLICY = (
     'currency = "EUR"\n'
     + TIERS.read_text(encoding="utf-8")
@@ -63,7 +62,6 @@ class Market(NamedTuple):
         self.milliseconds.append(1_000 * (perf_counter() - begin))
 
     def cases(self, seller: str) -> list[int]:
-        """Return since when links of at least FROM_PERCENT of a seller stand, in microseconds."""
         stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
         return [one.start for one in list_links(stated, self.ledger.cut().observe_time) if one.percent >= FROM_PERCENT]
 
@@ -121,7 +119,6 @@ def _fill(market: Market, gangs: int, honest: int) -> float:
 
 
 def _bust(market: Market, gangs: int, honest: int) -> dict[str, float]:
-    """Confirm violations of gangs one after the other, at random times."""
     chance, busts, warned, days = market.chance, list[tuple[int, int, int]](), set[int](), list[float]()
     for gang in range(gangs):
         first = chance.randrange(60)
@@ -148,7 +145,6 @@ def _bust(market: Market, gangs: int, honest: int) -> dict[str, float]:
 
 
 def _plant(market: Market, victims: int = 50) -> dict[str, float]:
-    """Have confirmed violators take up, or state without control, what victims hold; before and after."""
     for number in range(victims):
         bad, thing = f"g0-{number % GANG}", f"victim-{number}"
         planted = link(f"p{number}", bad, thing, verified=number % 2 == 0)
@@ -161,7 +157,6 @@ def _plant(market: Market, victims: int = 50) -> dict[str, float]:
 
 
 def _evade(market: Market, accounts: int = 4) -> dict[str, float]:
-    """Ban a seller, who opens accounts and buys old ones; compare what they may sell a day with one newcomer."""
     policy = parse_policy_text(POLICY)
     fact = MeasureChanged("ban", MeasureKind.SUSPENSION, MeasureState.IMPOSED, "a", "b", violations=("v-ban",))
     market.append(confirmed("v-ban", "banned", occur_time=NOW), link("b", "banned", "boss", kind=LinkKind.OWNER))
@@ -183,7 +178,6 @@ def _evade(market: Market, accounts: int = 4) -> dict[str, float]:
 
 
 def _overturn(market: Market) -> dict[str, float]:
-    """Overturn every violation, and count the cases that are left."""
     cut = market.ledger.cut()
     sellers = sorted({one.seller for one in market.ledger.links.every(MARKET, cut)})
     violators = market.ledger.links.violators(MARKET, sellers, cut)

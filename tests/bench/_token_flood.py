@@ -67,9 +67,7 @@ class Flooded:
     token: str = ""
     is_meshed: bool = False
     renews: bool = False
-    """Whether the checkout shows a new token at each call."""
     is_shared: bool = False
-    """Whether the mesh has one connection for all, which the flood keeps full."""
 
 
 def kept_beside_flood(folder: Path, say: Say) -> dict[str, float]:
@@ -147,7 +145,6 @@ def _flood(address: str, ca: Path, token: str) -> Iterator[None]:
 
 @contextmanager
 def _full(method: Any, token: str) -> Iterator[None]:
-    """Keep more calls of a flooder in flight than a connection has places, at most 2,000 a second."""
     shown = _bearer(token)
     asked: list[Any] = []
     is_over = threading.Event()

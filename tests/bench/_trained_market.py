@@ -24,9 +24,6 @@ SELLERS = [f"s-{number:06d}" for number in range(300)]
 
 @contextmanager
 def trained_market(say: Say) -> Iterator[tuple[Path, str, Artifact]]:
-    """Return a folder with a registry and `ledger.db`, the URL of a PostgreSQL ledger of the same entries, and the
-    model.
-    """
     mapping = mapping_of_file(STUDIES / "marketplace.mapping.toml")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

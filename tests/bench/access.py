@@ -27,7 +27,7 @@ ROTATIONS = 5
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
-    """Return the figures of one part, or all; the variable `FUZZ_TRIES` shortens the fuzzing, `FUZZ_SEED` reseeds it."""
+    """Return the figures of one part, or all; `FUZZ_TRIES` shortens the fuzzing, `FUZZ_SEED` reseeds it."""
     figures: dict[str, float] = {}
     for part, measure in PARTS.items():
         if only not in {"", part}:

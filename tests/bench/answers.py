@@ -76,7 +76,6 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
 
 
 def _make_seller(rng: np.random.Generator) -> list[FactRow]:
-    """Return some 50 entries: an identity, exposure, violations with their decisions, and inspections."""
     rows = [identity("i", TODAY - int(rng.integers(40, SPAN_DAYS)), int(rng.integers(1, 5)))]
     days = rng.choice(SPAN_DAYS - 2, 35, replace=False) + 1
     volume = int(rng.integers(1, 200))
@@ -149,7 +148,7 @@ def _check_statements(rows: list[FactRow], found: Counter[str]) -> None:
 
 
 def _compare_simulation(sellers: int) -> float:
-    """Return the time of answers with one hypothetical entry over that of the same answers without, in turn."""
+    """Return the time with one hypothetical entry over that without."""
     plain = supposed = 0.0
     for number in range(sellers):
         rows = _make_seller(np.random.default_rng(number))
@@ -163,7 +162,6 @@ def _compare_simulation(sellers: int) -> float:
 
 
 def _reaches(rows: list[FactRow], path: TierPath, volume: int) -> bool:
-    """Follow a path by entries alone, and score its day."""
     added = []
     if path.course.level is not None:
         added.append(
@@ -177,7 +175,6 @@ def _reaches(rows: list[FactRow], path: TierPath, volume: int) -> bool:
 
 
 def _time_many(incidents: int) -> float:
-    """Return the milliseconds of an explanation with so many incidents."""
     rng = np.random.default_rng(0)
     rows = [identity("i", TODAY - 400), *(exposure(f"x{day}", TODAY - day, 500, 1) for day in range(1, 40))]
     for number in range(incidents):

@@ -69,8 +69,6 @@ def _list_calls(client: Client) -> dict[str, Callable[[], object]]:
 
 
 class Profiler:
-    """Collects the (file, function) of calls; `see` is the profile function of each thread."""
-
     def __init__(self) -> None:
         self._entered: set[tuple[str, str]] = set()
         self._is_recording = False

@@ -78,12 +78,10 @@ def _simulate(say: Say) -> dict[str, float]:
 
 
 def _bound(found: int, of: int) -> float:
-    """Return the upper bound of a share, one-sided at 95 % (Clopper and Pearson)."""
     return 1.0 if found == of else float(betaincinv(found + 1, of - found, 0.95))
 
 
 def verdict(found: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the word for a judged model, and the gates that reject it or ask for a signature."""
     asking = [row["gate"] for row in found["gates"] if not row["ok"]]
     word = "refused" if not found["passed"] else "signed" if asking else "passed"
     return word, asking

@@ -81,7 +81,6 @@ def interval_of(fake: np.ndarray, chance: np.ndarray, size: np.ndarray, places: 
 
 
 def srs_halfwidth(share: float, budget: int) -> float:
-    """Return the mean half-width of Jeffreys' interval from a simple random sample."""
     found = np.random.default_rng(1).hypergeometric(
         round(share * LISTINGS), LISTINGS - round(share * LISTINGS), budget, 2_000
     )
@@ -90,7 +89,6 @@ def srs_halfwidth(share: float, budget: int) -> float:
 
 
 def build_frame(prevalence: float, listings: int = LISTINGS, seed: int = 2_014) -> tuple[Frame, np.ndarray]:
-    """Return a frame and, by listing, 1.0 for a fake."""
     rng = np.random.default_rng([seed, round(prevalence * PPM)])
     risk = SPREAD * rng.normal(size=listings)
     level = min(np.linspace(-14, 4, 2_000), key=lambda at: abs((1 / (1 + np.exp(-(at + risk)))).mean() - prevalence))
@@ -107,7 +105,7 @@ def build_frame(prevalence: float, listings: int = LISTINGS, seed: int = 2_014) 
 def tamper() -> dict[str, float]:
     """Change every value of one signed estimate by a little, and count what the independent check accepts.
 
-    `format`, the name of the form, is left out: it proves nothing.
+    `format` is left out: it proves nothing.
     """
     frame, fake = build_frame(0.1, 400)
     plan = draw_plan(frame, "seed", 80)

@@ -38,7 +38,6 @@ MEASURED = 100
 
 
 def run(say: Say) -> dict[str, float]:
-    """Return median milliseconds of a score with its read; seconds of one explanation and one batch, and their memory."""
     figures: dict[str, float] = {}
     for backend in BACKENDS:
         name = "postgres" if backend == "postgresql" else backend
@@ -93,7 +92,6 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
 
 
 def _measures_over_score(ledger: Ledger) -> float:
-    """Return the processor time of a seller's measures over its score's, each with its read."""
     scorer = build_scorer(ledger, shipped("general"), Shelf(worlds.artifact()))
     cut = ledger.cut()
     asked = (

@@ -1,18 +1,15 @@
 """Rescoring of a marketplace by tasks over Parquet: over the bare prediction, its growth, memory and bytes.
 
-The simulated market of BASE sellers goes through a real ledger and its export. Its entries are then repeated under other
-names, as Parquet alone, up to the size: 42 entries a seller, 37 of them days of exposure.
+BASE simulated sellers go through a real ledger and its export. Their entries are repeated under other names as Parquet:
+42 entries a seller, 37 of them exposure.
 
-`rescore_over_predict`: the seconds of all tasks by the local driver (read, fold, predict, policy, write), over those of
-LightGBM's `Booster.predict` on all cores with the rows that the answers look at, 18 a seller.
-`growth.SELLERS`: processor microseconds a seller, at a quarter, a half and the whole size, alternating; `growth.spread`
-is the largest over the smallest. `bytes_per_seller` is of the entries, `peak_mb` of a process.
-`export_us_per_entry` is from SQLite.
-`bit_equal.sellers` answers from files compared with single requests to the ledger, `bit_equal.differ`.
-`rollover_over_full`: processor seconds of the next day's run if midnights roll over, over those without;
-`rollover.differing_parts`.
-`fold_over_duckdb`: this process reads one bucket and folds all its facts, over DuckDB's decayed sums of orders alone from the
-same file; `duckdb.differ` of these sums. Without the package duckdb, neither is reported.
+`rescore_over_predict`: seconds of all tasks by the local driver over those of LightGBM's `Booster.predict` on all cores
+with the rows that answers look at, 18 a seller. `growth.SELLERS`: processor microseconds a seller at a quarter, a half
+and the whole; `growth.spread`: the largest over the smallest. `bytes_per_seller` is of the entries, `peak_mb` of a
+process. `export_us_per_entry` is from SQLite. `bit_equal.sellers` answers from files compared with single requests to
+the ledger, `bit_equal.differ`. `rollover_over_full`: processor seconds of the next day's run with midnights rolled
+over, over those without; `rollover.differing_parts`. `fold_over_duckdb`: folding one bucket's facts over DuckDB's
+decayed sums of its orders alone; `duckdb.differ` of these sums. Neither is reported without the package duckdb.
 
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.
 """
@@ -136,7 +133,6 @@ def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], Exported, C
 
 
 def _compare(ledger: Ledger, folder: Path, exported: Exported, cut: Cut) -> dict[str, float]:
-    """Compare every answer from files with a single request."""
     run = _plan(exported, folder, cut, "own")
     _rescore(run)
     scorer = build_scorer(ledger, read_policy(SHIPPED_POLICY), Shelf(artifact()))
@@ -207,7 +203,6 @@ def _measure_processor() -> float:
 
 
 def _roll_over(run: Run) -> dict[str, float]:
-    """Rescore the day after a finished run in this process, with its midnights and without them."""
     store, manifest = run
     receipts = {task.bucket: read_receipt(store, manifest, task) for task in manifest.tasks}
     head = manifest.head._replace(day=manifest.head.day + 1, observe_time=manifest.head.observe_time + DAY)
@@ -278,7 +273,6 @@ def _compare_fold(run: Run) -> dict[str, float]:
 
 
 def _predict(sellers: int) -> float:
-    """Return the seconds of the bare prediction of all rows on all cores."""
     inputs, _ = population()
     rows = min(sellers * ROWS_OF_ANSWER, PREDICTED)
     x = inputs[np.resize(np.arange(len(inputs)), rows)]

@@ -74,7 +74,6 @@ def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS, restarts:
 
 
 def _measure_traces(folder: Path, show: Callable[[str, float], None], seconds: float) -> None:
-    """Show calls a second without traces, and with a sampled trace for each call and no collector that takes them."""
     found = {}
     for name, variables in (("off", {}), ("collector_away", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})):
         place = folder / name
@@ -154,7 +153,6 @@ async def _on_a_loop(target: str, calls: int) -> float:
 
 
 def _measure_shared(folder: Path, servers: int, seconds: float) -> float:
-    """Return answered calls a second of the published client, by as many servers on one address."""
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(database("postgresql", folder))

@@ -66,7 +66,6 @@ def _world() -> Iterator[tuple[Client, Site]]:
 
 
 def _planted(number: int) -> Entry:
-    """Return a safety report, first in the queue, whose reference says what it is."""
     entry = violation(f"planted-{number}", f"s{number}", violation_type="unsafe_product", listing=f"l-{number}")
     entry.violation.brand = "fake" if number % 2 else "genuine"
     return entry

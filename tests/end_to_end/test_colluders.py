@@ -29,7 +29,6 @@ WHY: dict[str, Any] = {"actor": "staff-7", "reason": "one ring, one text"}
 
 
 def history() -> list[entry_pb2.Entry]:
-    """Return a hundred clean sellers of all sizes, and an offender that an honest brand reported."""
     entries = [identity(f"i-{seller}", seller) for seller in (*SELLERS, "offender")]
     for n, seller in enumerate((*SELLERS, "offender")):
         entries += [exposure(f"x-{seller}-{days}", seller, 20 + 25 * n, days) for days in (200, 60, 15, 3)]
@@ -59,7 +58,6 @@ def attack() -> list[entry_pb2.Entry]:
 
 @contextmanager
 def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> Iterator[Client]:
-    """Yield a client of a server over a new ledger with these entries, by a cautious policy."""
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(database(backend, folder))
@@ -70,7 +68,6 @@ def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> I
 
 
 def answers(client: Client, moment: datetime, *without: str) -> dict[str, TrustScore]:
-    """Return every seller's score at one time, without stamp, freshness and the named fields."""
     results = client.batch_get_trust_scores(MARKET, [*SELLERS, "offender"], observe_time=moment)
     for result in results:
         for field in ("stamp", "freshness", *without):

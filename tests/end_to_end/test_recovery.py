@@ -33,7 +33,6 @@ def archive_log(primary: HangingPostgresql) -> Path:
 
 
 def recover(primary: HangingPostgresql, archive: Path) -> str:
-    """Replay the archived log over the base backup; return the URL of what came back."""
     restored = primary.folder / "restored"
     with (restored / "postgresql.auto.conf").open("a") as settings:
         settings.write(f"restore_command = 'cp {archive}/%f %p'\narchive_mode = off\n")

@@ -1,5 +1,3 @@
-"""Answers of the core from rows alone, as the service gives them from a ledger."""
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -58,7 +56,6 @@ def score(
 
 
 def score_one(rows: Sequence[FactRow], observe_time: int = NOW) -> Any:
-    """Return the score of the seller `s`, or None, by the model and the policy of `worlds`."""
     return score(numbered([*rows]), ["s"], observe_time, artifact(), policy())[0]
 
 
@@ -96,7 +93,6 @@ def evaluate_measures(
 def with_values(
     rows: Sequence[FactRow], sellers: Sequence[str], settled_minor: Mapping[str, int], currency: str
 ) -> FactTable:
-    """Return the table of rows whose exposure has settled values, by entry id."""
     sold = [row for row in rows if row.kind == Kind.EXPOSURE]
     values = {currency: [settled_minor.get(row.entry_id, 0) for row in sold]}
     return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], sellers, [*map(sale_of, sold)], values)

@@ -1,5 +1,3 @@
-"""A badge server over a real server, with sellers of every kind, for HTTP tests."""
-
 import http.client
 import threading
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""A score book over a real ledger, a follower that tests move, and comparisons with the ledger."""
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 

@@ -1,5 +1,3 @@
-"""Entries with good defaults, around the time `NOW`."""
-
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -45,7 +43,6 @@ class Clock:
 
 
 def ago(days: float) -> int:
-    """Return the time of this number of days before NOW, in microseconds."""
     return NOW - round(days * DAY)
 
 
@@ -65,7 +62,6 @@ def violation(
     occur_time: int = ago(10),
     report_time: int | None = None,
 ) -> Entry:
-    """Return a major violation that a brand alleges, of ten days ago."""
     fact = ViolationReported(
         violation_type, harm, source, incident, notifier, final, identifier_verified, listing, product_category
     )

@@ -1,5 +1,3 @@
-"""Callers for tests: a certificate authority and a token issuer."""
-
 import base64
 import ipaddress
 import json
@@ -53,7 +51,7 @@ class Authority:
         emails: Iterable[str] = (),
         more: Iterable[x509.NameAttribute[str]] = (),
     ) -> Shown:
-        """Sign a certificate of these names; `days` bound its validity from now; `more` extends its subject."""
+        """Sign a certificate; `days` bound its validity from now; `more` extends its subject."""
         self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
@@ -138,7 +136,7 @@ class TokenIssuer:
         seconds: float = 600,
         **claims: Any,
     ) -> str:
-        """Return a token of a subject; `claims` replace its claims, and None removes one."""
+        """Return a token; `claims` replace its claims, and None removes one."""
         now = int(time())
         stated = {"iss": self.issuer, "aud": self.audience, "sub": subject, "iat": now, "exp": now + seconds} | claims
         stated = {name: value for name, value in stated.items() if value is not None}

@@ -1,5 +1,3 @@
-"""Rules of a customs file."""
-
 from typing import Any
 
 HEADER = "record,no,licence,shop,final"

@@ -1,5 +1,3 @@
-"""A real PostgreSQL, from a package, and real SQLite files for tests."""
-
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -49,7 +47,6 @@ def ledger_template() -> str:
 
 @contextmanager
 def database(backend: str, folder: Path, *, empty: bool = False) -> Iterator[str]:
-    """Yield the URL of a new database, with an empty ledger unless `empty`; drop it at the end."""
     if backend == "sqlite":
         url = f"sqlite:///{folder / f'ledger-{next(_numbers)}.db'}"
         if not empty:

@@ -1,5 +1,3 @@
-"""The staff's desk over a real server, and people who use it without a browser."""
-
 import http.client
 import re
 from collections.abc import Iterator

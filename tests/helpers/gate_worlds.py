@@ -56,7 +56,6 @@ class World:
 
 
 def world_of(bad_rows: int, seed: int) -> World:
-    """Return a market with this number of bad test rows: base rates of 4 % to 15 %, attainable AUCs of 0.70 to 0.85."""
     rng = np.random.default_rng([seed, bad_rows])
     rate, spread = float(np.exp(rng.uniform(np.log(0.04), np.log(0.15)))), float(rng.uniform(0.8, 1.5))
     rows = round(bad_rows / rate)
@@ -124,7 +123,6 @@ def _snapshot(world: World, leak: str) -> Snapshot:
 
 
 def _blurred(world: World, noise: float) -> Floats:
-    """Blur the features' part as a fit does, and shrink it to stay calibrated."""
     seen = world.told + world.rng.normal(0, noise, len(world.told))
     return np.asarray(world.mean + world.spread * seen / (1 + noise**2))
 

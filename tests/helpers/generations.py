@@ -1,5 +1,3 @@
-"""Generations over a real ledger, rescored in this process, for books of tests."""
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,5 +49,4 @@ def opened_file(path: Path) -> GenerationFile:
 
 
 def records(file: GenerationFile) -> Iterator[tuple[str, Found]]:
-    """Yield every (resource name, answer) in index order."""
     return map(file.record, range(file.sellers))

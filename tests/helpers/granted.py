@@ -1,5 +1,3 @@
-"""A server that asks callers for certificates and grants."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,6 @@ class Granted:
         self._shown: dict[str, Shown] = {}
 
     def shown(self, name: str) -> Shown:
-        """Return one certificate of a name: a URI, or the host NAME.example."""
         if name not in self._shown:
             uris, dns = ([name], []) if ":" in name else ([], [f"{name}.example"])
             self._shown[name] = self.authority.certificate(uris, dns)

@@ -1,5 +1,3 @@
-"""Entries of every kind with every field, made from the table of kinds."""
-
 from collections.abc import Iterator
 from typing import Any
 

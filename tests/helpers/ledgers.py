@@ -1,5 +1,3 @@
-"""Short reads of a ledger, as of now, and its backups."""
-
 from contextlib import closing
 from pathlib import Path
 from typing import Any

@@ -279,7 +279,6 @@ def limits_of(right: str) -> dict[str, list[str]]:
 
 
 def _grants() -> str:
-    """Return grants of each right alone, to a certificate and a token, and of all rights with one wrong limit."""
     text = "".join(
         grant(principal, [right], **limits_of(right))
         for right in _OPEN_TO
@@ -320,7 +319,6 @@ def _wanted_of_wrong(name: str) -> set[str]:
 
 
 def cells(folder: Path, say: Callable[[str], object] = lambda _: None) -> Iterator[Cell]:
-    """Call every cell on real servers: one with client certificates, one behind a mesh, one local."""
     for name in ("mutual", "mesh", "local"):
         (folder / name).mkdir()
     authority, issuer = Authority(folder / "mutual"), TokenIssuer(folder / "mesh")

@@ -1,5 +1,3 @@
-"""The refusal of a call."""
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Tables for training through a real ledger and its export."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from datetime import date

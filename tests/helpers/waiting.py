@@ -1,5 +1,3 @@
-"""Wait for what another thread or process brings about."""
-
 import time
 from collections.abc import Callable
 

@@ -1,5 +1,3 @@
-"""Servers with wrong clocks, and delayed commits."""
-
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -24,7 +24,7 @@ _STATUSES = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN, Status.OVERTU
 
 
 def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Known:
-    """Return the knowledge about a market's sellers, and about the runners behind them, who have no reports.
+    """Return knowledge about sellers, and about the runners behind them, who have no reports.
 
     `table`: of standing, each violation by itself and at most `incident_cap`; None: it stays 0.
     """
@@ -67,7 +67,7 @@ def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
 
 
 def _find_counted(report: FactRow, decided: list[FactRow], first_day: int) -> tuple[int, int]:
-    """Return the first day on which a violation counts, and the day after the last; it never counts if they are equal."""
+    """Return a violation's first counting day and the day after its last; equal if it never counts."""
     begin = report.report_time // DAY - first_day if report.status == Status.CONFIRMED else 10**9
     end = 10**9
     for row in decided:

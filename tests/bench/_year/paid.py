@@ -1,5 +1,3 @@
-"""When the value of captured orders is paid out, by the terms at each order's capture."""
-
 from __future__ import annotations
 
 import itertools
@@ -43,9 +41,9 @@ class Paid:
 
     value: Floats
     day: Floats
-    """The mean day of payout of this value, without its reserve; NEVER if it is not paid."""
+    """Mean, without the reserve; NEVER if not paid."""
     within_8: Floats
-    """The value paid within 8 days of the delivery."""
+    """Within 8 days of the delivery."""
     early: Floats
     """The value paid before its order is EARLY_DAYS old."""
     by_stop: Floats
@@ -61,7 +59,7 @@ def pay_out_year(
     *,
     waits_for_delivery: bool,
 ) -> Paid:
-    """Return when each order is paid out, the oldest ready order first while a limit on young orders binds."""
+    """Pay each order, the oldest ready one first while a limit on young orders binds."""
     value, lags = _split_by_delivery(trade, flow)
     ready = _find_ready_days(trade, terms, cautions, lags, waits_for_delivery=waits_for_delivery)
     capture = np.arange(trade.days)[None, :, None]
@@ -80,7 +78,6 @@ def pay_out_year(
 class _Payments:
     def __init__(self, shape: tuple[int, ...], terms: TermsByDay, stops: Mapping[int, int], delivery: Ints) -> None:
         self.weighted, self.within_8, self.early, self.by_stop = np.zeros((4, *shape))
-        """Value times its day; value as in `Paid`."""
         self._delivery = np.broadcast_to(delivery, shape)
         stop = np.array([stops.get(seller, NEVER) for seller in range(shape[0])])
         self._stop = np.broadcast_to(stop[:, None, None], shape)
@@ -100,7 +97,6 @@ class _Payments:
 
 
 def _pay_on_young(payments: _Payments, terms: TermsByDay, value: Floats, ready: Ints, settled: Floats) -> Floats:
-    """Pay young orders within their sellers' limits, the oldest ready order first; return what is paid."""
     paid = np.zeros_like(value)
     first = ready.min(axis=0)
     for day in range(value.shape[1]):
@@ -141,7 +137,6 @@ def _find_ready_days(
     *,
     waits_for_delivery: bool,
 ) -> Ints:
-    """Return the day from which holds let an order's value be paid; shape [n, d, lags]."""
     capture = np.arange(trade.days)[None, :, None]
     arrival = np.array(lags)[None, None, :] if waits_for_delivery else np.zeros((1, 1, len(lags)), dtype=np.int64)
     after = np.maximum(terms.hold_days[:, :, None], arrival + terms.delivery_hold_days[:, :, None])
@@ -163,7 +158,6 @@ def _held_by(cautions: Sequence[Caution]) -> int:
 
 
 def settled_before(trade: Trade) -> Floats:
-    """Return the value that each seller settled before the first day, in minor units."""
     half = trade.days // 2
     before: Floats = trade.value_minor[:, :half].sum(axis=1) * np.maximum(-trade.join_day, 0) / half
     return before

@@ -73,7 +73,7 @@ class ByPolicy:
 
 
 class FixedReserve:
-    """As a large marketplace: payouts wait some days for sellers with a bad metric and new sellers; less for others."""
+    """As a large marketplace: payouts of new sellers and those with a bad metric wait longer."""
 
     name = "fixed reserve"
     waits_for_delivery = False
@@ -113,7 +113,7 @@ def cap_of(terms: Terms) -> int:
 
 
 def find_suspended(days: Sequence[int]) -> list[bool]:
-    """Return the days on which a seller is suspended, by the length in its terms on each day.
+    """Return the days of suspensions, by the length in a seller's terms on each day.
 
     A suspension begins when its length rises, and is served once: 7, 7, ... for ten days suspend on the first seven.
     """

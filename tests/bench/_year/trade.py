@@ -103,14 +103,12 @@ def _draw_runner(
 
 @dataclass(frozen=True)
 class Stated:
-    """The statements about captured orders, by their day; int64 arrays of shape [n, d]."""
-
     captured: Ints
     captured_minor: Ints
     delivered: Ints
     disputed: Ints
     refunded: Ints
-    """Orders that did not arrive and were refunded; none of a runner."""
+    """Refunded, since they did not arrive; none of a runner."""
 
 
 def state_flow(trade: Trade, allowed: Floats) -> Stated:

@@ -46,37 +46,36 @@ class YearResult:
     """Money in minor units, shares from 0 to 1."""
 
     taken_minor: int
-    """Payments to runners for orders that they never shipped."""
     buyers_loss_minor: int
-    """The same less the amounts from their deposits."""
+    """Less what their deposits gave."""
     run_minor: int
     days_until_stopped: float
-    """Mean, from the first day of a run until the seller is stopped, or the run is over."""
+    """Mean, from a run's first day until a stop, or the run's end."""
     wrongly: float
-    """The share of clean sellers that were suspended, under caution, or among the worse by the terms' own metric."""
+    """Clean sellers that were suspended, under caution, or among the worse by the terms' own metric."""
     clean_caution_days: float
     clean_value_delayed: float
-    """The share of clean sellers' value whose payout a caution delayed."""
+    """Clean sellers' value delayed by a caution."""
     paid_days: tuple[float, float, float]
-    """Mean days from the delivery to the payout of a clean seller's value: median, 90 % and 99 % of the sellers."""
+    """Mean days from delivery to payout of a clean seller's value: median, 90 % and 99 % of the sellers."""
     early_value_share: float
-    """The share of clean sellers' value that is paid within 8 days of its delivery."""
+    """Clean sellers' value paid within 8 days of its delivery."""
     late_value_minor: int
     """The rest of it."""
     newcomers_early: float
-    """The share of a clean newcomer's first 30 days that is paid before the orders are 17 days old, their mean."""
+    """Of a clean newcomer's first 30 days, paid before the orders are 17 days old; mean."""
     refused_sellers: float
-    """The share of clean sellers of whom a limit refused an order."""
+    """Clean sellers with a refused order."""
     lost_trade_minor: int
     """Clean sellers' value that limits refused."""
     deposit_share: float
-    """The share of clean sellers that owe a deposit on some day."""
+    """Clean sellers that owe a deposit some day."""
     refused: float
-    """The share of a clean seller's value that limits refused, mean of the sellers."""
+    """Of a clean seller's value, refused by limits; mean."""
     refused_value: float
-    """The share of all clean sellers' value that limits refused."""
+    """Of all clean sellers' value."""
     newcomers_month: float
-    """The share that a clean newcomer may sell of buyers' orders in its first 30 days, mean of the newcomers."""
+    """Of buyers' orders, what a clean newcomer may sell in its first 30 days; mean."""
 
 
 @dataclass
@@ -155,7 +154,6 @@ def _suspend(book: _Ledger, seller: int, lengths: Ints, active: Ints) -> None:
 
 
 def list_flow(trade: Trade, flow: Stated, seller: int) -> list[FlowDay]:
-    """Return the recorded flow of one seller: a statement a day, in the first hour of the next."""
     found = []
     columns = (flow.captured, flow.captured_minor, flow.delivered, flow.disputed, flow.refunded)
     rows = [column[seller] for column in columns]

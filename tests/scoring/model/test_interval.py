@@ -47,9 +47,6 @@ class Market:
 
 
 def market(n: int, orders: tuple[int, int], seed: int) -> Market:
-    """Simulate sellers of 60 to 1,500 days with weekly sales, a total number of orders, four categories, every
-    severity.
-    """
     rng = np.random.default_rng(seed)
     hazard = rng.gamma(SHAPE, 1 / ORDERS, n)
     failing = rng.gamma(FAILING[0], 1 / FAILING[1], n)
@@ -81,7 +78,6 @@ def market(n: int, orders: tuple[int, int], seed: int) -> Market:
 
 
 def at_true_rates(made: Market, sums: Sums) -> Sums:
-    """Return the sellers' long-run sums: every mass by its true rate and their own decayed orders."""
     _, recent = artifact().folder.effective_size_terms(made.facts, sums.cases)
     rates = np.stack([*(made.hazard * share for share in made.mix), made.hazard, made.failing])
     return replace(

@@ -1,5 +1,3 @@
-"""A case for an authority: two persons approve it, it holds nobody else, and every change of it is found."""
-
 import json
 from collections.abc import Iterator
 from copy import deepcopy

@@ -1,5 +1,3 @@
-"""Links from outside: a link over gRPC, the measures that a policy rests on it, and their end."""
-
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree

@@ -1,5 +1,3 @@
-"""Traces over real gRPC: a client with OpenTelemetry's instrumentation, a server, its database, a collector."""
-
 import asyncio
 import json
 import threading

@@ -1,5 +1,3 @@
-"""`sellertrust policy certify` and `verify certificate`: files in, a file out, and exit codes for builds."""
-
 import json
 import time
 from pathlib import Path

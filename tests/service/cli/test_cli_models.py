@@ -1,5 +1,3 @@
-"""`sellertrust model ...`: on the registry without a server, and over gRPC."""
-
 import shutil
 from collections.abc import Iterator
 from hashlib import sha256

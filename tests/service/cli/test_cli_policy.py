@@ -1,5 +1,3 @@
-"""`sellertrust policy`: check and compare, with exit codes for builds."""
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""`sellertrust policy commit|history|rollback|show`: changes to the policy of a running server."""
-
 import json
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""`sellertrust policy preview`: a policy over the ledger before it is served."""
-
 from pathlib import Path
 
 import pytest

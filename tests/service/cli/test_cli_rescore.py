@@ -1,5 +1,3 @@
-"""`sellertrust rescore` and `verify rescored`: a file of scores, by one process and by several."""
-
 import os
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""`sellertrust notifier`, `violation queue` and `violation decide-all` against a real server."""
-
 import json
 
 import pytest

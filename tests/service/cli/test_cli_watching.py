@@ -1,5 +1,3 @@
-"""`sellertrust model backtest | monitor | shadow`, as a person and a scheduler use them."""
-
 import time
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Letters and records over random histories."""
-
 import json
 
 from hypothesis import given

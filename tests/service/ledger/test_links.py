@@ -1,5 +1,3 @@
-"""Links in the ledger: what begins and ends with them, in the same append."""
-
 from collections.abc import Sequence
 
 import pytest
@@ -18,7 +16,6 @@ CONFIRMED, SEVERED = LinkState.CONFIRMED, LinkState.SEVERED
 
 
 def last_case(ledger: Ledger, seller: str = "late") -> CaseChanged | None:
-    """Return the last statement about the seller's case of a link, None if it is withdrawn."""
     terms = ledger.measures.of_seller(MARKET, seller, ledger.cut())
     fact = terms.cases[-1].fact if terms.cases else None
     return None if fact is None or fact.state is CaseState.WITHDRAWN else fact

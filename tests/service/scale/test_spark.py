@@ -1,5 +1,3 @@
-"""The Spark driver, against a real Spark with Java: the local driver's bytes, also when workers are killed."""
-
 import json
 import os
 import shutil
@@ -52,7 +50,6 @@ def read_answers(run: Run) -> list[bytes]:
 
 
 def workers() -> list[int]:
-    """Return the processes of Spark's Python workers on this machine that compute for this test's program."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -1,5 +1,3 @@
-"""`sellertrust badge serve`: its own process, with a client certificate."""
-
 import http.client
 import json
 import signal

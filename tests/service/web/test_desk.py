@@ -1,5 +1,3 @@
-"""The desk's frame over HTTP: sign-in, forms, pages while the service is away, and the credit file."""
-
 import re
 import threading
 from collections.abc import Iterator

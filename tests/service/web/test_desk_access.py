@@ -1,5 +1,3 @@
-"""The desk behind a proxy: mutual TLS, tokens that the server verifies, and each person's own rights."""
-
 import http.client
 import re
 import ssl

@@ -1,5 +1,3 @@
-"""The desk's queue: blind findings, consequences, undo, crashes, two reviewers, evidence, and many decisions at once."""
-
 import hashlib
 import json
 import re

@@ -1,5 +1,3 @@
-"""The desk in a real Chromium: each page looked at by axe, cases decided by keyboard alone and without script."""
-
 import hashlib
 import re
 from collections.abc import Iterator

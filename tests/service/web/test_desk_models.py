@@ -1,5 +1,3 @@
-"""Models and operations at the desk: buttons make the calls, and the server's checks decide."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The seller's page and the public report in a real Chromium, clicked through and looked at by axe."""
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

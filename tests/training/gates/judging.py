@@ -1,5 +1,3 @@
-"""Evaluations of made cases, good and spoiled, and the gates' verdicts."""
-
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any

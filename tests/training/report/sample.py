@@ -1,5 +1,3 @@
-"""A full evaluation of a simulated case, without training a model."""
-
 import copy
 from collections.abc import Sequence
 from functools import cache

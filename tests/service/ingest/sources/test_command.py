@@ -1,5 +1,3 @@
-"""`sellertrust ledger feed` and `import`: entries of a broker or file, and exit codes."""
-
 import json
 import os
 import signal
