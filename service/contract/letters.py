@@ -23,7 +23,7 @@ from service.contract.texts import DEFAULT_LANGUAGE, Texts
 from service.ledger.records import ViolationView
 
 MAX_TOLD = 100
-"""Violations that one letter tells; it counts the others."""
+"""Violations that one letter names; it counts the others."""
 
 
 def statement_messages(
