@@ -38,7 +38,7 @@ _EXPORT = (
 _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
     HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end")
 )
-_NAMED = _ENTRIES.where(HERE, among(_E.entry_id), UP_TO_LAST).order_by(_E.sequence)
+_NAMED = _ENTRIES.where(HERE, among(_E.entry_id), UP_TO_LAST)
 _KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
@@ -68,7 +68,8 @@ class EntryQueries:
         """Return entries by their ids, as of the cut, by sequence, with sealed texts opened."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
-            return _open_texts(reader, reader.rows(_NAMED, names))
+            found = sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence)
+            return _open_texts(reader, found)
 
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0
