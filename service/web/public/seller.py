@@ -24,8 +24,19 @@ from scoring.entries.field_types import is_id
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.machine import is_loopback_host
-from sellertrust.v1.answer_service_pb2 import FindTierPathResponse, ListStatementsOfReasonsResponse
-from sellertrust.v1.entry_pb2 import TIER_EXEMPLARY, Entry, Tier
+from sellertrust.v1.answer_service_pb2 import FindTierPathResponse, ListStatementsOfReasonsResponse, StatementOfReasons
+from sellertrust.v1.entry_pb2 import (
+    MEASURE_KIND_DELIVERY_HOLD,
+    MEASURE_KIND_DEPOSIT,
+    MEASURE_KIND_PAID_AHEAD_LIMIT,
+    MEASURE_KIND_ROLLING_RESERVE,
+    MEASURE_KIND_SETTLEMENT_HOLD,
+    MEASURE_KIND_SUSPENSION,
+    MEASURE_KIND_VALUE_CAP,
+    TIER_EXEMPLARY,
+    Entry,
+    Tier,
+)
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, ExplainTrustScoreResponse
 from service.web.frame.charts import Sample, draw_curve
 from service.web.frame.clients import TokenClients
@@ -43,6 +54,11 @@ LAYOUT = "seller_base.html"
 MAX_SENT = 10_000
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _NOT_ITS_PAGE = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
+_GRAVEST_FIRST = (
+    *(MEASURE_KIND_SUSPENSION, MEASURE_KIND_SETTLEMENT_HOLD, MEASURE_KIND_DELIVERY_HOLD, MEASURE_KIND_ROLLING_RESERVE),
+    *(MEASURE_KIND_PAID_AHEAD_LIMIT, MEASURE_KIND_DEPOSIT, MEASURE_KIND_VALUE_CAP),
+)
+"""A shop that is closed, then its money, then all other kinds."""
 _FORMS = {"appeal": "violation", "complaint": "measure", "evidence": "violation"}
 
 
@@ -222,8 +238,13 @@ class _Answers:
         self.path: FindTierPathResponse = client.find_tier_path(*ids, **asked)
 
     @property
+    def restrictions(self) -> list[StatementOfReasons]:
+        rank = {kind: place for place, kind in enumerate(_GRAVEST_FIRST)}
+        return sorted(self.letters.statements, key=lambda one: rank.get(one.kind, len(rank)))
+
+    @property
     def measures(self) -> dict[str, str]:
-        return {one.measure: one.title for one in self.letters.statements if one.measure}
+        return {one.measure: one.title for one in self.restrictions if one.measure}
 
     @property
     def actions(self) -> list[str]:

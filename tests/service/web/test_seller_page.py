@@ -1,4 +1,5 @@
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -130,6 +131,10 @@ def test_a_seller_sees_what_is_held_and_what_to_do(world: World) -> None:
     assert person.get(letters[0].replace("&amp;", "&")).status == 200
     exported = json.loads(person.get(f"/my/{MARKET}/s1/export.json").body)
     assert set(exported) == {"score", "letters", "path"}
+    kinds = {one["title"]: one["kind"] for one in exported["letters"]["statements"]}
+    shown = [kinds[html.unescape(title)] for title in re.findall(r"<h3>(.*?)</h3>", text)]
+    assert shown[:2] == ["MEASURE_KIND_SUSPENSION", "MEASURE_KIND_DELIVERY_HOLD"]
+    assert len(shown) == len(kinds) > 2
 
 
 def test_no_other_token_opens_a_page(world: World) -> None:
