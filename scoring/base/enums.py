@@ -309,6 +309,20 @@ class Ingredient(IntEnum):
     CORE = 5
 
 
+class TransparencyUnit(IntEnum):
+    COUNT = 1
+    HOURS = 2
+    SHARE = 3
+
+
+class ShownState(IntEnum):
+    EXACT = 1
+    AT_LEAST = 2
+    """The sum of the months that are shown; a month below `LEAST` is left out."""
+    HIDDEN = 3
+    """From 1 to 4."""
+
+
 class Tier(IntEnum):
     UNRATED = 1
     PROBATION = 2

@@ -23,13 +23,15 @@ from scoring.base.enums import (
     Kind,
     MeasureKind,
     MeasureState,
+    ShownState,
     Source,
     Status,
+    TransparencyUnit,
 )
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, SECOND
 from scoring.sampling.share import find_interval
-from scoring.transparency.hiding import LEAST, Amount, Shown, ShownState, show
+from scoring.transparency.hiding import LEAST, Amount, Shown, show
 
 HOUR = 3_600 * SECOND
 PPM = 1_000_000
@@ -56,16 +58,9 @@ class ReportRow(NamedTuple):
     content: str
 
 
-class Unit(IntEnum):
-    COUNT = 1
-    HOURS = 2
-    """The median."""
-    SHARE = 3
-
-
 class Figure(NamedTuple):
     part: str
-    unit: Unit
+    unit: TransparencyUnit
     splits: Mapping[str, Sequence[str]] = MappingProxyType({})
     """By dimension, the cells that add up to it."""
 
@@ -82,30 +77,36 @@ _SOURCES = {"source": _words(Source)}
 
 FIGURES: Mapping[str, Figure] = MappingProxyType(
     {
-        "active_sellers": Figure("denominators", Unit.COUNT),
-        "settled_orders": Figure("denominators", Unit.COUNT),
-        "orders": Figure("orders", Unit.COUNT, {"source": _words(sorted(AUTHORITIES)), **_REPORTED}),
-        "orders_hours": Figure("orders", Unit.HOURS),
-        "notices": Figure("notices", Unit.COUNT, {"source": _words(sorted(NOTICED)), **_REPORTED}),
-        "notices_hours": Figure("notices", Unit.HOURS),
+        "active_sellers": Figure("denominators", TransparencyUnit.COUNT),
+        "settled_orders": Figure("denominators", TransparencyUnit.COUNT),
+        "orders": Figure("orders", TransparencyUnit.COUNT, {"source": _words(sorted(AUTHORITIES)), **_REPORTED}),
+        "orders_hours": Figure("orders", TransparencyUnit.HOURS),
+        "notices": Figure("notices", TransparencyUnit.COUNT, {"source": _words(sorted(NOTICED)), **_REPORTED}),
+        "notices_hours": Figure("notices", TransparencyUnit.HOURS),
         "own_initiative": Figure(
-            "own_initiative", Unit.COUNT, {"source": _words(_OWN), "detection": ("software", "person"), **_REPORTED}
+            "own_initiative",
+            TransparencyUnit.COUNT,
+            {"source": _words(_OWN), "detection": ("software", "person"), **_REPORTED},
         ),
-        "own_initiative_hours": Figure("own_initiative", Unit.HOURS),
-        "confirmed": Figure("actions", Unit.COUNT, _SOURCES | _CATEGORY),
-        "listings": Figure("actions", Unit.COUNT),
-        "measures": Figure("actions", Unit.COUNT, {"kind": _words(MeasureKind), "decider": ("rule", "person")}),
-        "sellers_measured": Figure("actions", Unit.COUNT),
-        "appeals": Figure("complaints", Unit.COUNT, {"outcome": ("confirmed", "reduced", "overturned", "open")}),
-        "appeals_hours": Figure("complaints", Unit.HOURS),
-        "complaints": Figure("complaints", Unit.COUNT, {"outcome": (*_words(ComplaintOutcome), "open")}),
-        "complaints_hours": Figure("complaints", Unit.HOURS),
-        "overturned": Figure("complaints", Unit.COUNT, _SOURCES),
-        "overturned_share": Figure("complaints", Unit.SHARE),
-        "audited": Figure("automated", Unit.COUNT),
-        "accuracy": Figure("automated", Unit.SHARE),
-        "precision": Figure("automated", Unit.SHARE),
-        "recall": Figure("automated", Unit.SHARE),
+        "own_initiative_hours": Figure("own_initiative", TransparencyUnit.HOURS),
+        "confirmed": Figure("actions", TransparencyUnit.COUNT, _SOURCES | _CATEGORY),
+        "listings": Figure("actions", TransparencyUnit.COUNT),
+        "measures": Figure(
+            "actions", TransparencyUnit.COUNT, {"kind": _words(MeasureKind), "decider": ("rule", "person")}
+        ),
+        "sellers_measured": Figure("actions", TransparencyUnit.COUNT),
+        "appeals": Figure(
+            "complaints", TransparencyUnit.COUNT, {"outcome": ("confirmed", "reduced", "overturned", "open")}
+        ),
+        "appeals_hours": Figure("complaints", TransparencyUnit.HOURS),
+        "complaints": Figure("complaints", TransparencyUnit.COUNT, {"outcome": (*_words(ComplaintOutcome), "open")}),
+        "complaints_hours": Figure("complaints", TransparencyUnit.HOURS),
+        "overturned": Figure("complaints", TransparencyUnit.COUNT, _SOURCES),
+        "overturned_share": Figure("complaints", TransparencyUnit.SHARE),
+        "audited": Figure("automated", TransparencyUnit.COUNT),
+        "accuracy": Figure("automated", TransparencyUnit.SHARE),
+        "precision": Figure("automated", TransparencyUnit.SHARE),
+        "recall": Figure("automated", TransparencyUnit.SHARE),
     }
 )
 
@@ -258,12 +259,14 @@ class Tally:
         ]
 
     def show(self) -> dict[str, Value]:
-        found = {key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is Unit.COUNT}
+        found = {
+            key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
+        }
         # A seller of two months is one of the year, so the months do not add up to it.
         sellers = {name for month in self.period.months for name in self._sellers.get(month, ())}
         found["sellers_measured"] = found["sellers_measured"]._replace(shown=show([Amount(len(sellers))]))
         for key, figure in FIGURES.items():
-            if figure.unit is Unit.HOURS:
+            if figure.unit is TransparencyUnit.HOURS:
                 hours = self._hours.get(key, [])
                 found[key] = Value(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
         found["overturned_share"] = _share(found["overturned"].shown, found["confirmed"].shown)

@@ -7,19 +7,12 @@ month is divided by BY_MONTH alone; a year divides the sum of its shown months, 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+
+from scoring.base.enums import ShownState
 
 BY_MONTH = frozenset({"source"})
 """The dimensions of a month."""
 LEAST = 5
-
-
-class ShownState(Enum):
-    EXACT = "exact"
-    AT_LEAST = "at least"
-    """The sum of the months that are shown; a month below LEAST is left out."""
-    HIDDEN = "hidden"
-    """From 1 to 4."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def statements(
     that a file of the folder holds already is not written again.
     """
     written = {
-        one["puid"] for file in folder.glob("records-*.json") for one in json.loads(file.read_text())["statements"]
+        one["puid"] for file in folder.glob("records-*.json") for one in parse_json(file.read_text())["statements"]
     }
     records: list[Mapping[str, Any]] = []
     count = 0
@@ -183,7 +183,7 @@ def statements(
                 (folder / f"{name}.txt").write_text(one.text)
                 (folder / f"{name}.html").write_text(one.html)
                 count += 1
-                record = json.loads(one.record or "{}")
+                record = parse_json(one.record or "{}")
                 if record and record["puid"] not in written:
                     records.append(record)
     first = len([*folder.glob("records-*.json")])

@@ -150,10 +150,11 @@ def check_command(
     public_key: Annotated[str, typer.Option("--public-key", help="Who signed it, in hex.")],
 ) -> None:
     """Check an exported case: its signature, and the proof of each entry. Exit code 4 if anything is wrong."""
+    from scoring.base.canonical import parse_json
     from service.contract.case_export import find_faults
 
     try:
-        signed = json.loads(file.read_text(encoding="utf-8"))
+        signed = parse_json(file.read_text(encoding="utf-8"))
         faults = find_faults(signed["bundle"].encode(), signed["signature"], public_key)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise invalid("FILE", f"{file} is no exported case") from None

@@ -1,6 +1,5 @@
 """A case for an authority: a signed bundle about some sellers and nobody else, and the same for people to read."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.json_format import MessageToDict
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.enums import AUTHORITIES, Source
 from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.time import format_time
@@ -149,7 +148,7 @@ def find_faults(bundle: bytes, signature: str, public_key: str) -> list[str]:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(
             bytes.fromhex(signature), signed_bytes(bundle)
         )
-        described = json.loads(bundle)
+        described = parse_json(bundle)
         proofs = {one["sequence"]: one for one in described["proofs"]}
         missing = [one["entry_id"] for one in described["entries"] if int(one["sequence"]) not in proofs]
         unproven = [str(sequence) for sequence, one in proofs.items() if not _is_proven(one)]

@@ -1,14 +1,7 @@
 from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER, Period, Tally, Value, format_month
-from scoring.transparency.hiding import ShownState
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.contract.fields import timestamp
 from service.ledger.records import Cut
-
-_STATES = {
-    ShownState.EXACT: review_pb.SHOWN_STATE_EXACT,
-    ShownState.AT_LEAST: review_pb.SHOWN_STATE_AT_LEAST,
-    ShownState.HIDDEN: review_pb.SHOWN_STATE_HIDDEN,
-}
 
 
 def report_message(
@@ -38,12 +31,18 @@ def report_message(
 def _value_message(value: Value, period: Period) -> review_pb.TransparencyValue:
     shown = value.shown
     message = review_pb.TransparencyValue(
-        state=_STATES[shown.state], count=shown.count, value=value.value, low=value.low, high=value.high
+        state=review_pb.ShownState.ValueType(shown.state),
+        count=shown.count,
+        value=value.value,
+        low=value.low,
+        high=value.high,
     )
     for name, split in shown.splits.items():
         cells = [review_pb.TransparencyCell(name=cell, count=count) for cell, count in split.cells.items()]
         rest = shown.count - sum(split.cells.values())
         message.splits.add(dimension=name, cells=cells, together=split.together, together_count=rest)
     for month, of_month in zip(period.months if value.months else (), value.months, strict=True):
-        message.months.add(month=format_month(month), state=_STATES[of_month.state], count=of_month.count)
+        message.months.add(
+            month=format_month(month), state=review_pb.ShownState.ValueType(of_month.state), count=of_month.count
+        )
     return message

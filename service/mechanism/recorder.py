@@ -90,7 +90,10 @@ class Recorder:
         return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
 
     def follows_from_at(self, time: int) -> str:
-        return f"{self._scorer.made_by.model[:16]}:{self._scorer.policy.at(time).digest[:16]}"
+        """Return `follows_from` at a time, in microseconds; without a model if the present one was not yet served."""
+        changes = self._scorer.champion.changes
+        model = "" if changes and changes[-1].time > time else self._scorer.made_by.model
+        return f"{model[:16]}:{self._scorer.policy.at(time).digest[:16]}"
 
     @property
     def follows_from(self) -> str:

@@ -27,6 +27,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.measures import PPM, Terms, Waiver
 from scoring.policy.payout import Order
 from service.bootstrap import build_scorer
+from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
@@ -222,24 +223,34 @@ class Place:
             self.found["contested"] += 1
             self.contest(seller, self.chance.choice(shown).measure, ComplaintOutcome.REJECTED)
 
+    @staticmethod
+    def _is_noticed(cut: Cut, time: int, days: int) -> bool:
+        return days > 0 and cut.observe_time < -(-(time + days * DAY) // DAY) * DAY
+
     def check_notice(self, seller: str) -> None:
-        """Compare a seller without violations with the laxer answer of each policy whose notice runs."""
-        cut, served = self.ledger.cut(), [self.scorer.policy.now]
-        self.plain.champion.artifact = self.scorer.champion.artifact
+        """Compare a seller without violations with the laxer answer of all that was served and whose notice runs."""
+        cut, model = self.ledger.cut(), self.scorer.champion.artifact
+        served = [(model, self.scorer.policy.now)]
         moves = self.scorer.policy.history.moves(0, 99)
+        promoted = self.shelves.since or 0
         for old, new in pairwise(moves):
             policies = [self.scorer.policy.find(move.digest) for move in (old, new)]
-            days = max(policy.notice_days for policy in policies)
-            if days and cut.observe_time < -(-(new.move_time + days * DAY) // DAY) * DAY:
-                served.append(policies[0])
-        plain = [self.plain.measures(MARKET, seller, cut, policy)[0] for policy in served]
+            if self._is_noticed(cut, new.move_time, max(policy.notice_days for policy in policies)):
+                served.append((None if new.move_time < promoted else model, policies[0]))
+        earlier = [self.scorer.policy.find(move.digest) for move in moves if move.move_time <= promoted]
+        before = earlier[-1] if earlier else self.first
+        self.found["notices"] += len(served) > 1
+        if promoted and self._is_noticed(cut, promoted, before.notice_days):
+            served.append((None, before))
+        plain = []
+        for self.plain.champion.artifact, policy in served:
+            plain.append(self.plain.measures(MARKET, seller, cut, policy)[0])
         found, own = self.scorer.measures(MARKET, seller, cut)[0], plain[0]
         lax = reduce(Terms.laxer_of, (one.terms for one in plain))
         waiting = {
             name: getattr(lax, name) for name in ("listing_caps", "manual_review")
         }  # a group's cap does not wait
         tier = max((one.score.tier for one in plain if one.score.tier), default=None)
-        self.found["notices"] += len(served) > 1
         self.found["waited"] += found.terms != own.terms or found.score.tier != own.score.tier
         if (found.terms, found.score.tier, found.score.badge) != (
             replace(own.terms, **waiting), tier, own.score.badge,

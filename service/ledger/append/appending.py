@@ -12,8 +12,7 @@ from scoring.base.errors import (
     InvalidInput,
     invalid,
 )
-from scoring.entries.derivation import NewEntry
-from scoring.entries.entry import Entry, PreparedEntry, prepare, prepare_trusted
+from scoring.entries.entry import Entry, PreparedEntry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.decisions import CaseChanged, ClockMended, MeasureChanged, SellerErased
 from scoring.entries.kinds.settlement import FlowStated
@@ -21,7 +20,7 @@ from scoring.entries.kinds.table import Fact
 from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.append.batch import Batch
 from service.ledger.append.following import find_unfinished_among, position_after
-from service.ledger.append.linking import find_moved, follow_links, void_links_of_erased
+from service.ledger.append.linking import find_moved, follow_links
 from service.ledger.append.own_reports import may_decide_own, refuse_own_reports
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
@@ -141,8 +140,6 @@ def append_batch(
     new_batch = Batch.load_known(reader, fresh, sequence + 1, last_time, present)
     results = _add_all(reader, batch, known, new_batch)
     new_entries = new_batch.derivation.new_entries
-    for entry in void_links_of_erased(reader, new_entries):
-        new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
     sequence += new_batch.insert(reader)
     if moved := find_moved(reader, new_entries):
         sequence += follow_links(reader, moved, present)

@@ -32,7 +32,7 @@ from service.ledger.queries.links import LINKED, read_around, read_every, read_p
 
 DECIDE_DAYS = 30
 REFRESHED_AT_ONCE = 100
-_MOVING = frozenset({Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION, Kind.ERASURE})
+_MOVING = frozenset({Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION})
 _E = ENTRY.c
 _LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
 _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
@@ -49,12 +49,17 @@ class _Stated(NamedTuple):
     """Of statements about the case."""
 
 
-def void_links_of_erased(reader: RowReader, new_entries: Iterable[NewEntry]) -> Iterator[Entry]:
-    for new in new_entries:
-        if new.item.kind is Kind.ERASURE:
-            for row in reader.rows(_LINKS_OF, [new.seller]):
-                fact = EntryCorrected(row.entry_id, CorrectionKind.VOID, MECHANISM, "the seller was erased")
-                yield derive_entry(new.item.entry, row.entry_id, fact)
+def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
+    """Void the links of a seller before its erasure is appended, so that no sealed text follows the erasure."""
+    sequence, last_time = last_entry(reader.connection)
+    batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
+    voids = batch.derivation.new_entries
+    for row in reader.rows(_LINKS_OF, [erasure.seller]):
+        fact = EntryCorrected(row.entry_id, CorrectionKind.VOID, MECHANISM, "the seller was erased")
+        voids.append(NewEntry(prepare_trusted(derive_entry(erasure, row.entry_id, fact)), erasure.seller))
+    batch.insert(reader)
+    if moved := find_moved(reader, voids):
+        follow_links(reader, moved, present)
 
 
 def find_moved(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:

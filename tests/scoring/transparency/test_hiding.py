@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from scoring.transparency.hiding import LEAST, Amount, Shown, ShownState, show
+from scoring.base.enums import ShownState
+from scoring.transparency.hiding import LEAST, Amount, Shown, show
 
 BY = frozenset({"by"})
 

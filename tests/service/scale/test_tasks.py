@@ -163,7 +163,7 @@ def _edit(path: Path, change: Callable[[list[bytes]], None]) -> None:
     [
         (lambda lines: lines.append(lines[1]), "twice"),
         (lambda lines: lines.pop(), "altered"),
-        (lambda lines: lines.__setitem__(0, lines[0].replace(b'"version":1', b'"version":2')), "another version"),
+        (lambda lines: lines.__setitem__(0, lines[0].replace(b'"version":2', b'"version":3')), "another version"),
         (lambda lines: lines.__setitem__(0, lines[0].replace(b'"day":', b'"day":1')), "altered"),
         (lambda lines: lines.__setitem__(1, b"{}"), "cannot be read"),
     ],
