@@ -30,7 +30,7 @@ OVERRIDES = st.lists(
     st.tuples(st.integers(1, 300 * DAY), st.sampled_from([*Tier]), st.integers(1, 300 * DAY)), max_size=3
 ).map(
     lambda stated: [
-        override(f"o{n}", NOW - ago, tier, NOW - ago + lasts) for n, (ago, tier, lasts) in enumerate(stated)
+        override(f"override-{n}", NOW - ago, tier, NOW - ago + lasts) for n, (ago, tier, lasts) in enumerate(stated)
     ]
 )
 BREACHES = st.lists(
