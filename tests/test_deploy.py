@@ -103,7 +103,9 @@ def prometheus(folder: Path, metrics: str) -> Iterator[Callable[[str], Any]]:
 def test_prometheus_answers_each_panel_and_each_alert(tmp_path: Path) -> None:
     prepare(tmp_path)
     with serving(shell_of(tmp_path, metrics_address="127.0.0.1:0"), tmp_path) as address:
-        metrics = re.search(r'"metrics": "([^"]+)"', (tmp_path / "server.log").read_text())
+        log = tmp_path / "server.log"  # a thread writes it
+        wait_until(lambda: '"serving"' in log.read_text())
+        metrics = re.search(r'"metrics": "([^"]+)"', log.read_text())
         assert metrics is not None
         with prometheus(tmp_path, metrics[1]) as ask, Client(address, deadline_seconds=30) as client:
 
