@@ -26,53 +26,55 @@ app = typer.Typer()
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 
 
+Address = Annotated[
+    str, typer.Option("--address", metavar="HOST:PORT", help="Where to listen, in plain HTTP; port 0: any free one.")
+]
+MetricsAddress = Annotated[
+    str | None,
+    typer.Option("--metrics-address", metavar="HOST:PORT", help="Where Prometheus finds /metrics; default: nowhere."),
+]
+Words = Annotated[
+    Path | None,
+    typer.Option(
+        "--words", exists=True, dir_okay=False, help="TOML file of what each badge is called; default: the shipped one."
+    ),
+]
+Desk = Annotated[
+    str | None, typer.Option("--desk", metavar="HOST:PORT", help="Where staff find the desk; default: nowhere.")
+]
+DeskTls = Annotated[
+    Path | None,
+    typer.Option(
+        "--desk-tls",
+        exists=True,
+        file_okay=False,
+        help="Folder with tls.crt and tls.key of the desk, and client-ca.crt of the proxy in front of it; without it"
+        " the desk listens on loopback, and prints a code.",
+    ),
+]
+Sellers = Annotated[
+    Path | None,
+    typer.Option(
+        "--sellers",
+        metavar="FOLDER",
+        file_okay=False,
+        help="Serve each seller's own page too, by a token; documents of sellers go into this folder.",
+    ),
+]
+Evidence = Annotated[
+    str, typer.Option("--evidence", help="Folder or URL that holds the evidence; the desk shows no other.")
+]
+
+
 @app.command("serve")
 def serve(
-    address: Annotated[
-        str,
-        typer.Option("--address", metavar="HOST:PORT", help="Where to listen, in plain HTTP; port 0: any free one."),
-    ] = DEFAULT_ADDRESS,
-    metrics_address: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics-address", metavar="HOST:PORT", help="Where Prometheus finds /metrics; default: nowhere."
-        ),
-    ] = None,
-    words: Annotated[
-        Path | None,
-        typer.Option(
-            "--words",
-            exists=True,
-            dir_okay=False,
-            help="TOML file of what each badge is called; default: the shipped one.",
-        ),
-    ] = None,
-    desk: Annotated[
-        str | None,
-        typer.Option("--desk", metavar="HOST:PORT", help="Where staff find the desk; default: nowhere."),
-    ] = None,
-    desk_tls: Annotated[
-        Path | None,
-        typer.Option(
-            "--desk-tls",
-            exists=True,
-            file_okay=False,
-            help="Folder with tls.crt and tls.key of the desk, and client-ca.crt of the proxy in front of it; without it"
-            " the desk listens on loopback, and prints a code.",
-        ),
-    ] = None,
-    sellers: Annotated[
-        Path | None,
-        typer.Option(
-            "--sellers",
-            metavar="FOLDER",
-            file_okay=False,
-            help="Serve each seller's own page too, by a token; documents of sellers go into this folder.",
-        ),
-    ] = None,
-    evidence: Annotated[
-        str, typer.Option("--evidence", help="Folder or URL that holds the evidence; the desk shows no other.")
-    ] = "",
+    address: Address = DEFAULT_ADDRESS,
+    metrics_address: MetricsAddress = None,
+    words: Words = None,
+    desk: Desk = None,
+    desk_tls: DeskTls = None,
+    sellers: Sellers = None,
+    evidence: Evidence = "",
     ready_file: ReadyFile = None,
 ) -> None:
     """Serve badges, public reports, sellers' pages and the staff's desk over HTTP until SIGTERM.
@@ -87,10 +89,7 @@ def serve(
     except ValueError as error:
         raise invalid("--address", str(error)) from None
     settings = load()
-    options = Options(
-        address=address,
-        words=words or SHIPPED_WORDS,
-    )
+    options = Options(address=address, words=words or SHIPPED_WORDS)
     with connect(settings) as client:
         options_of_desk = None if desk is None else _desk_options(client, settings, desk, desk_tls, evidence)
         pages = None if sellers is None else _seller_pages(client, settings, sellers)

@@ -164,9 +164,7 @@ def verify(
 ) -> None:
     """Verify the ledger, the audit file, a backup, remembered scores, a loss certificate or a recovery.
 
-    Exit code 4 on a mismatch.
-
-    With book and rescored, exit code 3 if there is nothing to verify, and 5 if nothing could be compared.
+    Exit code 4 on a mismatch. With book and rescored, 3 if there is nothing to verify, and 5 if nothing could be compared.
 
     ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
     mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
