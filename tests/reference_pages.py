@@ -32,19 +32,69 @@ from tests import openapi
 PROTO = Path(__file__).parents[1] / "proto" / "sellertrust" / "v1"
 
 WHERE = {
-    "These ask a server (`SELLERTRUST_TARGET`)": "score, measures, payouts, audit plan, audit estimate, simulate, path,"
-    " replay, statements, badge, case, violation, network show, network rings, network refresh, network export,"
-    " notifier, report, proposal, policy commit, policy rollback, policy show,"
-    " ledger append, ledger list, verify book, access --audit",
-    "These read the database directly. `verify audit --server` asks a server instead; `train`, `model backtest` and `model"
-    " monitor` read a file with `--export`": "rescore, task plan, policy preview, ledger export, ledger backup,"
-    " ledger checkpoint, verify ledger, verify audit, verify rescored, train, model backtest, model monitor",
-    "These write to the database directly. On SQLite the server must be stopped. With `--server`, `ledger erase` and `ledger"
-    " mend-clock` ask a server instead": "ledger import, ledger feed, ledger erase, ledger mend-clock, ledger restore,"
-    " ledger upgrade, serve",
-    "The others need no server and no database, though `doctor` looks at both, and `policy certify --ledger` at the"
-    " database": "access, audit check, network digest, network check,"
-    " verify backup, verify certificate, model, policy, doctor, task run",
+    "server": [
+        "score",
+        "measures",
+        "payouts",
+        "audit plan",
+        "audit estimate",
+        "simulate",
+        "path",
+        "replay",
+        "statements",
+        "badge",
+        "case",
+        "violation",
+        "network show",
+        "network rings",
+        "network refresh",
+        "network export",
+        "notifier",
+        "report",
+        "proposal",
+        "policy commit",
+        "policy rollback",
+        "policy show",
+        "ledger append",
+        "ledger list",
+        "verify book",
+        "access --audit",
+    ],
+    "database": [
+        "rescore",
+        "task plan",
+        "policy preview",
+        "ledger export",
+        "ledger backup",
+        "ledger checkpoint",
+        "verify ledger",
+        "verify audit",
+        "verify rescored",
+        "train",
+        "model backtest",
+        "model monitor",
+    ],
+    "database alone": [
+        "ledger import",
+        "ledger feed",
+        "ledger erase",
+        "ledger mend-clock",
+        "ledger restore",
+        "ledger upgrade",
+        "serve",
+    ],
+    "files": [
+        "access",
+        "audit check",
+        "network digest",
+        "network check",
+        "verify backup",
+        "verify certificate",
+        "model",
+        "policy",
+        "doctor",
+        "task run",
+    ],
 }
 
 KINDS_FIELDS = (
@@ -145,10 +195,14 @@ def _commands() -> Iterator[str]:
     yield from _table("code", "means", "when")
     yield from (f"| {int(code)} | {words} | {when} |" for code, (words, when) in EXIT_CODES.items())
     yield ""
-    yield "## Where commands work"
+    yield "## What commands work on"
     yield ""
-    for title, names in WHERE.items():
-        yield f"- {title}: {', '.join(f'`{name}`' for name in names.split(', '))}."
+    yield "- `server`: it asks `SELLERTRUST_TARGET`."
+    yield "- `database`: it reads the database itself. With `--export`, `train`, `model backtest` and `model monitor` read a"
+    yield "  file instead. With `--server`, `verify audit` asks a server."
+    yield "- `database alone`: it writes to the database itself, so on SQLite the server must be stopped. With `--server`,"
+    yield "  `ledger erase` and `ledger mend-clock` ask a server instead."
+    yield "- `files`: it needs neither. But `doctor` looks at both, and `policy certify --ledger` reads the database."
     root = command_tree()
     single = {name: command for name, command in root.commands.items() if not hasattr(command, "commands")}
     groups = {name: command.commands for name, command in root.commands.items() if hasattr(command, "commands")}
@@ -159,10 +213,18 @@ def _commands() -> Iterator[str]:
         yield ""
         yield f"## {title}"
         yield ""
-        yield from _table("command", "does", "arguments and options")
+        yield from _table("command", "works on", "does", "arguments and options")
         for name, command in sorted(commands.items()):
             first = (command.help or "").partition("\n\n")[0]
-            yield f"| `{name}` | {_first_sentence(first)} | {_parameters(command)} |"
+            place = _find_places(f"{title} {name}".removeprefix("sellertrust "))
+            yield f"| `{name}` | {place} | {_first_sentence(first)} | {_parameters(command)} |"
+
+
+def _find_places(command: str) -> str:
+    """Return what a command works on: by its own name or with its arguments, else by the name of its group."""
+    group = command.partition(" ")[0]
+    own = [place for place, names in WHERE.items() if any(f"{name} ".startswith(f"{command} ") for name in names)]
+    return ", ".join(own or [place for place, names in WHERE.items() if group in names])
 
 
 def command_tree() -> Any:

@@ -69,7 +69,7 @@ def test_every_command_says_whether_it_needs_a_server() -> None:
         for name, command in root.commands.items()
         for child in getattr(command, "commands", {"": None})
     }
-    said = [name for commands in reference.WHERE.values() for name in commands.split(", ")]
+    said = [name for commands in reference.WHERE.values() for name in commands]
     assert len(said) == len(set(said))
     covered = {
         name for name in names if name.split()[0] in said or any(f"{one} ".startswith(f"{name} ") for one in said)
