@@ -144,10 +144,10 @@ class LedgerServiceServicer(object):
     def StreamEntries(self, request_iterator, context):
         """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
         message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
-        their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
-        INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
-        `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
-        a second. Later silence is allowed.
+        their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
+        if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
+        if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
+        is allowed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

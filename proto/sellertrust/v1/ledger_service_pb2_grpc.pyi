@@ -47,10 +47,10 @@ class LedgerServiceStub:
     StreamEntries: _grpc.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]
     """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
     message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
-    their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
-    INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
-    `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
-    a second. Later silence is allowed.
+    their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
+    if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
+    if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
+    is allowed.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
     """Lists entries by sequence, as of any time."""
@@ -109,10 +109,10 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     StreamEntries: _aio.StreamStreamMultiCallable[_ledger_service_pb2.StreamEntriesRequest, _ledger_service_pb2.StreamEntriesResponse]  # type: ignore[assignment]
     """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
     message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
-    their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
-    INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
-    `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
-    a second. Later silence is allowed.
+    their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
+    if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
+    if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
+    is allowed.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries by sequence, as of any time."""
@@ -180,10 +180,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.StreamEntriesResponse], _abc.AsyncIterator[_ledger_service_pb2.StreamEntriesResponse]]:
         """Appends batches on one stream: each request message is one batch, atomic as in AppendEntries, with one response
         message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
-        their answers. After UNAVAILABLE send the unanswered batches again on a new stream. The stream ends with
-        INVALID_ARGUMENT if the first message has no valid `parent` or a message is garbled, with RESOURCE_EXHAUSTED and
-        `TOO_MANY_CALLS` without a free stream for this client, and with DEADLINE_EXCEEDED if the first message takes over
-        a second. Later silence is allowed.
+        their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
+        if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
+        if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
+        is allowed.
         """
 
     @_abc_1.abstractmethod
