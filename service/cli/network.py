@@ -4,14 +4,13 @@ import sys
 import unicodedata
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from scoring.base.enums import LinkKind, Source
 from scoring.base.errors import invalid
-from scoring.entries.field_types import parse_word
-from service.cli.common import client
+from service.cli.common import client, parse_option
 from service.cli.options import Marketplace
 from service.cli.output import Exit, Format, Output, emit, emit_one, format_count, say, write
 from service.cli.rows import dict_of, row_of
@@ -35,10 +34,7 @@ def digest_command(
     from service.api.telemetry.logs import load_or_make_key
 
     settings = load()
-    try:
-        word = parse_word(LinkKind, kind).name.lower()
-    except ValueError as error:
-        raise invalid("KIND", str(error)) from None
+    word = parse_option("KIND", LinkKind, kind).name.lower()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     key, where = load_or_make_key(settings.data_dir / KEY_FILE), marketplace or settings.marketplace
     for line in sys.stdin:
@@ -118,10 +114,7 @@ def export_command(
     from sellertrust.v1 import entry_pb2
     from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
 
-    try:
-        source = parse_word(Source, authority)
-    except ValueError as error:
-        raise invalid("--authority", str(error)) from None
+    source = parse_option("--authority", Source, authority)
     with client(marketplace) as (connection, where):
         request = ExportCaseRequest(
             parent=marketplace_name(where),
@@ -135,9 +128,10 @@ def export_command(
             made = connection.create_proposal(request, actor=actor, reason=reason)
             say(f"{made.name} is proposed; another person approves it: sellertrust proposal decide")
             return
-        done = connection.carry_out(connection.get_proposal(proposal_name(proposal.rpartition("/")[2], where)))
-    if not isinstance(done, ExportCaseResponse):
-        raise invalid("--proposal", "is of another request")
+        found = connection.get_proposal(proposal_name(proposal.rpartition("/")[2], where))
+        if found.WhichOneof("request") != "export_case":
+            raise invalid("--proposal", "is of another request")
+        done = cast(ExportCaseResponse, connection.carry_out(found))
     signed = {name: getattr(done, name) for name in ("bundle", "signature", "public_key")}
     (folder / "case.json").write_text(json.dumps(signed), encoding="utf-8")
     (folder / "case.html").write_text(done.html, encoding="utf-8")

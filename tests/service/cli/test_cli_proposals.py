@@ -67,7 +67,9 @@ def test_an_override_is_proposed_approved_and_carried_out(shell: Connect, tmp_pa
     )
     done = bert.json("proposal", "decide", name, "approve", "--digest", made["digest"][:12], *SAID)
     assert (done["state"], done["persons_missing"]) == ("approved", 0)
-    for is_there in (False, True):
+    case = ("--authority", "customs", "--legal-basis", "law 1", *SAID)
+    assert "--proposal" in anna.error(2, "network", "export", "s-1", *case, "--proposal", name)
+    for is_there in (False, True):  # another command carried out nothing
         [result] = anna.json("proposal", "carry-out", name)["results"]
         assert (result["entry_id"], result.get("already_present", False)) == ("o-1", is_there)
     assert "error" in bert.error(3, "proposal", "show", "none")
