@@ -61,6 +61,12 @@ def describe_value(value: MeasureValue, currency: str) -> str:
             f"at most {money(one.at_most_minor, currency)} on orders younger than {one.days} days"
         ),
         "waiver": lambda: f"exempts from {word(MeasureKind.Name(one.waives)).lower()}",
-        "suspension": lambda: "closes the account" if one.terminates else f"{one.days} days",
+        "suspension": lambda: (
+            "closes the account"
+            if one.terminates
+            else "until a plan of action is accepted"
+            if one.until_plan
+            else f"{one.days} days"
+        ),
     }
     return texts[kind]()
