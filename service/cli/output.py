@@ -111,10 +111,10 @@ def exit_code(error: Exception) -> Exit:
 
 
 EXTRAS = {
-    "training": {"jinja2", "polars", "threadpoolctl"},
+    "training": {"polars", "threadpoolctl"},
     "postgres": {"psycopg"},
     "brokers": {"confluent_kafka", "nats"},
-    "web": {"starlette", "uvicorn"},
+    "web": {"jinja2", "starlette", "uvicorn"},
     "spark": {"pandas", "pyarrow", "pyspark"},
     "otel": {"opentelemetry"},
 }
