@@ -10,7 +10,8 @@ Deadlines, retries and errors are as in `sellertrust.client`.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sellertrust.requests import invoke, marketplace_name, pages
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntriesResponse
@@ -45,6 +46,13 @@ Proposable = (
 Done = (
     PromoteModelResponse | DecideViolationsResponse | AppendEntriesResponse | CommitPolicyResponse | ExportCaseResponse
 )
+_FIELDS: Mapping[type[Proposable], str] = {
+    PromoteModelRequest: "promote_model",
+    DecideViolationsRequest: "decide_violations",
+    AppendEntriesRequest: "append_entries",
+    CommitPolicyRequest: "commit_policy",
+    ExportCaseRequest: "export_case",
+}
 
 
 def proposal_name(proposal: str, marketplace: str = "") -> str:
@@ -76,17 +84,7 @@ class Proposals:
         `proposal_id` makes a retry safe.
         """
         message = CreateProposalRequest(proposal_id=proposal_id or uuid.uuid4().hex, actor=actor, reason=reason)
-        match request:
-            case PromoteModelRequest():
-                message.promote_model.CopyFrom(request)
-            case DecideViolationsRequest():
-                message.decide_violations.CopyFrom(request)
-            case AppendEntriesRequest():
-                message.append_entries.CopyFrom(request)
-            case CommitPolicyRequest():
-                message.commit_policy.CopyFrom(request)
-            case ExportCaseRequest():
-                message.export_case.CopyFrom(request)
+        getattr(message, _FIELDS[type(request)]).CopyFrom(request)
         return invoke(self._proposals.CreateProposal, message, deadline_seconds).proposal
 
     def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
@@ -119,25 +117,18 @@ class Proposals:
         A repeated call changes nothing more. A bulk decision takes calls of 10,000: call again while the answer's
         `remaining` is above 0. Raises ValueError if the proposal was erased.
         """
-        match proposal.WhichOneof("request"):
-            case "promote_model":
-                promotion = PromoteModelRequest(proposal=proposal.name)
-                promotion.MergeFrom(proposal.promote_model)
-                return invoke(self._models.PromoteModel, promotion, deadline_seconds)
-            case "decide_violations":
-                decision = DecideViolationsRequest(proposal=proposal.name)
-                decision.MergeFrom(proposal.decide_violations)
-                return invoke(self._reviews.DecideViolations, decision, deadline_seconds)
-            case "append_entries":
-                batch = AppendEntriesRequest(proposal=proposal.name)
-                batch.MergeFrom(proposal.append_entries)
-                return invoke(self._ledger.AppendEntries, batch, deadline_seconds)
-            case "commit_policy":
-                commit = CommitPolicyRequest(proposal=proposal.name)
-                commit.MergeFrom(proposal.commit_policy)
-                return invoke(self._policies.CommitPolicy, commit, deadline_seconds)
-            case "export_case":
-                case = ExportCaseRequest(proposal=proposal.name)
-                case.MergeFrom(proposal.export_case)
-                return invoke(self._networks.ExportCase, case, deadline_seconds)
-        raise ValueError("the proposal was erased with the seller whom it was about, or is of a newer release")
+        field = proposal.WhichOneof("request")
+        if field is None:
+            raise ValueError("the proposal was erased with the seller whom it was about, or is of a newer release")
+        proposed = getattr(proposal, field)
+        request = type(proposed)(proposal=proposal.name)
+        request.MergeFrom(proposed)
+        calls: dict[str, Any] = {
+            "promote_model": self._models.PromoteModel,
+            "decide_violations": self._reviews.DecideViolations,
+            "append_entries": self._ledger.AppendEntries,
+            "commit_policy": self._policies.CommitPolicy,
+            "export_case": self._networks.ExportCase,
+        }
+        done: Done = invoke(calls[field], request, deadline_seconds)
+        return done
