@@ -23,9 +23,6 @@ from service.cli.rows import dict_of
 
 simulation, way, again, reasons = typer.Typer(), typer.Typer(), typer.Typer(), typer.Typer()
 
-BATCH = 100
-"""Records that the transparency database takes at once."""
-
 ForSeller = Annotated[bool, typer.Option("--for-seller", help="Show only what the seller itself may see.")]
 
 
@@ -171,6 +168,8 @@ def statements(
     A letter is a .txt and an .html file. Records for the EU transparency database go into files of at most 100; a record
     that a file of the folder holds already is not written again.
     """
+    from service.contract.dsa_records import MAX_BATCH
+
     written = {
         one["puid"] for file in folder.glob("records-*.json") for one in parse_json(file.read_text())["statements"]
     }
@@ -187,8 +186,8 @@ def statements(
                 if record and record["puid"] not in written:
                     records.append(record)
     first = len([*folder.glob("records-*.json")])
-    for number, begin in enumerate(range(0, len(records), BATCH), first + 1):
-        batch = {"statements": records[begin : begin + BATCH]}
+    for number, begin in enumerate(range(0, len(records), MAX_BATCH), first + 1):
+        batch = {"statements": records[begin : begin + MAX_BATCH]}
         (folder / f"records-{number:05}.json").write_text(json.dumps(batch, ensure_ascii=False, indent=1) + "\n")
     write(f"{count:,} letters and {len(records):,} new records in {folder}\n")
 

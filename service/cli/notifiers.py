@@ -35,11 +35,10 @@ def show_notifiers(
     """
     times = times_of(observe_time, known_time)
     with client(marketplace) as (connection, where):
-        review = connection
         if notifier:
-            emit_one(_row(review.get_notifier(where, notifier, **times)), output)
+            emit_one(_row(connection.get_notifier(where, notifier, **times)), output)
             return
-        found = review.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
+        found = connection.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
         rows = [_row(one) for one in cut_to_limit(limit, found)]
     emit(rows, output, COLUMNS)
 

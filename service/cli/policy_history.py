@@ -70,8 +70,7 @@ def commit(
     losses = _read_losses(accept_loss or [], found.rule_book.currency)
     ground = ImmediateGround.Value(f"IMMEDIATE_GROUND_{(immediate.value if immediate else 'unspecified').upper()}")
     with client() as (connection, _):
-        policies = connection
-        replaced = policies.get_policy(expected or "head").policy
+        replaced = connection.get_policy(expected or "head").policy
         if proposes:
             request = CommitPolicyRequest(
                 text=found.text,
@@ -85,7 +84,7 @@ def commit(
             propose(connection, request, actor=who, reason=reason, output=output)
             return
         try:
-            done = policies.commit_policy(
+            done = connection.commit_policy(
                 found.text,
                 actor=who,
                 reason=reason,
@@ -119,9 +118,8 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
     Servers follow within a second. Only a commit brings back what a rollback removed.
     """
     with client() as (connection, _):
-        policies = connection
-        digest = policies.get_policy(expected).policy.digest if expected else None
-        done = policies.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
+        digest = connection.get_policy(expected).policy.digest if expected else None
+        done = connection.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
     _report(done.move, done.serving_digest, output)
 
 
@@ -137,15 +135,14 @@ def show(
     if history and policy != "head":
         raise invalid("--history", "lists every policy; leave out POLICY, or --history")
     with client() as (connection, _):
-        policies = connection
         if history:
             rows = [
-                _make_policy_move_row(one, output, _find_currency(policies, one))
-                for one in policies.list_policy_moves()
+                _make_policy_move_row(one, output, _find_currency(connection, one))
+                for one in connection.list_policy_moves()
             ]
             emit(rows, output)
             return
-        found = policies.get_policy(policy)
+        found = connection.get_policy(policy)
     shown, commit = found.policy, found.commit
     if output is Format.JSON:
         row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
@@ -159,9 +156,9 @@ def show(
     write(shown.text)
 
 
-def _find_currency(policies: Client, move: PolicyMove) -> str:
+def _find_currency(connection: Client, move: PolicyMove) -> str:
     has_amounts = move.accepted_losses or move.sequence_losses
-    return _read_currency(policies.get_policy(move.policy.rpartition("/")[2]).policy.text) if has_amounts else ""
+    return _read_currency(connection.get_policy(move.policy.rpartition("/")[2]).policy.text) if has_amounts else ""
 
 
 def _read_currency(text: str) -> str:

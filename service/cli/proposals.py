@@ -52,11 +52,10 @@ def show(
     if proposal and models:
         raise invalid("--models", "lists proposals; leave out PROPOSAL, or --models")
     with client(marketplace) as (connection, where):
-        asking = connection
         if proposal:
-            emit_one(proposal_row(asking.get_proposal(_full_name(proposal, where)), output), output)
+            emit_one(proposal_row(connection.get_proposal(_full_name(proposal, where)), output), output)
             return
-        found = asking.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
+        found = connection.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
         rows = [proposal_row(one, output) for one in cut_to_limit(limit, found)]
     emit(rows, output, [Column(name) for name in _SUMMARY])
 
@@ -84,13 +83,13 @@ def decide(
             "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
         )
     with client(marketplace) as (connection, where):
-        name, asking = _full_name(proposal, where), connection
+        name = _full_name(proposal, where)
         if outcome is Outcome.APPROVE:
-            present = asking.get_proposal(name).digest
+            present = connection.get_proposal(name).digest
             whole = present if present.startswith(digest) else digest.ljust(64, "0")
-            found = asking.approve_proposal(name, whole, actor=actor, reason=reason)
+            found = connection.approve_proposal(name, whole, actor=actor, reason=reason)
         else:
-            found = asking.withdraw_proposal(name, actor=actor, reason=reason)
+            found = connection.withdraw_proposal(name, actor=actor, reason=reason)
     emit_one(proposal_row(found, output), output)
 
 
@@ -98,14 +97,13 @@ def decide(
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """Make the call in an approved proposal: all of it, once however often called."""
     with client(marketplace) as (connection, where):
-        asking = connection
-        found = asking.get_proposal(_full_name(proposal, where))
+        found = connection.get_proposal(_full_name(proposal, where))
         if found.WhichOneof("request") is None:
             raise invalid("PROPOSAL", "was erased with the seller whom it was about, or is of a newer release")
-        done = asking.carry_out(found)
+        done = connection.carry_out(found)
         while isinstance(done, DecideViolationsResponse) and done.remaining:
             say(f"{done.decided:,} of {done.count:,} decided")
-            done = asking.carry_out(found)
+            done = connection.carry_out(found)
     emit_one(dict_of(done), output)
 
 

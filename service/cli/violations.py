@@ -185,11 +185,10 @@ def queue(
     Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
     """
     with client(marketplace) as (connection, where):
-        review = connection
         times = times_of(observe_time, known_time)
-        found = review.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
+        found = connection.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
         rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
-        cases = review.list_cases(where)
+        cases = connection.list_cases(where)
         remedy = "" if rows else describe_empty(connection, f"marketplaces/{where}")
     for row in rows:
         row |= {"priority": round(row["priority"], 1), "probability_upheld": round(row["probability_upheld"], 3)}
@@ -324,11 +323,11 @@ def _show_bulk(done: DecideViolationsResponse, wanted: dict[str, Any], output: F
 
 
 def _decide_all(
-    review: Client, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
+    connection: Client, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
 ) -> DecideViolationsResponse:
     execute, name = wanted["execute"], wanted["decision_id"]
     try:
-        while (done := review.decide_violations(marketplace, action, **wanted)).remaining and execute:
+        while (done := connection.decide_violations(marketplace, action, **wanted)).remaining and execute:
             say(f"{done.decided:,} of {done.count:,} decided")
     except (SellertrustCallError, KeyboardInterrupt) as error:
         may_go_on = isinstance(error, KeyboardInterrupt) or exit_code(error) in (Exit.UNAVAILABLE, Exit.UNFORESEEN)

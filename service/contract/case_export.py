@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.json_format import MessageToDict
 
-from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.canonical import parse_json
 from scoring.base.enums import AUTHORITIES, Source
 from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.time import format_time
@@ -166,7 +166,3 @@ def _is_proven(proof: Mapping[str, Any]) -> bool:
         node = node_hash(*pair)
     before, first, last = bytes.fromhex(proof["chain_before"]), proof["first_sequence"], proof["last_sequence"]
     return bool(first <= proof["sequence"] <= last and chain_of(before, node, first, last).hex() == proof["chain"])
-
-
-def bundle_of(described: Mapping[str, Any]) -> bytes:
-    return canonical_json(described)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scoring.base.canonical import canonical_json
 from scoring.base.errors import ApprovalRequired, SellerNotFound, invalid
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.case_record import list_links
@@ -11,7 +12,7 @@ from sellertrust.v1 import network_service_pb2 as pb
 from service.access.rights import Right
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.case_export import MAX_ENTRIES, bundle_of, case_of, describe_case, signed_bytes, write_html
+from service.contract.case_export import MAX_ENTRIES, case_of, describe_case, signed_bytes, write_html
 from service.contract.network import (
     certificate_message,
     month_messages,
@@ -99,7 +100,7 @@ class NetworkServicer:
         violations, _ = self._ledger.violations.list(marketplace, cut, sellers=case.sellers, limit=MAX_ENTRIES)
         proofs = self._ledger.seals.prove([one.sequence for one in entries])
         described = describe_case(case, entries, violations, proofs, approval, cut.observe_time)
-        bundle, key = bundle_of(described), load_or_make_key(self._key)
+        bundle, key = canonical_json(described), load_or_make_key(self._key)
         return pb.ExportCaseResponse(
             bundle=bundle.decode(),
             signature=key.sign(signed_bytes(bundle)).hex(),
