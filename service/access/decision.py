@@ -48,7 +48,10 @@ class Grant:
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def to(self, principal: str) -> "Grant":
-        return replace(self, sellers=frozenset({re.split("[#/:]", principal)[-1]})) if self.sellers == OWN else self
+        if self.sellers != OWN:
+            return self
+        subject = principal.partition("#")[2]  # a further # belongs to it
+        return replace(self, sellers=frozenset({re.split("[/:]", subject)[-1]}))
 
     def covers(self, asked: NeededRight) -> bool:
         right, marketplace, seller, kind, source, notifier, entry_id, action = asked

@@ -262,11 +262,14 @@ def test_both_languages_have_every_text() -> None:
     assert shape(TEXTS["en"]) == shape(TEXTS["zh"])
 
 
-def test_an_own_grant_follows_the_subject(world: World) -> None:
+@pytest.mark.parametrize(("subject", "others"), [("s1", ["s2"]), ("evil#s1", ["s1", "evil"])])
+def test_an_own_grant_follows_the_subject(world: World, subject: str, others: list[str]) -> None:
     shown = world.callers.shown("web").options()
-    token = world.token("s1")
+    token = world.token(subject)
     with world.callers.running.client(**shown, token=lambda: token) as client:
-        assert client.explain_trust_score(MARKET, "s1", audience=AUDIENCE_SELLER).audience_answer.sentences
-        with pytest.raises(SellertrustCallError) as refused:
-            client.explain_trust_score(MARKET, "s2", audience=AUDIENCE_SELLER)
-        assert refused.value.code is grpc.StatusCode.PERMISSION_DENIED
+        if "#" not in subject:
+            assert client.explain_trust_score(MARKET, subject, audience=AUDIENCE_SELLER).audience_answer.sentences
+        for other in others:
+            with pytest.raises(SellertrustCallError) as refused:
+                client.explain_trust_score(MARKET, other, audience=AUDIENCE_SELLER)
+            assert refused.value.code is grpc.StatusCode.PERMISSION_DENIED
