@@ -17,7 +17,7 @@ from scoring.policy.measures import (
     show_aspect,
 )
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Quantity, RuleBook, Settled, Situation, is_worse_with_more
+from scoring.policy.rules import Applied, Quantity, Rule, RuleBook, Settled, Situation, is_worse_with_more
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -43,13 +43,13 @@ def find_contradictions(policy: Policy) -> list[str]:
             f"rules tell {len(space):,} situations apart, and at most {MAX_CELLS:,} can be checked; state fewer"
             " different values of standing, incidents, steps and dates",
         ]
-    terms = {cell: policy.rule_book.terms(space.situation(0, cell)) for cell in space.cells()}
+    answers = {cell: _answer(policy.rule_book, space.situation(0, cell)) for cell in space.cells()}
     lax: dict[tuple[str, str], str] = {}
-    for better, worse in _neighbours(space, terms):
-        if worse not in terms:
+    for better, worse in _neighbours(space, answers):
+        if worse not in answers or answers[worse] == answers[better]:
             continue
-        sellers = space.situation(0, worse), space.situation(0, better)
-        found_laxer = [*_laxer(terms[worse], terms[better], space), *_find_lifted(policy.rule_book, *sellers)]
+        (terms, suspensions), (stricter_terms, stricter_suspensions) = answers[worse], answers[better]
+        found_laxer = [*_laxer(terms, stricter_terms, space), *_find_lifted(suspensions, stricter_suspensions)]
         for aspect, value, stricter in found_laxer:
             if (one := (aspect, stricter)) not in lax:  # one fault, though several situations show it
                 rules = _stating(policy, aspect, space.situation(0, better))
@@ -102,15 +102,20 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
             yield aspect, _shown(aspect, value), _shown(aspect, stricter[aspect])
 
 
-def _find_lifted(rules: RuleBook, worse: Situation, better: Situation) -> Iterator[tuple[str, str, str]]:
-    """Yield each suspension that a worse seller escapes some day, as (aspect, value, stricter).
+def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule, Suspension]]]:
+    """Return the terms of a seller and its suspensions, waived ones included."""
+    applied = rules.apply(seller)
+    suspensions = [(one.rule, one.stated) for one in applied if isinstance(one.stated, Suspension)]
+    return combine(one.current for one in applied if not one.waived), suspensions
+
+
+def _find_lifted(
+    here: list[tuple[Rule, Suspension]], there: list[tuple[Rule, Suspension]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each suspension `there` of a better seller that a worse one escapes some day, as (aspect, value, stricter).
 
     Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
     """
-    here, there = (
-        [(one.rule, one.stated) for one in rules.apply(seller) if isinstance(one.stated, Suspension)]
-        for seller in (worse, better)
-    )
     if any(stated.terminates and not stated.notice_days for _, stated in here):
         return
     others_close = any(stated.terminates for _, stated in here)

@@ -243,7 +243,7 @@ def test_the_other_code_proves_every_certificate_and_its_attacks(
     A reserve is rounded by order. The replay has no good orders, but a cheat may have as many as it likes.
     """
     data, parts = world
-    found = certified(data, **parts)
+    found, policy = certified(data, **parts), policy_of(data)
     names = {rule["id"] for rule in data["rules"]}
     exact = "earning" not in names and ("reserve" not in names or data["trade"]["smallest_order_minor"] > 10**5)
     for verdict in found["verdicts"].values():
@@ -255,7 +255,7 @@ def test_the_other_code_proves_every_certificate_and_its_attacks(
             - attack["deposit_minor"]
         )
         assert verdict["most_minor"] == max(total, 0)
-        played = replay(policy_of(data), assumed(**parts), attack)
+        played = replay(policy, assumed(**parts), attack)
         assert total - 1 <= played <= total if exact else played <= total
 
 
