@@ -23,7 +23,7 @@ from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.effects import Effect, effect_of
-from service.web.desk.evidence import FILE_POLICY, read_evidence
+from service.web.desk.evidence import FILE_POLICY, File, find_problem, read_evidence
 from service.web.desk.journal import Decision, Finding, Journal, Taken, new_id
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
 from service.web.frame.rendering import HEADERS, redirect
@@ -38,8 +38,9 @@ class Choice(NamedTuple):
     reason: str
 
 
+BY_EVIDENCE = Choice("1", "confirm", "The evidence shows the breach.")
 CHOICES = (
-    Choice("1", "confirm", "The evidence shows the breach."),
+    BY_EVIDENCE,
     Choice("2", "confirm", "The listing itself shows the breach."),
     Choice("3", "confirm", "An authority or a laboratory found the breach."),
     Choice("4", "dismiss", "The evidence does not show a breach."),
@@ -74,13 +75,16 @@ class CasePages:
         actor, case = visit.visitor.actor, self._journal.case(name)
         allowed = {Action.Name(action).removeprefix("ACTION_").lower() for action in violation.allowed_actions}
         finding = case.finding.get(actor) or case.votes.get(actor)
+        fact = report_of(recorded)
+        unshown = find_problem(self._evidence, fact.evidence_uri, fact.evidence_sha256)
         return visit.page(
             "case.html",
             400 if problems else 200,
             id=name,
             violation=violation,
             seller=violation.seller.rpartition("/")[2],
-            fact=report_of(recorded),
+            fact=fact,
+            unshown=unshown,
             description=_DESCRIPTIONS.get(violation.violation_type, ""),
             deadline=deadline_of(violation),
             now=self._queue.now(visit.visitor),
@@ -90,6 +94,7 @@ class CasePages:
             waiting=case.waiting,
             finding=finding,
             words=ACTION_WORDS,
+            without="" if unshown is None else BY_EVIDENCE.key,
             groups=group_choices(allowed | {"review"}),
             severities=SEVERITIES[: violation.severity - 1] if "reduce" in allowed else (),
             given={field: visit.field(field) for field in ("choice", "words", "severity")},
@@ -99,11 +104,13 @@ class CasePages:
 
     def find(self, visit: Visit) -> Response:
         """Take the first step's answer."""
-        name, violation, _ = self._case(visit)
+        name, violation, recorded = self._case(visit)
         choice = next((one for one in CHOICES if one.key == visit.field("choice")), None)
         words, problems = visit.field("words"), []
         if choice is None:
-            problems.append(("choice-0", "Choose what you found"))
+            problems.append(("finding", "Choose what you found"))
+        elif choice is BY_EVIDENCE and (obstacle := self._evidence_obstacle(visit, name, report_of(recorded))):
+            problems.append((f"choice-{choice.key}", f"{obstacle.title}. {obstacle.text}"))
         elif choice.action == "review" and not words:
             problems.append(("words", "Write what information is missing"))
         elif choice.action == "reduce" and visit.field("severity") not in SEVERITIES:
@@ -132,20 +139,29 @@ class CasePages:
         return self._go_on(visit)
 
     def open_evidence(self, visit: Visit) -> Response:
-        name = self._case(visit)[0]
+        name, _, recorded = self._case(visit)
+        self._read_evidence(recorded)
         self._journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
-        _, _, recorded = self._case(visit)
-        fact = report_of(recorded)
-        if not fact.evidence_uri or not fact.evidence_sha256:
-            raise Problem(404, "There is no evidence to show", "The report names none, or none with a digest.")
-        file = read_evidence(self._evidence, fact.evidence_uri, fact.evidence_sha256)
+        file = self._read_evidence(self._case(visit)[2])
         headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
         if file.media_type == "application/octet-stream":
             headers |= {"Content-Disposition": "attachment"}
         return Response(file.body, headers=headers, media_type=file.media_type)
+
+    def _read_evidence(self, recorded: Sequence[Entry]) -> File:
+        fact = report_of(recorded)
+        return read_evidence(self._evidence, fact.evidence_uri, fact.evidence_sha256)
+
+    def _evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
+        """Return why this person cannot decide by the evidence: it cannot be shown unchanged, or is not opened."""
+        if problem := find_problem(self._evidence, fact.evidence_uri, fact.evidence_sha256):
+            return problem
+        if visit.visitor.actor not in self._journal.case(name).opened:
+            return Problem(409, "Open the evidence before you decide", "Press o on the page of the case.")
+        return None
 
     def hand_on(self, visit: Visit) -> Response:
         name, to = self._case(visit)[0], visit.field("to")
@@ -168,9 +184,6 @@ class CasePages:
         finding = self._finding(visit, name)
         seller, client = violation.seller.rpartition("/")[2], visit.visitor.client
         effect = self._effect(client, violation, finding)
-        fact = report_of(recorded)
-        has_evidence = bool(fact.evidence_uri)
-        needs_opening = effect.is_grave and has_evidence and visit.visitor.actor not in self._journal.case(name).opened
         return visit.page(
             "consequence.html",
             id=name,
@@ -179,7 +192,7 @@ class CasePages:
             finding=finding,
             words=ACTION_WORDS,
             effect=effect,
-            needs_opening=needs_opening,
+            obstacle=self._obstacle(visit, finding, effect, report_of(recorded)),
             linked=self._queue.linked(visit.visitor, seller, name)[:10] if seller else (),
             decision_id=new_id(),
         )
@@ -193,9 +206,8 @@ class CasePages:
             return self._go_on(visit)
         finding, case = self._finding(visit, name), self._journal.case(name)
         effect = self._effect(visit.visitor.client, violation, finding)
-        fact = report_of(recorded)
-        if effect.is_grave and fact.evidence_uri and actor not in case.opened:
-            raise Problem(409, "Open the evidence first", "This decision is grave. Open the evidence, then decide.")
+        if obstacle := self._obstacle(visit, finding, effect, report_of(recorded)):
+            raise obstacle
         others = [one for one in case.votes.values() if one.actor != actor]
         agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
         try:
@@ -207,6 +219,12 @@ class CasePages:
         except Taken as taken:
             raise not_yours(taken) from None
         return self._go_on(visit)
+
+    def _obstacle(self, visit: Visit, finding: Finding, effect: Effect, fact: ViolationReported) -> Problem | None:
+        """Return why a decision by evidence, or a grave one about a report that names evidence, cannot be taken."""
+        if finding.reason == BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
+            return self._evidence_obstacle(visit, finding.violation, fact)
+        return None
 
     def undo(self, visit: Visit) -> Response:
         try:

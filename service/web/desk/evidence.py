@@ -1,9 +1,12 @@
 import hashlib
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
+from scoring.base.errors import invalid
 from service.web.frame.visits import Problem
 
 MAX_BYTES = 10 << 20
@@ -17,18 +20,52 @@ class File(NamedTuple):
     media_type: str
 
 
-def read_evidence(root: str, uri: str, sha256: str) -> File:
-    """Return evidence below `root`. Raises Problem if it lies elsewhere, is missing, too long, or differs from its
-    digest.
-    """
-    base = root.rstrip("/") + "/"
-    if not root or not uri.startswith(base) or ".." in unquote(uri[len(base) :]).split("/"):
-        raise Problem(
-            404, "This evidence lies elsewhere", f"The desk shows evidence from one place only. It is at {uri}."
-        )
+def require_place(root: str) -> str:
+    """Return `root`. Raises InvalidInput if it is no folder of this machine, and no URL of a known store."""
     try:
-        with fsspec.open(uri, "rb") as file:
+        files, path = url_to_fs(root)
+    except (ValueError, ImportError) as error:
+        raise invalid("--evidence", f"{root} cannot be used: {error}; give a folder or a URL") from None
+    if isinstance(files, LocalFileSystem) and not files.isdir(path):
+        raise invalid("--evidence", f"there is no folder {root}; make it, or give another")
+    return root
+
+
+def find_problem(root: str, uri: str, sha256: str) -> Problem | None:
+    """Return why the desk cannot show this evidence."""
+    try:
+        read_evidence(root, uri, sha256)
+    except Problem as problem:
+        return problem
+    return None
+
+
+def read_evidence(root: str, uri: str, sha256: str) -> File:
+    """Return evidence below `root`. Raises Problem if there is none, or if it lies elsewhere, also by a symbolic link,
+    is missing, too long, or differs from its digest.
+    """
+    if not uri or not sha256:
+        text = "The report names none, or none with a digest. Choose what else you found."
+        raise Problem(404, "There is no evidence to show", text)
+    base = root.rstrip("/") + "/"
+    elsewhere = Problem(
+        404, "This evidence lies elsewhere", f"The desk shows evidence from one place only. It is at {uri}."
+    )
+    if not root or not uri.startswith(base) or ".." in unquote(uri[len(base) :]).split("/"):
+        raise elsewhere
+    try:
+        files, path = url_to_fs(uri)
+        if isinstance(files, LocalFileSystem):
+            target = Path(path).resolve(strict=True)
+            if not target.is_relative_to(Path(url_to_fs(root)[1]).resolve()):
+                raise elsewhere
+            path = str(target)
+        if not files.isfile(path):  # a pipe would never end
+            raise FileNotFoundError(path)
+        with files.open(path, "rb") as file:
             body = file.read(MAX_BYTES + 1)
+    except Problem:
+        raise
     except Exception:  # noqa: BLE001 whatever a store raises
         raise Problem(
             404, "This evidence cannot be read", "It may be deleted. Ask whoever keeps the evidence."

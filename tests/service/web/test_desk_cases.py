@@ -18,7 +18,9 @@ from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import Person, desk_site, person
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
 
-TRUE, UNTRUE, UNCLEAR = "1", "4", "9"
+BY_EVIDENCE, TRUE, UNTRUE, UNCLEAR = "1", "2", "4", "9"
+PICTURE = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+DIGEST = hashlib.sha256(PICTURE).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -177,21 +179,53 @@ def test_a_suspension_needs_opened_evidence_and_two(
     desk: Site, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
-    entry = violation("grave-1", "best")
-    entry.violation.harm = HARM_EXTREME
-    entry.violation.evidence_uri = f"{tmp_path}/evidence/x"
-    client.append_entries(MARKET, [entry])
+    file = report_grave(client, "grave-1", tmp_path)
     first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
     assert find(first, "grave-1", TRUE) == 303
     assert b"Open the evidence before you decide" in first.get("/cases/grave-1/consequence").body
     assert first.post("/cases/grave-1/decide", {"id": "desk-0", "what": "decide"}).status == 409
     first.post("/cases/grave-1/open")
+    file.write_bytes(b"another picture")
+    refused = first.post("/cases/grave-1/decide", {"id": "desk-0", "what": "decide"})
+    assert (refused.status, b"This evidence was changed" in refused.body) == (409, True)
+    file.write_bytes(PICTURE)
     assert first.post("/cases/grave-1/decide", {"id": "desk-1", "what": "decide"}).status == 303
     assert status(client, "grave-1") == "ALLEGED"
     second.get("/cases/grave-1")
     second.post("/cases/grave-1/open")
     decide(second, "grave-1", TRUE)
     wait_for(client, "grave-1", "CONFIRMED")
+
+
+def report_grave(client: Client, name: str, folder: Path) -> Path:
+    """Report what suspends a seller; return the file of its evidence."""
+    file = folder / "evidence" / f"{name}.svg"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(PICTURE)
+    entry = violation(name, "best")
+    entry.violation.harm = HARM_EXTREME
+    entry.violation.evidence_uri, entry.violation.evidence_sha256 = str(file), DIGEST
+    client.append_entries(MARKET, [entry])
+    return file
+
+
+def test_nobody_decides_by_evidence_that_is_not_there(desk: Site, client: Client, tmp_path: Path) -> None:
+    """None is named, it is not opened, it was changed: each time the page says why, and the finding is refused."""
+    someone = person(desk)
+    file = report_grave(client, "by-1", tmp_path)
+    problems = {report(client, "by-0"): "There is no evidence to show", "by-1": "Open the evidence before you decide"}
+    for name, problem in problems.items():
+        assert find(someone, name, BY_EVIDENCE) == 400
+        assert problem in someone.post(f"/cases/{name}/find", {"choice": BY_EVIDENCE}).body.decode()
+    file.write_bytes(b"another picture")
+    assert b"This evidence was changed" in someone.get("/cases/by-1").body
+    assert someone.post("/cases/by-1/open").status == 409
+    assert find(someone, "by-1", BY_EVIDENCE) == 400
+    file.write_bytes(PICTURE)
+    assert someone.post("/cases/by-1/open").status == 303
+    assert find(someone, "by-1", BY_EVIDENCE) == 303
+    file.write_bytes(b"another picture")
+    assert b"This evidence was changed" in someone.get("/cases/by-1/consequence").body
 
 
 def test_missing_information_puts_a_case_under_review(
@@ -207,15 +241,18 @@ def test_missing_information_puts_a_case_under_review(
 
 
 def test_evidence_is_checked_and_veiled_until_opened(desk: Site, client: Client, tmp_path: Path) -> None:
-    folder, picture = tmp_path / "evidence", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    folder = tmp_path / "evidence"
     folder.mkdir()
-    (folder / "one.svg").write_bytes(picture)
-    (tmp_path / "secret").write_bytes(picture)
-    digest = hashlib.sha256(picture).hexdigest()
-    places = {"one.svg": 200, "../secret": 404, "%2e%2e/secret": 404, "none.svg": 404}
+    (folder / "one.svg").write_bytes(PICTURE)
+    (tmp_path / "secret").write_bytes(PICTURE)
+    (folder / "inside").symlink_to("one.svg")
+    (folder / "outside").symlink_to("../secret")
+    (folder / "up").symlink_to("..")
+    places = {"one.svg": 200, "inside": 200, "../secret": 404, "%2e%2e/secret": 404, "none.svg": 404}
+    places |= {"outside": 404, "up/secret": 404}
     someone = person(desk)
     for number, (place, wanted) in enumerate(places.items()):
-        report(client, f"see-{number}", evidence_uri=f"{folder}/{place}", evidence_sha256=digest)
+        report(client, f"see-{number}", evidence_uri=f"{folder}/{place}", evidence_sha256=DIGEST)
         assert someone.get(f"/cases/see-{number}/evidence").status == wanted
     report(client, "see-9", evidence_uri=f"{folder}/one.svg", evidence_sha256="0" * 64)
     assert b"This evidence was changed" in someone.get("/cases/see-9/evidence").body

@@ -88,7 +88,7 @@ def test_every_page_of_the_desk_is_for_all(chromium: Browser, place: Place, sche
             page.evaluate("document.querySelectorAll('details:not(.menu)').forEach(one => one.open = true)")
             look(page, f"desk-{name}-{scheme}")
         page.goto(f"{place.url}/cases/v-{2 if scheme == 'light' else 4}")
-        page.keyboard.press("1")
+        page.keyboard.press("2")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("what follows")
         look(page, f"desk-consequence-{scheme}")
