@@ -57,6 +57,7 @@ Sellers = Annotated[
     typer.Option(
         "--sellers",
         metavar="FOLDER",
+        exists=True,
         file_okay=False,
         help="Serve each seller's own page too, by a token; documents of sellers go into this folder.",
     ),
@@ -113,6 +114,7 @@ def _desk_options(
 ) -> "DeskOptions":
     from service.cli.connecting import make_client
     from service.web.desk.app import DeskOptions
+    from service.web.desk.evidence import require_place
     from service.web.desk.staff import CodeSignIn, ProxySignIn
     from service.web.frame.clients import TokenClients
 
@@ -125,7 +127,7 @@ def _desk_options(
     make = partial(make_client, settings, settings.target)
     sign_in = CodeSignIn(client) if tls is None else ProxySignIn(TokenClients(make))
     journal = settings.data_dir / "desk.jsonl"
-    return DeskOptions(address, sign_in, settings.marketplace, journal, tls, evidence)
+    return DeskOptions(address, sign_in, settings.marketplace, journal, tls, evidence and require_place(evidence))
 
 
 def _seller_pages(client: "Client", settings: "Settings", folder: Path) -> "SellerPages":

@@ -89,6 +89,9 @@ def test_without_a_server_it_serves_badges_of_nothing(tmp_path: Path) -> None:
     ("code", "options", "problem"),
     [
         (2, ("--words", "nowhere.toml"), "'nowhere.toml' does not exist"),
+        (2, ("--sellers", "nowhere"), "'nowhere' does not exist"),
+        (2, ("--desk", "127.0.0.1:0", "--evidence", "nowhere"), "--evidence: there is no folder nowhere"),
+        (2, ("--desk", "127.0.0.1:0", "--evidence", "what://x"), "--evidence: what://x cannot be used"),
         (2, ("--address", "8080"), "--address: must be host:port"),
         (6, ("--address", "192.0.2.1:80"), "cannot listen on 192.0.2.1:80"),
         (2, ("--address", "127.0.0.1:0", "--metrics-address", "nowhere"), "--metrics-address: nowhere cannot be used"),
