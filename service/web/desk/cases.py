@@ -26,6 +26,7 @@ from service.web.desk.effects import Effect, effect_of
 from service.web.desk.evidence import FILE_POLICY, File, find_problem, read_evidence
 from service.web.desk.journal import Decision, Finding, Journal, Taken, new_id
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
+from service.web.desk.staff import working_name
 from service.web.frame.rendering import HEADERS, redirect
 from service.web.frame.visits import Problem, Visit
 
@@ -164,7 +165,7 @@ class CasePages:
         return None
 
     def hand_on(self, visit: Visit) -> Response:
-        name, to = self._case(visit)[0], visit.field("to")
+        name, to = self._case(visit)[0], working_name(visit.field("to"))
         actor, holder = visit.visitor.actor, self._journal.claimant(name)
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from unicodedata import normalize
 from urllib.parse import quote
 
 import grpc
@@ -101,7 +102,7 @@ class CodeSignIn:
     def page(self, visit: Visit) -> Response:
         if visit.request.method == "GET":
             return self._form(visit, visit.asked("code"), "", visit.asked("next"))
-        code, name, after = visit.field("code"), visit.field("name"), _inside(visit.field("next"))
+        code, name, after = visit.field("code"), working_name(visit.field("name")), _inside(visit.field("next"))
         problems = []
         if not hmac.compare_digest(code.encode(), self.code.encode()):
             problems.append(("code", "This is not the code that the command printed"))
@@ -121,6 +122,11 @@ class CodeSignIn:
     def end(self, visit: Visit) -> Response:
         self.sessions.close(visit.request.cookies.get(COOKIE, ""))
         return redirect("/sign-in")
+
+
+def working_name(given: str) -> str:
+    """Return the one form of a name, so that another case or width makes no second person."""
+    return normalize("NFKC", given).strip().casefold()
 
 
 def _inside(path: str) -> str:

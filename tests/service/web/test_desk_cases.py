@@ -197,6 +197,14 @@ def test_a_suspension_needs_opened_evidence_and_two(
     wait_for(client, "grave-1", "CONFIRMED")
 
 
+def test_another_spelling_of_a_name_is_no_second_person(desk: Site, client: Client) -> None:
+    report(client, "name-1")
+    decide(person(desk, "reviewer-1"), "name-1", TRUE, "escalate")
+    for name in ("Reviewer-1", "REVIEWER-1", "\uff52eviewer-1"):
+        assert find(person(desk, name), "name-1", TRUE) == 409
+    assert status(client, "name-1") == "ALLEGED"
+
+
 def report_grave(client: Client, name: str, folder: Path) -> Path:
     """Report what suspends a seller; return the file of its evidence."""
     file = folder / "evidence" / f"{name}.svg"
