@@ -52,7 +52,7 @@ def _awaited(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class AsyncClient:
-    """A connection for the running event loop; `options` are those of `Client`."""
+    """A connection for the running event loop, with the options of `Client`."""
 
     def __init__(self, target: str, **options: Any) -> None:
         self._client = _LoopClient(target, **options)

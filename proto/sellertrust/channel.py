@@ -147,7 +147,7 @@ class CallerChannel(grpc.Channel):
         return self.current, self._files.metadata()
 
     def _renew(self) -> None:
-        """Make another channel if the files changed. The one before may still hold calls: it closes at the next change."""
+        """Make another channel if the files changed. The old one keeps its calls until the next change."""
         state = self._files.state()
         if state is None or state == self._state:
             return

@@ -208,7 +208,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         use: Use | None = None,
         deadline_seconds: float | None = None,
     ) -> TrustScore:
-        """Return one seller's trust score. Its `points` are None if the seller is not rated.
+        """Return one seller's trust score. An unrated seller has no `points`.
 
         With `on_error="unknown"`, for a checkout, there is always an answer. Any failure gives `unknown_score`: no
         server, a missed deadline, an unknown seller, a malformed id. The cause, without the seller, is logged as a

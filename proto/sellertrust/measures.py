@@ -69,9 +69,9 @@ class Measures:
         """Return the released, drawn and held parts of one order on a day, by the terms fixed at its capture.
 
         Amounts are in minor units of `currency` (cents), days are dates or `YYYY-MM-DD`; `day` is today by default.
-        `confirmed_time`: when the delivery was confirmed, by the `delivery_source`. `others_paid_ahead_minor`: paid out
-        on the seller's other orders that are young by their own terms, in a stop of payouts as on the day before; None:
-        unknown, and nothing is paid out on a young order.
+        `confirmed_time`: when the delivery was confirmed, by the `delivery_source`. `others_paid_ahead_minor` is the
+        sum paid out on the seller's other young orders, as in the request. None is unknown: nothing is paid out on a
+        young order.
         """
         request = EvaluatePayoutRequest(
             seller=seller_name(marketplace, seller),

@@ -39,7 +39,7 @@ class _AutomationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Automation
     """All: the seller can ask for a person by a `complaint`."""
 
 class Automation(_Automation, metaclass=_AutomationEnumTypeWrapper):
-    """How much software decided."""
+    """The part of software in the decision."""
 
 AUTOMATION_UNSPECIFIED: Automation.ValueType  # 0
 """Never returned."""
@@ -227,7 +227,7 @@ class StatementOfReasons(_message.Message):
     html: _builtins.str
     """The whole letter as a self-contained HTML document."""
     automation: Global___Automation.ValueType
-    """How much software decided."""
+    """The part of software in the decision."""
     automated_detection: _builtins.bool
     """Whether software detected a violation."""
     credit_risk: _builtins.bool
@@ -325,7 +325,7 @@ class SimulateTrustScoreRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     audience: _trust_score_service_pb2.Audience.ValueType
-    """Who reads the answer: AUDIENCE_SELLER or AUDIENCE_STAFF."""
+    """The reader: AUDIENCE_SELLER or AUDIENCE_STAFF."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
         """At most 400 hypothetical entries of this seller, in order, as AppendEntries takes them. An empty `entry_id` gets a
@@ -421,7 +421,7 @@ class FindTierPathRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     audience: _trust_score_service_pb2.Audience.ValueType
-    """Who reads the answer: AUDIENCE_SELLER or AUDIENCE_STAFF."""
+    """The reader: AUDIENCE_SELLER or AUDIENCE_STAFF."""
     language: _builtins.str
     """The language of the sentences: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
     def __init__(
@@ -481,7 +481,7 @@ class FindTierPathResponse(_message.Message):
 
     @_builtins.property
     def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppealEffect]:
-        """What a successful appeal gives, apart since it is not in the seller's power; at most four incidents."""
+        """The effect of a successful appeal, which the seller cannot bring about alone; at most four incidents."""
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:
@@ -646,11 +646,11 @@ class ReplayTrustScoreRequest(_message.Message):
 
     @_builtins.property
     def trust_score(self) -> _trust_score_service_pb2.TrustScore:
-        """Of GetTrustScore, BatchGetTrustScores or ExplainTrustScore."""
+        """From GetTrustScore, BatchGetTrustScores or ExplainTrustScore."""
 
     @_builtins.property
     def measures(self) -> _measure_service_pb2.EvaluateMeasuresResponse:
-        """Of EvaluateMeasures, with the terms of payouts."""
+        """From EvaluateMeasures, with the terms of payouts."""
 
     def __init__(
         self,

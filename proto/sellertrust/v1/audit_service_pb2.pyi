@@ -87,7 +87,7 @@ class ListAuditRecordsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """Only of `marketplaces/{marketplace}`. Default: all, with the right for every marketplace."""
+    """Only of `marketplaces/{marketplace}`. Default: all, which needs the right in every marketplace."""
     page_size: _builtins.int
     """1 to 1,000. Default 100; more are taken as 1,000."""
     page_token: _builtins.str
@@ -164,7 +164,7 @@ class VerifyAuditResponse(_message.Message):
     line_count: _builtins.int
     """Valid lines from the beginning."""
     last_hash: _builtins.str
-    """Of the last valid line; else 64 zeros."""
+    """The hash of the last valid line; else 64 zeros."""
     problem: _builtins.str
     """The next line's fault, or empty."""
     def __init__(

@@ -510,9 +510,9 @@ class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.V
     LINK_STATE_CONTESTED: _LinkState.ValueType  # 2
     """A seller denies it."""
     LINK_STATE_SEVERED: _LinkState.ValueType  # 3
-    """The link does not exist, or no longer."""
+    """The link does not exist now."""
     LINK_STATE_CONFIRMED: _LinkState.ValueType  # 4
-    """A person decided that the link exists. It then counts with its stated strength, whichever seller came first."""
+    """A person decided that the link exists. It then counts with its stated strength in both directions."""
 
 class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
     """The status of a link between two sellers."""
@@ -524,9 +524,9 @@ LINK_STATE_OBSERVED: LinkState.ValueType  # 1
 LINK_STATE_CONTESTED: LinkState.ValueType  # 2
 """A seller denies it."""
 LINK_STATE_SEVERED: LinkState.ValueType  # 3
-"""The link does not exist, or no longer."""
+"""The link does not exist now."""
 LINK_STATE_CONFIRMED: LinkState.ValueType  # 4
-"""A person decided that the link exists. It then counts with its stated strength, whichever seller came first."""
+"""A person decided that the link exists. It then counts with its stated strength in both directions."""
 Global___LinkState: _TypeAlias = LinkState  # noqa: Y015
 
 class _LinkKind:
@@ -559,7 +559,7 @@ class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.Val
     """A business centre. Shared by nature: it links nobody."""
 
 class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
-    """What two linked sellers have in common."""
+    """The thing that two linked sellers share."""
 
 LINK_KIND_UNSPECIFIED: LinkKind.ValueType  # 0
 """Not stated. Such a link has no effect."""
@@ -964,8 +964,8 @@ class Entry(_message.Message):
     COMPLAINT_DECISION_FIELD_NUMBER: _builtins.int
     CASE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
-    """The caller's identifier, unique in the marketplace; of a violation also the violation's id. It makes a retry safe:
-    the same content returns the first append's sequence, other content fails with ALREADY_EXISTS and
+    """The caller's identifier, unique in the marketplace; also the id of a reported violation. It makes a retry safe: the
+    same content returns the first append's sequence, other content fails with ALREADY_EXISTS and
     `ENTRY_CONTENT_DIFFERS`. Required.
     """
     seller: _builtins.str
@@ -1460,9 +1460,9 @@ class IdentityVerified(_message.Message):
     """ISO 3166-1 alpha-2 country of establishment."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Attributes for studies, and identifiers by which imports match sellers: at most 64, keys `[a-z][a-z0-9_]{0,62}`,
-        values of at most 128 characters. Not sealed: an erasure leaves them. They must not name a person; those of a sole
-        trader may be personal data.
+        """Attributes for studies, and identifiers that let imports match sellers: at most 64, keys `[a-z][a-z0-9_]{0,62}`,
+        values of at most 128 characters. Not sealed: an erasure leaves them. They must not name a person. A sole trader's
+        identifiers may be personal data.
         """
 
     def __init__(
@@ -1941,14 +1941,14 @@ class LinkChanged(_message.Message):
     identifier: _builtins.str
     """The keyed digest of the identifier, by `sellertrust network digest`. Never the identifier."""
     source: Global___Source.ValueType
-    """Who observed it."""
+    """The observer."""
     strength_ppm: _builtins.int
-    """How sure the source is, in parts per million. The measured precision of the kind bounds it. Default 0: as sure as
-    that.
+    """The source's certainty, in parts per million. The measured precision of the kind bounds it. Default 0: equal to
+    that precision.
     """
     verified: _builtins.bool
-    """True if the source saw the seller control it, such as by a payout that arrived. Other links link nobody, so nobody
-    gains by stating another's.
+    """True if the source saw the seller control it, such as by a payout that arrived. Only verified links link sellers,
+    so a false statement gains nothing.
     """
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
@@ -2082,14 +2082,14 @@ class MeasureChanged(_message.Message):
     listings: _builtins.int
     """Listings of a listing or intake cap."""
     product_category: _builtins.str
-    """Of a cap; empty: all categories together."""
+    """Only for a cap; empty: all categories together."""
     at_most_minor: _builtins.int
     """The largest limit on the sum paid out on young orders."""
     approver: _builtins.str
     """The second person behind a bar, not the actor. Only, and required with a `ground`, for MEASURE_STATE_NOTICE_BARRED."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """Its end, or that of a bar. Default: when lifted."""
+        """The end of the measure or bar. Default: when lifted."""
 
     @_builtins.property
     def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -2684,7 +2684,7 @@ class CaseChanged(_message.Message):
     authority_order: _builtins.str
     """An authority's order for a stop of over 180 days, at most 200 characters."""
     strength_ppm: _builtins.int
-    """Of a case about a link: the strength of its path. Only by the ledger."""
+    """The strength of a link's path, for a case about a link. Only by the ledger."""
     accounts: _builtins.int
     """If the violator is suspended: the accounts linked to it, this one included. Only by the ledger."""
     @_builtins.property

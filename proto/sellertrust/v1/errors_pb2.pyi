@@ -115,7 +115,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "CALLER_UNAUTHENTICATED", "domain": "sellertrust"}
     """
     ERROR_REASON_CALLER_NOT_GRANTED: _ErrorReason.ValueType  # 19
-    """PERMISSION_DENIED: no grant for the resource, which may not exist. Metadata: `right` that the method needs.
+    """PERMISSION_DENIED: the caller has no grant for the resource. It may not exist. Metadata: `right` that the method
+    needs.
     Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
     """
     ERROR_REASON_PROMISE_GIVEN_UP: _ErrorReason.ValueType  # 20
@@ -154,7 +155,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
     """
     ERROR_REASON_POLICY_NOT_FOUND: _ErrorReason.ValueType  # 26
-    """NOT_FOUND: never served, or none before the present one. Metadata: `policy`, as requested, or `head`.
+    """NOT_FOUND: it was never served, or the present policy is the first. Metadata: `policy`, as requested, or `head`.
     Example: {"reason": "POLICY_NOT_FOUND", "domain": "sellertrust", "metadata": {"policy": "3f79bb7b435b"}}
     """
     ERROR_REASON_POLICY_MOVED: _ErrorReason.ValueType  # 27
@@ -305,7 +306,8 @@ or in plain text. The message says which.
 Example: {"reason": "CALLER_UNAUTHENTICATED", "domain": "sellertrust"}
 """
 ERROR_REASON_CALLER_NOT_GRANTED: ErrorReason.ValueType  # 19
-"""PERMISSION_DENIED: no grant for the resource, which may not exist. Metadata: `right` that the method needs.
+"""PERMISSION_DENIED: the caller has no grant for the resource. It may not exist. Metadata: `right` that the method
+needs.
 Example: {"reason": "CALLER_NOT_GRANTED", "domain": "sellertrust", "metadata": {"right": "read_ledger"}}
 """
 ERROR_REASON_PROMISE_GIVEN_UP: ErrorReason.ValueType  # 20
@@ -344,7 +346,7 @@ the RetryInfo's delay, or accept an older one. Metadata: `age_seconds` of the re
 Example: {"reason": "TOO_STALE", "domain": "sellertrust", "metadata": {"age_seconds": "42"}}
 """
 ERROR_REASON_POLICY_NOT_FOUND: ErrorReason.ValueType  # 26
-"""NOT_FOUND: never served, or none before the present one. Metadata: `policy`, as requested, or `head`.
+"""NOT_FOUND: it was never served, or the present policy is the first. Metadata: `policy`, as requested, or `head`.
 Example: {"reason": "POLICY_NOT_FOUND", "domain": "sellertrust", "metadata": {"policy": "3f79bb7b435b"}}
 """
 ERROR_REASON_POLICY_MOVED: ErrorReason.ValueType  # 27
@@ -474,7 +476,7 @@ class FieldError(_message.Message):
     field: _builtins.str
     """Its path, such as `entries[17].violation.harm`."""
     description: _builtins.str
-    """What it should be."""
+    """Its valid values, in a sentence."""
     def __init__(
         self,
         *,

@@ -64,8 +64,8 @@ class Violation(_message.Message):
     status: _entry_pb2.ViolationStatus.ValueType
     """Its status."""
     attribution: _entry_pb2.Attribution.ValueType
-    """The outcome of the seller's contest of the goods. If accepted, it counts as if never reported. Not stated without
-    one.
+    """The outcome of the seller's contest of the goods. If accepted, it counts as if never reported. Not stated if
+    uncontested.
     """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:

@@ -241,7 +241,7 @@ class LedgerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EraseSeller(self, request, context):
-        """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+        """Erases a seller's sealed texts for good, by deleting their key. Counting facts stay and verify; backups keep keys.
         NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
         database role may not delete keys.
         """

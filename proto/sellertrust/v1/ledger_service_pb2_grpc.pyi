@@ -81,7 +81,7 @@ class LedgerServiceStub:
     ReinstateViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]
     """Confirms a dismissed or overturned violation again by a legal order."""
     EraseSeller: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseSellerRequest, _ledger_service_pb2.EraseSellerResponse]
-    """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+    """Erases a seller's sealed texts for good, by deleting their key. Counting facts stay and verify; backups keep keys.
     NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
     database role may not delete keys.
     """
@@ -143,7 +143,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     ReinstateViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReinstateViolationRequest, _ledger_service_pb2.ReinstateViolationResponse]  # type: ignore[assignment]
     """Confirms a dismissed or overturned violation again by a legal order."""
     EraseSeller: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseSellerRequest, _ledger_service_pb2.EraseSellerResponse]  # type: ignore[assignment]
-    """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+    """Erases a seller's sealed texts for good, by deleting their key. Counting facts stay and verify; backups keep keys.
     NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
     database role may not delete keys.
     """
@@ -292,7 +292,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.EraseSellerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.EraseSellerResponse, _abc.Awaitable[_ledger_service_pb2.EraseSellerResponse]]:
-        """Erases a seller's sealed texts for good, by deleting their key. What counts stays and verifies; backups keep keys.
+        """Erases a seller's sealed texts for good, by deleting their key. Counting facts stay and verify; backups keep keys.
         NOT_FOUND with `SELLER_NOT_FOUND` without an entry. FAILED_PRECONDITION with `ERASURE_REFUSED` if the server's
         database role may not delete keys.
         """

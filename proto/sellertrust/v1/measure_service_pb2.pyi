@@ -107,13 +107,13 @@ class EvaluatePayoutRequest(_message.Message):
     Default: `day`.
     """
     delivery_source: Global___DeliverySource.ValueType
-    """Who confirmed the delivery. Only a carrier, a label of the platform or the buyer starts the days after the delivery.
-    Of an order in parts, state the last part. Default: as a carrier.
+    """The source that confirmed the delivery. Only a carrier, a label of the platform or the buyer starts the days after
+    the delivery. For an order in parts, state the last part. Default: as a carrier.
     """
     others_paid_ahead_minor: _builtins.int
-    """Paid out on the seller's other young orders, in minor units: the sum of their `paid_ahead_minor`. Each is young by its
-    own `ahead_days`, in a stop of payouts as on the day before. If it is not set, nothing is paid out on this order while
-    it is young.
+    """Paid out on the seller's other young orders, in minor units: the sum of their `paid_ahead_minor`. Each is young by
+    its own `ahead_days`, in a stop of payouts as on the day before. Default: unknown. A young order then gets no
+    payout.
     """
     @_builtins.property
     def confirmed_time(self) -> _timestamp_pb2.Timestamp:
@@ -463,7 +463,7 @@ class EvaluateMeasuresResponse(_message.Message):
     tier: _entry_pb2.Tier.ValueType
     """For the rules; unspecified without a tier."""
     override: _builtins.str
-    """The entry with which a person set the tier, while in force."""
+    """A person's entry that sets the tier, while in force."""
     standing: _builtins.int
     """Only if the policy has its table."""
     currency: _builtins.str
@@ -589,7 +589,7 @@ class Measure(_message.Message):
     reference: _builtins.str
     """The seller's text of the rule; empty if a person imposed it."""
     legal_ground: _builtins.str
-    """Of a rule on the intake of a product category; else empty."""
+    """Only for a rule on the intake of a product category."""
     kind: _entry_pb2.MeasureKind.ValueType
     """Its kind."""
     waived: _builtins.bool
@@ -601,8 +601,8 @@ class Measure(_message.Message):
     measure: _builtins.str
     """Its recorded id, constant for a seller, rule, kind and product category, for complaints and lifts."""
     lifted: _builtins.str
-    """The entry with which a person lifted it. It stays lifted until a violation behind it is confirmed later, or it
-    begins again.
+    """A person's entry that lifted it. It stays lifted until a violation behind it is confirmed later, or it begins
+    again.
     """
     @_builtins.property
     def original(self) -> Global___MeasureValue:
@@ -617,10 +617,9 @@ class Measure(_message.Message):
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it begins. On confirmed facts: with the decision that made the rule apply. A suspension: with its last
-        decision. A termination: after its notice, perhaps in the future; reviews and listings: after that of a move. On the
-        tier: at the first midnight (UTC) of an
-        unbroken span, or the last midnight. This answer's knowledge, model and policy decide, so an earlier answer may
-        lack it. Not set if over 180 days ago.
+        decision. A termination: after its notice, perhaps in the future. Reviews and listings: after the notice of a move.
+        On the tier: at the first midnight (UTC) of an unbroken span, or the last midnight. This answer's knowledge, model
+        and policy decide, so an earlier answer may lack it. Not set if over 180 days ago.
         """
 
     @_builtins.property
@@ -808,7 +807,7 @@ Global___DeliveryHoldValue: _TypeAlias = DeliveryHoldValue  # noqa: Y015
 @_typing.final
 class PaidAheadLimitValue(_message.Message):
     """A limit on the sum paid out on young orders: `value_minor` and a share of the settled value, at most `at_most_minor`.
-    What exceeds it is paid when the order is no longer young. It refuses no order.
+    The excess is paid when the order is no longer young. It refuses no order.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -63,8 +63,8 @@ class MeasureServiceServicer(object):
     """
 
     def EvaluateMeasures(self, request, context):
-        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
-        model, only rules on confirmed facts and rules for every seller apply.
+        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Rules on the
+        tier need a model; other rules apply without it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

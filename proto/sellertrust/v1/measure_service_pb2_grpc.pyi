@@ -38,8 +38,8 @@ class MeasureServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MeasureServiceAsyncStub: ...
     EvaluateMeasures: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]
-    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
-    model, only rules on confirmed facts and rules for every seller apply.
+    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Rules on the
+    tier need a model; other rules apply without it.
     """
     EvaluatePayout: _grpc.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]
     """Returns the amounts of one order released, drawn and held on a day: released + drawn + held = captured - refunded,
@@ -64,8 +64,8 @@ class MeasureServiceAsyncStub(MeasureServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EvaluateMeasures: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluateMeasuresRequest, _measure_service_pb2.EvaluateMeasuresResponse]  # type: ignore[assignment]
-    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
-    model, only rules on confirmed facts and rules for every seller apply.
+    """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Rules on the
+    tier need a model; other rules apply without it.
     """
     EvaluatePayout: _aio.UnaryUnaryMultiCallable[_measure_service_pb2.EvaluatePayoutRequest, _measure_service_pb2.EvaluatePayoutResponse]  # type: ignore[assignment]
     """Returns the amounts of one order released, drawn and held on a day: released + drawn + held = captured - refunded,
@@ -93,8 +93,8 @@ class MeasureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _measure_service_pb2.EvaluateMeasuresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_measure_service_pb2.EvaluateMeasuresResponse, _abc.Awaitable[_measure_service_pb2.EvaluateMeasuresResponse]]:
-        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Without a
-        model, only rules on confirmed facts and rules for every seller apply.
+        """Returns the measures in force for one seller. NOT_FOUND with `SELLER_NOT_FOUND` without valid entries. Rules on the
+        tier need a model; other rules apply without it.
         """
 
     @_abc_1.abstractmethod

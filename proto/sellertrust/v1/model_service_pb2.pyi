@@ -41,7 +41,7 @@ class ModelGate(_message.Message):
     number: _builtins.float
     """The measured number, in the unit of `text`, if any."""
     limit: _builtins.float
-    """Not set without a limit."""
+    """The limit, if any."""
     text: _builtins.str
     """The result in a sentence."""
     overridable: _builtins.bool
@@ -132,7 +132,7 @@ class Model(_message.Message):
     ledger_entries: _builtins.int
     """Entries of that ledger, or 0."""
     gates: _builtins.str
-    """`none` without gates, `passed` if every hard gate passed, else `failed`."""
+    """`passed` if every hard gate passed, else `failed`. `none`: it has no gates."""
     has_report: _builtins.bool
     """Whether GetModelReport has its report."""
     core_version: _builtins.str
@@ -248,13 +248,13 @@ class ModelMove(_message.Message):
     """Why."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
-        """Not set if the log has no time."""
+        """Absent if the log states no time."""
 
     @_builtins.property
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Logged figures, as in JSON: `auc`, `log_loss`, `gates` (`none`, `passed`, `failed`), `gates_sha256`,
-        `report_sha256`, `previous`, `override` (who) and `overridden` (which gates), `sign_off` and `signed_off`,
-        `rollback`, `principal` (the authenticated caller), `proposal`.
+        """Logged figures, as in JSON: `auc`, `log_loss`, `gates`, `gates_sha256`, `report_sha256`, `previous`, `rollback`,
+        `proposal`, `principal` (the authenticated caller). `override` and `sign_off` name persons, `overridden` and
+        `signed_off` their gates.
         """
 
     def __init__(
@@ -429,9 +429,9 @@ class DiffModelsResponse(_message.Message):
         `KEY.direction` of a common one: `"fixed"` or `"free"`, or an attribute's number.
         """
         first: _builtins.str
-        """As JSON; not set if the model does not state it."""
+        """As JSON, if the model states it."""
         second: _builtins.str
-        """As JSON; not set if the model does not state it."""
+        """As JSON, if the model states it."""
         def __init__(
             self,
             *,

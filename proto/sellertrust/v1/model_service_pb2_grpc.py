@@ -102,9 +102,9 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PromoteModel(self, request, context):
-        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-        failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
-        champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
+        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION has one of three reasons.
+        `GATES_FAILED`: failed gates need a missing named person, or cannot be overridden. `PROMISE_GIVEN_UP`: it gives up
+        a champion's promise. `MODEL_REFUSED`: it is damaged, altered or not certified. A repetition only adds a move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,9 +43,9 @@ class ModelServiceStub:
     DiffModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DiffModelsRequest, _model_service_pb2.DiffModelsResponse]
     """Compares two models. FAILED_PRECONDITION with `MODEL_REFUSED` if one is damaged."""
     PromoteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]
-    """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-    failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
-    champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
+    """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION has one of three reasons.
+    `GATES_FAILED`: failed gates need a missing named person, or cannot be overridden. `PROMISE_GIVEN_UP`: it gives up
+    a champion's promise. `MODEL_REFUSED`: it is damaged, altered or not certified. A repetition only adds a move.
     """
     RollbackModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]
     """Makes the previous champion champion again, at once, after a check of its bytes alone. NOT_FOUND with
@@ -75,9 +75,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     DiffModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DiffModelsRequest, _model_service_pb2.DiffModelsResponse]  # type: ignore[assignment]
     """Compares two models. FAILED_PRECONDITION with `MODEL_REFUSED` if one is damaged."""
     PromoteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]  # type: ignore[assignment]
-    """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-    failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
-    champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
+    """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION has one of three reasons.
+    `GATES_FAILED`: failed gates need a missing named person, or cannot be overridden. `PROMISE_GIVEN_UP`: it gives up
+    a champion's promise. `MODEL_REFUSED`: it is damaged, altered or not certified. A repetition only adds a move.
     """
     RollbackModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]  # type: ignore[assignment]
     """Makes the previous champion champion again, at once, after a check of its bytes alone. NOT_FOUND with
@@ -128,9 +128,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.PromoteModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.PromoteModelResponse, _abc.Awaitable[_model_service_pb2.PromoteModelResponse]]:
-        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION with `GATES_FAILED` if
-        failed gates need a missing named person, or cannot be overridden; with `PROMISE_GIVEN_UP` if it gives up a
-        champion's promise; with `MODEL_REFUSED` if it is damaged, altered or not certified. A repetition only adds a move.
+        """Makes a model champion, after this server has verified and loaded it. FAILED_PRECONDITION has one of three reasons.
+        `GATES_FAILED`: failed gates need a missing named person, or cannot be overridden. `PROMISE_GIVEN_UP`: it gives up
+        a champion's promise. `MODEL_REFUSED`: it is damaged, altered or not certified. A repetition only adds a move.
         """
 
     @_abc_1.abstractmethod

@@ -72,7 +72,7 @@ class NetworkLink(_message.Message):
     other: _builtins.str
     """The earlier or named seller."""
     link_kind: _entry_pb2.LinkKind.ValueType
-    """What they have in common."""
+    """The thing that both share."""
     strength_ppm: _builtins.int
     """Parts per million, bounded by the kind's precision; 0: undecided and unmeasured."""
     @_builtins.property
@@ -269,7 +269,7 @@ class GetSellerNetworkResponse(_message.Message):
 
     @_builtins.property
     def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkCertificate]:
-        """Of its cases of a link in force."""
+        """One for each of its cases of a link in force."""
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ Global___Ring: _TypeAlias = Ring  # noqa: Y015
 
 @_typing.final
 class LinkMonth(_message.Message):
-    """What links did in a month."""
+    """The effect of links in a month."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

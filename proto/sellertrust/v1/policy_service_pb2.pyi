@@ -132,11 +132,11 @@ class PolicyMove(_message.Message):
     number: _builtins.int
     """From 1."""
     action: Global___PolicyAction.ValueType
-    """How the policy came to be served."""
+    """The way into service."""
     policy: _builtins.str
     """`policies/{digest}`, served from then on."""
     actor: _builtins.str
-    """Who moved it, as stated."""
+    """Its mover, as stated."""
     reason: _builtins.str
     """Why."""
     principal: _builtins.str

@@ -155,7 +155,7 @@ class Proposal(_message.Message):
     state: Global___ProposalState.ValueType
     """Its state."""
     persons_missing: _builtins.int
-    """How many more must approve."""
+    """Approvals still missing."""
     digest: _builtins.str
     """SHA-256 of the request, in hex; empty if `erased`."""
     erased: _builtins.bool
@@ -170,8 +170,8 @@ class Proposal(_message.Message):
 
     @_builtins.property
     def basis(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What must be unchanged. A promotion: `champion` and `gates_sha256`, each perhaps empty. A commit: `policy` and
-        `policy_moves`. Others state their own basis.
+        """The facts that must be unchanged. A promotion: `champion` and `gates_sha256`, each perhaps empty. A commit:
+        `policy` and `policy_moves`. Others state their own basis.
         """
 
     @_builtins.property
@@ -481,7 +481,7 @@ class WithdrawProposalRequest(_message.Message):
     name: _builtins.str
     """The proposal's name. Required."""
     actor: _builtins.str
-    """Who withdraws or declines it. Required."""
+    """The person who withdraws or declines it. Required."""
     reason: _builtins.str
     """The reason, without names. Required."""
     def __init__(

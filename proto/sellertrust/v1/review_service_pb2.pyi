@@ -767,8 +767,8 @@ class GetTransparencyReportResponse(_message.Message):
 
     @_builtins.property
     def publish_time(self) -> _timestamp_pb2.Timestamp:
-        """Two months after the end: `published` holds what was known then. Not set if that is to come, or if the ledger knew
-        nothing by then.
+        """Two months after the end: `published` holds what was known then. Not set if this is in the future, or before the
+        first entry.
         """
 
     @_builtins.property

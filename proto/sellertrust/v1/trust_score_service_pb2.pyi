@@ -36,8 +36,8 @@ class _ScoreStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreState
     SCORE_STATE_UNRATED: _ScoreState.ValueType  # 2
     """The history is too short. No points; the tier is TIER_UNRATED."""
     SCORE_STATE_UNKNOWN: _ScoreState.ValueType  # 3
-    """No model is served, or the ledger's database is away (see `freshness`). No points and no tier; this says nothing
-    about the seller.
+    """No model is served, or the ledger's database is away (see `freshness`). It has neither points nor tier, and judges
+    nobody.
     """
 
 class ScoreState(_ScoreState, metaclass=_ScoreStateEnumTypeWrapper):
@@ -50,8 +50,8 @@ SCORE_STATE_RATED: ScoreState.ValueType  # 1
 SCORE_STATE_UNRATED: ScoreState.ValueType  # 2
 """The history is too short. No points; the tier is TIER_UNRATED."""
 SCORE_STATE_UNKNOWN: ScoreState.ValueType  # 3
-"""No model is served, or the ledger's database is away (see `freshness`). No points and no tier; this says nothing
-about the seller.
+"""No model is served, or the ledger's database is away (see `freshness`). It has neither points nor tier, and judges
+nobody.
 """
 Global___ScoreState: _TypeAlias = ScoreState  # noqa: Y015
 
@@ -145,7 +145,7 @@ class _FreshnessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshn
     """
 
 class FreshnessState(_FreshnessState, metaclass=_FreshnessStateEnumTypeWrapper):
-    """How current an answer is."""
+    """The freshness of an answer."""
 
 FRESHNESS_STATE_UNSPECIFIED: FreshnessState.ValueType  # 0
 """Not stated."""
@@ -165,7 +165,7 @@ Global___FreshnessState: _TypeAlias = FreshnessState  # noqa: Y015
 
 @_typing.final
 class Freshness(_message.Message):
-    """How current an answer is."""
+    """The freshness of an answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -221,9 +221,7 @@ class Stamp(_message.Message):
     core_version: _builtins.str
     """Version of the scoring core."""
     model_name: _builtins.str
-    """`starter` for the model that comes with the server: it was trained on a simulated market, so replace it by your own.
-    Empty for every other model.
-    """
+    """`starter` for the model that comes with the server, else empty. It was trained on a simulated market: replace it."""
     @_builtins.property
     def observe_time(self) -> _timestamp_pb2.Timestamp:
         """The time the answer is for."""
@@ -301,7 +299,7 @@ class TrustScore(_message.Message):
     open_allegations: _builtins.int
     """Alleged or under review; they do not count."""
     override: _builtins.str
-    """The entry with which a person set tier and badge, while in force. The points do not change."""
+    """A person's entry that sets tier and badge, while in force. The points do not change."""
     points_low: _builtins.int
     """The points at the 95 % quantile of the seller's own rates of incidents and failed orders; with `points_high` a 90 %
     interval. At most `points`. For display only. Only if rated.
@@ -325,7 +323,7 @@ class TrustScore(_message.Message):
 
     @_builtins.property
     def freshness(self) -> Global___Freshness:
-        """How current the answer is. Only this field may differ in a repetition by stamp."""
+        """The freshness of the answer. Only this field may differ in a repetition by stamp."""
 
     @_builtins.property
     def cautions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caution]:
@@ -514,7 +512,7 @@ class ExposureDay(_message.Message):
     day: _builtins.str
     """The UTC day as `YYYY-MM-DD`."""
     settled_orders: _builtins.int
-    """Of all product categories."""
+    """Over all product categories."""
     service_failures: _builtins.int
     """Cancelled, late, returned or not received orders."""
     def __init__(
@@ -562,8 +560,7 @@ class Reason(_message.Message):
     """Omitted days."""
     counted: _builtins.int
     """Without decay: incidents, failed orders, failed inspections, lost disputes. `FEW_ORDERS`: settled orders.
-    `SHORT_TENURE`: days. `IDENTITY_LEVEL`: the level (0 not stated, 1 none, 2 basic, 3 business, 4 enhanced). `LIMIT`:
-    the sum before.
+    `SHORT_TENURE`: days. `IDENTITY_LEVEL`: the number of IdentityLevel. `LIMIT`: the sum before.
     """
     compared: _builtins.int
     """Failures and disputes: all settled orders. Inspections: all with a result. Otherwise 0."""
@@ -618,14 +615,14 @@ class IncidentEffect(_message.Message):
     incident: _builtins.str
     """Its id."""
     category: _entry_pb2.Category.ValueType
-    """Of its gravest violation."""
+    """From its gravest violation."""
     severity: _entry_pb2.Severity.ValueType
-    """Of its gravest violation."""
+    """From its gravest violation."""
     points_if_overturned: _builtins.int
     """Points gained without the incident, computed again."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
-        """Of its latest violation."""
+        """From its latest violation."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -651,7 +648,7 @@ Global___IncidentEffect: _TypeAlias = IncidentEffect  # noqa: Y015
 
 @_typing.final
 class ThinFile(_message.Message):
-    """What a seller needs to be rated."""
+    """The history that a rating needs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -712,8 +709,8 @@ class GetTrustScoreRequest(_message.Message):
 
     @_builtins.property
     def max_staleness(self) -> _duration_pb2.Duration:
-        """The largest accepted age of a stale answer; a payout uses 0. Else UNAVAILABLE with `TOO_STALE`. INVALID_ARGUMENT if
-        negative. Default: any age.
+        """The largest accepted age of a stale answer; a payout uses 0. An older answer gives UNAVAILABLE with `TOO_STALE`.
+        INVALID_ARGUMENT if negative. Default: any age.
         """
 
     def __init__(
@@ -882,7 +879,7 @@ class ExplainTrustScoreRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     audience: Global___Audience.ValueType
-    """Who reads the answer. Without one, `audience_answer` is not set."""
+    """The reader of the answer. `audience_answer` needs it."""
     language: _builtins.str
     """The language of `audience_answer`: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
     @_builtins.property
@@ -992,7 +989,7 @@ class AudienceAnswer(_message.Message):
 
     @_builtins.property
     def tier_meaning(self) -> Global___TierMeaning:
-        """For staff: what the tier means. Not set if the model states no test of it."""
+        """For staff: the meaning of the tier, if the model states a test of it."""
 
     def __init__(
         self,
@@ -1075,7 +1072,7 @@ class LeadingReason(_message.Message):
     reason_code: _builtins.str
     """As in Reason."""
     points: _builtins.int
-    """Of one incident: the points lost by it, computed again. Else as in Reason; 0 for what bounds only the tier."""
+    """An incident: the points lost by it, computed again. Otherwise as in Reason, and 0 if it bounds only the tier."""
     caused: _builtins.bool
     """Whether the answer loses the stated points without these entries; for a lack, once the seller supplies it."""
     responsive: _builtins.bool

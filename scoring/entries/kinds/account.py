@@ -29,9 +29,9 @@ class IdentityVerified:
     attributes: Mapping[str, str] = optional(
         3,
         ATTRIBUTES,
-        "Attributes for studies, and identifiers by which imports match sellers: at most 64, keys "
+        "Attributes for studies, and identifiers that let imports match sellers: at most 64, keys "
         "`[a-z][a-z0-9_]{0,62}`, values of at most 128 characters. Not sealed: an erasure leaves them. "
-        "They must not name a person; those of a sole trader may be personal data.",
+        "They must not name a person. A sole trader's identifiers may be personal data.",
     )
 
 
@@ -98,12 +98,12 @@ class LinkChanged:
         "The keyed digest of the identifier, by `sellertrust network digest`. Never the identifier.",
         column="target",
     )
-    source: Source | None = optional(8, word(Source), "Who observed it.")
+    source: Source | None = optional(8, word(Source), "The observer.")
     strength_ppm: int = optional(
         9,
         count(1_000_000),
-        "How sure the source is, in parts per million. The measured precision of the kind bounds it. Default 0: "
-        "as sure as that.",
+        "The source's certainty, in parts per million. The measured precision of the kind bounds it. Default 0: "
+        "equal to that precision.",
     )
     until: int | None = optional(
         10, TIME, "When the link ends by itself, at most 1,830 days from its begin. Default: not.", column="until_time"
@@ -111,6 +111,6 @@ class LinkChanged:
     verified: bool = optional(
         11,
         FLAG,
-        "True if the source saw the seller control it, such as by a payout that arrived. Other links link nobody, so "
-        "nobody gains by stating another's.",
+        "True if the source saw the seller control it, such as by a payout that arrived. Only verified links "
+        "link sellers, so a false statement gains nothing.",
     )

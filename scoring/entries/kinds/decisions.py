@@ -33,7 +33,7 @@ class MeasureChanged:
     state: MeasureState = word_field(3, MeasureState, "The new state. Required.", "status")
     actor: str = actor_field(7)
     reason: str = reason_field(8)
-    until: int | None = optional(4, TIME, "Its end, or that of a bar. Default: when lifted.", column="until_time")
+    until: int | None = optional(4, TIME, "The end of the measure or bar. Default: when lifted.", column="until_time")
     amount_minor: int = optional(5, VALUE, "Deposit, amount held, value cap or least limit.")
     currency: str = currency_field(6)
     ground: str = ground_field(9)
@@ -47,7 +47,7 @@ class MeasureChanged:
     days: int = optional(15, count(MAX_DAYS), "Days of a hold, a reserve or a suspension; 0: no end.")
     ppm: int = optional(16, count(1_000_000), "The share of a reserve or a limit, in parts per million.")
     listings: int = optional(17, count(MAX_LISTINGS), "Listings of a listing or intake cap.")
-    product_category: str = optional(18, ID, "Of a cap; empty: all categories together.")
+    product_category: str = optional(18, ID, "Only for a cap; empty: all categories together.")
     at_most_minor: int = optional(19, VALUE, "The largest limit on the sum paid out on young orders.")
     approver: str = optional(
         20,
@@ -108,7 +108,7 @@ class CaseChanged:
         13, GROUND, "An authority's order for a stop of over 180 days, at most 200 characters."
     )
     strength_ppm: int = optional(
-        14, count(1_000_000), "Of a case about a link: the strength of its path. Only by the ledger."
+        14, count(1_000_000), "The strength of a link's path, for a case about a link. Only by the ledger."
     )
     link_kinds: tuple[str, ...] = optional(
         15, IDS, "The kinds of link on the path to the violator, one a hop. Only by the ledger."
