@@ -1,19 +1,32 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import Text, bindparam, select, text
 
-from scoring.base.enums import SHARED_BY_NATURE, Attribution, CorrectionKind, Kind, LinkKind, MeasureKind, MeasureState
+from scoring.base.enums import (
+    NOTICE_STATES,
+    SHARED_BY_NATURE,
+    Attribution,
+    CorrectionKind,
+    Kind,
+    LinkKind,
+    MeasureKind,
+    MeasureState,
+)
 from scoring.entries.cases import LINK_RULE
-from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES
+from scoring.measures.imposed import ImpositionContext, list_imposed
+from scoring.measures.record import MeasureStatement
 from scoring.network.links import MAX_SHARING, Decided, Graph, Hold, LinkStatement, find_holds
 from scoring.network.precision import find_precision
 from scoring.network.rings import Case
 from scoring.network.terms import LEAST_CAUSE, Violator
 from scoring.policy.history import find_decision_times
+from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, only
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
@@ -46,7 +59,7 @@ _OF_THINGS = (
 )
 _EVERY = RECORDED.where(HERE, text(LINKED), text("+sequence <= :last")).order_by(_E.seller, _E.sequence)
 _CORRECTIONS = (
-    select(_E.target, _E.status, _E.occur_time)
+    select(_E.target, _E.status, _E.occur_time, _E.kind, _E.sequence, _E.seller, _E.violation)
     .where(HERE, among(_E.target), among_kinds(Kind.CORRECTION), UP_TO_LAST)
     .order_by(_E.target, _E.sequence)
 )
@@ -58,7 +71,7 @@ _ABOUT = RECORDED.where(
     _E.status.is_not(None),
     UP_TO_LAST,
 ).order_by(_E.violation, _E.sequence)
-_SUSPENDING = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
+_MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
     _E.seller, _E.sequence
 )
 _PRECISION = (
@@ -210,16 +223,39 @@ def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, l
 
 
 def _find_suspended(reader: RowReader, sellers: Collection[str], time: int) -> set[str]:
-    stated: dict[tuple[str, str], MeasureChanged] = {}
-    for row in reader.rows(_SUSPENDING, sellers):
+    of_rules: dict[tuple[str, str], MeasureChanged] = {}
+    of_persons: dict[str, list[MeasureStatement]] = {}
+    for row in reader.rows(_MEASURES, sellers):
         fact: MeasureChanged = read_fact(row)
-        if fact.measure_kind is MeasureKind.SUSPENSION:
-            stated[row.seller, fact.measure] = fact
+        if fact.state in NOTICE_STATES:
+            continue
+        if fact.measure.startswith(RULE_MEASURE_PREFIX):
+            of_rules[row.seller, fact.measure] = fact
+        else:
+            one = MeasureStatement(row.entry_id, row.sequence, row.occur_time, fact)
+            of_persons.setdefault(row.seller, []).append(one)
     return {
         seller
-        for (seller, _), fact in stated.items()
-        if fact.state is not MeasureState.LIFTED and (fact.until is None or fact.until > time)
-    }
+        for (seller, _), fact in of_rules.items()
+        if fact.measure_kind is MeasureKind.SUSPENSION
+        and fact.state is not MeasureState.LIFTED
+        and (fact.until is None or fact.until > time)
+    } | {*_list_suspended(reader, of_persons, time)}
+
+
+def _list_suspended(reader: RowReader, stated: Mapping[str, Sequence[MeasureStatement]], time: int) -> Iterator[str]:
+    """Yield the sellers that persons suspended."""
+    every = [one for of in stated.values() for one in of]
+    violations = {name for one in every for name in one.fact.violations}
+    corrections = (row for chunk in _chunks(every) for row in reader.rows(_CORRECTIONS, chunk))
+    rows: dict[str, list[Any]] = {}
+    for row in chain(reader.rows(_ABOUT, violations), corrections):
+        rows.setdefault(row.seller, []).append(row)
+    asked = ImpositionContext(time, NO_RULES, reader.marketplace)
+    for seller, of in stated.items():
+        imposed = list_imposed(of, rows.get(seller, ()), asked)
+        if any(one.original.kind is MeasureKind.SUSPENSION and one.start <= time for one in imposed):
+            yield seller
 
 
 def _read(reader: RowReader, rows: Iterable[Any]) -> list[LinkStatement]:

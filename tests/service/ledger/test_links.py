@@ -1,13 +1,14 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from scoring.base.enums import Action, CaseState, LinkKind, LinkState
+from scoring.base.enums import Action, CaseState, LinkKind, LinkState, MeasureKind, MeasureState
 from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import LinkChanged
-from scoring.entries.kinds.decisions import CaseChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.network.terms import MAX_CAUSE_DAYS
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, correction, identity, link, status
@@ -56,6 +57,45 @@ def test_a_term_ends_with_its_cause_or_its_path(ledger: Ledger, ends: Sequence[E
     assert last_case(ledger) is not None
     ledger.append(MARKET, ends)
     assert last_case(ledger) is None
+
+
+def suspension(entry_id: str = "b1", state: MeasureState = MeasureState.IMPOSED, **fields: Any) -> Entry:
+    values = {"violations": ("v1",)} | fields
+    return Entry(entry_id, "bad", MeasureChanged("ban", MeasureKind.SUSPENSION, state, "staff-7", "r", **values))
+
+
+LIFTED, SENT = MeasureState.LIFTED, MeasureState.NOTICE_SENT
+
+
+@pytest.mark.parametrize(
+    ("first", "ends", "days"),
+    [
+        (suspension(), [suspension("b2", LIFTED)], 0),
+        (suspension(), [suspension("b2", LIFTED), suspension("b3", SENT, violations=())], 0),
+        (suspension(), [correction("b1")], 0),
+        (suspension(), [status("v1", Action.OVERTURN)], 0),
+        (suspension(days=7), [], 30),
+        (suspension(until=NOW + 7 * DAY), [], 30),
+    ],
+)
+def test_a_suspension_counts_as_long_as_it_stands(
+    ledger: Ledger, clock: Clock, first: Entry, ends: Sequence[Entry], days: int
+) -> None:
+    linked(ledger, confirmed("v1", "bad", occur_time=NOW - DAY), confirmed("v2", "bad"), first)
+    ledger.append(MARKET, [suspension("n1", SENT, violations=())])
+    assert list_accounts(ledger) == [1]
+    clock.now += days * DAY
+    for one in ends:
+        ledger.append(MARKET, [one])
+    if days:
+        ledger.refresh_links(MARKET)
+    assert list_accounts(ledger) == [0]
+
+
+def list_accounts(ledger: Ledger) -> list[int]:
+    """Return the accounts of each open case of `late`, about a suspended violator."""
+    cases = {one.fact.case: one.fact for one in ledger.measures.of_seller(MARKET, "late", ledger.cut()).cases}
+    return [one.accounts for one in cases.values() if one.state is CaseState.OPENED]
 
 
 def test_the_erasure_of_one_side_ends_its_links(ledger: Ledger) -> None:
