@@ -24,6 +24,7 @@ from service.ledger.append.acts import Act, ActWriter, NewAct
 from service.ledger.append.batch import Batch
 from service.ledger.append.known import KnownContext
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
+from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.expressions import HERE, among, among_kinds
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
@@ -77,8 +78,9 @@ def _suspends(new: NewEntry) -> bool:
 def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
-    for entry in _list_changes(reader, moved, present.record_time(last_time)):
-        batch.derivation.new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
+    with read_mended_times(reader.connection, present.mendings):
+        for entry in _list_changes(reader, moved, present.record_time(last_time)):
+            batch.derivation.new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
     return batch.insert(reader)
 
 

@@ -82,11 +82,15 @@ class LedgerClock:
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
-        if sequence > self._known[0]:
-            self.end()
-        known = self.mendings.as_of(sequence)
+        known = self.list_mendings(sequence)
         with self.database.read() as connection, mending.read_mended_times(connection, known):
             yield connection
+
+    def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
+        """Return those that a cut at a sequence knows."""
+        if sequence > self._known[0]:
+            self.end()
+        return self.mendings.as_of(sequence)
 
     def rows_up_to(self, sequence: int, query: Executable, **values: Any) -> Sequence[Any]:
         """Return a query's rows; its parameter `last` is the sequence."""

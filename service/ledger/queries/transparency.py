@@ -8,24 +8,31 @@ from scoring.base.enums import CorrectionKind, Kind, MeasureState
 from scoring.base.time import DAY
 from scoring.transparency.figures import Exposed, Period, ReportRow, Tally, count
 from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.clock.mending import read_mended_times
 from service.ledger.database.expressions import HERE, among_kinds, of_kind
 from service.ledger.database.tables import ENTRY, EXPOSED, FOUND, ON_TERMS
 
 CHUNK = 10_000
 
-_E, _O, _LATER = ENTRY.c, ENTRY.alias("own").c, ENTRY.alias("later").c
+_E, _LATER = ENTRY.c, ENTRY.alias("later").c
 _ROW = select(*(_E[name] for name in ReportRow._fields))
 _START: BindParameter[int] = bindparam("start", type_=BigInteger())
 _END: BindParameter[int] = bindparam("end", type_=BigInteger())
 _UP_TO_LAST = _E.sequence + 0 <= bindparam("last")
 """The sums keep databases on the partial indexes, away from the entries of other kinds."""
-_INSPECTED = select(_O.seller).where(
-    *(_O.marketplace == bindparam("marketplace"), text(f"own.{FOUND}"), _O.kind == int(Kind.INSPECTION)),
-    *(_O.occur_time >= _START, _O.occur_time < _END, _O.sequence + 0 <= bindparam("last")),
+_IS_IN_PERIOD = and_(_E.occur_time >= _START, _E.occur_time < _END)
+_INSPECTED = (
+    select(_E.seller)
+    .where(HERE, text(FOUND), _E.kind == int(Kind.INSPECTION), _IS_IN_PERIOD, _UP_TO_LAST)
+    .correlate(None)
 )
-_TOUCHED = select(_O.violation).where(
-    *(_O.marketplace == bindparam("marketplace"), _O.violation.is_not(None), _O.sequence + 0 <= bindparam("last")),
-    or_(and_(_O.report_time >= _START, _O.report_time < _END), and_(_O.occur_time >= _START, _O.occur_time < _END)),
+_TOUCHED = (
+    select(_E.violation)
+    .where(
+        *(HERE, _E.violation.is_not(None), _UP_TO_LAST),
+        or_(and_(_E.report_time >= _START, _E.report_time < _END), _IS_IN_PERIOD),
+    )
+    .correlate(None)
 )
 _CASES = _ROW.where(
     *(HERE, _UP_TO_LAST, _E.violation.is_not(None)),
@@ -33,13 +40,16 @@ _CASES = _ROW.where(
     or_(_E.violation.in_(_TOUCHED), _E.seller.in_(_INSPECTED)),
 ).order_by(_E.sequence + 0)
 """The whole story of each violation that was reported or decided in the period, and of each seller inspected."""
-_IS_IN_PERIOD = and_(_E.occur_time >= _START, _E.occur_time < _END)
 _CORRECTIONS = _ROW.where(
     HERE, _E.target.is_not(None), among_kinds(Kind.CORRECTION), _E.status.is_not(None), _UP_TO_LAST
 ).order_by(_E.sequence + 0)
-_MOVED = select(_O.target).where(
-    *(_O.marketplace == bindparam("marketplace"), _O.target.is_not(None), _O.sequence + 0 <= bindparam("last")),
-    *(_O.kind == int(Kind.CORRECTION), _O.status == int(CorrectionKind.MOVED)),
+_MOVED = (
+    select(_E.target)
+    .where(
+        *(HERE, _E.target.is_not(None), _UP_TO_LAST),
+        *(_E.kind == int(Kind.CORRECTION), _E.status == int(CorrectionKind.MOVED)),
+    )
+    .correlate(None)
 )
 _TERMS = _ROW.where(
     *(HERE, text(ON_TERMS), _UP_TO_LAST),
@@ -79,7 +89,8 @@ class TransparencyQueries:
         """
         values = {"marketplace": marketplace, "last": sequence, "start": period.start, "end": period.end}
         days = {"first_day": period.start // DAY, "end_day": period.end // DAY}
-        with self.clock.database.snapshot() as connection:
+        mendings = self.clock.list_mendings(sequence)
+        with self.clock.database.snapshot() as connection, read_mended_times(connection, mendings):
             sellers, settled_orders = connection.execute(_EXPOSED, values | days).one()
             streams = [_stream(connection, query, values) for query in (_CASES, _TERMS, _INSPECTIONS, _CORRECTIONS)]
             return count(period, Exposed(sellers, int(settled_orders)), *streams)

@@ -4,19 +4,43 @@ from pathlib import Path
 
 import pytest
 
-from scoring.base.enums import Action, Harm, Source
+from scoring.base.enums import (
+    Action,
+    Harm,
+    InspectionMethod,
+    InspectionResult,
+    LinkState,
+    MeasureKind,
+    MeasureState,
+    Source,
+)
 from scoring.base.errors import ClockInDoubt, InvalidInput
-from scoring.base.time import DAY, SECOND
+from scoring.base.time import DAY, SECOND, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import ProductViolationReported
-from scoring.entries.kinds.decisions import ClockMended
+from scoring.entries.kinds.decisions import ClockMended, MeasureChanged
+from scoring.entries.kinds.settlement import ComplaintFiled
+from scoring.entries.kinds.trade import InspectionDone
+from scoring.transparency.figures import parse_period
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, ServerClock, wall_clock
 from service.ledger.database.database import Database
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows, score
-from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity, listing, status, violation
+from tests.helpers.builders import (
+    MARKET,
+    NOW,
+    TODAY,
+    Clock,
+    confirmed,
+    exposure,
+    identity,
+    link,
+    listing,
+    status,
+    violation,
+)
 from tests.helpers.databases import database
 from tests.helpers.ledgers import verify
 from tests.helpers.worlds import artifact, policy
@@ -232,6 +256,36 @@ def test_after_a_mending_times_follow_the_clock(url: str, clock: Clock) -> None:
         assert recorded == [NOW - DAY, NOW, NOW + 1, NOW + DAY, NOW + 2 * DAY]
         known = {NOW - DAY: 0, NOW: 1, NOW + 1: 2, NOW + 2: 3, NOW + DAY: 3, NOW + DAY + 1: 4, NOW + 2 * DAY + 1: 5}
         assert {time: ledger.cut(NOW, time).sequence for time in known} == known
+
+
+def test_what_links_bring_follows_from_mended_times(url: str, twin: Ledger, clock: Clock) -> None:
+    facts = [link("l1", "bad", "iban"), link("l2", "bad", "iban", state=LinkState.CONFIRMED), confirmed("v1", "bad")]
+    with poisoned(url, clock, facts) as ledger:
+        twin.append(MARKET, [identity("before", "s8"), *facts])
+        mend(ledger, 2)
+        clock.now += SECOND
+        found = []
+        for one in (ledger, twin):
+            one.append(MARKET, [link("l3", "late", "iban"), link("l4", "late", "iban", state=LinkState.CONFIRMED)])
+            found.append([(it.occur_time, it.fact) for it in one.measures.of_seller(MARKET, "late", one.cut()).cases])
+        assert found[0] == found[1] != []
+
+
+def test_a_transparency_report_counts_by_mended_times(url: str, twin: Ledger, clock: Clock) -> None:
+    order = MeasureChanged("m1", MeasureKind.LISTING_CAP, MeasureState.IMPOSED, "staff", "r", listings=9)
+    audit = InspectionDone(InspectionResult.FAILED, InspectionMethod.TEST_BUY, Source.RANDOM_AUDIT, 500_000)
+    facts = [confirmed("v1"), Entry("m", "s1", order), Entry("k", "s1", ComplaintFiled("m1", "wrong"))]
+    facts += [violation("v2", "s2")]
+    with poisoned(url, clock, [*facts, Entry("i1", "s2", audit, NOW + TEN_YEARS)]) as ledger:
+        twin.append(MARKET, [identity("before", "s8"), *facts, Entry("i1", "s2", audit, NOW)])
+        mend(ledger, 2)
+        mended, wanted = (
+            one.transparency.tally(MARKET, parse_period(format_day(TODAY)[:4]), one.last()[0]) for one in (ledger, twin)
+        )
+        keys = ("own_initiative", "confirmed", "measures", "sellers_measured", "complaints", "audited")
+        counts = {key: sum(month.total for month in mended.amounts(key)) for key in keys}
+        assert counts == {key: sum(month.total for month in wanted.amounts(key)) for key in keys}
+        assert counts["measures"] == counts["complaints"] == counts["audited"] == 1
 
 
 def test_a_time_that_was_given_before_is_not_given_again(url: str, clock: Clock) -> None:
