@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.entries.cases import LINK_RULE, PAYOUTS_RULE
 from scoring.policy.measures import (
     MAX_GROUP_DAYS,
     NO_CAP,
@@ -33,9 +34,14 @@ def find_contradictions(policy: Policy) -> list[str]:
     nor for UNRATED than for the lowest rated tier. Groups of one product category last at most MAX_GROUP_DAYS together.
     Too many situations are unsound, too.
     """
+    found = [
+        f"caution.rules must give no rule the id {rule.id}, which names the ledger's own cases"
+        for rule in (policy.caution.rules if policy.caution else ())
+        if rule.id in (PAYOUTS_RULE, LINK_RULE)
+    ]
     if not policy.rule_book.rules:
-        return []
-    found = list(_find_long_groups(policy.rule_book))[:MAX_MESSAGES]
+        return found
+    found += [*_find_long_groups(policy.rule_book)][:MAX_MESSAGES]
     space = build_space(policy)
     if len(space) > MAX_CELLS:
         return [

@@ -113,6 +113,11 @@ def test_no_two_rules_have_one_id_of_caution_or_not() -> None:
     assert "caution.rules has an id that another rule has: r" in refused(caution_rule(), caution_rule())
 
 
+@pytest.mark.parametrize("name", ["link", "payouts"])
+def test_no_caution_has_the_name_of_the_ledgers_own_cases(name: str) -> None:
+    assert f"caution.rules must give no rule the id {name}" in refused(caution_rule(name))
+
+
 def test_the_general_policy_is_cautious_by_reversible_measures() -> None:
     table = shipped("general").caution
     kinds = {measure.kind for rule in table.rules for measure in rule.measures}
