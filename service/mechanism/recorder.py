@@ -13,14 +13,13 @@ from typing import NamedTuple, TypedDict
 from scoring.base.enums import MeasureState
 from scoring.base.errors import InvalidInput
 from scoring.caution.cautions import Caution
-from scoring.entries.contests import build_unknown_measure
+from scoring.entries.contests import build_unknown_measure, is_contest
 from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
-from service.ledger.append.accounts import is_contest
 from service.ledger.queries.measures import AsRecorded, SellerTerms, TermStatement, select_terms
 from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
@@ -90,9 +89,9 @@ class Recorder:
         return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
 
     def follows_from_at(self, time: int) -> str:
-        """Return `follows_from` at a time, in microseconds; without a model if the present one was not yet served."""
+        """Return `follows_from` just before a time (microseconds), without a model if the present one served later."""
         changes = self._scorer.champion.changes
-        model = "" if changes and changes[-1].time > time else self._scorer.made_by.model
+        model = "" if changes and changes[-1].time >= time else self._scorer.made_by.model
         return f"{model[:16]}:{self._scorer.policy.at(time).digest[:16]}"
 
     @property

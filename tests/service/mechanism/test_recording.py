@@ -14,18 +14,22 @@ from scoring.base.enums import (
     MeasureState,
 )
 from scoring.base.errors import InvalidInput
-from scoring.base.time import DAY
+from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, DepositChanged
 from scoring.measures.record import name_measure
 from scoring.policy.measures import Suspension
+from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.mechanism.recorder import Recorder
 from service.policy.policy_file import parse_policy_text
-from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
+from service.registry.moves import Move
+from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, confirmed, exposure, identity, status
 from tests.helpers.recordings import RULES, Killed, Told, facts_of, history, recorded, undisturbed
-from tests.helpers.worlds import policy
+from tests.helpers.servers import Shelf
+from tests.helpers.worlds import artifact, policy
 
 SUSPENSION = name_measure(SELLER, "week", Suspension(7))
 
@@ -238,3 +242,15 @@ def test_two_workers_at_once_state_each_change_once(
         thread.join()
     assert facts_of(recorded(told)) == undisturbed(tmp_path_factory.mktemp("plain"), 4)
     assert sum(worker.appended for worker in workers) == sum(map(len, recorded(told).values()))
+
+
+class _Promoted(Shelf):
+    def history(self) -> list[Move]:
+        return [Move("champion", self.champion(), "a-1", "the first", format_time(NOW))]
+
+
+def test_the_model_before_a_promotion_is_none(ledger: Ledger) -> None:
+    scorer = build_scorer(ledger, policy(), _Promoted(artifact()))
+    [move], recorder = scorer.champion.changes, Recorder(ledger, scorer)
+    models = [recorder.follows_from_at(move.time + after).split(":")[0] for after in (-1, 0, 1)]
+    assert models == ["", "", artifact().digest[:16]]
