@@ -7,6 +7,7 @@ from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry, derive_entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
+from scoring.entries.kinds.table import Fact
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.entries.violation_state import ViolationState
 
@@ -34,6 +35,13 @@ class Complaint:
     decided_by: str = ""
     """Empty while open."""
     filed_by: str = ""
+
+
+def is_contest(fact: Fact) -> bool:
+    """Return whether it is a complaint, its decision, or a measure's notice."""
+    return isinstance(fact, ComplaintFiled | ComplaintDecided) or (
+        isinstance(fact, MeasureChanged) and fact.state in NOTICE_STATES
+    )
 
 
 def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:

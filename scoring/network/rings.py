@@ -43,11 +43,16 @@ class Month(NamedTuple):
     """The median between both; 0 without any."""
 
 
-def label_components(seller: Ints, thing: Ints, sellers: int) -> Ints:
-    """Return the component of each of `sellers` by the links (seller, thing), both codes from 0, without hubs."""
-    pairs = np.unique(np.stack([seller, thing]), axis=1)
+def find_shared(seller: Ints, thing: Ints) -> Ints:
+    """Return the distinct pairs (seller, thing), both codes from 0, of what several share, without hubs."""
+    pairs: Ints = np.unique(np.stack([seller, thing]), axis=1)
     sharing = np.bincount(pairs[1])[pairs[1]]
-    seller, thing = pairs[:, sharing <= MAX_SHARING]
+    return pairs[:, (sharing > 1) & (sharing <= MAX_SHARING)]
+
+
+def label_components(shared: Ints, sellers: int) -> Ints:
+    """Return the component of each of `sellers` by shared pairs (seller, thing)."""
+    seller, thing = shared
     nodes = sellers + (int(thing.max()) + 1 if len(thing) else 0)
     links = coo_array((np.ones(len(seller), dtype=np.int8), (seller, thing + sellers)), shape=(nodes, nodes))
     labels: Ints = connected_components(links, directed=False)[1][:sellers]
@@ -68,11 +73,11 @@ def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
             pairs.append((code[one.other], thing))
     if not pairs:
         return []
-    seller, thing = np.array(pairs, dtype=np.int64).T
-    labels = label_components(seller, thing, len(names))
+    shared = find_shared(*np.array(pairs, dtype=np.int64).T)
+    labels = label_components(shared, len(names))
     order = np.argsort(labels, kind="stable")
     edges = [0, *(np.flatnonzero(np.diff(labels[order])) + 1).tolist(), len(names)]
-    degree = _count_links(seller, thing, len(names))
+    degree = np.bincount(shared[0], minlength=len(names))
     first = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(first, [code[one.seller] for one in live], [one.since[0] for one in live])
     is_new = first >= time - JOINED_DAYS * DAY
@@ -85,13 +90,6 @@ def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
         for begin, end in pairwise(edges)
         if len(members := order[begin:end]) >= least_size
     ]
-
-
-def _count_links(seller: Ints, thing: Ints, sellers: int) -> Ints:
-    pairs = np.unique(np.stack([seller, thing]), axis=1)
-    sharing = np.bincount(pairs[1])[pairs[1]]
-    shared = pairs[0, (sharing > 1) & (sharing <= MAX_SHARING)]
-    return np.bincount(shared, minlength=sellers)
 
 
 def list_months(cases: Iterable[Case], confirmed: Mapping[str, Sequence[int]]) -> list[Month]:

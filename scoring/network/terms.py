@@ -50,9 +50,6 @@ class LinkTerm(NamedTuple):
     accounts: int = 0
     """If the violator is suspended: the accounts with a term of it."""
 
-    def in_force(self, time: int) -> bool:
-        return self.start <= time < self.until
-
 
 def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Violator], time: int) -> list[LinkTerm]:
     """Return the terms of sellers at a time (microseconds), at most two each.

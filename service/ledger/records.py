@@ -8,6 +8,15 @@ from scoring.entries.entry import Entry
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 
 
+class Act(IntEnum):
+    """Kinds of entries that are no facts."""
+
+    POLICY = 1001
+    POLICY_TEXT = 1002
+    PROPOSAL = 1003
+    PRECISION = 1004
+
+
 class AppendedEntry(NamedTuple):
     entry_id: str
     sequence: int

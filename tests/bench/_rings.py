@@ -23,7 +23,7 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import list_links
 from scoring.network.links import Decided
 from scoring.network.precision import find_precision
-from scoring.network.rings import label_components
+from scoring.network.rings import find_shared, label_components
 from scoring.policy.rules import Situation
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
@@ -84,7 +84,7 @@ def measure_rings(gangs: int = 60, honest: int = 2_000, rebuild_sellers: int = 1
     begin = perf_counter()
     chance = np.random.default_rng(1)
     sellers, links = rebuild_sellers, rebuild_sellers * 6 // 10
-    label_components(chance.integers(0, sellers, links), chance.integers(0, sellers // 2, links), sellers)
+    label_components(find_shared(chance.integers(0, sellers, links), chance.integers(0, sellers // 2, links)), sellers)
     figures |= {"rebuild_sellers": sellers, "rebuild_seconds": round(perf_counter() - begin, 2)}
     return figures
 

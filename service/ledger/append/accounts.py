@@ -6,7 +6,7 @@ from sqlalchemy import text
 from scoring.base.enums import NOTICE_STATES, CaseState, Kind
 from scoring.entries.accounts import ClaimBalance, DepositAccount
 from scoring.entries.cases import OnPayouts, list_possible_entries
-from scoring.entries.contests import Complaint
+from scoring.entries.contests import Complaint, is_contest
 from scoring.entries.derivation_context import DerivationContext
 from scoring.entries.entry import PreparedEntry
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
@@ -17,7 +17,6 @@ from scoring.entries.kinds.settlement import (
     DepositChanged,
     PayoutsChanged,
 )
-from scoring.entries.kinds.table import Fact
 from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY, ON_TERMS
@@ -79,13 +78,6 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
             rests_on.update(fact.violations)
     for row in reader.rows(_CONFIRMED, rests_on):
         contests.record_decider(row.violation, read_fact(row).actor, row.principal or "")
-
-
-def is_contest(fact: Fact) -> bool:
-    """Return whether it is a complaint, its decision, or a measure's notice."""
-    return isinstance(fact, ComplaintFiled | ComplaintDecided) or (
-        isinstance(fact, MeasureChanged) and fact.state in NOTICE_STATES
-    )
 
 
 def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:

@@ -6,25 +6,15 @@ An act about all marketplaces has the marketplace "". Only acts' ids have a `/`.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
 from hashlib import sha256
 from typing import Any, NamedTuple, Self
-
-from sqlalchemy import TextClause, text
 
 from service.ledger.append.batch import insert_sealed
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row
-from service.ledger.database.tables import ACTING
-
-
-class Act(IntEnum):
-    POLICY = 1001
-    POLICY_TEXT = 1002
-    PROPOSAL = 1003
-    PRECISION = 1004
+from service.ledger.records import Act
 
 
 class NewAct(NamedTuple):
@@ -37,10 +27,6 @@ class NewAct(NamedTuple):
     sealed: Mapping[str, Any] | None = None
     digest: bytes = b""
     """A SHA-256 for look-ups, of the content by default; keyed if texts are sealed."""
-
-
-def is_act(act: Act) -> TextClause:
-    return text(f"{ACTING} AND kind = {int(act)}")
 
 
 class ActWriter:

@@ -10,18 +10,16 @@ from sqlalchemy import Connection, delete, exc, select
 
 from scoring.base.errors import ErasureRefused, LedgerUnavailable, seller_not_found
 from scoring.entries.entry import Entry, prepare
-from service.ledger.append.appending import append_batch
+from service.ledger.append.appending import append_batch, is_recorded
 from service.ledger.append.linking import void_links
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
 from service.ledger.database.drivers import INSUFFICIENT_PRIVILEGE, sqlstate_of
-from service.ledger.database.expressions import HERE, among
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY, SELLER_KEY
 from service.ledger.records import AppendedEntry
 
 PATIENCE_SECONDS = 5
-_NAMED = select(ENTRY.c.sequence).where(HERE, among(ENTRY.c.entry_id))
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> AppendedEntry:
@@ -36,7 +34,7 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
         if connection.execute(of_seller.limit(1)).first() is None:
             raise seller_not_found(marketplace, entry.seller)
         reader = RowReader(connection, marketplace)
-        if not reader.rows(_NAMED, [entry.entry_id]):
+        if not is_recorded(reader, entry.entry_id):
             void_links(reader, item.entry, present)
         [appended] = append_batch(reader, [item], present).results
         if not appended.already_present:

@@ -20,7 +20,7 @@ from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, Measure
 from scoring.measures.record import MECHANISM
 from scoring.network.links import count_decided
 from scoring.network.terms import LinkTerm, find_terms
-from service.ledger.append.acts import Act, ActWriter, NewAct
+from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.append.batch import Batch
 from service.ledger.append.known import KnownContext
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
@@ -29,7 +29,15 @@ from service.ledger.clock.server_clock import Present
 from service.ledger.database.expressions import HERE, among, among_kinds
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import CASES, ENTRY, ON_TERMS
-from service.ledger.queries.links import LINKED, read_around, read_every, read_precision, read_violators
+from service.ledger.queries.links import (
+    LINKED,
+    LINKS_OF_SELLERS,
+    read_around,
+    read_every,
+    read_precision,
+    read_violators,
+)
+from service.ledger.records import Act
 
 DECIDE_DAYS = 30
 REFRESHED_AT_ONCE = 100
@@ -39,7 +47,6 @@ _LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED
 _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
 _CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
 _NAMED = select(_E.seller).where(HERE, among(_E.entry_id))
-_LINKS_OF = RECORDED.where(HERE, among(_E.seller), text(LINKED)).order_by(_E.seller, _E.sequence)
 _OPEN_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 
@@ -55,7 +62,7 @@ def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     voids = batch.derivation.new_entries
-    for row in reader.rows(_LINKS_OF, [erasure.seller]):
+    for row in reader.rows(LINKS_OF_SELLERS, [erasure.seller]):
         fact = EntryCorrected(row.entry_id, CorrectionKind.VOID, MECHANISM, "the seller was erased")
         voids.append(NewEntry(prepare_trusted(derive_entry(erasure, row.entry_id, fact)), erasure.seller))
     batch.insert(reader)

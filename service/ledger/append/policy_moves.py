@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
+from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.database.expressions import is_act
 from service.ledger.database.tables import ENTRY
+from service.ledger.records import Act
 
 _E = ENTRY.c
 _PAGE = (

@@ -17,11 +17,12 @@ from sqlalchemy import bindparam, select, text
 
 from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from scoring.base.time import SECOND
-from service.ledger.append.acts import Act, ActWriter, NewAct, is_act
+from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, ONLY_HERE, among
+from service.ledger.database.expressions import HERE, ONLY_HERE, among, is_act
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
+from service.ledger.records import Act
 from service.ledger.seals.sealed_texts import SellerKey, keyed_digest, read_keys, read_or_make_keys, unseal
 
 _E = ENTRY.c

@@ -25,7 +25,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from scoring.base.enums import Kind
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ACTING, ENTRY
+from service.ledger.records import Act
 
 
 class Texts(TypeDecorator[Sequence[str]]):
@@ -115,6 +116,10 @@ def select_distinct(column: Column[Any], *conditions: ColumnElement[bool]) -> Se
 def of_kind(kind: Kind) -> TextClause:
     """Return the condition `kind = 3`, without a parameter, so that a partial index serves."""
     return text(f"kind = {int(kind)}")
+
+
+def is_act(act: Act) -> TextClause:
+    return text(f"{ACTING} AND kind = {int(act)}")
 
 
 def among_kinds(*kinds: Kind) -> ColumnElement[bool]:

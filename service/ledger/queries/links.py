@@ -28,14 +28,11 @@ from scoring.network.terms import LEAST_CAUSE, Violator
 from scoring.policy.history import find_decision_times
 from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, only
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, is_act, only
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import ACTING, CASES, COUNTING, ENTRY, ON_TERMS
+from service.ledger.database.tables import CASES, COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.resolving import fold_states
-from service.ledger.records import Cut
-
-PRECISION = 1004
-"""An act that states measured precision."""
+from service.ledger.records import Act, Cut
 
 MAX_STATED = 3 * MAX_SHARING
 """Statements read per identifier; more make it a hub."""
@@ -44,7 +41,7 @@ CHUNK = 5_000
 
 _E = ENTRY.c
 LINKED = f"kind = {int(Kind.LINK)}"
-_OF_SELLERS = RECORDED.where(HERE, among(_E.seller), text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
+LINKS_OF_SELLERS = RECORDED.where(HERE, among(_E.seller), text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
 _OF_THING = (
     RECORDED.where(
         HERE, _E.target.is_not(None), only(_E.target, bindparam("target", type_=Text())), text(f"+{LINKED}"), UP_TO_LAST
@@ -74,12 +71,7 @@ _ABOUT = RECORDED.where(
 _MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
     _E.seller, _E.sequence
 )
-_PRECISION = (
-    select(_E.content)
-    .where(HERE, text(f"{ACTING} AND kind = {PRECISION}"), UP_TO_LAST)
-    .order_by(_E.sequence.desc())
-    .limit(1)
-)
+_PRECISION = select(_E.content).where(HERE, is_act(Act.PRECISION), UP_TO_LAST).order_by(_E.sequence.desc()).limit(1)
 _CASES_OF_LINKS = (
     select(_E.seller, _E.target, _E.record_time)
     .where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"), UP_TO_LAST)
@@ -158,7 +150,7 @@ def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: i
     crowded: set[str] = set()
     frontier = set(sellers)
     for step in range(1, steps + 1):
-        found = _read(reader, reader.rows(_OF_SELLERS, frontier))
+        found = _read(reader, reader.rows(LINKS_OF_SELLERS, frontier))
         mine = {one.fact.identifier or one.fact.other for one in found if one.fact.link_kind not in SHARED_BY_NATURE}
         new = (mine | frontier) - sharing.keys()
         by_thing: dict[str, list[Any]] = {thing: [] for thing in new}
