@@ -10,7 +10,12 @@ from google.protobuf import json_format
 from scoring.base.canonical import parse_json
 from scoring.base.errors import invalid
 from sellertrust.client import Client
-from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState, SimulateTrustScoreResponse
+from sellertrust.v1.answer_service_pb2 import (
+    Ingredient,
+    ReplayState,
+    ReplayTrustScoreResponse,
+    SimulateTrustScoreResponse,
+)
 from sellertrust.v1.entry_pb2 import Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, AUDIENCE_STAFF, TrustScore
@@ -18,7 +23,7 @@ from service.cli.common import client
 from service.cli.ledger import read_entries
 from service.cli.measures import kind_text, value_text
 from service.cli.options import Language, Marketplace, Seller
-from service.cli.output import Exit, Format, Output, emit_one, wrap_line, write
+from service.cli.output import Exit, Format, Output, emit, emit_one, wrap_line, write
 from service.cli.rows import dict_of
 
 simulation, way, again, reasons = typer.Typer(), typer.Typer(), typer.Typer(), typer.Typer()
@@ -124,32 +129,41 @@ def path(
 @again.command("replay")
 def replay(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="JSON of an old answer of the contract.")
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="JSON of old answers of the contract.")
     ],
     output: Output = Format.TABLE,
 ) -> None:
     """Answer again from the JSON of an old answer, and show what has changed.
 
-    FILE holds a TrustScore, or the response of EvaluateMeasures (`measures SELLER -o json`). Ends with 4 if the replay is
-    another answer.
+    FILE holds a TrustScore, a list of them (`score SELLER -o json`), or the response of EvaluateMeasures (`measures SELLER
+    -o json`). Ends with 4 if a replay is another answer.
     """
-    old = _read_answer(file)
-    marketplace, seller = old.seller.split("/")[1::2]
-    with client(marketplace) as (connection, where):
-        found = connection.replay_trust_score(where, seller, old)
-    if output is Format.JSON:
-        emit_one(dict_of(found), output)
+    replays = []
+    for old in (answers := _read_answers(file)):
+        marketplace, seller = old.seller.split("/")[1::2]
+        with client(marketplace) as (connection, where):
+            replays.append(connection.replay_trust_score(where, seller, old))
+    if output is Format.JSON and len(answers) == 1:
+        emit_one(dict_of(replays[0]), output)
+    elif output is Format.JSON:
+        emit([dict_of(found) for found in replays], output)
     else:
+        _write_replays(replays)
+    if any(found.differing for found in replays):
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _write_replays(replays: Iterable[ReplayTrustScoreResponse]) -> None:
+    for found in replays:
         state = ReplayState.Name(found.state).removeprefix("REPLAY_STATE_").lower()
-        write(f"{state}: {_score_text(found.trust_score)}\n")
+        seller = found.seller.rpartition("/")[2]
+        write(f"{state}: {seller}, {_score_text(found.trust_score)}\n")
         for name in found.differing:
             write(f"  differs: {name}\n")
         for step in found.steps:
             name = Ingredient.Name(step.ingredient).removeprefix("INGREDIENT_").lower()
             points = f"{step.points} points, " if step.HasField("points") else ""
             write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {tier_text(step.tier)}"))
-    if found.differing:
-        raise typer.Exit(Exit.REFUSED)
 
 
 @reasons.command("statements")
@@ -198,9 +212,18 @@ def _find_restricted(connection: Client, where: str) -> Iterable[str]:
     return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.WhichOneof("fact") == "measure")
 
 
-def _read_answer(file: Path) -> TrustScore | EvaluateMeasuresResponse:
+def _read_answers(file: Path) -> list[TrustScore | EvaluateMeasuresResponse]:
     try:
-        values = parse_json(file.read_text())
+        stated = parse_json(file.read_text())
+    except ValueError as error:
+        raise invalid("FILE", f"is no answer in the contract's JSON: {error}") from None
+    if stated == []:
+        raise invalid("FILE", "holds no answer; keep the output of `score SELLER -o json`")
+    return [_read_answer(one) for one in (stated if isinstance(stated, list) else [stated])]
+
+
+def _read_answer(values: Any) -> TrustScore | EvaluateMeasuresResponse:
+    try:
         values = values.get("trust_score", values)
         kind = EvaluateMeasuresResponse if "terms" in values or "policy_name" in values else TrustScore
         found = json_format.ParseDict(values, kind(), ignore_unknown_fields=True)

@@ -24,7 +24,7 @@ from service.cli.common import client, find_entries, moment, parse_option
 from service.cli.connecting import describe_empty
 from service.cli.options import KnownTime, Language, Marketplace, ObserveTime
 from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
-from service.cli.rows import plain_of, row_of
+from service.cli.rows import dict_of, plain_of, row_of
 
 app = typer.Typer()
 
@@ -72,7 +72,7 @@ def score(
             results = [one.message for one in found]
             as_json = output is Format.JSON
             shown = [result for result in results if as_json or not result.HasField("error")]
-            rows = [_row(result) | (_cautions(result.trust_score) if as_json else {}) for result in shown]
+            rows = [_row(result) | (_whole(result.trust_score) if as_json else {}) for result in shown]
             if rows:
                 emit(rows, output, COLUMNS)
             for result in () if as_json else results:
@@ -153,8 +153,10 @@ def score_row(score: TrustScore) -> dict[str, Any]:
     }
 
 
-def _cautions(score: TrustScore) -> dict[str, Any]:
-    return {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
+def _whole(score: TrustScore) -> dict[str, Any]:
+    """Return what a table leaves out: cautions, and the answer by the contract's names, which `replay` takes."""
+    cautions = {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
+    return cautions | ({"trust_score": dict_of(score)} if score.seller else {})
 
 
 def _print_cautions(score: TrustScore) -> None:
@@ -179,7 +181,7 @@ def describe_reason(caution: Caution) -> str:
 
 
 def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    row = score_row(explanation.trust_score) | _cautions(explanation.trust_score)
+    row = score_row(explanation.trust_score) | _whole(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
     if explanation.HasField("audience_answer"):

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,5 +100,12 @@ def test_the_command_takes_the_json_of_an_old_answer(running: Running, tmp_path:
     assert shell("replay", file)[0].startswith("same: ")
     file.write_text(json.dumps(shell.json("measures", "s1", "-m", MARKET)))
     assert shell("replay", file)[0].startswith("same: ")
+    file.write_text(json.dumps(shell.json("score", "s1", "s1", "-m", MARKET)))
+    assert re.findall(r"^same: s\d", "".join(shell("replay", file)), re.MULTILINE) == ["same: s1"] * 2
+    file.write_text(json.dumps(shell.json("score", "s1", "--explain", "-m", MARKET)))
+    assert shell("replay", file)[0].startswith("same: ")
+    for wrong in ("[]", "[[]]", "7"):
+        file.write_text(wrong)
+        assert "FILE: " in shell.error(2, "replay", file)
     file.write_text("{}")
     assert "keep the whole answer" in shell.error(2, "replay", file)
