@@ -205,13 +205,12 @@ def run_server(
     settings: Settings,
     ready: Callable[["Server"], None],
     *,
-    records: bool = True,
     starter: bool = False,
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
-    For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures if
-    `records`; shadow scores go to the data folder. Of the servers of one data folder, one records. `starter`: give
+    For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures;
+    shadow scores go to the data folder. Of the servers of one data folder, one records. `starter`: give
     an empty registry the starter model. Calls `ready` once calls are answered. Raises as `open_ledger`, `load_policy`
     and `Server.start`.
     """
@@ -239,17 +238,16 @@ def run_server(
                     "no model", problem="no score has points until a model is champion: sellertrust serve --starter"
                 )
             follow_moves(scorer, lambda event, problem: log.error(event, problem=problem))
-            if records:
-                worker, ending = build_worker(ledger, scorer, share=MECHANISM_SHARE), threading.Event()
+            worker, ending = build_worker(ledger, scorer, share=MECHANISM_SHARE), threading.Event()
 
-                def record() -> None:
-                    with holding_lock(settings.data_dir / "mechanism.lock", ending):
-                        server.add_metrics(MechanismMetrics(worker))
-                        worker.run(partial(_warn, log, "measures not recorded"))
+            def record() -> None:
+                with holding_lock(settings.data_dir / "mechanism.lock", ending):
+                    server.add_metrics(MechanismMetrics(worker))
+                    worker.run(partial(_warn, log, "measures not recorded"))
 
-                threading.Thread(target=record, name="mechanism", daemon=True).start()
-                stack.callback(ending.set)
-                stack.callback(worker.stop)
+            threading.Thread(target=record, name="mechanism", daemon=True).start()
+            stack.callback(ending.set)
+            stack.callback(worker.stop)
             shadow = Shadow(settings.data_dir / "shadow", registry, partial(_warn, log, "shadow failed"))
             scorer.observer = stack.enter_context(shadow).offer
             ready(server)

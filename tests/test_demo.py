@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from service.bootstrap import open_ledger, open_registry
 from service.cli import demo
 from service.cli.demo_market import write_files
 from service.cli.demo_story import OUTCOME, Story
-from service.demo_cast import ACCUSED, CAST, GOOD, NEWCOMER, OFFENDER, OTHER
+from service.demo_cast import ACCUSED, CAST, GOOD, MARKETPLACE, NEWCOMER, OFFENDER, OTHER
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY
@@ -120,6 +121,11 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
             assert code == 0, problem
             said += answer_text
         assert all(name in said for name in (GOOD.seller, OFFENDER.seller, "COUNTERFEIT_CONFIRMED", "overturned"))
+        cases, until = ["", "case", "list", "--marketplace", MARKETPLACE], time.monotonic() + SECONDS
+        while "caution" not in cases[0]:  # nobody has looked at the desk
+            assert time.monotonic() < until
+            code, cases[0], problem = ended(start(*cases[1:], SELLERTRUST_TARGET=target.partition("=")[2]))
+            assert code == 0, problem
         serving.send_signal(signal.SIGINT)
         assert ended(serving)[0] == 0
 

@@ -87,7 +87,7 @@ def serve(folder: Path | None) -> None:
     settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
         greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, place)))  # noqa: E731
-        run_server(settings, greet, records=False)
+        run_server(settings, greet)
 
 
 def _print_calls(address: str, badges: str, desk: str) -> None:
