@@ -71,7 +71,6 @@ WHERE = {
         "verify audit",
         "verify rescored",
         "train",
-        "model backtest",
         "model monitor",
     ],
     "database alone": [
@@ -198,7 +197,7 @@ def _commands() -> Iterator[str]:
     yield "## What commands work on"
     yield ""
     yield "- `server`: it asks `SELLERTRUST_TARGET`."
-    yield "- `database`: it reads the database itself. With `--export`, `train`, `model backtest` and `model monitor` read a"
+    yield "- `database`: it reads the database itself. With `--export`, `train` and `model monitor` read a"
     yield "  file instead. With `--server`, `verify audit` asks a server."
     yield "- `database alone`: it writes to the database itself, so on SQLite the server must be stopped. With `--server`,"
     yield "  `ledger erase` and `ledger mend-clock` ask a server instead."

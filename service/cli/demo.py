@@ -18,7 +18,6 @@ from sellertrust.v1.entry_pb2 import HARM_EXTREME, SOURCE_BRAND, Entry, Violatio
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server, open_ledger, open_registry, run_server
-from service.cli.backtest import study_of
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
 from service.cli.common import ROOT
 from service.cli.demo_market import write_files
@@ -27,6 +26,7 @@ from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
 from service.cli.output import say, write
 from service.cli.train import finish_job, make_job
+from service.cli.training_data import study_of
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER, OTHER
 from service.ingest.file_import import import_files
 from service.ledger.clock.demo_clock import MARKER

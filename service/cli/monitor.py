@@ -6,10 +6,10 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import parse_day
 from service.bootstrap import open_registry
-from service.cli.backtest import study_of, table_of
 from service.cli.options import Export, Model, Study
 from service.cli.output import Exit, Format, Output, emit, emit_one, say, write
 from service.cli.progress import StepProgress
+from service.cli.training_data import study_of, table_of
 from service.settings import load
 
 if TYPE_CHECKING:

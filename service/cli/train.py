@@ -11,11 +11,11 @@ from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from scoring.model.promises import broken_promises
 from service.bootstrap import open_registry
-from service.cli.backtest import study_of, table_of
 from service.cli.models import compare_plainly, figures_of, format_estimates, login_name, now
 from service.cli.options import Export
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
+from service.cli.training_data import study_of, table_of
 from service.policy.policy_file import load_policy
 from service.settings import Settings, load
 

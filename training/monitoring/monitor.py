@@ -20,7 +20,6 @@ from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, widen_by_poisson
 from training.evaluation.stability import Samples
 from training.fitting.fit import log_exposure
-from training.monitoring.backtest import answers_at
 from training.monitoring.outcomes import (
     DayOutcomes,
     adapt_study_to_model,
@@ -31,6 +30,7 @@ from training.monitoring.outcomes import (
     slope_of,
     training_points,
 )
+from training.monitoring.past_answers import answers_at
 from training.monitoring.results import Calibration, Drift, MonitorReport
 from training.observation.export import LedgerTable
 from training.observation.labels import Labels, Outcome, Windows, final_facts, label

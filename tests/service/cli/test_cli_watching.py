@@ -14,7 +14,6 @@ from training.pipeline.run import run
 from training.study.loading import load_study
 
 STUDY = STUDIES / "marketplace.toml"
-SPAN = ("--from", "2025-01-01", "--to", "2025-03-15", "--step", "30")
 
 
 @pytest.fixture(scope="module")
@@ -29,49 +28,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         digest = registry.publish(parts, actor="tests", reason="trained", now=number, attachments=beside)
         assert registry.aliases()["challenger" if number else "champion"] == digest
     return shell_of(folder, marketplace="demo")
-
-
-@pytest.mark.long
-def test_a_backtest_shows_each_step_and_what_it_comes_to(shell: Shell) -> None:
-    found = shell.json("model", "backtest", "challenger", *SPAN, "--study", STUDY)
-    assert [step["day"] for step in found["steps"]] == ["2025-01-01", "2025-01-31", "2025-03-02"]
-    assert found["against"] == shell.json("model", "show", "champion")["digest"] != found["model"]
-    assert found["steps"][0]["moves"] is None
-    assert sum(m["sellers"] for step in found["steps"][1:] for m in step["moves"]) == sum(
-        m["sellers"] for m in found["moves"]
-    )
-    assert 0.5 < found["steps"][0]["figures"]["auc"] <= 1
-    shown, _ = shell("model", "backtest", "challenger", *SPAN, "--study", STUDY)
-    assert "churn_per_month" in shown
-    assert str(found["sellers_affected"]) in shown
-    alone = shell.json("model", "backtest", "champion", *SPAN)
-    assert alone["against"] is None
-    assert alone["steps"][0]["figures"] is None
-    today = shell.json("model", "backtest", "champion", *SPAN, "--knowledge", "today")
-    assert today["steps"] != alone["steps"]
-
-
-@pytest.mark.long
-def test_a_backtest_needs_no_champion(shell: Shell, tmp_path: Path) -> None:
-    home = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry"
-    alone = shell.json("model", "backtest", "challenger", *SPAN, "--against", "none")
-    registry = Registry(tmp_path)
-    digest = registry.publish(Registry(home).read(alone["model"]), actor="tests", reason="ungated", now=1)
-    assert registry.champion() is None
-    found = shell.json("model", "backtest", digest[:12], *SPAN, registry=tmp_path)
-    assert (found["against"], found["steps"]) == (None, alone["steps"])
-    _, said = shell("model", "backtest", digest[:12], *SPAN, registry=tmp_path)
-    assert "there is no champion to compare with; another model: --against MODEL" in said
-    assert "names no model" in shell.error(
-        3, "model", "backtest", digest[:12], *SPAN, "--against", "champion", registry=tmp_path
-    )
-
-
-@pytest.mark.long
-def test_a_span_that_is_none_is_wrong_input(shell: Shell) -> None:
-    assert "--from" in shell.error(2, "model", "backtest", "champion", "--from", "may", "--to", "2025-01-01")
-    assert "--to" in shell.error(2, "model", "backtest", "champion", "--from", "2025-01-02", "--to", "2025-01-01")
-    assert "--marketplace" in shell.error(3, "model", "backtest", "champion", *SPAN, "-m", "elsewhere")
 
 
 @pytest.mark.long

@@ -1,5 +1,4 @@
 import tomllib
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -9,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from scoring.base.enums import Action, ControlReason, CorrectionKind, IncidentChange, Kind, Severity, Tier
-from scoring.base.errors import ConfigurationWrong, InvalidInput
+from scoring.base.enums import Action, ControlReason, CorrectionKind, IncidentChange, Severity, Tier
 from scoring.base.time import DAY, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
@@ -27,18 +25,11 @@ from tests.helpers.policies import GRADED, TIERS
 from tests.helpers.servers import running_server
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
-from training.evaluation.arrays import sigmoid
-from training.evaluation.ranking import auc
-from training.fitting.fit import offset
-from training.monitoring import backtest as backtesting
-from training.monitoring.backtest import ABSENT, STATES, Answers, Knowledge, answers_at, backtest, days_between
-from training.monitoring.outcomes import last_training_day, lineage_of, slope_of
+from training.monitoring import past_answers
+from training.monitoring.past_answers import ABSENT, Answers, answers_at
 from training.observation.export import LedgerTable
-from training.observation.snapshots import snapshot
-from training.pipeline.job import Job, Trained
+from training.pipeline.job import Job
 from training.pipeline.run import run
-from training.study.context import EventPoints
-from training.study.definition import Study
 from training.study.loading import load_study
 
 DEMO = "demo"
@@ -52,11 +43,6 @@ class Market(NamedTuple):
 
 
 pytestmark = pytest.mark.timeout(800)
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +109,12 @@ def batched(entries: list[Entry], size: int) -> list[list[Entry]]:
 
 
 @pytest.fixture(scope="module")
-def trained(market: Market, study: Study) -> Trained:
-    return run(Job(market.imported, study, policy(), verify=False))
+def model(market: Market) -> Artifact:
+    study = restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
+    return load(run(Job(market.imported, study, policy(), verify=False)).parts)
 
 
-@pytest.fixture(scope="module")
-def model(trained: Trained) -> Artifact:
-    return load(trained.parts)
-
-
-def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, known: bool, **settings: Path) -> Answers:
+def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, **settings: Path) -> Answers:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
     points, tier = [], []
     with (
@@ -141,8 +123,7 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, kn
     ):
         for first in range(0, len(sellers), 200):
             some = sellers[first : first + 200]
-            times = {"observe_time": moment} | ({"known_time": moment} if known else {})
-            for result in client.batch_get_trust_scores(DEMO, some, **times):
+            for result in client.batch_get_trust_scores(DEMO, some, observe_time=moment, known_time=moment):
                 score: TrustScore = result.trust_score
                 missing = result.HasField("error")
                 points.append(score.points if not missing and score.HasField("points") else -1)
@@ -150,18 +131,10 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, *, kn
     return Answers(np.array(points), np.array(tier), np.zeros(0))
 
 
-@pytest.mark.parametrize("day", DAYS)
-def test_with_todays_knowledge_a_backtest_is_the_server(market: Market, model: Artifact, day: int) -> None:
-    asked = served(market.folder, model, market.imported.sellers, day, known=False)
-    given = answers_at(market.imported, model, policy(), day, Knowledge.TODAY)
-    np.testing.assert_array_equal(given.points, asked.points)
-    np.testing.assert_array_equal(given.tier, asked.tier)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("day", DAYS)
-def test_with_the_knowledge_of_then_a_backtest_is_the_server(market: Market, model: Artifact, day: int) -> None:
-    asked = served(market.folder / "lived", model, market.lived.sellers, day, known=True)
+def test_the_answers_of_a_past_day_are_the_servers(market: Market, model: Artifact, day: int) -> None:
+    asked = served(market.folder / "lived", model, market.lived.sellers, day)
     for table in (market.lived, market.imported):
         given = answers_at(table, model, policy(), day)
         np.testing.assert_array_equal(given.points, asked.points)
@@ -172,28 +145,24 @@ def test_with_the_knowledge_of_then_a_backtest_is_the_server(market: Market, mod
 @pytest.mark.parametrize(
     "types", ["", "[standing.types]\ncounterfeit_goods = { minor = 0, moderate = 0, major = 0, critical = 1 }\n\n"]
 )
-def test_a_standing_bounds_a_backtest_as_it_bounds_a_server(
+def test_a_standing_bounds_them_as_it_bounds_a_server(
     market: Market, model: Artifact, types: str, tmp_path: Path
 ) -> None:
     path, day = tmp_path / "general.toml", DAYS[1]
     text = GRADED.read_text(encoding="utf-8")
     path.write_text(text.replace("[standing.at_most]", types + "[standing.at_most]"))
     general = parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
-    asked = served(market.folder, model, market.imported.sellers, day, known=False, policy=path)
-    given = answers_at(market.imported, model, general, day, Knowledge.TODAY)
+    asked = served(market.folder / "lived", model, market.lived.sellers, day, policy=path)
+    given = answers_at(market.lived, model, general, day)
     np.testing.assert_array_equal(given.tier, asked.tier)
-    assert int((given.tier != answers_at(market.imported, model, policy(), day, Knowledge.TODAY).tier).sum()) >= 5
+    assert int((given.tier != answers_at(market.lived, model, policy(), day).tier).sum()) >= 5
 
 
 @pytest.mark.long
 def test_the_comparison_with_the_server_meets_every_state(market: Market, model: Artifact) -> None:
-    """All tiers but the best, the absent, and knowledge that makes a difference; otherwise agreement would prove
-    little.
-    """
+    """All tiers but the best, and the absent; otherwise agreement would prove little."""
     seen = [answers_at(market.lived, model, policy(), day) for day in DAYS]
-    today = [answers_at(market.lived, model, policy(), day, Knowledge.TODAY) for day in DAYS]
-    assert set(np.concatenate([a.tier for a in seen]).tolist()) >= set(STATES) - {Tier.EXEMPLARY}
-    assert sum(int((a.points != b.points).sum()) for a, b in zip(seen, today, strict=True)) > 20
+    assert set(np.concatenate([a.tier for a in seen]).tolist()) >= {ABSENT, *Tier} - {Tier.EXEMPLARY}
     held = market.lived.sellers.index("held")
     assert [a.tier[held] == Tier.STANDARD for a in seen][:2] == [False, True]
 
@@ -205,7 +174,7 @@ def test_parts_of_any_size_give_the_same_answers(
 ) -> None:
     some = market.lived if most > 1 else first_sellers(market.lived, 30)
     whole = answers_at(some, model, policy(), DAYS[2])
-    monkeypatch.setattr(backtesting, "MAX_ENTRIES", most)
+    monkeypatch.setattr(past_answers, "MAX_ENTRIES", most)
     parts = answers_at(some, model, policy(), DAYS[2])
     for name in ("points", "tier", "raw"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
@@ -214,76 +183,3 @@ def test_parts_of_any_size_give_the_same_answers(
 def first_sellers(table: LedgerTable, count: int) -> LedgerTable:
     mine = table.columns.take(table.columns.case < count)
     return replace(table, sellers=table.sellers[:count], columns=mine.of_cases(mine.case, count))
-
-
-@pytest.mark.long
-def test_each_step_counts_who_moved_from_where_to_where(market: Market, model: Artifact) -> None:
-    days = [DAYS[1] + 14 * k for k in range(6)]
-    found = backtest(market.lived, model, policy(), days)
-    answered = [answers_at(market.lived, model, policy(), day).tier.tolist() for day in days]
-    promotions = demotions = changes = together = 0
-    affected = set()
-    assert found.steps[0].moved is None
-    for step, before, now in zip(found.steps[1:], answered, answered[1:], strict=False):
-        pairs = Counter(zip(before, now, strict=True))
-        assert step.moved is not None
-        assert {(a, b): n for (a, b), n in np.ndenumerate(step.moved) if n} == pairs
-        both = [(seller, a, b) for seller, (a, b) in enumerate(zip(before, now, strict=True)) if a and b]
-        moved = [(seller, a, b) for seller, a, b in both if a != b]
-        promotions += sum(Tier.UNRATED < a < b for _, a, b in moved)
-        demotions += sum(a > b > Tier.UNRATED for _, a, b in moved)
-        affected |= {seller for seller, _, _ in moved}
-        assert step.changed == len(moved)
-        changes, together = changes + len(moved), together + len(both)
-    assert (found.promotions, found.demotions, found.affected) == (promotions, demotions, len(affected))
-    assert promotions > 10
-    assert demotions > 0
-    assert found.churn_per_month == pytest.approx(changes / (together * 14 / (365.25 / 12)))
-    assert backtest(market.lived, model, policy(), days[:1]).churn_per_month is None
-
-
-@pytest.mark.parametrize("weigh_by", ["sellers", "orders"])
-def test_figures_of_a_day_are_those_of_the_studys_rows(
-    market: Market, model: Artifact, trained: Trained, study: Study, weigh_by: str
-) -> None:
-    weighing = restated(study, bad={"weigh_by": weigh_by})
-    _, (test,) = study.find_points(market.imported.as_of)
-    (step,) = backtest(market.imported, model, policy(), [test.day], study=weighing, against=model).steps
-    rows = snapshot(market.imported, weighing, test)
-    raw = model.raw_score(rows.x)
-    assert step.figures.auc == step.figures.auc_against == auc(raw, rows.bad, rows.weight)
-    by_seller = auc(trained.test_scores["lightgbm"], trained.test.bad)
-    assert bool(step.figures.auc == by_seller) == (weigh_by == "sellers")
-    assert (step.figures.rows.sum(), step.figures.bad.sum()) == (len(rows.bad), rows.bad.sum())
-    assert step.figures.weight.sum() == pytest.approx(len(rows.bad))
-    assert step.figures.bad_weight.sum() == pytest.approx(rows.weight @ rows.bad)
-    own = offset(rows, weighing.with_exposure_slope(slope_of(model)))
-    p = sigmoid(model.scale.log_odds(raw) - lineage_of(model)["calibration_lift"] + own)
-    assert step.figures.expected.sum() == pytest.approx(rows.weight @ p)
-    assert np.array_equal(step.against, np.diag(step.sellers))
-
-
-@pytest.mark.long
-def test_days_without_an_outcome_have_no_figures(market: Market, model: Artifact, study: Study) -> None:
-    _, (test,) = study.find_points(market.imported.as_of)
-    learned = last_training_day(model)
-    assert 0 < learned <= test.day
-    days = [learned - 1, learned, test.day, test.day + 1]
-    steps = backtest(market.imported, model, policy(), days, study=study).steps
-    assert [step.in_sample for step in steps] == [True, False, False, False]
-    assert [step.figures is None for step in steps] == [False, False, False, True]
-
-
-def test_days_go_from_the_first_to_the_last_by_steps() -> None:
-    assert days_between(10, 20, 5) == [10, 15, 20]
-    assert days_between(10, 19, 5) == [10, 15]
-    with pytest.raises(InvalidInput, match="give the earlier day first"):
-        days_between(10, 9, 5)
-    with pytest.raises(InvalidInput, match="choose a larger --step"):
-        days_between(0, 100_000, 1)
-
-
-def test_a_backtest_at_inspections_has_no_figures_of_a_day(market: Market, study: Study, trained: Trained) -> None:
-    inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
-    with pytest.raises(ConfigurationWrong, match="leave out --study"):
-        backtest(market.imported, load(trained.parts), policy(), DAYS[:1], study=inspected)
