@@ -155,7 +155,7 @@ def test_an_empty_environment_gets_a_score(installed: Installed, tmp_path: Path)
     ):
         subprocess.run([uv, *command], env=kept, check=True, capture_output=True, timeout=250)
     [site] = folder.glob("lib/python*/site-packages")
-    extras = ("polars", "psycopg", "starlette", "opentelemetry", "confluent_kafka", "nats", "jinja2", "pyspark")
+    extras = ("polars", "psycopg", "starlette", "opentelemetry", "confluent_kafka", "jinja2", "pyspark")
     assert [name for name in extras if (site / name).exists()] == []
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 320_000_000
     first = subprocess.run([folder / "bin/python", "-c", FIRST_SCORE], env=kept, check=True, capture_output=True)

@@ -3,7 +3,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import typer
 
@@ -11,7 +11,6 @@ from scoring.base.errors import ConfigurationWrong, invalid
 from service.bootstrap import open_ledger
 from service.cli.options import Marketplace, Rejects
 from service.cli.output import Exit, Format, Output, emit_one, say
-from service.ingest.sources.source import Source
 from service.settings import load
 
 if TYPE_CHECKING:
@@ -22,21 +21,19 @@ app = typer.Typer()
 ONCE_PATIENCE_SECONDS = 60.0
 """The wait of `--once` for a silent broker or database. Without `--once`: endless."""
 
-_FORMS = "kafka://HOST:PORT[,HOST:PORT]/TOPIC or nats://HOST:PORT[,HOST:PORT]/STREAM[?subject=SUBJECT]"
+_FORM = "kafka://HOST:PORT[,HOST:PORT]/TOPIC"
 _SERVERS = re.compile(r"[^/@\s,]+:\d+(,[^/@\s,]+:\d+)*")
-_TITLE = re.compile(r"[A-Za-z0-9._-]+")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Place(NamedTuple):
-    scheme: str
     servers: str
-    title: str
-    subject: str
+    topic: str
 
 
 @app.command("feed")
 def feed_command(
-    url: Annotated[str, typer.Argument(metavar="URL", help=f"{_FORMS}.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help=f"{_FORM}.")],
     marketplace: Marketplace = None,
     rejects: Rejects = None,
     source: Annotated[
@@ -52,27 +49,28 @@ def feed_command(
             "--credentials",
             exists=True,
             dir_okay=False,
-            help="Kafka: a file of librdkafka's settings, key=value; NATS: a .creds file.",
+            help="A file of librdkafka's settings, key=value.",
         ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Append the entries of a topic or stream (protobuf or JSON) until SIGTERM. Safe to rerun.
+    """Append the entries of a Kafka topic (protobuf or JSON) until SIGTERM. Safe to rerun.
 
     Each message is appended once; the position is committed with the entries. Rejected messages go to a file
     with reason and payload, by default in the data folder. One feed reads one topic into one marketplace.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed
+    from service.ingest.sources.kafka import KafkaSource
     from service.ingest.sources.rejects import RejectFile
 
     freeze_loaded_objects()
     place = place_of(url)
     settings = load()
     where = marketplace or settings.marketplace
-    path = rejects or settings.data_dir / f"{place.title}.rejects.jsonl"
+    path = rejects or settings.data_dir / f"{place.topic}.rejects.jsonl"
     with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
-        opened = _open_source(place, credentials, source or "")
+        opened = KafkaSource(*place, _settings_in(credentials), source or "")
         try:
             feed = Feed(ledger, where, opened, file, ONCE_PATIENCE_SECONDS if once else None)
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -103,38 +101,21 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
 
 
 def place_of(url: str) -> Place:
-    """Parse the URL of a Kafka topic, or of a NATS stream with an optional `?subject=`.
+    """Parse the URL of a Kafka topic.
 
     Raises InvalidInput for other URLs, and, without repeating it, for one with a user or password.
     """
     try:
         parts = urlsplit(url)
     except ValueError:  # its text can repeat a password
-        raise invalid("URL", f"must be {_FORMS}") from None
-    query = dict(parse_qsl(parts.query))
-    title = parts.path.removeprefix("/")
-    known = {"subject"} if parts.scheme == "nats" else set()
+        raise invalid("URL", f"must be {_FORM}") from None
+    topic = parts.path.removeprefix("/")
     if "@" in parts.netloc:
         raise invalid("URL", "must hold no user or password, which other users of this machine see; use --credentials")
-    if (
-        parts.scheme not in ("kafka", "nats")
-        or not _SERVERS.fullmatch(parts.netloc)
-        or not _TITLE.fullmatch(title)
-        or not set(query) <= known
-        or parts.fragment
-    ):
-        raise invalid("URL", f"must be {_FORMS}")
-    return Place(parts.scheme, parts.netloc, title, query.get("subject", ""))
-
-
-def _open_source(place: Place, credentials: Path | None, name: str) -> Source:
-    if place.scheme == "kafka":
-        from service.ingest.sources.kafka import KafkaSource
-
-        return KafkaSource(place.servers, place.title, _settings_in(credentials), name)
-    from service.ingest.sources.nats import NatsSource
-
-    return NatsSource(place.servers, place.title, place.subject, credentials, name)
+    is_whole = _SERVERS.fullmatch(parts.netloc) and _TOPIC.fullmatch(topic)
+    if parts.scheme != "kafka" or not is_whole or parts.query or parts.fragment:
+        raise invalid("URL", f"must be {_FORM}")
+    return Place(parts.netloc, topic)
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:

@@ -113,7 +113,7 @@ def exit_code(error: Exception) -> Exit:
 EXTRAS = {
     "training": {"polars", "threadpoolctl"},
     "postgres": {"psycopg"},
-    "brokers": {"confluent_kafka", "nats"},
+    "brokers": {"confluent_kafka"},
     "web": {"jinja2", "starlette", "uvicorn"},
     "spark": {"pandas", "pyarrow", "pyspark"},
     "otel": {"opentelemetry"},

@@ -18,7 +18,7 @@ from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.helpers.books import known
-from tests.helpers.brokers import nats_server
+from tests.helpers.brokers import kafka, produce
 from tests.helpers.builders import TODAY, Clock
 from tests.helpers.builders import confirmed as domain_confirmed
 from tests.helpers.builders import exposure as exposure_of
@@ -198,24 +198,23 @@ def test_files_made_of_lost_entries_are_refused(pair: Pair, tmp_path: Path) -> N
 
 @pytest.mark.long
 def test_a_feed_reads_again_what_was_lost(pair: Pair, tmp_path: Path) -> None:
-    with nats_server(tmp_path) as broker, Ledger.open(pair.url) as ledger:
-        broker.add_stream("FACTS", "facts")
-        broker.publish("facts", [fact(number) for number in range(3)])
+    with kafka() as servers, Ledger.open(pair.url) as ledger:
+        produce(servers, "facts", [(0, fact(number)) for number in range(3)])
         shell = shell_of(tmp_path / "data", database_url=pair.url)
-        url = f"nats://{broker.address}/FACTS"
+        url = f"kafka://{servers}/facts"
         command = [*COMMAND, "ledger", "feed", url, "-o", "json"]
         with subprocess.Popen(command, env=shell.environment, stdout=subprocess.PIPE, text=True) as feed:
             try:
                 wait_until(lambda: ledger.last()[0] == 3)
                 pair.cut_off_at(3)
-                broker.publish("facts", [fact(number) for number in range(3, 6)])
+                produce(servers, "facts", [(0, fact(number)) for number in range(3, 6)])
                 wait_until(lambda: ledger.last()[0] == 6)
                 pair.fail_over()
                 assert ledger.last()[0] == 3
                 wait_until(lambda: ledger.last()[0] == 6)
             finally:
                 feed.terminate()
-            assert json.loads(feed.communicate(timeout=30)[0])["positions"] == {"0": 7}
+            assert json.loads(feed.communicate(timeout=30)[0])["positions"] == {"0": 6}
         assert shell.json("ledger", "feed", url, "--once")["appended"] == 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.ledger.store import Ledger
-from tests.helpers.brokers import NatsServer, kafka, nats_server, produce
+from tests.helpers.brokers import kafka, produce
 from tests.helpers.payloads import MARKET, bare, exposure
 from tests.helpers.processes import COMMAND, run_from_nothing
 from tests.helpers.shells import SECONDS, Shell, bare_shell
@@ -21,10 +21,9 @@ def shell(tmp_path: Path) -> Shell:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    with nats_server(tmp_path) as server:
-        server.add_stream("FACTS", "facts")
-        yield server
+def servers() -> Iterator[str]:
+    with kafka() as servers:
+        yield servers
 
 
 def last(folder: Path) -> int:
@@ -46,36 +45,36 @@ def test_a_topic_is_fed_to_its_end_and_then_on_from_there(shell: Shell, tmp_path
 
 
 @pytest.mark.long
-def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, server: NatsServer, tmp_path: Path) -> None:
-    server.publish("facts", [bare("v-1"), b"junk"])
-    table, said = shell("ledger", "feed", f"nats://{server.address}/FACTS", "--once", code=4)
-    path = tmp_path / "data" / "FACTS.rejects.jsonl"
+def test_rejected_messages_are_4_and_named_with_their_file(shell: Shell, servers: str, tmp_path: Path) -> None:
+    produce(servers, "facts", [(0, bare("v-1")), (0, b"junk")])
+    table, said = shell("ledger", "feed", f"kafka://{servers}/facts", "--once", code=4)
+    path = tmp_path / "data" / "facts.rejects.jsonl"
     assert f"error: 1 messages were rejected; mend them and send them again: {path}" in said
-    assert "0:3" in table
-    assert [json.loads(line)["position"] for line in path.read_text().splitlines()] == [2]
+    assert "0:2" in table
+    assert [json.loads(line)["position"] for line in path.read_text().splitlines()] == [1]
     assert last(tmp_path) == 1
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_a_feed_that_is_told_to_stop_commits_counts_and_is_0(
-    shell: Shell, server: NatsServer, tmp_path: Path, end: int
+    shell: Shell, servers: str, tmp_path: Path, end: int
 ) -> None:
-    server.publish("facts", [exposure(n) for n in range(10)] + [b"junk"])
-    command = [*COMMAND, "ledger", "feed", f"nats://{server.address}/FACTS", "-m", MARKET, "-o", "json"]
+    produce(servers, "facts", [*((0, exposure(n)) for n in range(10)), (0, b"junk")])
+    command = [*COMMAND, "ledger", "feed", f"kafka://{servers}/facts", "-m", MARKET, "-o", "json"]
     with subprocess.Popen(
         command, env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        rejects = tmp_path / "data" / "FACTS.rejects.jsonl"
+        rejects = tmp_path / "data" / "facts.rejects.jsonl"
         deadline = time.monotonic() + SECONDS
         while not rejects.exists() or last(tmp_path) < 10:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(end)
         told, said = process.communicate(timeout=SECONDS)
-    assert (process.returncode, json.loads(told)["positions"]) == (0, {"0": 12}), said
+    assert (process.returncode, json.loads(told)["positions"]) == (0, {"0": 11}), said
     assert f"1 messages rejected so far, kept in {rejects}" in said
-    assert shell.json("ledger", "feed", f"nats://{server.address}/FACTS", "--once")["appended"] == 0
+    assert shell.json("ledger", "feed", f"kafka://{servers}/facts", "--once")["appended"] == 0
 
 
 @pytest.mark.long
@@ -88,19 +87,18 @@ def test_a_feed_that_is_told_to_stop_commits_counts_and_is_0(
         "kafka://localhost:9092",
         "kafka://localhost:9092/a/b",
         "kafka://localhost:9092/a?subject=b",
-        "nats://localhost:4222/A?durable=b",
-        "nats://localhost:4222/",
+        "nats://localhost:4222/A",
     ],
 )
 def test_a_url_that_names_no_source_is_2_and_shows_the_forms(shell: Shell, url: str) -> None:
-    assert "must be kafka://HOST:PORT[,HOST:PORT]/TOPIC or nats://" in shell.error(2, "ledger", "feed", url)
+    assert "must be kafka://HOST:PORT[,HOST:PORT]/TOPIC" in shell.error(2, "ledger", "feed", url)
 
 
 def test_a_password_in_the_url_is_refused_and_not_repeated(shell: Shell) -> None:
-    said = shell.error(2, "ledger", "feed", "nats://u:secret@localhost:4222/FACTS")
+    said = shell.error(2, "ledger", "feed", "kafka://u:secret@localhost:9092/facts")
     assert "--credentials" in said
     assert "secret" not in said
-    for url in ("kafka://u:secret\u2100@localhost:1/x", "nats://u:secret@[::1/x"):
+    for url in ("kafka://u:secret\u2100@localhost:1/x", "kafka://u:secret@[::1/x"):
         said = shell.error(2, "ledger", "feed", url)
         assert "must be kafka://HOST:PORT" in said
         assert "secret" not in said
@@ -115,17 +113,10 @@ def test_credentials_that_are_missing_are_2_and_no_settings_are_6(shell: Shell, 
 
 
 @pytest.mark.long
-def test_a_stream_that_is_not_there_is_6(shell: Shell, server: NatsServer) -> None:
-    said = shell.error(6, "ledger", "feed", f"nats://{server.address}/NONE", "--once")
-    assert "there is no stream NONE" in said
-
-
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("package", "arguments", "extra"),
     [
         ("confluent_kafka", ("feed", "kafka://localhost:1/facts"), "brokers"),
-        ("nats", ("feed", "nats://localhost:1/FACTS"), "brokers"),
         ("polars", ("import", "rows.mapping.toml"), "training"),
     ],
 )
@@ -167,11 +158,11 @@ def test_a_queue_beside_json_lines_is_refused(shell: Shell, tmp_path: Path) -> N
 
 
 @pytest.mark.long
-def test_neither_feed_nor_import_writes_beside_a_server(shell: Shell, server: NatsServer, tmp_path: Path) -> None:
-    server.publish("facts", [bare("v-1")])
+def test_neither_feed_nor_import_writes_beside_a_server(shell: Shell, servers: str, tmp_path: Path) -> None:
+    produce(servers, "facts", [(0, bare("v-1"))])
     (tmp_path / "entries.jsonl").write_bytes(bare("v-2"))
     (tmp_path / "data").mkdir()
-    feed = ("ledger", "feed", f"nats://{server.address}/FACTS", "--once")
+    feed = ("ledger", "feed", f"kafka://{servers}/facts", "--once")
     with Ledger.open(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}", create=True, serving=True):
         for command in (feed, ("ledger", "import", tmp_path / "entries.jsonl")):
             assert "append through the server (sellertrust ledger append), or stop it first" in shell.error(6, *command)
