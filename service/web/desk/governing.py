@@ -1,7 +1,8 @@
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,12 +23,13 @@ from service.web.frame.visits import Problem, Visit
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 SERVICES = ("TrustScoreService", "LedgerService", "ReviewService", "MeasureService", "ModelService", "PolicyService")
 MOVES = 20
+Move = TypeVar("Move")
 
 
 class ModelPages:
     def list(self, visit: Visit) -> Response:
         client = visit.visitor.client
-        moves = start(lambda: list(islice(client.list_model_moves(page_size=MOVES), MOVES)))
+        moves = start(lambda: _latest(client.list_model_moves()))
         models = list(islice(client.list_models(page_size=50), 50))
         return visit.page("models.html", models=models, moves=moves.result())
 
@@ -64,7 +66,7 @@ class ModelPages:
 class PolicyPages:
     def show(self, visit: Visit) -> Response:
         client = visit.visitor.client
-        moves = start(lambda: list(islice(client.list_policy_moves(page_size=MOVES), MOVES)))
+        moves = start(lambda: _latest(client.list_policy_moves()))
         asked = visit.asked("policy") or "head"
         answer = client.get_policy(asked)
         return visit.page(
@@ -151,6 +153,10 @@ class OperationsPages:
             return "does not answer"
         is_serving = found.status == health_pb2.HealthCheckResponse.SERVING
         return "serves" if is_serving else "does not serve"
+
+
+def _latest(moves: Iterable[Move]) -> list[Move]:
+    return list(reversed(deque(moves, MOVES)))
 
 
 def _reason(visit: Visit) -> str:

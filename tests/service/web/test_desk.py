@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from sellertrust.client import Client
-from service.web.desk import seller_file
+from service.web.desk import governing, seller_file
 from service.web.frame.rendering import POLICY, SCRIPT
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
+from tests.helpers.policies import GRADED
 from tests.helpers.proxies import Proxy
 from tests.helpers.servers import MARKET, Running
 
@@ -137,6 +138,18 @@ def test_policy_proposals_and_operations_are_served(desk: Site) -> None:
     refused = someone.post("/policy/commit", {"text": "name = 1", "reason": "a test", "expected": "head"})
     assert refused.status >= 400
     assert b"Traceback" not in refused.body
+
+
+def test_the_latest_moves_of_the_policy_stand_first(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(governing, "MOVES", 2)
+    someone = person(desk)
+    [head] = re.findall(r'name="expected" value="(\w+)"', someone.get("/policy").body.decode())
+    changed = {"text": GRADED.read_text(), "reason": "the second", "expected": head}
+    assert someone.post("/policy/commit", changed).status == 303
+    [head] = re.findall(r'name="expected" value="(\w+)"', someone.get("/policy").body.decode())
+    assert someone.post("/policy/roll-back", {"reason": "the third", "policy": head}).status == 303
+    shown = re.findall(r'data-label="Reason">([^<]+)', someone.get("/policy").body.decode())
+    assert shown == ["the third", "the second"]
 
 
 def test_pages_say_that_the_service_is_away_and_show_the_last(tmp_path: Path) -> None:
