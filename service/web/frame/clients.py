@@ -4,21 +4,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import grpc
+
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from service.web.frame.visits import Problem
 
 MAX_CLIENTS = 1_000
 CLIENT_SECONDS = 4_000.0
 """Longer than a token lives."""
+CHECK_SECONDS = 15.0
+CHECKED_SECONDS = 60.0
+"""The server is asked so often whether it refuses a wrong token."""
+_PERMITTED_OR_NOT = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
 
 
 @dataclass
 class TokenClients:
     """Thread-safe. `make` returns the client of a token; an old one is closed when another is made."""
 
-    make: Callable[[str | None], Client]
+    make: Callable[[str], Client]
     _made: dict[str, tuple[float, Client]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _checked_until: float = 0.0
 
     def client(self, token: str) -> Client:
         digest, now = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
@@ -30,3 +38,41 @@ class TokenClients:
                     raise Problem(503, "Too many people are signed in", "Try again in some minutes.")
                 self._made[digest] = now, self.make(token)
             return self._made[digest][1]
+
+    def verify(self, token: str) -> Client | None:
+        """Return the client of a token; None, and keep none, if the server refuses the token.
+
+        Raises SellertrustCallError without an answer, and Problem if the server would refuse no token.
+        """
+        client, is_accepted = self.client(token), False
+        try:
+            is_accepted = _authenticates(client) and self._checks_tokens()
+        finally:
+            if not is_accepted:
+                self._forget(client)
+        return client if is_accepted else None
+
+    def _checks_tokens(self) -> bool:
+        """Seldom ask: the server holds off whoever shows it many wrong tokens."""
+        if time.monotonic() >= self._checked_until:
+            if _authenticates(self.client("none")):
+                raise Problem(503, "The server checks no tokens", "Give it a file of grants with an issuer of tokens.")
+            self._checked_until = time.monotonic() + CHECKED_SECONDS
+        return True
+
+    def _forget(self, client: Client) -> None:
+        with self._lock:
+            self._made = {name: made for name, made in self._made.items() if made[1] is not client}
+        client.close()
+
+
+def _authenticates(client: Client) -> bool:
+    """Return whether the server accepts the token, whatever it permits."""
+    try:
+        client.get_trust_score("desk", "desk", deadline_seconds=CHECK_SECONDS)
+    except SellertrustCallError as error:
+        if error.code is grpc.StatusCode.UNAUTHENTICATED:
+            return False
+        if error.code not in _PERMITTED_OR_NOT:
+            raise
+    return True

@@ -242,6 +242,7 @@ _PROBLEMS = {
         "The service does not answer",
         "Nothing is lost: what you have sent before is recorded. Open the page again in a minute.",
     ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (503, "The service is busy", "Open the page again in a minute."),
     grpc.StatusCode.PERMISSION_DENIED: (403, "You may not do this", "Ask whoever keeps the file of grants."),
     grpc.StatusCode.UNAUTHENTICATED: (401, "Your sign-in has ended", "Sign in again, then open the page."),
     grpc.StatusCode.NOT_FOUND: (404, "Nothing is recorded under this name", ""),

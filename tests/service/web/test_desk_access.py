@@ -11,6 +11,7 @@ import pytest
 from sellertrust.client import Client
 from service.web.desk.app import DeskOptions
 from service.web.desk.staff import ProxySignIn
+from service.web.frame import clients
 from service.web.frame.clients import TokenClients
 from tests.helpers.badge_sites import Site, badge_site, fill
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
@@ -87,6 +88,14 @@ def test_a_person_sees_what_its_own_rights_allow(world: World) -> None:
     code, shown = world.get("/queue", bert)
     assert code == 403
     assert "It needs the right read_ledger" in shown
+
+
+def test_refused_tokens_take_nobodys_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MAX_CLIENTS", 5)
+    for _ in range(6):
+        assert world.get("/search", world.issuer.token("anna", seconds=-60))[0] == 401
+    for name in ("anna", "bert"):
+        assert world.get("/search", world.issuer.token(name))[0] == 200
 
 
 def test_forged_expired_and_foreign_tokens_open_nothing(world: World, tmp_path: Path) -> None:

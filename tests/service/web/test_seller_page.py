@@ -232,6 +232,18 @@ def test_a_complaint_is_about_an_own_measure(world: World) -> None:
     assert SCRIPT.encode() not in answer.body
 
 
+def test_a_link_waits_while_the_server_is_away(world: World, tmp_path: Path) -> None:
+    with Client("127.0.0.1:1", deadline_seconds=0.2) as client:
+        pages = SellerPages(client, TokenClients(lambda _: client), EvidenceFolder(tmp_path))
+        with badge_site(client, sellers=pages) as site:
+            person = Person(site.server.address)
+            place = f"/my/{MARKET}/s1/sign-in?lang=en"
+            person.get(f"{place}&token=x")
+            answer = person.post(place, {"token": world.token("s1")})
+    assert answer.status == 503
+    assert "The service does not answer" in answer.body.decode()
+
+
 def test_a_server_without_grants_opens_no_page_by_a_token(tmp_path: Path) -> None:
     """It lets every caller do everything, so a token proves nothing there."""
     with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
@@ -240,7 +252,7 @@ def test_a_server_without_grants_opens_no_page_by_a_token(tmp_path: Path) -> Non
         with badge_site(client, sellers=pages, call_seconds=PATIENCE_SECONDS) as site:
             person = Person(site.server.address)
             person.get(f"/my/{MARKET}/s1/sign-in?token=x")
-            assert person.post(f"/my/{MARKET}/s1/sign-in", {"token": "x"}).status == 401
+            assert person.post(f"/my/{MARKET}/s1/sign-in", {"token": "x"}).status == 503
 
 
 def test_wrong_addresses_have_a_page_in_the_readers_language(world: World) -> None:
