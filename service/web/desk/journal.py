@@ -117,10 +117,10 @@ class Journal:
         case = self.case(violation)
         return case.claimed_by if case.claimed_until > self._clock() else ""
 
-    def decisions(self, actor: str = "") -> list[Decision]:
+    def decisions(self) -> list[Decision]:
         """Return decisions, the latest first."""
         with self._lock:
-            return [one for one in reversed(self._decisions.values()) if actor in ("", one.actor)]
+            return list(reversed(self._decisions.values()))
 
     def decision(self, name: str) -> Decision | None:
         with self._lock:
@@ -286,11 +286,11 @@ class Journal:
             yield {"kind": "decision", **asdict(one)}
         yield from ({"kind": "bulk", **given} for given in self._bulk.values())
         for violation, case in self._cases.items():
+            yield from ({"kind": "vote", **asdict(one)} for one in case.votes.values())  # first: a vote ends a claim
             if case.claimed_by:
                 yield {"kind": "claim", "violation": violation, "actor": case.claimed_by, "until": case.claimed_until}
             yield from ({"kind": "opened", "violation": violation, "actor": actor} for actor in case.opened)
             yield from ({"kind": "finding", **asdict(one)} for one in case.finding.values())
-            yield from ({"kind": "vote", **asdict(one)} for one in case.votes.values())
             if case.waiting:
                 yield {"kind": "waiting", "violation": violation, "text": case.waiting}
 

@@ -16,7 +16,7 @@ from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.review_service_pb2 import OpenCase, QueueItem
 from service.web.desk.calls import start
 from service.web.desk.journal import Journal, Taken
-from service.web.frame.rendering import redirect, time_of
+from service.web.frame.rendering import last, redirect, time_of
 from service.web.frame.visits import Problem, Visit, Visitor
 
 FRESH_SECONDS = 10.0
@@ -60,7 +60,8 @@ class QueuePages:
     def __init__(self, marketplace: str, journal: Journal) -> None:
         self._marketplace = marketplace
         self._journal = journal
-        self._kept: OrderedDict[int, tuple[Queue | None, Future[Queue] | None]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Queue | None, Future[Queue] | None]] = OrderedDict()
+        """By person: a queue shows what its reader may see."""
         self._lock = threading.Lock()
 
     def show(self, visit: Visit) -> Response:
@@ -120,14 +121,14 @@ class QueuePages:
         queue, decided = self._queue(visitor), self._journal.decided()
         rows = []
         for item in queue.items:
-            name = item.violation.name.rpartition("/")[2]
+            name = last(item.violation.name)
             if name not in decided:
                 case = self._journal.case(name)
                 rows.append(
                     Row(
                         item.violation,
                         name,
-                        item.violation.seller.rpartition("/")[2],
+                        last(item.violation.seller),
                         Category.Name(item.violation.category),
                         ViolationStatus.Name(item.violation.status),
                         deadline_of(item.violation),
@@ -139,7 +140,7 @@ class QueuePages:
         return queue, rows
 
     def _queue(self, visitor: Visitor) -> Queue:
-        key, now = id(visitor.client), time.monotonic()
+        key, now = visitor.person, time.monotonic()
         with self._lock:
             kept, reading = self._kept.pop(key, (None, None))
             if reading is not None and reading.done() and reading.exception() is None:
@@ -163,7 +164,7 @@ class QueuePages:
         sellers = [item.violation.seller for item in items if item.violation.seller]
         score = None
         if sellers:
-            seller = sellers[0].rpartition("/")[2]
+            seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=QUEUE_CALL_SECONDS)
         return Queue(made, items, list(cases.cases), cases.open_cases, len(items) == MOST, score)
 

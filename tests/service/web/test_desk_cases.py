@@ -4,6 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, HARM_EXTREME, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.web.desk import journal, queue
-from service.web.desk.queue import deadline_of
+from service.web.desk.journal import Finding, Journal, Taken
+from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.record import share_of
+from service.web.frame.visits import Visitor
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import Person, desk_site, person
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
@@ -308,6 +311,29 @@ def test_the_queue_filters_and_pages_by_its_address(desk: Site, client: Client) 
     assert "page=2" in shown
     assert someone.get("/queue?seller=new&page=2").body.count(b'<a href="/cases/page-') == 35 - queue.PAGE
     assert someone.get("/queue?seller=nobody").body.count(b'<a href="/cases/') == 0
+
+
+def test_a_remembered_queue_is_that_of_its_person(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "FRESH_SECONDS", 60.0)
+    first, second = (Visitor("", "", client, person) for person in ("first", "second"))
+    with closing(Journal(tmp_path / "desk.jsonl")) as journal:
+        pages = QueuePages(MARKET, journal)
+        before = pages.left(first)
+        report(client, "own-1")
+        assert pages.left(second) == before + 1
+        assert pages.left(first) == before
+
+
+def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
+    path = tmp_path / "desk.jsonl"
+    with closing(Journal(path)) as journal:
+        journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", "", "", 0.0))
+        journal.claim("case-1", "reviewer-2")
+    for _ in range(2):
+        with closing(Journal(path)) as journal, pytest.raises(Taken):
+            journal.claim("case-1", "reviewer-3")
 
 
 @pytest.mark.parametrize(
