@@ -39,7 +39,7 @@ ABSENT = ""
 
 _SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
 """Another call at once would give the same."""
-_BUSY = frozenset({"SERVER_BUSY", "TOO_MANY_CALLS"})
+BUSY = frozenset({"SERVERBUSY", "TOO_MANY_CALLS"})
 
 Seller = tuple[str, str]
 """Marketplace id and seller id."""
@@ -218,7 +218,7 @@ class Badges:
                     self._batch = max(1, len(sellers) // 2)
                     busy += sellers
                     return
-                if found.code not in _SETTLED and found.reason not in _BUSY:
+                if found.code not in _SETTLED and found.reason not in BUSY:
                     self._go_away(found)
                     return
                 found = dict.fromkeys(names, found)
@@ -228,7 +228,7 @@ class Badges:
             self._batch = min(BATCH, 2 * self._batch)
             for seller in sellers:
                 outcome = found[seller[1]]
-                if isinstance(outcome, SellertrustCallError) and outcome.reason in _BUSY:
+                if isinstance(outcome, SellertrustCallError) and outcome.reason in BUSY:
                     busy.append(seller)
                 else:
                     self._remember(seller, outcome, began)

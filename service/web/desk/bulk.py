@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, ViolationStatus
-from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
+from sellertrust.v1.review_service_pb2 import DecideViolationsRequest, DecideViolationsResponse
 from service.web.desk.acting import propose_if_needed
 from service.web.desk.journal import Journal, new_id
 from service.web.frame.rendering import redirect
@@ -105,13 +105,16 @@ class BulkPages:
         except ParseError:
             raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
         request.actor, request.execute = visit.visitor.actor, True
-        review = visit.visitor.client
-        if (proposed := propose_if_needed(visit, request, lambda: review.decide(request))) is not None:
+        outcome = DecideViolationsResponse()
+
+        def decide() -> None:
+            for _ in range(MOST_CALLS):
+                outcome.CopyFrom(visit.visitor.client.decide(request))
+                if not outcome.remaining:
+                    break
+
+        if (proposed := propose_if_needed(visit, request, decide)) is not None:
             return proposed
-        for _ in range(MOST_CALLS):
-            outcome = review.decide(request)
-            if not outcome.remaining:
-                break
         self._journal.note_bulk(
             {
                 "decision_id": request.decision_id,

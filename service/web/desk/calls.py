@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -5,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import grpc
 
 from sellertrust.errors import SellertrustCallError
+from service.web.badges import BUSY, BUSY_SECONDS
 from service.web.frame.visits import WAITING, Problem, explain
 
 READ_SECONDS = 15.0
@@ -21,13 +23,26 @@ class Part(NamedTuple):
 
 
 def start(call: Callable[[], T]) -> "Future[T]":
-    return _CALLS.submit(call)
+    """Make a call in another thread. It waits for no other such call: all threads could wait."""
+    return _CALLS.submit(patient, call)
 
 
-def part(call: "Future[Any]") -> Part:
+def patient(call: Callable[[], T]) -> T:
+    """Make a call, again while the service is busy, for READ_SECONDS."""
+    until = time.monotonic() + READ_SECONDS
+    while True:
+        try:
+            return call()
+        except SellertrustCallError as error:
+            if error.reason not in BUSY or time.monotonic() > until:
+                raise
+        time.sleep(BUSY_SECONDS)
+
+
+def part(call: Callable[[], Any]) -> Part:
     """Return a call's answer; a refusal leaves the rest of the page, an absent service does not."""
     try:
-        return Part(call.result(), None)
+        return Part(call(), None)
     except SellertrustCallError as error:
         if error.code in WAITING:
             raise

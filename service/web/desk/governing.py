@@ -107,7 +107,7 @@ class ProposalPages:
         client = visit.visitor.client
         ours = start(lambda: list(islice(client.list_proposals(self._marketplace), 50)))
         all_markets = start(lambda: list(islice(client.list_proposals(), 50)))
-        found = [part(ours), part(all_markets)]
+        found = [part(ours.result), part(all_markets.result)]
         proposals = [one for each in found for one in each.value or ()]
         proposals.sort(key=lambda one: one.steps[0].step_time.ToSeconds(), reverse=True)
         problem = found[0].problem if found[0].problem and found[1].problem else None
@@ -133,8 +133,8 @@ class OperationsPages:
     def show(self, visit: Visit) -> Response:
         client = visit.visitor.client
         health = {name: start(partial(self._health, visit, name)) for name in SERVICES}
-        champion = part(start(lambda: client.get_model("champion")))
-        queue = part(start(lambda: self._queue.summary(visit.visitor)))
+        champion = part(client.get_model)
+        queue = part(partial(self._queue.summary, visit.visitor))
         return visit.page(
             "operations.html",
             health={name: call.result() for name, call in health.items()},

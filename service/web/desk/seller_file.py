@@ -17,10 +17,10 @@ from sellertrust.v1.entry_pb2 import Action, Category, Entry, Severity, Source, 
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Stamp, TrustScore
-from service.web.desk.calls import READ_SECONDS, Part, found, part, start
+from service.web.desk.calls import READ_SECONDS, Part, found, part, patient, start
 from service.web.desk.measure_words import measure_rows
 from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
-from service.web.frame.rendering import day, redirect, time_of, word
+from service.web.frame.rendering import day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
 
 CURVE_WEEKS = 52
@@ -87,7 +87,7 @@ class SellerPages:
             return redirect(f"/sellers/{quote(asked)}")
         violation = found(lambda: client.get_violation(self._marketplace, asked, deadline_seconds=READ_SECONDS))
         if violation is not None and violation.seller:
-            return redirect(f"/sellers/{quote(violation.seller.rpartition('/')[2])}#v-{quote(asked)}")
+            return redirect(f"/sellers/{quote(last(violation.seller))}#v-{quote(asked)}")
         return self._not_found(visit, asked, f"No seller and no violation has the id {asked}")
 
     def _not_found(self, visit: Visit, asked: str, text: str) -> Response:
@@ -99,12 +99,12 @@ class SellerPages:
         measuring = start(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
         listing = start(lambda: first_violations(client, market, seller))
         reading = start(lambda: first_entries(client, market, seller))
-        explained: Part = part(explaining)
+        explained: Part = part(explaining.result)
         if explained.problem:
             raise explained.problem
         answer: ExplainTrustScoreResponse = explained.value
         samples = self._samples(client, seller, answer)
-        measures, violations, entries = part(measuring), part(listing), part(reading)
+        measures, violations, entries = part(measuring.result), part(listing.result), part(reading.result)
         score = answer.trust_score
         marks = mark_decisions(entries.value or (), samples[0].time)
         summary = f"Points of the last {CURVE_WEEKS} weeks. The table below has the same numbers."
@@ -151,8 +151,9 @@ class SellerPages:
         now = time_of(answer.trust_score.stamp.observe_time)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         times = [midnight - timedelta(weeks=week) for week in range(CURVE_WEEKS, 0, -CURVE_STEP_WEEKS)]
-        asked = [start(partial(self._score_at, client, seller, time)) for time in times]
-        return [*(call.result() for call in asked), _sample(now, answer.trust_score)]
+        # One after another: the service computes few past scores at once, and refuses more.
+        past = [patient(partial(self._score_at, client, seller, time)) for time in times]
+        return [*past, _sample(now, answer.trust_score)]
 
     def _score_at(self, client: Client, seller: str, time: datetime) -> Sample:
         ask = partial(client.get_trust_score, self._marketplace, seller)
@@ -212,7 +213,7 @@ def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
 def violation_row(one: Violation, effects: Mapping[str, int]) -> ViolationRow:
     return ViolationRow(
         one,
-        one.name.rpartition("/")[2],
+        last(one.name),
         ViolationStatus.Name(one.status),
         Severity.Name(one.severity),
         Category.Name(one.category),

@@ -1,13 +1,14 @@
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from sellertrust.client import Client
-from service.web.desk import governing, seller_file
+from service.web.desk import calls, governing, seller_file
 from service.web.frame.rendering import POLICY, SCRIPT
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
@@ -129,6 +130,15 @@ def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, monkey
     with running.client() as client:
         assert seen == [str(entry.sequence) for entry in client.list_entries(MARKET, "low")]
     assert len(seen) > 2
+
+
+def test_no_call_of_a_page_waits_for_another(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a crowd of visitors, whose calls hold every thread, would wait for ever."""
+    someone = person(desk)
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(calls, "_CALLS", pool)
+        for path in ("/operations", "/queue", "/sellers/best", "/policy", "/proposals"):
+            assert someone.get(path).status == 200, path
 
 
 def test_policy_proposals_and_operations_are_served(desk: Site) -> None:
