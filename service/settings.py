@@ -72,8 +72,8 @@ class Settings(BaseModel):
     )
     tls: Annotated[Path | str, AfterValidator(is_tls)] | None = Field(
         default=None,
-        description="Folder with tls.crt and tls.key of the server, PEM, and client-ca.crt if clients must show"
-        " certificates; or mesh: a mesh ends TLS before the server, and only tokens name callers",
+        description="Folder with the server's tls.crt and tls.key, PEM, and client-ca.crt to require client"
+        " certificates. Or mesh: a mesh ends TLS before the server, and only tokens name callers",
     )
     grants: OptionalFile = Field(
         default=None,

@@ -445,7 +445,7 @@ def _lifecycle() -> Iterator[str]:
         cells = [_spell(TRANSITIONS.get((status, action))) for action in Action]
         meaning = {True: "yes", False: "no"}[status in COUNTING_STATUSES]
         if status in RETRACTED_STATUSES:
-            meaning = "no, as if never reported"
+            meaning = "as if never reported"
         elif status in OPEN_STATUSES:
             meaning = "only in `points_if_upheld`"
         yield f"| {_spell(status)} | {meaning} | {' | '.join(cells)} |"

@@ -53,7 +53,7 @@ class Shop:
         self._client.append_entries(self._marketplace, [entry])
 
     def show_badges(self, sellers: Sequence[str]) -> list[str]:
-        """Return the badge of each seller of a cart within CART_SECONDS; `none` also if no server answers."""
+        """Return the badge of each seller of a cart within CART_SECONDS. A silent server gives `none`."""
         found = self._client.batch_get_trust_scores(
             self._marketplace, sellers, on_error="unknown", deadline_seconds=CART_SECONDS
         )

@@ -87,7 +87,7 @@ def _list_features() -> Iterator[Feature]:
 
 
 def _over_orders(half_life: int) -> str:
-    return f"over settled orders by the same decay (half-life {half_life} days) plus the artifact's rate_damping"
+    return f"over settled orders likewise (half-life {half_life} days) plus rate_damping"
 
 
 def _category_mass(category: Category, half_life: int) -> Feature:
@@ -137,7 +137,7 @@ def _decayed_rates(half_life: int) -> list[Feature]:
     ]
 
 
-_RATE_EVER = "plus half of one, over all settled orders plus the artifact's rate_damping; without decay"
+_RATE_EVER = "plus half of one, over all settled orders plus rate_damping; without decay"
 
 
 def _floor_rate_ever(floor: Severity, name: str, title: str) -> Feature:
@@ -171,7 +171,7 @@ def _finding_features(half_life: int) -> list[Feature]:
         Feature(
             f"failed_inspection_share_{half_life}d",
             "share",
-            "Inspections failed by decay, over those failed and passed by the same decay (half-life "
+            "Inspections failed by decay, over all with a result likewise (half-life "
             f"{half_life} days) plus one; by authorities, test buys and random audits alone; 0 without any",
             share_failed,
             Subject.INSPECTIONS,
@@ -231,7 +231,7 @@ _SINGLES = [
     Feature(
         "identity_level",
         "level",
-        "Identity verified: 0 not stated or 1 none, 2 basic, 3 business, 4 enhanced",
+        "Level of identity: 0 unstated, 1 unverified, 2 basic, 3 business, 4 enhanced",
         lambda s: s.level,
         Subject.IDENTITY,
         direction=+1,

@@ -57,14 +57,14 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
         Subject.TENURE: "A short time since the first exposure or identity",
         Subject.IDENTITY: "The identity is verified at a lower level than others, or is not verified",
         Subject.ATTRIBUTES: "Attributes of the stated identity that the model counts",
-        Subject.CONTEXT: "The reference of the context, which is the same for every seller",
+        Subject.CONTEXT: "The reference of the context, equal for every seller",
         LIMIT: "The sum of the page is below 0 or above 1000, where points end",
         THIN_FILE: "Too little history to rate",
         CLEAR_DAYS_PENDING: "The points have risen, the tier follows after enough clear days",
         STANDING: "Confirmed violations add up to a standing that allows no better tier, whatever the points",
         OVERRIDDEN: "A person set the tier for a time",
         NOTICE: "A change of the policy or the model lowers the tier, and the notice of it still runs",
-        NO_MODEL: "No model is served, so there is no score",
+        NO_MODEL: "The server has no model",
     }
 )
 """Stable codes with their meaning."""

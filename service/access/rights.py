@@ -56,7 +56,7 @@ class Right(Enum):
     ERASE = "erase"
     """Erases sellers' sealed texts."""
     READ_NETWORK = "read_network"
-    """What links sellers, rings, and certificates of links."""
+    """Links between sellers, rings, and certificates of links."""
     REFRESH_LINKS = "refresh_links"
     """Measures the precision of links, and states what time changed."""
     EXPORT_CASES = "export_cases"
