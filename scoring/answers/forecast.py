@@ -103,7 +103,7 @@ def daily_volume(facts: Facts) -> int:
 
 
 def forecast(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
-    """Return the courses of one seller over HORIZON_DAYS; None without a model."""
+    """Return the courses of one seller over HORIZON_DAYS, if a model is served."""
     if given.artifact is None:
         return None
     courses = list(_list_courses(given.facts))
@@ -240,7 +240,7 @@ def _rescore(given: CoreAnswer, course: Course, days: int, tier: Tier, check: Ca
 
 
 def find_first_better_day(found: Forecasts, check: Callable[[], None] = lambda: None) -> int | None:
-    """Return the days until a wait alone gives a better tier; None if not within MAX_WAITS times HORIZON_DAYS."""
+    """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
     wait = found.wait
     if wait.find_day(found.tier + 1) is None:
         [wait] = _follow(found.given, found.artifact, [Course()], MAX_WAITS * HORIZON_DAYS, check, every=False)

@@ -29,7 +29,7 @@ _COURSES = {
     THIN_FILE: Course(trades=True),
     Subject.TENURE: Course(),
 }
-"""What a seller can do about a reason; incidents only pass."""
+"""A seller's remedy for a reason; incidents only pass."""
 
 _OF_TIER = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
 """Reasons that decide the tier whatever the points."""
@@ -52,7 +52,7 @@ class Lead:
     counted: int = 0
     compared: int = 0
     category: Category | None = None
-    """Of an incident, like the next two."""
+    """From the incident, like the next two."""
     severity: Severity | None = None
     occur_time: int = 0
 
@@ -71,7 +71,7 @@ def find_leads(
     most: int = MAX_LEADS,
     check: Callable[[], None] = lambda: None,
 ) -> list[Lead]:
-    """Return the leading reasons, those of the tier first, then the costliest.
+    """Return the leading reasons: reasons of the tier first, then the costliest.
 
     Their flags are computed from scores without each one.
     """

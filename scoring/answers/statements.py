@@ -41,12 +41,12 @@ class StatementOfReasons:
 
     @property
     def is_credit_risk(self) -> bool:
-        """Return whether no violation is among its grounds, and no person imposed it."""
+        """Return whether a rule imposed it, on grounds other than violations."""
         return not self.violations and bool(self.measure.rule)
 
     @property
     def contest_until(self) -> int | None:
-        """Return the end of the time to contest it, in microseconds; None while it is not on record."""
+        """Return the end of the time to contest it, in microseconds; it begins with the record."""
         if self.statement is None:
             return None
         sent = 0 if self.notice is None else self.notice.record_time

@@ -1,1 +1,1 @@
-"""Errors, enumerations, times and arrays for every room."""
+"""Errors, enumerations, times and arrays."""

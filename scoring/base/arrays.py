@@ -8,7 +8,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 NEVER = int(np.iinfo(np.int64).max)
-"""A time or day that never comes, or never came."""
+"""Absence of a time or day."""
 
 
 MAX_TOTAL = 10**18

@@ -286,7 +286,7 @@ class Audience(IntEnum):
 
 
 class Automation(IntEnum):
-    """How much of a decision software made."""
+    """The part of software in a decision."""
 
     NONE = 1
     PARTIAL = 2
@@ -300,7 +300,7 @@ class ReplayState(IntEnum):
 
 
 class Ingredient(IntEnum):
-    """What an answer is made of."""
+    """An input of an answer."""
 
     ENTRIES = 1
     DAY = 2

@@ -51,7 +51,7 @@ class Part:
         self.path = path
         """The path of this part in the file, such as `standing.points`; empty for the whole."""
         self.whole = whole
-        """What errors call the file."""
+        """The file's name in errors."""
         self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else NOTHING
         self._read: set[str] = set()
         self._known: set[str] = set()

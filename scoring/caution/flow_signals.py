@@ -62,7 +62,7 @@ class FlowTable:
 def find_reached_days(
     table: FlowTable, trigger: Burst | Jump, first_day: int, used_up: Collection[int] = ()
 ) -> Iterator[ReachedDay]:
-    """Yield the days that reach a trigger, each on days after those of the day before it.
+    """Yield the days that reach a trigger. Their spans do not overlap.
 
     A day counts if it is stated and all days of its trigger are within the flow, which is complete from `first_day` on.
     `used_up`: days reached by earlier statements; no other day counts that shares days with one of them.

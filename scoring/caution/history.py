@@ -50,7 +50,7 @@ class Onset(NamedTuple):
     ended: int = NEVER
     """For flow: when a person ended its case, or refunds undid its jump, in microseconds."""
     imposes: bool = True
-    """Else it only opens a case."""
+    """False: it only opens a case."""
 
     @property
     def taken_back(self) -> int:

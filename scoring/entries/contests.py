@@ -99,7 +99,7 @@ class Contests:
         self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *found)
 
     def state_notice(self, fact: MeasureChanged, seller: str, record_time: int, path: FieldPath = ()) -> None:
-        """Record that the letter about a measure was sent, from which on it can be contested, or barred.
+        """Record that the letter about a measure was sent or barred. A sent letter starts the time to contest.
 
         Raise MeasureNotFound if this seller has no such measure.
         """

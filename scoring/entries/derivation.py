@@ -52,7 +52,7 @@ INDEPENDENT_KINDS = (
     - {*(Kind.STATUS, Kind.ATTRIBUTION, Kind.PRODUCT, Kind.REMEDIATION, Kind.MEASURE, Kind.INCIDENT, Kind.CORRECTION)}
     - {*(Kind.DEPOSIT, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE, Kind.PAYOUTS)}
 )
-"""Kinds that depend on no recorded entry and derive none."""
+"""Kinds without a link to other entries."""
 
 UNCORRECTABLE_KINDS = frozenset(
     {

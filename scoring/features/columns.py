@@ -177,7 +177,7 @@ class FactTable:
 
     rows: Sequence[FactRow]
     columns: EntryColumns
-    """Of `rows`, one case per seller."""
+    """From `rows`, one case per seller."""
     sales: EntryColumns | None = None
     """Valid exposure outside `rows`; or None."""
     products: Sequence[str] = ()

@@ -75,7 +75,7 @@ class Sums:
     rate_damping: float
     exposure_scale: float
     series: Floats
-    """What decays, in units of today's weight, of shape (half-lives, FAILURES + 1, n).
+    """Decaying sums, in units of today's weight, of shape (half-lives, FAILURES + 1, n).
 
     By severity weight the mass of incidents in each category and in all; incidents; failed orders.
     """
@@ -86,7 +86,7 @@ class Sums:
     recent: Floats
     worst: Floats
     days_since: Ints
-    """Of shape (SINCE, n)."""
+    """Shape (SINCE, n)."""
     total_orders: Floats
     total_failures: Floats
     findings: Floats
@@ -243,7 +243,7 @@ def _sum_by_place(values: Ints, place: Ints, places: int, case: Ints, n: int) ->
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
-    """Return the least of `values`, shape (..., facts), by sorted case; `nothing` if a case has no facts."""
+    """Return the least of `values`, shape (..., facts), by sorted case; `nothing` for an empty case."""
     out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
     starts = np.flatnonzero(first_of_runs(case))
     out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)

@@ -19,7 +19,7 @@ class SellerFacts:
     omitted: Mapping[str, Omitted]
     """By seller, open allegations missing in the table, which are only counted."""
     columns: EntryColumns
-    """Those of the table after corrections, merges and splits."""
+    """The table's, after corrections, merges and splits."""
     visible: Visible
 
     def view(self, midnights: Sequence[int] = ()) -> Views:

@@ -245,8 +245,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for fea
 class AttributeFeature:
     """An attribute of a seller's identity as a feature, declared by a study and pinned by the artifact.
 
-    With `equals`, 1 if the attribute has this text, else 0. Otherwise its number: `default` if missing, no number or
-    not finite.
+    With `equals`, 1 if the attribute has this text, else 0. Otherwise its number, if finite, else `default`.
     """
 
     attribute: str

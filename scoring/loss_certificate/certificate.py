@@ -49,7 +49,7 @@ class Attack:
     """Without its deposit."""
     deposit_minor: int
     history_cash_minor: int
-    """Of the faked history before the run; 0 if it is real."""
+    """The cost of a faked history before the run; 0 if it is real."""
     days: tuple[RunDay, ...]
     ended_with_minor: int
     """Settled value at the run's end."""
@@ -188,7 +188,7 @@ def certify(
 def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
     """Return a certificate with the accepting persons, the sums, and its digest.
 
-    Raise CertificateRefused if a verdict does not exist, holds, or has no sum.
+    Raise CertificateRefused unless each verdict exists, fails and has a sum.
     """
     names, losses = [*certificate["verdicts"], GRANTED], list_losses(certificate)
     for name in accepted:

@@ -41,13 +41,13 @@ class Ahead(NamedTuple):
     """The share of the settled value that is added."""
     at_most_minor: int = 0
     hold_days: int = MAX_HOLD_DAYS
-    """The days of the holds, before which no order is paid out, young or not."""
+    """The days of the holds, which also bind young orders."""
 
     def bound(self, low: int, top: int, cost_ppm: int) -> int:
         """Return the most of the limit less the cost of a history beyond `low`, in a bucket of settled value.
 
         `cost_ppm`: the least cost of settled value. Worked: 100 and 50,000 ppm, at most 180, in a bucket from 1,000 to
-        1,999 are 150 at a cost of 60,000 ppm, and 180 at 0.
+        1,999. The result is 150 at a cost of 60,000 ppm, and 180 at 0.
         """
         needed = max(self.at_most_minor - self.minor, 0)
         full = -(-needed * PPM // self.ppm) if self.ppm else low

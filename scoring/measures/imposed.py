@@ -39,7 +39,7 @@ class Imposed:
     """Within the marketplace's limit; of a deposit the part still to be placed."""
     start: int
     end: int | None
-    """In microseconds; None without an own end."""
+    """In microseconds, if it has an own end."""
     entries: tuple[str, ...]
     """Since it was imposed."""
     violations: tuple[str, ...]

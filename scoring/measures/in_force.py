@@ -77,15 +77,15 @@ class InForce:
     standing_parts_omitted: int = 0
     deposit_minor: int = 0
     settled_minor: int = 0
-    """Of all product categories together, in the policy's currency."""
+    """Over all product categories, in the policy's currency."""
 
     @property
     def ahead_limit_minor(self) -> int | None:
-        """Return the most that is paid out on the seller's young orders together; None without a limit."""
+        """Return the limit on the sum paid out on the seller's young orders, if any."""
         return self.terms.find_ahead_limit(self.settled_minor)
 
     def find_terms_for_earlier(self, confirmed_time: int | None = None) -> Terms:
-        """Return the terms that may make those of earlier orders stricter after their capture.
+        """Return the terms that may make terms of earlier orders stricter after their capture.
 
         `confirmed_time`: when carrier or buyer confirmed the delivery of an undisputed order, in microseconds. No
         caution that began later reaches that order.
@@ -102,7 +102,8 @@ class InForce:
 def evaluate_measures(
     given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside], check: Callable[[], None] = lambda: None
 ) -> list[InForce | None]:
-    """Return the measures and terms in force for the sellers of a marketplace; None for one without a valid fact.
+    """Return the measures and terms in force for each seller of a marketplace; a seller that lacks valid facts gives
+    None.
 
     `given`: an answer that looks back. `beside`: by seller. `check` may raise between parts. Reviews and listings are as
     lax as by the earlier answers of `given`, unless a caution began since.
@@ -133,7 +134,7 @@ def _combine_rules(found: InForce) -> Terms:
 
 
 def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
-    """Yield what rules ask of each seller, in order; None for a seller without a score."""
+    """Yield the inputs of rules for each seller, in order; an unscored seller gives None."""
     known, facts, policy = given.known, given.facts, given.policy
     rows_of = known.table.rows_by_case()
     established = establish(facts, known.table.rows, rows_of, known.observe_time)
@@ -301,7 +302,7 @@ class _Evaluation:
     policy: Policy
     observe_time: int
     past: PastTiers | None
-    """None without a model, or if no rule asks for a tier."""
+    """Set with a model, if a rule asks for a tier."""
 
     def evaluate(self, seller: _Seller, notices: Sequence[Before] = ()) -> InForce:
         rules = {one.rule.id: one.rule for one in seller.applied}

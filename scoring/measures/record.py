@@ -178,7 +178,7 @@ def _state_measure(
         ppm=ppm,
         listings=listings,
         at_most_minor=at_most,
-        product_category=category if is_id(category) else "",  # no id, so no product category of a sale
+        product_category=category if is_id(category) else "",  # other texts name no product category of a sale
     )
 
 

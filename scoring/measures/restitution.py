@@ -143,7 +143,7 @@ def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list
 
 
 def _find_own_end(span: StoodOn) -> int | None:
-    """Return when a measure ends by its last statement, in microseconds; None if it does not."""
+    """Return when a measure ends by its last statement, in microseconds, if it does."""
     value = span.values[-1]
     return None if value.stated.until is None else max(value.stated.until, value.begin)
 

@@ -1,8 +1,8 @@
 """The artifact: a published model as named bytes. Only an artifact that verifies is served.
 
 Parts: `model.txt` (LightGBM text), `decay.json`, `golden.json` (inputs with raw scores and points), `certificate.json`,
-`evaluation.json`, `lineage.json`, `manifest.json` (features, constants, baseline, and the SHA-256 of every other part).
-The digest is the manifest's SHA-256; the same training gives the same one.
+`evaluation.json`, `lineage.json`, `manifest.json`. The manifest has features, constants, baseline, and the SHA-256 of
+each other part. Its SHA-256 is the digest; the same training repeats it.
 """
 
 import sys

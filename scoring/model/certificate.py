@@ -17,8 +17,8 @@ ALGORITHM = "tables@1"
 def certify(page: Page, directions: Mapping[str, int]) -> dict[str, object]:
     """Prove that a page is monotone; return the certificate as JSON values.
 
-    `directions`: by feature key, in input order: +1 must never lower points, -1 must never raise points, 0 is free. Raise
-    ArtifactRefused naming the first other table.
+    `directions`: by feature key, in input order: more of a feature never lowers points (+1) or never raises them (-1),
+    or is free (0). Raise ArtifactRefused naming the first other table.
     """
     keys, signs = list(directions), list(directions.values())
     for table in page.tables:

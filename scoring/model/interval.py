@@ -22,7 +22,7 @@ counts of the last year its orders. Other facts stay.
 With a certified model the points at true rates between the quantiles lie between `points_low` and `points_high`. A
 further incident lowers no k, so it raises neither end (except by 0.4 % of a rate at the end of the table).
 
-Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1): k = 0.5, X = 150, q = 1.92073; the low end has
+Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1). Then k = 0.5, X = 150, q = 1.92073. The low end has
 1.2805 incidents, the high end none.
 """
 

@@ -45,7 +45,7 @@ class LinkTerm(NamedTuple):
     until: int
     """In microseconds."""
     entries: tuple[str, ...]
-    """Of the path; the cause is last."""
+    """The path's; the cause is last."""
     is_suspended: bool
     accounts: int = 0
     """If the violator is suspended: the accounts with a term of it."""

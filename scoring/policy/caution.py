@@ -31,7 +31,7 @@ class ReportWeight:
     weight: int = whole(0, MAX_WEIGHT)
     """Of one incident."""
     at_most: int = whole(0, MAX_WEIGHT)
-    """Of all incidents together."""
+    """For all incidents together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Established(NamedTuple):
     day: int
     """In days since 1970-01-01."""
     time: int
-    """Of its establishment, in microseconds; at most the observe time."""
+    """When it was established, in microseconds; at most the observe time."""
     violation_type: int = 0
     """0 if unknown."""
 
@@ -148,7 +148,7 @@ def value_at(steps: Sequence[Step], time: int) -> int:
 def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
     """Return (since, until) of the span around `time` in which the sum stays at least `least`.
 
-    `steps` in order of time. `until` is when the sum falls by expiry alone; None if never. Worked: 12 from 3 March on, 24
+    `steps` in order of time. `until` is when the sum falls by expiry alone, if it does. Worked: 12 from 3 March on, 24
     from 9 March and 12 again from 20 March until 1 May. Then 12 or more holds since 3 March until 1 May, for any `time`
     between.
     """

@@ -74,7 +74,7 @@ class Terms:
     """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
 
     def find_ahead_limit(self, settled_minor: int) -> int | None:
-        """Return the most that is paid out on young orders together, in minor units; None without a limit.
+        """Return the limit on the sum paid out on young orders, in minor units, if any.
 
         With 20,000 and 55,000 ppm, at most 5,000,000: 31,000 after 200,000 settled.
         """

@@ -15,7 +15,7 @@ class Moved(NamedTuple):
     orders: int | None
     tenure_days: int
     earlier: tuple[int, int] | None
-    """(days ago, points) at a day-end; None if no day-end matters."""
+    """(days ago, points) at a day-end, if one matters."""
 
 
 def find_moved(space: Space) -> Iterator[Moved]:

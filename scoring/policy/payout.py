@@ -38,7 +38,7 @@ class Order:
     drawn_day: int | None = None
     """The last day of a draw; None: the observed day."""
     untracked_day: int | None = None
-    """The day as of which an order counts as delivered without a confirmation; None: the capture."""
+    """The day from which an unconfirmed order counts as delivered. Default: the capture."""
     others_paid_minor: int | None = None
     """Paid out on the seller's other young orders, each by its own terms; in a stop, on those that were young before it.
 
@@ -63,7 +63,7 @@ class Payout:
 class Stopped(NamedTuple):
     first_day: int
     end_day: int | None = None
-    """The first day after the stop; None if no day is set."""
+    """The first day after the stop, if set."""
 
 
 class Release(NamedTuple):

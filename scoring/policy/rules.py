@@ -160,7 +160,7 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Situation:
     tier: Tier | None
-    """None while no model is served."""
+    """Set while a model is served."""
     standing: int = 0
     incidents: Mapping[Counter | Ladder, int] = field(default_factory=dict)
     """Number of incidents by counter, and the standing by ladder; a missing one is 0."""

@@ -81,7 +81,7 @@ class TrustScore:
     leave this field out.
     """
     standing: int | None = None
-    """More is worse. None if the policy has no table of standing."""
+    """More is worse. Set if the policy has a table of standing."""
     cautions: tuple[Caution, ...] = ()
     """In the order of the policy's rules. Only `valid_until` also rests on them."""
     notice: Notice | None = None
@@ -98,9 +98,9 @@ class IncidentEffect:
     incident: str
     category: Category
     severity: Severity
-    """Of its gravest violation, as its category."""
+    """From its gravest violation, as its category."""
     occur_time: int
-    """Of its latest violation, in microseconds."""
+    """From its latest violation, in microseconds."""
     points_if_overturned: int
     """Points gained without the incident, by an exact refold."""
     entries: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Notice: what a move of the policy or the model alone makes stricter waits some days.
 
-Until then a seller keeps the laxer of the answers before and after the move, on the same facts: its tier here, its
-reviews and listings in `scoring.measures.in_force`. Money and badges never wait.
+Until then a seller keeps the laxer of the answers before and after the move, on the same facts. This gives its tier;
+`scoring.measures.in_force` gives its reviews and listings. Money and badges never wait.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,12 +35,12 @@ class Move(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What was served before a move whose notice runs; digests."""
+    """Model and policy before a move whose notice runs; digests."""
 
     model: str
     policy: str
     time: int
-    """Of the move, in microseconds."""
+    """When the move happened, in microseconds."""
     until: int
 
 
@@ -85,7 +85,7 @@ class Served(NamedTuple):
     artifact: Artifact | None
     policy: Policy
     time: int
-    """Of the move that ended it, in microseconds."""
+    """When a later move ended it, in microseconds."""
     until: int
 
 

@@ -33,7 +33,7 @@ class Population:
     facts: Facts
     orders: Ints
     points: Ints | None
-    """Now and on the requested last day-ends, of shape (views, n). None if no model is served."""
+    """Now and on the requested last day-ends, of shape (views, n). Set if a model is served."""
 
     @property
     def exists(self) -> Bools:

@@ -52,7 +52,7 @@ class CoreAnswer:
     past: PastTiers | None
     """It is found with a model, if the caller and a rule of the policy ask for it; else None."""
     midnights: Ints | None = None
-    """Points at the last midnights, of shape (midnights, sellers); None without a model."""
+    """Points at the last midnights, of shape (midnights, sellers), if a model is served."""
     earlier: Sequence["Earlier"] = ()
     """Answers by what was served before the moves whose notice runs."""
 
@@ -63,7 +63,7 @@ class Earlier:
 
     given: CoreAnswer
     time: int
-    """Of the move, in microseconds."""
+    """When the move happened, in microseconds."""
     until: int
     """When the notice ends: a midnight, in microseconds."""
     counts: Sequence[bool]

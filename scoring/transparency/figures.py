@@ -167,7 +167,7 @@ class Value(NamedTuple):
     shown: Shown
     """The count; of a median or share, the cases behind it."""
     value: float | None = None
-    """The median or the share. None if it is hidden or there is nothing to measure."""
+    """The median or the share, if shown and measurable."""
     low: float | None = None
     high: float | None = None
     """Ends of a share's 95 % interval."""

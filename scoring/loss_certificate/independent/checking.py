@@ -1,7 +1,7 @@
 """An independent check of a loss certificate, in plain Python.
 
-It derives states, terms and edges from the files' data, and proves that each value of both tables is that of its best
-edge. The three files of this package also work alone.
+It derives states, terms and edges from the files' data, and proves each value of both tables by its best edge. The
+three files of this package also work alone.
 """
 
 import itertools

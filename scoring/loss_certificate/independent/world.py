@@ -154,7 +154,7 @@ class World:
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
         self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
-        # Rules for a missing deposit, a bad rate, a link or too few good orders hold for no seller without these.
+        # Some sellers escape rules for a missing deposit, a bad rate, a link or too few good orders.
         beside_all = {"group", "deposit", "failure_rate", "linked", "good_orders"}
         self.rules = [rule for rule in policy.get("rules", ()) if not beside_all & {*rule}]
         self.notice = self._count_notice_days(days)
