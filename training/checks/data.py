@@ -233,7 +233,7 @@ def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
 
 
 def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
-    """Note by which factor the share of bad rows moves from point to point: the gate of calibration judges it.
+    """Note the factor between the shares of bad rows of successive points: the gate of calibration judges it.
 
     Only steps of more than JUMP_DEVIATIONS standard errors count.
     """

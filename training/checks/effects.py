@@ -55,7 +55,7 @@ def take_unrecorded(table: LedgerTable, study: Study, rows: Snapshot) -> Snapsho
 
 
 def check_effects(study: Study, rows: Snapshot) -> list[Check]:
-    """Check that no feature alone, and no small model of all, ranks unrecorded sellers with an AUC above MAX_AUC.
+    """Check that features, alone and in a small model, rank unrecorded sellers with an AUC of at most MAX_AUC.
 
     A proven excess fails, after Holm over the features; an unproven one asks for a signature, and so do too few rows.
     AUC is over the pairs that the study is judged by, in the better direction.

@@ -174,10 +174,10 @@ DRAWS = 200
 
 
 def early_reports(table: LedgerTable, study: Study) -> Check:
-    """Check that no kind and source of reports, and not what makes bad, thins out in the last 45 days of sales.
+    """Check that reports, by kind and source, and bad ones keep their rate in the last 45 days of sales.
 
-    The ratio of the last 45 days to the 45 before is compared with up to six earlier cuts, by sellers resampled and by
-    the spread of the cuts; Holm over all.
+    The ratio of the last 45 days to the 45 before is compared with up to six earlier cuts. Resampled sellers and the
+    spread of the cuts give its error; Holm over all.
     """
     name, columns = "early_reports", table.columns
     sold = columns.day[(columns.kind == Kind.EXPOSURE) & (columns.orders > 0)]
@@ -229,7 +229,7 @@ def _name_groups(table: LedgerTable, rows: Ints) -> NDArray[np.str_]:
 
 
 def _compare_end(counts: Floats) -> tuple[float, float]:
-    """Return the last span's reports over those expected, and the one-sided p-value of no loss.
+    """Return the last span's reports over the expected number, and the one-sided p-value of no loss.
 
     `counts`: of shape (sellers, spans), the last span first.
     """
@@ -250,7 +250,7 @@ def _compare_end(counts: Floats) -> tuple[float, float]:
 SAMPLE = 20_000
 MAX_DAYS = 100
 LAGS = (7, 30, 60)
-"""Days by which features are read earlier."""
+"""Days before the point, where features are read again."""
 MAX_FALL, PROVEN_FALL = 0.05, 0.02
 """AUC that may be lost by the longest lag, and its lower bound."""
 

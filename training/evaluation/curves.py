@@ -20,7 +20,7 @@ def roc(shares: Shares) -> dict[str, Floats]:
 
 
 def lift(shares: Shares) -> dict[str, Floats]:
-    """Return the lift curve: `y`, the bad rate among the worst `x` of the weight, divided by that of all rows."""
+    """Return the lift curve: `y`, the bad rate among the worst `x` of the weight, over the bad rate of all rows."""
     x = GRID[1:]
     return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
 

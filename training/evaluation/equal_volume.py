@@ -46,8 +46,8 @@ def auc_at_equal_volume(
     counts by the product of its rows' weights. `seller`: code of each row's seller. `day`: pairs are of one day; None:
     of any. Without a pair: NaN, 0 and zeros. O(n log n).
 
-    Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad. 10 pairs with 12 (in order), not
-    with 13, and 100 is alone: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
+    Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad. 10 pairs with 12 alone, in order,
+    and 100 has no partner: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
     """
     weight = np.ones(len(bad)) if weight is None else weight
     sellers, cluster = np.unique(seller, return_inverse=True)
@@ -64,7 +64,7 @@ def auc_at_equal_volume(
 
 
 def _count_pairs(score: Floats, bad: Floats, volume: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Return, for each row, the weight of its partners, and of those partners with which it is in order."""
+    """Return, for each row, the weight of its partners, and of its partners in order."""
     beside, ordered = np.zeros(len(bad)), np.zeros(len(bad))
     bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
     beside[bads], ordered[bads] = _Counts(volume[goods], score[goods], weight[goods]).of(volume[bads], score[bads])

@@ -125,8 +125,8 @@ def by_month(case: Case) -> list[dict[str, Any]]:
 def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
     """Return a row of calibration and log-loss for each tenth of rows by orders, smallest first.
 
-    Figures are weighted by `case.weight`. The unconstrained twin's figures show the cost of the constraints by volume
-    (None without a twin).
+    Figures are weighted by `case.weight`. The figures of an unconstrained twin, if any, show the cost of the
+    constraints by volume.
     """
     predicted = case.probabilities()
     table = []

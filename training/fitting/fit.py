@@ -165,7 +165,7 @@ def baseline_seller(rows: Snapshot) -> Floats:
     """Return the baseline seller: median features of established clean sellers, shape (features,).
 
     Clean: without a counted incident; if no seller is clean, all count. Established: at least as many settled orders as
-    the median clean seller. Of more than MAX_ESTABLISHED rows every few are read.
+    the median clean seller. At most MAX_ESTABLISHED rows are read, evenly spaced.
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]

@@ -51,7 +51,7 @@ def find_prior(facts: Facts, sums: Sums, constants: Constants) -> Prior:
 def fit_gamma(events: Floats, orders: Floats) -> tuple[float, float] | None:
     """Fit a Gamma distribution of sellers' events per order by maximum likelihood; return its (shape, rate in orders).
 
-    Both arrays have the shape (n,), orders above 0. None if there is no event. Worked: of 20,000 sellers whose rates
+    Both arrays have the shape (n,), orders above 0. It needs an event, else None. Worked: of 20,000 sellers whose rates
     are Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
     """
     if not events.sum():

@@ -57,10 +57,10 @@ class GateFinding:
     def verdict(self, limit: float, bad: int) -> "Verdict":
         """Judge the number by its limit, as far as `bad` bad test rows can show it.
 
-        A number on the right side of its reference (0, or the ratio 1) passes. Near the limit it is undecided: below
-        it by as much as the spread exceeds half of the limit, above it a quarter. Worked, for a limit of 0.03 with 50
-        bad rows: a loss of 0.02 give or take 0.03 is undecided, from 0.015 to 0.0525, and 50 x (0.03 / 0.025)^2 = 72
-        bad rows decide it. A loss of 0.06 give or take 0.03 fails, and 0.01 passes.
+        A number on the right side of its reference (0, or the ratio 1) passes. Near the limit it is undecided: below it
+        by as much as the spread exceeds half of the limit, above it a quarter. Worked, for a limit of 0.03 with 50 bad
+        rows and a spread of 0.03: losses from 0.015 to 0.0525 are undecided. A loss of 0.02 needs 50 x (0.03 / 0.025)^2
+        = 72 bad rows. A loss of 0.06 fails, and 0.01 passes.
         """
         if self.number is None or not math.isfinite(self.number):
             return Verdict(ok=None, signed=self.by_person)

@@ -23,7 +23,7 @@ class DayOutcomes:
     seller: Ints
     bad: Floats
     start: Floats
-    """What each seller's own exposure adds."""
+    """The part of each seller's own exposure."""
     weight: Floats
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:

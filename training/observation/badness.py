@@ -132,9 +132,9 @@ def market_cut(study: Study, count: Ints, orders: Ints) -> float:
 def required_count(study: Study, orders: Ints, cut: float) -> Ints:
     """Return the count from which each seller is bad, by its orders in the window.
 
-    It is the largest of `bad.at_least`, `bad.share` of the orders, and the count whose rate reaches `cut`, the rate from
-    `market_cut`; NEVER if the study states `bad.worst` and `cut` is infinite. Worked: a share of 0.2 needs 3 of 11
-    orders, and 2 of 5 if `bad.at_least` is 2.
+    It is the largest of `bad.at_least`, `bad.share` of the orders, and the count whose rate reaches `cut`, the rate
+    from `market_cut`. It is NEVER if the study states `bad.worst` and `cut` is infinite. Worked: a share of 0.2 needs 3
+    of 11 orders, and 2 of 5 if `bad.at_least` is 2.
     """
     found = np.full(len(orders), study.bad.at_least, dtype=np.int64)
     if study.bad.share is not None:

@@ -75,7 +75,7 @@ class Labels:
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Resolve all entries, alike for every observation point.
+    """Resolve all entries, in one way for all observation points.
 
     Changes of control are left out: orders count in the window in which they were sold.
     """

@@ -1,4 +1,4 @@
-"""What was known of each seller at an observation point, and its outcome.
+"""Each seller's features at an observation point, and its label.
 
 Features use what was reported before the point. Labels use the truth at one fixed maturity after the window. A fact
 that occurred before the point and was reported after it enters neither.

@@ -109,7 +109,7 @@ def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
 
 
 def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, points: Ints) -> dict[str, Any]:
-    """Compare the points of the test rows with those of the sellers at the end of the ledger.
+    """Compare the points of the test rows with the sellers' points at the end of the ledger.
 
     If test rows need orders in the window, today's sellers need some in as many days before.
     """

@@ -22,7 +22,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """The shell's services; None if not requested."""
+    """The shell's services, if requested."""
 
     parity: Callable[[Sample], int] | None = None
     """Reads a sample again as a server reads it; returns how many rows differ in any bit."""

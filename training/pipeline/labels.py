@@ -1,4 +1,4 @@
-"""Which label to choose: what other labels of the same breaches would rank, on the user's own training rows."""
+"""The choice of a label: the ranking by other labels of the same breaches, on the user's own training rows."""
 
 import math
 from collections.abc import Iterator

@@ -16,9 +16,9 @@ WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
     """Return a table with one row per test row, sorted by (observation point, seller).
 
-    Columns: `seller`, `observe_day`, `bad` (0 or 1), `weight`; settled `orders_before` and `orders_in_window`; `points`
-    as served (reference exposure and context); `p_bad` over the row's own exposure, known at the maturity; and per
-    model `score_NAME`, its served ranking, higher is worse.
+    Columns: `seller`, `observe_day`, `bad` (0 or 1), `weight`, settled `orders_before` and `orders_in_window`. `points`
+    are as served (reference exposure and context). `p_bad` is over the row's own exposure, known at the maturity.
+    `score_NAME` is a model's served ranking, higher is worse.
     """
     test = trained.test
     columns: dict[str, object] = {

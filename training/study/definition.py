@@ -127,7 +127,7 @@ class WindowTable:
 
 @dataclass(frozen=True, slots=True)
 class BadTable:
-    """What makes a seller bad, and the weights of rows.
+    """The definition of a bad seller, and the weights of rows.
 
     A part that is None is free. A seller is bad by its count if all of `at_least`, `share`, `worst` and `amount_minor`
     hold.

@@ -98,7 +98,7 @@ def refuse_wrong_parameters(part: Part) -> None:
         part.refuse("boosting", "may only be gbdt: other trees do not add up to log-odds")
     for name, value in part.data.items():
         if not all(isinstance(item, str | int | float) for item in (value if isinstance(value, list) else [value])):
-            part.refuse(name, "must be a number, a text, true or false, or a list of such")
+            part.refuse(name, "must be a number, a text, true or false, or a list of these")
 
 
 @cache

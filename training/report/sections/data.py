@@ -132,7 +132,7 @@ def labels(r: Reading) -> list[Block]:
         (
             "development to the ultimate level",
             f"× {number(factor['factor'])} on the odds, for sellers that are found bad after the maturity. It raises p_bad as"
-            " served. The predictions on this page are those of the maturity, as the labels are",
+            " served. Predictions on this page are for the maturity, like the labels",
         )
     )
     return [Facts(rows)]

@@ -79,7 +79,7 @@ def _refused(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
     else:
         text = (
             "Correct the cause and train again. Each of these may be overridden by a named person with a reason, which is"
-            f" logged for ever: {listed([str(gate['gate']) for gate in failed])}."
+            f" logged permanently: {listed([str(gate['gate']) for gate in failed])}."
         )
         options = " --override YOUR-NAME" + (" --sign-off YOUR-NAME" if must_sign else "")
         commands.append(_promote(r, options, "Only if a named person answers for it, against the gates:"))

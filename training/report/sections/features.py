@@ -81,7 +81,7 @@ def importance(r: Reading) -> list[Block]:
     most = rows[0]["share"]
     cells: list[list[Cell]] = [[str(row["feature"]), bar(row["share"], most, percent(row["share"]))] for row in rows]
     title = f"Most is decided by {listed([str(row['feature']) for row in rows], 3)}"
-    caption = "How much of the spread of points over the test rows each feature makes. It says nothing of causes."
+    caption = "Each feature's part of the spread of points over the test rows. It says nothing of causes."
     return [Table(title, caption, ("feature", "share of the spread"), cells)]
 
 

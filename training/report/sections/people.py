@@ -25,7 +25,7 @@ MAX_AFTER = 3
 def segments(r: Reading) -> list[Block]:
     """Tabulate AUC and rates by segment; a sentence replaces a kind with fewer than two segments."""
     text = (
-        "The upright mark beside an AUC is that of the unconstrained twin, beside a share what was predicted. Look for marks"
+        "The upright mark beside an AUC is the unconstrained twin's, beside a share the prediction. Look for marks"
         " outside their intervals, and for groups with few bad sellers, where an interval says little."
     )
     blocks: list[Block] = [Text(text)]
@@ -126,8 +126,8 @@ def worst(r: Reading) -> list[Block]:
         if (mine := [row for row in rows if row["bad"] == is_bad])
     ]
     caption = (
-        "The predictions that were farthest from what happened. Read what was known when each was observed, and what came"
-        " after: is there a fact that the features do not see, a wrong label, or plain bad luck?"
+        "The predictions that were farthest from the outcome. Read the facts known at the observation, and the facts"
+        " after it. Did the features miss a fact, is a label wrong, or was it bad luck?"
     )
     return [Cards(" and ".join(parts), caption, [_card(row) for row in rows])]
 
