@@ -178,7 +178,7 @@ def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "
 def serving_locally() -> Iterator[str]:
     """Serve a temporary SQLite ledger and the starter model in this process; yield the address.
 
-    It ignores the environment, records no measures and shows no metrics.
+    It ignores the environment, and does without the record and metrics.
     """
     from service.api.telemetry.logs import make_log
     from service.ledger.clock.server_clock import wall_clock
@@ -210,7 +210,7 @@ def run_server(
     """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
     For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures;
-    shadow scores go to the data folder. Of the servers of one data folder, one records. `starter`: give
+    shadow scores go to the data folder. One server of a data folder records. `starter`: give
     an empty registry the starter model. Calls `ready` once calls are answered. Raises as `open_ledger`, `load_policy`
     and `Server.start`.
     """

@@ -114,7 +114,7 @@ class Settings(BaseModel):
 
     @property
     def pseudonym_key(self) -> Path:
-        """Return the path of the secret key by which the log shows sellers and subjects of tokens."""
+        """Return the path of the secret key of the log's pseudonyms."""
         return self.data_dir / "pseudonym-key"
 
     @property

@@ -11,7 +11,7 @@ from service.access.rights import BOUND, Right
 
 EVERY = frozenset({"*"})
 OWN = frozenset({"@"})
-"""The one seller that the caller's name ends with, as in `jwt:ISSUER#seller/s-1`."""
+"""The seller at the end of the caller's name, as in `jwt:ISSUER#seller/s-1`."""
 
 MAX_REMEMBERED = 10_000
 
@@ -118,8 +118,8 @@ def visible_sellers(
 ) -> frozenset[str]:
     """Return the sellers on which every principal has a right.
 
-    `EVERY` (containing "*") for all of the marketplace; empty if a principal has no grant, or none is bound and the
-    right is of `BOUND`.
+    `EVERY` (containing "*") for all of the marketplace. Empty if a principal lacks a grant, or a right of `BOUND` lacks
+    a certificate.
     """
     if right in BOUND and not any(who.is_bound for who in principals):
         return frozenset()

@@ -25,9 +25,9 @@ def backup(
 ) -> None:
     """Back up the whole ledger, of every marketplace, as of one moment, while servers go on.
 
-    FILE must not exist. Any database can restore it. Check a backup with verify backup FILE. Erasing a key in the
-    ledger does not reach backups that hold the key. Keep backups no longer than you may, or keep keys elsewhere and
-    back up without them. Models, the policy and the signing key of checkpoints are separate files.
+    FILE must not exist. Any database can restore it. Check a backup with verify backup FILE. A backup keeps keys that
+    the ledger erases later. Delete backups in time, or keep keys elsewhere (--without-keys). Models, the policy and the
+    signing key of checkpoints are separate files.
     """
     from service.ledger.clock.server_clock import wall_clock
     from service.ledger.database.database import Database

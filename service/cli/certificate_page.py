@@ -1,4 +1,4 @@
-"""A loss certificate as a page for the person who signs: the most that it costs first, and no claim without its limit."""
+"""A loss certificate as a page for the person who signs: the largest cost first, and each claim with its limit."""
 
 from collections.abc import Iterator
 from dataclasses import fields

@@ -24,7 +24,7 @@ def erase_command(
     """Erase the sealed texts of a seller (reasons, where evidence is kept).
 
     Facts that count remain, and still verify. On PostgreSQL this needs a role that may delete keys. Backups keep their
-    keys. Texts about a product belong to no seller and are not erased: they must not name one. Attributes of an
+    keys. Texts about a product remain: they must not name a seller. Attributes of an
     identity, such as a licence number or a shop name, are not erased either.
     """
     name = entry_id or uuid.uuid4().hex

@@ -106,7 +106,7 @@ def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace
 
     settings = load()
     with TemporaryDirectory() as folder, ExitStack() as stack:
-        if is_absent(settings):  # no one is recorded yet, and a look makes no ledger
+        if is_absent(settings):  # a look makes no ledger
             settings = settings.model_copy(update={"database_url": f"sqlite:///{folder}/ledger.db"})
         ledger = stack.enter_context(open_ledger(settings, create=is_absent(settings)))
         progress = stack.enter_context(StepProgress())

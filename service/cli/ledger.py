@@ -71,7 +71,7 @@ def append(
     As JSON: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
     {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone means its first moment.
 
-    Of more than 10,000 entries each batch of 1,000 is recorded or rejected separately, and broken connections are
+    More than 10,000 entries go in batches of 1,000, each recorded or rejected separately. Broken connections are
     resumed. After an error or an interruption append the same file again: nothing is added twice.
     """
     with client(marketplace) as (connection, where):

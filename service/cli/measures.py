@@ -20,7 +20,7 @@ app = typer.Typer()
 MAX_ENTRIES = 5
 
 NOTES = (
-    "binding: of several measures of one kind, the one whose value is in force",
+    "binding: among measures of one kind, the measure whose value is in force",
     "id: with it the measure is lifted or contested",
     "since: by what is known now; by tier it can lie before the decision or the override that caused it. To see what was"
     " in force at a time: --observe-time and --known-time of then",

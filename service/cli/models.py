@@ -295,8 +295,8 @@ _COMPARED = {
 def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
     """Return sentences that compare a model with simpler rankings, from `figures_of`.
 
-    First over the pairs that the study is judged by, claiming only differences that intervals prove; then over all
-    pairs, which says less if volume is not the question. Empty if no pair is judged.
+    First over the judged pairs, claiming only differences that intervals prove. Then over all pairs, which prove less
+    if volume is not the question. Empty if no pair is judged.
     """
     own = figures["judged_auc"]["value"]
     if own is None:

@@ -97,7 +97,7 @@ def refresh_command(marketplace: Marketplace = None) -> None:
 @app.command("export")
 def export_command(
     sellers: Annotated[list[str], typer.Argument(help="The sellers of the case, at most 100.")],
-    authority: Annotated[str, typer.Option("--authority", help="Who receives it, such as customs.")],
+    authority: Annotated[str, typer.Option("--authority", help="The receiver, such as customs.")],
     legal_basis: Annotated[str, typer.Option("--legal-basis", help="The law that allows it.")],
     actor: Annotated[str, typer.Option("--actor", help="Who exports it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")],

@@ -96,7 +96,8 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
 
 
 def _print_changes(changes: Sequence["Change"]) -> None:
-    """Write what changes by aspect of the terms, the one of most situations first, with an example of its commonest change.
+    """Write the changes by aspect of the terms, each with an example of its commonest change, the commonest aspect
+    first.
 
     Aspects that change in the same situations are shown together.
     """

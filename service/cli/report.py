@@ -26,7 +26,7 @@ def report(
             help="Write the figures into this file; default: print them.",
         ),
     ] = None,
-    language: Annotated[str, typer.Option("--language", help="Of the page: en or zh.")] = "en",
+    language: Annotated[str, typer.Option("--language", help="The page's language: en or zh.")] = "en",
     marketplace: Marketplace = None,
 ) -> None:
     """Write the public report of a month or a year as HTML and CSV.

@@ -21,8 +21,8 @@ def plan(
 ) -> None:
     """Export what is new, and write the manifests of a rescoring: one of each marketplace, one line a task.
 
-    Any engine may then run the lines by task run, in any order and more than once: xargs, a Kubernetes Job, Spark.
-    sellertrust rescore with the same options runs what is left, and makes the file that servers use.
+    Any engine may then run the lines by task run, in any order and more than once: xargs, a Kubernetes Job, Spark. Then
+    sellertrust rescore with the same options runs the other lines, and makes the servers' file.
     """
     from service.scale.rescoring import plan_runs
     from service.scale.store import Store

@@ -309,7 +309,7 @@ def _verify_rescored(output: Format, sample: int) -> None:
 
 
 def _conclude(found: int, same: int, *, is_mismatch: bool) -> None:
-    """End with 4 on a mismatch, 3 if nothing was there, 5 if nothing could be compared."""
+    """End with 4 on a mismatch, 3 without records, 5 without a comparison."""
     if is_mismatch:
         raise typer.Exit(Exit.REFUSED)
     if not same:

@@ -125,7 +125,7 @@ def show(
         if restitution:
             show_restitution(connection.get_restitution(where, seller, violation), output)
             return
-        # Reports of a product belong to no seller, so no seller's entries can be searched.
+        # Reports of a product have no seller, whose entries could be searched.
         entries = find_entries(connection, where, seller, found.entries) if seller else {}
     row = row_of(found, FIELDS)
     its_entries = [entries[name] for name in found.entries if name in entries]

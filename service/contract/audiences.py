@@ -1,4 +1,4 @@
-"""What each reader of an answer may see of it."""
+"""The parts of an answer that each reader may see."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _KEPT_FROM_SELLERS = ("cautions", "open_allegations", "points_if_upheld", "point
 
 OWN_SOURCES = frozenset({Source.TEST_BUY, Source.RANDOM_AUDIT, Source.PLATFORM_DETECTION})
 _NAMED_SOURCES = AUTHORITIES | {Source.BRAND}
-"""Who is named to the seller, because the two have something to settle."""
+"""Sources named to the seller, because the two have something to settle."""
 
 
 def require_audience(audience: int, known: Iterable[int] = tuple(score_pb.Audience.values())) -> None:

@@ -166,7 +166,7 @@ _AUTOMATED: Mapping[Automation, Automated] = {
 def find_record(
     seller: str, one: StatementOfReasons, views: Sequence[ViolationView], whole: WholeAnswer, title: str, facts: str
 ) -> TransparencyRecord | None:
-    """Return the record of a statement; None if no violation is among its grounds, as of credit risk alone.
+    """Return the record of a statement with a violation among its grounds; None for credit risk alone.
 
     `seller`: its resource name; `title`: what the measure does; `facts`: sentences that name nobody.
     """

@@ -49,7 +49,7 @@ def statement_messages(
 
 
 def notice_letter(whole: WholeAnswer, texts: Texts, laws: Collection[str]) -> answer_pb.StatementOfReasons | None:
-    """Return the letter about a tier that falls by new rules, after their notice; None without such a tier."""
+    """Return the letter about a tier that falls by new rules after their notice, if it does."""
     notice = whole.score.notice
     if notice is None or whole.score.tier is None:
         return None

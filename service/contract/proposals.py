@@ -197,7 +197,7 @@ def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
 
     The first that applies: used (even if withdrawn later), withdrawn, expired, approved with enough persons, open.
     """
-    if proposal.has(Step.USED):  # a withdrawal undoes nothing, so it does not describe a used proposal
+    if proposal.has(Step.USED):  # a withdrawal does not undo the call
         return Pb.PROPOSAL_STATE_USED
     if proposal.has(Step.WITHDRAWN):
         return Pb.PROPOSAL_STATE_WITHDRAWN

@@ -1,9 +1,9 @@
 """Resource names are made and parsed only here.
 
-`marketplaces/{marketplace}`, and below it `/sellers/{seller}`, `/violations/{violation}`, `/notifiers/{notifier}` and
-`/proposals/{proposal}`; `models/{model}`, `policies/{policy}` and `proposals/{proposal}`. An id is 1 to 128 characters
-of `[A-Za-z0-9._~:-]`. The parsers look nothing up and raise InvalidInput, naming `field`, for another form or an
-ill-formed id.
+Below `marketplaces/{marketplace}` are `/sellers/{seller}`, `/violations/{violation}`, `/notifiers/{notifier}` and
+`/proposals/{proposal}`. Without one are `models/{model}`, `policies/{policy}` and `proposals/{proposal}`. An id is 1 to
+128 characters of `[A-Za-z0-9._~:-]`. The parsers look nothing up and raise InvalidInput, naming `field`, for another
+form or an ill-formed id.
 """
 
 from typing import NamedTuple

@@ -29,7 +29,7 @@ class Receiver(Protocol):
         """Return the response if it is ready; it is sent, and `finish` is called."""
 
     def take_request(self, call: "GrpcCall", data: bytes | None) -> None:
-        """Take a request that needs a thread; None if the client sent none."""
+        """Take a request that needs a thread; None: the client sent nothing."""
 
     def finish(self, call: "GrpcCall") -> None:
         """Note a call answered at once."""

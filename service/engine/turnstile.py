@@ -6,8 +6,8 @@ calls a second than it has waiting.
 
 Callers without a grant, or whose credentials prove no one, are held alike. The latter count together by host, since
 each may show another token on another connection. Calls with known tokens go on, and so does a connection's first call.
-A few a second with a new token go on too if it looks like one of a known issuer: a mesh brings all callers from one
-host, and each of them renews its token.
+A few a second with a new token go on too, if a known issuer could have signed it. A mesh brings all callers from one
+host, and each renews its token.
 """
 
 import threading
@@ -30,7 +30,7 @@ MAX_HELD = 4_096
 """Calls that may be held; each takes some 35 KB."""
 
 MAX_HELD_SHARED = 16
-"""Those of one connection that a mesh shares among callers: held calls take its places."""
+"""Held calls of one connection that a mesh shares among callers: they take its places."""
 
 PROOFS = 50
 """New tokens of held strangers that are verified each second."""
@@ -40,7 +40,7 @@ MAX_TOKENS = 256
 """Tokens of one connection whose callers are known; one more makes it forget all."""
 
 NOBODY = "nobody"
-"""Logged for callers who prove no one and show no certificate with a name."""
+"""Logged for callers that prove and show no name."""
 
 EVERY_METHOD = "*"
 _PROOF = "proof"

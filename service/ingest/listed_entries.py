@@ -23,8 +23,8 @@ def append_messages(
 ) -> list[AppendedEntry]:
     """Append a batch of messages as AppendEntries does: all or none.
 
-    `prepare` gets the marketplace and the entries first. Raises InvalidInput for every wrong field, and the other
-    errors of `Ledger.append`.
+    `prepare` gets the marketplace and the entries first. Raises the errors of `Ledger.append`; InvalidInput names each
+    wrong field.
     """
     entries = strip_listed_defaults(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     prepare(marketplace, entries)

@@ -46,7 +46,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
 class Group:
     file: str
     number: int
-    """How many lines were rejected."""
+    """Rejected lines."""
     line: int
     reason: str
     remedy: str

@@ -132,7 +132,7 @@ class Ledger:
         for; none is appended if the record differs by then. Consequences for very many sellers are appended separately
         before this returns.
 
-        Raises InvalidInput for every wrong field, `report_time` included unless `imported`. EntryContentDiffers names
+        Raises InvalidInput with all wrong fields, `report_time` included unless `imported`. EntryContentDiffers names
         all entries whose id has other content. ExposureRevisionTaken, ViolationNotFound, EntryNotFound and
         LifecycleForbids name the first wrong entry. PermissionDenied: decisions about the caller's own reports.
         ClockInDoubt.

@@ -89,7 +89,7 @@ class PolicyHistory:
         """Have every server serve a policy from now on; return its move. A repeated call changes nothing.
 
         `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
-        policy; `assumptions` and `accepted_losses` as for `certify`; `immediate`: why nothing waits for a notice. Raises
+        policy. `assumptions` and `accepted_losses` as for `certify`; `immediate`: the ground for no notice. Raises
         InvalidInput for each wrong field, `text` if the policy is invalid or is served already. Raises PolicyMoved if
         the expected policy is not served, ProposalClosed if the policy was moved since the proposal, LossNotAccepted as
         `certify` does.

@@ -71,7 +71,7 @@ class PastViolation:
 @dataclass(slots=True)
 class Preview:
     recorded: int = 0
-    """Sellers of the marketplaces, of which a sample looks at some."""
+    """Sellers of the marketplaces; a sample looks at some."""
     sellers: int = 0
     segments: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     """By (`all`, `marketplace`, `settled_orders`, `product_category` or `tier`, its name): counts of `sellers`,

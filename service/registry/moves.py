@@ -54,8 +54,8 @@ def line_of(move: Move) -> bytes:
 def parse_move(line: bytes) -> Move:
     """Parse a line of the log, ignoring unknown fields.
 
-    It must be a JSON object with an alias of ALIASES, a digest of 64 hexadecimal digits, texts for actor, reason and
-    time, and texts or numbers as figures. Otherwise raises ValueError, TypeError or RecursionError.
+    It is a JSON object: an alias of ALIASES, a digest of 64 hexadecimal digits, texts for actor, reason and time, texts
+    or numbers as figures. Else raises ValueError, TypeError or RecursionError.
     """
     return Move(**parse_json(line))
 

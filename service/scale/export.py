@@ -23,7 +23,7 @@ from service.scale.layout import (
 from service.scale.store import Store
 
 ENTRIES_PER_BUCKET = 200_000
-"""Of all marketplaces; a task of so many takes some 400 MB."""
+"""Over all marketplaces; a task of so many takes some 400 MB."""
 
 MAX_BUCKETS = 4_096
 MAX_GROWTH = 4
@@ -165,7 +165,7 @@ def _compact(store: Store, files: Sequence[EntryFile]) -> Iterator[EntryFile]:
 
 
 def _sweep(store: Store, done: Exported) -> None:
-    """Delete files that neither this commit nor the one before names, and older commits."""
+    """Delete older commits, and files that only they name."""
     kept = {file.path for file in done.files}
     before = f"_export/{done.number - 1:09d}.json"
     if store.exists(before):

@@ -23,7 +23,7 @@ from service.scores.book.generation_file import GenerationHead
 
 FORMAT, VERSION = "sellertrust-run", 2
 SERVED, POLICIES, MODELS = "served.json", "policies", "models"
-"""What was served before the moves whose notice runs, if one does."""
+"""Models and policies before the moves whose notice runs."""
 
 MANIFEST, MODEL, POLICY, SCORES, RECEIPTS = "manifest.jsonl", "model", "policy.toml", "scores", "receipts"
 
@@ -101,7 +101,7 @@ def make_manifest(
     earlier: Earlier | None = None,
     parts: Mapping[int, tuple[str, str]] = MappingProxyType({}),
 ) -> Manifest:
-    """`parts`: those of the earlier run, by bucket, with their SHA-256."""
+    """`parts`: of the earlier run, by bucket, with their SHA-256."""
     of_bucket: dict[int, list[EntryFile]] = {}
     for file in exported.files:
         of_bucket.setdefault(file.bucket, []).append(file)

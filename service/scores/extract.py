@@ -24,7 +24,7 @@ COLUMNS = (
     *("severity", "status", "exposure_day", "product_category", "revision", "settled_orders", "service_failures"),
     *("identity_level", "target", "units", "until_time", "source", "violation_type", "listing"),
 )
-"""Those of the files that scores read of all kinds."""
+"""Columns of the files that scores read, for all kinds."""
 CONTENT_KINDS = (int(Kind.IDENTITY), int(Kind.FLOW))
 """Kinds whose content is read."""
 

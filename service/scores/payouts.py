@@ -54,7 +54,7 @@ class Payouts:
         )
         stopped = [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops]
         currency = at_capture.rule_book.currency
-        # Of another currency than the order's terms nothing counts as settled.
+        # Value in another currency than the terms' does not count as settled.
         settled = later.settled_minor if policy.rule_book.currency == currency else 0
         paid_day = find_paid_day(stopped, day)
         if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end

@@ -208,7 +208,7 @@ class Scorer:
         policy: Policy,
         terms: Mapping[str, SellerTerms],
     ) -> Iterator[tuple[str, InForce | None]]:
-        """Yield each seller with its measures in force by a policy; None if it has no valid entries.
+        """Yield each seller with its measures in force by a policy; a seller that lacks valid entries has None.
 
         `terms`: by seller, as of the cut.
         """

@@ -47,9 +47,7 @@ class ServedPolicy:
         Raises PolicyRefused or LedgerUnavailable, and keeps the present one.
         """
         with self._changing:
-            moves = self.history.moves(
-                0, _ALL_MOVES
-            )  # none also after the promotion of a standby without the first commit
+            moves = self.history.moves(0, _ALL_MOVES)  # a promoted standby may lack the first commit
             digest = moves[-1].digest if moves else self.configured.digest
             is_other = digest != self.now.digest
             served = self._load(digest) if is_other else self.now

@@ -9,7 +9,7 @@ COLOURS = {"asked": "#1f5fbf", "violator": "#b3261e", "other": "#5f6368", "link"
 
 
 def draw_network(found: GetSellerNetworkResponse) -> str:
-    """Draw sellers and links. Violators are squares; suspended sellers, and the one in the middle, are filled."""
+    """Draw sellers and links. Violators are squares; suspended sellers, and the seller in the middle, are filled."""
     places = _place(found)
     parts = []
     for link in found.links:

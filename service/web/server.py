@@ -74,7 +74,7 @@ class BadgeServer:
             self._sites.append(_Site(desk.address, self._desk.app, desk.tls))
         self.address = self._sites[0].address
         self.desk_address = self._sites[-1].address
-        """Of the badges without a desk."""
+        """The badges' address without a desk."""
 
     def run(self) -> None:
         """Answer requests until SIGTERM, SIGINT (in a main thread) or `stop`; running answers are finished."""

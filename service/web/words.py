@@ -18,7 +18,7 @@ class Wording:
     mark: str
     """One of MARKS."""
     labels: Mapping[str, str]
-    """By language, for every one of LANGUAGES."""
+    """By language of LANGUAGES."""
 
 
 def read_words(path: Path = SHIPPED_WORDS) -> Mapping[str, Wording]:

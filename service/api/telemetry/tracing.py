@@ -1,6 +1,6 @@
 """Traces of calls and of their statements, sent to a collector by OpenTelemetry (extra `otel`).
 
-OpenTelemetry's own variables say where to (`OTEL_EXPORTER_OTLP_ENDPOINT`) and how many. Spans hold no events and no
+OpenTelemetry's own variables state the place (`OTEL_EXPORTER_OTLP_ENDPOINT`) and the share. Spans leave out events and
 texts of errors, which may name sellers.
 """
 

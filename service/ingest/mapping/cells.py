@@ -57,7 +57,7 @@ _DAY = ":day"
 
 
 class Reading(NamedTuple):
-    """How a field's values are read."""
+    """The reader of a field's values."""
 
     field: str
     dates: Dates = PLAIN

@@ -416,7 +416,7 @@ class Rule:
         return (read_or_none(self._values[name], row) or "").strip()
 
     def read_row(self, row: Row) -> Entry | None:
-        """Return the row's entry. None if the rule does not apply, or counts the row. Raises RowRejected."""
+        """Return the row's entry, if the rule applies and makes one of it. Raises RowRejected."""
         if self.needs_match and SELLER not in row:
             return None
         for test in self._when:

@@ -271,7 +271,7 @@ def _find_resealed_duplicates(
 ) -> dict[int, bool]:
     """Return the known entries with an equal sealed text: by index in the batch, whether that text was erased.
 
-    A key is in their stored digests, which differ from those of the batch. After an erasure the unsealed part decides.
+    A key is in their stored digests, which differ from the batch's digests. After an erasure the unsealed part decides.
     """
     doubtful = {
         index: item

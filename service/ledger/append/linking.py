@@ -54,7 +54,7 @@ class _Stated(NamedTuple):
     fact: CaseChanged
     time: int
     number: int
-    """Of statements about the case."""
+    """The number of statements about the case."""
 
 
 def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:

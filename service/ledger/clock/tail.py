@@ -120,7 +120,7 @@ class Tail:
         """Wait until `is_done`, the time `until` (of `monotonic`), or the caller is gone.
 
         Raises ServerStopping, or LedgerUnavailable if a poll fails or stays unanswered: for `silent_ticks`, or for
-        USUAL_TIMES the usual answer time if that is longer. With None no poll takes too long.
+        USUAL_TIMES the usual answer time if that is longer. With None it waits for each poll.
         """
         call = current_call()
         call.on_end(self._wake)

@@ -118,7 +118,7 @@ class ViolationQueries:
     def find(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
         """Return one violation.
 
-        Raises ViolationNotFound if it had not happened or been reported by the cut, or is not of the given `seller`.
+        Raises ViolationNotFound if it happened or was reported after the cut, or is another seller's.
         """
         found = self.named(marketplace, [violation_id], cut).get(violation_id)
         if found is None or (seller and found.seller != seller):
@@ -210,7 +210,7 @@ class ViolationQueries:
 
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:
-    """Return the changes of status and of attribution by violation, in order; none for one without decisions."""
+    """Return the changes of status and of attribution by decided violation, in order."""
     found: dict[str, list[RecordedChange]] = {}
     for row in reader.rows(_HISTORY, names):
         held_back = row.kind == Kind.STATUS and read_fact(row).held_back

@@ -185,7 +185,7 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
-        """Return the response from a remembered answer; None unless it holds now and has the sequence `wanted`."""
+        """Return the response from a remembered answer, if it is exact now and has the sequence `wanted`."""
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():

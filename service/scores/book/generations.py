@@ -40,7 +40,7 @@ class Generation:
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:
-        """Return a seller's answer by resource name, also an ended one; None without one, or if a read ever failed."""
+        """Return a seller's answer by resource name, also an ended one, unless it is absent or a read ever failed."""
         if self.problem:
             return None
         try:

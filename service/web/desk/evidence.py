@@ -21,7 +21,7 @@ class File(NamedTuple):
 
 
 def require_place(root: str) -> str:
-    """Return `root`. Raises InvalidInput if it is no folder of this machine, and no URL of a known store."""
+    """Return `root`. Raises InvalidInput unless it is a folder of this machine, or a URL of a known store."""
     try:
         files, path = url_to_fs(root)
     except (ValueError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""What the desk remembers of its own: claims, findings, opened evidence, and decisions before they become entries.
+"""The desk's own memory: claims, findings, opened evidence, and decisions before they become entries.
 
 Each event is a line of JSON, on disk before its page is answered. After a crash, decisions within their undo window can
 still be undone; later ones are sent under the same entry id, which the ledger records once. One process holds the file.

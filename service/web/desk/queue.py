@@ -48,7 +48,7 @@ class Queue(NamedTuple):
     open_cases: int
     has_more: bool
     score: TrustScore | None
-    """Of one seller: how fresh answers are, and what time it is for the service (a demo's clock stands still)."""
+    """A score that shows the freshness of answers and the service's time (a demo's clock stands still)."""
 
     def now(self) -> datetime:
         if self.score is None:

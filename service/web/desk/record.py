@@ -15,7 +15,7 @@ from service.web.frame.visits import Visit
 LEAST_CASES = 30
 LATEST = 200
 _Z = 1.6449
-"""Of a 90 % interval."""
+"""For a 90 % interval."""
 
 
 class Share(NamedTuple):

@@ -17,7 +17,7 @@ _AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEED
 
 
 class Sender:
-    """Runs in a thread of its own. `client_of` returns a person's client, None while there is none."""
+    """Runs in a thread of its own. `client_of` returns a person's client, if there is one."""
 
     def __init__(
         self,

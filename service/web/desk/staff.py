@@ -59,7 +59,7 @@ class ProxySignIn:
         return Visitor(person, f"staff-{hashlib.sha256(person.encode()).hexdigest()[:12]}", client, person)
 
     def client_of(self, person: str) -> Client | None:
-        """Return a client with the person's last token; None if none came since the start."""
+        """Return a client with the person's last token since the start, if any."""
         token = self._tokens.get(person)
         return None if token is None else self.clients.client(token)
 
@@ -118,7 +118,7 @@ class CodeSignIn:
 
 
 def working_name(given: str) -> str:
-    """Return the one form of a name, so that another case or width makes no second person."""
+    """Return a name in one case and width, so that other forms make no second person."""
     return normalize("NFKC", given).strip().casefold()
 
 

@@ -19,7 +19,7 @@ _SHAPES = {
 class Sample(NamedTuple):
     time: datetime
     points: int | None
-    """None while not rated: the line has a gap."""
+    """None: unrated, a gap in the line."""
     tier: str
 
 

@@ -80,7 +80,7 @@ def write_html(report: Report, marketplace: str, language: str = "en", *, alone:
 
 
 class _View:
-    """What the template shows."""
+    """The content of the template."""
 
     def __init__(self, report: Report, language: str) -> None:
         self._report = report
