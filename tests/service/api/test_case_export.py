@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scoring.base.enums import LinkState
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
-from service.contract.case_export import find_faults
+from service.contract.case_export import find_faults, signed_bytes
 from tests.bench.network import list_paths
 from tests.helpers.builders import MARKET, confirmed, link, violation
 from tests.helpers.four_eyes import SAID, World, world
@@ -69,9 +70,36 @@ def test_every_change_of_a_case_is_found(eyes: World) -> None:
         for key in path[:-1]:
             part = part[key]
         part[path[-1]] = f"{part[path[-1]]}x"
-        text = json.dumps(changed, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        accepted += not find_faults(text, found.signature, found.public_key)
+        accepted += not find_faults(spell(changed), found.signature, found.public_key)
     assert accepted == 0
+
+
+def test_every_change_of_a_proof_is_found_under_a_valid_signature(eyes: World) -> None:
+    found, key = exported(eyes), Ed25519PrivateKey.generate()
+    bundle = json.loads(found.bundle)
+    assert find_faults_of(bundle, key) == []
+    for path in list_paths(bundle["proofs"]):
+        changed = deepcopy(bundle)
+        part: Any = changed["proofs"]
+        for key_of in path[:-1]:
+            part = part[key_of]
+        part[path[-1]] = change(part[path[-1]])
+        assert any("proof" in fault for fault in find_faults_of(changed, key)), path
+
+
+def change(value: Any) -> Any:
+    if isinstance(value, int):
+        return value + 1
+    return {"left": "right", "right": "left"}.get(value) or f"{int(value[0], 16) ^ 1:x}{value[1:]}"
+
+
+def spell(bundle: Any) -> bytes:
+    return json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def find_faults_of(bundle: Any, key: Ed25519PrivateKey) -> list[str]:
+    text = spell(bundle)
+    return find_faults(text, key.sign(signed_bytes(text)).hex(), key.public_key().public_bytes_raw().hex())
 
 
 def test_a_wrong_case_is_refused_by_field(eyes: World) -> None:
