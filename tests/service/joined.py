@@ -178,7 +178,7 @@ class Place:
     def misbehave(self, name: str, day: int) -> None:
         self.number += 1
         number, names = self.number, self.open[name]
-        match self.chance.choice(["report", "report", "allege", "overturn", "lift", "complain", "rest"]):
+        match self.chance.choice(["report", "report", "allege", "overturn", "lift", "complain", "letter", "rest"]):
             case "report":
                 self.append(confirmed(f"v{number}", name, occur_time=self.clock.now - DAY))
                 names.append(f"v{number}")
@@ -187,18 +187,19 @@ class Place:
                 names.append(f"v{number}")
             case "overturn" if names:
                 self.take_back(names.pop(self.chance.randrange(len(names))))
-            case "lift" | "complain" as what:
+            case "lift" | "complain" | "letter" as what:
                 shown = [one for one in self.measures(name).measures if one.rule and one.has_effect and one.violations]
                 # `listed` can hold without violations too, and then a lift of it stays: its twin has none.
                 shown = [one for one in shown if one.rule != "listed"]
                 if not shown:
                     return
                 one = self.chance.choice(shown)
-                if what == "lift":
-                    fact = MeasureChanged(one.measure, one.current.kind, MeasureState.LIFTED, "boss", "a mistake")
-                    self.append(Entry(f"l{number}", name, fact))
-                else:
+                if what == "complain":
                     self.contest(name, one.measure, ComplaintOutcome.UPHELD)
+                    return
+                state = MeasureState.LIFTED if what == "lift" else MeasureState.NOTICE_SENT
+                fact = MeasureChanged(one.measure, one.current.kind, state, "boss", "a mistake")
+                self.append(Entry(f"l{number}", name, fact))
 
     def take_back(self, name: str) -> None:
         found = self.ledger.violations.find(MARKET, name, self.ledger.cut())
